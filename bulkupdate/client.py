@@ -1,0 +1,277 @@
+"""One `PATCH /tasks`: an update in, a Task or a typed error out.
+
+The one place that knows HTTP. It never retries, never paces and never follows a redirect; the
+key leaves only in the `Authorization` header of a request to the base URL.
+"""
+
+import logging
+import math
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, Self
+
+import aiohttp
+
+from bulkupdate._version import __version__
+from bulkupdate.config import Endpoint
+from bulkupdate.errors import (
+    BadRequestError,
+    BadResponseError,
+    CertificateError,
+    ConnectError,
+    ConnectionLostError,
+    ForbiddenError,
+    NotFoundError,
+    PaymentRequiredError,
+    RateLimitedError,
+    RedirectError,
+    RequestTimeoutError,
+    ServerError,
+    TaskError,
+    UnauthorizedError,
+)
+from bulkupdate.fields import shorten
+from bulkupdate.models import Quota, Task, TaskUpdate, parse_json
+
+#: An answer is read so far and no further, in bytes.
+MAX_BODY = 1 << 20
+
+#: The server's own words are kept so far, in characters.
+MAX_MESSAGE = 500
+
+#: The server downloads images and videos before it answers, for up to 45 s
+#: (`lemlist: update-task`): an update that has some gets so many seconds more.
+MEDIA_TIMEOUT = 60.0
+
+#: Node, which lemlist runs on, closes a connection that has been idle for 5 s. A request sent
+#: into that moment is lost, so ours are closed before.
+KEEP_ALIVE = 4.0
+
+_ERRORS: dict[int, type[TaskError]] = {
+    401: UnauthorizedError,
+    402: PaymentRequiredError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    408: RequestTimeoutError,
+    429: RateLimitedError,
+}
+
+log = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple):
+    """One HTTP answer: either a Task or an error, and what it says of the rate limit."""
+
+    status: int
+    quota: Quota
+    task: Task | None
+    error: TaskError | None
+
+    def result(self) -> Task:
+        """The Task; raises the error where there is none."""
+        if self.task is None:
+            raise self.error or BadResponseError("no Task in the answer", self.status)
+        return self.task
+
+
+class TaskClient:
+    """A session with lemlist's API: `async with TaskClient(endpoint) as client`.
+
+    It sends what it is told at once. A program that sends more than a few updates wants
+    `bulkupdate.update_tasks`, which keeps the rate limit and retries.
+
+    Args:
+        endpoint: where to send, and with which key.
+        connections: open at most.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, connections: int = 16) -> None:
+        self._endpoint = endpoint
+        self._connections = connections
+        self._url = f"{endpoint.base_url}/tasks"
+        self._timeouts = {
+            media: aiohttp.ClientTimeout(total=endpoint.timeout + media * MEDIA_TIMEOUT)
+            for media in (False, True)
+        }
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "Accept": "application/json",
+                "Authorization": aiohttp.encode_basic_auth("", self._endpoint.api_key.reveal()),
+                "Content-Type": "application/json",
+                "User-Agent": f"bulkupdate/{__version__}",
+            },
+            trust_env=self._endpoint.use_proxy,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def update(self, update: TaskUpdate) -> Task:
+        """Send one update.
+
+        Returns:
+            The Task as the server says it is now.
+
+        Raises:
+            TaskError: it was refused, or not confirmed.
+        """
+        return (await self.send(update)).result()
+
+    async def send(self, update: TaskUpdate) -> Answer:
+        """Send one update.
+
+        Returns:
+            The server's answer, whatever it says.
+
+        Raises:
+            TaskError: there was no answer.
+        """
+        if self._session is None:
+            raise RuntimeError("use the client in 'async with'")
+        started = time.monotonic()
+        failure: TaskError | None = None
+        try:
+            async with self._session.patch(
+                self._url,
+                data=update.encode(),
+                allow_redirects=False,
+                timeout=self._timeouts[update.has_media()],
+            ) as response:
+                body = await _read(response)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            failure = _without_answer(error)
+        if failure is not None:
+            # Not `from error`: aiohttp's exception carries the request's headers, the key too.
+            log.debug("PATCH %s: %s: %s", shorten(update.id), failure.type, failure.message)
+            raise failure
+        answer = _answer(update, response, body)
+        ms = (time.monotonic() - started) * 1000
+        log.debug("PATCH %s: %d in %.0f ms", shorten(update.id), answer.status, ms)
+        return answer
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body, or its first `MAX_BODY + 1` bytes: more than that is nothing we can use."""
+    body = bytearray()
+    while len(body) <= MAX_BODY and (chunk := await response.content.read(MAX_BODY)):
+        body += chunk
+    if len(body) > MAX_BODY:
+        response.close()
+    return bytes(body[: MAX_BODY + 1])
+
+
+def _without_answer(error: Exception) -> TaskError:
+    """The failure of ours that an exception of the HTTP library stands for."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return CertificateError(f"the server's certificate was not accepted: {error}")
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return ConnectError(f"no connection: {error}")
+    if isinstance(error, TimeoutError):
+        return RequestTimeoutError("no answer in time")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return BadResponseError(f"not an HTTP answer: {_clean(error.message)}")
+    return ConnectionLostError(f"the connection broke: {str(error) or type(error).__name__}")
+
+
+def _answer(update: TaskUpdate, response: aiohttp.ClientResponse, body: bytes) -> Answer:
+    status = response.status
+    task: Task | None = None
+    error: TaskError | None = None
+    if status == 200:
+        try:
+            task = _confirmed(update, body)
+        except ValueError as why:
+            error = BadResponseError(str(why), status)
+    elif 300 <= status < 400:
+        target = _clean(response.headers.get("Location", "nowhere"))
+        error = RedirectError(f"redirected to {target}, which is not followed", status)
+    else:
+        error = _refusal(status, _message(body) or response.reason or "")
+    return Answer(status, _quota(response), task, error)
+
+
+def _confirmed(update: TaskUpdate, body: bytes) -> Task:
+    """The Task in the body. ValueError: it is none, or not the one that was sent."""
+    if len(body) > MAX_BODY:
+        raise ValueError(f"a 200 that is longer than {MAX_BODY:,} bytes")
+    try:
+        value = parse_json(body)
+    except ValueError:
+        raise ValueError(f"a 200 that is not JSON: {_excerpt(body)}") from None
+    if not isinstance(value, dict) or "_id" not in value:
+        raise ValueError(f"a 200 without a Task: {_excerpt(body)}")
+    if value["_id"] != update.id:
+        raise ValueError(f"a 200 with another Task: {shorten(value['_id'])}")
+    return Task(value)
+
+
+def _refusal(status: int, message: str) -> TaskError:
+    if status >= 500:
+        kind: type[TaskError] = ServerError
+    elif status >= 400:
+        kind = _ERRORS.get(status, BadRequestError)
+    else:
+        kind = BadResponseError  # 201, 204 and their like: lemlist confirms with 200
+    return kind(message or f"HTTP {status}", status)
+
+
+def _message(body: bytes) -> str:
+    """The server's own words: a sentence, or the message inside a JSON object."""
+    try:
+        value: Any = parse_json(body)
+    except ValueError:
+        return _excerpt(body)
+    if isinstance(value, dict):
+        words = [value[key] for key in ("error", "code", "message") if value.get(key)]
+        if words and all(isinstance(word, str) for word in words):
+            return _clean(": ".join(dict.fromkeys(words)))
+    return _clean(value) if isinstance(value, str) else _excerpt(body)
+
+
+def _excerpt(body: bytes) -> str:
+    return _clean(body[: 4 * MAX_MESSAGE].decode("utf-8", errors="replace"))
+
+
+def _clean(text: str) -> str:
+    """One line of printable text, cut to a sane length."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
+
+
+def _quota(response: aiohttp.ClientResponse) -> Quota:
+    headers = response.headers
+    return Quota(
+        limit=_number(headers.get("X-RateLimit-Limit")),
+        remaining=_number(headers.get("X-RateLimit-Remaining")),
+        retry_after=_seconds(headers.get("Retry-After")),
+        throttled=response.status == 429,
+    )
+
+
+def _number(text: str | None) -> float | None:
+    """The finite, non-negative number that a header holds, or None."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def _seconds(text: str | None) -> float | None:
+    """`Retry-After`: seconds, fractional ones too, or an HTTP date (RFC 9110, 10.2.3)."""
+    seconds = _number(text)
+    if seconds is not None or not text:
+        return seconds
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())

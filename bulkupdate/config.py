@@ -1,0 +1,255 @@
+"""The settings of a run: frozen, with named defaults, and refused where they make no sense."""
+
+import enum
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bulkupdate.errors import ConfigError
+
+DEFAULT_BASE_URL = "https://api.lemlist.com/api"
+KEY_VARIABLE = "LEMLIST_API_KEY"
+BASE_URL_VARIABLE = "LEMLIST_BASE_URL"
+
+_RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?)?(s|m|h)")
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class ApiKey:
+    """A secret that does not show itself: `repr`, `str` and f-strings print `ApiKey(…)`.
+
+    Args:
+        value: the key. Blanks and line ends around it are dropped.
+
+    Raises:
+        ConfigError: it is empty, or no header could carry it. The message never holds it.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        value = value.strip()
+        if not value:
+            raise ConfigError("the API key is empty")
+        if not value.isascii() or not value.isprintable() or " " in value:
+            raise ConfigError("the API key holds a blank or a character that no key has")
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "ApiKey(…)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("an ApiKey is not to be pickled")
+
+    @classmethod
+    def find(cls, file: Path | None, environ: Mapping[str, str]) -> "ApiKey":
+        """The key in `file` if one is given, else in `environ` under `LEMLIST_API_KEY`.
+
+        Raises:
+            ConfigError: there is none, or it can't be read.
+        """
+        if file is None:
+            value = environ.get(KEY_VARIABLE, "")
+            if not value.strip():
+                raise ConfigError(
+                    f"no API key: set {KEY_VARIABLE}, or name a file that holds it"
+                    " with --api-key-file"
+                )
+            return cls(value)
+        try:
+            return cls(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError(f"the API key file {file} can't be read: {why}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """So many requests in any such period.
+
+    Attributes:
+        requests: how many.
+        period: seconds.
+    """
+
+    requests: int
+    period: float
+
+    def __post_init__(self) -> None:
+        if self.requests < 1 or not 0 < self.period < float("inf"):
+            raise ConfigError("a rate is at least 1 request per period, as in 20/2s")
+
+    @classmethod
+    def parse(cls, text: str) -> "RateLimit":
+        """`20/2s`, `5/s`, `100/1m`.
+
+        Raises:
+            ConfigError: it is none of these.
+        """
+        match = _RATE.fullmatch(text.strip().lower())
+        if not match:
+            raise ConfigError(f"{text!r} is not a rate: write it as 20/2s or 100/1m")
+        requests, count, unit = match.groups()
+        return cls(int(requests), float(count or 1) * _UNIT_SECONDS[unit])
+
+    def __str__(self) -> str:
+        return f"{self.requests}/{self.period:g}s"
+
+
+#: `lemlist: rate-limits`: 20 requests per 2 s for each API key, over all routes.
+LEMLIST_RATE = RateLimit(20, 2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often a row is tried, and how long between.
+
+    Attributes:
+        max_attempts: requests for one row, those that were answered 429 not counted.
+        max_throttles: 429s for one row, after which the run stops: the limiter has lost its way.
+        first_backoff: the most that the wait before the first retry can be, in seconds; each
+            further one may be twice as long.
+        longest_backoff: no wait is longer, in seconds.
+    """
+
+    max_attempts: int = 5
+    max_throttles: int = 20
+    first_backoff: float = 0.5
+    longest_backoff: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1 or self.max_throttles < 1:
+            raise ConfigError("a row needs at least one attempt")
+        if not 0 <= self.first_backoff <= self.longest_backoff:
+            raise ConfigError("backoff must not be negative, nor shrink")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the edits go, and with which key.
+
+    Attributes:
+        api_key: of one team.
+        base_url: `https://`, or `http://` on loopback; a slash at its end is dropped.
+        timeout: seconds that one attempt may take, from connecting to the last byte.
+        use_proxy: whether to obey `HTTPS_PROXY` and its like.
+    """
+
+    api_key: ApiKey
+    base_url: str = DEFAULT_BASE_URL
+    timeout: float = 30.0
+    use_proxy: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", _checked_url(self.base_url))
+        if not 0 < self.timeout < float("inf"):
+            raise ConfigError("a timeout is a number of seconds above 0")
+
+
+class Format(enum.StrEnum):
+    """What kind of file the input is."""
+
+    CSV = "csv"
+    """Comma-separated, with a header."""
+
+    TSV = "tsv"
+    """Tab-separated, with a header."""
+
+    JSONL = "jsonl"
+    """One JSON object a line."""
+
+
+class Mode(enum.StrEnum):
+    """What to do with a run directory that is already there."""
+
+    NEW = "new"
+    """Refuse it."""
+
+    RESUME = "resume"
+    """Go on with that run."""
+
+    OVERWRITE = "overwrite"
+    """Start it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything that `run` needs to know.
+
+    Attributes:
+        input: the file of edits, or `-` for standard input.
+        endpoint: where the edits go.
+        format: of the input, or None to tell by its name, else by its first character.
+        out: the run directory, or None for the input's name with `.run` for its suffix, in the
+            current directory.
+        mode: what to do with a run directory that is already there.
+        retry_failed: when resuming, also try again what failed or stayed unconfirmed.
+        skip_invalid: send the valid rows of an input that has invalid ones.
+        rate: requests per period; None is no limit.
+        workers: requests in flight at most.
+        retry: how often a row is tried.
+        drain_timeout: seconds that requests in flight get to end when the run is stopped.
+    """
+
+    input: str
+    endpoint: Endpoint
+    format: Format | None = None
+    out: Path | None = None
+    mode: Mode = Mode.NEW
+    retry_failed: bool = False
+    skip_invalid: bool = False
+    rate: RateLimit | None = LEMLIST_RATE
+    workers: int = 16
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    drain_timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ConfigError("a run needs at least one worker")
+        if self.drain_timeout < 0:
+            raise ConfigError("a drain timeout is not negative")
+        if self.retry_failed and self.mode is not Mode.RESUME:
+            raise ConfigError("--retry-failed goes with --resume")
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        if self.out is not None:
+            return self.out
+        name = "stdin" if self.input == "-" else Path(self.input).stem
+        return Path(f"{name}.run")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine, and only this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigError(f"the base URL {url!r} is not a URL") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("the base URL holds a user name or password: the key goes elsewhere")
+    if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment:
+        raise ConfigError(f"the base URL {url!r} must look like {DEFAULT_BASE_URL}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigError(
+            f"the base URL {url!r} would send the API key unencrypted: use https://"
+            " (http:// is for this machine only)"
+        )
+    return url.strip().rstrip("/")

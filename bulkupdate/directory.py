@@ -1,0 +1,195 @@
+"""The run directory: readable by its owner alone, locked while a run uses it.
+
+::
+
+    edits.run/
+      results.jsonl   one line per settled row
+      failed.csv      the rows to mend and run again (or failed.jsonl, as the input)
+      summary.json    what was read, where it went, counts that add up
+      stdin.csv       a copy of standard input, where that was the input (or stdin.jsonl, .tsv)
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from bulkupdate.config import Format, Mode
+from bulkupdate.errors import JournalError, RunDirectoryError
+from bulkupdate.models import Summary, parse_record, to_json
+
+_SUFFIXES = tuple(f".{format_}" for format_ in Format)
+_OURS = frozenset(
+    {"results.jsonl", "summary.json", "summary.json.part", "stdin.part"}
+    | {f"{stem}{suffix}" for stem in ("failed", "stdin") for suffix in _SUFFIXES}
+)
+
+
+class RunDirectory:
+    """A run directory that this process alone may use, until it is closed.
+
+    Args:
+        path: where.
+        mode: what to do if a run is there already.
+
+    Raises:
+        RunDirectoryError: it may not be used so; nothing in it has been touched.
+    """
+
+    def __init__(self, path: Path, mode: Mode) -> None:
+        self.path = path
+        self._created = self._make(mode)
+        self._lock = self._take_lock()
+        try:
+            self._check(mode)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def results(self) -> Path:
+        """The results log."""
+        return self.path / "results.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """The summary."""
+        return self.path / "summary.json"
+
+    def failed(self, format_: Format) -> Path:
+        """The file of rows that did not succeed."""
+        return self.path / f"failed.{format_}"
+
+    def keep_stdin(self, stream: IO[bytes]) -> Path:
+        """Copy standard input here, so that it can be read more than once.
+
+        An earlier copy is left alone until `adopt_stdin`.
+        """
+        part = self.path / "stdin.part"
+        with self._writing(part), open(part, "xb", opener=_private) as copy:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+        return part
+
+    def adopt_stdin(self, part: Path, format_: Format) -> Path:
+        """Give the copy of standard input its name, now that it is to stay."""
+        kept = self.path / f"stdin.{format_}"
+        with self._writing(kept):
+            return part.rename(kept)
+
+    def holds(self, path: Path) -> bool:
+        """Whether `clear` would remove the file at `path`."""
+        inside = path.name in _OURS - {"stdin.part"} and path.parent.exists()
+        return inside and path.parent.samefile(self.path)
+
+    def clear(self) -> None:
+        """Remove what an earlier run has left, but for a copy of standard input just made."""
+        for name in _OURS - {"stdin.part"}:
+            with self._writing(self.path / name):
+                (self.path / name).unlink(missing_ok=True)
+
+    def write_summary(self, summary: Summary) -> None:
+        """Replace the summary, whole or not at all.
+
+        Raises:
+            JournalError: it could not be written; the earlier one is still there.
+        """
+        part = self.path / "summary.json.part"
+        with self._writing(self.summary):
+            part.unlink(missing_ok=True)
+            with open(part, "xb", opener=_private) as file:
+                file.write(to_json(summary, indent=2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.summary)
+
+    def read_summary(self) -> Summary:
+        """The summary of the run that is there.
+
+        Raises:
+            RunDirectoryError: there is none, or it is not ours.
+        """
+        try:
+            return parse_record(self.summary.read_bytes(), Summary)
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(
+                f"{self.path}: its summary.json can't be read ({error}):"
+                " the run can't be resumed; use --overwrite to start it again"
+            ) from error
+
+    def close(self) -> None:
+        """Let others use it; remove it again if this process made it and left it empty."""
+        if self._created:
+            with contextlib.suppress(OSError):
+                (self.path / "stdin.part").unlink(missing_ok=True)
+                self.path.rmdir()
+        os.close(self._lock)
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _make(self, mode: Mode) -> bool:
+        try:
+            self.path.mkdir(mode=0o700)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            raise RunDirectoryError(f"{self.path.parent}: there is no such directory") from None
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path} can't be made: {error.strerror}") from None
+        if mode is Mode.RESUME:
+            self.path.rmdir()
+            raise RunDirectoryError(f"{self.path}: there is no run to resume")
+        return True
+
+    def _take_lock(self) -> int:
+        """An advisory lock on the directory itself: the kernel drops it with the process."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path} can't be used: {error.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno == errno.EWOULDBLOCK:
+                raise RunDirectoryError(f"{self.path} is in use by another run") from None
+            raise RunDirectoryError(f"{self.path} can't be locked: {error.strerror}") from None
+        return descriptor
+
+    def _check(self, mode: Mode) -> None:
+        names = set(os.listdir(self.path))  # noqa: PTH208 - names, not paths
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise RunDirectoryError(f"{self.path} can't be written")
+        if links := [name for name in names & _OURS if (self.path / name).is_symlink()]:
+            raise RunDirectoryError(f"{self.path}/{links[0]} is a link: it is not followed")
+        has_run = bool(names & {"results.jsonl", "summary.json"})
+        if names - _OURS and not has_run:
+            raise RunDirectoryError(f"{self.path} holds something else than a run: choose another")
+        if mode is Mode.NEW and has_run:
+            raise RunDirectoryError(
+                f"{self.path} holds a run already: --resume goes on with it,"
+                " --overwrite starts it again, --out names another directory"
+            )
+        if mode is Mode.RESUME and not has_run:
+            raise RunDirectoryError(f"{self.path}: there is no run to resume")
+        if not self._created:
+            self.path.chmod(0o700)
+        (self.path / "stdin.part").unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise JournalError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

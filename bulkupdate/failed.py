@@ -1,0 +1,105 @@
+"""The rows that did not succeed, as a file that can be mended and given to `run` again.
+
+The input's own columns come first, as they were, then `bulkupdate_row`, `bulkupdate_outcome` and
+`bulkupdate_error`, which the reader passes over.
+"""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+from bulkupdate.errors import JournalError
+from bulkupdate.models import Result, Row
+from bulkupdate.reader import OWN_PREFIX, Input, parse_object
+
+_OWN_COLUMNS = tuple(OWN_PREFIX + name for name in ("row", "outcome", "error"))
+
+#: A spreadsheet takes a cell that begins so for a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class FailedFile:
+    """The file of failed rows, open for appending.
+
+    Args:
+        path: where; created for its owner alone, or emptied.
+        source: the input whose rows it takes.
+
+    Raises:
+        JournalError: it can't be written.
+    """
+
+    def __init__(self, path: Path, source: Input) -> None:
+        self._path = path
+        self._delimiter = source.delimiter
+        self._kept = [
+            position
+            for position, column in enumerate(source.header)
+            if not column.strip().startswith(OWN_PREFIX)
+        ]
+        self._width = len(source.header)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o600)
+            # Bytes that the file's first line promises: Excel needs the mark to read UTF-8.
+            self._file = open(descriptor, "w", encoding=source.encoding, newline="")  # noqa: SIM115, PTH123
+        except OSError as error:
+            raise JournalError(f"{path} can't be opened: {error.strerror}") from error
+        if self._delimiter:
+            self._write(self._csv_line((*self._own(source.header), *_OWN_COLUMNS)))
+
+    def append(self, row: Row, result: Result) -> None:
+        """Write one row.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        message = result.error.message if result.error else ""
+        if isinstance(row.record, str):
+            self._write(_json_line(row.record, result, message))
+            return
+        if len(row.record) == self._width:
+            cells = self._own(row.record)
+        else:
+            # A row of another width than the header's stays so, and is refused again.
+            cells = row.record + ("",) * (len(row.record) == len(self._kept))
+        self._write(self._csv_line((*cells, str(result.row), result.outcome, _inert(message))))
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+    def _own(self, cells: tuple[str, ...]) -> tuple[str, ...]:
+        """The input's own cells: without what an earlier run had added."""
+        return tuple(cells[position] for position in self._kept)
+
+    def _csv_line(self, cells: tuple[str, ...]) -> str:
+        line = io.StringIO()
+        csv.writer(line, delimiter=self._delimiter or ",").writerow(cells)
+        return line.getvalue()
+
+    def _write(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:
+            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _json_line(record: str, result: Result, message: str) -> str:
+    """The object with what became of it; or the line as it was, where it is none."""
+    try:
+        value = parse_object(record)
+        own = zip(_OWN_COLUMNS, (result.row, result.outcome, message), strict=True)
+        kept = {key: item for key, item in value.items() if not key.startswith(OWN_PREFIX)}
+        line = json.dumps({**kept, **dict(own)}, ensure_ascii=False, allow_nan=False)
+        line.encode("utf-8")
+    except ValueError:
+        return f"{record}\n"
+    return f"{line}\n"

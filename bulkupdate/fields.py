@@ -1,0 +1,157 @@
+"""The rules of each field: what a person may write, and what is sent for it.
+
+Each function takes a value as it was written (the text of a CSV cell, a JSON value, a Python
+object), and returns what goes on the wire; `ValueError` says what is wrong and what would be
+right. Applying one to its own answer changes nothing.
+
+The rules of the wire come from lemlist's page on updating a task (`lemlist: update-task`).
+"""
+
+import difflib
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+#: Images and videos of one task, together (`lemlist: update-task`).
+MAX_MEDIA = 6
+
+#: Names that lemlist's answers use for a field, and the name that an update uses.
+ALIASES = {"_id": "id", "userId": "assignedTo", "content": "message"}
+
+#: Fields of lemlist's answers that no update can set.
+READ_ONLY = frozenset(
+    {"type", "leadId", "campaignId", "contactId", "status", "createdAt", "completedAt"}
+)
+
+_PRIORITIES = {"0": "0", "1": "1", "2": "2", "low": "0", "medium": "1", "high": "2", "none": ""}
+_PRIORITIES[""] = ""
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_DATE_EXAMPLE = "2026-01-31T07:58:00Z or 2026-01-31T08:58:00+01:00"
+
+
+def identifier(value: object) -> str:
+    """A task's or user's id: opaque, but one printable word. Blanks around it are dropped."""
+    text = _text(value).strip()
+    if not text:
+        raise ValueError("is empty: an id is needed")
+    if " " in text or not text.isprintable():
+        raise ValueError("has a blank or an invisible character inside: an id is one word")
+    return text
+
+
+def text(value: object) -> str:
+    """A title or a message: any text, sent as it is. Empty clears the field."""
+    return _text(value)
+
+
+def priority(value: object) -> str:
+    """0, 1, 2 or low, medium, high, none, in any case: `"0"`, `"1"`, `"2"` or `""`."""
+    known = None
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        known = _PRIORITIES.get(str(value).strip().lower())
+    if known is None:
+        raise ValueError("is not a priority: write 0, 1, 2, low, medium, high or none")
+    return known
+
+
+def done(value: object) -> bool:
+    """true/false, yes/no, 1/0, in any case: a boolean."""
+    known = value if isinstance(value, bool) else None
+    if known is None and isinstance(value, str | int):
+        known = _BOOLEANS.get(str(value).strip().lower())
+    if known is None:
+        raise ValueError("is neither true nor false: write true, false, yes, no, 1 or 0")
+    return known
+
+
+def due_date(value: object) -> str:
+    """An ISO 8601 date-time with an offset, or an aware `datetime`: UTC, to the millisecond."""
+    moment = value if isinstance(value, datetime) else _parse_date_time(_text(value).strip())
+    if moment.utcoffset() is None:
+        raise ValueError(f"has no offset from UTC: add Z or +02:00, as in {_DATE_EXAMPLE}")
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999") from None
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def media(value: object) -> tuple[str, ...]:
+    """A list of https URLs. An empty one clears the field."""
+    if isinstance(value, str) or not isinstance(value, list | tuple):
+        raise ValueError('is not a list: write ["https://…"], or [] to clear')
+    for url in value:
+        if not isinstance(url, str) or not _is_https(url):
+            raise ValueError(f"holds {shorten(url)}, which is not an https:// URL")
+    return tuple(value)
+
+
+#: The rule of each field, by its name on the wire.
+RULES: dict[str, Callable[[object], Any]] = {
+    "id": identifier,
+    "assignedTo": identifier,
+    "dueDate": due_date,
+    "title": text,
+    "message": text,
+    "priority": priority,
+    "done": done,
+    "images": media,
+    "videos": media,
+}
+
+#: Fields that an update can empty.
+CLEARABLE = frozenset({"title", "message", "priority", "images", "videos"})
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """`: did you mean 'x'?` for the known name that is nearest to `name`, else ""."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f": did you mean '{by_lower[near[0]]}'?" if near else ""
+
+
+def shorten(value: object, length: int = 60) -> str:
+    """`value` in quotes, cut to `length` characters, with nothing that a terminal would obey."""
+    shown = repr(value) if isinstance(value, str) else str(value)
+    return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text: put it in quotes")
+    if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("holds half of a character (a lone surrogate), which can't be sent")
+    return value
+
+
+def _parse_date_time(text: str) -> datetime:
+    if not text:
+        raise ValueError(f"is empty: write {_DATE_EXAMPLE}")
+    if _is_date(text):
+        raise ValueError(f"has no time of day and no offset: write {_DATE_EXAMPLE}")
+    # `fromisoformat` takes any character between date and time; ISO 8601 takes T.
+    if not {text[8:9], text[10:11]} & set("Tt "):
+        raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}")
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}") from None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_https(url: str) -> bool:
+    if not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)

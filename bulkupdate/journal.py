@@ -1,0 +1,150 @@
+"""The results log: one JSON object a line, appended when a row is settled, never rewritten."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bulkupdate.errors import JournalError
+from bulkupdate.models import Result, parse_record, to_json
+
+#: The longest line that is read back, in bytes: a Task of 1 MiB, what was sent, and room.
+_MAX_LINE = 8 << 20
+
+
+class Journal:
+    """An open results log.
+
+    Args:
+        path: of the log; created for its owner alone where it is not there.
+
+    Raises:
+        JournalError: it can't be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._descriptor = os.open(path, flags, 0o600)
+            self._length = os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise JournalError(f"{path} can't be opened: {error.strerror}") from error
+        self._dirty = False
+
+    def append(self, results: Iterable[Result]) -> None:
+        """Write results, each a line, so that a crash of this process can't lose them.
+
+        Raises:
+            JournalError: they could not be written. The log then ends where it did before.
+        """
+        lines = memoryview(b"".join(to_json(result) + b"\n" for result in results))
+        start = self._length
+        try:
+            while lines:
+                written = os.write(self._descriptor, lines)
+                self._length += written
+                lines = lines[written:]
+            self._dirty = True
+        except OSError as error:
+            self._cut_back(start)
+            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+
+    def sync(self) -> None:
+        """Have the disk confirm what was written, so that a power cut can't lose it.
+
+        Raises:
+            JournalError: it did not.
+        """
+        if not self._dirty:
+            return
+        self._dirty = False
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the log. `sync` comes first, where it matters."""
+        os.close(self._descriptor)
+
+    def _cut_back(self, length: int) -> None:
+        try:
+            os.ftruncate(self._descriptor, length)
+            self._length = length
+        except OSError:
+            # A torn line stays behind. Reading the log back knows how to drop it.
+            return
+
+
+def read_journal(path: Path) -> Iterator[tuple[int, Result]]:
+    """Every result of a log: the offset of its line in bytes, and the result.
+
+    Raises:
+        JournalError: it can't be read, or a line is no result.
+    """
+    offset = 0
+    try:
+        with path.open("rb") as log:
+            for number, line in enumerate(iter(lambda: log.readline(_MAX_LINE), b""), 1):
+                yield offset, _result(path, number, line)
+                offset += len(line)
+    except OSError as error:
+        raise JournalError(f"{path} can't be read: {error.strerror}") from error
+
+
+def mend_journal(path: Path) -> str | None:
+    """Drop a last line that a crash has torn.
+
+    A whole line that only lacks its line end is kept.
+
+    Returns:
+        What was done, for a person to read, or None where nothing was amiss.
+
+    Raises:
+        JournalError: the log can't be read or written.
+    """
+    try:
+        with path.open("r+b") as log:
+            start, line = _last_line(log.fileno())
+            if not line:
+                return None
+            whole = _is_result(line)
+            if whole and line.endswith(b"\n"):
+                return None
+            if whole:
+                log.seek(0, os.SEEK_END)
+                log.write(b"\n")
+                return f"{path}: the last line had lost its line end"
+            log.truncate(start)
+            return f"{path}: dropped a torn last line of {len(line)} bytes: its row is sent again"
+    except OSError as error:
+        raise JournalError(f"{path} can't be mended: {error.strerror}") from error
+
+
+def _last_line(descriptor: int) -> tuple[int, bytes]:
+    """Where the last line of a file begins, and its bytes."""
+    end = os.fstat(descriptor).st_size
+    tail = b""
+    start = end
+    # The line end that closes the last line is no border before it.
+    while start > 0 and b"\n" not in tail[:-1]:
+        step = min(start, 1 << 16)
+        start -= step
+        tail = os.pread(descriptor, step, start) + tail
+    begin = tail[:-1].rfind(b"\n") + 1
+    return start + begin, tail[begin:]
+
+
+def _is_result(line: bytes) -> bool:
+    try:
+        parse_record(line, Result)
+    except ValueError:
+        return False
+    return True
+
+
+def _result(path: Path, number: int, line: bytes) -> Result:
+    try:
+        return parse_record(line, Result)
+    except ValueError as error:
+        raise JournalError(f"{path}, line {number}, is no result: {error}") from error

@@ -1,0 +1,132 @@
+"""One API key's share of a run: its client, its limiter, its workers, its stop signal.
+
+A run has one lane today. Nothing in here knows whether there are more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from bulkupdate.backlog import Backlog
+from bulkupdate.config import RetryPolicy
+from bulkupdate.errors import TaskError
+from bulkupdate.limiter import Limiter
+from bulkupdate.models import Result, Row, Traffic
+from bulkupdate.retry import TRANSIENT_TYPES, is_transient
+from bulkupdate.stop import Stop
+from bulkupdate.worker import AbandonedError, Sender, Worker
+
+#: Rows in a row that end without any usable answer, after which the server counts as down.
+OUTAGE_ROWS = 20
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    """Workers that share one key.
+
+    Args:
+        client: sends an update with the key.
+        limiter: says when, for all of them.
+        policy: how often a row is tried.
+        workers: requests in flight at most.
+        drain_timeout: seconds that requests in flight get to end after `stop` is set.
+        stop: once set, nothing more is started. The lane sets it when no other row could fare
+            better: the key is refused, the server is down.
+        on_result: takes each settled row; may wait, which holds the lane back.
+
+    Attributes:
+        stop: as given.
+        traffic: the requests so far.
+        limiter: as given.
+    """
+
+    def __init__(
+        self,
+        client: Sender,
+        limiter: Limiter,
+        policy: RetryPolicy,
+        *,
+        workers: int,
+        drain_timeout: float,
+        stop: Stop,
+        on_result: Callable[[Row, Result], Awaitable[None]],
+    ) -> None:
+        self.stop = stop
+        self.traffic = Traffic()
+        self.limiter = limiter
+        self._client = client
+        self._policy = policy
+        self._worker_count = workers
+        self._drain_timeout = drain_timeout
+        self._on_result = on_result
+        self._key_accepted = asyncio.Event()
+        self._unanswered = 0
+        self._workers: dict[asyncio.Task[None], Worker] = {}
+
+    async def run(self, backlog: Backlog) -> None:
+        """Settle the rows of `backlog` until it ends, or until `stop` is set and all has drained.
+
+        The first request goes alone until an answer shows that the key is good: a wrong key
+        costs one request, however many workers there are.
+        """
+        async with asyncio.TaskGroup() as group:
+            supervisor = group.create_task(self._drain_when_stopped())
+            first = self._start_worker(group, backlog)
+            accepted = group.create_task(self._key_accepted.wait())
+            await asyncio.wait({first, accepted}, return_when=asyncio.FIRST_COMPLETED)
+            accepted.cancel()
+            if not self.stop.is_set and not first.done():
+                for _ in range(self._worker_count - 1):
+                    self._start_worker(group, backlog)
+            await asyncio.wait(self._workers)
+            supervisor.cancel()
+
+    def _start_worker(self, group: asyncio.TaskGroup, backlog: Backlog) -> asyncio.Task[None]:
+        worker = Worker(
+            self._client, self.limiter, self._policy, self.stop, self.traffic, self._on_answer
+        )
+        task = group.create_task(self._work(worker, backlog))
+        self._workers[task] = worker
+        return task
+
+    async def _work(self, worker: Worker, backlog: Backlog) -> None:
+        while (row := await backlog.get()) is not None:
+            if row.update is None:
+                raise AssertionError("only valid rows are put into the backlog")
+            try:
+                result = await worker.settle(row.number, row.update)
+            except AbandonedError:
+                return
+            await self._on_result(row, result)
+            worker.idle = True
+            self._watch_for_outage(result)
+            backlog.done(row)
+
+    def _on_answer(self, error: TaskError | None) -> None:
+        if error is None or not (is_transient(error) or error.stops_lane):
+            self._unanswered = 0
+            self._key_accepted.set()
+        elif error.stops_lane:
+            status = f"{error.status} " if error.status else ""
+            self.stop.set(f"{error.type}: the server says: {status}{error.message}")
+
+    def _watch_for_outage(self, result: Result) -> None:
+        if result.error is None or result.error.type not in TRANSIENT_TYPES:
+            return
+        self._unanswered += 1
+        if self._unanswered >= OUTAGE_ROWS:
+            last = f"{result.error.type}: {result.error.message}"
+            self.stop.set(f"{OUTAGE_ROWS} rows in a row got no usable answer; the last: {last}")
+
+    async def _drain_when_stopped(self) -> None:
+        """Once stopped: end the workers that wait, let the others' requests end, in time."""
+        await self.stop.wait()
+        for task, worker in self._workers.items():
+            if worker.idle:
+                task.cancel()
+        if busy := [task for task in self._workers if not task.done()]:
+            _, late = await asyncio.wait(busy, timeout=self._drain_timeout)
+            for task in late:
+                log.warning("a request in flight did not end in %g s", self._drain_timeout)
+                task.cancel()

@@ -1,0 +1,372 @@
+"""The records that flow through a run, and their JSON.
+
+All but `Traffic` are frozen. The names on the wire are lemlist's own camelCase; in Python they
+are snake_case.
+"""
+
+import enum
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import force_setattr
+
+from bulkupdate import fields
+from bulkupdate.errors import InvalidUpdateError, Problem
+
+Kind = TypeVar("Kind")
+
+
+class TaskUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The body of one `PATCH /tasks`: a task, and the fields to change (`lemlist: update-task`).
+
+    A field left at `UNSET` is left alone by the server. Values may be given as a person would
+    write them (`priority="high"`, `due_date=datetime(…, tzinfo=UTC)`, `done="yes"`); the record
+    holds what is sent.
+
+    Attributes:
+        id: the task.
+        assigned_to: the user who gets it.
+        due_date: an ISO 8601 date-time with an offset, or an aware `datetime`.
+        title: any text; "" clears.
+        message: any text; "" clears.
+        priority: 0, 1, 2, low, medium, high; none or "" clears.
+        done: whether the task is complete.
+        images: https URLs, for LinkedIn tasks; they replace what is there; `()` clears.
+        videos: likewise; at most 6 images and videos together.
+
+    Raises:
+        InvalidUpdateError: some values break the rules; it lists every one.
+    """
+
+    id: str
+    assigned_to: str | UnsetType = UNSET
+    due_date: str | datetime | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    priority: str | int | UnsetType = UNSET
+    done: bool | str | UnsetType = UNSET
+    images: tuple[str, ...] | UnsetType = UNSET
+    videos: tuple[str, ...] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        problems = []
+        for name, wire_name, rule in _FIELD_RULES:
+            value = getattr(self, name)
+            if value is UNSET:
+                continue
+            try:
+                force_setattr(self, name, rule(value))
+            except ValueError as error:
+                problems.append(Problem(wire_name, fields.shorten(value), str(error)))
+        count = 0 if problems else len(self.images or ()) + len(self.videos or ())
+        if count > fields.MAX_MEDIA:
+            message = f"{count} images and videos: a task takes {fields.MAX_MEDIA} in all"
+            problems.append(Problem("images", "", message))
+        if problems:
+            raise InvalidUpdateError(problems)
+
+    def changes(self) -> dict[str, Any]:
+        """The fields to change, under their names on the wire; without the id."""
+        return {
+            wire_name: value
+            for name, wire_name, _ in _FIELD_RULES[1:]
+            if (value := getattr(self, name)) is not UNSET
+        }
+
+    def has_media(self) -> bool:
+        """Whether the server will have to download something for it."""
+        return bool(self.images) or bool(self.videos)
+
+    def encode(self) -> bytes:
+        """The JSON body."""
+        return msgspec.json.encode(self)
+
+
+_FIELD_RULES = tuple(
+    (info.name, info.encode_name, fields.RULES[info.encode_name])
+    for info in msgspec.structs.fields(TaskUpdate)
+)
+
+#: Wire name → name in Python, of every field of an update.
+PYTHON_NAMES = {wire_name: name for name, wire_name, _ in _FIELD_RULES}
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A Task as the server returned it. All but its id is optional, unknown fields are kept.
+
+    Attributes:
+        fields: the whole JSON object, under lemlist's names (`_id`, `userId`, `content`, …).
+    """
+
+    fields: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The task's id (`_id`)."""
+        return str(self.fields["_id"])
+
+    @property
+    def assigned_to(self) -> str | None:
+        """The user's id (`userId`)."""
+        return self.fields.get("userId")
+
+    @property
+    def due_date(self) -> str | None:
+        """When it is due, ISO 8601 (`dueDate`)."""
+        return self.fields.get("dueDate")
+
+    @property
+    def title(self) -> str | None:
+        """Its title."""
+        return self.fields.get("title")
+
+    @property
+    def message(self) -> str | None:
+        """Its text (`content`)."""
+        return self.fields.get("content")
+
+    @property
+    def priority(self) -> int | None:
+        """0 low, 1 medium, 2 high."""
+        return self.fields.get("priority")
+
+    @property
+    def status(self) -> str | None:
+        """`pending`, `completed` or `ignored`."""
+        return self.fields.get("status")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One record of the input.
+
+    Attributes:
+        number: its place in the input, from 1, header and blank lines not counted.
+        line: the line of the file it begins on, from 1.
+        id: the task's id as it was given; "" where none could be read.
+        update: what to send, or None where the row is invalid.
+        problems: what is wrong with it; empty for a valid row.
+        record: the record as it was read: the cells of a CSV row, or a line of JSONL.
+    """
+
+    number: int
+    line: int
+    id: str
+    update: TaskUpdate | None
+    problems: tuple[Problem, ...]
+    record: tuple[str, ...] | str
+
+    @property
+    def error(self) -> str:
+        """Every problem in one line."""
+        return "; ".join(map(str, self.problems))
+
+
+class Outcome(enum.StrEnum):
+    """What became of a row. Each row ends in exactly one."""
+
+    UPDATED = "updated"
+    """200, and the Task that came back is the one that was asked for."""
+
+    UNCHANGED = "unchanged"
+    """The row holds no field to change; no request was sent."""
+
+    INVALID = "invalid"
+    """The row is wrong; no request was sent."""
+
+    FAILED = "failed"
+    """The server refused it, or it was never reached: the task is as it was."""
+
+    UNCONFIRMED = "unconfirmed"
+    """It may or may not have been applied, after every retry."""
+
+
+#: Outcomes that leave nothing to do.
+SUCCESSES = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
+
+
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """Why a row did not succeed: a type from the documented list, and the reason in words."""
+
+    type: str
+    message: str
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """A field that came back with another value than was sent."""
+
+    sent: Any
+    returned: Any
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one row: one line of the results log.
+
+    Attributes:
+        row: the row's number, from 1.
+        id: the task's id.
+        outcome: the state that the row ended in.
+        status: the HTTP status of the last answer, where there was one.
+        attempts: requests sent for the row.
+        at: when it was settled, UTC, ISO 8601 with milliseconds.
+        ms: how long the last request took, in milliseconds.
+        sent: the fields that were sent, under their names on the wire.
+        task: the Task that came back.
+        mismatches: fields of `task` that differ from what was sent, by their name in `task`.
+        error: why it did not succeed.
+    """
+
+    row: int
+    id: str
+    outcome: Outcome
+    status: int | None = None
+    attempts: int
+    at: str
+    ms: float | None = None
+    sent: dict[str, Any] | None = None
+    task: dict[str, Any] | None = None
+    mismatches: dict[str, Mismatch] | None = None
+    error: ErrorInfo | None = None
+
+
+class Quota(NamedTuple):
+    """What one answer's headers say of the rate limit (`lemlist: rate-limits`).
+
+    Attributes:
+        limit: requests per period (`X-RateLimit-Limit`), or None.
+        remaining: requests left in this period (`X-RateLimit-Remaining`), or None.
+        retry_after: seconds until the period ends (`Retry-After`), or None. A 200 carries it
+            too, and does not mean wait.
+        throttled: whether the answer was a 429.
+    """
+
+    limit: float | None = None
+    remaining: float | None = None
+    retry_after: float | None = None
+    throttled: bool = False
+
+
+class Traffic(msgspec.Struct):
+    """Requests counted while they happen: the one record that changes.
+
+    Attributes:
+        requests: sent, retries included.
+        retries: those that were not their row's first.
+        rate_limited: answers that were a 429.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+
+
+class State(enum.StrEnum):
+    """How a run stands."""
+
+    RUNNING = "running"
+    """Under way; or killed, where no process holds the run directory any more."""
+
+    FINISHED = "finished"
+    """Every row has its outcome."""
+
+    STOPPED = "stopped"
+    """The run gave up before the end: the reason says why."""
+
+    INTERRUPTED = "interrupted"
+    """A signal ended it."""
+
+
+class InputInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read, and how.
+
+    Attributes:
+        path: as it was given, or `-`.
+        sha256: of its bytes, in hexadecimal.
+        rows: how many it holds.
+        format: `csv`, `tsv` or `jsonl`.
+        encoding: `utf-8` or `utf-8-sig` (with a byte order mark).
+        delimiter: between the cells of a row, or None for JSONL.
+    """
+
+    path: str
+    sha256: str
+    rows: int
+    format: str
+    encoding: str
+    delimiter: str | None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended, and what it did: the content of `summary.json`.
+
+    Attributes:
+        version: of bulkupdate.
+        input: what was read.
+        directory: the run directory.
+        base_url: where the edits went.
+        started: when this session began, UTC.
+        ended: when it ended, UTC, or None while it is under way.
+        state: how it ended.
+        reason: why it stopped, or None.
+        exit_code: what the command line exits with.
+        counts: rows of the input by outcome, and `unprocessed`; they add up to `input.rows`.
+        mismatches: updated rows whose Task came back with another value than was sent.
+        requests: sent in this session, retries included.
+        retries: requests of this session that were not their row's first.
+        rate_limited: answers of this session that were a 429.
+        rows_per_second: rows settled by this session, over its length.
+        resumed: whether this session went on with an earlier one.
+    """
+
+    version: str
+    input: InputInfo
+    directory: str
+    base_url: str
+    started: str
+    ended: str | None
+    state: State
+    reason: str | None
+    exit_code: int | None
+    counts: dict[str, int]
+    mismatches: int
+    requests: int
+    retries: int
+    rate_limited: int
+    rows_per_second: float
+    resumed: bool
+
+
+def now() -> str:
+    """This moment, as every file of a run writes it: UTC, ISO 8601, milliseconds, `Z`."""
+    return fields.due_date(datetime.now(UTC))
+
+
+def to_json(record: object, *, indent: int = 0) -> bytes:
+    """`record` as JSON: on one line, or over several with `indent` blanks a level."""
+    encoded = msgspec.json.encode(record)
+    return msgspec.json.format(encoded, indent=indent) if indent else encoded
+
+
+def parse_json(data: bytes | str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def parse_record(data: bytes, kind: type[Kind]) -> Kind:
+    """The record of type `kind` that a JSON text holds. Unknown keys are passed over.
+
+    Raises:
+        ValueError: it is not JSON, or not such a record.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from error

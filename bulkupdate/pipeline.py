@@ -1,0 +1,372 @@
+"""`run`: a file of edits in, a run directory out.
+
+::
+
+    Input ──▶ feeder ──▶ Backlog ──▶ Lane (workers) ──▶ queue ──▶ writer ──▶ RunDirectory
+              rows       bounded     limiter, retry     bounded    Recorder   results.jsonl
+                                     client                                   failed.csv
+
+Data flows one way. What must be known early (a refused key, a signal, a full disk) is a `Stop`
+that the lane obeys and this module owns: nothing more is started, what is in flight drains, and
+everything is written down.
+"""
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bulkupdate._version import __version__
+from bulkupdate.backlog import Backlog
+from bulkupdate.client import TaskClient
+from bulkupdate.config import Mode, RunConfig
+from bulkupdate.directory import RunDirectory
+from bulkupdate.errors import ConfigError, InputError, JournalError, RunDirectoryError
+from bulkupdate.lane import Lane
+from bulkupdate.ledger import Ledger
+from bulkupdate.limiter import limiter_for
+from bulkupdate.models import ErrorInfo, InputInfo, Outcome, Result, Row, State, Summary, now
+from bulkupdate.preview import Inspection, Preview
+from bulkupdate.reader import Input
+from bulkupdate.recorder import Recorder
+from bulkupdate.stop import Stop
+
+#: Settled rows that may wait for the writer, before the workers wait too.
+RESULT_QUEUE = 256
+
+#: Rows read between two looks at the rest of the program: a millisecond or two.
+READ_BATCH = 64
+
+#: Seconds between two times that the disk is asked to confirm the log.
+SYNC_INTERVAL = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """A run as it stands, for whoever watches: sampled, never told.
+
+    Attributes:
+        preview: what the input holds.
+        ledger: the outcome of each row so far.
+        lane: the lane at work.
+        settled_before: rows that an earlier session had settled.
+        started: on the monotonic clock, in seconds.
+    """
+
+    def __init__(self, preview: Preview, ledger: Ledger, lane: Lane) -> None:
+        self.preview = preview
+        self.ledger = ledger
+        self.lane = lane
+        self.settled_before = ledger.settled
+        self.started = time.monotonic()
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows settled by this session, over its length so far."""
+        elapsed = time.monotonic() - self.started
+        return (self.ledger.settled - self.settled_before) / elapsed if elapsed > 0 else 0.0
+
+
+class Observer:
+    """Is told how a run goes; this one ignores it all. Subclass what you need."""
+
+    def input_checked(self, source: Input, preview: Preview) -> None:
+        """The whole input was read and judged; nothing has been sent yet."""
+
+    def noted(self, note: str) -> None:
+        """Something that a person should know."""
+
+    async def watch(self, progress: Progress) -> None:
+        """Called once, when rows begin to flow; cancelled when the last one is settled."""
+
+
+async def run(
+    config: RunConfig, *, stop: Stop | None = None, observer: Observer | None = None
+) -> Summary:
+    """Send the edits of a file, and write down what became of every row.
+
+    Args:
+        config: what to send, where, and how.
+        stop: set it to end the run early: what is in flight drains, the rest is left
+            unprocessed and can be resumed.
+        observer: is told how it goes.
+
+    Returns:
+        The summary, as it was written to the run directory.
+
+    Raises:
+        InputError: the input can't be used; nothing was sent.
+        RunDirectoryError: the run directory can't be used; nothing was sent or removed.
+        JournalError: the run directory can't be written to or read; nothing was sent.
+        ConfigError: the input lies where `overwrite` would remove it; nothing was sent.
+    """
+    observer = observer or Observer()
+    if config.input != "-":
+        # Before a directory is made for it: most wrong names are wrong here.
+        Input(Path(config.input), format=config.format).close()
+    with RunDirectory(config.directory, config.mode) as directory:
+        source = _open_input(config, directory)
+        with source:
+            return await _Session(config, directory, source, stop or Stop(), observer).run()
+
+
+def inspect(source: Input) -> Iterator[Inspection]:
+    """Read all rows of an input, pausing after every few for the caller to look up.
+
+    Yields:
+        The inspection so far; after the last one it is complete.
+
+    Raises:
+        InputError: the file can't be read to its end.
+    """
+    inspection = Inspection()
+    for row in source.rows():
+        inspection.add(row)
+        if not row.number % READ_BATCH:
+            yield inspection
+    if not inspection.rows:
+        raise InputError(f"{source.name}: there is a header, but no row")
+    yield inspection
+
+
+def _open_input(config: RunConfig, directory: RunDirectory) -> Input:
+    if config.input != "-":
+        return Input(Path(config.input), format=config.format)
+    part = directory.keep_stdin(sys.stdin.buffer)
+    return Input(part, name="stdin", format=config.format)
+
+
+class _Session:
+    """One run of the command: from an open input to a summary."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        directory: RunDirectory,
+        source: Input,
+        stop: Stop,
+        observer: Observer,
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._source = source
+        self._stop = stop
+        self._observer = observer
+        self._started = now()
+        self._results: asyncio.Queue[tuple[Row, Result] | None] = asyncio.Queue(RESULT_QUEUE)
+
+    async def run(self) -> Summary:
+        """Check everything, send what is left to send, and write the summary."""
+        sha256 = await asyncio.to_thread(self._source.sha256)
+        preview = await self._inspect()
+        info = InputInfo(
+            path=self._config.input,
+            sha256=sha256,
+            rows=preview.rows,
+            format=self._source.format,
+            encoding=self._source.encoding,
+            delimiter=self._source.delimiter,
+        )
+        self._prepare_directory(info)
+        self._recorder = Recorder(self._directory, self._source)
+        if self._recorder.note:
+            self._observer.noted(self._recorder.note)
+        async with TaskClient(self._config.endpoint, connections=self._config.workers) as client:
+            lane = self._lane(client)
+            progress = Progress(preview, self._recorder.ledger, lane)
+            try:
+                self._directory.write_summary(self._summary(info, progress, State.RUNNING))
+                self._observer.input_checked(self._source, preview)
+                await self._send(progress)
+            except BaseException as error:
+                reason, state, code = _why_ended(error)
+                self._stop.set(reason, state=state, exit_code=code)
+                raise
+            finally:
+                summary = self._finish(info, progress)
+        return summary
+
+    async def _inspect(self) -> Preview:
+        inspection = Inspection()
+        for inspection in inspect(self._source):  # noqa: B007 - the last one is the whole
+            await asyncio.sleep(0)
+            if self._stop.is_set:
+                raise InputError(f"{self._stop.reason}: nothing was sent")
+        return inspection.preview(self._config.rate)
+
+    def _prepare_directory(self, info: InputInfo) -> None:
+        if self._config.mode is Mode.RESUME:
+            earlier = self._directory.read_summary().input
+            if earlier.sha256 != info.sha256:
+                raise RunDirectoryError(
+                    f"{self._directory.path} is a run of another input ({earlier.path},"
+                    f" {earlier.rows} rows), or the file has been edited since:"
+                    " --out names another directory, --overwrite starts it again"
+                )
+        else:
+            if self._directory.holds(self._source.path):
+                raise ConfigError(
+                    f"{info.path} lies in {self._directory.path}, which --overwrite would"
+                    " empty: name another directory with --out"
+                )
+            self._directory.clear()
+        if info.path == "-":
+            self._directory.adopt_stdin(self._source.path, self._source.format)
+
+    def _lane(self, client: TaskClient) -> Lane:
+        return Lane(
+            client,
+            limiter_for(self._config.rate),
+            self._config.retry,
+            workers=self._config.workers,
+            drain_timeout=self._config.drain_timeout,
+            stop=self._stop,
+            on_result=lambda row, result: self._results.put((row, result)),
+        )
+
+    async def _send(self, progress: Progress) -> None:
+        refused = progress.preview.invalid and not self._config.skip_invalid
+        backlog = Backlog()
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(self._sync_regularly()),
+                group.create_task(self._observer.watch(progress)),
+            ]
+            writer = group.create_task(self._write())
+            feeder = group.create_task(self._feed(backlog, send=not refused))
+            background.append(group.create_task(self._cancel_when_stopped(feeder)))
+            await progress.lane.run(backlog)
+            await asyncio.wait([feeder])
+            await self._results.put(None)
+            await writer
+            for task in background:
+                task.cancel()
+        if refused:
+            self._stop.set(
+                f"{progress.preview.invalid} invalid rows: nothing was sent", exit_code=2
+            )
+
+    async def _feed(self, backlog: Backlog, *, send: bool) -> None:
+        """Put every row that is not settled yet where it belongs."""
+        ledger, retry_failed = self._recorder.ledger, self._config.retry_failed
+        try:
+            for row in self._source.rows():
+                if not row.number % READ_BATCH:
+                    # Reading a local file is quick, and never waits: give way now and then.
+                    await asyncio.sleep(0)
+                    self._check_unchanged()
+                if ledger.is_settled(row.number, retry_failed=retry_failed):
+                    continue
+                if row.update is None:
+                    error = ErrorInfo("invalid_row", row.error)
+                    await self._results.put((row, _unsent(row, Outcome.INVALID, error)))
+                elif send and row.update.changes():
+                    await backlog.put(row)
+                elif send:
+                    await self._results.put((row, _unsent(row, Outcome.UNCHANGED)))
+            self._check_unchanged()
+        except InputError as error:
+            self._stop.set(str(error))
+        finally:
+            backlog.close()
+
+    def _check_unchanged(self) -> None:
+        if self._source.has_changed():
+            raise InputError(f"{self._source.name} was written to while it was being sent")
+
+    async def _write(self) -> None:
+        """Write results down as they come, as many at once as there are."""
+        batch: list[tuple[Row, Result]] = []
+        try:
+            while (item := await self._results.get()) is not None:
+                batch.append(item)
+                if self._results.empty():
+                    self._record(batch)
+                    batch = []
+        finally:
+            # Cancelled, or at the end: nothing that is settled is left behind.
+            while not self._results.empty():
+                if item := self._results.get_nowait():
+                    batch.append(item)
+            self._record(batch)
+
+    def _record(self, batch: list[tuple[Row, Result]]) -> None:
+        try:
+            self._recorder.record(batch)
+        except JournalError as error:
+            self._stop.set(str(error))
+            for _, result in batch:
+                if self._recorder.ledger.outcome(result.row) is not result.outcome:
+                    log.error(
+                        "not written down: row %d, %r: %s", result.row, result.id, result.outcome
+                    )
+
+    async def _sync_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(SYNC_INTERVAL)
+            try:
+                await asyncio.to_thread(self._recorder.sync)
+            except JournalError as error:
+                self._stop.set(str(error))
+
+    async def _cancel_when_stopped(self, feeder: asyncio.Task[None]) -> None:
+        await self._stop.wait()
+        feeder.cancel()
+
+    def _finish(self, info: InputInfo, progress: Progress) -> Summary:
+        """Close what is open and write the summary, whatever has happened."""
+        try:
+            self._recorder.close()
+        except JournalError as error:
+            self._stop.set(str(error))
+        summary = self._summary(info, progress, self._end_state(progress))
+        try:
+            self._directory.write_summary(summary)
+        except JournalError as error:
+            self._stop.set(str(error))
+            summary = self._summary(info, progress, self._end_state(progress))
+            log.error("the summary was not written: %s", error)
+        return summary
+
+    def _end_state(self, progress: Progress) -> State:
+        is_complete = progress.ledger.settled == progress.preview.rows
+        if self._stop.state is None or (self._stop.state is State.INTERRUPTED and is_complete):
+            return State.FINISHED
+        return self._stop.state
+
+    def _summary(self, info: InputInfo, progress: Progress, state: State) -> Summary:
+        ledger, traffic = progress.ledger, progress.lane.traffic
+        exit_code = self._stop.exit_code
+        if state is State.FINISHED:
+            exit_code = 1 if ledger.unsuccessful else 0
+        return Summary(
+            version=__version__,
+            input=info,
+            directory=str(self._directory.path),
+            base_url=self._config.endpoint.base_url,
+            started=self._started,
+            ended=None if state is State.RUNNING else now(),
+            state=state,
+            reason=self._stop.reason if state is not State.FINISHED else None,
+            exit_code=exit_code,
+            counts=ledger.counts(info.rows),
+            mismatches=ledger.mismatches,
+            requests=traffic.requests,
+            retries=traffic.retries,
+            rate_limited=traffic.rate_limited,
+            rows_per_second=round(progress.rows_per_second, 2),
+            resumed=self._config.mode is Mode.RESUME,
+        )
+
+
+def _unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:
+    return Result(row=row.number, id=row.id, outcome=outcome, attempts=0, at=now(), error=error)
+
+
+def _why_ended(error: BaseException) -> tuple[str, State, int]:
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled", State.INTERRUPTED, 130
+    return f"internal error: {type(error).__name__}", State.STOPPED, 3

@@ -1,0 +1,150 @@
+"""What a file of edits would do, found out by reading all of it and sending nothing."""
+
+from array import array
+from collections import Counter
+
+import msgspec
+
+from bulkupdate.config import RateLimit
+from bulkupdate.errors import Problem
+from bulkupdate.models import Row, TaskUpdate
+
+#: Invalid rows shown to a person. All of them go to the run directory's failed file.
+SHOWN_PROBLEMS = 20
+
+#: Bodies shown as they would be sent.
+SHOWN_BODIES = 3
+
+#: Tasks with several rows that are shown, and rows shown of each.
+SHOWN_REPEATS = 3
+
+#: Distinct tasks are counted a part of them at a time, so that only so many stand in a set.
+_PART_ROWS = 1 << 16
+
+
+class InvalidRow(msgspec.Struct, frozen=True):
+    """A row that would not be sent, and everything that is wrong with it."""
+
+    row: int
+    line: int
+    id: str
+    problems: tuple[Problem, ...]
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be sent.
+
+    Attributes:
+        rows: in the input.
+        invalid: rows that are wrong.
+        problems: what is wrong with them, all told.
+        unchanged: valid rows that hold no field to change: no request for them.
+        requests: rows that would be sent.
+        tasks: distinct ids among the valid rows.
+        edits: rows that set a field to a value, by field.
+        clears: rows that empty a field, by field.
+        repeated: tasks that have more than one row.
+        repeats: row numbers of the first such tasks.
+        bodies: the first bodies as they would be sent.
+        invalid_rows: the first invalid rows.
+        seconds: how long the requests take at least, at the limit; None without one.
+    """
+
+    rows: int
+    invalid: int
+    problems: int
+    unchanged: int
+    requests: int
+    tasks: int
+    edits: dict[str, int]
+    clears: dict[str, int]
+    repeated: int
+    repeats: list[list[int]]
+    bodies: list[TaskUpdate]
+    invalid_rows: list[InvalidRow]
+    seconds: float | None
+
+
+class Inspection:
+    """Takes in every row once, and keeps eight bytes of each."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+        self._invalid = 0
+        self._problems = 0
+        self._unchanged = 0
+        self._edits: Counter[str] = Counter()
+        self._clears: Counter[str] = Counter()
+        self._bodies: list[TaskUpdate] = []
+        self._invalid_rows: list[InvalidRow] = []
+
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return len(self._hashes)
+
+    def add(self, row: Row) -> None:
+        """Take in a row."""
+        if row.update is None:
+            self._hashes.append(0)
+            self._invalid += 1
+            self._problems += len(row.problems)
+            if len(self._invalid_rows) < SHOWN_PROBLEMS:
+                self._invalid_rows.append(InvalidRow(row.number, row.line, row.id, row.problems))
+            return
+        # Eight bytes stand for an id: two ids that share them are counted as one task, which
+        # happens once in some thirty million files of a million rows.
+        self._hashes.append(hash(row.update.id) or 1)
+        changes = row.update.changes()
+        if not changes:
+            self._unchanged += 1
+            return
+        for name, value in changes.items():
+            cleared = value is not False and not value
+            (self._clears if cleared else self._edits)[name] += 1
+        if len(self._bodies) < SHOWN_BODIES:
+            self._bodies.append(row.update)
+
+    def preview(self, rate: RateLimit | None) -> Preview:
+        """What the rows so far add up to, at a limit of `rate`."""
+        tasks, repeated, repeats = self._count_tasks()
+        requests = self.rows - self._invalid - self._unchanged
+        return Preview(
+            rows=self.rows,
+            invalid=self._invalid,
+            problems=self._problems,
+            unchanged=self._unchanged,
+            requests=requests,
+            tasks=tasks,
+            edits=dict(self._edits),
+            clears=dict(self._clears),
+            repeated=repeated,
+            repeats=repeats,
+            bodies=self._bodies,
+            invalid_rows=self._invalid_rows,
+            seconds=requests * rate.period / rate.requests if rate else None,
+        )
+
+    def _count_tasks(self) -> tuple[int, int, list[list[int]]]:
+        """Distinct tasks, those with several rows, and the rows of the first few of these."""
+        tasks = repeated = 0
+        repeats: list[tuple[int, int]] = []
+        parts = len(self._hashes) // _PART_ROWS + 1
+        for part in range(parts):
+            seen: set[int] = set()
+            again: set[int] = set()
+            for row, task in enumerate(self._hashes, 1):
+                if task % parts != part or not task:
+                    continue
+                if task in seen and task not in again:
+                    again.add(task)
+                    repeats.append((row, task))
+                seen.add(task)
+            tasks += len(seen)
+            repeated += len(again)
+            repeats = sorted(repeats)[:SHOWN_REPEATS]
+        rows: dict[int, list[int]] = {task: [] for _, task in repeats}
+        for row, task in enumerate(self._hashes if rows else (), 1):
+            if task in rows and len(rows[task]) < SHOWN_REPEATS:
+                rows[task].append(row)
+        return tasks, repeated, list(rows.values())

@@ -1,0 +1,114 @@
+"""Which failures are tried again, when, and how often.
+
+A repeat is harmless: an update holds absolute values, so sending it twice leaves the same task.
+What is never repeated is an update that the server refused. Being throttled (429) is no failure
+of the row: it has a budget of its own, and its wait is the limiter's, not ours.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState
+
+from bulkupdate.config import RetryPolicy
+from bulkupdate.errors import (
+    BadResponseError,
+    CertificateError,
+    ConnectError,
+    ConnectionLostError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    TaskError,
+)
+
+T = TypeVar("T")
+
+#: What another attempt may cure.
+TRANSIENT = (
+    RateLimitedError,
+    ServerError,
+    RequestTimeoutError,
+    ConnectError,
+    ConnectionLostError,
+    BadResponseError,
+)
+
+#: `error.type` of a row that ended with one of these.
+TRANSIENT_TYPES = frozenset(error.type for error in TRANSIENT)
+
+
+def is_transient(error: TaskError) -> bool:
+    """Whether another attempt may end otherwise."""
+    return isinstance(error, TRANSIENT) and not isinstance(error, CertificateError)
+
+
+class Attempts:
+    """What has been tried for one row so far.
+
+    Attributes:
+        sent: requests, all of them.
+        throttled: how many of them were answered 429.
+        ambiguous: whether any of them may have been applied without our being told.
+        last_ms: how long the last one took, in milliseconds.
+    """
+
+    __slots__ = ("ambiguous", "last_ms", "sent", "throttled")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.throttled = 0
+        self.ambiguous = False
+        self.last_ms = 0.0
+
+
+class Retrier:
+    """Runs attempts of a row until one succeeds or the policy says enough.
+
+    Args:
+        policy: how often, and how long between.
+        sleep: waits so many seconds between two attempts; may raise to give the row up.
+    """
+
+    def __init__(self, policy: RetryPolicy, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._policy = policy
+        self._sleep = sleep
+
+    async def run(self, attempt: Callable[[Attempts], Awaitable[T]], attempts: Attempts) -> T:
+        """Call `attempt(attempts)`, which counts itself there, until it returns.
+
+        Raises:
+            TaskError: of the last attempt, when no other may help or none is left.
+        """
+        # An AsyncRetrying for each row: one shared by all would mix up their counts.
+        retrying = AsyncRetrying(
+            sleep=self._sleep,
+            retry=_is_retried,
+            stop=lambda state: self._is_spent(_error(state), attempts),
+            wait=lambda state: self._backoff(_error(state), attempts),
+            reraise=True,
+        )
+        return await retrying(attempt, attempts)
+
+    def _is_spent(self, error: BaseException | None, attempts: Attempts) -> bool:
+        if isinstance(error, RateLimitedError):
+            return attempts.throttled >= self._policy.max_throttles
+        return attempts.sent - attempts.throttled >= self._policy.max_attempts
+
+    def _backoff(self, error: BaseException | None, attempts: Attempts) -> float:
+        """Seconds to wait: exponential with full jitter, or none where the limiter waits."""
+        if isinstance(error, RateLimitedError):
+            return 0.0
+        doublings = attempts.sent - attempts.throttled - 1
+        longest = min(self._policy.longest_backoff, self._policy.first_backoff * 2**doublings)
+        return random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
+
+
+def _is_retried(state: RetryCallState) -> bool:
+    error = _error(state)
+    return isinstance(error, TaskError) and is_transient(error)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

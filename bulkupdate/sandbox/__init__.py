@@ -1,0 +1,11 @@
+"""A local stand-in of lemlist's tasks API, over real HTTP, to try things out on.
+
+async with Sandbox(SandboxConfig(key="any")) as sandbox:
+    ...  # send requests to sandbox.base_url
+"""
+
+from bulkupdate.sandbox.config import Fault, SandboxConfig, Unknown, Window
+from bulkupdate.sandbox.server import Sandbox
+from bulkupdate.sandbox.team import Team, made_up_team
+
+__all__ = ["Fault", "Sandbox", "SandboxConfig", "Team", "Unknown", "Window", "made_up_team"]

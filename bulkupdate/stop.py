@@ -1,0 +1,36 @@
+"""The signal to start nothing more."""
+
+import asyncio
+
+from bulkupdate.models import State
+
+
+class Stop:
+    """Set once, by the first who has a reason; what is in flight then drains.
+
+    Attributes:
+        state: how the run ends because of it, or None while nobody has stopped it.
+        reason: why, for a person to read.
+        exit_code: what the command line exits with because of it.
+    """
+
+    def __init__(self) -> None:
+        self.state: State | None = None
+        self.reason: str | None = None
+        self.exit_code: int | None = None
+        self._event = asyncio.Event()
+
+    def set(self, reason: str, *, state: State = State.STOPPED, exit_code: int = 3) -> None:
+        """Stop. Only the first call counts."""
+        if self.state is None:
+            self.state, self.reason, self.exit_code = state, reason, exit_code
+            self._event.set()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anybody has stopped it."""
+        return self.state is not None
+
+    async def wait(self) -> None:
+        """Wait until somebody stops it."""
+        await self._event.wait()

@@ -1,0 +1,144 @@
+"""One row → one result: the limiter inside every attempt, the retrier around them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from bulkupdate.client import Answer
+from bulkupdate.config import RetryPolicy
+from bulkupdate.errors import (
+    BadRequestError,
+    NotFoundError,
+    RateLimitedError,
+    RedirectError,
+    TaskError,
+)
+from bulkupdate.limiter import Limiter
+from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, Traffic, now
+from bulkupdate.retry import Attempts, Retrier
+from bulkupdate.stop import Stop
+from bulkupdate.verify import mismatches
+
+#: Errors that speak of the update itself. After one of them it is plain that the same update,
+#: sent before, was not applied either.
+CONCLUSIVE = (BadRequestError, NotFoundError, RedirectError)
+
+
+class Sender(Protocol):
+    """Sends one update, once."""
+
+    async def send(self, update: TaskUpdate) -> Answer:
+        """The server's answer; raises `TaskError` where there was none."""
+
+
+class AbandonedError(Exception):
+    """The run is stopping, and the row is not settled: it stays unprocessed."""
+
+
+class Worker:
+    """Settles one row at a time.
+
+    Args:
+        client: sends an update.
+        limiter: says when.
+        policy: how often.
+        stop: once set, no further attempt is started.
+        traffic: is told of every request.
+        on_answer: is told of every answer's Task or error.
+
+    Attributes:
+        idle: whether it only waits, so that cancelling it now loses nothing.
+    """
+
+    def __init__(
+        self,
+        client: Sender,
+        limiter: Limiter,
+        policy: RetryPolicy,
+        stop: Stop,
+        traffic: Traffic,
+        on_answer: Callable[[TaskError | None], None],
+    ) -> None:
+        self._client = client
+        self._limiter = limiter
+        self._retrier = Retrier(policy, self._sleep)
+        self._stop = stop
+        self._traffic = traffic
+        self._on_answer = on_answer
+        self.idle = True
+
+    async def settle(self, number: int, update: TaskUpdate) -> Result:
+        """Send the update of row `number` until it has an outcome.
+
+        Raises:
+            AbandonedError: the run stopped first; or was stopped by this row, which was
+                throttled more often than its budget allows.
+        """
+        attempts = Attempts()
+        task: Task | None = None
+        error: TaskError | None = None
+        try:
+            task = await self._retrier.run(lambda a: self._attempt(update, a), attempts)
+        except RateLimitedError as throttled:
+            reason = f"still rate limited after {attempts.throttled} tries of one row: {throttled}"
+            self._stop.set(reason)
+            raise AbandonedError from throttled
+        except TaskError as failure:
+            error = failure
+        return Result(
+            row=number,
+            id=update.id,
+            outcome=_outcome(error, attempts),
+            status=error.status if error else 200,
+            attempts=attempts.sent,
+            at=now(),
+            ms=round(attempts.last_ms, 1),
+            sent=update.changes(),
+            task=task.fields if task else None,
+            mismatches=(mismatches(update, task.fields) or None) if task else None,
+            error=ErrorInfo(error.type, error.message) if error else None,
+        )
+
+    async def _attempt(self, update: TaskUpdate, attempts: Attempts) -> Task:
+        await self._limiter.acquire()
+        if self._stop.is_set:
+            self._limiter.release(None)
+            raise AbandonedError
+        attempts.sent += 1
+        self._traffic.requests += 1
+        self._traffic.retries += attempts.sent > 1
+        started = time.monotonic()
+        self.idle = False
+        answer: Answer | None = None
+        try:
+            answer = await self._client.send(update)
+            task = answer.result()
+        except TaskError as error:
+            attempts.ambiguous |= error.ambiguous
+            if isinstance(error, RateLimitedError):
+                attempts.throttled += 1
+                self._traffic.rate_limited += 1
+            self._on_answer(error)
+            raise
+        finally:
+            attempts.last_ms = (time.monotonic() - started) * 1000
+            self._limiter.release(answer.quota if answer else None)
+        self._on_answer(None)
+        return task
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait before the next attempt. Called after every failed one, by the retrier."""
+        if self._stop.is_set:
+            raise AbandonedError
+        self.idle = True
+        if seconds:
+            await asyncio.sleep(seconds)
+
+
+def _outcome(error: TaskError | None, attempts: Attempts) -> Outcome:
+    if error is None:
+        return Outcome.UPDATED
+    if error.ambiguous or (attempts.ambiguous and not isinstance(error, CONCLUSIVE)):
+        return Outcome.UNCONFIRMED
+    return Outcome.FAILED

@@ -1,5 +1,103 @@
-"""Bulk edits of lemlist tasks: checked first, paced to the limit, every row accounted for."""
+"""Bulk edits of lemlist tasks: checked first, paced to the limit, every row accounted for.
+
+What the command line does, a program can::
+
+    summary = await bulkupdate.run(RunConfig(input="edits.csv", endpoint=endpoint))
+
+    async for result in bulkupdate.update_tasks(updates, endpoint):
+        ...
+
+    async with TaskClient(endpoint) as client:
+        task = await client.update(TaskUpdate(id="opp_…", done=True))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from bulkupdate._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from bulkupdate.client import TaskClient
+    from bulkupdate.config import (
+        ApiKey,
+        Endpoint,
+        Format,
+        Mode,
+        RateLimit,
+        RetryPolicy,
+        RunConfig,
+    )
+    from bulkupdate.errors import (
+        BulkUpdateError,
+        ConfigError,
+        InputError,
+        InvalidUpdateError,
+        JournalError,
+        RunDirectoryError,
+        RunStoppedError,
+        TaskError,
+    )
+    from bulkupdate.models import Outcome, Result, State, Summary, Task, TaskUpdate
+    from bulkupdate.observer import Observer, Progress
+    from bulkupdate.pipeline import run
+    from bulkupdate.stop import Stop
+    from bulkupdate.stream import update_tasks
+
+__all__ = [
+    "ApiKey",
+    "BulkUpdateError",
+    "ConfigError",
+    "Endpoint",
+    "Format",
+    "InputError",
+    "InvalidUpdateError",
+    "JournalError",
+    "Mode",
+    "Observer",
+    "Outcome",
+    "Progress",
+    "RateLimit",
+    "Result",
+    "RetryPolicy",
+    "RunConfig",
+    "RunDirectoryError",
+    "RunStoppedError",
+    "State",
+    "Stop",
+    "Summary",
+    "Task",
+    "TaskClient",
+    "TaskError",
+    "TaskUpdate",
+    "__version__",
+    "run",
+    "update_tasks",
+]
+
+_HOMES = {
+    "client": ("TaskClient",),
+    "config": ("ApiKey", "Endpoint", "Format", "Mode", "RateLimit", "RetryPolicy", "RunConfig"),
+    "errors": (
+        "BulkUpdateError",
+        "ConfigError",
+        "InputError",
+        "InvalidUpdateError",
+        "JournalError",
+        "RunDirectoryError",
+        "RunStoppedError",
+        "TaskError",
+    ),
+    "models": ("Outcome", "Result", "State", "Summary", "Task", "TaskUpdate"),
+    "observer": ("Observer", "Progress"),
+    "pipeline": ("run",),
+    "stop": ("Stop",),
+    "stream": ("update_tasks",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `bulkupdate --help` needs no HTTP library."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'bulkupdate' has no attribute {name!r}")
+    return getattr(import_module(f"bulkupdate.{_HOME[name]}"), name)

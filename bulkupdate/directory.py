@@ -13,10 +13,8 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
 from bulkupdate.config import Format, Mode
 from bulkupdate.errors import JournalError, RunDirectoryError
@@ -64,14 +62,14 @@ class RunDirectory:
         """The file of rows that did not succeed."""
         return self.path / f"failed.{format_}"
 
-    def keep_stdin(self, stream: IO[bytes]) -> Path:
+    def keep_stdin(self, chunks: Iterable[bytes]) -> Path:
         """Copy standard input here, so that it can be read more than once.
 
         An earlier copy is left alone until `adopt_stdin`.
         """
         part = self.path / "stdin.part"
         with self._writing(part), open(part, "xb", opener=_private) as copy:
-            shutil.copyfileobj(stream, copy, 1 << 20)
+            copy.writelines(chunks)
         return part
 
     def adopt_stdin(self, part: Path, format_: Format) -> Path:

@@ -8,6 +8,7 @@
     ├── InvalidUpdateError       one update breaks a rule of its fields
     ├── RunDirectoryError        the run directory is missing, in use, or not ours
     ├── JournalError             a result could not be written, or the log not read
+    ├── RunStoppedError          a run was stopped early
     └── TaskError                one request did not confirm its update
         ├── RefusedError         the server said no: trying again changes nothing
         │   ├── BadRequestError        400, and any other 4xx without a class of its own
@@ -84,6 +85,10 @@ class RunDirectoryError(BulkUpdateError):
 
 class JournalError(BulkUpdateError):
     """A result could not be written, or the log of an earlier run could not be read."""
+
+
+class RunStoppedError(BulkUpdateError):
+    """A run was stopped early: the message says by what."""
 
 
 class TaskError(BulkUpdateError):

@@ -7,7 +7,6 @@ than the limit asks, and no burst ever leaves.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 from aiolimiter import AsyncLimiter
@@ -40,8 +39,8 @@ class Limiter(Protocol):
 class NoLimiter:
     """No limit: every attempt may start at once. A 429 still pauses all of them."""
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock or asyncio.get_running_loop().time
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
         self._paused_until = 0.0
 
     async def acquire(self) -> None:

@@ -230,6 +230,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: ErrorInfo | None = None
 
 
+def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:
+    """The result of a row for which no request was sent."""
+    return Result(row=row.number, id=row.id, outcome=outcome, attempts=0, at=now(), error=error)
+
+
 class Quota(NamedTuple):
     """What one answer's headers say of the rate limit (`lemlist: rate-limits`).
 

@@ -13,8 +13,9 @@ everything is written down.
 
 import asyncio
 import logging
+import os
+import select
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +24,28 @@ from bulkupdate.backlog import Backlog
 from bulkupdate.client import TaskClient
 from bulkupdate.config import Mode, RunConfig
 from bulkupdate.directory import RunDirectory
-from bulkupdate.errors import ConfigError, InputError, JournalError, RunDirectoryError
+from bulkupdate.errors import (
+    ConfigError,
+    InputError,
+    JournalError,
+    RunDirectoryError,
+    RunStoppedError,
+)
 from bulkupdate.lane import Lane
-from bulkupdate.ledger import Ledger
 from bulkupdate.limiter import limiter_for
-from bulkupdate.models import ErrorInfo, InputInfo, Outcome, Result, Row, State, Summary, now
-from bulkupdate.preview import Inspection, Preview
+from bulkupdate.models import (
+    ErrorInfo,
+    InputInfo,
+    Outcome,
+    Result,
+    Row,
+    State,
+    Summary,
+    now,
+    unsent,
+)
+from bulkupdate.observer import Observer, Progress
+from bulkupdate.preview import Inspection, Preview, inspect
 from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
 from bulkupdate.stop import Stop
@@ -39,48 +56,13 @@ RESULT_QUEUE = 256
 #: Rows read between two looks at the rest of the program: a millisecond or two.
 READ_BATCH = 64
 
+#: Seconds between two looks at whether to go on waiting for standard input.
+STDIN_POLL = 0.2
+
 #: Seconds between two times that the disk is asked to confirm the log.
 SYNC_INTERVAL = 1.0
 
 log = logging.getLogger(__name__)
-
-
-class Progress:
-    """A run as it stands, for whoever watches: sampled, never told.
-
-    Attributes:
-        preview: what the input holds.
-        ledger: the outcome of each row so far.
-        lane: the lane at work.
-        settled_before: rows that an earlier session had settled.
-        started: on the monotonic clock, in seconds.
-    """
-
-    def __init__(self, preview: Preview, ledger: Ledger, lane: Lane) -> None:
-        self.preview = preview
-        self.ledger = ledger
-        self.lane = lane
-        self.settled_before = ledger.settled
-        self.started = time.monotonic()
-
-    @property
-    def rows_per_second(self) -> float:
-        """Rows settled by this session, over its length so far."""
-        elapsed = time.monotonic() - self.started
-        return (self.ledger.settled - self.settled_before) / elapsed if elapsed > 0 else 0.0
-
-
-class Observer:
-    """Is told how a run goes; this one ignores it all. Subclass what you need."""
-
-    def input_checked(self, source: Input, preview: Preview) -> None:
-        """The whole input was read and judged; nothing has been sent yet."""
-
-    def noted(self, note: str) -> None:
-        """Something that a person should know."""
-
-    async def watch(self, progress: Progress) -> None:
-        """Called once, when rows begin to flow; cancelled when the last one is settled."""
 
 
 async def run(
@@ -101,42 +83,38 @@ async def run(
         InputError: the input can't be used; nothing was sent.
         RunDirectoryError: the run directory can't be used; nothing was sent or removed.
         JournalError: the run directory can't be written to or read; nothing was sent.
+        RunStoppedError: `stop` was set before anything was sent.
         ConfigError: the input lies where `overwrite` would remove it; nothing was sent.
     """
     observer = observer or Observer()
     if config.input != "-":
         # Before a directory is made for it: most wrong names are wrong here.
         Input(Path(config.input), format=config.format).close()
-    with RunDirectory(config.directory, config.mode) as directory:
-        source = _open_input(config, directory)
-        with source:
-            return await _Session(config, directory, source, stop or Stop(), observer).run()
+    stop = stop or Stop()
+    with (
+        RunDirectory(config.directory, config.mode) as directory,
+        await asyncio.to_thread(_open_input, config, directory, stop) as source,
+    ):
+        return await _Session(config, directory, source, stop, observer).run()
 
 
-def inspect(source: Input) -> Iterator[Inspection]:
-    """Read all rows of an input, pausing after every few for the caller to look up.
-
-    Yields:
-        The inspection so far; after the last one it is complete.
-
-    Raises:
-        InputError: the file can't be read to its end.
-    """
-    inspection = Inspection()
-    for row in source.rows():
-        inspection.add(row)
-        if not row.number % READ_BATCH:
-            yield inspection
-    if not inspection.rows:
-        raise InputError(f"{source.name}: there is a header, but no row")
-    yield inspection
-
-
-def _open_input(config: RunConfig, directory: RunDirectory) -> Input:
+def _open_input(config: RunConfig, directory: RunDirectory, stop: Stop) -> Input:
     if config.input != "-":
         return Input(Path(config.input), format=config.format)
-    part = directory.keep_stdin(sys.stdin.buffer)
+    part = directory.keep_stdin(_stdin_chunks(stop))
     return Input(part, name="stdin", format=config.format)
+
+
+def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
+    """The bytes of standard input, until its end or `stop`. Runs in a thread: it may block."""
+    descriptor = sys.stdin.fileno()
+    while True:
+        while not select.select([descriptor], [], [], STDIN_POLL)[0]:
+            if stop.is_set:
+                raise RunStoppedError(f"{stop.reason}: nothing was sent")
+        if not (chunk := os.read(descriptor, 1 << 16)):
+            return
+        yield chunk
 
 
 class _Session:
@@ -171,7 +149,7 @@ class _Session:
             delimiter=self._source.delimiter,
         )
         self._prepare_directory(info)
-        self._recorder = Recorder(self._directory, self._source)
+        self._recorder = await asyncio.to_thread(Recorder, self._directory, self._source)
         if self._recorder.note:
             self._observer.noted(self._recorder.note)
         async with TaskClient(self._config.endpoint, connections=self._config.workers) as client:
@@ -194,7 +172,7 @@ class _Session:
         for inspection in inspect(self._source):  # noqa: B007 - the last one is the whole
             await asyncio.sleep(0)
             if self._stop.is_set:
-                raise InputError(f"{self._stop.reason}: nothing was sent")
+                raise RunStoppedError(f"{self._stop.reason}: nothing was sent")
         return inspection.preview(self._config.rate)
 
     def _prepare_directory(self, info: InputInfo) -> None:
@@ -262,11 +240,11 @@ class _Session:
                     continue
                 if row.update is None:
                     error = ErrorInfo("invalid_row", row.error)
-                    await self._results.put((row, _unsent(row, Outcome.INVALID, error)))
+                    await self._results.put((row, unsent(row, Outcome.INVALID, error)))
                 elif send and row.update.changes():
                     await backlog.put(row)
                 elif send:
-                    await self._results.put((row, _unsent(row, Outcome.UNCHANGED)))
+                    await self._results.put((row, unsent(row, Outcome.UNCHANGED)))
             self._check_unchanged()
         except InputError as error:
             self._stop.set(str(error))
@@ -360,10 +338,6 @@ class _Session:
             rows_per_second=round(progress.rows_per_second, 2),
             resumed=self._config.mode is Mode.RESUME,
         )
-
-
-def _unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:
-    return Result(row=row.number, id=row.id, outcome=outcome, attempts=0, at=now(), error=error)
 
 
 def _why_ended(error: BaseException) -> tuple[str, State, int]:

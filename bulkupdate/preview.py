@@ -2,12 +2,14 @@
 
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 
 import msgspec
 
 from bulkupdate.config import RateLimit
-from bulkupdate.errors import Problem
+from bulkupdate.errors import InputError, Problem
 from bulkupdate.models import Row, TaskUpdate
+from bulkupdate.reader import Input
 
 #: Invalid rows shown to a person. All of them go to the run directory's failed file.
 SHOWN_PROBLEMS = 20
@@ -20,6 +22,10 @@ SHOWN_REPEATS = 3
 
 #: Distinct tasks are counted a part of them at a time, so that only so many stand in a set.
 _PART_ROWS = 1 << 16
+
+
+#: Rows read between two looks at the rest of the program: a few milliseconds.
+INSPECT_BATCH = 128
 
 
 class InvalidRow(msgspec.Struct, frozen=True):
@@ -148,3 +154,22 @@ class Inspection:
             if task in rows and len(rows[task]) < SHOWN_REPEATS:
                 rows[task].append(row)
         return tasks, repeated, list(rows.values())
+
+
+def inspect(source: Input) -> Iterator[Inspection]:
+    """Read all rows of an input, pausing after every few for the caller to look up.
+
+    Yields:
+        The inspection so far; after the last one it is complete.
+
+    Raises:
+        InputError: the file can't be read to its end.
+    """
+    inspection = Inspection()
+    for row in source.rows():
+        inspection.add(row)
+        if not row.number % INSPECT_BATCH:
+            yield inspection
+    if not inspection.rows:
+        raise InputError(f"{source.name}: there is a header, but no row")
+    yield inspection

@@ -89,7 +89,12 @@ class Retrier:
             wait=lambda state: self._backoff(_error(state), attempts),
             reraise=True,
         )
-        return await retrying(attempt, attempts)
+
+        # tenacity only awaits what it can see is a coroutine function.
+        async def once() -> T:
+            return await attempt(attempts)
+
+        return await retrying(once)
 
     def _is_spent(self, error: BaseException | None, attempts: Attempts) -> bool:
         if isinstance(error, RateLimitedError):

@@ -6,6 +6,15 @@ async with Sandbox(SandboxConfig(key="any")) as sandbox:
 
 from bulkupdate.sandbox.config import Fault, SandboxConfig, Unknown, Window
 from bulkupdate.sandbox.server import Sandbox
-from bulkupdate.sandbox.team import Team, made_up_team
+from bulkupdate.sandbox.team import Team, made_up_team, team_of
 
-__all__ = ["Fault", "Sandbox", "SandboxConfig", "Team", "Unknown", "Window", "made_up_team"]
+__all__ = [
+    "Fault",
+    "Sandbox",
+    "SandboxConfig",
+    "Team",
+    "Unknown",
+    "Window",
+    "made_up_team",
+    "team_of",
+]

@@ -246,6 +246,8 @@ class Sandbox:
             if self.config.unknown is Unknown.BAD_TEAM:
                 return web.Response(status=400, text="Bad team")
             self.team.add(update["id"])
+        if self.config.unknown is Unknown.CREATE:
+            self.team.suit(update)
         try:
             task = self.team.update(update)
         except BadUpdateError as error:

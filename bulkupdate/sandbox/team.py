@@ -69,6 +69,11 @@ class Team:
             if id_ in self.tasks:
                 self.tasks[id_]["status"] = "ignored"
 
+    def suit(self, update: dict[str, Any]) -> None:
+        """Make the task of an update one that can take it: images and videos need LinkedIn."""
+        if any(update.get(name) for name in _MEDIA):
+            self.tasks[update["id"]]["type"] = "linkedinSend"
+
     def add(self, id_: str, type_: str = "manual") -> dict[str, Any]:
         """Make up a task with this id."""
         task = _made_up_task(id_, type_, len(self.tasks))
@@ -104,11 +109,11 @@ def team_of(path: Path) -> Team:
                 team.tasks[task["_id"]] = {**_made_up_task(task["_id"], "manual", 0), **task}
             elif not row.id:
                 raise InputError(f"{source.name}: row {row.number} names no task: {row.error}")
-            elif row.id not in team.tasks:
-                has_media = row.update is not None and row.update.has_media()
-                team.add(row.id, "linkedinSend" if has_media else "manual")
-            elif row.update is not None and row.update.has_media():
-                team.tasks[row.id]["type"] = "linkedinSend"
+            else:
+                if row.id not in team.tasks:
+                    team.add(row.id)
+                if row.update is not None:
+                    team.suit({"id": row.id, **row.update.changes()})
     return team
 
 

@@ -1,0 +1,5 @@
+"""`python -m bulkupdate`."""
+
+from bulkupdate.cli import main
+
+main()

@@ -1,0 +1,257 @@
+"""`bulkupdate run`."""
+
+import asyncio
+import os
+import secrets
+import shlex
+import signal
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from bulkupdate import report
+from bulkupdate.cli.check import check
+from bulkupdate.cli.options import (
+    Setting,
+    format_option,
+    json_option,
+    quiet_option,
+    rate_option,
+)
+from bulkupdate.cli.screen import STOPPED, USAGE, Screen
+from bulkupdate.config import (
+    BASE_URL_VARIABLE,
+    DEFAULT_BASE_URL,
+    LEMLIST_RATE,
+    ApiKey,
+    Endpoint,
+    Format,
+    Mode,
+    RetryPolicy,
+    RunConfig,
+)
+from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.models import State, Summary, to_json
+
+if TYPE_CHECKING:
+    from bulkupdate.sandbox import Sandbox
+    from bulkupdate.stop import Stop
+
+
+@click.command("run")
+@click.argument("input_", metavar="INPUT")
+@format_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The run directory.  [default: INPUT's name with .run for its suffix]",
+)
+@click.option("--resume", is_flag=True, help="Go on with the run that is there.")
+@click.option("--overwrite", is_flag=True, help="Start the run that is there again.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="With --resume: also try again what failed or stayed unconfirmed.",
+)
+@click.option(
+    "--base-url",
+    metavar="URL",
+    help=f"Where to send.  [default: ${BASE_URL_VARIABLE}, else {DEFAULT_BASE_URL}]",
+)
+@click.option(
+    "--api-key-file",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file that holds the API key.  [default: the key in $LEMLIST_API_KEY]",
+)
+@click.option(
+    "--sandbox", is_flag=True, help="Send to a local stand-in that holds the tasks of INPUT."
+)
+@rate_option
+@click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, metavar="N")
+@click.option(
+    "--max-attempts",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Attempts for one row; being rate limited does not count.",
+)
+@click.option(
+    "--timeout", default=30.0, show_default=True, metavar="S", help="Seconds for one attempt."
+)
+@click.option(
+    "--drain-timeout",
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that requests in flight get to end when the run is stopped.",
+)
+@click.option("--proxy", is_flag=True, help="Obey HTTPS_PROXY and its like.")
+@click.option(
+    "--skip-invalid", is_flag=True, help="Send the valid rows of a file that has invalid ones."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything, show it, send nothing.")
+@json_option
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What goes to stderr when nobody watches.",
+)
+@click.option("-v", "--verbose", count=True, help="Say what is retried; twice: every request.")
+@quiet_option
+@click.pass_context
+def run_command(ctx: click.Context, /, **flags: Any) -> None:
+    """Send the edits of INPUT, a .csv, .tsv, .jsonl or .ndjson file, or - for standard input.
+
+    \b
+    Exit code:
+      0         every row is updated or unchanged
+      1         finished, and at least one row is invalid, failed or unconfirmed
+      2         wrong usage, or INPUT was refused: nothing was sent
+      3         stopped early: key refused, server down, results could not be written
+      129, 130, 143   stopped by SIGHUP, Ctrl-C, SIGTERM: everything is written, --resume goes on
+    """  # noqa: D301 - click wants the \b
+    screen = Screen(as_json=flags["log_format"] == "json", quiet=flags["quiet"])
+    screen.log(flags["verbose"])
+    with screen.errors():
+        if flags["dry_run"]:
+            preview = check(screen, flags)
+            sys.exit((1 if flags["skip_invalid"] else USAGE) if preview.invalid else 0)
+        config = _run_config(flags)
+        summary = asyncio.run(_run(config, screen, sandboxed=flags["sandbox"]))
+        screen.summary(summary)
+        if flags["as_json"]:
+            click.echo(to_json(summary))
+        if summary.counts["unprocessed"] and summary.exit_code != USAGE:
+            screen.say(f"go on with: {_resume_line(ctx, summary)}")
+        sys.exit(summary.exit_code)
+
+
+def _run_config(flags: dict[str, Any]) -> RunConfig:
+    if flags["resume"] and flags["overwrite"]:
+        raise ConfigError("--resume goes on with a run, --overwrite starts it again: choose one")
+    if flags["sandbox"] and (flags["base_url"] or flags["api_key_file"]):
+        raise ConfigError("--sandbox brings its own URL and key: leave the other two out")
+    mode = Mode.RESUME if flags["resume"] else Mode.NEW
+    return RunConfig(
+        input=flags["input_"],
+        endpoint=_endpoint(flags),
+        format=Format(flags["format_"]) if flags["format_"] else None,
+        out=flags["out"],
+        mode=Mode.OVERWRITE if flags["overwrite"] else mode,
+        retry_failed=flags["retry_failed"],
+        skip_invalid=flags["skip_invalid"],
+        rate=flags["rate"],
+        workers=flags["workers"],
+        retry=RetryPolicy(max_attempts=flags["max_attempts"]),
+        drain_timeout=flags["drain_timeout"],
+    )
+
+
+def _endpoint(flags: dict[str, Any]) -> Endpoint:
+    if flags["sandbox"]:
+        key = ApiKey(secrets.token_hex(16))
+        return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags["timeout"])
+    environment_url = os.environ.get(BASE_URL_VARIABLE, "").strip()
+    return Endpoint(
+        base_url=flags["base_url"] or environment_url or DEFAULT_BASE_URL,
+        api_key=ApiKey.find(flags["api_key_file"], os.environ),
+        timeout=flags["timeout"],
+        use_proxy=flags["proxy"],
+    )
+
+
+async def _run(config: RunConfig, screen: Screen, *, sandboxed: bool) -> Summary:
+    from bulkupdate.pipeline import run
+    from bulkupdate.stop import Stop
+
+    stop = Stop()
+    _stop_on_signals(stop, screen)
+    async with AsyncExitStack() as stack:
+        if sandboxed:
+            sandbox = await stack.enter_async_context(_own_sandbox(config))
+            config = _sent_to(config, sandbox.base_url)
+        try:
+            summary = await run(config, stop=stop, observer=screen.observer())
+        except RunStoppedError as error:
+            screen.error(str(error))
+            sys.exit(stop.exit_code or STOPPED)
+        if sandboxed:
+            seen = sum(sandbox.requests.values())
+            screen.say(f"the sandbox saw {report.count(seen, 'request')}")
+    return summary
+
+
+def _own_sandbox(config: RunConfig) -> "Sandbox":
+    """A stand-in for one run: every id of the input is a task of it."""
+    from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown
+
+    return Sandbox(
+        SandboxConfig(
+            key=config.endpoint.api_key.reveal(),
+            rate=config.rate and LEMLIST_RATE,
+            unknown=Unknown.CREATE,
+        ),
+        team=Team(),
+    )
+
+
+def _sent_to(config: RunConfig, base_url: str) -> RunConfig:
+    return replace(config, endpoint=replace(config.endpoint, base_url=base_url))
+
+
+def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
+    """Let the first signal stop the run, and the second end it at once."""
+    loop = asyncio.get_running_loop()
+    running = asyncio.current_task()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    received: list[int] = []
+
+    def on_signal(number: signal.Signals) -> None:
+        received.append(number)
+        if len(received) > 1 and running is not None:
+            running.cancel()
+            return
+        screen.say("stopping: letting requests in flight end (once more to leave at once)")
+        reason = f"interrupted by {number.name}"
+        stop.set(reason, state=State.INTERRUPTED, exit_code=128 + number)
+
+    for number in signals:
+        loop.add_signal_handler(number, on_signal, number)
+
+
+def _resume_line(ctx: click.Context, summary: Summary) -> str:
+    """The command that goes on with a run: as it was given, with `--resume`."""
+    words = ["bulkupdate", "run"]
+    stdin = summary.input.path == "-"
+    words.append(
+        f"{summary.directory}/stdin.{summary.input.format}" if stdin else summary.input.path
+    )
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if name in ("input_", "resume", "overwrite", "out") or not parameter.opts:
+            continue
+        words.append(_flag(parameter, ctx.params[name]))
+    words += ["--out", summary.directory, "--resume"]
+    return shlex.join(word for piece in words for word in piece.split("\0"))
+
+
+def _flag(parameter: click.Parameter, value: Any) -> str:
+    flag = max(parameter.opts, key=len)
+    if isinstance(parameter, click.Option) and parameter.count:
+        return "\0".join([flag] * value)
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        return flag
+    shown = "none" if isinstance(parameter.type, Setting) and value is None else str(value)
+    return f"{flag}\0{shown}"

@@ -1,0 +1,132 @@
+"""`bulkupdate sandbox`."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bulkupdate import report
+from bulkupdate.cli.options import RATE, Setting
+from bulkupdate.cli.screen import Screen
+from bulkupdate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bulkupdate.sandbox import SandboxConfig
+
+
+def _fault(text: str) -> tuple[str, float]:
+    name, equals, probability = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{text!r} is not a fault: write it as 500=0.1")
+    return name, float(probability)
+
+
+def _latency(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(":")
+    return float(low), float(high or low)
+
+
+@click.command("sandbox")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--expose", is_flag=True, help="Allow a --host that other machines can reach.")
+@click.option("--port", default=8025, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--api-key", default="sandbox", show_default=True, help="The key to accept: no real one."
+)
+@click.option("--rate", type=RATE, default="auto", metavar="N/Ss|none", help="  [default: 20/2s]")
+@click.option(
+    "--window",
+    type=click.Choice(["fixed", "clock", "sliding", "bucket"]),
+    default="fixed",
+    show_default=True,
+    help="How requests are counted. fixed is the best guess at lemlist's own way.",
+)
+@click.option(
+    "--latency",
+    type=Setting("latency", _latency),
+    default="0",
+    show_default=True,
+    metavar="MIN:MAX",
+    help="Milliseconds that a request takes each way.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    type=Setting("fault", _fault),
+    multiple=True,
+    metavar="NAME=P",
+    help="A fault and its probability, as in 500=0.1: 500, 503, reset-before, reset-after, hang,"
+    " cut, malformed or html. Can be given several times.",
+)
+@click.option(
+    "--unknown-id",
+    type=click.Choice(["404", "400", "create"]),
+    default="404",
+    show_default=True,
+    help="What an id that is not there gives. What lemlist gives is not known.",
+)
+@click.option("--filters-required", is_flag=True, help="Refuse GET /tasks without filters.")
+@click.option("--seed", default=0, show_default=True, help="Of latencies and faults.")
+@click.option(
+    "--tasks",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Tasks to hold: Tasks as the API returns them (JSONL), or a file of edits that names"
+    " them.  [default: a made-up team]",
+)
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append a JSON line for every request, with the edit that it applied.",
+)
+def sandbox_command(**flags: Any) -> None:
+    """Serve a local stand-in of lemlist's tasks API until Ctrl-C."""
+    screen = Screen()
+    with screen.errors():
+        asyncio.run(_serve(_sandbox_config(flags), flags["tasks"], screen))
+
+
+def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
+    from bulkupdate.sandbox import Fault, SandboxConfig, Unknown, Window
+
+    try:
+        faults = {Fault(name): probability for name, probability in flags["faults"]}
+    except ValueError as error:
+        known = ", ".join(Fault)
+        raise ConfigError(f"{error}: known faults are {known}") from None
+    return SandboxConfig(
+        host=flags["host"],
+        exposed=flags["expose"],
+        port=flags["port"],
+        key=flags["api_key"],
+        rate=flags["rate"],
+        window=Window(flags["window"]),
+        latency=flags["latency"],
+        faults=faults,
+        unknown=Unknown(flags["unknown_id"]),
+        filters_required=flags["filters_required"],
+        seed=flags["seed"],
+        log=flags["log"],
+    )
+
+
+async def _serve(config: "SandboxConfig", tasks: Path | None, screen: Screen) -> None:
+    from bulkupdate.sandbox import Sandbox, made_up_team, team_of
+
+    team = team_of(tasks) if tasks else made_up_team()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    try:
+        async with Sandbox(config, team) as sandbox:
+            screen.say(f"{sandbox.base_url} holds {report.count(len(team.tasks), 'task')}")
+            screen.say(f"  LEMLIST_BASE_URL={sandbox.base_url} LEMLIST_API_KEY={config.key}")
+            await ended.wait()
+    except OSError as error:
+        raise ConfigError(f"can't serve on {config.host}:{config.port}: {error}") from error
+    by_status = ", ".join(f"{status}: {n:,}" for status, n in sorted(sandbox.requests.items()))
+    total = report.count(sum(sandbox.requests.values()), "request")
+    screen.say(f"{total}{f' ({by_status})' if by_status else ''}")

@@ -1,0 +1,114 @@
+"""What goes to stderr, and which exit code an error becomes."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+from bulkupdate import report
+from bulkupdate.errors import BulkUpdateError, JournalError, RunStoppedError
+from bulkupdate.models import Summary, to_json
+
+if TYPE_CHECKING:
+    from bulkupdate.observer import Observer
+
+USAGE = 2
+STOPPED = 3
+
+log = logging.getLogger("bulkupdate")
+
+
+class Screen:
+    """Everything that is said to people."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+
+    def write(self, line: str) -> None:
+        """A line to stderr, unless nobody can read it any more."""
+        try:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the place
+        except OSError:
+            # The terminal was closed, or a pipe's reader has gone: the run itself goes on.
+            return
+
+    def say(self, text: str) -> None:
+        """A line for people; in JSON where stderr is JSON."""
+        if not self._quiet:
+            self.write(self._formatted("note", text))
+
+    def error(self, text: str) -> None:
+        """A line that even `--quiet` shows."""
+        self.write(self._formatted("error", text))
+
+    def summary(self, summary: Summary) -> None:
+        """How the run ended."""
+        if self._as_json:
+            self.say_event({"event": "summary", "summary": summary})
+            return
+        for line in report.summary_lines(summary):
+            self.say(line)
+        if self._quiet and summary.reason:
+            self.error(f"{summary.state}: {summary.reason}")
+
+    def say_event(self, event: dict[str, object]) -> None:
+        """An object for a program that reads stderr."""
+        if not self._quiet:
+            self.write(to_json(event).decode())
+
+    def observer(self) -> "Observer":
+        """Whoever shows a run's progress here."""
+        from bulkupdate.observer import Observer
+        from bulkupdate.progress import BarProgress, JsonProgress, TextProgress
+
+        if self._quiet:
+            return Observer()
+        if self._as_json:
+            return JsonProgress(self.write)
+        return (BarProgress if sys.stderr.isatty() else TextProgress)(self.write)
+
+    def log(self, verbosity: int) -> None:
+        """Show log records: warnings, and more with each `-v`."""
+        levels = {0: logging.WARNING, 1: logging.INFO}
+        log.setLevel(levels.get(verbosity, logging.DEBUG))
+        log.handlers = [_Handler(self)]
+        log.propagate = False
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn every error of ours into a line and an exit code."""
+        try:
+            yield
+        except RunStoppedError as error:
+            self._leave(str(error), STOPPED)
+        except JournalError as error:
+            self._leave(str(error), STOPPED)
+        except BulkUpdateError as error:
+            self._leave(str(error), USAGE)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self._leave("interrupted", 130)
+
+    def _leave(self, text: str, code: int) -> NoReturn:
+        for line in text.splitlines():
+            self.error(line)
+        sys.exit(code)
+
+    def _formatted(self, event: str, text: str) -> str:
+        if self._as_json:
+            return to_json({"event": event, "message": text}).decode()
+        return f"error: {text}" if event == "error" else text
+
+
+class _Handler(logging.Handler):
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            self._screen.error(record.getMessage())
+        else:
+            self._screen.say(record.getMessage())

@@ -1,0 +1,110 @@
+"""What a person watches while a run goes on, or a log collects where nobody watches."""
+
+import asyncio
+from collections.abc import Callable
+
+from bulkupdate import report
+from bulkupdate.models import to_json
+from bulkupdate.observer import Observer, Progress
+from bulkupdate.preview import Preview
+from bulkupdate.reader import Input
+
+#: Seconds between two lines where nobody watches.
+LINE_INTERVAL = 10.0
+
+#: Seconds between two looks for somebody who does.
+BAR_INTERVAL = 0.2
+
+
+class TextProgress(Observer):
+    """Plain lines: what the file holds, how the run stands every 10 s, what went amiss.
+
+    Args:
+        write: takes one line.
+        interval: seconds between two lines on how the run stands.
+    """
+
+    def __init__(self, write: Callable[[str], None], interval: float = LINE_INTERVAL) -> None:
+        self.write = write
+        self.interval = interval
+
+    def input_checked(self, source: Input, preview: Preview) -> None:
+        """Say what the file holds and would do, and what is wrong with it."""
+        for line in report.preview_lines(source, preview):
+            self.write(line)
+        for line in report.problem_lines(preview):
+            self.write(line)
+
+    def noted(self, note: str) -> None:
+        """Say it."""
+        self.write(f"note: {note}")
+
+    async def watch(self, progress: Progress) -> None:
+        """Say how the run stands, every so often."""
+        while True:
+            await asyncio.sleep(self.interval)
+            self.write(report.progress_line(progress))
+
+
+class JsonProgress(Observer):
+    """The same as JSON, one object a line.
+
+    Args:
+        write: takes one line.
+        interval: seconds between two lines on how the run stands.
+    """
+
+    def __init__(self, write: Callable[[str], None], interval: float = LINE_INTERVAL) -> None:
+        self._write = write
+        self._interval = interval
+
+    def input_checked(self, source: Input, preview: Preview) -> None:
+        """Say what the file holds and would do, and what is wrong with it."""
+        self._emit({"event": "input", "path": source.name, "preview": preview})
+
+    def noted(self, note: str) -> None:
+        """Say it."""
+        self._emit({"event": "note", "message": note})
+
+    async def watch(self, progress: Progress) -> None:
+        """Say how the run stands, every so often."""
+        while True:
+            await asyncio.sleep(self._interval)
+            self._emit(report.progress_event(progress))
+
+    def _emit(self, event: dict[str, object]) -> None:
+        self._write(to_json(event).decode())
+
+
+class BarProgress(TextProgress):
+    """A bar on the terminal, with the rate, the time left, and what went amiss."""
+
+    async def watch(self, progress: Progress) -> None:
+        """Draw the bar until cancelled."""
+        # Imported here: the library is large, and most commands draw nothing.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}", markup=False),
+        )
+        console = Console(stderr=True)
+        with Bar(*columns, console=console, auto_refresh=False, transient=True) as bar:
+            drawn = bar.add_task("", total=progress.preview.rows, said="")
+            try:
+                while True:
+                    self._draw(bar.update, drawn, progress)
+                    bar.refresh()
+                    await asyncio.sleep(BAR_INTERVAL)
+            finally:
+                self._draw(bar.update, drawn, progress)
+
+    def _draw(self, update: Callable[..., None], drawn: int, progress: Progress) -> None:
+        parts = [f"{progress.rows_per_second:.1f} rows/s"]
+        if progress.seconds_left is not None:
+            parts.append(f"{report.duration(progress.seconds_left)} left")
+        said = ", ".join([*parts, *report.remarks(progress)])
+        update(drawn, completed=progress.ledger.settled, said=said)

@@ -1,0 +1,141 @@
+"""What a person reads about a file and about a run, as lines of text."""
+
+from collections.abc import Iterator
+
+from bulkupdate.fields import shorten
+from bulkupdate.models import Summary, to_json
+from bulkupdate.observer import Progress
+from bulkupdate.preview import Preview
+from bulkupdate.reader import Input
+
+_DELIMITERS = {",": "comma", "\t": "tab"}
+
+
+def count(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`, `1,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `1 m 05 s`, `2 h 46 m`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} m"
+
+
+def source_line(source: Input) -> str:
+    """What was read, and as what."""
+    encoding = "UTF-8" + (" with a byte order mark" if source.encoding == "utf-8-sig" else "")
+    kind = [source.format.upper(), encoding]
+    if source.delimiter:
+        kind.append(_DELIMITERS[source.delimiter])
+    return f"{source.name}: {', '.join(kind)}"
+
+
+def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
+    """What a file would do, in a few lines."""
+    yield source_line(source)
+    parts = [count(preview.rows, "row"), count(preview.tasks, "task")]
+    if preview.unchanged:
+        parts.append(f"{preview.unchanged:,} with no field to change")
+    if preview.invalid:
+        parts.append(f"{preview.invalid:,} invalid")
+    yield "  " + ", ".join(parts)
+    if preview.edits:
+        yield "  sets: " + _by_field(preview.edits)
+    if preview.clears:
+        yield "  CLEARS: " + _by_field(preview.clears)
+    if preview.repeated:
+        examples = "; ".join("rows " + ", ".join(map(str, rows)) for rows in preview.repeats)
+        more = "; …" if preview.repeated > len(preview.repeats) else ""
+        tasks = count(preview.repeated, "task") + (" has" if preview.repeated == 1 else " have")
+        yield f"  {tasks} several rows, applied in their order ({examples}{more})"
+    if preview.seconds is not None:
+        yield f"  {count(preview.requests, 'request')}, at least {duration(preview.seconds)}"
+
+
+def body_lines(preview: Preview) -> Iterator[str]:
+    """The first bodies as they would be sent."""
+    for body in preview.bodies:
+        yield "  PATCH /tasks " + to_json(body).decode()
+    if preview.requests > len(preview.bodies) > 0:
+        yield f"  … and {preview.requests - len(preview.bodies):,} more"
+
+
+def problem_lines(preview: Preview) -> Iterator[str]:
+    """The first invalid rows, and how many there are."""
+    for row in preview.invalid_rows:
+        named = f", {shorten(row.id)}" if row.id else ""
+        for problem in row.problems:
+            yield f"row {row.row} (line {row.line}{named}): {problem}"
+    more = preview.invalid - len(preview.invalid_rows)
+    if more:
+        yield f"… and {count(more, 'more invalid row')}"
+    if preview.invalid:
+        problems, rows = count(preview.problems, "problem"), count(preview.invalid, "row")
+        yield f"{problems} in {rows} of {preview.rows:,}"
+
+
+def progress_line(progress: Progress) -> str:
+    """How a run stands."""
+    done, rows = progress.ledger.settled, progress.preview.rows
+    parts = [f"{done:,}/{rows:,} rows", f"{progress.rows_per_second:.1f} rows/s"]
+    if progress.seconds_left:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    return ", ".join([*parts, *remarks(progress)])
+
+
+def remarks(progress: Progress) -> list[str]:
+    """What else there is to say of a run: what did not succeed, retries, why it waits."""
+    traffic = progress.lane.traffic
+    parts = [f"{n:,} {outcome}" for outcome, n in progress.unsuccessful.items()]
+    if traffic.retries:
+        parts.append(count(traffic.retries, "retry").replace("retrys", "retries"))
+    if traffic.rate_limited:
+        parts.append(f"{traffic.rate_limited:,} times 429")
+    if waiting := progress.lane.limiter.waiting_for:
+        parts.append(waiting)
+    return parts
+
+
+def progress_event(progress: Progress) -> dict[str, object]:
+    """How a run stands, for a program."""
+    traffic = progress.lane.traffic
+    left = progress.seconds_left
+    return {
+        "event": "progress",
+        "rows": progress.preview.rows,
+        "counts": progress.ledger.counts(progress.preview.rows),
+        "rows_per_second": round(progress.rows_per_second, 2),
+        "seconds_left": None if left is None else round(left, 1),
+        "requests": traffic.requests,
+        "retries": traffic.retries,
+        "rate_limited": traffic.rate_limited,
+        "waiting_for": progress.lane.limiter.waiting_for,
+    }
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """How a run ended."""
+    counts = [f"{n:,} {outcome}" for outcome, n in summary.counts.items() if n]
+    yield f"{count(summary.input.rows, 'row')}: {', '.join(counts)}"
+    if summary.mismatches:
+        yield (
+            f"{count(summary.mismatches, 'Task')} came back with other values than were sent:"
+            " see 'mismatches' in results.jsonl"
+        )
+    sent = f"{summary.requests:,} requests, {summary.retries:,} retries"
+    yield f"{sent}, {summary.rate_limited:,} times 429, {summary.rows_per_second:.1f} rows/s"
+    if summary.reason:
+        yield f"{summary.state}: {summary.reason}"
+    yield f"results: {summary.directory}/results.jsonl"
+    if unsuccessful := sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed")):
+        name = f"failed.{summary.input.format}"
+        yield f"to mend and run again: {summary.directory}/{name} ({count(unsuccessful, 'row')})"
+
+
+def _by_field(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in counts.items())

@@ -7,10 +7,9 @@ The input's own columns come first, as they were, then `bulkupdate_row`, `bulkup
 import csv
 import io
 import json
-import os
 from pathlib import Path
 
-from bulkupdate.errors import JournalError
+from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Result, Row
 from bulkupdate.reader import OWN_PREFIX, Input, parse_object
 
@@ -40,15 +39,9 @@ class FailedFile:
             if not column.strip().startswith(OWN_PREFIX)
         ]
         self._width = len(source.header)
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(path, flags, 0o600)
-            # Bytes that the file's first line promises: Excel needs the mark to read UTF-8.
-            self._file = open(descriptor, "w", encoding=source.encoding, newline="")  # noqa: SIM115, PTH123
-        except OSError as error:
-            raise JournalError(f"{path} can't be opened: {error.strerror}") from error
+        self._file = AppendOnlyFile(path, empty=True)
         if self._delimiter:
-            self._write(self._csv_line((*self._own(source.header), *_OWN_COLUMNS)))
+            self._write_header(source)
 
     def append(self, row: Row, result: Result) -> None:
         """Write one row.
@@ -58,14 +51,15 @@ class FailedFile:
         """
         message = result.error.message if result.error else ""
         if isinstance(row.record, str):
-            self._write(_json_line(row.record, result, message))
+            self._file.write(_json_line(row.record, result, message).encode())
             return
         if len(row.record) == self._width:
             cells = self._own(row.record)
         else:
             # A row of another width than the header's stays so, and is refused again.
             cells = row.record + ("",) * (len(row.record) == len(self._kept))
-        self._write(self._csv_line((*cells, str(result.row), result.outcome, _inert(message))))
+        line = self._csv_line((*cells, str(result.row), result.outcome, _inert(message)))
+        self._file.write(line.encode())
 
     def close(self) -> None:
         """Close it."""
@@ -75,17 +69,19 @@ class FailedFile:
         """The input's own cells: without what an earlier run had added."""
         return tuple(cells[position] for position in self._kept)
 
+    def _write_header(self, source: Input) -> None:
+        header = self._csv_line((*self._own(source.header), *_OWN_COLUMNS))
+        try:
+            # With a byte order mark if the input has one: Excel needs it to read UTF-8.
+            self._file.write(header.encode(source.encoding))
+        except BaseException:
+            self._file.close()
+            raise
+
     def _csv_line(self, cells: tuple[str, ...]) -> str:
         line = io.StringIO()
         csv.writer(line, delimiter=self._delimiter or ",").writerow(cells)
         return line.getvalue()
-
-    def _write(self, text: str) -> None:
-        try:
-            self._file.write(text)
-            self._file.flush()
-        except OSError as error:
-            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
 
 
 def _inert(text: str) -> str:

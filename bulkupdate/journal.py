@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bulkupdate.errors import JournalError
+from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Result, parse_record, to_json
 
 #: The longest line that is read back, in bytes: a Task of 1 MiB, what was sent, and room.
@@ -22,32 +23,17 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            self._descriptor = os.open(path, flags, 0o600)
-            self._length = os.fstat(self._descriptor).st_size
-        except OSError as error:
-            raise JournalError(f"{path} can't be opened: {error.strerror}") from error
+        self._file = AppendOnlyFile(path)
         self._dirty = False
 
     def append(self, results: Iterable[Result]) -> None:
         """Write results, each a line, so that a crash of this process can't lose them.
 
         Raises:
-            JournalError: they could not be written. The log then ends where it did before.
+            JournalError: they could not be written; none of them is in the log.
         """
-        lines = memoryview(b"".join(to_json(result) + b"\n" for result in results))
-        start = self._length
-        try:
-            while lines:
-                written = os.write(self._descriptor, lines)
-                self._length += written
-                lines = lines[written:]
-            self._dirty = True
-        except OSError as error:
-            self._cut_back(start)
-            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+        self._file.write(b"".join(to_json(result) + b"\n" for result in results))
+        self._dirty = True
 
     def sync(self) -> None:
         """Have the disk confirm what was written, so that a power cut can't lose it.
@@ -55,25 +41,13 @@ class Journal:
         Raises:
             JournalError: it did not.
         """
-        if not self._dirty:
-            return
-        self._dirty = False
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+        if self._dirty:
+            self._dirty = False
+            self._file.sync()
 
     def close(self) -> None:
         """Close the log. `sync` comes first, where it matters."""
-        os.close(self._descriptor)
-
-    def _cut_back(self, length: int) -> None:
-        try:
-            os.ftruncate(self._descriptor, length)
-            self._length = length
-        except OSError:
-            # A torn line stays behind. Reading the log back knows how to drop it.
-            return
+        self._file.close()
 
 
 def read_journal(path: Path) -> Iterator[tuple[int, Result]]:

@@ -268,7 +268,9 @@ def _cell_values(
         elif name in fields.CLEARABLE:
             values[name] = ""
         else:
-            problems.append(Problem(name, cell, "can't be cleared: leave the cell blank to leave it as it is"))
+            problems.append(
+                Problem(name, cell, "can't be cleared: leave the cell blank to leave it as it is")
+            )
     return values, problems
 
 

@@ -1,0 +1,71 @@
+"""Files of the run directory: their owner's alone, never through a link, written unbuffered."""
+
+import os
+from pathlib import Path
+
+from bulkupdate.errors import JournalError
+
+
+class AppendOnlyFile:
+    """A file whose every write has reached the operating system when it returns.
+
+    Args:
+        path: of the file; created for its owner alone where it is not there.
+        empty: whether to drop what it holds.
+
+    Raises:
+        JournalError: it can't be opened.
+    """
+
+    def __init__(self, path: Path, *, empty: bool = False) -> None:
+        self._path = path
+        self._descriptor = _open(path, os.O_APPEND | (os.O_TRUNC if empty else 0))
+        self._length = os.fstat(self._descriptor).st_size
+
+    def write(self, data: bytes) -> None:
+        """Append `data`, whole or not at all.
+
+        Raises:
+            JournalError: it could not be written. The file then ends where it did before, or,
+                where even that failed, in a torn line.
+        """
+        start, rest = self._length, memoryview(data)
+        try:
+            while rest:
+                written = os.write(self._descriptor, rest)
+                self._length += written
+                rest = rest[written:]
+        except OSError as error:
+            self._cut_back(start)
+            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+
+    def sync(self) -> None:
+        """Have the disk confirm what was written.
+
+        Raises:
+            JournalError: it did not.
+        """
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._descriptor)
+
+    def _cut_back(self, length: int) -> None:
+        try:
+            os.ftruncate(self._descriptor, length)
+            self._length = length
+        except OSError:
+            # The torn line stays. Whoever reads the file back drops it.
+            return
+
+
+def _open(path: Path, flags: int) -> int:
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        raise JournalError(f"{path} can't be opened: {error.strerror}") from error

@@ -1,0 +1,50 @@
+"""What every test has."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import aiohttp
+import aioresponses.core
+import pytest
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+class _Response(aiohttp.ClientResponse):
+    """aioresponses 0.7.9 does not know an argument that aiohttp 3.14 needs (its issue 289)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", mock.Mock(output_size=0))
+        super().__init__(*args, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No key and no URL from outside, and a directory of its own for each test."""
+    monkeypatch.delenv("LEMLIST_API_KEY", raising=False)
+    monkeypatch.delenv("LEMLIST_BASE_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def http(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Scripted answers in place of the network."""
+    monkeypatch.setattr(aioresponses.core, "ClientResponse", _Response)
+    with aioresponses.aioresponses() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file of edits: `write("a.csv", "id,title", "a,b")`."""
+
+    def write(name: str, *lines: str | dict[str, Any]) -> Path:
+        path = tmp_path / name
+        texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8", newline="")
+        return path
+
+    return write

@@ -1,0 +1,59 @@
+"""Fakes by function: a server that is a function of the update and of how often it came."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from bulkupdate.client import Answer
+from bulkupdate.errors import BadRequestError, RateLimitedError, TaskError
+from bulkupdate.models import Quota, Row, Task, TaskUpdate
+
+#: Answers the n-th request of an update: with the Task's fields, an error, or a wait first.
+Script = Callable[[TaskUpdate, int], dict[str, Any] | TaskError | float | None]
+
+
+class FakeServer:
+    """A `Sender` that answers by script and remembers what it was sent."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.script = script or (lambda *_: None)
+        self.sent: list[str] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._counts: Counter[bytes] = Counter()
+
+    async def send(self, update: TaskUpdate) -> Answer:
+        body = update.encode()
+        self._counts[body] += 1
+        self.sent.append(update.id)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            says = self.script(update, self._counts[body])
+            await asyncio.sleep(says if isinstance(says, float) else 0)
+        finally:
+            self.in_flight -= 1
+        return self._answer(update, says)
+
+    def _answer(
+        self, update: TaskUpdate, says: dict[str, Any] | TaskError | float | None
+    ) -> Answer:
+        if isinstance(says, TaskError):
+            if says.status is None:
+                raise says
+            throttled = isinstance(says, RateLimitedError)
+            return Answer(says.status, Quota(retry_after=0.0, throttled=throttled), None, says)
+        fields = says if isinstance(says, dict) else {}
+        return Answer(200, Quota(), Task({"_id": update.id, **fields}), None)
+
+
+def row(number: int, task: str = "", **fields: Any) -> Row:
+    """A valid row."""
+    update = TaskUpdate(id=task or f"opp_{number}", **(fields or {"done": True}))
+    return Row(number, number + 1, update.id, update, (), (update.id,))
+
+
+def bad_request(*_: Any) -> TaskError:
+    """Every update is refused."""
+    return BadRequestError("Bad team", 400)

@@ -1,0 +1,337 @@
+"""One PATCH: an update in, a Task or a typed error out."""
+
+import asyncio
+import base64
+import gc
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from bulkupdate import client as client_module
+from bulkupdate import errors
+from bulkupdate.client import Answer, TaskClient
+from bulkupdate.config import ApiKey, Endpoint
+from bulkupdate.models import TaskUpdate
+
+KEY = "s3cr3t-k3y"
+URL = "https://api.example.com/api"
+UPDATE = TaskUpdate(id="opp_a", title="T")
+Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def endpoint(base_url: str = URL, timeout: float = 30) -> Endpoint:
+    return Endpoint(api_key=ApiKey(KEY), base_url=base_url, timeout=timeout)
+
+
+async def send(base_url: str = URL, update: TaskUpdate = UPDATE, timeout: float = 30) -> Answer:
+    async with TaskClient(endpoint(base_url, timeout)) as client:
+        return await client.send(update)
+
+
+async def refusal(http: Any, **answer: Any) -> errors.TaskError:
+    """The error that a scripted answer becomes."""
+    http.patch(f"{URL}/tasks", **answer)
+    async with TaskClient(endpoint()) as client:
+        with pytest.raises(errors.TaskError) as caught:
+            await client.update(UPDATE)
+    return caught.value
+
+
+async def test_an_update_is_confirmed_by_the_task_that_comes_back(http: Any) -> None:
+    http.patch(f"{URL}/tasks", payload={"_id": "opp_a", "title": "T", "x": 1})
+    async with TaskClient(endpoint()) as client:
+        task = await client.update(UPDATE)
+    assert task.fields == {"_id": "opp_a", "title": "T", "x": 1}
+    ((_, calls),) = http.requests.items()
+    assert json.loads(calls[0].kwargs["data"]) == {"id": "opp_a", "title": "T"}
+    assert calls[0].kwargs["allow_redirects"] is False
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.BadRequestError),
+        (401, errors.UnauthorizedError),
+        (402, errors.PaymentRequiredError),
+        (403, errors.ForbiddenError),
+        (404, errors.NotFoundError),
+        (405, errors.BadRequestError),
+        (408, errors.RequestTimeoutError),
+        (422, errors.BadRequestError),
+        (429, errors.RateLimitedError),
+        (500, errors.ServerError),
+        (503, errors.ServerError),
+        (599, errors.ServerError),
+        (204, errors.BadResponseError),
+        (302, errors.RedirectError),
+    ],
+)
+async def test_every_status_has_its_error(
+    http: Any, status: int, kind: type[errors.TaskError]
+) -> None:
+    error = await refusal(http, status=status, body="because")
+    assert type(error) is kind
+    assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("Bad team", "Bad team"),
+        ('{"error": "Malformed"}', "Malformed"),
+        ('{"error": "E", "code": "C"}', "E: C"),
+        ('{"error": "E", "message": "M"}', "E: M"),
+        ('{"error": {"deep": 1}}', '{"error": {"deep": 1}}'),
+        ('"words"', "words"),
+        ("{ error: }", "{ error: }"),
+        ("", "HTTP 400"),
+        ("a\x1b[2J\nb\0", "a [2J b"),
+    ],
+)
+async def test_the_servers_own_words_are_kept(http: Any, body: str, message: str) -> None:
+    error = await refusal(http, status=400, body=body, reason="")
+    assert error.message == message
+
+
+async def test_long_words_are_cut(http: Any) -> None:
+    error = await refusal(http, status=500, body="x" * 100_000)
+    assert len(error.message) == client_module.MAX_MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("<!DOCTYPE html>", "not JSON: <!DOCTYPE html>"),
+        ("", "not JSON"),
+        ("{}", "without a Task"),
+        ("[1]", "without a Task"),
+        ('{"_id": "opp_b"}', "another Task: 'opp_b'"),
+        ('{"_id": null}', "another Task: None"),
+    ],
+)
+async def test_a_200_that_confirms_nothing_is_ambiguous(http: Any, body: str, says: str) -> None:
+    error = await refusal(http, status=200, body=body)
+    assert type(error) is errors.BadResponseError
+    assert error.ambiguous
+    assert says in error.message
+
+
+async def test_a_redirect_says_where_it_pointed(http: Any) -> None:
+    error = await refusal(http, status=307, headers={"Location": "https://evil.example/"})
+    assert "https://evil.example/" in error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "quota"),
+    [
+        ({}, (None, None, None)),
+        (
+            {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "7", "Retry-After": "1.237"},
+            (20, 7, 1.237),
+        ),
+        (
+            {"X-RateLimit-Limit": "nan", "X-RateLimit-Remaining": "-1", "Retry-After": "soon"},
+            (None, None, None),
+        ),
+        ({"Retry-After": "Sat, 12 Sep 2020 04:07:49 GMT"}, (None, None, 0)),
+    ],
+)
+async def test_the_quota_is_read_from_every_answer(
+    http: Any, headers: dict[str, str], quota: tuple[float | None, ...]
+) -> None:
+    http.patch(f"{URL}/tasks", payload={"_id": "opp_a"}, headers=headers)
+    answer = await send()
+    assert answer.quota[:3] == quota
+    assert not answer.quota.throttled
+
+
+async def test_a_429_says_that_it_is_one(http: Any) -> None:
+    http.patch(f"{URL}/tasks", status=429, headers={"Retry-After": "0.5"})
+    answer = await send()
+    assert answer.quota.throttled
+    assert answer.quota.retry_after == 0.5
+
+
+async def test_media_get_more_time(http: Any) -> None:
+    for update in (UPDATE, TaskUpdate(id="opp_a", images=("https://a.example/i",))):
+        http.patch(f"{URL}/tasks", payload={"_id": "opp_a"})
+        await send(update=update)
+    ((_, calls),) = http.requests.items()
+    totals = [call.kwargs["timeout"].total for call in calls]
+    assert totals == [30, 30 + client_module.MEDIA_TIMEOUT]
+
+
+# --- over a real socket --------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def raw_server(reply: Reply) -> AsyncIterator[str]:
+    """A server that answers each connection as `reply` does."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await reply(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield f"http://127.0.0.1:{port}"
+
+
+async def failure(reply: Reply, timeout: float = 5) -> errors.TaskError:
+    async with raw_server(reply) as url, TaskClient(endpoint(url, timeout)) as client:
+        with pytest.raises(errors.TaskError) as caught:
+            await client.update(UPDATE)
+    return caught.value
+
+
+async def test_the_key_goes_into_a_basic_header_without_a_user_name() -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers["Authorization"])
+        return web.json_response({"_id": "opp_a"})
+
+    app = web.Application()
+    app.router.add_patch("/tasks", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await send(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
+    assert seen == ["Basic " + base64.b64encode(f":{KEY}".encode()).decode()]
+
+
+async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere() -> None:
+    visits: list[bytes] = []
+
+    async def trap(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append(b"visited")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    async with raw_server(trap) as elsewhere:
+
+        async def redirect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            location = f"Location: {elsewhere}/x\r\n".encode()
+            writer.write(b"HTTP/1.1 308 Gone\r\n" + location + b"Content-Length: 0\r\n\r\n")
+            await writer.drain()
+
+        error = await failure(redirect)
+    assert type(error) is errors.RedirectError
+    assert visits == []
+
+
+async def test_no_answer_in_time_is_ambiguous() -> None:
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.wait_closed()
+
+    error = await failure(hang, timeout=0.05)
+    assert type(error) is errors.RequestTimeoutError
+    assert error.ambiguous
+
+
+async def test_a_connection_that_breaks_is_ambiguous() -> None:
+    async def drop(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async def half(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"_id')
+        await writer.drain()
+
+    for reply in (drop, half):
+        error = await failure(reply)
+        assert type(error) is errors.ConnectionLostError
+        assert error.ambiguous
+
+
+async def test_what_is_no_http_is_a_bad_response_and_does_not_carry_the_key() -> None:
+    async def nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+        await writer.drain()
+
+    async def long_header(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n")
+        await writer.drain()
+
+    for reply in (nonsense, long_header):
+        error = await failure(reply)
+        assert type(error) is errors.BadResponseError
+        assert error.__cause__ is None
+        assert error.__context__ is None
+        assert KEY not in repr(error)
+
+
+async def test_a_refused_connection_was_never_made() -> None:
+    async with raw_server(lambda *_: asyncio.sleep(0)) as url:
+        pass
+    async with TaskClient(endpoint(url)) as client:
+        with pytest.raises(errors.ConnectError) as caught:
+            await client.update(UPDATE)
+    assert not caught.value.ambiguous
+
+
+async def test_a_body_without_end_is_read_so_far_and_no_further() -> None:
+    sent = 0
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while sent < 1 << 28:
+            writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            sent += 65536
+            await writer.drain()
+
+    error = await failure(endless)
+    assert type(error) is errors.BadResponseError
+    assert "longer than" in error.message
+    assert sent < 1 << 25
+
+
+async def test_a_certificate_that_nobody_vouches_for_stops_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise aiohttp.ClientConnectorCertificateError(
+            aiohttp.client_reqrep.ConnectionKey("x", 443, True, True, None, None, None),
+            ssl_error(),
+        )
+
+    def ssl_error() -> Exception:
+        import ssl
+
+        return ssl.SSLCertVerificationError("self-signed certificate")
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", refuse)
+    async with TaskClient(endpoint()) as client:
+        with pytest.raises(errors.CertificateError) as caught:
+            await client.update(UPDATE)
+    assert caught.value.stops_lane
+
+
+async def test_a_client_is_used_inside_async_with() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await TaskClient(endpoint()).send(UPDATE)
+
+
+async def test_the_key_is_not_in_the_log(http: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    http.patch(f"{URL}/tasks", payload={"_id": "opp_a"})
+    http.patch(f"{URL}/tasks", exception=aiohttp.ServerDisconnectedError())
+    await send()
+    with pytest.raises(errors.ConnectionLostError):
+        await send()
+    gc.collect()
+    assert "PATCH 'opp_a'" in caplog.text
+    assert KEY not in caplog.text
+    assert base64.b64encode(f":{KEY}".encode()).decode() not in caplog.text

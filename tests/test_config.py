@@ -1,0 +1,122 @@
+"""Settings: refused where they make no sense."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate.config import ApiKey, Endpoint, Mode, RateLimit, RetryPolicy, RunConfig
+from bulkupdate.errors import ConfigError
+from bulkupdate.sandbox import Fault, SandboxConfig
+
+KEY = ApiKey("s3cr3t")
+
+
+def test_a_key_does_not_show_itself() -> None:
+    shown = [repr(KEY), str(KEY), f"{KEY}", repr(Endpoint(api_key=KEY)), str([KEY])]
+    assert not any("s3cr3t" in text for text in shown)
+    assert KEY.reveal() == "s3cr3t"
+    with pytest.raises(TypeError):
+        pickle.dumps(KEY)
+
+
+@pytest.mark.parametrize("value", ["", " \n", "two words", "clé", "a\x00b"])
+def test_what_can_be_no_key_is_refused_without_showing_it(value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ApiKey(value)
+    assert not value.strip() or value not in str(caught.value)
+
+
+def test_a_key_comes_from_a_file_or_else_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from-file\n")
+    environ = {"LEMLIST_API_KEY": "from-environment"}
+    assert ApiKey.find(file, environ).reveal() == "from-file"
+    assert ApiKey.find(None, environ).reveal() == "from-environment"
+    with pytest.raises(ConfigError, match="set LEMLIST_API_KEY, or name a file"):
+        ApiKey.find(None, {})
+    with pytest.raises(ConfigError, match="No such file"):
+        ApiKey.find(tmp_path / "none", environ)
+    file.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not text"):
+        ApiKey.find(file, environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("20/2s", RateLimit(20, 2)),
+        ("5/s", RateLimit(5, 1)),
+        ("100/1m", RateLimit(100, 60)),
+        ("1/0.5s", RateLimit(1, 0.5)),
+        ("7/H", RateLimit(7, 3600)),
+    ],
+)
+def test_a_rate_is_read(text: str, rate: RateLimit) -> None:
+    assert RateLimit.parse(text) == rate
+    assert RateLimit.parse(str(rate)) == rate
+
+
+@pytest.mark.parametrize("text", ["", "20", "0/2s", "20/0s", "-1/2s", "x/2s", "20/2d", "1.5/2s"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="20/2s"):
+        RateLimit.parse(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://api.lemlist.com/api", "http://localhost:1/api", "http://127.0.0.9", "http://[::1]:2"],
+)
+def test_https_is_allowed_and_http_on_this_machine(url: str) -> None:
+    assert Endpoint(api_key=KEY, base_url=f"{url}/").base_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://example.com/api", "unencrypted"),
+        ("http://127.0.0.1.evil.example", "unencrypted"),
+        ("http://192.168.0.1", "unencrypted"),
+        ("ftp://example.com", "must look like"),
+        ("example.com", "must look like"),
+        ("https://", "must look like"),
+        ("https://a.example/?x=1", "must look like"),
+        ("https://u:p@a.example", "user name or password"),
+        ("https://a.example:port", "is not a URL"),
+        ("https://[a", "is not a URL"),
+    ],
+)
+def test_another_url_is_refused(url: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Endpoint(api_key=KEY, base_url=url)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Endpoint(api_key=KEY, timeout=0),
+        lambda: RetryPolicy(max_attempts=0),
+        lambda: RetryPolicy(first_backoff=2, longest_backoff=1),
+        lambda: RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), workers=0),
+        lambda: RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), drain_timeout=-1),
+        lambda: RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), retry_failed=True),
+        lambda: SandboxConfig(host="0.0.0.0"),  # noqa: S104 - refused
+        lambda: SandboxConfig(port=70000),
+        lambda: SandboxConfig(faults={Fault.HANG: 0.6, Fault.HTML: 0.6}),
+        lambda: SandboxConfig(faults={Fault.HANG: -0.1}),
+        lambda: SandboxConfig(latency=(5, 1)),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(make: Callable[[], Any]) -> None:
+    with pytest.raises(ConfigError):
+        make()
+
+
+def test_the_run_directory_is_named_after_the_input_beside_where_you_stand() -> None:
+    endpoint = Endpoint(api_key=KEY)
+    assert RunConfig(input="a/b/edits.csv", endpoint=endpoint).directory == Path("edits.run")
+    assert RunConfig(input="-", endpoint=endpoint).directory == Path("stdin.run")
+    out = RunConfig(input="a.csv", endpoint=endpoint, out=Path("x"), mode=Mode.RESUME)
+    assert out.directory == Path("x")

@@ -1,0 +1,150 @@
+"""The results log."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bulkupdate.errors import JournalError
+from bulkupdate.journal import Journal, mend_journal, read_journal
+from bulkupdate.models import Outcome, Result
+
+
+def result(row: int, title: str = "x") -> Result:
+    return Result(
+        row=row, id=f"opp_{row}", outcome=Outcome.UPDATED, attempts=1, at="", sent={"title": title}
+    )
+
+
+def log_of(path: Path, *rows: int) -> Path:
+    journal = Journal(path)
+    journal.append(result(row) for row in rows)
+    journal.sync()
+    journal.close()
+    return path
+
+
+def rows_in(path: Path) -> list[int]:
+    return [read.row for _, read in read_journal(path)]
+
+
+def test_results_read_back_with_the_offset_of_their_line(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "log", 1, 2)
+    log_of(path, 3)
+    content = path.read_bytes()
+    assert rows_in(path) == [1, 2, 3]
+    for offset, read in read_journal(path):
+        assert content[offset:].startswith(b'{"row":%d,' % read.row)
+
+
+def test_the_log_is_its_owners_alone(tmp_path: Path) -> None:
+    assert log_of(tmp_path / "log", 1).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(JournalError, match="can't be opened"):
+        Journal(tmp_path / "log")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_log_torn_at_any_byte_of_its_last_two_lines_loses_only_what_was_torn(
+    tmp_path: Path,
+) -> None:
+    whole = log_of(tmp_path / "whole", 1, 2, 3).read_bytes()
+    starts = [offset for offset, _ in read_journal(tmp_path / "whole")]
+    path = tmp_path / "torn"
+    for length in range(starts[1], len(whole) + 1):
+        path.write_bytes(whole[:length])
+        note = mend_journal(path)
+        expected = [row for row, end in ((1, starts[1]), (2, starts[2]), (3, len(whole)))
+                    if length >= end - 1]  # fmt: skip
+        assert rows_in(path) == expected, length
+        assert path.read_bytes() in (whole[:end] for end in (*starts, len(whole)))
+        assert (note is None) == (length in (*starts, len(whole)))
+
+
+@settings(max_examples=50)
+@given(st.binary(min_size=1, max_size=200).filter(lambda tail: not tail.startswith(b"\n")))
+def test_any_torn_bytes_are_dropped(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
+    path = tmp_path_factory.mktemp("torn") / "log"
+    log_of(path, 1)
+    with path.open("ab") as log:
+        log.write(tail.replace(b"\n", b" "))
+    assert "dropped a torn last line" in (mend_journal(path) or "")
+    assert rows_in(path) == [1]
+
+
+def test_an_empty_log_needs_no_mending(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "log")
+    assert mend_journal(path) is None
+    assert rows_in(path) == []
+
+
+def test_a_line_in_the_middle_that_is_no_result_is_an_error_with_its_number(
+    tmp_path: Path,
+) -> None:
+    path = log_of(tmp_path / "log", 1)
+    with path.open("ab") as log:
+        log.write(b"what\n")
+    log_of(path, 2)
+    with pytest.raises(JournalError, match="line 2, is no result"):
+        rows_in(path)
+
+
+def test_a_log_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    for use in (rows_in, mend_journal):
+        with pytest.raises(JournalError, match="No such file"):
+            use(tmp_path / "none")
+
+
+def test_a_failed_write_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = log_of(tmp_path / "log", 1)
+    before = path.read_bytes()
+    journal = Journal(path)
+    real = os.write
+
+    def fills_up(descriptor: int, data: bytes) -> int:
+        if len(data) < 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[: len(data) // 2])
+
+    monkeypatch.setattr(os, "write", fills_up)
+    with pytest.raises(JournalError, match="No space left"):
+        journal.append([result(2)])
+    journal.close()
+    assert path.read_bytes() == before
+
+
+def test_a_disk_that_does_not_confirm_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    journal = Journal(tmp_path / "log")
+    monkeypatch.setattr(os, "fsync", broken)
+    journal.sync()
+    journal.append([result(1)])
+    with pytest.raises(JournalError, match="Input/output"):
+        journal.sync()
+    journal.close()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.text(max_size=30)), max_size=8))
+def test_whatever_was_appended_reads_back(
+    tmp_path_factory: pytest.TempPathFactory, written: list[tuple[int, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "log"
+    journal = Journal(path)
+    results = [result(row, title) for row, title in written]
+    for one in results:
+        journal.append([one])
+    journal.close()
+    assert [read for _, read in read_journal(path)] == results

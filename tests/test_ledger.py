@@ -1,0 +1,56 @@
+"""Where every row of a run stands."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkupdate.ledger import Ledger
+from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
+
+
+def result(row: int, outcome: Outcome, error: str | None = None, mismatch: bool = False) -> Result:
+    return Result(
+        row=row,
+        id="a",
+        outcome=outcome,
+        attempts=1,
+        at="",
+        error=ErrorInfo(error, "x") if error else None,
+        mismatches={"userId": Mismatch(1, 2)} if mismatch else None,
+    )
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(Outcome), st.booleans())))
+def test_counts_always_add_up_and_the_last_outcome_counts(
+    written: list[tuple[int, Outcome, bool]],
+) -> None:
+    ledger, model = Ledger(), dict[int, tuple[Outcome, bool]]()
+    for row, outcome, mismatch in written:
+        ledger.record(result(row, outcome, mismatch=mismatch))
+        model[row] = (outcome, mismatch)
+    counts = ledger.counts(60)
+    assert sum(counts.values()) == 60
+    assert counts["unprocessed"] == 60 - len(model)
+    for outcome in Outcome:
+        assert counts[outcome] == sum(o is outcome for o, _ in model.values())
+    assert ledger.mismatches == sum(mismatch for _, mismatch in model.values())
+    assert {row: ledger.outcome(row) for row in model} == {r: o for r, (o, _) in model.items()}
+
+
+def test_what_is_settled_is_not_tried_again_unless_asked() -> None:
+    ledger = Ledger()
+    for row, outcome in enumerate(Outcome, 1):
+        ledger.record(result(row, outcome))
+        assert ledger.is_settled(row)
+        again = outcome in (Outcome.FAILED, Outcome.UNCONFIRMED)
+        assert ledger.is_settled(row, retry_failed=True) is not again
+    assert not ledger.is_settled(99)
+    assert ledger.outcome(99) is None
+
+
+def test_a_row_that_went_down_with_the_key_is_not_settled() -> None:
+    ledger = Ledger()
+    for row, error in enumerate(("unauthorized", "payment_required", "forbidden"), 1):
+        ledger.record(result(row, Outcome.FAILED, error))
+        assert not ledger.is_settled(row)
+    ledger.record(result(1, Outcome.UPDATED))
+    assert ledger.is_settled(1)

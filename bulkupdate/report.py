@@ -1,12 +1,15 @@
 """What a person reads about a file and about a run, as lines of text."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from bulkupdate.fields import shorten
 from bulkupdate.models import Summary, to_json
-from bulkupdate.observer import Progress
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
+
+if TYPE_CHECKING:
+    from bulkupdate.observer import Progress
 
 _DELIMITERS = {",": "comma", "\t": "tab"}
 
@@ -79,7 +82,7 @@ def problem_lines(preview: Preview) -> Iterator[str]:
         yield f"{problems} in {rows} of {preview.rows:,}"
 
 
-def progress_line(progress: Progress) -> str:
+def progress_line(progress: "Progress") -> str:
     """How a run stands."""
     done, rows = progress.ledger.settled, progress.preview.rows
     parts = [f"{done:,}/{rows:,} rows", f"{progress.rows_per_second:.1f} rows/s"]
@@ -88,7 +91,7 @@ def progress_line(progress: Progress) -> str:
     return ", ".join([*parts, *remarks(progress)])
 
 
-def remarks(progress: Progress) -> list[str]:
+def remarks(progress: "Progress") -> list[str]:
     """What else there is to say of a run: what did not succeed, retries, why it waits."""
     traffic = progress.lane.traffic
     parts = [f"{n:,} {outcome}" for outcome, n in progress.unsuccessful.items()]
@@ -101,7 +104,7 @@ def remarks(progress: Progress) -> list[str]:
     return parts
 
 
-def progress_event(progress: Progress) -> dict[str, object]:
+def progress_event(progress: "Progress") -> dict[str, object]:
     """How a run stands, for a program."""
     traffic = progress.lane.traffic
     left = progress.seconds_left

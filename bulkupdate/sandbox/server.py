@@ -25,6 +25,10 @@ _MAX_KEYS = 1000
 
 _HTML = "<!DOCTYPE html><html><head><title>lemlist</title></head><body></body></html>"
 
+#: What a request met on its way, for the log.
+_FAULT = web.RequestKey("fault", Fault)
+_APPLIED = web.RequestKey("applied", dict[str, Any])
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -154,7 +158,8 @@ class Sandbox:
 
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         fault = self._fault()
-        request["fault"] = fault
+        if fault is not None:
+            request[_FAULT] = fault
         if fault in (Fault.INTERNAL_ERROR, Fault.UNAVAILABLE):
             return web.Response(status=int(fault), text="Something went wrong")
         if fault is Fault.HTML:
@@ -177,14 +182,14 @@ class Sandbox:
     ) -> None:
         cut_off = response is None or request.transport is None
         status = None if cut_off or response is None else response.status
-        fault = request.get("fault")
+        fault = request.get(_FAULT)
         seen = Seen(
             at=arrived,
             method=request.method,
             path=request.path,
             status=None if fault in (Fault.HANG, *_RESETS) else status,
             fault=fault,
-            applied=request.get("applied"),
+            applied=request.get(_APPLIED),
         )
         self.requests[str(seen.status or "none")] += 1
         if self._log is not None:
@@ -252,7 +257,7 @@ class Sandbox:
             task = self.team.update(update)
         except BadUpdateError as error:
             return _refused(error)
-        request["applied"] = update
+        request[_APPLIED] = update
         return web.json_response(task)
 
     async def _create(self, request: web.Request) -> web.Response:
@@ -345,7 +350,8 @@ def _refused(error: BadUpdateError) -> web.Response:
 async def _json_object(request: web.Request) -> dict[str, Any] | None:
     try:
         value = parse_json(await request.read())
-    except ValueError:
+    except (ValueError, ConnectionError):
+        # Not JSON; or the client has left, and nobody reads the answer.
         return None
     return value if isinstance(value, dict) else None
 

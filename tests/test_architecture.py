@@ -1,0 +1,145 @@
+"""What the design says of the source as a whole."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bulkupdate
+
+PACKAGE = Path(bulkupdate.__file__).parent
+TESTS = Path(__file__).parent
+
+#: Imports go one way: a module may import from its own layer's left, never from its right.
+LAYERS = (
+    ("_version", "errors", "fields"),
+    ("config", "models"),
+    ("files", "stop", "verify", "reader", "limiter", "retry", "client"),
+    ("backlog", "directory", "journal", "ledger", "preview", "failed", "worker"),
+    ("lane", "recorder"),
+    ("observer", "stream"),
+    ("pipeline", "report"),
+    ("progress",),
+    ("sandbox",),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+
+#: Each library is known to these modules alone.
+HOMES = {
+    "aiohttp": {"client", "sandbox"},
+    "aiolimiter": {"limiter"},
+    "click": {"cli"},
+    "csv": {"reader", "failed"},
+    "msgspec": {"models", "preview"},
+    "rich": {"progress"},
+    "tenacity": {"retry"},
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module: its name, or its folder's, and where it is."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        relative = path.relative_to(PACKAGE)
+        yield (relative.parts[0] if len(relative.parts) > 1 else path.stem), path
+
+
+def imports(path: Path) -> set[str]:
+    """The dotted names that a module imports at run time, wherever it does."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "bulkupdate":
+            found.update(f"bulkupdate.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_imports_go_one_way() -> None:
+    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
+    wrong = []
+    for name, path in modules():
+        for imported in imports(path):
+            if not imported.startswith("bulkupdate."):
+                continue
+            target = imported.split(".")[1]
+            if target != name and layer[target] > layer[name]:
+                wrong.append(f"{name} imports {target}")
+    # The package's own __init__ stands for what it passes on.
+    assert wrong == []
+
+
+def test_each_library_is_known_where_it_belongs_and_nowhere_else() -> None:
+    users: dict[str, set[str]] = {library: set() for library in HOMES}
+    for name, path in modules():
+        for imported in imports(path):
+            if imported.split(".")[0] in users:
+                users[imported.split(".")[0]].add(name)
+    assert users == HOMES
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    for name, path in modules():
+        if name == "cli":
+            continue
+        calls = [
+            ast.unparse(node.func)
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call)
+        ]
+        assert not {"print", "sys.exit", "exit"} & set(calls), name
+
+
+def test_the_public_names_are_these() -> None:
+    assert bulkupdate.__all__ == sorted(bulkupdate.__all__)
+    assert set(bulkupdate.__all__) == {
+        "ApiKey", "BulkUpdateError", "ConfigError", "Endpoint", "Format", "InputError",
+        "InvalidUpdateError", "JournalError", "Mode", "Observer", "Outcome", "Progress",
+        "RateLimit", "Result", "RetryPolicy", "RunConfig", "RunDirectoryError",
+        "RunStoppedError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
+        "TaskUpdate", "__version__", "run", "update_tasks",
+    }  # fmt: skip
+    assert all(getattr(bulkupdate, name) is not None for name in bulkupdate.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = bulkupdate.nothing
+
+
+def test_help_and_check_load_no_http_library() -> None:
+    """The larger libraries are loaded by what needs them."""
+    code = (
+        "import sys, bulkupdate.cli; from click.testing import CliRunner;"
+        "CliRunner().invoke(bulkupdate.cli.cli, ['--help']);"
+        "print({'aiohttp', 'tenacity', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_every_test_asserts_something() -> None:
+    silent = []
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if node.name.startswith("test_") and not asserts(node):
+                silent.append(f"{path.name}::{node.name}")
+    assert silent == []
+
+
+def asserts(function: ast.AST) -> bool:
+    """Whether a function holds an assertion, or expects an exception."""
+    return any(
+        isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises")
+        for node in ast.walk(function)
+    )
+
+
+def test_every_module_is_read_in_one_sitting() -> None:
+    long = {p.name: n for _, p in modules() if (n := len(p.read_text().splitlines())) > 400}
+    assert long == {}

@@ -1,0 +1,464 @@
+"""`run`: a file of edits in, a run directory out, over real HTTP."""
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate import errors, pipeline
+from bulkupdate.config import ApiKey, Endpoint, Mode, RateLimit, RetryPolicy, RunConfig
+from bulkupdate.files import AppendOnlyFile
+from bulkupdate.limiter import Limiter, NoLimiter
+from bulkupdate.models import State, Summary
+from bulkupdate.observer import Observer, Progress
+from bulkupdate.pipeline import run
+from bulkupdate.preview import Preview
+from bulkupdate.reader import Input
+from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
+from bulkupdate.sandbox.server import Seen
+from bulkupdate.stop import Stop
+
+Write = Callable[..., Path]
+KEY = "right-key"
+
+
+class Bench:
+    """A sandbox, and runs against it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.seen: list[Seen] = []
+        defaults = {"key": KEY, "rate": None, "unknown": Unknown.CREATE}
+        config = SandboxConfig(**{**defaults, **settings})
+        self.sandbox = Sandbox(config, team=Team(), watch=self.seen.append)
+
+    async def __aenter__(self) -> "Bench":
+        await self.sandbox.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.sandbox.close()
+
+    def config(
+        self, path: Path, *, key: str = KEY, timeout: float = 5, **settings: Any
+    ) -> RunConfig:
+        endpoint = Endpoint(api_key=ApiKey(key), base_url=self.sandbox.base_url, timeout=timeout)
+        retry = RetryPolicy(max_attempts=20, first_backoff=0.001, longest_backoff=0.01)
+        return RunConfig(
+            **{"input": str(path), "endpoint": endpoint, "rate": None, "retry": retry, **settings}
+        )
+
+    async def run(self, path: Path, observer: Observer | None = None, **settings: Any) -> Summary:
+        summary = await run(self.config(path, **settings), observer=observer)
+        check(summary)
+        return summary
+
+
+def check(summary: Summary) -> None:
+    """What is true of every run: the files agree with each other, and everything adds up."""
+    directory = Path(summary.directory)
+    last = {result["row"]: result for result in results_in(directory)}
+    outcomes = Counter(result["outcome"] for result in last.values())
+    assert sum(summary.counts.values()) == summary.input.rows
+    assert {
+        name: n for name, n in summary.counts.items() if n and name != "unprocessed"
+    } == outcomes
+    written = json.loads((directory / "summary.json").read_text())
+    assert written["counts"] == summary.counts
+    assert written["exit_code"] == summary.exit_code
+    unsuccessful = sum(outcomes[name] for name in ("failed", "invalid", "unconfirmed"))
+    failed_path = directory / f"failed.{summary.input.format}"
+    if failed_path.stat().st_size == 0:
+        assert (unsuccessful, summary.input.format) == (0, "jsonl")
+        return
+    with Input(failed_path) as failed:
+        assert len(list(failed.rows())) == unsuccessful
+
+
+def results_in(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / "results.jsonl").read_text().splitlines()]
+
+
+def edits(write: Write, count: int, name: str = "edits.csv") -> Path:
+    return write(name, "id,title", *(f"opp_{n},T{n}" for n in range(1, count + 1)))
+
+
+async def test_every_row_is_sent_once_and_written_down(write: Write) -> None:
+    async with Bench() as bench:
+        summary = await bench.run(edits(write, 300))
+        titles = {task["title"] for task in bench.sandbox.team.tasks.values()}
+    assert summary.counts["updated"] == 300
+    assert (summary.state, summary.exit_code, summary.requests) == (State.FINISHED, 0, 300)
+    assert titles == {f"T{n}" for n in range(1, 301)}
+    assert summary.input.rows == 300
+    assert len(summary.input.sha256) == 64
+    assert summary.directory == "edits.run"
+
+
+async def test_a_file_with_a_wrong_row_is_refused_and_nothing_is_sent(write: Write) -> None:
+    path = write("edits.csv", "id,done", "opp_1,yes", "opp_2,maybe", ",yes")
+    async with Bench() as bench:
+        summary = await bench.run(path)
+    assert bench.seen == []
+    assert (summary.state, summary.exit_code) == (State.STOPPED, 2)
+    assert (summary.counts["invalid"], summary.counts["unprocessed"]) == (2, 1)
+    assert "2 invalid rows: nothing was sent" in (summary.reason or "")
+
+
+async def test_the_valid_rows_of_such_a_file_are_sent_on_demand(write: Write) -> None:
+    path = write("edits.csv", "id,done", "opp_1,yes", "opp_2,maybe", "opp_3,")
+    async with Bench() as bench:
+        summary = await bench.run(path, skip_invalid=True)
+    assert summary.exit_code == 1
+    assert summary.counts == {
+        "updated": 1, "unchanged": 1, "invalid": 1, "failed": 0, "unconfirmed": 0,
+        "unprocessed": 0,
+    }  # fmt: skip
+    invalid = next(r for r in results_in(Path("edits.run")) if r["outcome"] == "invalid")
+    assert invalid["error"]["type"] == "invalid_row"
+    assert "'maybe'" in invalid["error"]["message"]
+    assert len(bench.seen) == 1
+
+
+async def test_a_wrong_key_costs_one_request_and_the_right_one_goes_on(write: Write) -> None:
+    path = edits(write, 50)
+    async with Bench() as bench:
+        summary = await bench.run(path, key="wrong")
+        assert (summary.exit_code, len(bench.seen)) == (3, 1)
+        assert (summary.counts["failed"], summary.counts["unprocessed"]) == (1, 49)
+        assert "unauthorized" in (summary.reason or "")
+        again = await bench.run(path, mode=Mode.RESUME)
+    assert (again.exit_code, again.counts["updated"], again.resumed) == (0, 50, True)
+    assert Path("edits.run/failed.csv").read_text().count("\n") == 1
+
+
+async def test_a_faulty_server_gets_every_edit_all_the_same(write: Write) -> None:
+    faults = {
+        Fault.INTERNAL_ERROR: 0.1,
+        Fault.UNAVAILABLE: 0.05,
+        Fault.RESET_BEFORE: 0.05,
+        Fault.RESET_AFTER: 0.05,
+        Fault.CUT: 0.05,
+        Fault.MALFORMED: 0.05,
+        Fault.HTML: 0.05,
+        Fault.HANG: 0.01,
+    }
+    path = edits(write, 500)
+    async with Bench(faults=faults, seed=7) as bench:
+        summary = await bench.run(path, timeout=0.2)
+        titles = {id_: task["title"] for id_, task in bench.sandbox.team.tasks.items()}
+    assert summary.counts["updated"] == 500
+    assert summary.retries == summary.requests - 500 > 100
+    assert titles == {f"opp_{n}": f"T{n}" for n in range(1, 501)}
+
+
+async def test_the_last_row_of_a_task_wins_whatever_goes_wrong(write: Write) -> None:
+    rows = [f"opp_{n % 7},{n}" for n in range(1, 400)]
+    path = write("edits.csv", "id,title", *rows)
+    async with Bench(faults={Fault.RESET_AFTER: 0.1, Fault.INTERNAL_ERROR: 0.1}) as bench:
+        await bench.run(path)
+        titles = {id_: task["title"] for id_, task in bench.sandbox.team.tasks.items()}
+    assert titles == dict(row.split(",") for row in rows)
+    for task in titles:
+        applied = [
+            int(s.applied["title"]) for s in bench.seen if s.applied and s.applied["id"] == task
+        ]
+        assert applied == sorted(applied)
+
+
+async def test_what_fails_is_in_the_failed_file_and_goes_in_again(write: Write) -> None:
+    path = edits(write, 20)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        bench.sandbox.team.add("opp_3")
+        summary = await bench.run(path)
+        assert (summary.exit_code, summary.counts["failed"]) == (1, 19)
+        for n in range(1, 21):
+            bench.sandbox.team.add(f"opp_{n}")
+        mended = await bench.run(Path("edits.run/failed.csv"), out=Path("mended.run"))
+    assert (mended.exit_code, mended.counts["updated"]) == (0, 19)
+
+
+async def test_resuming_sends_nothing_that_is_settled(write: Write) -> None:
+    path = edits(write, 20)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+        sent = len(bench.seen)
+        again = await bench.run(path, mode=Mode.RESUME)
+        assert (len(bench.seen), again.requests, again.exit_code) == (sent, 0, 1)
+        for n in range(1, 11):
+            bench.sandbox.team.add(f"opp_{n}")
+        retried = await bench.run(path, mode=Mode.RESUME, retry_failed=True)
+    assert retried.requests == 20
+    assert (retried.counts["updated"], retried.counts["failed"]) == (10, 10)
+
+
+async def test_overwriting_starts_again(write: Write) -> None:
+    path = edits(write, 5)
+    async with Bench() as bench:
+        await bench.run(path)
+        with pytest.raises(errors.RunDirectoryError, match="holds a run already"):
+            await bench.run(path)
+        summary = await bench.run(path, mode=Mode.OVERWRITE)
+    assert summary.requests == 5
+    assert len(results_in(Path("edits.run"))) == 5
+
+
+async def test_an_input_that_overwriting_would_remove_is_left_alone(write: Write) -> None:
+    path = edits(write, 5)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+        failed = Path("edits.run/failed.csv")
+        before = failed.read_bytes()
+        with pytest.raises(errors.ConfigError, match="name another directory"):
+            await bench.run(failed, out=Path("edits.run"), mode=Mode.OVERWRITE)
+    assert failed.read_bytes() == before
+
+
+async def test_another_input_is_not_taken_for_the_run_that_is_there(write: Write) -> None:
+    async with Bench() as bench:
+        await bench.run(edits(write, 5))
+        with pytest.raises(errors.RunDirectoryError, match="a run of another input"):
+            await bench.run(edits(write, 6), mode=Mode.RESUME)
+
+
+async def test_a_torn_log_is_mended_and_its_row_sent_again(write: Write) -> None:
+    path = edits(write, 10)
+    notes: list[str] = []
+
+    class Notes(Observer):
+        def noted(self, note: str) -> None:
+            notes.append(note)
+
+    async with Bench() as bench:
+        await bench.run(path)
+        log = Path("edits.run/results.jsonl")
+        log.write_bytes(log.read_bytes()[:-30])
+        summary = await bench.run(path, observer=Notes(), mode=Mode.RESUME)
+    assert (summary.requests, summary.counts["updated"]) == (1, 10)
+    assert len(notes) == 1
+    assert "torn" in notes[0]
+
+
+async def test_a_missing_input_leaves_no_directory_behind(tmp_path: Path) -> None:
+    async with Bench() as bench:
+        with pytest.raises(errors.InputError):
+            await bench.run(tmp_path / "none.csv")
+        (tmp_path / "empty.csv").write_text("id,title\n")
+        with pytest.raises(errors.InputError, match="no row"):
+            await bench.run(tmp_path / "empty.csv")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.csv"]
+
+
+async def test_a_stop_leaves_the_rest_unprocessed_and_resumable(write: Write) -> None:
+    path = edits(write, 400)
+    stop = Stop()
+
+    class StopsSoon(Observer):
+        async def watch(self, progress: Progress) -> None:
+            while progress.ledger.settled < 50:
+                await asyncio.sleep(0.001)
+            stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+
+    async with Bench(latency=(1, 3)) as bench:
+        config = bench.config(path)
+        summary = await run(config, stop=stop, observer=StopsSoon())
+        check(summary)
+        assert (summary.state, summary.exit_code) == (State.INTERRUPTED, 130)
+        assert 50 <= summary.counts["updated"] < 400
+        assert summary.counts["updated"] == len(bench.seen)
+        rest = await bench.run(path, mode=Mode.RESUME)
+    assert rest.requests == summary.counts["unprocessed"]
+    assert rest.counts["updated"] == 400
+
+
+async def test_a_cancelled_run_keeps_what_was_settled(write: Write) -> None:
+    path = edits(write, 400)
+    async with Bench(latency=(1, 3)) as bench:
+        task = asyncio.create_task(run(bench.config(path)))
+        while len(bench.seen) < 30:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        summary = json.loads(Path("edits.run/summary.json").read_text())
+        settled = len(results_in(Path("edits.run")))
+        assert (summary["state"], summary["exit_code"]) == ("interrupted", 130)
+        assert summary["counts"]["updated"] == settled > 0
+        rest = await bench.run(path, mode=Mode.RESUME)
+    assert rest.requests == 400 - settled
+
+
+async def test_a_stop_before_anything_was_sent_sends_nothing(write: Write) -> None:
+    stop = Stop()
+    stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+    async with Bench() as bench:
+        with pytest.raises(errors.RunStoppedError, match="nothing was sent"):
+            await run(bench.config(edits(write, 5)), stop=stop)
+    assert bench.seen == []
+    assert not Path("edits.run").exists()
+
+
+async def test_an_input_that_is_written_to_meanwhile_stops_the_run(write: Write) -> None:
+    path = edits(write, 3000)
+
+    class Meddler(Observer):
+        def input_checked(self, source: Input, preview: Preview) -> None:
+            with path.open("a") as file:
+                file.write("opp_x,not checked\n")
+
+    async with Bench() as bench:
+        summary = await run(bench.config(path), observer=Meddler())
+    assert summary.exit_code == 3
+    assert "written to while it was being sent" in (summary.reason or "")
+    assert not any(s.applied and s.applied["id"] == "opp_x" for s in bench.seen)
+
+
+async def test_a_full_disk_starts_nothing_more_and_the_run_can_go_on(
+    write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = edits(write, 500)
+    room = [100]
+    real = AppendOnlyFile.write
+
+    def write_while_there_is_room(self: AppendOnlyFile, data: bytes) -> None:
+        room[0] -= data.count(b"\n")
+        if room[0] < 0:
+            raise errors.JournalError("results.jsonl can't be written: No space left on device")
+        real(self, data)
+
+    async with Bench(latency=(1, 2)) as bench:
+        monkeypatch.setattr(AppendOnlyFile, "write", write_while_there_is_room)
+        summary = await run(bench.config(path, workers=4))
+        logged = summary.counts["updated"]
+        assert (summary.exit_code, summary.state) == (3, State.STOPPED)
+        assert "No space left" in (summary.reason or "")
+        assert len(bench.seen) <= logged + 8
+        assert caplog.text.count("not written down") == len(bench.seen) - logged
+        monkeypatch.undo()
+        os.chdir(path.parent)
+        rest = await bench.run(path, mode=Mode.RESUME)
+    assert rest.counts["updated"] == 500
+
+
+async def test_a_disk_that_stops_confirming_stops_the_run(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise errors.JournalError("results.jsonl can't be written: Input/output error")
+
+    monkeypatch.setattr(pipeline, "SYNC_INTERVAL", 0.01)
+    monkeypatch.setattr(AppendOnlyFile, "sync", broken)
+    async with Bench(latency=(2, 3)) as bench:
+        summary = await run(bench.config(edits(write, 500), workers=2))
+    assert summary.exit_code == 3
+    assert "Input/output error" in (summary.reason or "")
+    assert summary.counts["unprocessed"] > 0
+
+
+async def test_a_summary_that_cannot_be_written_is_said_and_stops_with_3(
+    write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = edits(write, 5)
+
+    class FillsTheDisk(Observer):
+        def input_checked(self, source: Input, preview: Preview) -> None:
+            def full(*_: object) -> None:
+                raise OSError(28, "No space left on device")
+
+            monkeypatch.setattr(os, "fsync", full)
+
+    async with Bench() as bench:
+        summary = await run(bench.config(path), observer=FillsTheDisk())
+    assert (summary.exit_code, summary.counts["updated"]) == (3, 5)
+    assert "the summary was not written" in caplog.text
+
+
+async def test_a_bug_still_leaves_a_summary(write: Write) -> None:
+    class Broken(Observer):
+        async def watch(self, progress: Progress) -> None:
+            raise ZeroDivisionError
+
+    async with Bench(latency=(1, 2)) as bench:
+        with pytest.raises(ExceptionGroup):
+            await run(bench.config(edits(write, 50)), observer=Broken())
+    summary = json.loads(Path("edits.run/summary.json").read_text())
+    assert (summary["state"], summary["exit_code"]) == ("stopped", 3)
+    assert "internal error" in summary["reason"]
+
+
+async def test_no_attempt_starts_without_the_limiters_leave(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[RateLimit | None] = []
+    leaves = 0
+
+    class Counting(NoLimiter):
+        async def acquire(self) -> None:
+            nonlocal leaves
+            await super().acquire()
+            leaves += 1
+
+    def limiter_for(rate: RateLimit | None) -> Limiter:
+        rates.append(rate)
+        return Counting()
+
+    monkeypatch.setattr(pipeline, "limiter_for", limiter_for)
+    async with Bench(faults={Fault.INTERNAL_ERROR: 0.3}) as bench:
+        summary = await bench.run(edits(write, 40), rate=RateLimit(20, 2))
+    assert rates == [RateLimit(20, 2)]
+    assert leaves == summary.requests == len(bench.seen) > 40
+
+
+async def test_going_over_the_limit_delays_rows_and_fails_none(write: Write) -> None:
+    async with Bench(rate=RateLimit(10, 0.1)) as bench:
+        summary = await bench.run(edits(write, 60))
+    assert summary.counts["updated"] == 60
+    assert summary.rate_limited > 0
+
+
+async def test_mismatches_are_counted(write: Write) -> None:
+    async with Bench() as bench:
+        real = bench.sandbox.team.update
+
+        def forgetful(update: dict[str, Any]) -> dict[str, Any]:
+            return {**real(update), "title": "something else"}
+
+        bench.sandbox.team.update = forgetful  # type: ignore[method-assign]
+        summary = await bench.run(edits(write, 3))
+    assert (summary.mismatches, summary.exit_code) == (3, 0)
+    first = results_in(Path("edits.run"))[0]["mismatches"]
+    assert first == {"title": {"sent": "T1", "returned": "something else"}}
+
+
+async def test_the_key_is_in_no_file(write: Write) -> None:
+    async with Bench(faults={Fault.INTERNAL_ERROR: 0.3}) as bench:
+        await bench.run(edits(write, 50))
+        await bench.run(edits(write, 50, "b.csv"), key="wr0ng-k3y")
+    for path in [*Path("edits.run").iterdir(), *Path("b.run").iterdir()]:
+        assert KEY not in path.read_text()
+        assert "wr0ng-k3y" not in path.read_text()
+        assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_a_run_of_jsonl_has_a_failed_file_of_jsonl(write: Write) -> None:
+    path = write("edits.jsonl", {"id": "opp_1", "done": True}, {"id": "opp_2", "title": "x"})
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        bench.sandbox.team.add("opp_1")
+        summary = await bench.run(path)
+        assert summary.counts["failed"] == 1
+        bench.sandbox.team.add("opp_2")
+        mended = await bench.run(Path("edits.run/failed.jsonl"), out=Path("b.run"))
+    assert mended.counts["updated"] == 1
+
+
+async def test_a_config_says_where_it_sends(write: Write) -> None:
+    async with Bench() as bench:
+        config = bench.config(edits(write, 2))
+        summary = await run(replace(config, out=Path("named")))
+        assert summary.base_url == bench.sandbox.base_url
+        assert json.loads(Path("named/summary.json").read_text())["base_url"] == summary.base_url

@@ -1,0 +1,326 @@
+"""The stand-in behaves as the API is known to, over real HTTP."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bulkupdate.config import RateLimit
+from bulkupdate.errors import InputError
+from bulkupdate.sandbox import (
+    Fault,
+    Sandbox,
+    SandboxConfig,
+    Unknown,
+    Window,
+    made_up_team,
+    team_of,
+)
+from bulkupdate.sandbox.server import Seen
+from bulkupdate.sandbox.team import made_up_id
+from bulkupdate.sandbox.windows import window
+from tests.conftest import SAMPLES
+
+TASK = made_up_id("opp", 0)
+LINKEDIN = made_up_id("opp", 2)
+
+
+class Caller:
+    """A client that knows nothing but HTTP."""
+
+    def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
+        self.sandbox = sandbox
+        self._session = session
+
+    async def __call__(
+        self, method: str, path: str = "/tasks", body: Any = None, key: str | None = "sandbox",
+        **options: Any,
+    ) -> tuple[int, Any, Any]:  # fmt: skip
+        """Status, body and headers of one request."""
+        if key is not None:
+            options["headers"] = {"Authorization": aiohttp.encode_basic_auth("", key)}
+        url = self.sandbox.base_url + path
+        async with self._session.request(method, url, json=body, **options) as response:
+            text = await response.text()
+            try:
+                return response.status, json.loads(text), response.headers
+            except ValueError:
+                return response.status, text, response.headers
+
+
+@asynccontextmanager
+async def calling(config: SandboxConfig | None = None, **given: Any) -> AsyncIterator[Caller]:
+    async with (
+        Sandbox(config or SandboxConfig(rate=None), **given) as sandbox,
+        aiohttp.ClientSession() as session,
+    ):
+        yield Caller(sandbox, session)
+
+
+async def test_a_patch_is_answered_with_the_task_under_its_own_names() -> None:
+    async with calling() as call:
+        status, task, headers = await call(
+            "PATCH",
+            body={
+                "id": TASK,
+                "assignedTo": "usr_z",
+                "message": "M",
+                "priority": "2",
+                "dueDate": "2026-01-31T07:58:00.000Z",
+                "done": True,
+                "unknown": 1,
+            },
+        )
+    assert status == 200
+    assert headers["Content-Type"].startswith("application/json")
+    assert (task["_id"], task["userId"], task["content"]) == (TASK, "usr_z", "M")
+    assert (task["priority"], task["status"]) == (2, "completed")
+    assert task["completedAt"].endswith("Z")
+    assert not {"id", "assignedTo", "message", "done", "unknown"} & set(task)
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "text"),
+    [
+        ("wrong", 401, "The authentication you supplied is incorrect"),
+        (None, 400, "no api key provided"),
+    ],
+)
+async def test_a_request_needs_the_key(key: str | None, status: int, text: str) -> None:
+    async with calling() as call:
+        assert (await call("PATCH", key=key))[:2] == (status, text)
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer sandbox", "Basic !", "Basic c2FuZGJveA==", "Basic YTpi"]
+)
+async def test_only_basic_authorization_without_a_user_name_is_taken(header: str) -> None:
+    async with calling() as call:
+        status, text, _ = await call("GET", key=None, headers={"Authorization": header})
+    assert (status, text) == (400, "no api key provided")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"id": TASK, "priority": 2}, 400),
+        ({"id": TASK, "priority": "high"}, 400),
+        ({"id": TASK, "done": "yes"}, 400),
+        ({"id": TASK, "dueDate": "2026-01-31"}, 400),
+        ({"id": TASK, "title": 5}, 400),
+        ({"id": TASK, "images": ["https://a.example/1"]}, 400),
+        ({"id": LINKEDIN, "images": "https://a.example/1"}, 400),
+        ({"id": LINKEDIN, "images": ["https://a.example/1"] * 7}, 422),
+        ({"title": "x"}, 400),
+        ([], 400),
+        ({"id": "opp_none"}, 404),
+    ],
+)
+async def test_a_wrong_body_is_refused_and_changes_nothing(body: Any, status: int) -> None:
+    async with calling() as call:
+        assert (await call("PATCH", body=body))[0] == status
+        assert call.sandbox.team.tasks == made_up_team().tasks
+
+
+async def test_an_unknown_id_gives_what_it_is_told_to_give() -> None:
+    for unknown, expected in ((Unknown.BAD_TEAM, 400), (Unknown.CREATE, 200)):
+        config = SandboxConfig(rate=None, unknown=unknown)
+        async with calling(config) as call:
+            body = {"id": "opp_new", "images": ["https://a.example/1"]}
+            assert (await call("PATCH", body=body))[0] == expected
+
+
+async def test_every_keyed_answer_carries_the_quota_and_the_twenty_first_is_refused() -> None:
+    async with calling(SandboxConfig(rate=RateLimit(20, 60))) as call:
+        answers = [await call("PATCH", body={"id": TASK}) for _ in range(21)]
+    assert [status for status, _, _ in answers] == [200] * 20 + [429]
+    first, last = answers[0][2], answers[-1][2]
+    assert (first["X-RateLimit-Limit"], first["X-RateLimit-Remaining"]) == ("20", "19")
+    assert last["X-RateLimit-Remaining"] == "0"
+    assert 0 < float(last["Retry-After"]) < 60
+    assert "." in last["Retry-After"]
+    assert re.fullmatch(
+        r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4} \(.+\)",
+        first["X-RateLimit-Reset"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "arrivals", "refused"),
+    [
+        (Window.FIXED, [0.0] + [1.9] * 19 + [1.95, 2.0], [20]),
+        (Window.FIXED, [0.0] + [1.9] * 19 + [2.01] * 20, []),
+        (Window.CLOCK, [1.0] * 20 + [1.99, 2.0], [20]),
+        (Window.SLIDING, [0.0] + [1.9] * 19 + [2.01, 2.02, 3.95], [21]),
+        (Window.BUCKET, [0.0] * 20 + [0.05, 0.11], [20]),
+    ],
+)
+def test_each_window_counts_in_its_own_way(
+    kind: Window, arrivals: list[float], refused: list[int]
+) -> None:
+    counted = window(kind, RateLimit(20, 2))
+    verdicts = [counted.take(100.0 + at) for at in arrivals]
+    assert [n for n, verdict in enumerate(verdicts) if not verdict.allowed] == refused
+    assert all(0 <= verdict.remaining <= 20 for verdict in verdicts)
+    assert all(0 <= verdict.reset_after <= 2.01 for verdict in verdicts)
+
+
+async def test_pending_tasks_are_listed_in_pages() -> None:
+    async with calling() as call:
+        await call("PATCH", body={"id": TASK, "done": True})
+        pages = [(await call("GET", f"/tasks?filters=[]&page={n}"))[1] for n in range(5)]
+    assert [len(page["results"]) for page in pages] == [100, 100, 100, 99, 0]
+    assert [page["page"] for page in pages] == ["0", "1", "2", "3", "4"]
+    assert TASK not in {task["_id"] for task in pages[0]["results"]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        ({"filterId": "assignedTo", "in": [made_up_id("usr", 1)]}, 80),
+        ({"filterId": "type", "out": ["manual", "phone"]}, 200),
+        ({"filterId": "campaignId", "in": ["cam_none"]}, 0),
+        ({"filterId": "dueDate", "from": "2026-01-06", "to": "2026-01-06"}, 24),
+        ({"filterId": "fullName", "value": "Zoé"}, 0),
+    ],
+)
+async def test_tasks_are_filtered(wanted: dict[str, Any], count: int) -> None:
+    found = 0
+    async with calling() as call:
+        for page in range(4):
+            params = {"filters": json.dumps([wanted]), "page": str(page)}
+            found += len((await call("GET", params=params))[1]["results"])
+    assert found == count
+
+
+@pytest.mark.parametrize("query", ["filters={}", "filters=[1]", "filters=[", "page=x"])
+async def test_malformed_filters_are_refused(query: str) -> None:
+    async with calling() as call:
+        status, body, _ = await call("GET", f"/tasks?{query}")
+    assert (status, body) == (400, {"error": "Malformed filters"})
+
+
+async def test_filters_may_be_required() -> None:
+    async with calling(SandboxConfig(rate=None, filters_required=True)) as call:
+        assert (await call("GET"))[0] == 400
+        assert (await call("GET", "/tasks?filters=[]"))[0] == 200
+
+
+async def test_tasks_are_ignored_and_created() -> None:
+    async with calling() as call:
+        assert (await call("POST", "/tasks/ignore", {"ids": [TASK, "none"]}))[:2] == (200, {})
+        assert call.sandbox.team.tasks[TASK]["status"] == "ignored"
+        assert (await call("POST", "/tasks/ignore", {"ids": "x"}))[0] == 400
+        body = {"type": "phone", "assignedTo": "usr_a", "dueDate": "2026-01-31T07:58:00Z"}
+        status, task, _ = await call("POST", body=body)
+        assert (status, task["type"], task["userId"]) == (200, "phone", "usr_a")
+        assert (await call("POST", body={**body, "priority": 7}))[0] == 400
+        assert (await call("POST", body={}))[0] == 400
+        assert len(call.sandbox.team.tasks) == 401
+
+
+async def test_wrong_methods_and_unknown_paths() -> None:
+    async with calling() as call:
+        assert (await call("DELETE"))[0] == 405
+        assert (await call("GET", "/tasks/ignore"))[0] == 405
+        status, page, headers = await call("GET", "/nothing")
+        assert status == 200
+        assert "<html>" in page
+        assert headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "applied"),
+    [
+        (Fault.INTERNAL_ERROR, 500, False),
+        (Fault.UNAVAILABLE, 503, False),
+        (Fault.HTML, 200, False),
+        (Fault.MALFORMED, 200, True),
+        (Fault.RESET_BEFORE, None, False),
+        (Fault.RESET_AFTER, None, True),
+        (Fault.CUT, None, True),
+        (Fault.HANG, None, False),
+    ],
+)
+async def test_each_fault_does_what_it_says(
+    fault: Fault, status: int | None, applied: bool
+) -> None:
+    seen: list[Seen] = []
+    config = SandboxConfig(rate=None, faults={fault: 1.0})
+    async with calling(config, watch=seen.append) as call:
+        timeout = aiohttp.ClientTimeout(total=0.2)
+        try:
+            got, body, _ = await call("PATCH", body={"id": TASK, "title": "N"}, timeout=timeout)
+        except (aiohttp.ClientError, TimeoutError):
+            got, body = None, ""
+        assert got == status
+        assert isinstance(body, str)
+        assert (call.sandbox.team.tasks[TASK]["title"] == "N") is applied
+    assert seen[0].fault == fault
+    assert (seen[0].applied is not None) is applied
+
+
+async def test_faults_come_as_often_as_they_should_and_the_same_every_time() -> None:
+    runs = []
+    for _ in range(2):
+        config = SandboxConfig(rate=None, seed=3, faults={Fault.INTERNAL_ERROR: 0.3})
+        async with calling(config) as call:
+            runs.append([(await call("PATCH", body={"id": TASK}))[0] for _ in range(100)])
+    assert runs[0] == runs[1]
+    assert 15 < runs[0].count(500) < 45
+
+
+async def test_it_keeps_a_log_and_tells_how_it_stands(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    config = SandboxConfig(rate=None, log=log, latency=(1, 2))
+    async with calling(config) as call:
+        await call("PATCH", body={"id": TASK, "title": "N"})
+        await call("PATCH", key="wrong")
+        url = call.sandbox.base_url.removesuffix("/api") + "/sandbox"
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url) as response:
+                assert await response.json() == {"requests": {"200": 1, "401": 1}, "tasks": 400}
+            async with session.get(f"{url}/tasks") as response:
+                lines = (await response.text()).splitlines()
+    assert len(lines) == 400
+    assert json.loads(lines[0])["title"] == "N"
+    first, second = (json.loads(line) for line in log.read_text().splitlines())
+    assert first["applied"] == {"id": TASK, "title": "N"}
+    assert (second["status"], second["applied"]) == (401, None)
+
+
+def test_a_team_can_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    task = {"_id": "opp_a", "type": "phone", "title": "Kept"}
+    path.write_text(
+        json.dumps(task)
+        + '\n{"_id": "opp_b", "done": true}'
+        + '\n{"_id": "opp_b", "images": ["https://a.example/1"]}\n'
+    )
+    team = team_of(path)
+    assert (team.tasks["opp_a"]["title"], team.tasks["opp_a"]["status"]) == ("Kept", "pending")
+    assert team.tasks["opp_b"]["type"] == "linkedinSend"
+    with pytest.raises(InputError, match="row 2 names no task"):
+        team_of(SAMPLES / "broken.csv")
+
+
+def test_the_samples_name_tasks_of_the_made_up_team() -> None:
+    team = made_up_team()
+    for name in ("reassign.csv", "migration.jsonl"):
+        assert set(team_of(SAMPLES / name).tasks) <= set(team.tasks)
+
+
+async def test_a_sandbox_listens_on_loopback_only_inside_async_with() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        _ = Sandbox().base_url
+    async with Sandbox(SandboxConfig(host="::1")) as sandbox:
+        assert sandbox.base_url.startswith("http://[::1]:")
+    async with Sandbox() as first:
+        port = int(first.base_url.split(":")[2].removesuffix("/api"))
+        with pytest.raises(OSError, match="in use"):
+            await Sandbox(SandboxConfig(port=port)).__aenter__()

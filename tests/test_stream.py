@@ -1,0 +1,87 @@
+"""`update_tasks`: updates from a program that brings no file, over real HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from bulkupdate import ApiKey, Endpoint, Outcome, RetryPolicy, TaskUpdate, update_tasks
+from bulkupdate.errors import RunStoppedError
+from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
+
+
+def sandbox(**settings: object) -> Sandbox:
+    config = SandboxConfig(rate=None, unknown=Unknown.CREATE, **settings)  # type: ignore[arg-type]
+    return Sandbox(config, Team())
+
+
+def endpoint(server: Sandbox, key: str = "sandbox") -> Endpoint:
+    return Endpoint(api_key=ApiKey(key), base_url=server.base_url)
+
+
+async def test_each_update_gets_one_result() -> None:
+    updates = [TaskUpdate(id=f"opp_{n}", title=f"T{n}") for n in range(1, 51)]
+    updates.append(TaskUpdate(id="opp_x"))
+    async with sandbox(faults={Fault.INTERNAL_ERROR: 0.2}) as server:
+        retry = RetryPolicy(max_attempts=20, first_backoff=0.001)
+        stream = update_tasks(updates, endpoint(server), rate=None, retry=retry)
+        results = [result async for result in stream]
+        titles = [server.team.tasks[f"opp_{n}"]["title"] for n in range(1, 51)]
+    assert sorted(result.row for result in results) == list(range(1, 52))
+    assert {r.outcome for r in results if r.id != "opp_x"} == {Outcome.UPDATED}
+    assert next(r for r in results if r.id == "opp_x").outcome is Outcome.UNCHANGED
+    assert titles == [f"T{n}" for n in range(1, 51)]
+
+
+async def test_updates_may_come_from_an_async_iterator() -> None:
+    async def updates() -> AsyncIterator[TaskUpdate]:
+        for n in range(10):
+            await asyncio.sleep(0)
+            yield TaskUpdate(id=f"opp_{n}", done=True)
+
+    async with sandbox() as server:
+        results = [r async for r in update_tasks(updates(), endpoint(server), rate=None)]
+    assert len(results) == 10
+
+
+async def test_a_refused_key_ends_it_with_an_error() -> None:
+    updates = (TaskUpdate(id=f"opp_{n}", done=True) for n in range(10_000))
+    results = []
+    async with sandbox() as server:
+        with pytest.raises(RunStoppedError, match="unauthorized"):  # noqa: PT012 - it comes last
+            async for result in update_tasks(updates, endpoint(server, "wrong"), rate=None):
+                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        assert server.requests.total() == 1
+    assert [result.outcome for result in results] == [Outcome.FAILED]
+
+
+async def test_a_caller_who_has_enough_ends_everything() -> None:
+    taken = 0
+
+    def updates() -> Iterator[TaskUpdate]:
+        nonlocal taken
+        for n in range(100_000):
+            taken += 1
+            yield TaskUpdate(id=f"opp_{n}", done=True)
+
+    async with sandbox() as server:
+        stream = update_tasks(updates(), endpoint(server), rate=None, workers=4)
+        async for _ in stream:
+            break
+        await asyncio.sleep(0.05)
+        await stream.aclose()
+        sent = server.requests.total()
+        await asyncio.sleep(0.02)
+        assert server.requests.total() == sent < 200
+    assert taken < 5000
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_the_callers_iterable_raises_is_raised() -> None:
+    def updates() -> Iterator[TaskUpdate]:
+        yield TaskUpdate(id="opp_1", done=True)
+        raise ZeroDivisionError
+
+    async with sandbox() as server:
+        with pytest.raises(ZeroDivisionError):
+            _ = [r async for r in update_tasks(updates(), endpoint(server), rate=None)]

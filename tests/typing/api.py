@@ -1,0 +1,106 @@
+"""Every public signature in use. This file is type-checked and never run."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bulkupdate import (
+    ApiKey,
+    BulkUpdateError,
+    ConfigError,
+    Endpoint,
+    Format,
+    InputError,
+    InvalidUpdateError,
+    JournalError,
+    Mode,
+    Observer,
+    Outcome,
+    Progress,
+    RateLimit,
+    Result,
+    RetryPolicy,
+    RunConfig,
+    RunDirectoryError,
+    RunStoppedError,
+    State,
+    Stop,
+    Summary,
+    Task,
+    TaskClient,
+    TaskError,
+    TaskUpdate,
+    __version__,
+    run,
+    update_tasks,
+)
+from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Unknown, Window
+
+version: str = __version__
+key: ApiKey = ApiKey("…")
+found: ApiKey = ApiKey.find(Path("key"), {"LEMLIST_API_KEY": "…"})
+endpoint = Endpoint(api_key=key, base_url="https://api.lemlist.com/api", timeout=30, use_proxy=True)
+config = RunConfig(
+    input="edits.csv",
+    endpoint=endpoint,
+    format=Format.CSV,
+    out=Path("edits.run"),
+    mode=Mode.RESUME,
+    retry_failed=True,
+    skip_invalid=False,
+    rate=RateLimit.parse("20/2s"),
+    workers=16,
+    retry=RetryPolicy(max_attempts=5, max_throttles=20, first_backoff=0.5, longest_backoff=30),
+    drain_timeout=30,
+)
+
+
+class Watching(Observer):
+    """Prints."""
+
+    async def watch(self, progress: Progress) -> None:
+        pace: float = progress.rows_per_second
+        left: float | None = progress.seconds_left
+        print(pace, left)  # noqa: T201
+
+
+async def file() -> Summary:
+    summary: Summary = await run(config, stop=Stop(), observer=Watching())
+    state: State = summary.state
+    counts: dict[str, int] = summary.counts
+    assert state in counts
+    return summary
+
+
+async def single() -> Task:
+    async with TaskClient(endpoint, connections=4) as client:
+        task: Task = await client.update(TaskUpdate(id="opp_a", due_date=datetime.now(UTC)))
+    name: str | None = task.assigned_to
+    assert name
+    return task
+
+
+async def many() -> AsyncIterator[Outcome]:
+    updates = [TaskUpdate(id="opp_a", priority="high", done=True)]
+    async for result in update_tasks(updates, endpoint, rate=None, workers=2, retry=RetryPolicy()):
+        one: Result = result
+        yield one.outcome
+
+
+async def sandbox() -> str:
+    settings = SandboxConfig(
+        window=Window.SLIDING, faults={Fault.HANG: 0.1}, unknown=Unknown.CREATE, latency=(5, 50)
+    )
+    async with Sandbox(settings) as server:
+        return server.base_url
+
+
+ERRORS: tuple[type[BulkUpdateError], ...] = (
+    ConfigError,
+    InputError,
+    InvalidUpdateError,
+    JournalError,
+    RunDirectoryError,
+    RunStoppedError,
+    TaskError,
+)

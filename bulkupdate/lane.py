@@ -109,7 +109,7 @@ class Lane:
             self._key_accepted.set()
         elif error.stops_lane:
             status = f"{error.status} " if error.status else ""
-            self.stop.set(f"{error.type}: the server says: {status}{error.message}")
+            self.stop.set(f"no other row could fare better: {error.type}: {status}{error.message}")
 
     def _watch_for_outage(self, result: Result) -> None:
         if result.error is None or result.error.type not in TRANSIENT_TYPES:

@@ -109,12 +109,15 @@ def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
     """The bytes of standard input, until its end or `stop`. Runs in a thread: it may block."""
     descriptor = sys.stdin.fileno()
     while True:
-        while not select.select([descriptor], [], [], STDIN_POLL)[0]:
-            if stop.is_set:
-                raise RunStoppedError(f"{stop.reason}: nothing was sent")
-        if not (chunk := os.read(descriptor, 1 << 16)):
+        ready = select.select([descriptor], [], [], STDIN_POLL)[0]
+        chunk = os.read(descriptor, 1 << 16) if ready else None
+        if stop.is_set:
+            # Ctrl-C ends whoever writes into the pipe too: what came is not all there is.
+            raise RunStoppedError(f"{stop.reason}: nothing was sent")
+        if chunk == b"":
             return
-        yield chunk
+        if chunk:
+            yield chunk
 
 
 class _Session:

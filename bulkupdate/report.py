@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 _DELIMITERS = {",": "comma", "\t": "tab"}
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str | None = None) -> str:
     """`1 row`, `2 rows`, `1,000 rows`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -96,7 +96,7 @@ def remarks(progress: "Progress") -> list[str]:
     traffic = progress.lane.traffic
     parts = [f"{n:,} {outcome}" for outcome, n in progress.unsuccessful.items()]
     if traffic.retries:
-        parts.append(count(traffic.retries, "retry").replace("retrys", "retries"))
+        parts.append(count(traffic.retries, "retry", "retries"))
     if traffic.rate_limited:
         parts.append(f"{traffic.rate_limited:,} times 429")
     if waiting := progress.lane.limiter.waiting_for:
@@ -130,7 +130,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
             f"{count(summary.mismatches, 'Task')} came back with other values than were sent:"
             " see 'mismatches' in results.jsonl"
         )
-    sent = f"{summary.requests:,} requests, {summary.retries:,} retries"
+    sent = f"{count(summary.requests, 'request')}, {count(summary.retries, 'retry', 'retries')}"
     yield f"{sent}, {summary.rate_limited:,} times 429, {summary.rows_per_second:.1f} rows/s"
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"

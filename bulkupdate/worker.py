@@ -1,6 +1,7 @@
 """One row → one result: the limiter inside every attempt, the retrier around them."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -23,6 +24,8 @@ from bulkupdate.verify import mismatches
 #: Errors that speak of the update itself. After one of them it is plain that the same update,
 #: sent before, was not applied either.
 CONCLUSIVE = (BadRequestError, NotFoundError, RedirectError)
+
+log = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
@@ -120,6 +123,7 @@ class Worker:
                 attempts.throttled += 1
                 self._traffic.rate_limited += 1
             self._on_answer(error)
+            log.info("%r, attempt %d: %s: %s", update.id, attempts.sent, error.type, error.message)
             raise
         finally:
             attempts.last_ms = (time.monotonic() - started) * 1000

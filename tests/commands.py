@@ -1,0 +1,81 @@
+"""The real command, in a process of its own."""
+
+import contextlib
+import os
+import re
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+BIN = Path(sys.executable).parent
+COMMAND = [sys.executable, "-m", "bulkupdate"]
+
+
+class Serving(NamedTuple):
+    """A sandbox in a process of its own.
+
+    Attributes:
+        url: its base URL.
+        process: to send signals to.
+    """
+
+    url: str
+    process: "subprocess.Popen[str]"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs to reach it."""
+        return {"LEMLIST_BASE_URL": self.url, "LEMLIST_API_KEY": "sandbox"}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a command: as ours, with our command on its path."""
+    return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **more}
+
+
+def bulkupdate(
+    *arguments: str | Path, stdin: str | None = None, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=60,
+        check=False,
+    )
+
+
+def start(*arguments: str | Path, **variables: str) -> "subprocess.Popen[str]":
+    """Start the command."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**variables),
+    )
+
+
+@contextlib.contextmanager
+def serving(*arguments: str | Path) -> Iterator[Serving]:
+    """A `bulkupdate sandbox` with these flags, until the block ends."""
+    process = start("sandbox", "--port", "0", *arguments)
+    try:
+        if process.stderr is None or not select.select([process.stderr], [], [], 20)[0]:
+            raise AssertionError("the sandbox did not start")
+        first = process.stderr.readline()
+        found = re.match(r"(http://\S+) holds", first)
+        if not found:
+            raise AssertionError(first + process.stderr.read())
+        yield Serving(found[1], process)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

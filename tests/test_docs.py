@@ -1,0 +1,104 @@
+"""Every command and code block of the README and the docs, run as it stands."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import pytest
+
+from bulkupdate.cli import cli
+from tests.commands import environment, serving
+from tests.conftest import SAMPLES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN_BY_CI = "python3 -m venv"
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    kind: str
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    for kind, text in re.findall(
+        r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+    ):
+        yield Block(kind, text)
+
+
+def masked(text: str) -> str:
+    """Output without what differs from run to run."""
+    return re.sub(r"\d+\.\d+ (rows/s|s)\b", "N \\1", text).strip()
+
+
+def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(**variables),
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    with serving() as sandbox:
+        for kind, text in blocks(page):
+            if kind == "console":
+                command, _, expected = text.removeprefix("$ ").partition("\n")
+                done = run("bash", "-c", command, **sandbox.environment)
+                assert masked(done.stdout) == masked(expected)
+            elif kind == "sh" and not text.startswith(RUN_BY_CI):
+                done = run("bash", "-ec", text, **sandbox.environment)
+                assert done.returncode == 0, done.stdout
+            elif kind == "python":
+                shutil.rmtree(tmp_path / "reassign.run", ignore_errors=True)
+                done = run(sys.executable, "-c", text, **sandbox.environment)
+                assert done.returncode == 0, done.stdout
+            else:
+                assert kind in ("json", "", "sh")
+
+
+def test_ci_runs_the_readmes_two_set_up_commands() -> None:
+    commands = [b.text for b in blocks(PAGES[0]) if b.text.startswith(RUN_BY_CI)]
+    script = (ROOT / ".ci" / "run").read_text()
+    assert len(commands) == 2
+    assert "bulkupdate run samples/reassign.csv --sandbox" in commands[0]
+    assert "python -m tests" in commands[1]
+    assert "for last in 'bulkupdate run' 'python -m tests'" in script
+
+
+def test_every_flag_is_documented() -> None:
+    pages = {"run": PAGES[0], "check": PAGES[0], "sandbox": ROOT / "docs" / "sandbox.md"}
+    for name, command in cli.commands.items():
+        documented = pages[name].read_text()
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert any(f"`{opt}" in documented for opt in parameter.opts), (
+                    name,
+                    parameter.opts,
+                )
+
+
+def test_every_error_type_is_documented() -> None:
+    documented = (ROOT / "docs" / "run-directory.md").read_text()
+    from bulkupdate import errors
+
+    abstract = {errors.TaskError, errors.RefusedError, errors.KeyRefusedError}
+    abstract |= {errors.RateLimitedError}  # it never ends a row
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.TaskError) and kind not in abstract:
+            assert f"`{kind.type}`" in documented

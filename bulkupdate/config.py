@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from bulkupdate.errors import ConfigError
@@ -192,7 +193,8 @@ class RunConfig:
         mode: what to do with a run directory that is already there.
         retry_failed: when resuming, also try again what failed or stayed unconfirmed.
         skip_invalid: send the valid rows of an input that has invalid ones.
-        rate: requests per period; None is no limit.
+        rate: "auto" follows what the server says, from lemlist's documented limit on; a rate is a
+            ceiling that the server may lower and never raises; None is no limit.
         workers: requests in flight at most.
         retry: how often a row is tried.
         drain_timeout: seconds that requests in flight get to end when the run is stopped.
@@ -205,7 +207,7 @@ class RunConfig:
     mode: Mode = Mode.NEW
     retry_failed: bool = False
     skip_invalid: bool = False
-    rate: RateLimit | None = LEMLIST_RATE
+    rate: RateLimit | Literal["auto"] | None = "auto"
     workers: int = 16
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     drain_timeout: float = 30.0

@@ -9,6 +9,7 @@
     ├── RunDirectoryError        the run directory is missing, in use, or not ours
     ├── JournalError             a result could not be written, or the log not read
     ├── RunStoppedError          a run was stopped early
+    ├── WaitTooLongError         the server asks for a longer wait than anybody would sit through
     └── TaskError                one request did not confirm its update
         ├── RefusedError         the server said no: trying again changes nothing
         │   ├── BadRequestError        400, and any other 4xx without a class of its own
@@ -89,6 +90,18 @@ class JournalError(BulkUpdateError):
 
 class RunStoppedError(BulkUpdateError):
     """A run was stopped early: the message says by what."""
+
+
+class WaitTooLongError(BulkUpdateError):
+    """The server asks for a longer wait than a run would sit through.
+
+    Attributes:
+        seconds: of it that are left.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the server asks to wait for {seconds:.0f} s")
+        self.seconds = seconds
 
 
 class TaskError(BulkUpdateError):

@@ -1,87 +1,108 @@
-"""When the next request may start.
+"""What a limiter is, and the one that only waits when it is told to.
 
-The limit is one of requests *at the server*: 20 in any 2 s (`lemlist: rate-limits`). A leaky
-bucket of that size (`AsyncLimiter(20, 2)`) lets 20 go at once and 10 a second after them, which
-is 40 in the first 2 s. So the requests are spaced instead, one at a time, a little further apart
-than the limit asks, and no burst ever leaves.
+The one that keeps a limit is `bulkupdate.permits.PermitWindow`.
 """
 
 import asyncio
+import math
 from typing import Protocol
 
-from aiolimiter import AsyncLimiter
-
-from bulkupdate.config import RateLimit
+from bulkupdate.config import LEMLIST_RATE
+from bulkupdate.errors import WaitTooLongError
 from bulkupdate.models import Quota
 
-#: How much further apart than the limit asks: the network bunches requests up, and two clocks
-#: never run at one speed.
-SLACK = 1.02
-
-#: Seconds to wait after a 429 that doesn't say how long.
-DEFAULT_PAUSE = 2.0
+#: A longer wait than this, in seconds, is no wait but an end.
+LONGEST_WAIT = 300.0
 
 
 class Limiter(Protocol):
     """Gives each attempt leave to start, and hears of every answer."""
 
-    async def acquire(self) -> None:
-        """Wait until the next attempt may start. Each leave is followed by one `release`."""
+    async def acquire(self, row: int) -> float:
+        """Wait until an attempt of row number `row` may start; earlier rows go first.
 
-    def release(self, quota: Quota | None) -> None:
+        Returns:
+            The leave: each is given back by one `release`.
+
+        Raises:
+            WaitTooLongError: that would take more than `LONGEST_WAIT`.
+        """
+
+    def release(self, leave: float, quota: Quota | None) -> None:
         """Hear how an attempt ended: with the answer's quota, or None where there was none."""
+
+    @property
+    def allowed(self) -> float | None:
+        """Requests per second that it allows at present; None for any number."""
 
     @property
     def waiting_for(self) -> str | None:
         """Why nothing starts at the moment, for a person to read; None when something may."""
 
+    @property
+    def paused(self) -> float:
+        """Seconds that 429s have held everything back, so far."""
+
+
+class Pause:
+    """Everything is held back until a moment. Each 429 may move it."""
+
+    def __init__(self) -> None:
+        self._now = asyncio.get_running_loop().time
+        self.until = -math.inf
+        self.total = 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Hold everything back for so long from now on."""
+        until = self._now() + seconds
+        self.total += max(0.0, until - max(self.until, self._now()))
+        self.until = max(self.until, until)
+
+    def check(self) -> None:
+        """Raise if it is too long to be waited for."""
+        if (left := self.until - self._now()) > LONGEST_WAIT:
+            raise WaitTooLongError(left)
+
+    def __str__(self) -> str:
+        return f"rate limited: going on in {self.until - self._now():.1f} s"
+
+    def __bool__(self) -> bool:
+        return self.until > self._now()
+
 
 class NoLimiter:
     """No limit: every attempt may start at once. A 429 still pauses all of them."""
 
+    #: Seconds to wait after a 429 that doesn't say how long.
+    DEFAULT_PAUSE = LEMLIST_RATE.period
+
     def __init__(self) -> None:
-        self._clock = asyncio.get_running_loop().time
-        self._paused_until = 0.0
+        self._now = asyncio.get_running_loop().time
+        self._pause = Pause()
 
-    async def acquire(self) -> None:
+    async def acquire(self, row: int) -> float:  # noqa: ARG002 - nobody waits for a turn
         """Wait while the server has asked for a pause."""
-        while (left := self._paused_until - self._clock()) > 0:  # noqa: ASYNC110 - it may grow
-            await asyncio.sleep(left)
+        while self._pause:
+            self._pause.check()
+            await asyncio.sleep(self._pause.until - self._now())
+        return self._now()
 
-    def release(self, quota: Quota | None) -> None:
+    def release(self, leave: float, quota: Quota | None) -> None:  # noqa: ARG002
         """After a 429, hold everything back for as long as it asks."""
         if quota is not None and quota.throttled:
-            pause = DEFAULT_PAUSE if quota.retry_after is None else quota.retry_after
-            self._paused_until = max(self._paused_until, self._clock() + pause)
+            self._pause.hold(self.DEFAULT_PAUSE if quota.retry_after is None else quota.retry_after)
+
+    @property
+    def allowed(self) -> float | None:
+        """Any number."""
+        return None
 
     @property
     def waiting_for(self) -> str | None:
         """The pause that the server asked for."""
-        left = self._paused_until - self._clock()
-        return f"rate limited: going on in {left:.1f} s" if left > 0 else None
+        return str(self._pause) if self._pause else None
 
-
-class PacedLimiter(NoLimiter):
-    """One request every `period / requests` seconds, and a little more.
-
-    Args:
-        rate: the limit to stay under.
-    """
-
-    def __init__(self, rate: RateLimit) -> None:
-        super().__init__()
-        self._spacing = AsyncLimiter(1, rate.period / rate.requests * SLACK)
-
-    async def acquire(self) -> None:
-        """Wait for the next free moment, which never falls into a pause."""
-        while True:
-            await super().acquire()
-            await self._spacing.acquire()
-            # A pause may have begun while this one queued: its moment is then lost, not used.
-            if self.waiting_for is None:
-                return
-
-
-def limiter_for(rate: RateLimit | None) -> Limiter:
-    """The limiter of one key, for the running event loop."""
-    return NoLimiter() if rate is None else PacedLimiter(rate)
+    @property
+    def paused(self) -> float:
+        """Seconds that 429s have held everything back, so far."""
+        return self._pause.total

@@ -5,7 +5,7 @@ are snake_case.
 """
 
 import enum
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -321,6 +321,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         retries: requests of this session that were not their row's first.
         rate_limited: answers of this session that were a 429.
         rows_per_second: rows settled by this session, over its length.
+        allowed_rate: requests per second that the limiter allowed at the end; None for any number.
+        used_rate: requests per second that this session sent.
+        paused: seconds that 429s held everything back in this session.
         resumed: whether this session went on with an earlier one.
     """
 
@@ -339,12 +342,18 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     rate_limited: int
     rows_per_second: float
+    allowed_rate: float | None
+    used_rate: float
+    paused: float
     resumed: bool
 
 
-def now() -> str:
-    """This moment, as every file of a run writes it: UTC, ISO 8601, milliseconds, `Z`."""
-    return fields.due_date(datetime.now(UTC))
+def now(*, after: float = 0.0) -> str:
+    """This moment, or so many seconds after it, as every file of a run writes it.
+
+    UTC, ISO 8601, milliseconds, `Z`.
+    """
+    return fields.due_date(datetime.now(UTC) + timedelta(seconds=after))
 
 
 def to_json(record: object, *, indent: int = 0) -> bytes:

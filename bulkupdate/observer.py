@@ -32,6 +32,12 @@ class Progress:
         return (self.ledger.settled - self._settled_before) / elapsed if elapsed > 0 else 0.0
 
     @property
+    def requests_per_second(self) -> float:
+        """Requests sent by this session, over its length so far."""
+        elapsed = time.monotonic() - self._started
+        return self.lane.traffic.requests / elapsed if elapsed > 0 else 0.0
+
+    @property
     def seconds_left(self) -> float | None:
         """How long the rest takes at the pace so far; None before there is one."""
         pace = self.rows_per_second

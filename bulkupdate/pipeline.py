@@ -32,7 +32,6 @@ from bulkupdate.errors import (
     RunStoppedError,
 )
 from bulkupdate.lane import Lane
-from bulkupdate.limiter import limiter_for
 from bulkupdate.models import (
     ErrorInfo,
     InputInfo,
@@ -45,6 +44,7 @@ from bulkupdate.models import (
     unsent,
 )
 from bulkupdate.observer import Observer, Progress
+from bulkupdate.permits import limiter_for
 from bulkupdate.preview import Inspection, Preview, inspect
 from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
@@ -339,6 +339,9 @@ class _Session:
             retries=traffic.retries,
             rate_limited=traffic.rate_limited,
             rows_per_second=round(progress.rows_per_second, 2),
+            allowed_rate=progress.lane.limiter.allowed,
+            used_rate=round(progress.requests_per_second, 2),
+            paused=round(progress.lane.limiter.paused, 3),
             resumed=self._config.mode is Mode.RESUME,
         )
 

@@ -3,10 +3,11 @@
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
-from bulkupdate.config import RateLimit
+from bulkupdate.config import LEMLIST_RATE, RateLimit
 from bulkupdate.errors import InputError, Problem
 from bulkupdate.models import Row, TaskUpdate
 from bulkupdate.reader import Input
@@ -111,8 +112,10 @@ class Inspection:
         if len(self._bodies) < SHOWN_BODIES:
             self._bodies.append(row.update)
 
-    def preview(self, rate: RateLimit | None) -> Preview:
-        """What the rows so far add up to, at a limit of `rate`."""
+    def preview(self, rate: RateLimit | Literal["auto"] | None) -> Preview:
+        """What the rows so far add up to, at a limit of `rate`; "auto" is lemlist's own."""
+        if rate == "auto":
+            rate = LEMLIST_RATE
         tasks, repeated, repeats = self._count_tasks()
         requests = self.rows - self._invalid - self._unchanged
         return Preview(

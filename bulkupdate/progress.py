@@ -103,7 +103,7 @@ class BarProgress(TextProgress):
                 self._draw(bar.update, drawn, progress)
 
     def _draw(self, update: Callable[..., None], drawn: int, progress: Progress) -> None:
-        parts = [f"{progress.rows_per_second:.1f} rows/s"]
+        parts = [report.pace(progress)]
         if progress.seconds_left is not None:
             parts.append(f"{report.duration(progress.seconds_left)} left")
         said = ", ".join([*parts, *report.remarks(progress)])

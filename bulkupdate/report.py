@@ -85,10 +85,17 @@ def problem_lines(preview: Preview) -> Iterator[str]:
 def progress_line(progress: "Progress") -> str:
     """How a run stands."""
     done, rows = progress.ledger.settled, progress.preview.rows
-    parts = [f"{done:,}/{rows:,} rows", f"{progress.rows_per_second:.1f} rows/s"]
+    parts = [f"{done:,}/{rows:,} rows", pace(progress)]
     if progress.seconds_left:
         parts.append(f"{duration(progress.seconds_left)} left")
     return ", ".join([*parts, *remarks(progress)])
+
+
+def pace(progress: "Progress") -> str:
+    """How fast a run goes, and how fast it may."""
+    allowed = progress.lane.limiter.allowed
+    limit = "" if allowed is None else f", {allowed:.1f} requests/s allowed"
+    return f"{progress.rows_per_second:.1f} rows/s{limit}"
 
 
 def remarks(progress: "Progress") -> list[str]:
@@ -113,6 +120,8 @@ def progress_event(progress: "Progress") -> dict[str, object]:
         "rows": progress.preview.rows,
         "counts": progress.ledger.counts(progress.preview.rows),
         "rows_per_second": round(progress.rows_per_second, 2),
+        "allowed_rate": progress.lane.limiter.allowed,
+        "used_rate": round(progress.requests_per_second, 2),
         "seconds_left": None if left is None else round(left, 1),
         "requests": traffic.requests,
         "retries": traffic.retries,
@@ -131,7 +140,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
             " see 'mismatches' in results.jsonl"
         )
     sent = f"{count(summary.requests, 'request')}, {count(summary.retries, 'retry', 'retries')}"
-    yield f"{sent}, {summary.rate_limited:,} times 429, {summary.rows_per_second:.1f} rows/s"
+    waited = f" ({duration(summary.paused)} of waiting)" if summary.paused else ""
+    throttled = f"{summary.rate_limited:,} times 429{waited}"
+    yield f"{sent}, {throttled}, {summary.rows_per_second:.1f} rows/s"
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"
     yield f"results: {summary.directory}/results.jsonl"

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from typing import Literal
 
 from bulkupdate.backlog import Backlog
 from bulkupdate.client import TaskClient
-from bulkupdate.config import LEMLIST_RATE, Endpoint, RateLimit, RetryPolicy
+from bulkupdate.config import Endpoint, RateLimit, RetryPolicy
 from bulkupdate.errors import RunStoppedError
 from bulkupdate.lane import Lane
-from bulkupdate.limiter import limiter_for
 from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
+from bulkupdate.permits import limiter_for
 from bulkupdate.stop import Stop
 
 #: Results that may wait for the caller, before the workers wait too.
@@ -20,7 +21,7 @@ async def update_tasks(
     updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
     endpoint: Endpoint,
     *,
-    rate: RateLimit | None = LEMLIST_RATE,
+    rate: RateLimit | Literal["auto"] | None = "auto",
     workers: int = 16,
     retry: RetryPolicy | None = None,
 ) -> AsyncGenerator[Result, None]:
@@ -33,7 +34,7 @@ async def update_tasks(
     Args:
         updates: what to send; taken one by one.
         endpoint: where to, and with which key.
-        rate: requests per period; None is no limit.
+        rate: "auto" follows what the server says; a rate is a ceiling; None is no limit.
         workers: requests in flight at most.
         retry: how often each is tried.
 
@@ -76,7 +77,7 @@ async def _next(results: asyncio.Queue[Result], sending: asyncio.Task[None]) -> 
 async def _send(
     updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
     endpoint: Endpoint,
-    rate: RateLimit | None,
+    rate: RateLimit | Literal["auto"] | None,
     workers: int,
     retry: RetryPolicy,
     stop: Stop,

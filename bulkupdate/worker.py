@@ -14,6 +14,7 @@ from bulkupdate.errors import (
     RateLimitedError,
     RedirectError,
     TaskError,
+    WaitTooLongError,
 )
 from bulkupdate.limiter import Limiter
 from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, Traffic, now
@@ -75,14 +76,17 @@ class Worker:
         """Send the update of row `number` until it has an outcome.
 
         Raises:
-            AbandonedError: the run stopped first; or was stopped by this row, which was
-                throttled more often than its budget allows.
+            AbandonedError: the run stopped first; or was stopped by this row, which was throttled
+                more often than its budget allows, or for longer than anybody would wait.
         """
         attempts = Attempts()
         task: Task | None = None
         error: TaskError | None = None
         try:
-            task = await self._retrier.run(lambda a: self._attempt(update, a), attempts)
+            task = await self._retrier.run(lambda a: self._attempt(number, update, a), attempts)
+        except WaitTooLongError as wait:
+            self._stop.set(f"rate limited: {wait}: come back at {now(after=wait.seconds)}")
+            raise AbandonedError from wait
         except RateLimitedError as throttled:
             reason = f"still rate limited after {attempts.throttled} tries of one row: {throttled}"
             self._stop.set(reason)
@@ -103,10 +107,10 @@ class Worker:
             error=ErrorInfo(error.type, error.message) if error else None,
         )
 
-    async def _attempt(self, update: TaskUpdate, attempts: Attempts) -> Task:
-        await self._limiter.acquire()
+    async def _attempt(self, number: int, update: TaskUpdate, attempts: Attempts) -> Task:
+        leave = await self._limiter.acquire(number)
         if self._stop.is_set:
-            self._limiter.release(None)
+            self._limiter.release(leave, None)
             raise AbandonedError
         attempts.sent += 1
         self._traffic.requests += 1
@@ -127,7 +131,7 @@ class Worker:
             raise
         finally:
             attempts.last_ms = (time.monotonic() - started) * 1000
-            self._limiter.release(answer.quota if answer else None)
+            self._limiter.release(leave, answer.quota if answer else None)
         self._on_answer(None)
         return task
 

@@ -8,7 +8,12 @@ from unittest import mock
 
 import aiohttp
 import aioresponses.core
+import hypothesis
 import pytest
+
+# The same examples every time, and no deadline: the machine may be busy.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 

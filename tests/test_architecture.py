@@ -17,8 +17,8 @@ TESTS = Path(__file__).parent
 LAYERS = (
     ("_version", "errors", "fields"),
     ("config", "models"),
-    ("files", "stop", "verify", "reader", "limiter", "retry", "client"),
-    ("backlog", "directory", "journal", "ledger", "preview", "failed", "worker"),
+    ("files", "stop", "turns", "verify", "reader", "limiter", "retry", "client"),
+    ("backlog", "directory", "journal", "ledger", "preview", "failed", "worker", "permits"),
     ("lane", "recorder"),
     ("observer", "stream"),
     ("pipeline", "report"),
@@ -31,7 +31,7 @@ LAYERS = (
 #: Each library is known to these modules alone.
 HOMES = {
     "aiohttp": {"client", "sandbox"},
-    "aiolimiter": {"limiter"},
+    "aiolimiter": {"permits"},
     "click": {"cli"},
     "csv": {"reader", "failed"},
     "msgspec": {"models", "preview"},

@@ -1,135 +1,284 @@
-"""When the next request may start, in virtual time."""
+"""When the next request may start, in virtual time: hours of it."""
 
 import asyncio
-import random
+import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bulkupdate.config import RateLimit
-from bulkupdate.limiter import DEFAULT_PAUSE, Limiter, NoLimiter, PacedLimiter, limiter_for
+from bulkupdate.errors import WaitTooLongError
+from bulkupdate.limiter import Limiter, NoLimiter
 from bulkupdate.models import Quota
+from bulkupdate.permits import PermitWindow, limiter_for
 from bulkupdate.sandbox.config import Window
-from bulkupdate.sandbox.windows import RateWindow, window
+from bulkupdate.sandbox.windows import Verdict
 from tests.clock import run_virtual
+from tests.simulation import Course, Simulation, exact
 
-RATE = RateLimit(20, 2.0)
-
-
-async def starts(limiter: Limiter, count: int) -> list[float]:
-    """When each of so many attempts may start, all waiting at once."""
-    now = asyncio.get_running_loop().time
-    moments = []
-
-    async def attempt() -> None:
-        await limiter.acquire()
-        moments.append(now())
-        limiter.release(None)
-
-    await asyncio.gather(*(attempt() for _ in range(count)))
-    return moments
+SHORT, LONG = (5.0, 50.0), (20.0, 200.0)
 
 
-def test_no_period_holds_more_starts_than_the_limit() -> None:
-    async def main() -> list[float]:
-        return await starts(PacedLimiter(RATE), 200)
+@pytest.mark.parametrize(
+    ("latency", "kind", "percent"),
+    [
+        (SHORT, Window.FIXED, 98), (SHORT, Window.CLOCK, 98),
+        (SHORT, Window.SLIDING, 97), (SHORT, Window.BUCKET, 98),
+        (LONG, Window.FIXED, 94), (LONG, Window.CLOCK, 94),
+        (LONG, Window.SLIDING, 90), (LONG, Window.BUCKET, 94),
+    ],
+)  # fmt: skip
+def test_alone_it_keeps_close_to_the_limit_and_never_goes_over(
+    latency: tuple[float, float], kind: Window, percent: float
+) -> None:
+    course = Simulation(kind, latency).run(600)
+    assert course.refused == 0
+    assert course.percent >= percent
 
-    moments = run_virtual(main())
-    assert all(
-        later - first > RATE.period for first, later in zip(moments, moments[20:], strict=False)
-    )
-    assert moments[-1] - moments[0] < 200 / 10 * 1.03
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(Window),
+    st.tuples(st.floats(0, 100), st.floats(0, 300)),
+    st.sampled_from([5, 10, 20, 40]),
+    st.booleans(),
+    st.integers(0, 1000),
+)
+def test_alone_no_server_ever_refuses_and_every_row_is_sent(
+    kind: Window, latency: tuple[float, float], limit: int, integer: bool, seed: int
+) -> None:
+    def rounded_up(rate: RateLimit, verdict: Verdict) -> Quota:
+        return exact(rate, verdict._replace(reset_after=math.ceil(verdict.reset_after)))
+
+    low, more = latency
+    headers = rounded_up if integer else exact
+    server = RateLimit(limit, 2)
+    course = Simulation(kind, (low, low + more), server=server, headers=headers, seed=seed).run(150)
+    # Until the first answer says otherwise, the limit is the documented one.
+    late = [accepted for at, accepted in course.arrivals if at > course.arrivals[0][0] + 4]
+    assert all(late) if limit < 20 else course.refused == 0
+    assert sorted(course.order) == list(range(1, 151))
 
 
+@pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK, Window.BUCKET, Window.SLIDING])
+@pytest.mark.parametrize("latency", [SHORT, LONG])
+def test_it_takes_its_share_beside_somebody_else_and_does_not_hammer(
+    kind: Window, latency: tuple[float, float]
+) -> None:
+    course = Simulation(kind, latency, other=5.0).run(1000)
+    least, most = (35, 30) if kind is Window.SLIDING else (43, 17)
+    assert course.percent >= least
+    assert course.refused <= most
+
+
+@pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK])
+def test_two_of_ours_share_one_key(kind: Window) -> None:
+    course = Simulation(kind, clients=2).run(400)
+    assert course.percent >= 90
+    assert course.refused <= 15
+    assert max(course.ends) <= 1.3 * min(course.ends)
+
+
+@pytest.mark.parametrize("limit", [10, 40])
 @pytest.mark.parametrize("kind", list(Window))
-@pytest.mark.parametrize("latency", [0.0, 0.035])
-def test_no_server_ever_refuses(kind: Window, latency: float) -> None:
-    async def main() -> list[bool]:
-        limiter, server = PacedLimiter(RATE), window(kind, RATE)
-        jitter = random.Random(1)
-        verdicts: list[bool] = []
-
-        async def worker() -> None:
-            for _ in range(25):
-                await limiter.acquire()
-                await asyncio.sleep(jitter.uniform(0, latency))
-                verdicts.append(server.take(asyncio.get_running_loop().time()).allowed)
-                limiter.release(None)
-
-        await asyncio.gather(*(worker() for _ in range(16)))
-        return verdicts
-
-    verdicts = run_virtual(main())
-    assert len(verdicts) == 400
-    assert all(verdicts)
+def test_it_follows_the_limit_that_the_server_announces(kind: Window, limit: int) -> None:
+    course = Simulation(kind, server=RateLimit(limit, 2)).run(1000)
+    assert course.percent >= 96
+    assert course.refused == 0
 
 
-def test_a_bucket_of_the_limits_size_would_be_refused() -> None:
-    """The obvious limiter goes over, so the test above can fail."""
-    from aiolimiter import AsyncLimiter
-
-    async def main() -> list[bool]:
-        limiter = AsyncLimiter(20, 2)
-        server: RateWindow = window(Window.SLIDING, RATE)
-        verdicts = []
-        for _ in range(60):
-            await limiter.acquire()
-            verdicts.append(server.take(asyncio.get_running_loop().time()).allowed)
-        return verdicts
-
-    assert not all(run_virtual(main()))
+def silent(_: RateLimit, verdict: Verdict) -> Quota:
+    return Quota(retry_after=verdict.reset_after, throttled=not verdict.allowed)
 
 
-@pytest.mark.parametrize("rate", [RATE, None])
-def test_a_429_holds_everyone_back_for_as_long_as_it_says(rate: RateLimit | None) -> None:
-    async def main() -> tuple[float, list[float], str | None, str | None]:
+def mute(_: RateLimit, verdict: Verdict) -> Quota:
+    return Quota(throttled=not verdict.allowed)
+
+
+def absurd(_: RateLimit, verdict: Verdict) -> Quota:
+    return Quota(1e9, 1e9, 0.001, not verdict.allowed)
+
+
+def too_high(_: RateLimit, verdict: Verdict) -> Quota:
+    return Quota(60, 60, round(verdict.reset_after, 3), not verdict.allowed)
+
+
+def zero(rate: RateLimit, verdict: Verdict) -> Quota:
+    return Quota(rate.requests, 0, 0.0, not verdict.allowed)
+
+
+@pytest.mark.parametrize("headers", [silent, mute, absurd, too_high, zero])
+@pytest.mark.parametrize("limit", [8, 20])
+def test_headers_that_are_missing_or_wrong_cost_some_speed_and_lose_nothing(
+    headers: "type[Quota]", limit: int
+) -> None:
+    course = Simulation(Window.FIXED, server=RateLimit(limit, 2), headers=headers).run(400)
+    assert sorted(course.order) == list(range(1, 401))
+    assert course.percent > 50
+    assert course.refused < 150
+
+
+def test_a_ceiling_is_never_exceeded_in_any_period_of_its_own() -> None:
+    course = Simulation(Window.FIXED, ceiling=RateLimit(5, 1)).run(300)
+    starts = [at for at, _ in course.arrivals]
+    assert course.refused == 0
+    assert all(later - first > 1 for first, later in zip(starts, starts[5:], strict=False))
+
+
+def test_a_ceiling_over_a_long_period_keeps_the_servers_short_one_too() -> None:
+    course = Simulation(Window.SLIDING, (5, 10), ceiling=RateLimit(100, 60)).run(300)
+    assert course.refused == 0
+    assert course.ends[0] > 120
+
+
+def test_the_server_may_lower_a_ceiling_and_never_raises_it() -> None:
+    lowered = Simulation(Window.FIXED, server=RateLimit(5, 2), ceiling=RateLimit(20, 2)).run(200)
+    assert lowered.refused * 200 / 1000 <= 16
+    raised = Simulation(Window.FIXED, server=RateLimit(40, 2), ceiling=RateLimit(20, 2)).run(300)
+    assert raised.percent <= 51
+
+
+def test_a_process_that_stood_still_lets_no_burst_out() -> None:
+    for kind in Window:
+        course = Simulation(kind, freeze=(20, 30)).run(600)
+        assert course.refused == 0
+
+
+def test_slow_answers_now_and_then_bring_no_refusals() -> None:
+    for kind in Window:
+        course = Simulation(kind, tail=0.03).run(600)
+        assert course.refused == 0
+        assert course.percent > 85
+
+
+def test_an_early_row_is_overtaken_by_few() -> None:
+    """A row that is ready waits for one leave that was promised before, and no more."""
+    course = Simulation(Window.FIXED, server=RateLimit(10, 2), headers=silent).run(300)
+    assert course.refused > 0
+    assert all(abs(row - place) <= 16 for place, row in enumerate(course.order, 1))
+
+
+async def _starts(limiter: Limiter, rows: list[int]) -> list[int]:
+    """The order in which rows get their leave, all waiting at once."""
+    order: list[int] = []
+
+    async def attempt(row: int) -> None:
+        leave = await limiter.acquire(row)
+        order.append(row)
+        limiter.release(leave, Quota(20, 20, 2.0))
+
+    await asyncio.gather(*(attempt(row) for row in rows))
+    return order
+
+
+def test_earlier_rows_go_first() -> None:
+    async def main() -> list[int]:
+        return await _starts(PermitWindow(), [9, 4, 7, 1, 8])
+
+    assert run_virtual(main()) == [9, 4, 1, 7, 8]
+
+
+def test_a_waiting_row_that_is_cancelled_holds_nobody_up() -> None:
+    async def main() -> list[int]:
+        limiter = PermitWindow()
+        tasks = [asyncio.create_task(limiter.acquire(row)) for row in range(40)]
+        await asyncio.sleep(0.01)
+        for task in tasks[1:30]:
+            task.cancel()
+        await asyncio.sleep(10)
+        return [row for row, task in enumerate(tasks) if task.done() and not task.cancelled()]
+
+    assert run_virtual(main()) == [0, *range(30, 40)]
+
+
+@pytest.mark.parametrize("rate", ["auto", None, RateLimit(20, 2)])
+def test_a_429_holds_everyone_back_for_as_long_as_it_says(rate: "RateLimit | None") -> None:
+    async def main() -> tuple[float, str | None, str | None, float]:
         limiter = limiter_for(rate)
-        waiting = asyncio.create_task(starts(limiter, 40))
-        await asyncio.sleep(0)
-        paused = asyncio.get_running_loop().time()
+        leave = await limiter.acquire(1)
         before = limiter.waiting_for
-        limiter.release(Quota(retry_after=7.25, throttled=True))
+        begun = asyncio.get_running_loop().time()
+        limiter.release(leave, Quota(20, 0, 7.25, throttled=True))
         during = limiter.waiting_for
-        await starts(limiter, 5)
-        return paused, await waiting, before, during
+        await asyncio.gather(*(limiter.acquire(row) for row in range(5)))
+        return asyncio.get_running_loop().time() - begun, before, during, limiter.paused
 
-    paused, moments, before, during = run_virtual(main())
-    allowed = [moment for moment in moments if moment > paused + 0.001]
-    assert len(allowed) >= 39 or rate is None
-    assert all(moment >= paused + 7.25 for moment in allowed)
+    waited, before, during, paused = run_virtual(main())
+    assert 7.25 <= waited < 8.5
     assert before is None
     assert during is not None
-    assert "7.2" in during
+    assert "rate limited: going on in 7.2" in during or "7.3" in during
+    assert paused == pytest.approx(7.25, abs=0.01)
 
 
-def test_nothing_bursts_out_when_a_pause_ends() -> None:
-    async def main() -> list[float]:
-        limiter = PacedLimiter(RATE)
-        limiter.release(Quota(retry_after=3, throttled=True))
-        return await starts(limiter, 30)
+@pytest.mark.parametrize("rate", ["auto", None])
+def test_a_wait_of_an_hour_is_an_end(rate: "RateLimit | None") -> None:
+    async def main() -> None:
+        limiter = limiter_for(rate)
+        waiting = asyncio.create_task(limiter.acquire(3))
+        leave = await limiter.acquire(1)
+        limiter.release(leave, Quota(20, 0, 3600.0, throttled=True))
+        await asyncio.gather(waiting, limiter.acquire(2))
 
-    moments = run_virtual(main())
-    assert all(
-        later - first > RATE.period for first, later in zip(moments, moments[20:], strict=False)
-    )
+    with pytest.raises(WaitTooLongError, match="3600"):
+        run_virtual(main())
 
 
 def test_a_429_that_does_not_say_how_long_pauses_for_one_period() -> None:
-    async def main() -> float:
-        limiter = NoLimiter()
+    async def main(limiter: type[NoLimiter] | type[PermitWindow]) -> float:
+        one = limiter()
+        leave = await one.acquire(1)
         begun = asyncio.get_running_loop().time()
-        limiter.release(Quota(throttled=True))
-        await limiter.acquire()
+        one.release(leave, Quota(throttled=True))
+        await one.acquire(1)
         return asyncio.get_running_loop().time() - begun
 
-    assert run_virtual(main()) == pytest.approx(DEFAULT_PAUSE, abs=0.01)
+    assert run_virtual(main(NoLimiter)) == pytest.approx(2, abs=0.01)
+    assert run_virtual(main(PermitWindow)) == pytest.approx(2, abs=0.2)
 
 
 def test_a_retry_after_on_a_200_does_not_mean_wait() -> None:
     async def main() -> float:
         limiter = NoLimiter()
         begun = asyncio.get_running_loop().time()
-        limiter.release(Quota(limit=20, remaining=0, retry_after=1.9))
-        await limiter.acquire()
+        limiter.release(await limiter.acquire(1), Quota(limit=20, remaining=0, retry_after=1.9))
+        await limiter.acquire(2)
         return asyncio.get_running_loop().time() - begun
 
     assert run_virtual(main()) < 0.01
+
+
+def test_what_it_saw_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", "bulkupdate")
+
+    async def main() -> None:
+        limiter = PermitWindow()
+        for quota in [Quota(1e9, 5, 1.5), Quota(0, 5), Quota(20, 500), Quota()] * 3:
+            limiter.release(await limiter.acquire(1), quota)
+
+    run_virtual(main())
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "X-RateLimit-Limit says 1e+09: ignored",
+        "X-RateLimit-Remaining says 500: ignored",
+        "answers don't say what the limit is: keeping to 20/2s",
+    ]
+
+
+def test_it_says_what_it_allows() -> None:
+    async def main() -> list[float | None]:
+        limiter = PermitWindow()
+        allowed = [NoLimiter().allowed, limiter.allowed]
+        limiter.release(await limiter.acquire(1), Quota(40, 39, 1.5))
+        allowed.append(limiter.allowed)
+        limiter.release(await limiter.acquire(1), Quota(40, 0, 1.5, throttled=True))
+        return [*allowed, limiter.allowed]
+
+    assert run_virtual(main()) == [None, 10, 20, 16]
+
+
+def test_a_course_of_hours_takes_seconds() -> None:
+    course: Course = Simulation(Window.FIXED).run(5000)
+    assert course.ends[0] > 490
+    assert course.refused == 0

@@ -49,7 +49,7 @@ def progress() -> Progress:
             Result(row=number, id="a", outcome=outcome, attempts=1, at="", error=error)
         )
     lane.traffic.requests, lane.traffic.retries, lane.traffic.rate_limited = 9, 5, 2
-    limiter.release(Quota(retry_after=90, throttled=True))
+    limiter.release(0.0, Quota(retry_after=90, throttled=True))
     return going
 
 

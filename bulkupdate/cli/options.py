@@ -1,11 +1,11 @@
 """Flags that several commands have, and values that our own types read."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from bulkupdate.config import LEMLIST_RATE, Format, RateLimit
+from bulkupdate.config import Format, RateLimit
 from bulkupdate.errors import ConfigError
 
 
@@ -26,9 +26,9 @@ class Setting(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-def _rate(text: str) -> RateLimit | None:
+def _rate(text: str) -> RateLimit | Literal["auto"] | None:
     if text.lower() == "auto":
-        return LEMLIST_RATE
+        return "auto"
     return None if text.lower() == "none" else RateLimit.parse(text)
 
 
@@ -45,7 +45,7 @@ rate_option = click.option(
     type=RATE,
     default="auto",
     metavar="N/Ss|auto|none",
-    help="Requests per period, as in 5/1s. auto is lemlist's limit, 20/2s.  [default: auto]",
+    help="auto follows the server, from lemlist's 20/2s on; 5/1s is a ceiling.  [default: auto]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")

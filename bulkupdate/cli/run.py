@@ -198,7 +198,7 @@ def _own_sandbox(config: RunConfig) -> "Sandbox":
     return Sandbox(
         SandboxConfig(
             key=config.endpoint.api_key.reveal(),
-            rate=config.rate and LEMLIST_RATE,
+            rate=None if config.rate is None else LEMLIST_RATE,
             unknown=Unknown.CREATE,
         ),
         team=Team(),

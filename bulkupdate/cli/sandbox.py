@@ -10,6 +10,7 @@ import click
 from bulkupdate import report
 from bulkupdate.cli.options import RATE, Setting
 from bulkupdate.cli.screen import Screen
+from bulkupdate.config import LEMLIST_RATE
 from bulkupdate.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
         exposed=flags["expose"],
         port=flags["port"],
         key=flags["api_key"],
-        rate=flags["rate"],
+        rate=LEMLIST_RATE if flags["rate"] == "auto" else flags["rate"],
         window=Window(flags["window"]),
         latency=flags["latency"],
         faults=faults,

@@ -1,0 +1,377 @@
+"""The permit window: when the next request may start.
+
+The limit is one of requests *at the server*, "20 in any 2 s" (`lemlist: rate-limits`), and how the
+server counts is not known. Between us and it lies a network that bunches requests up. A leaky
+bucket of 20 in 2 s sends 40 in the first two seconds; spacing alone is undone by the network; a
+wide margin wastes a fifth of every hour. The permit window does neither::
+
+      a request is sent          its answer comes          one period later
+    ──────┬───────────────────────────┬───────────────────────────┬──────────▶ time
+          │◀─ the server counted it ─▶│◀──── 2 s ────────────────▶│
+     permit taken          somewhere in here             permit comes back
+
+There are as many permits as the server allows requests in a period, and each comes back one period
+after its *answer* arrived. The server counted the request before that, so no period of the
+server's, however it counts, ever holds more of our requests than there are permits. What that
+costs, one round trip in each period, is won back where the server's own words allow it:
+
+- *Spacing.* Permits are taken one at a time, a little faster than the limit.
+- *Round trip.* A permit comes back early by most of the shortest round trip seen: no request spends
+  less than that on its way.
+- *Credit.* `X-RateLimit-Remaining`, less what we have sent since, is room known to be free.
+- *Window.* Where the answers show that the server counts in windows, all permits come back when
+  the window ends, which a fractional `Retry-After` tells to the millisecond.
+
+After a 429 everybody waits for as long as it says, and we take it that somebody else uses the key:
+the *share* of the permits that we use shrinks by a fifth, the words of the server are no longer
+taken as a promise but still as a warning (no room left: wait), and requests are spread evenly over
+the period. The share grows again by a part of the room that is left over; once it is whole, we
+trust again.
+
+All time is the event loop's, which is monotonic: a laptop that sleeps, or a process that is
+stopped, finds its permits back but its requests still spaced.
+"""
+
+import asyncio
+import bisect
+import heapq
+import logging
+import math
+from collections import deque
+from typing import Literal
+
+from aiolimiter import AsyncLimiter
+
+from bulkupdate.config import LEMLIST_RATE, RateLimit
+from bulkupdate.limiter import Limiter, NoLimiter, Pause
+from bulkupdate.models import Quota
+from bulkupdate.turns import Turns
+
+#: Requests start at most so much faster than the limit: what a late start leaves unused in one
+#: part of a period can be used in another.
+_SPACING = 0.8
+
+#: The part of the shortest possible round trip that is taken for granted, and after how many
+#: answers. The shortest there is has hardly been seen yet: from the shortest seen to the fourth
+#: shortest is, on average, as far as from the shortest possible to the shortest seen.
+_ROUND_TRIP_PART = 0.8
+_ROUND_TRIP_ANSWERS = 60
+_SHORTEST_KEPT = 4
+
+#: Seconds added to what the server says, which it rounds to milliseconds.
+_ROUNDING = 0.002
+
+#: Times that an answer must contradict a sliding log before the server's windows are believed in.
+_EVIDENCE = 3
+
+#: What is left of the share after a 429, and what it wins back in a period: always, and of each
+#: request that the server had room for. Together they keep two clients of one key within a few
+#: percent of each other and of the limit, at 5 to 15 429s in 1,000 rows (docs/benchmarks.md).
+_SHRINK = 0.8
+_GROWTH = 0.05
+_GROWTH_OF_ROOM = 0.1
+
+#: Requests that are left to others while the key is shared, and how long there is no room once it
+#: has come to that, in requests' worth of time: a token bucket has room for one again at once.
+_RESERVE = 1
+_FULL_HOLD = 2
+
+#: The shortest pause after a 429, in requests' worth of time; it doubles with each further one.
+_SHORTEST_PAUSE = 3
+_DOUBLINGS = 6
+
+#: A limit above this is taken for a mistake of the server's, or of what stands before it.
+_HIGHEST_LIMIT = 1000
+
+log = logging.getLogger(__name__)
+
+
+class PermitWindow:
+    """The limiter that this module's docstring explains. One belongs to one key and event loop.
+
+    Args:
+        ceiling: a rate that is never exceeded, whatever the server says; None follows the server,
+            from lemlist's documented limit on.
+    """
+
+    def __init__(self, ceiling: RateLimit | None = None) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._ceiling = ceiling
+        self._turns = Turns()
+        self._pause = Pause()
+        self._waker: asyncio.Future[None] | None = None
+        self._seen: set[str] = set()
+        # Permits.
+        self._in_flight = 0
+        self._returns: list[float] = []
+        self._last_start = -math.inf
+        # What the answers say.
+        self._answers: deque[tuple[float, float]] = deque()  # sent, answered; of two periods
+        self._answered = 0
+        self._round_trips: list[float] = []  # the shortest few
+        self._credit = 0
+        self._full_until = -math.inf
+        self._evidence = 0
+        self._window_end = -math.inf
+        self._window_used = -math.inf
+        # The share.
+        self._throttled_in_a_row = 0
+        self._shrunk_at = -math.inf
+        self._grown_at = self._now()
+        self._least_room: float | None = None
+        self._set_rate(ceiling or LEMLIST_RATE, servers=ceiling is None)
+        self._share = float(self._rate.requests)
+
+    # --- starting -------------------------------------------------------------------------
+
+    async def acquire(self, row: int) -> float:
+        """Wait until a request of row number `row` may start; earlier rows go first.
+
+        Raises:
+            WaitTooLongError: the server has asked for more than `LONGEST_WAIT`.
+        """
+        async with self._turns.turn(row):
+            await self._spacing.acquire()
+            while (start := self._next_start()) > self._now():
+                self._pause.check()
+                await self._sleep_until(start)
+            return self._start()
+
+    def _next_start(self) -> float:
+        """The earliest moment at which a request may start, by all that is known now."""
+        now = self._now()
+        self._grow()
+        while self._returns and self._returns[0] <= now:
+            heapq.heappop(self._returns)
+        if self._pause:
+            return self._pause.until
+        if self._is_shared and (even := self._last_start + self._rate.period / self._share) > now:
+            return even
+        window = self._window_opens()
+        if window <= now or self._credit >= 1:
+            return now
+        if self._full_until > now:
+            return min(self._full_until, window)
+        if self._in_flight + len(self._returns) < int(self._share):
+            return now
+        return min(self._returns[0] if self._returns else math.inf, window)
+
+    def _start(self) -> float:
+        now = self._now()
+        if self._window_opens() <= now:
+            self._window_used = self._window_end
+            self._credit = max(self._credit, self._rate.requests - self._in_flight)
+        self._credit = max(0, self._credit - 1)
+        self._in_flight += 1
+        self._last_start = now
+        return now
+
+    async def _sleep_until(self, moment: float) -> None:
+        """Wait until then, or until an answer may have changed the picture."""
+        loop = asyncio.get_running_loop()
+        self._waker = loop.create_future()
+        timer = loop.call_at(moment, self._wake) if moment < math.inf else None
+        try:
+            await self._waker
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    # --- hearing of answers ---------------------------------------------------------------
+
+    def release(self, leave: float, quota: Quota | None) -> None:
+        """Take a permit back, and learn what the answer says of the limit."""
+        self._in_flight -= 1
+        self._grow()
+        if quota is None:
+            # It may have been counted at any time until now.
+            heapq.heappush(self._returns, self._now() + self._rate.period)
+        else:
+            quota = self._believable(quota)
+            self._follow(quota)
+            if quota.throttled:
+                self._throttle(quota)
+            else:
+                self._learn(leave, quota)
+        self._wake()
+
+    def _throttle(self, quota: Quota) -> None:
+        """After a 429: it wasn't counted, everybody waits, and our share shrinks."""
+        now, rate = self._now(), self._rate
+        doublings = min(self._throttled_in_a_row, _DOUBLINGS)
+        self._throttled_in_a_row += 1
+        shortest = _SHORTEST_PAUSE * 2**doublings * rate.period / rate.requests
+        asked = rate.period if quota.retry_after is None else quota.retry_after + _ROUNDING
+        self._pause.hold(max(asked, shortest))
+        self._credit = 0
+        self._least_room = 0
+        if now - self._shrunk_at >= rate.period:
+            # Once a period: the requests behind the one that was refused met the same wall.
+            self._shrunk_at = now
+            self._share = max(1.0, self._share * _SHRINK)
+
+    def _learn(self, leave: float, quota: Quota) -> None:
+        now, period = self._now(), self._rate.period
+        self._throttled_in_a_row = 0
+        self._answered += 1
+        bisect.insort(self._round_trips, now - leave)
+        del self._round_trips[_SHORTEST_KEPT:]
+        while self._answers and self._answers[0][1] < now - 2 * period:
+            self._answers.popleft()
+        if self._servers:
+            self._learn_room(leave, quota)
+        self._answers.append((leave, now))
+        heapq.heappush(self._returns, now + period - self._sure_round_trip)
+
+    def _learn_room(self, leave: float, quota: Quota) -> None:
+        """What `X-RateLimit-Remaining` and `Retry-After` say of the server's window."""
+        if quota.remaining is None:
+            return
+        now, period = self._now(), self._rate.period
+        least = self._least_room
+        self._least_room = quota.remaining if least is None else min(least, quota.remaining)
+        surely_inside = sum(sent > now - period and at < leave for sent, at in self._answers) + 1
+        if quota.remaining + surely_inside > self._rate.requests:
+            self._evidence += 1  # a sliding log would still count all of these
+        maybe_after = sum(at >= leave for _, at in self._answers)
+        room = int(quota.remaining) - self._in_flight - maybe_after
+        self._credit = 0 if self._is_shared else max(0, room)
+        if quota.retry_after is not None and quota.retry_after <= period + 1:
+            self._learn_fullness(room, quota.retry_after)
+            if quota.retry_after % 1:
+                self._learn_window(now + quota.retry_after, quota.retry_after)
+
+    def _learn_fullness(self, room: int, retry_after: float) -> None:
+        """No room left: wait, while the key is shared, or has been used just before us."""
+        period, limit = self._rate.period, self._rate.requests
+        if self._is_shared:
+            wait = max(min(retry_after, period), _FULL_HOLD * period / limit)
+        elif self._answered <= limit:
+            wait = min(retry_after, period)
+        else:
+            return
+        if room <= (_RESERVE if self._is_shared else 0):
+            self._full_until = max(self._full_until, self._now() + wait)
+
+    def _learn_window(self, end: float, left: float) -> None:
+        """An answer says when the server's window ends; the one that came quickest is nearest."""
+        if end > self._window_end + self._rate.period / 2:
+            # A window that begins with nearly nothing left of it is none: a token bucket's
+            # `Retry-After` is the time to the next token.
+            self._window_end = end if left > self._rate.period / 2 else self._window_end
+        elif self._window_end > self._now():
+            self._window_end = min(self._window_end, end)
+
+    def _window_opens(self) -> float:
+        """When the server's next window surely has opened for what starts then, if it has any."""
+        is_known = self._evidence >= _EVIDENCE and self._window_end > self._window_used
+        if not is_known or not self._servers or self._is_shared:
+            return math.inf
+        return self._window_end - self._sure_round_trip + _ROUNDING
+
+    @property
+    def _sure_round_trip(self) -> float:
+        """Seconds that every request spends on its way, out and back."""
+        if self._answered < _ROUND_TRIP_ANSWERS:
+            return 0.0
+        shortest, *_, fourth = self._round_trips
+        return _ROUND_TRIP_PART * max(0.0, shortest - (fourth - shortest))
+
+    # --- the rate and the share -----------------------------------------------------------
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether somebody else seems to use the key too."""
+        return self._share < self._rate.requests
+
+    def _grow(self) -> None:
+        """Once a period, win back a part of the share, more where the server had room left."""
+        now = self._now()
+        if now - self._grown_at < self._rate.period:
+            return
+        room = self._least_room or 0
+        self._share = min(
+            float(self._rate.requests), self._share + _GROWTH + _GROWTH_OF_ROOM * room
+        )
+        self._grown_at, self._least_room = now, None
+
+    def _follow(self, quota: Quota) -> None:
+        """Follow the limit that the server announces; under a ceiling, only downwards."""
+        if quota.limit is None:
+            return
+        announced = RateLimit(int(quota.limit), LEMLIST_RATE.period)
+        if self._ceiling is not None and _per_second(announced) >= _per_second(self._ceiling):
+            if self._rate != self._ceiling:
+                self._change_rate(self._ceiling, servers=False)
+        elif announced != self._rate:
+            self._change_rate(announced, servers=True)
+
+    def _change_rate(self, rate: RateLimit, *, servers: bool) -> None:
+        log.info("the limit is now %s", rate)
+        whole = not self._is_shared
+        self._set_rate(rate, servers=servers)
+        self._share = float(rate.requests) if whole else min(self._share, rate.requests)
+
+    def _set_rate(self, rate: RateLimit, *, servers: bool) -> None:
+        """Work at `rate`, which is the server's own, or our ceiling below it."""
+        self._rate = rate
+        self._servers = servers
+        interval = _SPACING * rate.period / rate.requests
+        if rate.period > LEMLIST_RATE.period and _per_second(rate) < _per_second(LEMLIST_RATE):
+            # Under a longer period than the server's, its shorter one must be kept as well.
+            interval = max(interval, 1 / _per_second(LEMLIST_RATE))
+        self._spacing = AsyncLimiter(1, interval)
+
+    def _believable(self, quota: Quota) -> Quota:
+        """`quota` without what can't be true. Each kind of oddity is said once."""
+        limit, remaining = quota.limit, quota.remaining
+        if limit is not None and (not 1 <= limit <= _HIGHEST_LIMIT or limit % 1):
+            self._say_once("limit", f"X-RateLimit-Limit says {limit:g}: ignored")
+            limit = None
+        if remaining is not None and remaining > (limit or _HIGHEST_LIMIT):
+            self._say_once("remaining", f"X-RateLimit-Remaining says {remaining:g}: ignored")
+            remaining = None
+        if quota.limit is None:
+            self._say_once("none", f"answers don't say what the limit is: keeping to {self._rate}")
+        return quota._replace(limit=limit, remaining=remaining)
+
+    def _say_once(self, kind: str, text: str) -> None:
+        if kind not in self._seen:
+            self._seen.add(kind)
+            log.warning(text)
+
+    # --- for whoever watches --------------------------------------------------------------
+
+    @property
+    def allowed(self) -> float | None:
+        """Requests per second that it allows at present."""
+        return self._share / self._rate.period
+
+    @property
+    def waiting_for(self) -> str | None:
+        """The pause that the server asked for."""
+        return str(self._pause) if self._pause else None
+
+    @property
+    def paused(self) -> float:
+        """Seconds that 429s have held everything back, so far."""
+        return self._pause.total
+
+
+def _per_second(rate: RateLimit) -> float:
+    return rate.requests / rate.period
+
+
+def limiter_for(rate: RateLimit | Literal["auto"] | None) -> Limiter:
+    """The limiter of one key, for the running event loop.
+
+    Args:
+        rate: "auto" follows the server; a rate is a ceiling; None is no limit.
+    """
+    if rate is None:
+        return NoLimiter()
+    return PermitWindow(None if rate == "auto" else rate)

@@ -1,0 +1,188 @@
+"""A client, a network and a server in virtual time: the real limiter, the sandbox's own windows.
+
+`python -m tests.simulation` prints what it finds for each window and latency.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from bulkupdate.config import LEMLIST_RATE, RateLimit
+from bulkupdate.limiter import Limiter
+from bulkupdate.models import Quota
+from bulkupdate.permits import PermitWindow
+from bulkupdate.sandbox.config import Window
+from bulkupdate.sandbox.windows import Verdict, window
+from tests.clock import VirtualLoop, run_virtual
+
+#: What a server says of its verdict.
+Headers = Callable[[RateLimit, Verdict], Quota]
+
+WORKERS = 16
+
+
+def exact(rate: RateLimit, verdict: Verdict) -> Quota:
+    """As the sandbox: the limit, what remains, and `Retry-After` to the millisecond."""
+    seconds = round(verdict.reset_after, 3)
+    return Quota(rate.requests, verdict.remaining, seconds, not verdict.allowed)
+
+
+class Course(NamedTuple):
+    """What became of some rows of each of some clients.
+
+    Attributes:
+        percent: rows per second over the first to the last request, of the allowed rate.
+        refused: 429s in 1,000 rows.
+        ends: when each client's last row was settled, in seconds.
+        arrivals: every request at the server: when, and whether it was accepted.
+        overtaken: the most rows that went between a row's being ready and its leave.
+        order: the rows in the order in which they were settled.
+    """
+
+    percent: float
+    refused: float
+    ends: list[float]
+    arrivals: list[tuple[float, bool]]
+    overtaken: int
+    order: list[int]
+
+
+class Simulation:
+    """Clients of one key against one server.
+
+    Args:
+        kind: how the server counts.
+        latency: shortest and longest way there, or back, in milliseconds.
+        tail: the part of the ways that take ten times as long.
+        server: its true limit.
+        headers: what it says of it.
+        ceiling: of our own.
+        clients: of ours, each with all the rows.
+        other: requests per second of somebody else.
+        freeze: from when on, and for how long, our process stands still, in seconds.
+        seed: of every latency.
+    """
+
+    def __init__(
+        self,
+        kind: Window,
+        latency: tuple[float, float] = (5, 50),
+        *,
+        tail: float = 0.0,
+        server: RateLimit = LEMLIST_RATE,
+        headers: Headers = exact,
+        ceiling: RateLimit | None = None,
+        clients: int = 1,
+        other: float = 0.0,
+        freeze: tuple[float, float] | None = None,
+        seed: int = 1,
+    ) -> None:
+        self.window = window(kind, server)
+        self.latency = latency
+        self.tail = tail
+        self.server = server
+        self.headers = headers
+        self.ceiling = ceiling
+        self.clients = clients
+        self.other = other
+        self.freeze = freeze
+        self.random = random.Random(seed)
+        self.arrivals: list[tuple[float, bool]] = []
+        self.starts: list[float] = []
+        self.order: list[int] = []
+        self.overtaken = 0
+
+    def run(self, rows: int) -> Course:
+        """Send so many rows from each client."""
+        ends = run_virtual(self._main(rows))
+        seconds = self.starts[-1] - self.starts[0]
+        total = rows * self.clients
+        refused = sum(not accepted for _, accepted in self.arrivals)
+        allowed = self.server.requests / self.server.period
+        return Course(
+            100 * total / seconds / allowed,
+            1000 * refused / total,
+            ends,
+            self.arrivals,
+            self.overtaken,
+            self.order,
+        )
+
+    async def _main(self, rows: int) -> list[float]:
+        begun = asyncio.get_running_loop().time()
+        meanwhile = [
+            asyncio.create_task(self._somebody_else()),
+            asyncio.create_task(self._stand_still()),
+        ]
+        ended = await asyncio.gather(*(self._client(rows) for _ in range(self.clients)))
+        for task in meanwhile:
+            task.cancel()
+        return [end - begun for end in ended]
+
+    async def _client(self, rows: int) -> float:
+        limiter = PermitWindow(self.ceiling)
+        numbers = iter(range(1, rows + 1))
+        await asyncio.gather(*(self._worker(limiter, numbers) for _ in range(WORKERS)))
+        return asyncio.get_running_loop().time()
+
+    async def _worker(self, limiter: Limiter, numbers: Iterator[int]) -> None:
+        for number in numbers:
+            while not await self._request(limiter, number):
+                pass
+            self.order.append(number)
+
+    async def _request(self, limiter: Limiter, number: int) -> bool:
+        ready = len(self.starts)
+        leave = await limiter.acquire(number)
+        self.overtaken = max(self.overtaken, len(self.starts) - ready)
+        now = asyncio.get_running_loop().time
+        self.starts.append(now())
+        await self._travel()
+        verdict = self.window.take(now())
+        self.arrivals.append((now(), verdict.allowed))
+        await self._travel()
+        limiter.release(leave, self.headers(self.server, verdict))
+        return verdict.allowed
+
+    async def _travel(self) -> None:
+        slow = 10 if self.random.random() < self.tail else 1
+        await asyncio.sleep(slow * self.random.uniform(*self.latency) / 1000)
+
+    async def _stand_still(self) -> None:
+        """The whole process stops; when it goes on, every timer is late."""
+        loop = asyncio.get_running_loop()
+        if self.freeze is not None and isinstance(loop, VirtualLoop):
+            begin, length = self.freeze
+            await asyncio.sleep(begin)
+            loop.now += length
+
+    async def _somebody_else(self) -> None:
+        while self.other:
+            await asyncio.sleep(self.random.uniform(0.9, 1.1) / self.other)
+            self.window.take(asyncio.get_running_loop().time())
+
+
+def main() -> None:
+    """Print a table: % of the allowed rate / 429s in 1,000 rows."""
+    logging.disable()
+    cases: list[tuple[str, dict[str, object]]] = [
+        ("alone, 5-50 ms", {}),
+        ("alone, 20-200 ms", {"latency": (20, 200)}),
+        ("a heavy tail", {"tail": 0.02}),
+        ("half the quota is somebody else's", {"other": 5.0}),
+        ("the same, 20-200 ms", {"other": 5.0, "latency": (20, 200)}),
+        ("10 per 2 s", {"server": RateLimit(10, 2)}),
+        ("40 per 2 s", {"server": RateLimit(40, 2)}),
+        ("two of ours, 400 rows each", {"clients": 2}),
+    ]
+    print(f"{'':36}" + "".join(f"{kind:>14}" for kind in Window))
+    for name, settings in cases:
+        rows = 400 if "clients" in settings else 2000
+        cells = [Simulation(kind, **settings).run(rows) for kind in Window]  # type: ignore[arg-type]
+        print(f"{name:36}" + "".join(f"{c.percent:8.1f} /{c.refused:4.1f}" for c in cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,7 @@ class Backlog:
         # By row number, so that an early row which was parked is not overtaken again.
         self._ready: asyncio.PriorityQueue[tuple[float, Row | None]] = asyncio.PriorityQueue()
         self._parked: dict[str, deque[Row]] = {}
+        self._closed = False
 
     async def put(self, row: Row) -> None:
         """Add a row, waiting for room. Rows of one task come out in the order they went in."""
@@ -60,8 +61,6 @@ class Backlog:
         self._closed = True
         if not self._parked:
             self._end()
-
-    _closed = False
 
     def _end(self) -> None:
         self._ready.put_nowait((float("inf"), None))

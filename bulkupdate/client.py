@@ -9,6 +9,8 @@ import math
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -46,6 +48,12 @@ MEDIA_TIMEOUT = 60.0
 #: Node, which lemlist runs on, closes a connection that has been idle for 5 s. A request sent
 #: into that moment is lost, so ours are closed before.
 KEEP_ALIVE = 4.0
+
+#: Seconds to connect in, at most.
+CONNECT_TIMEOUT = 10.0
+
+#: A key that a server quotes is redacted, unless it is so short that it stands in any text.
+SHORTEST_SECRET = 6
 
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
@@ -90,9 +98,20 @@ class TaskClient:
         self._connections = connections
         self._url = f"{endpoint.base_url}/tasks"
         self._timeouts = {
-            media: aiohttp.ClientTimeout(total=endpoint.timeout + media * MEDIA_TIMEOUT)
+            media: aiohttp.ClientTimeout(
+                total=endpoint.timeout + media * MEDIA_TIMEOUT,
+                # Its own, and shorter: what was never connected is known not to be applied.
+                connect=min(CONNECT_TIMEOUT, endpoint.timeout / 2),
+            )
             for media in (False, True)
         }
+        key = endpoint.api_key.reveal()
+        self._authorization = aiohttp.encode_basic_auth("", key)
+        self._secrets = [
+            secret.encode()
+            for secret in (key, self._authorization.removeprefix("Basic "))
+            if len(secret) >= SHORTEST_SECRET
+        ]
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -101,11 +120,11 @@ class TaskClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 "Accept": "application/json",
-                "Authorization": aiohttp.encode_basic_auth("", self._endpoint.api_key.reveal()),
+                "Authorization": self._authorization,
                 "Content-Type": "application/json",
                 "User-Agent": f"bulkupdate/{__version__}",
             },
-            trust_env=self._endpoint.use_proxy,
+            proxy=self._proxy(),
         )
         return self
 
@@ -145,7 +164,7 @@ class TaskClient:
                 allow_redirects=False,
                 timeout=self._timeouts[update.has_media()],
             ) as response:
-                body = await _read(response)
+                body = self._redacted(await _read(response))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             failure = _without_answer(error)
         if failure is not None:
@@ -156,6 +175,22 @@ class TaskClient:
         ms = (time.monotonic() - started) * 1000
         log.debug("PATCH %s: %d in %.0f ms", shorten(update.id), answer.status, ms)
         return answer
+
+    def _redacted(self, body: bytes) -> bytes:
+        """A body without the key: a server may quote what it was sent."""
+        for secret in self._secrets:
+            if secret in body:
+                body = body.replace(secret, b"[redacted]")
+        return body
+
+    def _proxy(self) -> str | None:
+        """The proxy that the environment names; never one for `http://`, which is this machine."""
+        parts = urlsplit(self._endpoint.base_url)
+        is_direct = parts.scheme != "https" or proxy_bypass(parts.hostname or "")
+        if not self._endpoint.use_proxy or is_direct:
+            return None
+        proxies = getproxies()
+        return proxies.get("https") or proxies.get("all")
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -170,7 +205,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 def _without_answer(error: Exception) -> TaskError:
     """The failure of ours that an exception of the HTTP library stands for."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CertificateError(f"the server's certificate was not accepted: {error}")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return ConnectError(f"no connection: {error}")
@@ -178,7 +213,9 @@ def _without_answer(error: Exception) -> TaskError:
         return RequestTimeoutError("no answer in time")
     if isinstance(error, aiohttp.ClientResponseError):
         return BadResponseError(f"not an HTTP answer: {_clean(error.message)}")
-    return ConnectionLostError(f"the connection broke: {str(error) or type(error).__name__}")
+    return ConnectionLostError(
+        f"the connection broke: {_clean(str(error)) or type(error).__name__}"
+    )
 
 
 def _answer(update: TaskUpdate, response: aiohttp.ClientResponse, body: bytes) -> Answer:
@@ -191,7 +228,7 @@ def _answer(update: TaskUpdate, response: aiohttp.ClientResponse, body: bytes) -
         except ValueError as why:
             error = BadResponseError(str(why), status)
     elif 300 <= status < 400:
-        target = _clean(response.headers.get("Location", "nowhere"))
+        target = _clean(response.headers.get("Location", "nowhere").partition("?")[0])
         error = RedirectError(f"redirected to {target}, which is not followed", status)
     else:
         error = _refusal(status, _message(body) or response.reason or "")
@@ -271,7 +308,7 @@ def _seconds(text: str | None) -> float | None:
     if seconds is not None or not text:
         return seconds
     try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+        moment = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, TypeError):
         return None
-    return max(0.0, moment.timestamp() - time.time())
+    return max(0.0, moment - time.time())

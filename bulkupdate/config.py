@@ -15,6 +15,10 @@ DEFAULT_BASE_URL = "https://api.lemlist.com/api"
 KEY_VARIABLE = "LEMLIST_API_KEY"
 BASE_URL_VARIABLE = "LEMLIST_BASE_URL"
 
+#: Requests in flight at most. A connection each: more would be an attack.
+MAX_WORKERS = 1000
+
+_LONGEST_KEY = 4096
 _RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?)?(s|m|h)")
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -65,7 +69,8 @@ class ApiKey:
                 )
             return cls(value)
         try:
-            return cls(file.read_text(encoding="utf-8"))
+            with file.open(encoding="utf-8") as text:
+                return cls(text.read(_LONGEST_KEY))
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ConfigError(f"the API key file {file} can't be read: {why}") from None
@@ -120,7 +125,7 @@ class RetryPolicy:
         longest_backoff: no wait is longer, in seconds.
     """
 
-    max_attempts: int = 5
+    max_attempts: int = 8
     max_throttles: int = 20
     first_backoff: float = 0.5
     longest_backoff: float = 30.0
@@ -213,10 +218,12 @@ class RunConfig:
     drain_timeout: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ConfigError("a run needs at least one worker")
-        if self.drain_timeout < 0:
-            raise ConfigError("a drain timeout is not negative")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise ConfigError(f"a run has from 1 to {MAX_WORKERS} workers")
+        if not 0 <= self.drain_timeout < float("inf"):
+            raise ConfigError("a drain timeout is a number of seconds, 0 or more")
+        if self.out is not None and not self.out.name:
+            raise ConfigError(f"--out {str(self.out)!r} names no directory of its own")
         if self.retry_failed and self.mode is not Mode.RESUME:
             raise ConfigError("--retry-failed goes with --resume")
 

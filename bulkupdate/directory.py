@@ -24,7 +24,10 @@ _SUFFIXES = tuple(f".{format_}" for format_ in Format)
 _OURS = frozenset(
     {"results.jsonl", "summary.json", "summary.json.part", "stdin.part"}
     | {f"{stem}{suffix}" for stem in ("failed", "stdin") for suffix in _SUFFIXES}
+    | {f"failed.{kind}{suffix}" for kind in ("part", "previous") for suffix in _SUFFIXES}
 )
+#: What a run that was killed very early may leave behind.
+_SCRAPS = frozenset({"stdin.part", "summary.json.part"})
 
 
 class RunDirectory:
@@ -35,7 +38,7 @@ class RunDirectory:
         mode: what to do if a run is there already.
 
     Raises:
-        RunDirectoryError: it may not be used so; nothing in it has been touched.
+        RunDirectoryError: it may not be used so; no file in it has been touched.
     """
 
     def __init__(self, path: Path, mode: Mode) -> None:
@@ -80,8 +83,8 @@ class RunDirectory:
 
     def holds(self, path: Path) -> bool:
         """Whether `clear` would remove the file at `path`."""
-        inside = path.name in _OURS - {"stdin.part"} and path.parent.exists()
-        return inside and path.parent.samefile(self.path)
+        path = path.resolve()
+        return path.name in _OURS - {"stdin.part"} and path.parent == self.path.resolve()
 
     def clear(self) -> None:
         """Remove what an earlier run has left, but for a copy of standard input just made."""
@@ -114,8 +117,7 @@ class RunDirectory:
             return parse_record(self.summary.read_bytes(), Summary)
         except (OSError, ValueError) as error:
             raise RunDirectoryError(
-                f"{self.path}: its summary.json can't be read ({error}):"
-                " the run can't be resumed; use --overwrite to start it again"
+                f"{self.path}: its summary.json is none of ours ({error}): choose another directory"
             ) from error
 
     def close(self) -> None:
@@ -167,8 +169,10 @@ class RunDirectory:
             raise RunDirectoryError(f"{self.path} can't be written")
         if links := [name for name in names & _OURS if (self.path / name).is_symlink()]:
             raise RunDirectoryError(f"{self.path}/{links[0]} is a link: it is not followed")
-        has_run = bool(names & {"results.jsonl", "summary.json"})
-        if names - _OURS and not has_run:
+        has_run = "summary.json" in names
+        if has_run:
+            self.read_summary()
+        elif names - _SCRAPS:
             raise RunDirectoryError(f"{self.path} holds something else than a run: choose another")
         if mode is Mode.NEW and has_run:
             raise RunDirectoryError(
@@ -177,9 +181,11 @@ class RunDirectory:
             )
         if mode is Mode.RESUME and not has_run:
             raise RunDirectoryError(f"{self.path}: there is no run to resume")
-        if not self._created:
+        try:
             self.path.chmod(0o700)
-        (self.path / "stdin.part").unlink(missing_ok=True)
+            (self.path / "stdin.part").unlink(missing_ok=True)
+        except OSError as error:
+            raise RunDirectoryError(f"{self.path} can't be used: {error.strerror}") from None
 
     @contextlib.contextmanager
     def _writing(self, path: Path) -> Iterator[None]:

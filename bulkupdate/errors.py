@@ -218,7 +218,8 @@ class BadResponseError(TaskError):
     ambiguous = True
 
 
-#: `error.type` of every row that a refused key, not the row itself, brought down.
-KEY_REFUSALS = frozenset(
-    error.type for error in (UnauthorizedError, PaymentRequiredError, ForbiddenError)
+#: `error.type` of every row that was brought down by what stops a lane, not by anything of its own.
+LANE_STOPPERS = frozenset(
+    error.type
+    for error in (UnauthorizedError, PaymentRequiredError, ForbiddenError, CertificateError)
 )

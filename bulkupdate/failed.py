@@ -9,9 +9,10 @@ import io
 import json
 from pathlib import Path
 
+from bulkupdate.columns import OWN_PREFIX
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Result, Row
-from bulkupdate.reader import OWN_PREFIX, Input, parse_object
+from bulkupdate.reader import Input, parse_object
 
 _OWN_COLUMNS = tuple(OWN_PREFIX + name for name in ("row", "outcome", "error"))
 
@@ -51,14 +52,14 @@ class FailedFile:
         """
         message = result.error.message if result.error else ""
         if isinstance(row.record, str):
-            self._file.write(_json_line(row.record, result, message).encode())
-            return
-        if len(row.record) == self._width:
-            cells = self._own(row.record)
+            line = _json_line(row.record, result, message)
+        elif len(row.record) == self._width:
+            own = self._own(row.record)
+            line = self._csv_line((*own, str(result.row), result.outcome, _inert(message)))
         else:
-            # A row of another width than the header's stays so, and is refused again.
-            cells = row.record + ("",) * (len(row.record) == len(self._kept))
-        line = self._csv_line((*cells, str(result.row), result.outcome, _inert(message)))
+            # No telling which cell is which, so it stays as it is, and as wrong as it is.
+            fits_by_chance = len(row.record) == len(self._kept) + len(_OWN_COLUMNS)
+            line = self._csv_line(row.record + ("",) * fits_by_chance)
         self._file.write(line.encode())
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from bulkupdate.errors import JournalError
 
+_CLOSED = -1
+
 
 class AppendOnlyFile:
     """A file whose every write has reached the operating system when it returns.
@@ -21,6 +23,7 @@ class AppendOnlyFile:
         self._path = path
         self._descriptor = _open(path, os.O_APPEND | (os.O_TRUNC if empty else 0))
         self._length = os.fstat(self._descriptor).st_size
+        self._is_torn = False
 
     def write(self, data: bytes) -> None:
         """Append `data`, whole or not at all.
@@ -29,6 +32,8 @@ class AppendOnlyFile:
             JournalError: it could not be written. The file then ends where it did before, or,
                 where even that failed, in a torn line.
         """
+        if self._is_torn:
+            raise JournalError(f"{self._path} ends in a torn line")
         start, rest = self._length, memoryview(data)
         try:
             while rest:
@@ -51,16 +56,18 @@ class AppendOnlyFile:
             raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Close it."""
-        os.close(self._descriptor)
+        """Close it; closing it again does nothing."""
+        if self._descriptor != _CLOSED:
+            os.close(self._descriptor)
+            self._descriptor = _CLOSED
 
     def _cut_back(self, length: int) -> None:
         try:
             os.ftruncate(self._descriptor, length)
             self._length = length
         except OSError:
-            # The torn line stays. Whoever reads the file back drops it.
-            return
+            # The torn line stays the last: whoever reads the file back drops it.
+            self._is_torn = length != self._length
 
 
 def _open(path: Path, flags: int) -> int:

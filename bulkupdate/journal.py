@@ -1,6 +1,7 @@
 """The results log: one JSON object a line, appended when a row is settled, never rewritten."""
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._file = AppendOnlyFile(path)
         self._dirty = False
+        # A sync runs in a thread, and may still do so when the run ends.
+        self._syncing = threading.Lock()
 
     def append(self, results: Iterable[Result]) -> None:
         """Write results, each a line, so that a crash of this process can't lose them.
@@ -41,9 +44,14 @@ class Journal:
         Raises:
             JournalError: it did not.
         """
-        if self._dirty:
-            self._dirty = False
-            self._file.sync()
+        with self._syncing:
+            if self._dirty:
+                self._dirty = False
+                try:
+                    self._file.sync()
+                except JournalError:
+                    self._dirty = True
+                    raise
 
     def close(self) -> None:
         """Close the log. `sync` comes first, where it matters."""

@@ -16,8 +16,8 @@ from bulkupdate.retry import TRANSIENT_TYPES, is_transient
 from bulkupdate.stop import Stop
 from bulkupdate.worker import AbandonedError, Sender, Worker
 
-#: Rows in a row that end without any usable answer, after which the server counts as down.
-OUTAGE_ROWS = 20
+#: Tasks in a row that end without any usable answer, after which the server counts as down.
+OUTAGE_TASKS = 20
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Lane:
         self._drain_timeout = drain_timeout
         self._on_result = on_result
         self._key_accepted = asyncio.Event()
-        self._unanswered = 0
+        self._unanswered: set[str] = set()
         self._workers: dict[asyncio.Task[None], Worker] = {}
 
     async def run(self, backlog: Backlog) -> None:
@@ -91,7 +91,7 @@ class Lane:
         return task
 
     async def _work(self, worker: Worker, backlog: Backlog) -> None:
-        while (row := await backlog.get()) is not None:
+        while not self.stop.is_set and (row := await backlog.get()) is not None:
             if row.update is None:
                 raise AssertionError("only valid rows are put into the backlog")
             try:
@@ -105,7 +105,7 @@ class Lane:
 
     def _on_answer(self, error: TaskError | None) -> None:
         if error is None or not (is_transient(error) or error.stops_lane):
-            self._unanswered = 0
+            self._unanswered.clear()
             self._key_accepted.set()
         elif error.stops_lane:
             status = f"{error.status} " if error.status else ""
@@ -114,10 +114,10 @@ class Lane:
     def _watch_for_outage(self, result: Result) -> None:
         if result.error is None or result.error.type not in TRANSIENT_TYPES:
             return
-        self._unanswered += 1
-        if self._unanswered >= OUTAGE_ROWS:
+        self._unanswered.add(result.id)
+        if len(self._unanswered) >= OUTAGE_TASKS:
             last = f"{result.error.type}: {result.error.message}"
-            self.stop.set(f"{OUTAGE_ROWS} rows in a row got no usable answer; the last: {last}")
+            self.stop.set(f"{OUTAGE_TASKS} tasks in a row got no usable answer; the last: {last}")
 
     async def _drain_when_stopped(self) -> None:
         """Once stopped: end the workers that wait, let the others' requests end, in time."""
@@ -128,5 +128,7 @@ class Lane:
         if busy := [task for task in self._workers if not task.done()]:
             _, late = await asyncio.wait(busy, timeout=self._drain_timeout)
             for task in late:
-                log.warning("a request in flight did not end in %g s", self._drain_timeout)
-                task.cancel()
+                # One that has its answer only waits for its result to be taken.
+                if self._workers[task].sending:
+                    log.warning("a request in flight did not end in %g s", self._drain_timeout)
+                    task.cancel()

@@ -1,13 +1,13 @@
 """Where every row of a run stands: one byte each, so that a million rows are a megabyte."""
 
-from bulkupdate.errors import KEY_REFUSALS
+from bulkupdate.errors import LANE_STOPPERS
 from bulkupdate.models import SUCCESSES, Outcome, Result
 
 _OUTCOMES = tuple(Outcome)
 _CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES, 1)}
 _OUTCOME_BITS = 0x0F
 _MISMATCH = 0x10
-_KEY_REFUSED = 0x20
+_UNSETTLED = 0x20
 
 
 class Ledger:
@@ -25,7 +25,8 @@ class Ledger:
         self._count(self._codes[result.row - 1], -1)
         code = _CODES[result.outcome]
         code |= _MISMATCH if result.mismatches else 0
-        code |= _KEY_REFUSED if result.error and result.error.type in KEY_REFUSALS else 0
+        was_stopped = result.error is not None and result.error.type in LANE_STOPPERS
+        code |= _UNSETTLED if was_stopped or result.cut_short else 0
         self._codes[result.row - 1] = code
         self._count(code, 1)
 
@@ -37,14 +38,15 @@ class Ledger:
     def is_settled(self, row: int, *, retry_failed: bool = False) -> bool:
         """Whether there is nothing left to do for a row.
 
-        A row that went down with a refused key is not settled: it was the key, not the row.
+        A row that went down with a refused key is not settled: it was the key, not the row. Nor
+        is one whose attempts were cut short by a stop.
 
         Args:
             row: its number.
             retry_failed: whether what failed or stayed unconfirmed is to be tried again.
         """
         code = self._code(row)
-        if not code or code & _KEY_REFUSED:
+        if not code or code & _UNSETTLED:
             return False
         return not retry_failed or self.outcome(row) in (*SUCCESSES, Outcome.INVALID)
 

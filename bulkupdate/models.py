@@ -15,7 +15,7 @@ from msgspec.structs import force_setattr
 from bulkupdate import fields
 from bulkupdate.errors import InvalidUpdateError, Problem
 
-Kind = TypeVar("Kind")
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
 class TaskUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -215,6 +215,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         task: the Task that came back.
         mismatches: fields of `task` that differ from what was sent, by their name in `task`.
         error: why it did not succeed.
+        cut_short: whether the run was stopped before the row had used up its attempts.
     """
 
     row: int
@@ -228,6 +229,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     task: dict[str, Any] | None = None
     mismatches: dict[str, Mismatch] | None = None
     error: ErrorInfo | None = None
+    cut_short: bool = False
 
 
 def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:
@@ -354,6 +356,11 @@ def now(*, after: float = 0.0) -> str:
     UTC, ISO 8601, milliseconds, `Z`.
     """
     return fields.due_date(datetime.now(UTC) + timedelta(seconds=after))
+
+
+def replaced(record: Kind, **changes: Any) -> Kind:
+    """A copy of a record with some of its attributes changed."""
+    return msgspec.structs.replace(record, **changes)
 
 
 def to_json(record: object, *, indent: int = 0) -> bytes:

@@ -13,16 +13,15 @@ everything is written down.
 
 import asyncio
 import logging
-import os
-import select
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
 
 from bulkupdate._version import __version__
 from bulkupdate.backlog import Backlog
 from bulkupdate.client import TaskClient
-from bulkupdate.config import Mode, RunConfig
+from bulkupdate.config import Mode, RunConfig, is_loopback
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import (
     ConfigError,
@@ -32,6 +31,7 @@ from bulkupdate.errors import (
     RunStoppedError,
 )
 from bulkupdate.lane import Lane
+from bulkupdate.ledger import Ledger
 from bulkupdate.models import (
     ErrorInfo,
     InputInfo,
@@ -41,6 +41,7 @@ from bulkupdate.models import (
     State,
     Summary,
     now,
+    replaced,
     unsent,
 )
 from bulkupdate.observer import Observer, Progress
@@ -48,6 +49,7 @@ from bulkupdate.permits import limiter_for
 from bulkupdate.preview import Inspection, Preview, inspect
 from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
+from bulkupdate.source import open_input
 from bulkupdate.stop import Stop
 
 #: Settled rows that may wait for the writer, before the workers wait too.
@@ -56,11 +58,10 @@ RESULT_QUEUE = 256
 #: Rows read between two looks at the rest of the program: a millisecond or two.
 READ_BATCH = 64
 
-#: Seconds between two looks at whether to go on waiting for standard input.
-STDIN_POLL = 0.2
-
 #: Seconds between two times that the disk is asked to confirm the log.
 SYNC_INTERVAL = 1.0
+
+Kind = TypeVar("Kind")
 
 log = logging.getLogger(__name__)
 
@@ -93,31 +94,9 @@ async def run(
     stop = stop or Stop()
     with (
         RunDirectory(config.directory, config.mode) as directory,
-        await asyncio.to_thread(_open_input, config, directory, stop) as source,
+        await asyncio.to_thread(open_input, config, directory, stop) as source,
     ):
         return await _Session(config, directory, source, stop, observer).run()
-
-
-def _open_input(config: RunConfig, directory: RunDirectory, stop: Stop) -> Input:
-    if config.input != "-":
-        return Input(Path(config.input), format=config.format)
-    part = directory.keep_stdin(_stdin_chunks(stop))
-    return Input(part, name="stdin", format=config.format)
-
-
-def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
-    """The bytes of standard input, until its end or `stop`. Runs in a thread: it may block."""
-    descriptor = sys.stdin.fileno()
-    while True:
-        ready = select.select([descriptor], [], [], STDIN_POLL)[0]
-        chunk = os.read(descriptor, 1 << 16) if ready else None
-        if stop.is_set:
-            # Ctrl-C ends whoever writes into the pipe too: what came is not all there is.
-            raise RunStoppedError(f"{stop.reason}: nothing was sent")
-        if chunk == b"":
-            return
-        if chunk:
-            yield chunk
 
 
 class _Session:
@@ -137,6 +116,7 @@ class _Session:
         self._stop = stop
         self._observer = observer
         self._started = now()
+        self._tried_again: set[str] = set()
         self._results: asyncio.Queue[tuple[Row, Result] | None] = asyncio.Queue(RESULT_QUEUE)
 
     async def run(self) -> Summary:
@@ -152,9 +132,9 @@ class _Session:
             delimiter=self._source.delimiter,
         )
         self._prepare_directory(info)
-        self._recorder = await asyncio.to_thread(Recorder, self._directory, self._source)
-        if self._recorder.note:
-            self._observer.noted(self._recorder.note)
+        self._recorder = await _finished(Recorder, self._directory, self._source)
+        for note in self._recorder.notes:
+            self._observer.noted(note)
         async with TaskClient(self._config.endpoint, connections=self._config.workers) as client:
             lane = self._lane(client)
             progress = Progress(preview, self._recorder.ledger, lane)
@@ -180,13 +160,7 @@ class _Session:
 
     def _prepare_directory(self, info: InputInfo) -> None:
         if self._config.mode is Mode.RESUME:
-            earlier = self._directory.read_summary().input
-            if earlier.sha256 != info.sha256:
-                raise RunDirectoryError(
-                    f"{self._directory.path} is a run of another input ({earlier.path},"
-                    f" {earlier.rows} rows), or the file has been edited since:"
-                    " --out names another directory, --overwrite starts it again"
-                )
+            self._check_same(self._directory.read_summary(), info)
         else:
             if self._directory.holds(self._source.path):
                 raise ConfigError(
@@ -194,8 +168,24 @@ class _Session:
                     " empty: name another directory with --out"
                 )
             self._directory.clear()
+            # First of all files: it is what makes the directory known as a run's.
+            self._directory.write_summary(self._first_summary(info))
         if info.path == "-":
             self._directory.adopt_stdin(self._source.path, self._source.format)
+
+    def _check_same(self, earlier: Summary, info: InputInfo) -> None:
+        """Refuse to go on with a run of another input, or one that went elsewhere."""
+        path, cure = self._directory.path, "--out names another directory"
+        if earlier.input.sha256 != info.sha256:
+            raise RunDirectoryError(
+                f"{path} is a run of another input ({earlier.input.path}, {earlier.input.rows}"
+                f" rows), or the file has been edited since: {cure}, --overwrite starts it again"
+            )
+        before, url = earlier.base_url, self._config.endpoint.base_url
+        if _server(before) != _server(url):
+            raise RunDirectoryError(
+                f"{path} is a run that went to {before}, and this would go on at {url}: {cure}"
+            )
 
     def _lane(self, client: TaskClient) -> Lane:
         return Lane(
@@ -232,14 +222,13 @@ class _Session:
 
     async def _feed(self, backlog: Backlog, *, send: bool) -> None:
         """Put every row that is not settled yet where it belongs."""
-        ledger, retry_failed = self._recorder.ledger, self._config.retry_failed
         try:
             for row in self._source.rows():
+                self._check_unchanged()
                 if not row.number % READ_BATCH:
                     # Reading a local file is quick, and never waits: give way now and then.
                     await asyncio.sleep(0)
-                    self._check_unchanged()
-                if ledger.is_settled(row.number, retry_failed=retry_failed):
+                if self._is_settled(row):
                     continue
                 if row.update is None:
                     error = ErrorInfo("invalid_row", row.error)
@@ -253,6 +242,20 @@ class _Session:
             self._stop.set(str(error))
         finally:
             backlog.close()
+
+    def _is_settled(self, row: Row) -> bool:
+        """Whether there is nothing to send for a row.
+
+        Where a row is tried again, the later ones of its task are sent again after it: or else the
+        older edit would have the last word.
+        """
+        ledger = self._recorder.ledger
+        was_tried = ledger.outcome(row.number) not in (None, Outcome.INVALID)
+        if not ledger.is_settled(row.number, retry_failed=self._config.retry_failed):
+            if was_tried:
+                self._tried_again.add(row.id)
+            return False
+        return not (was_tried and row.id in self._tried_again)
 
     def _check_unchanged(self) -> None:
         if self._source.has_changed():
@@ -276,14 +279,20 @@ class _Session:
 
     def _record(self, batch: list[tuple[Row, Result]]) -> None:
         try:
-            self._recorder.record(batch)
+            self._recorder.log(batch)
         except JournalError as error:
-            self._stop.set(str(error))
+            self._stop_for(error)
             for _, result in batch:
-                if self._recorder.ledger.outcome(result.row) is not result.outcome:
-                    log.error(
-                        "not written down: row %d, %r: %s", result.row, result.id, result.outcome
-                    )
+                log.error("not written down: row %d, %r: %s", result.row, result.id, result.outcome)
+            return
+        try:
+            self._recorder.list_failed(batch)
+        except JournalError as error:
+            self._stop_for(error)
+
+    def _stop_for(self, error: JournalError) -> None:
+        log.error("%s", error)
+        self._stop.set(str(error))
 
     async def _sync_regularly(self) -> None:
         while True:
@@ -291,7 +300,7 @@ class _Session:
             try:
                 await asyncio.to_thread(self._recorder.sync)
             except JournalError as error:
-                self._stop.set(str(error))
+                self._stop_for(error)
 
     async def _cancel_when_stopped(self, feeder: asyncio.Task[None]) -> None:
         await self._stop.wait()
@@ -302,15 +311,37 @@ class _Session:
         try:
             self._recorder.close()
         except JournalError as error:
-            self._stop.set(str(error))
+            self._stop_for(error)
         summary = self._summary(info, progress, self._end_state(progress))
         try:
             self._directory.write_summary(summary)
         except JournalError as error:
-            self._stop.set(str(error))
+            self._stop_for(error)
             summary = self._summary(info, progress, self._end_state(progress))
-            log.error("the summary was not written: %s", error)
         return summary
+
+    def _first_summary(self, info: InputInfo) -> Summary:
+        return Summary(
+            version=__version__,
+            input=info,
+            directory=str(self._directory.path),
+            base_url=self._config.endpoint.base_url,
+            started=self._started,
+            ended=None,
+            state=State.RUNNING,
+            reason=None,
+            exit_code=None,
+            counts=Ledger().counts(info.rows),
+            mismatches=0,
+            requests=0,
+            retries=0,
+            rate_limited=0,
+            rows_per_second=0.0,
+            allowed_rate=None,
+            used_rate=0.0,
+            paused=0.0,
+            resumed=self._config.mode is Mode.RESUME,
+        )
 
     def _end_state(self, progress: Progress) -> State:
         is_complete = progress.ledger.settled == progress.preview.rows
@@ -323,12 +354,8 @@ class _Session:
         exit_code = self._stop.exit_code
         if state is State.FINISHED:
             exit_code = 1 if ledger.unsuccessful else 0
-        return Summary(
-            version=__version__,
-            input=info,
-            directory=str(self._directory.path),
-            base_url=self._config.endpoint.base_url,
-            started=self._started,
+        return replaced(
+            self._first_summary(info),
             ended=None if state is State.RUNNING else now(),
             state=state,
             reason=self._stop.reason if state is not State.FINISHED else None,
@@ -342,8 +369,23 @@ class _Session:
             allowed_rate=progress.lane.limiter.allowed,
             used_rate=round(progress.requests_per_second, 2),
             paused=round(progress.lane.limiter.paused, 3),
-            resumed=self._config.mode is Mode.RESUME,
         )
+
+
+async def _finished(make: Callable[..., Kind], *arguments: object) -> Kind:
+    """What `make` returns, from a thread that is waited for even where we are cancelled."""
+    making = asyncio.ensure_future(asyncio.to_thread(make, *arguments))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        await asyncio.wait([making])
+        raise
+
+
+def _server(base_url: str) -> str:
+    """What tells one server from another: all sandboxes of this machine are one."""
+    host = urlsplit(base_url).hostname or ""
+    return "this machine" if is_loopback(host) else base_url
 
 
 def _why_ended(error: BaseException) -> tuple[str, State, int]:

@@ -21,8 +21,8 @@ SHOWN_BODIES = 3
 #: Tasks with several rows that are shown, and rows shown of each.
 SHOWN_REPEATS = 3
 
-#: Distinct tasks are counted a part of them at a time, so that only so many stand in a set.
-_PART_ROWS = 1 << 16
+#: Distinct tasks are counted a part of them at a time, so that few of them stand in a dictionary.
+_PARTS = 64
 
 
 #: Rows read between two looks at the rest of the program: a few milliseconds.
@@ -73,10 +73,11 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection:
-    """Takes in every row once, and keeps eight bytes of each."""
+    """Takes in every row once, and keeps twelve bytes of each."""
 
     def __init__(self) -> None:
-        self._hashes = array("q")
+        self._rows = 0
+        self._parts = [(array("q"), array("I")) for _ in range(_PARTS)]
         self._invalid = 0
         self._problems = 0
         self._unchanged = 0
@@ -88,12 +89,12 @@ class Inspection:
     @property
     def rows(self) -> int:
         """Rows so far."""
-        return len(self._hashes)
+        return self._rows
 
     def add(self, row: Row) -> None:
         """Take in a row."""
+        self._rows = row.number
         if row.update is None:
-            self._hashes.append(0)
             self._invalid += 1
             self._problems += len(row.problems)
             if len(self._invalid_rows) < SHOWN_PROBLEMS:
@@ -101,7 +102,10 @@ class Inspection:
             return
         # Eight bytes stand for an id: two ids that share them are counted as one task, which
         # happens once in some thirty million files of a million rows.
-        self._hashes.append(hash(row.update.id) or 1)
+        task = hash(row.update.id)
+        hashes, numbers = self._parts[task % _PARTS]
+        hashes.append(task)
+        numbers.append(row.number)
         changes = row.update.changes()
         if not changes:
             self._unchanged += 1
@@ -137,26 +141,16 @@ class Inspection:
     def _count_tasks(self) -> tuple[int, int, list[list[int]]]:
         """Distinct tasks, those with several rows, and the rows of the first few of these."""
         tasks = repeated = 0
-        repeats: list[tuple[int, int]] = []
-        parts = len(self._hashes) // _PART_ROWS + 1
-        for part in range(parts):
-            seen: set[int] = set()
-            again: set[int] = set()
-            for row, task in enumerate(self._hashes, 1):
-                if task % parts != part or not task:
-                    continue
-                if task in seen and task not in again:
-                    again.add(task)
-                    repeats.append((row, task))
-                seen.add(task)
-            tasks += len(seen)
-            repeated += len(again)
-            repeats = sorted(repeats)[:SHOWN_REPEATS]
-        rows: dict[int, list[int]] = {task: [] for _, task in repeats}
-        for row, task in enumerate(self._hashes if rows else (), 1):
-            if task in rows and len(rows[task]) < SHOWN_REPEATS:
-                rows[task].append(row)
-        return tasks, repeated, list(rows.values())
+        repeats: list[list[int]] = []
+        for hashes, numbers in self._parts:
+            rows: dict[int, list[int]] = {}
+            for task, number in zip(hashes, numbers, strict=True):
+                rows.setdefault(task, []).append(number)
+            several = [found for found in rows.values() if len(found) > 1]
+            tasks += len(rows)
+            repeated += len(several)
+            repeats = sorted(repeats + several)[:SHOWN_REPEATS]
+        return tasks, repeated, [found[:SHOWN_REPEATS] for found in repeats]
 
 
 def inspect(source: Input) -> Iterator[Inspection]:

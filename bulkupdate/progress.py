@@ -1,6 +1,7 @@
 """What a person watches while a run goes on, or a log collects where nobody watches."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from bulkupdate import report
@@ -80,7 +81,11 @@ class BarProgress(TextProgress):
     """A bar on the terminal, with the rate, the time left, and what went amiss."""
 
     async def watch(self, progress: Progress) -> None:
-        """Draw the bar until cancelled."""
+        """Draw the bar until cancelled, or until the terminal is gone."""
+        with contextlib.suppress(OSError):
+            await self._watch(progress)
+
+    async def _watch(self, progress: Progress) -> None:
         # Imported here: the library is large, and most commands draw nothing.
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn

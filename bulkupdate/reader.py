@@ -14,20 +14,19 @@ import csv
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from bulkupdate import fields
+from bulkupdate.columns import JSON_HINT, OWN_PREFIX, columns, format_hint, header_problems, unknown
 from bulkupdate.config import Format
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
 from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate
 
 #: The longest line, in characters. A longer one is a file that is no text, or has an open quote.
 MAX_LINE = 1 << 20
-
-#: Columns and keys that begin so are ours: they are in `failed.csv`, and are ignored.
-OWN_PREFIX = "bulkupdate_"
 
 #: The word that empties a field, in a CSV cell: a blank one leaves the field alone.
 CLEAR = "<clear>"
@@ -39,8 +38,6 @@ _FORMATS = {
     ".ndjson": Format.JSONL,
 }
 _DELIMITERS = {Format.CSV: ",", Format.TSV: "\t"}
-_JSONL_ONLY = frozenset({"images", "videos"})
-_FIELDS = tuple(PYTHON_NAMES)
 _SNIFFED_BYTES = 8192
 
 
@@ -66,6 +63,7 @@ class Input:
         self.path = path
         self.name = name or str(path)
         try:
+            _check_regular(path, self.name)
             # One descriptor for every pass: a file that is replaced meanwhile changes nothing.
             self._file = path.open("rb")
         except FileNotFoundError:
@@ -77,7 +75,7 @@ class Input:
         try:
             self._stamp = _stamp(self._file)
             start = self._file.read(_SNIFFED_BYTES)
-            self._check_text(start)
+            self._check_text(start, format or _FORMATS.get(path.suffix.lower()))
             has_bom = start.startswith(codecs.BOM_UTF8)
             self.encoding = "utf-8-sig" if has_bom else "utf-8"
             self.format = format or _FORMATS.get(path.suffix.lower()) or _sniff(start)
@@ -114,19 +112,23 @@ class Input:
         """
         try:
             if self.delimiter:
-                yield from _csv_rows(self._csv_records(), _columns(self.header))
+                yield from _csv_rows(self._csv_records(), columns(self.header))
             else:
                 yield from _jsonl_rows(self._lines())
         except UnicodeDecodeError:
             raise InputError(self._undecodable()) from None
         except csv.Error as error:
             raise InputError(f"{self.name}: the CSV is broken{_csv_cure(error)}") from None
+        except OSError as error:
+            raise InputError(f"{self.name}: can't be read: {error.strerror}") from None
 
-    def _check_text(self, start: bytes) -> None:
+    def _check_text(self, start: bytes, said: Format | None) -> None:
         if not start.removeprefix(codecs.BOM_UTF8).strip():
             raise InputError(f"{self.name}: the file is empty")
         if b"\0" in start:
             raise InputError(f"{self.name}: is not a text file: save it as CSV, UTF-8")
+        if said in _DELIMITERS and _sniff(start) is Format.JSONL:
+            raise InputError(f"{self.name}: {JSON_HINT}")
 
     def _lines(self) -> Iterator[str]:
         self._file.seek(0)
@@ -136,7 +138,10 @@ class Input:
             while line := text.readline(MAX_LINE):
                 number += 1
                 if len(line) == MAX_LINE and line[-1] not in "\r\n":
-                    raise InputError(f"{self.name}: line {number} is longer than {MAX_LINE:,}")
+                    raise InputError(
+                        f"{self.name}: line {number} is longer than {MAX_LINE:,} characters:"
+                        " is this a text file of edits?"
+                    )
                 yield line
 
     def _csv_records(self) -> Iterator[tuple[int, list[str]]]:
@@ -159,7 +164,9 @@ class Input:
             raise InputError(self._undecodable()) from None
         except csv.Error as error:
             raise InputError(f"{self.name}: the CSV is broken{_csv_cure(error)}") from None
-        if problems := _header_problems(header):
+        if hint := format_hint(header):
+            raise InputError(f"{self.name}: {hint}")
+        if problems := header_problems(header):
             raise InputError("\n".join(f"{self.name}: {problem}" for problem in problems))
         return header
 
@@ -171,8 +178,14 @@ class Input:
             except UnicodeDecodeError as error:
                 found = " ".join(f"{byte:02x}" for byte in line[error.start : error.end])
                 where = f"line {number}, byte {error.start + 1} ({found})"
-                return f"{self.name}: is not UTF-8 text: {where}: save it as CSV, UTF-8"
-        return f"{self.name}: is not UTF-8 text: save it as CSV, UTF-8"
+                return f"{self.name}: is not UTF-8 text: {where}: save it as UTF-8"
+        return f"{self.name}: is not UTF-8 text: save it as UTF-8"
+
+
+def _check_regular(path: Path, name: str) -> None:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{name}: is no regular file: pipe it into '-' instead")
 
 
 def _stamp(file: IO[bytes]) -> tuple[int, int]:
@@ -187,49 +200,6 @@ def _sniff(start: bytes) -> Format:
 
 def _csv_cure(error: csv.Error) -> str:
     return f"{error}. A quote inside a quoted cell is written twice; is one left open?"
-
-
-# --- names ---------------------------------------------------------------------------------
-
-
-def _header_problems(header: tuple[str, ...]) -> list[str]:
-    problems, seen = [], dict[str, str]()
-    for position, column in enumerate(map(str.strip, header), 1):
-        if column.startswith(OWN_PREFIX):
-            continue
-        name = fields.ALIASES.get(column, column)
-        if not column:
-            problems.append(f"column {position} has no name")
-        elif name in _JSONL_ONLY:
-            problems.append(f"column {column!r} can only be given in JSONL: it holds a list")
-        elif name not in PYTHON_NAMES:
-            problems.append(_unknown("column", column))
-        elif name in seen and seen[name] == column:
-            problems.append(f"column {column!r} is there twice")
-        elif name in seen:
-            problems.append(f"columns {seen[name]!r} and {column!r} are one field: keep one")
-        seen.setdefault(name, column)
-    if "id" not in seen:
-        problems.append("there is no column 'id', which says what task a row is about")
-    return problems
-
-
-def _unknown(kind: str, name: str) -> str:
-    if name in fields.READ_ONLY:
-        return f"{kind} {name!r} can't be changed through the API: remove it"
-    near = fields.suggestion(name, (*PYTHON_NAMES, *fields.ALIASES))
-    if near:
-        return f"unknown {kind} {fields.shorten(name)}{near}"
-    return f"unknown {kind} {fields.shorten(name)}: known are {', '.join(_FIELDS)}"
-
-
-def _columns(header: tuple[str, ...]) -> list[tuple[int, str]]:
-    """Where in a record each field stands: position, name on the wire."""
-    return [
-        (position, fields.ALIASES.get(column.strip(), column.strip()))
-        for position, column in enumerate(header)
-        if not column.strip().startswith(OWN_PREFIX)
-    ]
 
 
 # --- rows ----------------------------------------------------------------------------------
@@ -250,7 +220,8 @@ def _csv_rows(
 
 def _wrong_width(found: int, expected: int) -> Problem:
     cure = "put text with a comma or a line end in quotes" if found > expected else "add commas"
-    return Problem("", "", f"has {found} cells where the header has {expected}: {cure}")
+    cells = "1 cell" if found == 1 else f"{found} cells"
+    return Problem("", "", f"has {cells} where the header has {expected}: {cure}")
 
 
 def _cell_values(
@@ -267,6 +238,8 @@ def _cell_values(
             values[name] = cell
         elif name in fields.CLEARABLE:
             values[name] = ""
+        elif name == "id":
+            continue  # and is then found missing
         else:
             problems.append(
                 Problem(name, cell, "can't be cleared: leave the cell blank to leave it as it is")
@@ -339,7 +312,7 @@ def _key_values(
             continue
         name = fields.ALIASES.get(key, key)
         if name not in PYTHON_NAMES:
-            problems.append(Problem("", "", _unknown("key", key)))
+            problems.append(Problem("", "", unknown("key", key)))
             continue
         first_key, first_row = called.setdefault(name, (key, number))
         if first_key != key:
@@ -348,6 +321,11 @@ def _key_values(
         if value is not None:
             values[name] = value
     return values, problems
+
+
+def _writable(text: str) -> str:
+    """`text` with what UTF-8 can't hold (half of a character) spelt out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _row(
@@ -359,7 +337,7 @@ def _row(
 ) -> Row:
     """The row that these values make, with every problem that they or their names have."""
     task_id = values.get("id")
-    id_shown = task_id.strip() if isinstance(task_id, str) else ""
+    id_shown = _writable(task_id).strip() if isinstance(task_id, str) else ""
     unreadable = bool(problems) and not values
     if task_id is None and not unreadable:
         problems.append(Problem("id", "", "is empty: say what task this row is about"))

@@ -1,10 +1,12 @@
 """Where results go: the log, the ledger of what is settled, and the file of failed rows."""
 
+import contextlib
+import filecmp
 from array import array
 from pathlib import Path
 
 from bulkupdate.directory import RunDirectory
-from bulkupdate.errors import JournalError
+from bulkupdate.errors import InputError, JournalError
 from bulkupdate.failed import FailedFile
 from bulkupdate.journal import Journal, mend_journal, read_journal
 from bulkupdate.ledger import Ledger
@@ -21,7 +23,7 @@ class Recorder:
 
     Attributes:
         ledger: the outcome of every row so far.
-        note: what had to be mended in an earlier log, for a person to read, or None.
+        notes: what was found amiss in an earlier session's files, for a person to read.
 
     Raises:
         JournalError: the directory can't be written, or the log there not read.
@@ -31,30 +33,42 @@ class Recorder:
         self._source = source
         self._log_path = directory.results
         self._failed_path = directory.failed(source.format)
-        self._rewritten = False
+        self._is_outdated = False
+        self._open = contextlib.ExitStack()
         self.ledger = Ledger()
-        self.note: str | None = None
-        if self._log_path.exists():
-            self.note = mend_journal(self._log_path)
-            for _, result in read_journal(self._log_path):
-                self.ledger.record(result)
-        self._journal = Journal(self._log_path)
-        try:
+        self.notes: list[str] = []
+        with contextlib.ExitStack() as opening:
+            if self._log_path.exists():
+                self._read_log()
+            self._journal = Journal(self._log_path)
+            opening.callback(self._journal.close)
             self._failed = self._failed_file()
-        except BaseException:
-            self._journal.close()
-            raise
+            opening.callback(lambda: self._failed.close())
+            self._open = opening.pop_all()
 
-    def record(self, settled: list[tuple[Row, Result]]) -> None:
-        """Write down settled rows, so that a crash of this process can't lose them.
+    def _read_log(self) -> None:
+        if note := mend_journal(self._log_path):
+            self.notes.append(note)
+        for _, result in read_journal(self._log_path):
+            self.ledger.record(result)
+
+    def log(self, settled: list[tuple[Row, Result]]) -> None:
+        """Write settled rows to the log, so that a crash of this process can't lose them.
 
         Raises:
-            JournalError: they could not be written; the ledger knows which are in the log.
+            JournalError: none of them could be written.
         """
         self._journal.append(result for _, result in settled)
         for _, result in settled:
-            self._rewritten |= self.ledger.outcome(result.row) is not None
+            self._is_outdated |= self.ledger.outcome(result.row) is not None
             self.ledger.record(result)
+
+    def list_failed(self, settled: list[tuple[Row, Result]]) -> None:
+        """Write those of the rows that did not succeed to the file of failed rows.
+
+        Raises:
+            JournalError: some could not be written; `--resume` makes the file again.
+        """
         for row, result in settled:
             if result.outcome not in SUCCESSES:
                 self._failed.append(row, result)
@@ -71,28 +85,44 @@ class Recorder:
         """Confirm and close everything.
 
         Raises:
-            JournalError: the last lines are not safe on disk.
+            JournalError: the log is not safe on disk, or the file of failed rows is out of date.
         """
-        try:
+        with self._open:
             self._journal.sync()
-            if self._rewritten:
+            if self._is_outdated:
                 # Rows that were in the file of failed rows have a new outcome now.
                 self._failed.close()
-                self._failed = self._failed_file()
-        finally:
-            self._failed.close()
-            self._journal.close()
+                self._failed = self._failed_file(keep_previous=False)
 
-    def _failed_file(self) -> FailedFile:
-        """The file of failed rows, holding those that the log knows of, in the input's order."""
-        failed = FailedFile(self._failed_path, self._source)
+    def _failed_file(self, *, keep_previous: bool = True) -> FailedFile:
+        """The file of failed rows, holding those that the log knows of, in the input's order.
+
+        It is made beside the one that is there and then takes its place. One that somebody has
+        edited meanwhile is kept under another name.
+        """
+        suffix = self._failed_path.suffix
+        part = self._failed_path.with_name(f"failed.part{suffix}")
+        failed = FailedFile(part, self._source)
         try:
             if self.ledger.unsuccessful:
                 _copy_failed(self._source, self._log_path, self.ledger, failed)
+            if keep_previous and self._differs(part):
+                previous = self._failed_path.replace(
+                    self._failed_path.with_name(f"failed.previous{suffix}")
+                )
+                self.notes.append(f"{self._failed_path} was not as we left it: kept as {previous}")
+            part.replace(self._failed_path)
+        except OSError as error:
+            failed.close()
+            raise JournalError(f"{part} can't be written: {error.strerror}") from error
         except BaseException:
             failed.close()
             raise
         return failed
+
+    def _differs(self, part: Path) -> bool:
+        there = self._failed_path
+        return there.exists() and not filecmp.cmp(there, part, shallow=False)
 
 
 def _copy_failed(source: Input, log_path: Path, ledger: Ledger, failed: FailedFile) -> None:
@@ -102,6 +132,8 @@ def _copy_failed(source: Input, log_path: Path, ledger: Ledger, failed: FailedFi
         if result.row > len(offsets):
             offsets.extend([-1] * (result.row - len(offsets)))
         offsets[result.row - 1] = offset
+    if source.has_changed():
+        raise JournalError(f"the failed rows can't be listed: {source.name} was written to")
     try:
         with log_path.open("rb") as log:
             for row in source.rows():
@@ -109,5 +141,5 @@ def _copy_failed(source: Input, log_path: Path, ledger: Ledger, failed: FailedFi
                 if outcome is not None and outcome not in SUCCESSES:
                     log.seek(offsets[row.number - 1])
                     failed.append(row, parse_record(log.readline(), Result))
-    except (OSError, ValueError) as error:
-        raise JournalError(f"{log_path} can't be read back: {error}") from error
+    except (OSError, ValueError, InputError) as error:
+        raise JournalError(f"the failed rows can't be listed: {error}") from error

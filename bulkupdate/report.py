@@ -11,6 +11,7 @@ from bulkupdate.reader import Input
 if TYPE_CHECKING:
     from bulkupdate.observer import Progress
 
+_REFUSED = 2
 _DELIMITERS = {",": "comma", "\t": "tab"}
 
 
@@ -146,9 +147,14 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"
     yield f"results: {summary.directory}/results.jsonl"
-    if unsuccessful := sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed")):
-        name = f"failed.{summary.input.format}"
-        yield f"to mend and run again: {summary.directory}/{name} ({count(unsuccessful, 'row')})"
+    unsuccessful = sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed"))
+    listed = f"{summary.directory}/failed.{summary.input.format} ({count(unsuccessful, 'row')})"
+    if summary.exit_code == _REFUSED:
+        yield f"what is wrong: {listed}"
+        yield "mend the input and run it again with --overwrite; or --resume --skip-invalid"
+        yield "  sends its valid rows"
+    elif unsuccessful:
+        yield f"to mend and run again: {listed}"
 
 
 def _by_field(counts: dict[str, int]) -> str:

@@ -50,17 +50,22 @@ class Attempts:
     Attributes:
         sent: requests, all of them.
         throttled: how many of them were answered 429.
-        ambiguous: whether any of them may have been applied without our being told.
+        in_doubt: the latest error that leaves open whether the update was applied, or None.
         last_ms: how long the last one took, in milliseconds.
     """
 
-    __slots__ = ("ambiguous", "last_ms", "sent", "throttled")
+    __slots__ = ("in_doubt", "last_ms", "sent", "throttled")
 
     def __init__(self) -> None:
         self.sent = 0
         self.throttled = 0
-        self.ambiguous = False
+        self.in_doubt: TaskError | None = None
         self.last_ms = 0.0
+
+    def note(self, error: TaskError) -> None:
+        """Remember an error that leaves the update in doubt."""
+        if error.ambiguous:
+            self.in_doubt = error
 
 
 class Retrier:
@@ -105,7 +110,7 @@ class Retrier:
         """Seconds to wait: exponential with full jitter, or none where the limiter waits."""
         if isinstance(error, RateLimitedError):
             return 0.0
-        doublings = attempts.sent - attempts.throttled - 1
+        doublings = min(attempts.sent - attempts.throttled - 1, 32)
         longest = min(self._policy.longest_backoff, self._policy.first_backoff * 2**doublings)
         return random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
 

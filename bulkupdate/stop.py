@@ -21,8 +21,9 @@ class Stop:
         self._event = asyncio.Event()
 
     def set(self, reason: str, *, state: State = State.STOPPED, exit_code: int = 3) -> None:
-        """Stop. Only the first call counts."""
-        if self.state is None:
+        """Stop. The first reason counts; but a signal is no reason where another comes after it."""
+        is_first = self.state is None
+        if is_first or (self.state is State.INTERRUPTED and state is State.STOPPED):
             self.state, self.reason, self.exit_code = state, reason, exit_code
             self._event.set()
 

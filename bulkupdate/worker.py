@@ -53,6 +53,7 @@ class Worker:
 
     Attributes:
         idle: whether it only waits, so that cancelling it now loses nothing.
+        sending: whether a request is out.
     """
 
     def __init__(
@@ -71,17 +72,20 @@ class Worker:
         self._traffic = traffic
         self._on_answer = on_answer
         self.idle = True
+        self.sending = False
 
     async def settle(self, number: int, update: TaskUpdate) -> Result:
         """Send the update of row `number` until it has an outcome.
 
         Raises:
-            AbandonedError: the run stopped first; or was stopped by this row, which was throttled
-                more often than its budget allows, or for longer than anybody would wait.
+            AbandonedError: the run stopped first, and the task is as it was; or was stopped by this
+                row, which was throttled more often than its budget allows, or for longer than
+                anybody would wait.
         """
         attempts = Attempts()
         task: Task | None = None
         error: TaskError | None = None
+        cut_short = False
         try:
             task = await self._retrier.run(lambda a: self._attempt(number, update, a), attempts)
         except WaitTooLongError as wait:
@@ -91,6 +95,10 @@ class Worker:
             reason = f"still rate limited after {attempts.throttled} tries of one row: {throttled}"
             self._stop.set(reason)
             raise AbandonedError from throttled
+        except AbandonedError:
+            if attempts.in_doubt is None:
+                raise
+            error, cut_short = attempts.in_doubt, True
         except TaskError as failure:
             error = failure
         return Result(
@@ -105,6 +113,7 @@ class Worker:
             task=task.fields if task else None,
             mismatches=(mismatches(update, task.fields) or None) if task else None,
             error=ErrorInfo(error.type, error.message) if error else None,
+            cut_short=cut_short,
         )
 
     async def _attempt(self, number: int, update: TaskUpdate, attempts: Attempts) -> Task:
@@ -116,13 +125,13 @@ class Worker:
         self._traffic.requests += 1
         self._traffic.retries += attempts.sent > 1
         started = time.monotonic()
-        self.idle = False
+        self.idle, self.sending = False, True
         answer: Answer | None = None
         try:
             answer = await self._client.send(update)
             task = answer.result()
         except TaskError as error:
-            attempts.ambiguous |= error.ambiguous
+            attempts.note(error)
             if isinstance(error, RateLimitedError):
                 attempts.throttled += 1
                 self._traffic.rate_limited += 1
@@ -130,6 +139,7 @@ class Worker:
             log.info("%r, attempt %d: %s: %s", update.id, attempts.sent, error.type, error.message)
             raise
         finally:
+            self.sending = False
             attempts.last_ms = (time.monotonic() - started) * 1000
             self._limiter.release(leave, answer.quota if answer else None)
         self._on_answer(None)
@@ -147,6 +157,6 @@ class Worker:
 def _outcome(error: TaskError | None, attempts: Attempts) -> Outcome:
     if error is None:
         return Outcome.UPDATED
-    if error.ambiguous or (attempts.ambiguous and not isinstance(error, CONCLUSIVE)):
+    if error.ambiguous or (attempts.in_doubt and not isinstance(error, CONCLUSIVE)):
         return Outcome.UNCONFIRMED
     return Outcome.FAILED

@@ -21,6 +21,7 @@ class FakeServer:
         self.sent: list[str] = []
         self.in_flight = 0
         self.most_in_flight = 0
+        self.retry_after = 0.0
         self._counts: Counter[bytes] = Counter()
 
     async def send(self, update: TaskUpdate) -> Answer:
@@ -43,7 +44,9 @@ class FakeServer:
             if says.status is None:
                 raise says
             throttled = isinstance(says, RateLimitedError)
-            return Answer(says.status, Quota(retry_after=0.0, throttled=throttled), None, says)
+            return Answer(
+                says.status, Quota(retry_after=self.retry_after, throttled=throttled), None, says
+            )
         fields = says if isinstance(says, dict) else {}
         return Answer(200, Quota(), Task({"_id": update.id, **fields}), None)
 

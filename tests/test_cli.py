@@ -94,7 +94,7 @@ def test_a_refused_file_sends_nothing_and_its_valid_rows_go_on_demand() -> None:
     done = bulkupdate("run", SAMPLES / "broken.csv", "--sandbox", "--out", "b")
     assert done.returncode == 2
     assert "the sandbox saw 0 requests" in done.stderr
-    assert Path("b/failed.csv").read_text().count("invalid") == 16
+    assert Path("b/failed.csv").read_text().count("\n") == 17
     flags = ("--skip-invalid", "--overwrite", "--sandbox", "--out", "b")
     assert bulkupdate("run", SAMPLES / "broken.csv", *flags).returncode == 1
     assert summary_in("b")["counts"]["updated"] == 2
@@ -129,6 +129,9 @@ def test_check_tells_a_program_what_it_found(write: Write) -> None:
         (("run", "e.csv", "--sandbox", "--resume"), "there is no run to resume"),
         (("run", "e.csv", "--rate", "fast"), "'fast' is not a rate: write it as 20/2s"),
         (("run", "e.csv", "--workers", "0"), "--workers"),
+        (("run", "e.csv", "--workers", "99999999"), "--workers"),
+        (("run", "e.csv", "--sandbox", "--drain-timeout", "nan"), "number of seconds"),
+        (("run", "e.csv", "--sandbox", "--out", ""), "names no directory"),
         (("run", "e.csv", "--timeout", "0", "--sandbox"), "above 0"),
         (("run",), "Missing argument 'INPUT'"),
         (("sandbox", "--fault", "quake=0.5"), "known faults are 500, 503"),
@@ -356,3 +359,92 @@ def test_a_million_rows_take_no_more_memory_than_a_thousand(tmp_path: Path) -> N
         )
         peaks.append(int(done.stdout))
     assert peaks[1] - peaks[0] < 12_000
+
+
+@pytest.mark.parametrize("where", ["flag", "environment"])
+def test_an_empty_url_is_not_the_real_one(write: Write, where: str) -> None:
+    flags = ("--base-url", "") if where == "flag" else ()
+    environ = {"LEMLIST_API_KEY": "x"} | ({} if flags else {"LEMLIST_BASE_URL": ""})
+    done = bulkupdate("run", edits(write, 1), *flags, **environ)
+    assert (done.returncode, "must look like" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&- 2>&-"])
+def test_a_descriptor_that_is_closed_changes_nothing(write: Write, closed: str) -> None:
+    path = edits(write, 3)
+    command = f"{sys.executable} -m bulkupdate run {path} --sandbox --rate none {closed}"
+    assert subprocess.run(["bash", "-c", command], timeout=20, check=False).returncode == 0
+    assert summary_in()["counts"]["updated"] == 3
+
+
+def test_a_full_stdout_does_not_change_how_a_run_ends(write: Write) -> None:
+    flags = f"--sandbox --rate none --json {'>'} /dev/full"
+    command = f"{sys.executable} -m bulkupdate run {edits(write, 3)} {flags}"
+    done = subprocess.run(
+        ["bash", "-c", command], stderr=subprocess.PIPE, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0
+    assert "error: stdout can't be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_sigterm_ends_with_the_code_of_the_first(write: Write) -> None:
+    path = edits(write, 50)
+    with serving("--rate", "none", "--unknown-id", "create", "--fault", "hang=1") as server:
+        process = start("run", path, "--rate", "none", **server.environment)
+        while not Path("edits.run/results.jsonl").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert summary_in()["exit_code"] == 143
+    assert "--resume goes on with edits.run" in said
+
+
+def test_a_terminal_that_is_closed_ends_a_run_in_order(write: Write, sandbox: Serving) -> None:
+    path = edits(write, 1000)
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(path), "--rate", "200/1s"],
+        stdin=subprocess.DEVNULL,
+        stderr=terminal,
+        env={**os.environ, **sandbox.environment, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    wait_for_results(20)
+    os.close(main)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(20) == 129
+    assert summary_in()["state"] == "interrupted"
+
+
+def test_a_bug_is_one_line_and_a_3(write: Write) -> None:
+    path = edits(write, 3)
+    code = (
+        "import sys, bulkupdate.preview as p;"
+        "p.Inspection.add = lambda *_: 1/0;"
+        f"sys.argv = ['bulkupdate', 'run', {str(path)!r}, '--sandbox'];"
+        "from bulkupdate.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr == (
+        "error: a bug, please report it: ZeroDivisionError: division by zero (-vv shows where)\n"
+    )
+
+
+def test_ctrl_c_before_it_has_begun_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bulkupdate import __main__, cli
+
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "cli", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        __main__.main()
+    assert caught.value.code == 130

@@ -140,6 +140,7 @@ async def test_a_redirect_says_where_it_pointed(http: Any) -> None:
             (None, None, None),
         ),
         ({"Retry-After": "Sat, 12 Sep 2020 04:07:49 GMT"}, (None, None, 0)),
+        ({"Retry-After": "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT"}, (None, None, None)),
     ],
 )
 async def test_the_quota_is_read_from_every_answer(
@@ -335,3 +336,77 @@ async def test_the_key_is_not_in_the_log(http: Any, caplog: pytest.LogCaptureFix
     assert "PATCH 'opp_a'" in caplog.text
     assert KEY not in caplog.text
     assert base64.b64encode(f":{KEY}".encode()).decode() not in caplog.text
+
+
+async def test_a_tls_error_that_is_not_about_the_certificate_may_pass() -> None:
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    async with raw_server(plain) as url:
+        secure = url.replace("http:", "https:")
+        async with TaskClient(endpoint(secure, 5)) as client:
+            with pytest.raises(errors.ConnectError) as caught:
+                await client.update(UPDATE)
+    assert not caught.value.stops_lane
+
+
+async def test_a_server_that_quotes_the_key_is_not_passed_on(http: Any) -> None:
+    encoded = base64.b64encode(f":{KEY}".encode()).decode()
+    error = await refusal(http, status=400, body=f"your key {KEY} as {encoded}")
+    assert error.message == "your key [redacted] as [redacted]"
+
+
+async def test_no_cookie_is_sent_back() -> None:
+    seen: list[bytes] = []
+
+    async def baker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readexactly(len(UPDATE.encode()))
+            body = b'{"_id": "opp_a"}'
+            head = f"Content-Length: {len(body)}\r\nSet-Cookie: a=b; Path=/\r\n\r\n".encode()
+            writer.write(b"HTTP/1.1 200 OK\r\n" + head + body)
+            await writer.drain()
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
+
+    async with raw_server(baker) as url, TaskClient(endpoint(url)) as client:
+        await client.update(UPDATE)
+        await client.update(UPDATE)
+    assert b"PATCH" in seen[0]
+    assert b"cookie" not in seen[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "use_proxy", "proxy"),
+    [
+        ("https://api.example.com", True, "http://proxy.example:3128"),
+        ("https://api.example.com", False, None),
+        ("https://direct.example.com", True, None),
+        ("http://127.0.0.1:1", True, None),
+    ],
+)
+async def test_a_proxy_is_used_on_demand_and_never_for_what_is_not_encrypted(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, use_proxy: bool, proxy: str | None
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "direct.example.com")
+    used: list[str | None] = []
+
+    monkeypatch.setattr(aiohttp, "ClientSession", lambda **options: used.append(options["proxy"]))
+    client = TaskClient(Endpoint(api_key=ApiKey(KEY), base_url=base_url, use_proxy=use_proxy))
+    await client.__aenter__()
+    assert used == [proxy]
+
+
+async def test_connecting_has_a_shorter_time_of_its_own() -> None:
+    client = TaskClient(endpoint(timeout=30))
+    assert {t.connect for t in client._timeouts.values()} == {client_module.CONNECT_TIMEOUT}
+    assert TaskClient(endpoint(timeout=2))._timeouts[False].connect == 1
+
+
+async def test_connections_are_closed_before_the_server_does() -> None:
+    async with TaskClient(endpoint()) as client:
+        assert client._session is not None
+        connector = client._session.connector
+        assert isinstance(connector, aiohttp.TCPConnector)
+        assert (connector._keepalive_timeout or 99) < 5

@@ -7,6 +7,7 @@ import pytest
 from bulkupdate.config import Format, Mode
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import JournalError, RunDirectoryError
+from bulkupdate.models import InputInfo, State, Summary, to_json
 
 
 def refusal(path: Path, mode: Mode = Mode.NEW) -> str:
@@ -19,8 +20,15 @@ def refusal(path: Path, mode: Mode = Mode.NEW) -> str:
 
 def a_run(path: Path) -> Path:
     path.mkdir()
+    info = InputInfo(path="a.csv", sha256="", rows=0, format="csv", encoding="utf-8", delimiter=",")
+    summary = Summary(
+        version="", input=info, directory="", base_url="", started="", ended=None,
+        state=State.RUNNING, reason=None, exit_code=None, counts={}, mismatches=0, requests=0,
+        retries=0, rate_limited=0, rows_per_second=0, allowed_rate=None, used_rate=0, paused=0,
+        resumed=False,
+    )  # fmt: skip
     (path / "results.jsonl").write_text("")
-    (path / "summary.json").write_text("{}")
+    (path / "summary.json").write_bytes(to_json(summary))
     return path
 
 
@@ -90,18 +98,36 @@ def test_a_link_in_it_is_not_followed(tmp_path: Path) -> None:
 def test_it_knows_which_files_overwriting_would_remove(tmp_path: Path) -> None:
     path = a_run(tmp_path / "a.run")
     with RunDirectory(path, Mode.OVERWRITE) as directory:
+        (path / "failed.csv").write_text("")
+        (tmp_path / "link.csv").symlink_to(path / "failed.csv")
         assert directory.holds(path / "failed.csv")
+        assert directory.holds(tmp_path / "link.csv")
         assert not directory.holds(path / "mine.csv")
         assert not directory.holds(tmp_path / "failed.csv")
         assert not directory.holds(tmp_path / "none" / "failed.csv")
 
 
-def test_a_summary_that_is_not_ours_cannot_be_resumed(tmp_path: Path) -> None:
-    with (
-        RunDirectory(a_run(tmp_path / "a.run"), Mode.RESUME) as directory,
-        pytest.raises(RunDirectoryError, match="can't be resumed"),
-    ):
-        directory.read_summary()
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("name", ["failed.csv", "results.jsonl", "summary.json", "stdin.csv"])
+def test_a_file_of_somebody_elses_with_a_name_of_ours_is_left_alone(
+    tmp_path: Path, mode: Mode, name: str
+) -> None:
+    path = tmp_path / "theirs"
+    path.mkdir(mode=0o755)
+    (path / name).write_text("{}")
+    assert "choose another" in refusal(path, mode)
+    assert (path / name).read_text() == "{}"
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_a_run_that_was_killed_at_its_start_left_behind_is_no_hindrance(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.run"
+    path.mkdir(mode=0o755)
+    (path / "stdin.part").write_text("half")
+    with RunDirectory(path, Mode.NEW):
+        assert path.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_directory_that_vanishes_is_an_error_of_the_journal(tmp_path: Path) -> None:

@@ -148,3 +148,48 @@ def test_whatever_was_appended_reads_back(
         journal.append([one])
     journal.close()
     assert [read for _, read in read_journal(path)] == results
+
+
+def test_a_log_that_ends_in_a_torn_line_takes_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "log")
+    real = os.write
+
+    def half(descriptor: int, data: bytes) -> int:
+        if len(data) < 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[: len(data) // 2])
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", half)
+        broken.setattr(os, "ftruncate", refuse)
+        with pytest.raises(JournalError, match="No space left"):
+            journal.append([result(1)])
+    with pytest.raises(JournalError, match="torn line"):
+        journal.append([result(2)])
+    journal.close()
+    assert mend_journal(tmp_path / "log") is not None
+    assert rows_in(tmp_path / "log") == []
+
+
+def test_a_sync_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def fails_once(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails_once)
+    journal = Journal(tmp_path / "log")
+    journal.append([result(1)])
+    with pytest.raises(JournalError):
+        journal.sync()
+    journal.sync()
+    journal.sync()
+    journal.close()
+    assert len(calls) == 2

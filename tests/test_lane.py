@@ -6,10 +6,11 @@ import pytest
 
 from bulkupdate import errors
 from bulkupdate.backlog import Backlog
-from bulkupdate.config import RetryPolicy
-from bulkupdate.lane import OUTAGE_ROWS, Lane
-from bulkupdate.limiter import NoLimiter
-from bulkupdate.models import Outcome, Result, Row
+from bulkupdate.config import RateLimit, RetryPolicy
+from bulkupdate.lane import OUTAGE_TASKS, Lane
+from bulkupdate.limiter import Limiter, NoLimiter
+from bulkupdate.models import Outcome, Quota, Result, Row, TaskUpdate
+from bulkupdate.permits import PermitWindow
 from bulkupdate.stop import Stop
 from tests.clock import run_virtual
 from tests.fakes import FakeServer, Script, bad_request, row
@@ -26,6 +27,7 @@ class Course:
         self.stop_after: int | None = None
         self.drain_timeout = 30.0
         self.slow_writer = 0.0
+        self.seconds = 0.0
 
     def run(self, *rows: Row, workers: int = 8) -> dict[int, Result]:
         run_virtual(self._main(rows, workers))
@@ -37,9 +39,10 @@ class Course:
         for one in rows:
             await backlog.put(one)
         backlog.close()
+        begun = asyncio.get_running_loop().time()
         self.lane = Lane(
             self.server,
-            NoLimiter(),
+            self.make_limiter(),
             self.policy,
             workers=workers,
             drain_timeout=self.drain_timeout,
@@ -47,7 +50,12 @@ class Course:
             on_result=self._take,
         )
         await self.lane.run(backlog)
+        self.seconds = asyncio.get_running_loop().time() - begun
         assert self.server.in_flight == 0
+
+    def make_limiter(self) -> Limiter:
+        """The limiter of the lane."""
+        return NoLimiter()
 
     async def _take(self, _: Row, result: Result) -> None:
         if self.slow_writer:
@@ -192,8 +200,8 @@ def test_a_row_that_is_throttled_for_ever_stops_the_lane_and_stays_unprocessed()
 def test_a_server_that_is_down_does_not_eat_the_file() -> None:
     course = Course(lambda *_: errors.ConnectError("refused"), max_attempts=2)
     results = course.run(*(row(n) for n in range(1, 1000)))
-    assert len(results) == OUTAGE_ROWS
-    assert "20 rows in a row got no usable answer" in (course.stop.reason or "")
+    assert len(results) == OUTAGE_TASKS
+    assert "20 tasks in a row got no usable answer" in (course.stop.reason or "")
 
 
 def test_rows_that_are_refused_one_by_one_are_no_outage() -> None:
@@ -229,6 +237,77 @@ def test_a_request_that_does_not_end_is_left_behind_after_the_drain_timeout() ->
     course.stop_after = 5
     results = course.run(*(row(n) for n in range(1, 100)), workers=3)
     assert 2 not in results
+
+
+def test_a_stop_does_not_wait_for_the_limiter() -> None:
+    course = Course(lambda *_: 0.1)
+    course.make_limiter = lambda: PermitWindow(RateLimit(1, 600))  # type: ignore[method-assign]
+    course.stop_after = 1
+    assert len(course.run(*(row(n) for n in range(1, 20)), workers=4)) == 1
+    assert course.seconds < 1
+
+
+def test_a_stop_does_not_wait_for_rows_that_are_parked() -> None:
+    def script(*_: object) -> errors.TaskError | float:
+        return errors.ServerError("x", 500) if len(course.server.sent) > 2 else 0.5
+
+    course = Course(script)
+    course.stop_after = 1
+    course.drain_timeout = 100.0
+    course.run(*(row(n, "same", title=str(n)) for n in range(1, 20)), workers=4)
+    assert course.seconds < 50
+
+
+def test_a_result_that_waits_to_be_taken_is_not_thrown_away() -> None:
+    course = Course(lambda *_: 0.1)
+    course.slow_writer = 60.0
+    course.drain_timeout = 1.0
+    course.stop_after = 1
+    results = course.run(*(row(n) for n in range(1, 20)), workers=4)
+    assert len(results) == len(course.server.sent)
+
+
+def test_the_limiter_hears_of_every_answer_and_of_none() -> None:
+    heard: list[Quota | None] = []
+
+    class Hearing(NoLimiter):
+        def release(self, leave: float, quota: Quota | None) -> None:
+            heard.append(quota)
+            super().release(leave, quota)
+
+    def script(_: object, n: int) -> errors.TaskError | None:
+        if n == 1:
+            return errors.RateLimitedError("x", 429)
+        return errors.RequestTimeoutError("x") if n == 2 else None
+
+    course = Course(script)
+    course.make_limiter = Hearing  # type: ignore[method-assign]
+    course.run(row(1))
+    assert heard == [Quota(retry_after=0.0, throttled=True), None, Quota()]
+
+
+def test_a_429_that_asks_for_an_hour_stops_the_lane_and_says_when_to_come_back() -> None:
+    course = Course(lambda *_: errors.RateLimitedError("x", 429))
+    course.server.retry_after = 3600.0
+    assert course.run(row(1), row(2)) == {}
+    assert "come back at 2" in (course.stop.reason or "")
+    assert course.stop.exit_code == 3
+
+
+def test_one_task_that_always_fails_is_no_outage() -> None:
+    def script(update: TaskUpdate, _: int) -> errors.TaskError | None:
+        return errors.ServerError("x", 500) if update.id == "bad" else None
+
+    course = Course(script, max_attempts=1)
+    rows = [row(n, "bad", title=str(n)) for n in range(1, 30)]
+    assert len(course.run(*rows, *(row(n) for n in range(30, 60)))) == 59
+
+
+def test_failures_here_and_there_are_no_outage() -> None:
+    course = Course(lambda u, _: errors.ServerError("x", 500) if u.id.endswith("7") else None,
+                    max_attempts=1)  # fmt: skip
+    assert len(course.run(*(row(n) for n in range(1, 400)))) == 399
+    assert not course.stop.is_set
 
 
 def test_values_that_came_back_otherwise_are_in_the_result() -> None:

@@ -22,6 +22,7 @@ from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
 from bulkupdate.sandbox.server import Seen
+from bulkupdate.sandbox.team import BadUpdateError
 from bulkupdate.stop import Stop
 
 Write = Callable[..., Path]
@@ -375,7 +376,7 @@ async def test_a_summary_that_cannot_be_written_is_said_and_stops_with_3(
     async with Bench() as bench:
         summary = await run(bench.config(path), observer=FillsTheDisk())
     assert (summary.exit_code, summary.counts["updated"]) == (3, 5)
-    assert "the summary was not written" in caplog.text
+    assert "summary.json can't be written: No space left" in caplog.text
 
 
 async def test_a_bug_still_leaves_a_summary(write: Write) -> None:
@@ -462,3 +463,168 @@ async def test_a_config_says_where_it_sends(write: Write) -> None:
         summary = await run(replace(config, out=Path("named")))
         assert summary.base_url == bench.sandbox.base_url
         assert json.loads(Path("named/summary.json").read_text())["base_url"] == summary.base_url
+
+
+async def test_a_row_that_is_tried_again_does_not_get_the_last_word(write: Write) -> None:
+    path = write("edits.csv", "id,title", "opp_1,OLD", "opp_2,X", "opp_1,NEW", "opp_1,NEWEST")
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        bench.sandbox.team.add("opp_2")
+        bench.sandbox.team.tasks["opp_1"] = None  # type: ignore[assignment]
+        real = bench.sandbox.team.update
+
+        def first_fails(update: dict[str, Any]) -> dict[str, Any]:
+            if update.get("title") == "OLD" and bench.sandbox.team.tasks["opp_1"] is None:
+                bench.sandbox.team.add("opp_1")
+                raise BadUpdateError(400, "Bad team")
+            return real(update)
+
+        bench.sandbox.team.update = first_fails  # type: ignore[method-assign]
+        first = await bench.run(path)
+        assert first.counts["failed"] == 1
+        again = await bench.run(path, mode=Mode.RESUME, retry_failed=True)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEWEST"
+    assert (again.counts["updated"], again.requests) == (4, 3)
+
+
+async def test_a_run_does_not_go_on_at_another_server(write: Write) -> None:
+    path = edits(write, 5)
+    async with Bench() as bench:
+        await bench.run(path)
+        config = bench.config(path, mode=Mode.RESUME)
+        elsewhere = replace(config.endpoint, base_url="https://api.example.com/api")
+        with pytest.raises(errors.RunDirectoryError, match="is a run that went to http://127"):
+            await run(replace(config, endpoint=elsewhere))
+    async with Bench() as another_port:
+        assert (await another_port.run(path, mode=Mode.RESUME)).exit_code == 0
+
+
+async def test_a_row_that_no_file_could_hold_is_an_invalid_row(write: Write) -> None:
+    path = write("edits.jsonl", '{"id":"opp_1","done":true}', '{"id":"\\udfff","done":true}')
+    async with Bench() as bench:
+        summary = await bench.run(path, skip_invalid=True)
+    assert (summary.counts["updated"], summary.counts["invalid"]) == (1, 1)
+
+
+async def test_a_failed_file_that_was_mended_in_place_is_kept(write: Write) -> None:
+    path = edits(write, 3)
+    notes: list[str] = []
+
+    class Notes(Observer):
+        def noted(self, note: str) -> None:
+            notes.append(note)
+
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+        failed = Path("edits.run/failed.csv")
+        await bench.run(path, mode=Mode.RESUME)
+        assert not Path("edits.run/failed.previous.csv").exists()
+        mended = failed.read_text().replace("opp_1", "opp_9")
+        failed.write_text(mended)
+        await bench.run(path, observer=Notes(), mode=Mode.RESUME)
+    assert Path("edits.run/failed.previous.csv").read_text() == mended
+    assert "was not as we left it" in notes[0]
+
+
+async def test_a_stop_in_a_long_file_does_not_wait_for_its_reader(write: Write) -> None:
+    path = edits(write, 6000)
+    stop = Stop()
+
+    class StopsSoon(Observer):
+        async def watch(self, progress: Progress) -> None:
+            while not progress.ledger.settled:
+                await asyncio.sleep(0.001)
+            stop.set("enough")
+
+    async with Bench(latency=(5, 6)) as bench:
+        config = bench.config(path, workers=2, drain_timeout=20.0)
+        summary = await asyncio.wait_for(run(config, stop=stop, observer=StopsSoon()), 10)
+    assert summary.counts["unprocessed"] > 5900
+
+
+async def test_an_input_that_changes_before_its_first_row_is_read_sends_nothing(
+    write: Write,
+) -> None:
+    path = edits(write, 10)
+
+    class Meddler(Observer):
+        def input_checked(self, source: Input, preview: Preview) -> None:
+            path.write_text(path.read_text().replace("opp_1,", "opp_EVIL,"))
+
+    async with Bench() as bench:
+        summary = await run(bench.config(path), observer=Meddler())
+    assert bench.seen == []
+    assert (summary.exit_code, summary.counts["unprocessed"]) == (3, 10)
+
+
+async def test_a_disk_that_fails_at_the_end_is_said_even_after_a_signal(
+    write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = Stop()
+
+    def broken(_: object) -> None:
+        raise errors.JournalError("results.jsonl can't be written: Input/output error")
+
+    class Signals(Observer):
+        async def watch(self, progress: Progress) -> None:
+            stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+            monkeypatch.setattr(AppendOnlyFile, "sync", broken)
+
+    async with Bench() as bench:
+        summary = await run(bench.config(edits(write, 200)), stop=stop, observer=Signals())
+    assert (summary.exit_code, summary.state) == (3, State.STOPPED)
+    assert "Input/output error" in caplog.text
+
+
+async def test_the_log_is_on_the_disk_when_a_run_has_ended(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = AppendOnlyFile.sync
+
+    def counting(self: AppendOnlyFile) -> None:
+        synced.append(Path("edits.run/results.jsonl").read_bytes().count(b"\n"))
+        real(self)
+
+    monkeypatch.setattr(AppendOnlyFile, "sync", counting)
+    async with Bench() as bench:
+        await bench.run(edits(write, 20))
+    assert synced[-1] == 20
+
+
+async def test_a_failed_file_that_cannot_be_made_again_stops_with_3(write: Write) -> None:
+    path = edits(write, 5)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+
+        class Meddler(Observer):
+            async def watch(self, progress: Progress) -> None:
+                while progress.lane.traffic.requests < 5:
+                    await asyncio.sleep(0.001)
+                with path.open("a") as file:
+                    file.write('"open quote\n')
+
+        config = bench.config(path, mode=Mode.RESUME, retry_failed=True)
+        summary = await run(config, observer=Meddler())
+    assert summary.exit_code == 3
+    assert "was written to" in (summary.reason or "")
+    assert json.loads(Path("edits.run/summary.json").read_text())["state"] == "stopped"
+
+
+async def test_an_edit_in_doubt_is_written_down_when_a_stop_cuts_it_short(write: Write) -> None:
+    path = edits(write, 3)
+    stop = Stop()
+
+    class StopsSoon(Observer):
+        async def watch(self, progress: Progress) -> None:
+            while not progress.lane.traffic.requests:
+                await asyncio.sleep(0.001)
+            stop.set("enough")
+
+    async with Bench(faults={Fault.RESET_AFTER: 1.0}, latency=(20, 21)) as bench:
+        summary = await run(bench.config(path), stop=stop, observer=StopsSoon())
+        check(summary)
+    assert (summary.counts["unconfirmed"], summary.counts["unprocessed"]) == (1, 2)
+    assert results_in(Path("edits.run"))[0]["cut_short"] is True
+    async with Bench() as bench:
+        again = await bench.run(path, mode=Mode.RESUME)
+    assert (again.counts["updated"], again.requests) == (3, 3)

@@ -56,7 +56,7 @@ def test_tasks_with_several_rows_are_counted_and_the_first_are_named() -> None:
 @given(st.lists(st.integers(0, 30)), st.integers(1, 10))
 def test_tasks_are_counted_right_however_many_parts_it_takes(ids: list[int], size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preview_module, "_PART_ROWS", size)
+        patch.setattr(preview_module, "_PARTS", size)
         preview = preview_of(*(row(n, f"t{id_}") for n, id_ in enumerate(ids, 1)))
     assert preview.tasks == len(set(ids))
     assert preview.repeated == sum(ids.count(id_) > 1 for id_ in set(ids))

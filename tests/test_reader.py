@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,43 @@ def test_clearing_takes_the_word(write: Write) -> None:
     assert changes(second) == {"priority": ""}
 
 
-@pytest.mark.parametrize("name", ["assignedTo", "dueDate", "done", "id"])
+@pytest.mark.parametrize("name", ["assignedTo", "dueDate", "done"])
 def test_what_cannot_be_cleared_says_so(write: Write, name: str) -> None:
-    header = ["id", "title"] if name == "id" else ["id", name]
-    cells = ["<clear>", "x"] if name == "id" else ["a", "<clear>"]
-    (row,) = rows(write("a.csv", ",".join(header), ",".join(cells)))
+    (row,) = rows(write("a.csv", f"id,{name}", "a,<clear>"))
     assert name in row.error
     assert "can't be cleared" in row.error
+
+
+def test_an_id_that_is_cleared_is_missing(write: Write) -> None:
+    (row,) = rows(write("a.csv", "id,title", "<clear>,x"))
+    assert row.error == "id: is empty: say what task this row is about"
+
+
+def test_half_a_character_in_an_id_is_spelt_out(write: Write) -> None:
+    (row,) = rows(write("a.jsonl", '{"id": "opp_\\udfff", "done": true}'))
+    assert row.id == "opp_\\udfff"
+    assert row.id.encode()
+    assert row.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", '{"id": "a"}', "looks like JSON"),
+        ("a.csv", '[{"id": "a"}]', "looks like JSON"),
+        ("a.csv", "id;title\na;b", "separated by ';': save it with commas"),
+        ("a.csv", "id\ttitle\na\tb", "--format tsv"),
+    ],
+)
+def test_a_file_of_another_kind_is_recognised(
+    write: Write, name: str, content: str, says: str
+) -> None:
+    assert says in refusal(write(name, content))
+
+
+def test_a_pipe_is_refused_with_the_way_to_read_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "pipe it into '-'" in refusal(tmp_path / "pipe.csv")
 
 
 def test_rows_and_lines_are_counted_apart(write: Write) -> None:

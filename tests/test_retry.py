@@ -99,6 +99,11 @@ async def test_the_backoff_doubles_up_to_its_longest_with_full_jitter(
     assert waits == [0.5, 1, 2, 4, 4, 4]
 
 
+async def test_thousands_of_attempts_are_possible() -> None:
+    sent, _ = await run(*[ServerError("x")] * 1500, None, policy=RetryPolicy(max_attempts=2000))
+    assert sent == 1501
+
+
 async def test_a_cancellation_is_never_retried() -> None:
     calls = 0
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -85,3 +86,18 @@ async def test_what_the_callers_iterable_raises_is_raised() -> None:
     async with sandbox() as server:
         with pytest.raises(ZeroDivisionError):
             _ = [r async for r in update_tasks(updates(), endpoint(server), rate=None)]
+
+
+async def test_a_slow_caller_still_gets_everything_that_was_settled() -> None:
+    updates = [TaskUpdate(id=f"opp_{n}", done=True) for n in range(400)]
+    taken = 0
+    async with sandbox() as server:
+        slow = Endpoint(api_key=ApiKey("sandbox"), base_url=server.base_url, timeout=0.05)
+        with pytest.raises(RunStoppedError):  # noqa: PT012 - it comes last
+            async for _ in update_tasks(updates, slow, rate=None):
+                taken += 1
+                if taken == 20:
+                    server.config = replace(server.config, key="another")
+                    await asyncio.sleep(0.3)
+        applied = server.requests["200"]
+    assert taken >= applied > 20

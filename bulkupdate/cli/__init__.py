@@ -7,7 +7,7 @@ from bulkupdate.cli.check import check_command
 from bulkupdate.cli.run import run_command
 from bulkupdate.cli.sandbox import sandbox_command
 
-__all__ = ["cli", "main"]
+__all__ = ["cli"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,8 +23,3 @@ def cli() -> None:
 cli.add_command(run_command)
 cli.add_command(check_command)
 cli.add_command(sandbox_command)
-
-
-def main() -> None:
-    """The `bulkupdate` command."""
-    cli(prog_name="bulkupdate")

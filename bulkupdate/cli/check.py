@@ -14,7 +14,6 @@ from bulkupdate import report
 from bulkupdate.cli.options import format_option, json_option, quiet_option, rate_option
 from bulkupdate.cli.screen import USAGE, Screen
 from bulkupdate.config import Format
-from bulkupdate.models import to_json
 from bulkupdate.preview import Inspection, Preview, inspect
 from bulkupdate.reader import Input
 
@@ -51,7 +50,7 @@ def check(screen: Screen, flags: dict[str, Any]) -> Preview:
             for line in lines:
                 screen.say(line)
     if flags["as_json"]:
-        click.echo(to_json(preview))
+        screen.result(preview)
     return preview
 
 

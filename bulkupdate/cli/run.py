@@ -23,11 +23,12 @@ from bulkupdate.cli.options import (
     quiet_option,
     rate_option,
 )
-from bulkupdate.cli.screen import STOPPED, USAGE, Screen
+from bulkupdate.cli.screen import INTERRUPTED, STOPPED, USAGE, Screen
 from bulkupdate.config import (
     BASE_URL_VARIABLE,
     DEFAULT_BASE_URL,
     LEMLIST_RATE,
+    MAX_WORKERS,
     ApiKey,
     Endpoint,
     Format,
@@ -36,7 +37,7 @@ from bulkupdate.config import (
     RunConfig,
 )
 from bulkupdate.errors import ConfigError, RunStoppedError
-from bulkupdate.models import State, Summary, to_json
+from bulkupdate.models import State, Summary
 
 if TYPE_CHECKING:
     from bulkupdate.sandbox import Sandbox
@@ -74,11 +75,13 @@ if TYPE_CHECKING:
     "--sandbox", is_flag=True, help="Send to a local stand-in that holds the tasks of INPUT."
 )
 @rate_option
-@click.option("--workers", type=click.IntRange(min=1), default=16, show_default=True, metavar="N")
+@click.option(
+    "--workers", type=click.IntRange(1, MAX_WORKERS), default=16, show_default=True, metavar="N"
+)
 @click.option(
     "--max-attempts",
     type=click.IntRange(min=1),
-    default=5,
+    default=8,
     show_default=True,
     metavar="N",
     help="Attempts for one row; being rate limited does not count.",
@@ -130,8 +133,8 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
         summary = asyncio.run(_run(config, screen, sandboxed=flags["sandbox"]))
         screen.summary(summary)
         if flags["as_json"]:
-            click.echo(to_json(summary))
-        if summary.counts["unprocessed"] and summary.exit_code != USAGE:
+            screen.result(summary)
+        if summary.state is not State.FINISHED and summary.exit_code != USAGE:
             screen.say(f"go on with: {_resume_line(ctx, summary)}")
         sys.exit(summary.exit_code)
 
@@ -161,9 +164,12 @@ def _endpoint(flags: dict[str, Any]) -> Endpoint:
     if flags["sandbox"]:
         key = ApiKey(secrets.token_hex(16))
         return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags["timeout"])
-    environment_url = os.environ.get(BASE_URL_VARIABLE, "").strip()
+    base_url = flags["base_url"]
+    if base_url is None:
+        # Set and empty is a mistake, not the real thing: "$STAGING" may have been empty.
+        base_url = os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
     return Endpoint(
-        base_url=flags["base_url"] or environment_url or DEFAULT_BASE_URL,
+        base_url=base_url,
         api_key=ApiKey.find(flags["api_key_file"], os.environ),
         timeout=flags["timeout"],
         use_proxy=flags["proxy"],
@@ -185,6 +191,9 @@ async def _run(config: RunConfig, screen: Screen, *, sandboxed: bool) -> Summary
         except RunStoppedError as error:
             screen.error(str(error))
             sys.exit(stop.exit_code or STOPPED)
+        except asyncio.CancelledError:
+            screen.error(f"left at once; --resume goes on with {config.directory}")
+            sys.exit(stop.exit_code or INTERRUPTED)
         if sandboxed:
             seen = sum(sandbox.requests.values())
             screen.say(f"the sandbox saw {report.count(seen, 'request')}")

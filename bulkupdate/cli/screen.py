@@ -1,11 +1,16 @@
 """What goes to stderr, and which exit code an error becomes."""
 
 import asyncio
+import contextlib
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
+
+import click
 
 from bulkupdate import report
 from bulkupdate.errors import BulkUpdateError, JournalError, RunStoppedError
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
 
 USAGE = 2
 STOPPED = 3
+INTERRUPTED = 130
 
 log = logging.getLogger("bulkupdate")
 
@@ -29,6 +35,8 @@ class Screen:
 
     def write(self, line: str) -> None:
         """A line to stderr, unless nobody can read it any more."""
+        if sys.stderr is None:
+            return
         try:
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the place
         except OSError:
@@ -54,6 +62,16 @@ class Screen:
         if self._quiet and summary.reason:
             self.error(f"{summary.state}: {summary.reason}")
 
+    def result(self, record: object) -> None:
+        """JSON on stdout. Who can't take it there doesn't change how the command ends."""
+        try:
+            click.echo(to_json(record))
+        except OSError as error:
+            self.error(f"stdout can't be written: {error.strerror}")
+            # Python flushes once more at its end, and must not fail again.
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
     def say_event(self, event: dict[str, object]) -> None:
         """An object for a program that reads stderr."""
         if not self._quiet:
@@ -68,7 +86,8 @@ class Screen:
             return Observer()
         if self._as_json:
             return JsonProgress(self.write)
-        return (BarProgress if sys.stderr.isatty() else TextProgress)(self.write)
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        return (BarProgress if is_terminal else TextProgress)(self.write)
 
     def log(self, verbosity: int) -> None:
         """Show log records: warnings, and more with each `-v`."""
@@ -89,7 +108,13 @@ class Screen:
         except BulkUpdateError as error:
             self._leave(str(error), USAGE)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            self._leave("interrupted", 130)
+            self._leave("interrupted", INTERRUPTED)
+        except Exception as error:
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+            log.debug("".join(traceback.format_exception(error)))
+            what = f"{type(error).__name__}: {error}"
+            self._leave(f"a bug, please report it: {what} (-vv shows where)", STOPPED)
 
     def _leave(self, text: str, code: int) -> NoReturn:
         for line in text.splitlines():

@@ -26,6 +26,7 @@ _MAX_KEYS = 1000
 _HTML = "<!DOCTYPE html><html><head><title>lemlist</title></head><body></body></html>"
 
 #: What a request met on its way, for the log.
+_ARRIVED = web.RequestKey("arrived", float)
 _FAULT = web.RequestKey("fault", Fault)
 _APPLIED = web.RequestKey("applied", dict[str, Any])
 
@@ -127,14 +128,15 @@ class Sandbox:
     async def _middleware(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if request.path.startswith("/sandbox"):
             return await handler(request)
-        arrived = time.monotonic()
+        request[_ARRIVED] = time.monotonic()
         response: web.StreamResponse | None = None
         try:
             await self._travel()
             response = await self._guarded(request, handler)
             await self._travel()
         finally:
-            self._note(request, arrived, response)
+            if request.get(_FAULT) is not Fault.HANG:
+                self._note(request, response)
         return response
 
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -165,6 +167,7 @@ class Sandbox:
         if fault is Fault.HTML:
             return await self._web_app(request)
         if fault is Fault.HANG:
+            self._note(request, None)
             await self._closing.wait()
         if fault in (Fault.HANG, Fault.RESET_BEFORE):
             return _reset(request)
@@ -177,14 +180,12 @@ class Sandbox:
             return await _cut(request, response)
         return response
 
-    def _note(
-        self, request: web.Request, arrived: float, response: web.StreamResponse | None
-    ) -> None:
+    def _note(self, request: web.Request, response: web.StreamResponse | None) -> None:
         cut_off = response is None or request.transport is None
         status = None if cut_off or response is None else response.status
         fault = request.get(_FAULT)
         seen = Seen(
-            at=arrived,
+            at=request[_ARRIVED],
             method=request.method,
             path=request.path,
             status=None if fault in (Fault.HANG, *_RESETS) else status,

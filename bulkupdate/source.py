@@ -1,0 +1,43 @@
+"""Where the rows of a run come from: a file, or standard input, of which a copy is kept."""
+
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+from bulkupdate.config import RunConfig
+from bulkupdate.directory import RunDirectory
+from bulkupdate.errors import RunStoppedError
+from bulkupdate.reader import Input
+from bulkupdate.stop import Stop
+
+#: Seconds between two looks at whether to go on waiting for standard input.
+STDIN_POLL = 0.2
+
+
+def open_input(config: RunConfig, directory: RunDirectory, stop: Stop) -> Input:
+    """The input of a run. Standard input is read to its end, which may block: call it in a thread.
+
+    Raises:
+        InputError: it can't be used.
+        RunStoppedError: `stop` was set while standard input was awaited.
+    """
+    if config.input != "-":
+        return Input(Path(config.input), format=config.format)
+    part = directory.keep_stdin(_stdin_chunks(stop))
+    return Input(part, name="stdin", format=config.format)
+
+
+def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
+    """The bytes of standard input, until its end or `stop`. Runs in a thread: it may block."""
+    descriptor = 0  # `sys.stdin` is None where it was closed
+    while True:
+        ready = select.select([descriptor], [], [], STDIN_POLL)[0]
+        chunk = os.read(descriptor, 1 << 16) if ready else None
+        if stop.is_set:
+            # Ctrl-C ends whoever writes into the pipe too: what came is not all there is.
+            raise RunStoppedError(f"{stop.reason}: nothing was sent")
+        if chunk == b"":
+            return
+        if chunk:
+            yield chunk

@@ -11,12 +11,18 @@ _UNSETTLED = 0x20
 
 
 class Ledger:
-    """The latest outcome of each row, by its number."""
+    """The latest outcome of each row, by its number.
+
+    Attributes:
+        mismatches: rows whose Task came back with another value than was sent.
+        unsettled: rows that have an outcome, and are sent again all the same when resuming.
+    """
 
     def __init__(self) -> None:
         self._codes = bytearray()
         self._counts = dict.fromkeys(Outcome, 0)
         self.mismatches = 0
+        self.unsettled = 0
 
     def record(self, result: Result) -> None:
         """Take in a result; it replaces an earlier one of the same row."""
@@ -72,3 +78,4 @@ class Ledger:
         if code:
             self._counts[_OUTCOMES[(code & _OUTCOME_BITS) - 1]] += change
             self.mismatches += change if code & _MISMATCH else 0
+            self.unsettled += change if code & _UNSETTLED else 0

@@ -70,15 +70,29 @@ class Pause:
         return self.until > self._now()
 
 
-class NoLimiter:
-    """No limit: every attempt may start at once. A 429 still pauses all of them."""
-
-    #: Seconds to wait after a 429 that doesn't say how long.
-    DEFAULT_PAUSE = LEMLIST_RATE.period
+class Pausing:
+    """What every limiter does: hold everything back for as long as a 429 asks."""
 
     def __init__(self) -> None:
         self._now = asyncio.get_running_loop().time
         self._pause = Pause()
+
+    @property
+    def waiting_for(self) -> str | None:
+        """The pause that the server asked for."""
+        return str(self._pause) if self._pause else None
+
+    @property
+    def paused(self) -> float:
+        """Seconds that 429s have held everything back, so far."""
+        return self._pause.total
+
+
+class NoLimiter(Pausing):
+    """No limit: every attempt may start at once. A 429 still pauses all of them."""
+
+    #: Seconds to wait after a 429 that doesn't say how long.
+    DEFAULT_PAUSE = LEMLIST_RATE.period
 
     async def acquire(self, row: int) -> float:  # noqa: ARG002 - nobody waits for a turn
         """Wait while the server has asked for a pause."""
@@ -96,13 +110,3 @@ class NoLimiter:
     def allowed(self) -> float | None:
         """Any number."""
         return None
-
-    @property
-    def waiting_for(self) -> str | None:
-        """The pause that the server asked for."""
-        return str(self._pause) if self._pause else None
-
-    @property
-    def paused(self) -> float:
-        """Seconds that 429s have held everything back, so far."""
-        return self._pause.total

@@ -43,7 +43,7 @@ from typing import Literal
 from aiolimiter import AsyncLimiter
 
 from bulkupdate.config import LEMLIST_RATE, RateLimit
-from bulkupdate.limiter import Limiter, NoLimiter, Pause
+from bulkupdate.limiter import Limiter, NoLimiter, Pausing
 from bulkupdate.models import Quota
 from bulkupdate.turns import Turns
 
@@ -86,7 +86,7 @@ _HIGHEST_LIMIT = 1000
 log = logging.getLogger(__name__)
 
 
-class PermitWindow:
+class PermitWindow(Pausing):
     """The limiter that this module's docstring explains. One belongs to one key and event loop.
 
     Args:
@@ -95,10 +95,9 @@ class PermitWindow:
     """
 
     def __init__(self, ceiling: RateLimit | None = None) -> None:
-        self._now = asyncio.get_running_loop().time
+        super().__init__()
         self._ceiling = ceiling
         self._turns = Turns()
-        self._pause = Pause()
         self._waker: asyncio.Future[None] | None = None
         self._seen: set[str] = set()
         # Permits.
@@ -350,16 +349,6 @@ class PermitWindow:
     def allowed(self) -> float | None:
         """Requests per second that it allows at present."""
         return self._share / self._rate.period
-
-    @property
-    def waiting_for(self) -> str | None:
-        """The pause that the server asked for."""
-        return str(self._pause) if self._pause else None
-
-    @property
-    def paused(self) -> float:
-        """Seconds that 429s have held everything back, so far."""
-        return self._pause.total
 
 
 def _per_second(rate: RateLimit) -> float:

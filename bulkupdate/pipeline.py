@@ -344,7 +344,8 @@ class _Session:
         )
 
     def _end_state(self, progress: Progress) -> State:
-        is_complete = progress.ledger.settled == progress.preview.rows
+        ledger = progress.ledger
+        is_complete = ledger.settled == progress.preview.rows and not ledger.unsettled
         if self._stop.state is None or (self._stop.state is State.INTERRUPTED and is_complete):
             return State.FINISHED
         return self._stop.state
@@ -391,4 +392,6 @@ def _server(base_url: str) -> str:
 def _why_ended(error: BaseException) -> tuple[str, State, int]:
     if isinstance(error, asyncio.CancelledError):
         return "cancelled", State.INTERRUPTED, 130
+    if isinstance(error, JournalError):
+        return str(error), State.STOPPED, 3
     return f"internal error: {type(error).__name__}", State.STOPPED, 3

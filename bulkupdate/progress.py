@@ -17,38 +17,8 @@ LINE_INTERVAL = 10.0
 BAR_INTERVAL = 0.2
 
 
-class TextProgress(Observer):
-    """Plain lines: what the file holds, how the run stands every 10 s, what went amiss.
-
-    Args:
-        write: takes one line.
-        interval: seconds between two lines on how the run stands.
-    """
-
-    def __init__(self, write: Callable[[str], None], interval: float = LINE_INTERVAL) -> None:
-        self.write = write
-        self.interval = interval
-
-    def input_checked(self, source: Input, preview: Preview) -> None:
-        """Say what the file holds and would do, and what is wrong with it."""
-        for line in report.preview_lines(source, preview):
-            self.write(line)
-        for line in report.problem_lines(preview):
-            self.write(line)
-
-    def noted(self, note: str) -> None:
-        """Say it."""
-        self.write(f"note: {note}")
-
-    async def watch(self, progress: Progress) -> None:
-        """Say how the run stands, every so often."""
-        while True:
-            await asyncio.sleep(self.interval)
-            self.write(report.progress_line(progress))
-
-
-class JsonProgress(Observer):
-    """The same as JSON, one object a line.
+class _Lines(Observer):
+    """Writes lines.
 
     Args:
         write: takes one line.
@@ -59,22 +29,44 @@ class JsonProgress(Observer):
         self._write = write
         self._interval = interval
 
-    def input_checked(self, source: Input, preview: Preview) -> None:
-        """Say what the file holds and would do, and what is wrong with it."""
-        self._emit({"event": "input", "path": source.name, "preview": preview})
-
-    def noted(self, note: str) -> None:
-        """Say it."""
-        self._emit({"event": "note", "message": note})
-
     async def watch(self, progress: Progress) -> None:
         """Say how the run stands, every so often."""
         while True:
             await asyncio.sleep(self._interval)
-            self._emit(report.progress_event(progress))
+            self._write(self._line(progress))
 
-    def _emit(self, event: dict[str, object]) -> None:
-        self._write(to_json(event).decode())
+    def _line(self, progress: Progress) -> str:
+        return report.progress_line(progress)
+
+
+class TextProgress(_Lines):
+    """Plain lines: what the file holds, how the run stands every 10 s, what went amiss."""
+
+    def input_checked(self, source: Input, preview: Preview) -> None:
+        """Say what the file holds and would do, and what is wrong with it."""
+        for line in report.preview_lines(source, preview):
+            self._write(line)
+        for line in report.problem_lines(preview):
+            self._write(line)
+
+    def noted(self, note: str) -> None:
+        """Say it."""
+        self._write(f"note: {note}")
+
+
+class JsonProgress(_Lines):
+    """The same as JSON, one object a line."""
+
+    def input_checked(self, source: Input, preview: Preview) -> None:
+        """Say what the file holds and would do, and what is wrong with it."""
+        self._write(_event({"event": "input", "path": source.name, "preview": preview}))
+
+    def noted(self, note: str) -> None:
+        """Say it."""
+        self._write(_event({"event": "note", "message": note}))
+
+    def _line(self, progress: Progress) -> str:
+        return _event(report.progress_event(progress))
 
 
 class BarProgress(TextProgress):
@@ -113,3 +105,7 @@ class BarProgress(TextProgress):
             parts.append(f"{report.duration(progress.seconds_left)} left")
         said = ", ".join([*parts, *report.remarks(progress)])
         update(drawn, completed=progress.ledger.settled, said=said)
+
+
+def _event(event: dict[str, object]) -> str:
+    return to_json(event).decode()

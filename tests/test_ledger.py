@@ -52,5 +52,7 @@ def test_a_row_that_went_down_with_the_key_is_not_settled() -> None:
     for row, error in enumerate(("unauthorized", "payment_required", "forbidden"), 1):
         ledger.record(result(row, Outcome.FAILED, error))
         assert not ledger.is_settled(row)
+    assert ledger.unsettled == 3
     ledger.record(result(1, Outcome.UPDATED))
     assert ledger.is_settled(1)
+    assert ledger.unsettled == 2

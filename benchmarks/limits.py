@@ -1,0 +1,175 @@
+"""How close to the limit, and how often over it: the real command over real HTTP.
+
+`python benchmarks/limits.py` runs `bulkupdate run` and the plain script beside it, each against a
+sandbox of its own, and prints a table in Markdown for docs/benchmarks.md.
+
+- % of the allowed rate: rows over the time from the first to the last request, over
+  limit / period.
+- 429s in 1,000 rows, as the server counts them.
+
+The cases of a group run at the same time: they wait for nearly all of it.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import aiohttp
+
+from bulkupdate.config import LEMLIST_RATE, RateLimit
+from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown, Window
+from bulkupdate.sandbox.server import Seen
+
+KEY = "benchmark"
+SHORT, LONG = (5.0, 50.0), (20.0, 200.0)
+SCRIPT = Path(__file__).parent / "plain_script.py"
+
+
+@dataclass
+class Cell:
+    """One program, or two, against one sandbox.
+
+    Attributes:
+        window: how the sandbox counts.
+        latency: milliseconds each way.
+        rate: the sandbox's limit.
+        rows: for each program.
+        programs: of ours at once; 0 is the plain script.
+        other: requests per second of a second client.
+        stopped: seconds that the process is stopped for in the middle.
+    """
+
+    window: Window
+    latency: tuple[float, float] = SHORT
+    rate: RateLimit = LEMLIST_RATE
+    rows: int = 600
+    programs: int = 1
+    other: float = 0.0
+    stopped: float = 0.0
+    seen: list[Seen] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
+    codes: list[int] = field(default_factory=list)
+
+    async def run(self) -> "Cell":
+        """Run it to the end."""
+        config = SandboxConfig(
+            key=KEY, rate=self.rate, window=self.window, latency=self.latency,
+            unknown=Unknown.CREATE,
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "edits.csv"
+            rows = "".join(f"opp_{n},T{n}\n" for n in range(self.rows))
+            path.write_text(f"id,title\n{rows}")
+            async with Sandbox(config, Team(), watch=self._note) as sandbox:
+                somebody = asyncio.create_task(self._somebody_else(sandbox.base_url))
+                count = max(1, self.programs)
+                await asyncio.gather(*(self._program(sandbox, path, n) for n in range(count)))
+                somebody.cancel()
+                await asyncio.gather(somebody, return_exceptions=True)
+        return self
+
+    @property
+    def percent(self) -> float:
+        """Of the allowed rate."""
+        times = [seen.at for seen in self.seen]
+        allowed = self.rate.requests / self.rate.period
+        return 100 * len(self._accepted) / (max(times) - min(times)) / allowed
+
+    @property
+    def refused(self) -> float:
+        """429s in 1,000 rows."""
+        throttled = sum(seen.status == 429 for seen in self.seen)
+        return 1000 * throttled / (self.rows * max(1, self.programs))
+
+    @property
+    def seconds(self) -> float:
+        """From the first to the last end."""
+        return max(self.ends)
+
+    @property
+    def _accepted(self) -> list[Seen]:
+        return [seen for seen in self.seen if seen.applied is not None]
+
+    def _note(self, seen: Seen) -> None:
+        if seen.method == "PATCH":
+            self.seen.append(seen)
+
+    async def _program(self, sandbox: Sandbox, path: Path, number: int) -> None:
+        out = path.with_name(f"{number}.run")
+        ours = [sys.executable, "-m", "bulkupdate", "run", str(path), "-q", "--out", str(out)]
+        command = ours if self.programs else [sys.executable, str(SCRIPT), str(path)]
+        environ = {**os.environ, "LEMLIST_BASE_URL": sandbox.base_url, "LEMLIST_API_KEY": KEY}
+        begun = asyncio.get_running_loop().time()
+        process = await asyncio.create_subprocess_exec(*command, env=environ)
+        if self.stopped:
+            await asyncio.sleep(15)
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(self.stopped)
+            process.send_signal(signal.SIGCONT)
+        self.codes.append(await process.wait())
+        self.ends.append(asyncio.get_running_loop().time() - begun)
+
+    async def _somebody_else(self, base_url: str) -> None:
+        """A second client of the same key, which lists tasks at an even pace."""
+        headers = {"Authorization": aiohttp.encode_basic_auth("", KEY)}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            while self.other:
+                async with session.get(f"{base_url}/tasks") as response:
+                    await response.read()
+                await asyncio.sleep(1 / self.other)
+
+
+async def gathered(cells: Iterable[Cell]) -> list[Cell]:
+    """Run cells at the same time."""
+    return list(await asyncio.gather(*(cell.run() for cell in cells)))
+
+
+def row(name: str, cells: Iterable[Cell]) -> None:
+    """Print one row of a table."""
+    shown = [f"{cell.percent:.1f} / {cell.refused:.1f} / {cell.seconds:.0f} s" for cell in cells]
+    print(f"| {name} | " + " | ".join(shown) + " |", flush=True)
+
+
+def head(title: str) -> None:
+    """Print the head of a table."""
+    print(f"\n### {title}\n\n| | {' | '.join(Window)} |\n| --- |" + " --- |" * len(Window))
+
+
+async def main(rows: int) -> None:
+    """Run everything and print the tables."""
+    print(f"{date.today().isoformat()}, {os.cpu_count()} cores, {rows} rows in each cell.")  # noqa: DTZ011
+    print("Each cell: % of the allowed rate / 429s in 1,000 rows / wall time.")
+    for name, latency in (("10-100 ms", SHORT), ("40-400 ms", LONG)):
+        head(f"Alone, round trips of {name}")
+        programs = {"bulkupdate": 1, "plain script": 0}
+        cells = await gathered(
+            Cell(w, latency, rows=rows, programs=n) for n in programs.values() for w in Window
+        )
+        for number, program in enumerate(programs):
+            row(program, cells[number * len(Window) :][: len(Window)])
+    head("A second client at half the quota")
+    for name, latency in (("10-100 ms", SHORT), ("40-400 ms", LONG)):
+        row(name, await gathered(Cell(w, latency, rows=rows, other=5.0) for w in Window))
+    head("Another limit, announced")
+    for limit in (RateLimit(40, 2), RateLimit(10, 2)):
+        row(str(limit), await gathered(Cell(w, rate=limit, rows=rows) for w in Window))
+    head("Two runs at once with one key, 400 rows each")
+    two = await gathered(Cell(w, rows=400, programs=2) for w in Window)
+    row("bulkupdate", two)
+    ratios = [max(cell.ends) / min(cell.ends) for cell in two]
+    print("| later end / earlier end | " + " | ".join(f"{r:.2f}" for r in ratios) + " |")
+    head("Stopped for 10 s in the middle (SIGSTOP, SIGCONT)")
+    row("bulkupdate", await gathered(Cell(w, rows=300, stopped=10) for w in Window))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=600, help="in each cell [default: 600]")
+    asyncio.run(main(parser.parse_args().rows))

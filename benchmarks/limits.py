@@ -119,11 +119,16 @@ class Cell:
     async def _somebody_else(self, base_url: str) -> None:
         """A second client of the same key, which lists tasks at an even pace."""
         headers = {"Authorization": aiohttp.encode_basic_auth("", KEY)}
-        async with aiohttp.ClientSession(headers=headers) as session:
+        url = f"{base_url}/tasks?filters=[]&page=9"
+        async with aiohttp.ClientSession(headers=headers) as session, asyncio.TaskGroup() as group:
             while self.other:
-                async with session.get(f"{base_url}/tasks") as response:
-                    await response.read()
+                group.create_task(_get(session, url))
                 await asyncio.sleep(1 / self.other)
+
+
+async def _get(session: aiohttp.ClientSession, url: str) -> None:
+    async with session.get(url) as response:
+        await response.read()
 
 
 async def gathered(cells: Iterable[Cell]) -> list[Cell]:
@@ -142,10 +147,8 @@ def head(title: str) -> None:
     print(f"\n### {title}\n\n| | {' | '.join(Window)} |\n| --- |" + " --- |" * len(Window))
 
 
-async def main(rows: int) -> None:
-    """Run everything and print the tables."""
-    print(f"{date.today().isoformat()}, {os.cpu_count()} cores, {rows} rows in each cell.")  # noqa: DTZ011
-    print("Each cell: % of the allowed rate / 429s in 1,000 rows / wall time.")
+async def alone(rows: int) -> None:
+    """Ours and the plain script."""
     for name, latency in (("10-100 ms", SHORT), ("40-400 ms", LONG)):
         head(f"Alone, round trips of {name}")
         programs = {"bulkupdate": 1, "plain script": 0}
@@ -154,22 +157,52 @@ async def main(rows: int) -> None:
         )
         for number, program in enumerate(programs):
             row(program, cells[number * len(Window) :][: len(Window)])
-    head("A second client at half the quota")
+
+
+async def shared(rows: int) -> None:
+    """Somebody else uses the key."""
+    head("A second client at half the quota (5 requests/s)")
     for name, latency in (("10-100 ms", SHORT), ("40-400 ms", LONG)):
         row(name, await gathered(Cell(w, latency, rows=rows, other=5.0) for w in Window))
+
+
+async def announced(rows: int) -> None:
+    """The server has another limit, and says so."""
     head("Another limit, announced")
     for limit in (RateLimit(40, 2), RateLimit(10, 2)):
         row(str(limit), await gathered(Cell(w, rate=limit, rows=rows) for w in Window))
+
+
+async def two(_: int) -> None:
+    """Two of ours at once."""
     head("Two runs at once with one key, 400 rows each")
-    two = await gathered(Cell(w, rows=400, programs=2) for w in Window)
-    row("bulkupdate", two)
-    ratios = [max(cell.ends) / min(cell.ends) for cell in two]
+    cells = await gathered(Cell(w, rows=400, programs=2) for w in Window)
+    row("bulkupdate", cells)
+    ratios = [max(cell.ends) / min(cell.ends) for cell in cells]
     print("| later end / earlier end | " + " | ".join(f"{r:.2f}" for r in ratios) + " |")
-    head("Stopped for 10 s in the middle (SIGSTOP, SIGCONT)")
+
+
+async def stopped(_: int) -> None:
+    """A process that stands still for a while."""
+    head("Stopped for 10 s in the middle (SIGSTOP, SIGCONT), 300 rows")
     row("bulkupdate", await gathered(Cell(w, rows=300, stopped=10) for w in Window))
+
+
+SECTIONS = {section.__name__: section for section in (alone, shared, announced, two, stopped)}
+
+
+async def main(rows: int, only: str | None) -> None:
+    """Run everything and print the tables."""
+    print(f"{date.today().isoformat()}, {os.cpu_count()} cores, {rows} rows in each cell.")  # noqa: DTZ011
+    print("Each cell: % of the allowed rate / 429s in 1,000 rows / wall time.")
+    for name, section in SECTIONS.items():
+        if only in (None, name):
+            await section(rows)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=600, help="in each cell [default: 600]")
-    asyncio.run(main(parser.parse_args().rows))
+    parser.add_argument("--only", choices=SECTIONS, help="one of the tables")
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.rows, arguments.only))

@@ -49,6 +49,9 @@ MEDIA_TIMEOUT = 60.0
 #: into that moment is lost, so ours are closed before.
 KEEP_ALIVE = 4.0
 
+#: A `Retry-After` beyond a year, in seconds, is cut: it says no more than that it is absurd.
+LONGEST_RETRY_AFTER = 365 * 86400.0
+
 #: Seconds to connect in, at most.
 CONNECT_TIMEOUT = 10.0
 
@@ -306,9 +309,9 @@ def _seconds(text: str | None) -> float | None:
     """`Retry-After`: seconds, fractional ones too, or an HTTP date (RFC 9110, 10.2.3)."""
     seconds = _number(text)
     if seconds is not None or not text:
-        return seconds
+        return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
-    return max(0.0, moment - time.time())
+    return min(max(0.0, moment - time.time()), LONGEST_RETRY_AFTER)

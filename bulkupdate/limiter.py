@@ -15,6 +15,10 @@ from bulkupdate.models import Quota
 LONGEST_WAIT = 300.0
 
 
+#: The shortest pause doubles so often at most.
+_DOUBLINGS = 6
+
+
 class Limiter(Protocol):
     """Gives each attempt leave to start, and hears of every answer."""
 
@@ -50,13 +54,35 @@ class Pause:
     def __init__(self) -> None:
         self._now = asyncio.get_running_loop().time
         self.until = -math.inf
-        self.total = 0.0
+        self._held = 0.0
+        self._began = -math.inf
+        self._in_a_row = 0
 
-    def hold(self, seconds: float) -> None:
-        """Hold everything back for so long from now on."""
-        until = self._now() + seconds
-        self.total += max(0.0, until - max(self.until, self._now()))
+    def hold(self, leave: float, asked: float, shortest: float) -> None:
+        """Hold everything back, after a 429.
+
+        Args:
+            leave: when the request that was refused started.
+            asked: how long the answer asks for, in seconds.
+            shortest: how long at least; twice as long for each further 429 without a success
+                between them. Requests that were out when the pause began don't count as such.
+        """
+        if leave > self._began:
+            self._began = self._now()
+            self._in_a_row += 1
+            asked = max(asked, shortest * 2 ** min(self._in_a_row - 1, _DOUBLINGS))
+        until = self._now() + asked
+        self._held += max(0.0, until - max(self.until, self._now()))
         self.until = max(self.until, until)
+
+    def succeeded(self) -> None:
+        """Hear of an answer that was no 429."""
+        self._in_a_row = 0
+
+    @property
+    def total(self) -> float:
+        """Seconds that everything was held back, so far."""
+        return self._held - max(0.0, self.until - self._now())
 
     def check(self) -> None:
         """Raise if it is too long to be waited for."""
@@ -91,8 +117,9 @@ class Pausing:
 class NoLimiter(Pausing):
     """No limit: every attempt may start at once. A 429 still pauses all of them."""
 
-    #: Seconds to wait after a 429 that doesn't say how long.
+    #: Seconds to wait after a 429 that doesn't say how long, and at least.
     DEFAULT_PAUSE = LEMLIST_RATE.period
+    SHORTEST_PAUSE = 0.25
 
     async def acquire(self, row: int) -> float:  # noqa: ARG002 - nobody waits for a turn
         """Wait while the server has asked for a pause."""
@@ -101,10 +128,15 @@ class NoLimiter(Pausing):
             await asyncio.sleep(self._pause.until - self._now())
         return self._now()
 
-    def release(self, leave: float, quota: Quota | None) -> None:  # noqa: ARG002
+    def release(self, leave: float, quota: Quota | None) -> None:
         """After a 429, hold everything back for as long as it asks."""
-        if quota is not None and quota.throttled:
-            self._pause.hold(self.DEFAULT_PAUSE if quota.retry_after is None else quota.retry_after)
+        if quota is None:
+            return
+        if quota.throttled:
+            asked = self.DEFAULT_PAUSE if quota.retry_after is None else quota.retry_after
+            self._pause.hold(leave, asked, self.SHORTEST_PAUSE)
+        else:
+            self._pause.succeeded()
 
     @property
     def allowed(self) -> float | None:

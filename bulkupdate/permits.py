@@ -58,7 +58,7 @@ _ROUND_TRIP_PART = 0.8
 _ROUND_TRIP_ANSWERS = 60
 _SHORTEST_KEPT = 4
 
-#: Seconds added to what the server says, which it rounds to milliseconds.
+#: Seconds added to what the server says, which it rounds to milliseconds, and to what we measure.
 _ROUNDING = 0.002
 
 #: Times that an answer must contradict a sliding log before the server's windows are believed in.
@@ -78,7 +78,6 @@ _FULL_HOLD = 2
 
 #: The shortest pause after a 429, in requests' worth of time; it doubles with each further one.
 _SHORTEST_PAUSE = 3
-_DOUBLINGS = 6
 
 #: A limit above this is taken for a mistake of the server's, or of what stands before it.
 _HIGHEST_LIMIT = 1000
@@ -97,6 +96,7 @@ class PermitWindow(Pausing):
     def __init__(self, ceiling: RateLimit | None = None) -> None:
         super().__init__()
         self._ceiling = ceiling
+        self._ceiling_returns: list[float] = []
         self._turns = Turns()
         self._waker: asyncio.Future[None] | None = None
         self._seen: set[str] = set()
@@ -114,11 +114,14 @@ class PermitWindow(Pausing):
         self._window_end = -math.inf
         self._window_used = -math.inf
         # The share.
-        self._throttled_in_a_row = 0
+        self._announced = False
+        self._last_lower = -math.inf
         self._shrunk_at = -math.inf
         self._grown_at = self._now()
         self._least_room: float | None = None
-        self._set_rate(ceiling or LEMLIST_RATE, servers=ceiling is None)
+        # A ceiling above the documented limit is for a server with a limit of its own.
+        is_lower = ceiling is None or _per_second(ceiling) <= _per_second(LEMLIST_RATE)
+        self._set_rate(LEMLIST_RATE if is_lower else ceiling or LEMLIST_RATE)
         self._share = float(self._rate.requests)
 
     # --- starting -------------------------------------------------------------------------
@@ -138,10 +141,24 @@ class PermitWindow(Pausing):
 
     def _next_start(self) -> float:
         """The earliest moment at which a request may start, by all that is known now."""
-        now = self._now()
         self._grow()
-        while self._returns and self._returns[0] <= now:
-            heapq.heappop(self._returns)
+        servers = self._servers_next_start()
+        if self._ceiling is None:
+            return servers
+        return max(servers, self._next_permit(self._ceiling_returns, self._ceiling.requests))
+
+    def _next_permit(self, returns: list[float], permits: int) -> float:
+        """When one of so many permits is free, of which some come back at these times."""
+        now = self._now()
+        while returns and returns[0] <= now:
+            heapq.heappop(returns)
+        if self._in_flight + len(returns) < permits:
+            return now
+        return returns[0] if returns else math.inf
+
+    def _servers_next_start(self) -> float:
+        now = self._now()
+        permit = self._next_permit(self._returns, int(self._share))
         if self._pause:
             return self._pause.until
         if self._is_shared and (even := self._last_start + self._rate.period / self._share) > now:
@@ -151,9 +168,7 @@ class PermitWindow(Pausing):
             return now
         if self._full_until > now:
             return min(self._full_until, window)
-        if self._in_flight + len(self._returns) < int(self._share):
-            return now
-        return min(self._returns[0] if self._returns else math.inf, window)
+        return min(permit, window)
 
     def _start(self) -> float:
         now = self._now()
@@ -188,43 +203,54 @@ class PermitWindow(Pausing):
         self._grow()
         if quota is None:
             # It may have been counted at any time until now.
-            heapq.heappush(self._returns, self._now() + self._rate.period)
+            self._give_back(sure=0.0)
         else:
             quota = self._believable(quota)
             self._follow(quota)
             if quota.throttled:
-                self._throttle(quota)
+                self._throttle(leave, quota)
             else:
                 self._learn(leave, quota)
         self._wake()
 
-    def _throttle(self, quota: Quota) -> None:
+    def _give_back(self, sure: float) -> None:
+        """Let a permit come back one period from now, less the seconds that are sure."""
+        now = self._now()
+        heapq.heappush(self._returns, now + self._rate.period - sure)
+        if self._ceiling is not None:
+            # Ours counts what we start, whatever becomes of it.
+            heapq.heappush(self._ceiling_returns, now + self._ceiling.period)
+
+    def _throttle(self, leave: float, quota: Quota) -> None:
         """After a 429: it wasn't counted, everybody waits, and our share shrinks."""
-        now, rate = self._now(), self._rate
-        doublings = min(self._throttled_in_a_row, _DOUBLINGS)
-        self._throttled_in_a_row += 1
-        shortest = _SHORTEST_PAUSE * 2**doublings * rate.period / rate.requests
-        asked = rate.period if quota.retry_after is None else quota.retry_after + _ROUNDING
-        self._pause.hold(max(asked, shortest))
+        now, period = self._now(), self._rate.period
+        if self._ceiling is not None:
+            heapq.heappush(self._ceiling_returns, now + self._ceiling.period)
+        asked = period if quota.retry_after is None else quota.retry_after + _ROUNDING
+        self._pause.hold(leave, asked, _SHORTEST_PAUSE * period / self._share)
         self._credit = 0
         self._least_room = 0
-        if now - self._shrunk_at >= rate.period:
+        if now - self._shrunk_at >= period:
             # Once a period: the requests behind the one that was refused met the same wall.
             self._shrunk_at = now
             self._share = max(1.0, self._share * _SHRINK)
+            if self._share > LEMLIST_RATE.requests:
+                # More than is documented was announced, and refused: believe what was accepted.
+                self._say_once("refused", f"the server refuses below the {self._rate} it announces")
+                accepted = sum(at > now - period for _, at in self._answers)
+                self._share = min(self._share, max(accepted, LEMLIST_RATE.requests))
 
     def _learn(self, leave: float, quota: Quota) -> None:
         now, period = self._now(), self._rate.period
-        self._throttled_in_a_row = 0
+        self._pause.succeeded()
         self._answered += 1
         bisect.insort(self._round_trips, now - leave)
         del self._round_trips[_SHORTEST_KEPT:]
         while self._answers and self._answers[0][1] < now - 2 * period:
             self._answers.popleft()
-        if self._servers:
-            self._learn_room(leave, quota)
+        self._learn_room(leave, quota)
         self._answers.append((leave, now))
-        heapq.heappush(self._returns, now + period - self._sure_round_trip)
+        self._give_back(sure=self._sure_round_trip)
 
     def _learn_room(self, leave: float, quota: Quota) -> None:
         """What `X-RateLimit-Remaining` and `Retry-After` say of the server's window."""
@@ -268,7 +294,7 @@ class PermitWindow(Pausing):
     def _window_opens(self) -> float:
         """When the server's next window surely has opened for what starts then, if it has any."""
         is_known = self._evidence >= _EVIDENCE and self._window_end > self._window_used
-        if not is_known or not self._servers or self._is_shared:
+        if not is_known or self._is_shared:
             return math.inf
         return self._window_end - self._sure_round_trip + _ROUNDING
 
@@ -278,7 +304,8 @@ class PermitWindow(Pausing):
         if self._answered < _ROUND_TRIP_ANSWERS:
             return 0.0
         shortest, *_, fourth = self._round_trips
-        return _ROUND_TRIP_PART * max(0.0, shortest - (fourth - shortest))
+        shortest_possible = shortest - (fourth - shortest)
+        return max(0.0, _ROUND_TRIP_PART * shortest_possible - _ROUNDING)
 
     # --- the rate and the share -----------------------------------------------------------
 
@@ -299,31 +326,29 @@ class PermitWindow(Pausing):
         self._grown_at, self._least_room = now, None
 
     def _follow(self, quota: Quota) -> None:
-        """Follow the limit that the server announces; under a ceiling, only downwards."""
+        """Follow the limit that the server announces: down at once, up when it means it."""
         if quota.limit is None:
             return
-        announced = RateLimit(int(quota.limit), LEMLIST_RATE.period)
-        if self._ceiling is not None and _per_second(announced) >= _per_second(self._ceiling):
-            if self._rate != self._ceiling:
-                self._change_rate(self._ceiling, servers=False)
-        elif announced != self._rate:
-            self._change_rate(announced, servers=True)
+        now, announced = self._now(), RateLimit(int(quota.limit), LEMLIST_RATE.period)
+        is_first, self._announced = not self._announced, True
+        if _per_second(announced) <= _per_second(self._rate):
+            self._last_lower = now
+        elif not is_first and now - self._last_lower < self._rate.period:
+            return
+        if announced != self._rate:
+            self._change_rate(announced)
 
-    def _change_rate(self, rate: RateLimit, *, servers: bool) -> None:
-        log.info("the limit is now %s", rate)
+    def _change_rate(self, rate: RateLimit) -> None:
+        log.info("the server's limit is now %s", rate)
         whole = not self._is_shared
-        self._set_rate(rate, servers=servers)
+        self._set_rate(rate)
         self._share = float(rate.requests) if whole else min(self._share, rate.requests)
 
-    def _set_rate(self, rate: RateLimit, *, servers: bool) -> None:
-        """Work at `rate`, which is the server's own, or our ceiling below it."""
+    def _set_rate(self, rate: RateLimit) -> None:
+        """Work at `rate`, the server's."""
         self._rate = rate
-        self._servers = servers
-        interval = _SPACING * rate.period / rate.requests
-        if rate.period > LEMLIST_RATE.period and _per_second(rate) < _per_second(LEMLIST_RATE):
-            # Under a longer period than the server's, its shorter one must be kept as well.
-            interval = max(interval, 1 / _per_second(LEMLIST_RATE))
-        self._spacing = AsyncLimiter(1, interval)
+        slowest = min(_per_second(limit) for limit in (rate, self._ceiling or rate))
+        self._spacing = AsyncLimiter(1, _SPACING / slowest)
 
     def _believable(self, quota: Quota) -> Quota:
         """`quota` without what can't be true. Each kind of oddity is said once."""
@@ -334,7 +359,7 @@ class PermitWindow(Pausing):
         if remaining is not None and remaining > (limit or _HIGHEST_LIMIT):
             self._say_once("remaining", f"X-RateLimit-Remaining says {remaining:g}: ignored")
             remaining = None
-        if quota.limit is None:
+        if quota.limit is None and not self._announced and not quota.throttled:
             self._say_once("none", f"answers don't say what the limit is: keeping to {self._rate}")
         return quota._replace(limit=limit, remaining=remaining)
 
@@ -348,7 +373,8 @@ class PermitWindow(Pausing):
     @property
     def allowed(self) -> float | None:
         """Requests per second that it allows at present."""
-        return self._share / self._rate.period
+        servers = self._share / self._rate.period
+        return servers if self._ceiling is None else min(servers, _per_second(self._ceiling))
 
 
 def _per_second(rate: RateLimit) -> float:

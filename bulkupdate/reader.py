@@ -214,7 +214,7 @@ def _csv_rows(
         if len(cells) != len(header):
             # No telling which cell is which, so nothing is said of any but the id.
             values = {"id": values["id"]} if "id" in values else {}
-            problems = [_wrong_width(len(cells), len(header))]
+            problems = [_wrong_width(len(cells), len(columns))]
         yield _row(number, line, values, problems, tuple(cells))
 
 

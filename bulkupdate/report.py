@@ -94,8 +94,8 @@ def progress_line(progress: "Progress") -> str:
 
 def pace(progress: "Progress") -> str:
     """How fast a run goes, and how fast it may."""
-    allowed = progress.lane.limiter.allowed
-    limit = "" if allowed is None else f", {allowed:.1f} requests/s allowed"
+    allowed, used = progress.lane.limiter.allowed, progress.requests_per_second
+    limit = "" if allowed is None else f", {used:.1f} of {allowed:.1f} requests/s"
     return f"{progress.rows_per_second:.1f} rows/s{limit}"
 
 
@@ -127,6 +127,7 @@ def progress_event(progress: "Progress") -> dict[str, object]:
         "requests": traffic.requests,
         "retries": traffic.retries,
         "rate_limited": traffic.rate_limited,
+        "paused": round(progress.lane.limiter.paused, 3),
         "waiting_for": progress.lane.limiter.waiting_for,
     }
 
@@ -144,6 +145,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     waited = f" ({duration(summary.paused)} of waiting)" if summary.paused else ""
     throttled = f"{summary.rate_limited:,} times 429{waited}"
     yield f"{sent}, {throttled}, {summary.rows_per_second:.1f} rows/s"
+    if summary.allowed_rate is not None:
+        yield f"rate: {summary.used_rate:.1f} requests/s of {summary.allowed_rate:.1f} allowed"
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"
     yield f"results: {summary.directory}/results.jsonl"

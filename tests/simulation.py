@@ -37,7 +37,8 @@ class Course(NamedTuple):
         refused: 429s in 1,000 rows.
         ends: when each client's last row was settled, in seconds.
         arrivals: every request at the server: when, and whether it was accepted.
-        overtaken: the most rows that went between a row's being ready and its leave.
+        overtaken: the most requests of later rows that went between a row's being ready and its
+            leave.
         order: the rows in the order in which they were settled.
     """
 
@@ -61,6 +62,7 @@ class Simulation:
         ceiling: of our own.
         clients: of ours, each with all the rows.
         other: requests per second of somebody else.
+        lost: the part of the answers that never arrive.
         freeze: from when on, and for how long, our process stands still, in seconds.
         seed: of every latency.
     """
@@ -76,6 +78,7 @@ class Simulation:
         ceiling: RateLimit | None = None,
         clients: int = 1,
         other: float = 0.0,
+        lost: float = 0.0,
         freeze: tuple[float, float] | None = None,
         seed: int = 1,
     ) -> None:
@@ -87,10 +90,12 @@ class Simulation:
         self.ceiling = ceiling
         self.clients = clients
         self.other = other
+        self.lost = lost
         self.freeze = freeze
         self.random = random.Random(seed)
         self.arrivals: list[tuple[float, bool]] = []
         self.starts: list[float] = []
+        self.started: list[int] = []
         self.order: list[int] = []
         self.overtaken = 0
 
@@ -134,15 +139,20 @@ class Simulation:
             self.order.append(number)
 
     async def _request(self, limiter: Limiter, number: int) -> bool:
-        ready = len(self.starts)
+        ready = len(self.started)
         leave = await limiter.acquire(number)
-        self.overtaken = max(self.overtaken, len(self.starts) - ready)
+        later = sum(row > number for row in self.started[ready:])
+        self.overtaken = max(self.overtaken, later)
         now = asyncio.get_running_loop().time
         self.starts.append(now())
+        self.started.append(number)
         await self._travel()
         verdict = self.window.take(now())
         self.arrivals.append((now(), verdict.allowed))
         await self._travel()
+        if self.random.random() < self.lost:
+            limiter.release(leave, None)
+            return False
         limiter.release(leave, self.headers(self.server, verdict))
         return verdict.allowed
 

@@ -36,7 +36,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def masked(text: str) -> str:
     """Output without what differs from run to run."""
-    return re.sub(r"\d+\.\d+ (rows/s|s)\b", "N \\1", text).strip()
+    return re.sub(r"\d+\.\d+ (rows/s|requests/s|s)\b", "N \\1", text).strip()
 
 
 def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":

@@ -16,8 +16,8 @@ server's, however it counts, ever holds more of our requests than there are perm
 costs, one round trip in each period, is won back where the server's own words allow it:
 
 - *Spacing.* Permits are taken one at a time, a little faster than the limit.
-- *Round trip.* A permit comes back early by a part of the shortest round trip: no request spends less
-  than that on its way.
+- *Round trip.* A permit comes back early by a part of the shortest round trip: no request spends
+  less than that on its way.
 - *Credit.* `X-RateLimit-Remaining`, less what we have sent since, is room known to be free.
 - *Window.* Where the answers show that the server counts in windows, all permits come back when
   the window ends, which a fractional `Retry-After` tells to the millisecond.
@@ -297,7 +297,7 @@ class PermitWindow(Pausing):
         is_known = self._evidence >= _EVIDENCE and self._window_end > self._window_used
         if not is_known or self._is_shared:
             return math.inf
-        return self._window_end - self._sure_round_trip + _ROUNDING
+        return self._window_end + _ROUNDING
 
     @property
     def _sure_round_trip(self) -> float:

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from bulkupdate.observer import Progress
 
 _REFUSED = 2
+
+#: Fewer requests than these say little of a rate: a window that is whole at the start lets a short
+#: run have more than its share of time.
+_TELLING_REQUESTS = 200
+
 _DELIMITERS = {",": "comma", "\t": "tab"}
 
 
@@ -145,7 +150,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     waited = f" ({duration(summary.paused)} of waiting)" if summary.paused else ""
     throttled = f"{summary.rate_limited:,} times 429{waited}"
     yield f"{sent}, {throttled}, {summary.rows_per_second:.1f} rows/s"
-    if summary.allowed_rate is not None:
+    if summary.allowed_rate is not None and summary.requests >= _TELLING_REQUESTS:
         yield f"rate: {summary.used_rate:.1f} requests/s of {summary.allowed_rate:.1f} allowed"
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"

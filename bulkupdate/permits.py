@@ -23,7 +23,7 @@ costs, one round trip in each period, is won back where the server's own words a
   the window ends, which a fractional `Retry-After` tells to the millisecond.
 
 After a 429 everybody waits for as long as it says, and we take it that somebody else uses the key:
-the *share* of the permits that we use shrinks by a fifth, the words of the server are no longer
+the *share* of the permits that we use shrinks by a seventh, the words of the server are no longer
 taken as a promise but still as a warning (no room left: wait), and requests are spread evenly over
 the period. The share grows again by a part of the room that is left over; once it is whole, we
 trust again.
@@ -67,10 +67,10 @@ _EVIDENCE = 3
 
 #: What is left of the share after a 429, and what it wins back in a period: always, and of each
 #: request that the server had room for. Together they keep two clients of one key within a few
-#: percent of each other and of the limit, at 5 to 15 429s in 1,000 rows (docs/benchmarks.md).
-_SHRINK = 0.8
-_GROWTH = 0.05
-_GROWTH_OF_ROOM = 0.1
+#: percent of each other and of the limit, at 3 to 15 429s in 1,000 rows (docs/benchmarks.md).
+_SHRINK = 0.85
+_GROWTH = 0.03
+_GROWTH_OF_ROOM = 0.04
 
 #: Requests that are left to others while the key is shared, and how long there is no room once it
 #: has come to that, in requests' worth of time: a token bucket has room for one again at once.

@@ -69,12 +69,13 @@ _EVIDENCE = 3
 #: request that the server had room for. Together they keep two clients of one key within a few
 #: percent of each other and of the limit, at 3 to 15 429s in 1,000 rows (docs/benchmarks.md).
 _SHRINK = 0.85
-_GROWTH = 0.03
+_GROWTH = 0.02
 _GROWTH_OF_ROOM = 0.04
 
-#: Requests that are left to others while the key is shared, and how long there is no room once it
-#: has come to that, in requests' worth of time: a token bucket has room for one again at once.
-_RESERVE = 1
+#: Requests that are left to others while the key is shared: the second where an answer is older
+#: than a request's worth of time. And how long there is no room once it has come to that, in
+#: requests' worth of time: a token bucket has room for one again at once.
+_RESERVE = (1, 2)
 _FULL_HOLD = 2
 
 #: The shortest pause after a 429, in requests' worth of time; it doubles with each further one.
@@ -280,7 +281,7 @@ class PermitWindow(Pausing):
             wait = min(retry_after, period)
         else:
             return
-        if room <= (_RESERVE if self._is_shared else 0):
+        if room <= (self._reserve if self._is_shared else 0):
             self._full_until = max(self._full_until, self._now() + wait)
 
     def _learn_window(self, end: float, left: float) -> None:
@@ -308,6 +309,13 @@ class PermitWindow(Pausing):
         shortest_possible = shortest - (fourth - shortest)
         return max(0.0, _ROUND_TRIP_PART * shortest_possible - _ROUNDING)
 
+    @property
+    def _reserve(self) -> int:
+        """Requests that are left to others."""
+        round_trips = sum(at - sent for sent, at in self._answers)
+        requests_worth = self._rate.period / self._rate.requests
+        return _RESERVE[round_trips > requests_worth * len(self._answers)]
+
     # --- the rate and the share -----------------------------------------------------------
 
     @property
@@ -321,9 +329,8 @@ class PermitWindow(Pausing):
         if now - self._grown_at < self._rate.period:
             return
         room = self._least_room or 0
-        self._share = min(
-            float(self._rate.requests), self._share + _GROWTH + _GROWTH_OF_ROOM * room
-        )
+        grown = self._share + _GROWTH + _GROWTH_OF_ROOM * room
+        self._share = min(float(self._rate.requests), grown)
         self._grown_at, self._least_room = now, None
 
     def _follow(self, quota: Quota) -> None:

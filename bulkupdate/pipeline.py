@@ -2,9 +2,9 @@
 
 ::
 
-    Input ──▶ feeder ──▶ Backlog ──▶ Lane (workers) ──▶ queue ──▶ writer ──▶ RunDirectory
-              rows       bounded     limiter, retry     bounded    Recorder   results.jsonl
-                                     client                                   failed.csv
+    Input ──▶ Feeder ──▶ Backlog ──▶ Lane (workers) ──▶ Writer ──▶ Recorder ──▶ RunDirectory
+              rows       bounded     limiter, retry     bounded    journal      results.jsonl
+                                     client                        ledger       failed.csv
 
 Data flows one way. What must be known early (a refused key, a signal, a full disk) is a `Stop`
 that the lane obeys and this module owns: nothing more is started, what is in flight drains, and
@@ -12,38 +12,25 @@ everything is written down.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from bulkupdate._version import __version__
+from bulkupdate.account import first_summary, summary_of
 from bulkupdate.backlog import Backlog
 from bulkupdate.client import TaskClient
 from bulkupdate.config import Mode, RunConfig, is_loopback
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import (
     ConfigError,
-    InputError,
     JournalError,
     RunDirectoryError,
     RunStoppedError,
 )
+from bulkupdate.feeder import Feeder
 from bulkupdate.lane import Lane
-from bulkupdate.ledger import Ledger
-from bulkupdate.models import (
-    ErrorInfo,
-    InputInfo,
-    Outcome,
-    Result,
-    Row,
-    State,
-    Summary,
-    now,
-    replaced,
-    unsent,
-)
+from bulkupdate.models import InputInfo, State, Summary, now
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.permits import limiter_for
 from bulkupdate.preview import Inspection, Preview, inspect
@@ -51,19 +38,9 @@ from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
 from bulkupdate.source import open_input
 from bulkupdate.stop import Stop
-
-#: Settled rows that may wait for the writer, before the workers wait too.
-RESULT_QUEUE = 256
-
-#: Rows read between two looks at the rest of the program: a millisecond or two.
-READ_BATCH = 64
-
-#: Seconds between two times that the disk is asked to confirm the log.
-SYNC_INTERVAL = 1.0
+from bulkupdate.writer import Writer
 
 Kind = TypeVar("Kind")
-
-log = logging.getLogger(__name__)
 
 
 async def run(
@@ -116,8 +93,6 @@ class _Session:
         self._stop = stop
         self._observer = observer
         self._started = now()
-        self._tried_again: set[str] = set()
-        self._results: asyncio.Queue[tuple[Row, Result] | None] = asyncio.Queue(RESULT_QUEUE)
 
     async def run(self) -> Summary:
         """Check everything, send what is left to send, and write the summary."""
@@ -131,23 +106,25 @@ class _Session:
             encoding=self._source.encoding,
             delimiter=self._source.delimiter,
         )
-        self._prepare_directory(info)
-        self._recorder = await _finished(Recorder, self._directory, self._source)
-        for note in self._recorder.notes:
+        first = first_summary(self._config, info, started=self._started)
+        self._prepare_directory(first)
+        recorder = await _finished(Recorder, self._directory, self._source)
+        for note in recorder.notes:
             self._observer.noted(note)
+        writer = Writer(recorder, self._stop)
         async with TaskClient(self._config.endpoint, connections=self._config.workers) as client:
-            lane = self._lane(client)
-            progress = Progress(preview, self._recorder.ledger, lane)
+            progress = Progress(preview, recorder.ledger, self._lane(client, writer))
             try:
-                self._directory.write_summary(self._summary(info, progress, State.RUNNING))
+                so_far = summary_of(first, progress, self._stop, has_ended=False)
+                self._directory.write_summary(so_far)
                 self._observer.input_checked(self._source, preview)
-                await self._send(progress)
+                await self._send(progress, writer)
             except BaseException as error:
                 reason, state, code = _why_ended(error)
                 self._stop.set(reason, state=state, exit_code=code)
                 raise
             finally:
-                summary = self._finish(info, progress)
+                summary = self._finish(first, progress, recorder, writer)
         return summary
 
     async def _inspect(self) -> Preview:
@@ -158,7 +135,8 @@ class _Session:
                 raise RunStoppedError(f"{self._stop.reason}: nothing was sent")
         return inspection.preview(self._config.rate)
 
-    def _prepare_directory(self, info: InputInfo) -> None:
+    def _prepare_directory(self, first: Summary) -> None:
+        info = first.input
         if self._config.mode is Mode.RESUME:
             self._check_same(self._directory.read_summary(), info)
         else:
@@ -169,7 +147,7 @@ class _Session:
                 )
             self._directory.clear()
             # First of all files: it is what makes the directory known as a run's.
-            self._directory.write_summary(self._first_summary(info))
+            self._directory.write_summary(first)
         if info.path == "-":
             self._directory.adopt_stdin(self._source.path, self._source.format)
 
@@ -187,7 +165,7 @@ class _Session:
                 f"{path} is a run that went to {before}, and this would go on at {url}: {cure}"
             )
 
-    def _lane(self, client: TaskClient) -> Lane:
+    def _lane(self, client: TaskClient, writer: Writer) -> Lane:
         return Lane(
             client,
             limiter_for(self._config.rate),
@@ -195,24 +173,31 @@ class _Session:
             workers=self._config.workers,
             drain_timeout=self._config.drain_timeout,
             stop=self._stop,
-            on_result=lambda row, result: self._results.put((row, result)),
+            on_result=writer.put,
         )
 
-    async def _send(self, progress: Progress) -> None:
+    async def _send(self, progress: Progress, writer: Writer) -> None:
         refused = progress.preview.invalid and not self._config.skip_invalid
         backlog = Backlog()
+        feeder = Feeder(
+            self._source,
+            progress.ledger,
+            writer,
+            self._stop,
+            retry_failed=self._config.retry_failed,
+        )
         async with asyncio.TaskGroup() as group:
             background = [
-                group.create_task(self._sync_regularly()),
+                group.create_task(writer.sync_regularly()),
                 group.create_task(self._observer.watch(progress)),
             ]
-            writer = group.create_task(self._write())
-            feeder = group.create_task(self._feed(backlog, send=not refused))
-            background.append(group.create_task(self._cancel_when_stopped(feeder)))
+            writing = group.create_task(writer.run())
+            feeding = group.create_task(feeder.feed(backlog, send=not refused))
+            background.append(group.create_task(self._cancel_when_stopped(feeding)))
             await progress.lane.run(backlog)
-            await asyncio.wait([feeder])
-            await self._results.put(None)
-            await writer
+            await asyncio.wait([feeding])
+            await writer.end()
+            await writing
             for task in background:
                 task.cancel()
         if refused:
@@ -220,157 +205,25 @@ class _Session:
                 f"{progress.preview.invalid} invalid rows: nothing was sent", exit_code=2
             )
 
-    async def _feed(self, backlog: Backlog, *, send: bool) -> None:
-        """Put every row that is not settled yet where it belongs."""
-        try:
-            for row in self._source.rows():
-                self._check_unchanged()
-                if not row.number % READ_BATCH:
-                    # Reading a local file is quick, and never waits: give way now and then.
-                    await asyncio.sleep(0)
-                if self._is_settled(row):
-                    continue
-                if row.update is None:
-                    error = ErrorInfo("invalid_row", row.error)
-                    await self._results.put((row, unsent(row, Outcome.INVALID, error)))
-                elif send and row.update.changes():
-                    await backlog.put(row)
-                elif send:
-                    await self._results.put((row, unsent(row, Outcome.UNCHANGED)))
-            self._check_unchanged()
-        except InputError as error:
-            self._stop.set(str(error))
-        finally:
-            backlog.close()
-
-    def _is_settled(self, row: Row) -> bool:
-        """Whether there is nothing to send for a row.
-
-        Where a row is tried again, the later ones of its task are sent again after it: or else the
-        older edit would have the last word.
-        """
-        ledger = self._recorder.ledger
-        was_tried = ledger.outcome(row.number) not in (None, Outcome.INVALID)
-        if not ledger.is_settled(row.number, retry_failed=self._config.retry_failed):
-            if was_tried:
-                self._tried_again.add(row.id)
-            return False
-        return not (was_tried and row.id in self._tried_again)
-
-    def _check_unchanged(self) -> None:
-        if self._source.has_changed():
-            raise InputError(f"{self._source.name} was written to while it was being sent")
-
-    async def _write(self) -> None:
-        """Write results down as they come, as many at once as there are."""
-        batch: list[tuple[Row, Result]] = []
-        try:
-            while (item := await self._results.get()) is not None:
-                batch.append(item)
-                if self._results.empty():
-                    self._record(batch)
-                    batch = []
-        finally:
-            # Cancelled, or at the end: nothing that is settled is left behind.
-            while not self._results.empty():
-                if item := self._results.get_nowait():
-                    batch.append(item)
-            self._record(batch)
-
-    def _record(self, batch: list[tuple[Row, Result]]) -> None:
-        try:
-            self._recorder.log(batch)
-        except JournalError as error:
-            self._stop_for(error)
-            for _, result in batch:
-                log.error("not written down: row %d, %r: %s", result.row, result.id, result.outcome)
-            return
-        try:
-            self._recorder.list_failed(batch)
-        except JournalError as error:
-            self._stop_for(error)
-
-    def _stop_for(self, error: JournalError) -> None:
-        log.error("%s", error)
-        self._stop.set(str(error))
-
-    async def _sync_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(SYNC_INTERVAL)
-            try:
-                await asyncio.to_thread(self._recorder.sync)
-            except JournalError as error:
-                self._stop_for(error)
-
-    async def _cancel_when_stopped(self, feeder: asyncio.Task[None]) -> None:
+    async def _cancel_when_stopped(self, feeding: asyncio.Task[None]) -> None:
         await self._stop.wait()
-        feeder.cancel()
+        feeding.cancel()
 
-    def _finish(self, info: InputInfo, progress: Progress) -> Summary:
+    def _finish(
+        self, first: Summary, progress: Progress, recorder: Recorder, writer: Writer
+    ) -> Summary:
         """Close what is open and write the summary, whatever has happened."""
         try:
-            self._recorder.close()
+            recorder.close()
         except JournalError as error:
-            self._stop_for(error)
-        summary = self._summary(info, progress, self._end_state(progress))
+            writer.stop_for(error)
         try:
+            summary = summary_of(first, progress, self._stop)
             self._directory.write_summary(summary)
         except JournalError as error:
-            self._stop_for(error)
-            summary = self._summary(info, progress, self._end_state(progress))
+            writer.stop_for(error)
+            summary = summary_of(first, progress, self._stop)
         return summary
-
-    def _first_summary(self, info: InputInfo) -> Summary:
-        return Summary(
-            version=__version__,
-            input=info,
-            directory=str(self._directory.path),
-            base_url=self._config.endpoint.base_url,
-            started=self._started,
-            ended=None,
-            state=State.RUNNING,
-            reason=None,
-            exit_code=None,
-            counts=Ledger().counts(info.rows),
-            mismatches=0,
-            requests=0,
-            retries=0,
-            rate_limited=0,
-            rows_per_second=0.0,
-            allowed_rate=None,
-            used_rate=0.0,
-            paused=0.0,
-            resumed=self._config.mode is Mode.RESUME,
-        )
-
-    def _end_state(self, progress: Progress) -> State:
-        ledger = progress.ledger
-        is_complete = ledger.settled == progress.preview.rows and not ledger.unsettled
-        if self._stop.state is None or (self._stop.state is State.INTERRUPTED and is_complete):
-            return State.FINISHED
-        return self._stop.state
-
-    def _summary(self, info: InputInfo, progress: Progress, state: State) -> Summary:
-        ledger, traffic = progress.ledger, progress.lane.traffic
-        exit_code = self._stop.exit_code
-        if state is State.FINISHED:
-            exit_code = 1 if ledger.unsuccessful else 0
-        return replaced(
-            self._first_summary(info),
-            ended=None if state is State.RUNNING else now(),
-            state=state,
-            reason=self._stop.reason if state is not State.FINISHED else None,
-            exit_code=exit_code,
-            counts=ledger.counts(info.rows),
-            mismatches=ledger.mismatches,
-            requests=traffic.requests,
-            retries=traffic.retries,
-            rate_limited=traffic.rate_limited,
-            rows_per_second=round(progress.rows_per_second, 2),
-            allowed_rate=progress.lane.limiter.allowed,
-            used_rate=round(progress.requests_per_second, 2),
-            paused=round(progress.lane.limiter.paused, 3),
-        )
 
 
 async def _finished(make: Callable[..., Kind], *arguments: object) -> Kind:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bulkupdate import errors, pipeline
+from bulkupdate import errors, pipeline, writer
 from bulkupdate.config import ApiKey, Endpoint, Mode, RateLimit, RetryPolicy, RunConfig
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.limiter import Limiter, NoLimiter
@@ -352,7 +352,7 @@ async def test_a_disk_that_stops_confirming_stops_the_run(
     def broken(_: object) -> None:
         raise errors.JournalError("results.jsonl can't be written: Input/output error")
 
-    monkeypatch.setattr(pipeline, "SYNC_INTERVAL", 0.01)
+    monkeypatch.setattr(writer, "SYNC_INTERVAL", 0.01)
     monkeypatch.setattr(AppendOnlyFile, "sync", broken)
     async with Bench(latency=(2, 3)) as bench:
         summary = await run(bench.config(edits(write, 500), workers=2))

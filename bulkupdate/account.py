@@ -1,0 +1,81 @@
+"""The summary of a run, from what is known of it."""
+
+from bulkupdate._version import __version__
+from bulkupdate.config import Mode, RunConfig
+from bulkupdate.ledger import Ledger
+from bulkupdate.models import InputInfo, State, Summary, now, replaced
+from bulkupdate.observer import Progress
+from bulkupdate.stop import Stop
+
+
+def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summary:
+    """The summary of a run that has not begun.
+
+    Args:
+        config: its settings.
+        info: its input.
+        started: when, UTC.
+    """
+    return Summary(
+        version=__version__,
+        input=info,
+        directory=str(config.directory),
+        base_url=config.endpoint.base_url,
+        started=started,
+        ended=None,
+        state=State.RUNNING,
+        reason=None,
+        exit_code=None,
+        counts=Ledger().counts(info.rows),
+        mismatches=0,
+        requests=0,
+        retries=0,
+        rate_limited=0,
+        rows_per_second=0.0,
+        allowed_rate=None,
+        used_rate=0.0,
+        paused=0.0,
+        resumed=config.mode is Mode.RESUME,
+    )
+
+
+def summary_of(
+    first: Summary, progress: Progress, stop: Stop, *, has_ended: bool = True
+) -> Summary:
+    """The summary of a run as it stands.
+
+    Args:
+        first: of the same run, before it began.
+        progress: what was done.
+        stop: whether and why it was stopped.
+        has_ended: whether this is the last one.
+    """
+    ledger, traffic = progress.ledger, progress.lane.traffic
+    state = _end_state(progress, stop) if has_ended else State.RUNNING
+    exit_code = stop.exit_code
+    if state is State.FINISHED:
+        exit_code = 1 if ledger.unsuccessful else 0
+    return replaced(
+        first,
+        ended=now() if has_ended else None,
+        state=state,
+        reason=stop.reason if state is not State.FINISHED else None,
+        exit_code=exit_code,
+        counts=ledger.counts(first.input.rows),
+        mismatches=ledger.mismatches,
+        requests=traffic.requests,
+        retries=traffic.retries,
+        rate_limited=traffic.rate_limited,
+        rows_per_second=round(progress.rows_per_second, 2),
+        allowed_rate=progress.lane.limiter.allowed,
+        used_rate=round(progress.requests_per_second, 2),
+        paused=round(progress.lane.limiter.paused, 3),
+    )
+
+
+def _end_state(progress: Progress, stop: Stop) -> State:
+    ledger = progress.ledger
+    is_complete = ledger.settled == progress.preview.rows and not ledger.unsettled
+    if stop.state is None or (stop.state is State.INTERRUPTED and is_complete):
+        return State.FINISHED
+    return stop.state

@@ -1,0 +1,82 @@
+"""Settled rows on their way to the disk: a bounded queue, and the task that empties it."""
+
+import asyncio
+import logging
+
+from bulkupdate.errors import JournalError
+from bulkupdate.models import Result, Row
+from bulkupdate.recorder import Recorder
+from bulkupdate.stop import Stop
+
+#: Settled rows that may wait for the writer, before the workers wait too.
+RESULT_QUEUE = 256
+
+#: Seconds between two times that the disk is asked to confirm the log.
+SYNC_INTERVAL = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Writer:
+    """Writes results down as they come.
+
+    Args:
+        recorder: where to.
+        stop: is set where something can't be written.
+    """
+
+    def __init__(self, recorder: Recorder, stop: Stop) -> None:
+        self._recorder = recorder
+        self._stop = stop
+        self._results: asyncio.Queue[tuple[Row, Result] | None] = asyncio.Queue(RESULT_QUEUE)
+
+    async def put(self, row: Row, result: Result) -> None:
+        """Take a settled row, waiting for room."""
+        await self._results.put((row, result))
+
+    async def end(self) -> None:
+        """Say that no further row comes."""
+        await self._results.put(None)
+
+    async def run(self) -> None:
+        """Write results down, as many at once as there are, until the end is said."""
+        batch: list[tuple[Row, Result]] = []
+        try:
+            while (item := await self._results.get()) is not None:
+                batch.append(item)
+                if self._results.empty():
+                    self._record(batch)
+                    batch = []
+        finally:
+            # Cancelled, or at the end: nothing that is settled is left behind.
+            while not self._results.empty():
+                if item := self._results.get_nowait():
+                    batch.append(item)
+            self._record(batch)
+
+    async def sync_regularly(self) -> None:
+        """Have the disk confirm the log once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(SYNC_INTERVAL)
+            try:
+                await asyncio.to_thread(self._recorder.sync)
+            except JournalError as error:
+                self.stop_for(error)
+
+    def stop_for(self, error: JournalError) -> None:
+        """Stop the run because something can't be written."""
+        log.error("%s", error)
+        self._stop.set(str(error))
+
+    def _record(self, batch: list[tuple[Row, Result]]) -> None:
+        try:
+            self._recorder.log(batch)
+        except JournalError as error:
+            self.stop_for(error)
+            for _, result in batch:
+                log.error("not written down: row %d, %r: %s", result.row, result.id, result.outcome)
+            return
+        try:
+            self._recorder.list_failed(batch)
+        except JournalError as error:
+            self.stop_for(error)

@@ -1,9 +1,10 @@
 """The summary of a run, from what is known of it."""
 
 from bulkupdate._version import __version__
+from bulkupdate.codec import replaced
 from bulkupdate.config import Mode, RunConfig
 from bulkupdate.ledger import Ledger
-from bulkupdate.models import InputInfo, State, Summary, now, replaced
+from bulkupdate.models import InputInfo, State, Summary, now
 from bulkupdate.observer import Progress
 from bulkupdate.stop import Stop
 

@@ -15,6 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from bulkupdate._version import __version__
+from bulkupdate.codec import parse_json
 from bulkupdate.config import Endpoint
 from bulkupdate.errors import (
     BadRequestError,
@@ -33,7 +34,7 @@ from bulkupdate.errors import (
     UnauthorizedError,
 )
 from bulkupdate.fields import shorten
-from bulkupdate.models import Quota, Task, TaskUpdate, parse_json
+from bulkupdate.models import Quota, Task, TaskUpdate
 
 #: An answer is read so far and no further, in bytes.
 MAX_BODY = 1 << 20

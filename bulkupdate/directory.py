@@ -16,9 +16,10 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bulkupdate.codec import parse_record, to_json
 from bulkupdate.config import Format, Mode
 from bulkupdate.errors import JournalError, RunDirectoryError
-from bulkupdate.models import Summary, parse_record, to_json
+from bulkupdate.models import Summary
 
 _SUFFIXES = tuple(f".{format_}" for format_ in Format)
 _OURS = frozenset(

@@ -1,40 +1,36 @@
 """Where every row of a run stands: one byte each, so that a million rows are a megabyte."""
 
 from bulkupdate.errors import LANE_STOPPERS
-from bulkupdate.models import SUCCESSES, Outcome, Result
+from bulkupdate.models import SUCCESSES, Mark, Outcome, Result
 
 _OUTCOMES = tuple(Outcome)
-_CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES, 1)}
+_CODES = {outcome.value: code for code, outcome in enumerate(_OUTCOMES, 1)}
 _OUTCOME_BITS = 0x0F
 _MISMATCH = 0x10
 _UNSETTLED = 0x20
 
 
 class Ledger:
-    """The latest outcome of each row, by its number.
-
-    Attributes:
-        mismatches: rows whose Task came back with another value than was sent.
-        unsettled: rows that have an outcome, and are sent again all the same when resuming.
-    """
+    """The latest outcome of each row, by its number."""
 
     def __init__(self) -> None:
         self._codes = bytearray()
-        self._counts = dict.fromkeys(Outcome, 0)
-        self.mismatches = 0
-        self.unsettled = 0
+        self._counts = [0] * 0x40
 
-    def record(self, result: Result) -> None:
+    def record(self, result: Result | Mark) -> None:
         """Take in a result; it replaces an earlier one of the same row."""
-        if result.row > len(self._codes):
-            self._codes.extend(bytes(result.row - len(self._codes)))
-        self._count(self._codes[result.row - 1], -1)
         code = _CODES[result.outcome]
-        code |= _MISMATCH if result.mismatches else 0
-        was_stopped = result.error is not None and result.error.type in LANE_STOPPERS
-        code |= _UNSETTLED if was_stopped or result.cut_short else 0
-        self._codes[result.row - 1] = code
-        self._count(code, 1)
+        if result.mismatches:
+            code |= _MISMATCH
+        if result.cut_short or (result.error is not None and result.error.type in LANE_STOPPERS):
+            code |= _UNSETTLED
+        place = result.row - 1
+        codes = self._codes
+        if place >= len(codes):
+            codes.extend(bytes(place + 1 - len(codes)))
+        self._counts[codes[place]] -= 1
+        self._counts[code] += 1
+        codes[place] = code
 
     def outcome(self, row: int) -> Outcome | None:
         """The outcome of a row, or None while it has none."""
@@ -59,23 +55,31 @@ class Ledger:
     @property
     def settled(self) -> int:
         """How many rows have an outcome."""
-        return sum(self._counts.values())
+        return sum(self._counts[1:])
+
+    @property
+    def unsettled(self) -> int:
+        """How many rows have an outcome, and are sent again all the same when resuming."""
+        return sum(n for code, n in enumerate(self._counts) if code & _UNSETTLED)
+
+    @property
+    def mismatches(self) -> int:
+        """How many rows have a Task that came back with another value than was sent."""
+        return sum(n for code, n in enumerate(self._counts) if code & _MISMATCH)
 
     @property
     def unsuccessful(self) -> int:
         """How many rows have an outcome that is no success."""
-        return sum(n for outcome, n in self._counts.items() if outcome not in SUCCESSES)
+        return sum(self._count(outcome) for outcome in _OUTCOMES if outcome not in SUCCESSES)
 
     def counts(self, rows: int) -> dict[str, int]:
         """Rows by outcome, and `unprocessed`: they add up to `rows`."""
-        counts = {str(outcome): count for outcome, count in self._counts.items()}
+        counts = {outcome.value: self._count(outcome) for outcome in _OUTCOMES}
         return {**counts, "unprocessed": rows - self.settled}
 
     def _code(self, row: int) -> int:
         return self._codes[row - 1] if row <= len(self._codes) else 0
 
-    def _count(self, code: int, change: int) -> None:
-        if code:
-            self._counts[_OUTCOMES[(code & _OUTCOME_BITS) - 1]] += change
-            self.mismatches += change if code & _MISMATCH else 0
-            self.unsettled += change if code & _UNSETTLED else 0
+    def _count(self, outcome: Outcome) -> int:
+        wanted = _CODES[outcome.value]
+        return sum(n for code, n in enumerate(self._counts) if code & _OUTCOME_BITS == wanted)

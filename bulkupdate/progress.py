@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 
 from bulkupdate import report
-from bulkupdate.models import to_json
+from bulkupdate.codec import to_json
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input

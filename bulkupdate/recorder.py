@@ -5,12 +5,13 @@ import filecmp
 from array import array
 from pathlib import Path
 
+from bulkupdate.codec import parse_record
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import InputError, JournalError
 from bulkupdate.failed import FailedFile
-from bulkupdate.journal import Journal, mend_journal, read_journal
+from bulkupdate.journal import Journal, mend_journal, read_journal, read_marks
 from bulkupdate.ledger import Ledger
-from bulkupdate.models import SUCCESSES, Result, Row, parse_record
+from bulkupdate.models import SUCCESSES, Result, Row
 from bulkupdate.reader import Input
 
 
@@ -49,8 +50,8 @@ class Recorder:
     def _read_log(self) -> None:
         if note := mend_journal(self._log_path):
             self.notes.append(note)
-        for _, result in read_journal(self._log_path):
-            self.ledger.record(result)
+        for mark in read_marks(self._log_path):
+            self.ledger.record(mark)
 
     def log(self, settled: list[tuple[Row, Result]]) -> None:
         """Write settled rows to the log, so that a crash of this process can't lose them.

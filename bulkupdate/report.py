@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from bulkupdate.codec import to_json
 from bulkupdate.fields import shorten
-from bulkupdate.models import Summary, to_json
+from bulkupdate.models import Summary
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
 

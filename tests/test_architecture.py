@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 
 #: Imports go one way: a module may import from its own layer's left, never from its right.
 LAYERS = (
-    ("_version", "errors", "fields"),
+    ("_version", "codec", "errors", "fields"),
     ("config", "models"),
     ("files", "stop", "turns", "verify", "columns", "reader", "limiter", "retry", "client"),
     ("backlog", "directory", "journal", "ledger", "preview", "failed", "worker", "permits"),
@@ -35,7 +35,7 @@ HOMES = {
     "aiolimiter": {"permits"},
     "click": {"cli"},
     "csv": {"reader", "failed"},
-    "msgspec": {"models", "preview"},
+    "msgspec": {"codec", "models", "preview"},
     "rich": {"progress"},
     "tenacity": {"retry"},
 }

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from bulkupdate.codec import to_json
 from bulkupdate.config import Format, Mode
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import JournalError, RunDirectoryError
-from bulkupdate.models import InputInfo, State, Summary, to_json
+from bulkupdate.models import InputInfo, State, Summary
 
 
 def refusal(path: Path, mode: Mode = Mode.NEW) -> str:

@@ -3,19 +3,27 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulkupdate import journal as journal_module
 from bulkupdate.errors import JournalError
-from bulkupdate.journal import Journal, mend_journal, read_journal
-from bulkupdate.models import Outcome, Result
+from bulkupdate.journal import Journal, mend_journal, read_journal, read_marks
+from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
 
 
-def result(row: int, title: str = "x") -> Result:
+def result(row: int, title: str = "x", **more: Any) -> Result:
     return Result(
-        row=row, id=f"opp_{row}", outcome=Outcome.UPDATED, attempts=1, at="", sent={"title": title}
+        row=row,
+        id=f"opp_{row}",
+        outcome=Outcome.UPDATED,
+        attempts=1,
+        at="",
+        sent={"title": title},
+        **more,
     )
 
 
@@ -148,6 +156,54 @@ def test_whatever_was_appended_reads_back(
         journal.append([one])
     journal.close()
     assert [read for _, read in read_journal(path)] == results
+    marks = [(mark.row, mark.outcome) for mark in read_marks(path)]
+    assert marks == [(one.row, one.outcome) for one in results]
+
+
+def test_marks_tell_what_resuming_needs_across_the_borders_of_what_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_CHUNK", 100)
+    journal = Journal(tmp_path / "log")
+    wrong_key = Result(
+        row=2,
+        id="b",
+        outcome=Outcome.FAILED,
+        attempts=1,
+        at="",
+        error=ErrorInfo("unauthorized", ""),
+    )
+    differs = result(3, mismatches={"title": Mismatch("a", "b")})
+    cut = result(4, cut_short=True)
+    journal.append([result(1, "x" * 500), wrong_key, differs, cut])
+    journal.close()
+    marks = list(read_marks(tmp_path / "log"))
+    assert [mark.row for mark in marks] == [1, 2, 3, 4]
+    assert marks[1].error is not None
+    assert marks[1].error.type == "unauthorized"
+    assert [bool(mark.mismatches) for mark in marks] == [False, False, True, False]
+    assert [mark.cut_short for mark in marks] == [False, False, False, True]
+
+
+def test_a_mark_that_cannot_be_read_is_an_error_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = log_of(tmp_path / "log", 1)
+    with path.open("ab") as log:
+        log.write(b'{"row": 2}\n')
+    with pytest.raises(JournalError, match="line 2, is no result"):
+        list(read_marks(path))
+    row_0 = log_of(tmp_path / "row_0", 0)
+    with pytest.raises(JournalError, match="a line is no result"):
+        list(read_marks(row_0))
+    monkeypatch.setattr(journal_module, "_CHUNK", 100)
+    monkeypatch.setattr(journal_module, "_MAX_LINE", 1000)
+    endless = tmp_path / "endless"
+    endless.write_bytes(b"x" * 5000)
+    with pytest.raises(JournalError):
+        list(read_marks(endless))
+    with pytest.raises(JournalError, match="No such file"):
+        list(read_marks(tmp_path / "none"))
 
 
 def test_a_log_that_ends_in_a_torn_line_takes_no_more(

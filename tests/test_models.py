@@ -4,18 +4,9 @@ import json
 
 import pytest
 
+from bulkupdate.codec import parse_json, parse_record, to_json
 from bulkupdate.errors import InvalidUpdateError
-from bulkupdate.models import (
-    ErrorInfo,
-    Outcome,
-    Result,
-    Task,
-    TaskUpdate,
-    now,
-    parse_json,
-    parse_record,
-    to_json,
-)
+from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, now
 
 
 def test_only_what_was_given_is_sent() -> None:

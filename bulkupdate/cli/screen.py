@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from bulkupdate import report
+from bulkupdate.codec import to_json
 from bulkupdate.errors import BulkUpdateError, JournalError, RunStoppedError
-from bulkupdate.models import Summary, to_json
+from bulkupdate.models import Summary
 
 if TYPE_CHECKING:
     from bulkupdate.observer import Observer

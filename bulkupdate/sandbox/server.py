@@ -12,7 +12,8 @@ from typing import IO, Any, NamedTuple, Self
 
 from aiohttp import web
 
-from bulkupdate.models import now, parse_json, to_json
+from bulkupdate.codec import parse_json, to_json
+from bulkupdate.models import now
 from bulkupdate.sandbox.config import Fault, SandboxConfig, Unknown
 from bulkupdate.sandbox.team import BadUpdateError, Team, made_up_team
 from bulkupdate.sandbox.windows import RateWindow, Verdict, window

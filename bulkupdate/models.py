@@ -236,7 +236,7 @@ class Mark(msgspec.Struct, frozen=True):
     Attributes:
         row: the row's number, from 1.
         outcome: as in `Result`.
-        mismatches: those of the `Result`, unread.
+        mismatches: as in `Result`.
         error: what kind it was.
         cut_short: as in `Result`.
     """
@@ -248,7 +248,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     row: Annotated[int, msgspec.Meta(ge=1)]
     outcome: Literal["updated", "unchanged", "invalid", "failed", "unconfirmed"]
-    mismatches: msgspec.Raw | None = None
+    mismatches: dict[str, Any] | None = None
     error: Kind | None = None
     cut_short: bool = False
 

@@ -196,6 +196,7 @@ class RunConfig:
         out: the run directory, or None for the input's name with `.run` for its suffix, in the
             current directory.
         mode: what to do with a run directory that is already there.
+        changed_input: when resuming, go on though the input has been edited.
         retry_failed: when resuming, also try again what failed or stayed unconfirmed.
         skip_invalid: send the valid rows of an input that has invalid ones.
         rate: "auto" follows what the server says, from lemlist's documented limit on; a rate is a
@@ -210,6 +211,7 @@ class RunConfig:
     format: Format | None = None
     out: Path | None = None
     mode: Mode = Mode.NEW
+    changed_input: bool = False
     retry_failed: bool = False
     skip_invalid: bool = False
     rate: RateLimit | Literal["auto"] | None = "auto"
@@ -226,6 +228,8 @@ class RunConfig:
             raise ConfigError(f"--out {str(self.out)!r} names no directory of its own")
         if self.retry_failed and self.mode is not Mode.RESUME:
             raise ConfigError("--retry-failed goes with --resume")
+        if self.changed_input and self.mode is not Mode.RESUME:
+            raise ConfigError("--changed-input goes with --resume")
 
     @property
     def directory(self) -> Path:

@@ -6,13 +6,16 @@
       results.jsonl   one line per settled row
       failed.csv      the rows to mend and run again (or failed.jsonl, as the input)
       summary.json    what was read, where it went, counts that add up
+      rows.digest     two hashes of each row of the input, so that an edit is noticed
       stdin.csv       a copy of standard input, where that was the input (or stdin.jsonl, .tsv)
+      results.1.jsonl the log as it was before the run went on with an edited input
 """
 
 import contextlib
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,14 +24,13 @@ from bulkupdate.config import Format, Mode
 from bulkupdate.errors import JournalError, RunDirectoryError
 from bulkupdate.models import Summary
 
-_SUFFIXES = tuple(f".{format_}" for format_ in Format)
-_OURS = frozenset(
-    {"results.jsonl", "summary.json", "summary.json.part", "stdin.part"}
-    | {f"{stem}{suffix}" for stem in ("failed", "stdin") for suffix in _SUFFIXES}
-    | {f"failed.{kind}{suffix}" for kind in ("part", "previous") for suffix in _SUFFIXES}
+_FORMATS = "|".join(Format)
+_OURS = re.compile(
+    rf"results(\.\d+)?\.jsonl|results\.jsonl\.part|summary\.json(\.part)?|rows\.digest(\.part)?"
+    rf"|(failed|stdin)\.({_FORMATS})|failed\.(part|previous)\.({_FORMATS})|stdin\.part"
 )
 #: What a run that was killed very early may leave behind.
-_SCRAPS = frozenset({"stdin.part", "summary.json.part"})
+_SCRAPS = frozenset({"stdin.part", "summary.json.part", "rows.digest.part"})
 
 
 class RunDirectory:
@@ -46,8 +48,10 @@ class RunDirectory:
         self.path = path
         self._created = self._make(mode)
         self._lock = self._take_lock()
+        self._is_ours = False
         try:
             self._check(mode)
+            self._is_ours = True
         except BaseException:
             self.close()
             raise
@@ -61,6 +65,32 @@ class RunDirectory:
     def summary(self) -> Path:
         """The summary."""
         return self.path / "summary.json"
+
+    @property
+    def digests(self) -> Path:
+        """The digests of the input's rows."""
+        return self.path / "rows.digest"
+
+    @property
+    def digests_part(self) -> Path:
+        """Where they are written while the rows are read."""
+        return self.path / "rows.digest.part"
+
+    def adopt_digests(self) -> None:
+        """Take the digests just written for those of the run's input.
+
+        Raises:
+            JournalError: they could not be renamed.
+        """
+        with self._writing(self.digests):
+            self.digests_part.replace(self.digests)
+
+    def free_results(self) -> Path:
+        """A name for a results log that is to be kept beside its successor."""
+        number = 1
+        while (path := self.path / f"results.{number}.jsonl").exists():
+            number += 1
+        return path
 
     def failed(self, format_: Format) -> Path:
         """The file of rows that did not succeed."""
@@ -85,13 +115,14 @@ class RunDirectory:
     def holds(self, path: Path) -> bool:
         """Whether `clear` would remove the file at `path`."""
         path = path.resolve()
-        return path.name in _OURS - {"stdin.part"} and path.parent == self.path.resolve()
+        return _is_of_a_run(path.name) and path.parent == self.path.resolve()
 
     def clear(self) -> None:
-        """Remove what an earlier run has left, but for a copy of standard input just made."""
-        for name in _OURS - {"stdin.part"}:
-            with self._writing(self.path / name):
-                (self.path / name).unlink(missing_ok=True)
+        """Remove what an earlier run has left, but for what this one has just written."""
+        with self._writing(self.path):
+            for path in list(self.path.iterdir()):
+                if _is_of_a_run(path.name):
+                    path.unlink(missing_ok=True)
 
     def write_summary(self, summary: Summary) -> None:
         """Replace the summary, whole or not at all.
@@ -123,9 +154,10 @@ class RunDirectory:
 
     def close(self) -> None:
         """Let others use it; remove it again if this process made it and left it empty."""
-        if self._created:
-            with contextlib.suppress(OSError):
-                (self.path / "stdin.part").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if self._is_ours:
+                self._remove_scraps()
+            if self._created:
                 self.path.rmdir()
         os.close(self._lock)
 
@@ -168,7 +200,7 @@ class RunDirectory:
         names = set(os.listdir(self.path))  # noqa: PTH208 - names, not paths
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise RunDirectoryError(f"{self.path} can't be written")
-        if links := [name for name in names & _OURS if (self.path / name).is_symlink()]:
+        if links := [n for n in names if _OURS.fullmatch(n) and (self.path / n).is_symlink()]:
             raise RunDirectoryError(f"{self.path}/{links[0]} is a link: it is not followed")
         has_run = "summary.json" in names
         if has_run:
@@ -184,9 +216,13 @@ class RunDirectory:
             raise RunDirectoryError(f"{self.path}: there is no run to resume")
         try:
             self.path.chmod(0o700)
-            (self.path / "stdin.part").unlink(missing_ok=True)
+            self._remove_scraps()
         except OSError as error:
             raise RunDirectoryError(f"{self.path} can't be used: {error.strerror}") from None
+
+    def _remove_scraps(self) -> None:
+        for name in _SCRAPS:
+            (self.path / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -194,6 +230,10 @@ class RunDirectory:
             yield
         except OSError as error:
             raise JournalError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _is_of_a_run(name: str) -> bool:
+    return bool(_OURS.fullmatch(name)) and name not in _SCRAPS
 
 
 def _private(path: str, flags: int) -> int:

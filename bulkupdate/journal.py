@@ -2,10 +2,11 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bulkupdate.codec import parse_lines, parse_record, to_json
+from bulkupdate.codec import parse_lines, parse_record, replaced, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Mark, Result
@@ -22,13 +23,14 @@ class Journal:
 
     Args:
         path: of the log; created for its owner alone where it is not there.
+        empty: whether to drop what it holds.
 
     Raises:
         JournalError: it can't be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = AppendOnlyFile(path)
+    def __init__(self, path: Path, *, empty: bool = False) -> None:
+        self._file = AppendOnlyFile(path, empty=empty)
         self._dirty = False
         # A sync runs in a thread, and may still do so when the run ends.
         self._syncing = threading.Lock()
@@ -102,6 +104,40 @@ def read_journal(path: Path) -> Iterator[tuple[int, Result]]:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:
         raise JournalError(f"{path}, line {number}, is no result: {error}") from error
+
+
+def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
+    """Replace a log by one for an input whose rows stand elsewhere now.
+
+    Args:
+        path: of the log.
+        kept: for each row of the input now, the number it has in the log; 0 for none.
+        previous: a name that the log as it was gets.
+
+    Raises:
+        JournalError: it can't be done; the log is as it was.
+    """
+    offsets = array("q")
+    for offset, result in read_journal(path):
+        offsets.extend([-1] * (result.row - len(offsets)))
+        offsets[result.row - 1] = offset
+    part = path.with_name(f"{path.name}.part")
+    renumbered = Journal(part, empty=True)
+    try:
+        with path.open("rb") as log:
+            for number, was in enumerate(kept, 1):
+                if was:
+                    log.seek(offsets[was - 1])
+                    result = parse_record(log.readline(_MAX_LINE), Result)
+                    renumbered.append([replaced(result, row=number)])
+        renumbered.sync()
+        os.link(path, previous)
+        # From here on it is the log of the new input: there is no moment in between.
+        part.replace(path)
+    except OSError as error:
+        raise JournalError(f"{path} can't be renumbered: {error.strerror}") from error
+    finally:
+        renumbered.close()
 
 
 def mend_journal(path: Path) -> str | None:

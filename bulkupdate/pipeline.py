@@ -12,20 +12,21 @@ everything is written down.
 """
 
 import asyncio
+import contextlib
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from bulkupdate.account import first_summary, summary_of
 from bulkupdate.backlog import Backlog
 from bulkupdate.client import TaskClient
-from bulkupdate.config import Mode, RunConfig, is_loopback
+from bulkupdate.config import Mode, RunConfig
+from bulkupdate.digests import DigestFile
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import (
     ConfigError,
     JournalError,
-    RunDirectoryError,
     RunStoppedError,
 )
 from bulkupdate.feeder import Feeder
@@ -36,6 +37,7 @@ from bulkupdate.permits import limiter_for
 from bulkupdate.preview import Inspection, Preview, inspect
 from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
+from bulkupdate.resume import adopt_edited_input, check_server
 from bulkupdate.source import open_input
 from bulkupdate.stop import Stop
 from bulkupdate.writer import Writer
@@ -97,7 +99,9 @@ class _Session:
     async def run(self) -> Summary:
         """Check everything, send what is left to send, and write the summary."""
         sha256 = await asyncio.to_thread(self._source.sha256)
-        preview = await self._inspect()
+        self._earlier = self._read_earlier()
+        is_same = self._earlier is not None and self._earlier.input.sha256 == sha256
+        preview = await self._inspect(with_digests=not is_same)
         info = InputInfo(
             path=self._config.input,
             sha256=sha256,
@@ -107,7 +111,12 @@ class _Session:
             delimiter=self._source.delimiter,
         )
         first = first_summary(self._config, info, started=self._started)
-        self._prepare_directory(first)
+        if self._earlier is None:
+            self._prepare_directory(first)
+        elif not is_same:
+            await self._adopt_edited_input(self._earlier)
+        if info.path == "-":
+            self._directory.adopt_stdin(self._source.path, self._source.format)
         recorder = await _finished(Recorder, self._directory, self._source)
         for note in recorder.notes:
             self._observer.noted(note)
@@ -127,43 +136,43 @@ class _Session:
                 summary = self._finish(first, progress, recorder, writer)
         return summary
 
-    async def _inspect(self) -> Preview:
+    def _read_earlier(self) -> Summary | None:
+        """The summary of the run that is gone on with, or None for one that begins."""
+        if self._config.mode is not Mode.RESUME:
+            return None
+        earlier = self._directory.read_summary()
+        check_server(self._directory, earlier, self._config.endpoint.base_url)
+        return earlier
+
+    async def _inspect(self, *, with_digests: bool) -> Preview:
         inspection = Inspection()
-        for inspection in inspect(self._source):  # noqa: B007 - the last one is the whole
-            await asyncio.sleep(0)
-            if self._stop.is_set:
-                raise RunStoppedError(f"{self._stop.reason}: nothing was sent")
+        with contextlib.ExitStack() as stack:
+            add = None
+            if with_digests:
+                digests = DigestFile(self._directory.digests_part)
+                stack.callback(digests.close)
+                add = digests.add
+            for inspection in inspect(self._source, add):  # noqa: B007 - the last is the whole
+                await asyncio.sleep(0)
+                if self._stop.is_set:
+                    raise RunStoppedError(f"{self._stop.reason}: nothing was sent")
         return inspection.preview(self._config.rate)
 
     def _prepare_directory(self, first: Summary) -> None:
-        info = first.input
-        if self._config.mode is Mode.RESUME:
-            self._check_same(self._directory.read_summary(), info)
-        else:
-            if self._directory.holds(self._source.path):
-                raise ConfigError(
-                    f"{info.path} lies in {self._directory.path}, which --overwrite would"
-                    " empty: name another directory with --out"
-                )
-            self._directory.clear()
-            # First of all files: it is what makes the directory known as a run's.
-            self._directory.write_summary(first)
-        if info.path == "-":
-            self._directory.adopt_stdin(self._source.path, self._source.format)
+        if self._directory.holds(self._source.path):
+            raise ConfigError(
+                f"{first.input.path} lies in {self._directory.path}, which --overwrite would"
+                " empty: name another directory with --out"
+            )
+        self._directory.clear()
+        # First of all files: it is what makes the directory known as a run's.
+        self._directory.write_summary(first)
+        self._directory.adopt_digests()
 
-    def _check_same(self, earlier: Summary, info: InputInfo) -> None:
-        """Refuse to go on with a run of another input, or one that went elsewhere."""
-        path, cure = self._directory.path, "--out names another directory"
-        if earlier.input.sha256 != info.sha256:
-            raise RunDirectoryError(
-                f"{path} is a run of another input ({earlier.input.path}, {earlier.input.rows}"
-                f" rows), or the file has been edited since: {cure}, --overwrite starts it again"
-            )
-        before, url = earlier.base_url, self._config.endpoint.base_url
-        if _server(before) != _server(url):
-            raise RunDirectoryError(
-                f"{path} is a run that went to {before}, and this would go on at {url}: {cure}"
-            )
+    async def _adopt_edited_input(self, earlier: Summary) -> None:
+        adopt = functools.partial(adopt_edited_input, is_allowed=self._config.changed_input)
+        for note in await _finished(adopt, self._directory, earlier):
+            self._observer.noted(note)
 
     def _lane(self, client: TaskClient, writer: Writer) -> Lane:
         return Lane(
@@ -234,12 +243,6 @@ async def _finished(make: Callable[..., Kind], *arguments: object) -> Kind:
     except asyncio.CancelledError:
         await asyncio.wait([making])
         raise
-
-
-def _server(base_url: str) -> str:
-    """What tells one server from another: all sandboxes of this machine are one."""
-    host = urlsplit(base_url).hostname or ""
-    return "this machine" if is_loopback(host) else base_url
 
 
 def _why_ended(error: BaseException) -> tuple[str, State, int]:

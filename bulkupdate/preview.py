@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -153,8 +153,12 @@ class Inspection:
         return tasks, repeated, [found[:SHOWN_REPEATS] for found in repeats]
 
 
-def inspect(source: Input) -> Iterator[Inspection]:
+def inspect(source: Input, also: Callable[[Row], None] | None = None) -> Iterator[Inspection]:
     """Read all rows of an input, pausing after every few for the caller to look up.
+
+    Args:
+        source: the input.
+        also: is called with each row too.
 
     Yields:
         The inspection so far; after the last one it is complete.
@@ -165,6 +169,8 @@ def inspect(source: Input) -> Iterator[Inspection]:
     inspection = Inspection()
     for row in source.rows():
         inspection.add(row)
+        if also is not None:
+            also(row)
         if not row.number % INSPECT_BATCH:
             yield inspection
     if not inspection.rows:

@@ -111,7 +111,9 @@ class Recorder:
                 previous = self._failed_path.replace(
                     self._failed_path.with_name(f"failed.previous{suffix}")
                 )
-                self.notes.append(f"{self._failed_path} was not as we left it: kept as {previous}")
+                self.notes.append(
+                    f"{self._failed_path} differs from what the log says: kept as {previous}"
+                )
             part.replace(self._failed_path)
         except OSError as error:
             failed.close()

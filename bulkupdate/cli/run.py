@@ -61,6 +61,11 @@ if TYPE_CHECKING:
     help="With --resume: also try again what failed or stayed unconfirmed.",
 )
 @click.option(
+    "--changed-input",
+    is_flag=True,
+    help="With --resume: go on though INPUT has been edited since.",
+)
+@click.option(
     "--base-url",
     metavar="URL",
     help=f"Where to send.  [default: ${BASE_URL_VARIABLE}, else {DEFAULT_BASE_URL}]",
@@ -152,6 +157,7 @@ def _run_config(flags: dict[str, Any]) -> RunConfig:
         format=Format(flags["format_"]) if flags["format_"] else None,
         out=flags["out"],
         mode=Mode.OVERWRITE if flags["overwrite"] else mode,
+        changed_input=flags["changed_input"],
         retry_failed=flags["retry_failed"],
         skip_invalid=flags["skip_invalid"],
         rate=flags["rate"],
@@ -250,7 +256,7 @@ def _resume_line(ctx: click.Context, summary: Summary) -> str:
         name = parameter.name or ""
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        if name in ("input_", "resume", "overwrite", "out") or not parameter.opts:
+        if name in ("input_", "resume", "overwrite", "changed_input", "out") or not parameter.opts:
             continue
         words.append(_flag(parameter, ctx.params[name]))
     words += ["--out", summary.directory, "--resume"]

@@ -1,0 +1,192 @@
+"""What every row of an input says, as two hashes, so that an edit of it is noticed.
+
+Rows are told apart by their task and by what they would send, not by where they stand: a row
+that has only moved is the same row.
+"""
+
+import sys
+from array import array
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+from bulkupdate.codec import to_json
+from bulkupdate.errors import JournalError
+from bulkupdate.files import AppendOnlyFile
+from bulkupdate.models import Outcome, Result, Row
+
+#: Rows whose digests are written at once, and the length of a line.
+_BATCH = 2048
+_LINE = 34
+
+#: Rows are compared a part of the tasks at a time, so that few of them stand in a dictionary.
+_PARTS = 64
+
+
+class DigestFile:
+    """The file of an input's digests, while its rows are read: one line each, in hexadecimal.
+
+    Args:
+        path: where; created for its owner alone, or emptied.
+
+    Raises:
+        JournalError: it can't be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = AppendOnlyFile(path, empty=True)
+        self._batch: list[bytes] = []
+
+    def add(self, row: Row) -> None:
+        """Take in the next row."""
+        content = row.update.encode() if row.update is not None else to_json(row.record)
+        self._batch.append(b"%016x %016x\n" % (_hash(row.id.encode()), _hash(content)))
+        if len(self._batch) == _BATCH:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the rest, and close it."""
+        try:
+            self._flush()
+        finally:
+            self._file.close()
+
+    def _flush(self) -> None:
+        self._file.write(b"".join(self._batch))
+        self._batch.clear()
+
+
+class Digests:
+    """Two numbers of 64 bits for each row: one for its task, one for what it says of it.
+
+    Two rows that differ have the same numbers once in 10**19 times.
+
+    Args:
+        path: a file of digests. One that is not there holds none.
+
+    Raises:
+        JournalError: it can't be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._numbers = array("Q")
+        try:
+            data = path.read_bytes()
+            # What a crash has torn is left out.
+            whole = data[: len(data) // _LINE * _LINE].decode()
+            self._numbers.frombytes(bytes.fromhex(whole))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise JournalError(f"{path} can't be read: {error.strerror}") from error
+        except ValueError as error:
+            raise JournalError(f"{path} is none of ours: {error}") from error
+        if sys.byteorder == "little":
+            self._numbers.byteswap()
+
+    def __len__(self) -> int:
+        return len(self._numbers) // 2
+
+    def of(self, row: int) -> tuple[int, int]:
+        """The task and the content of a row, by its number; zeros for one that is not known."""
+        place = 2 * (row - 1)
+        return self._numbers[place], self._numbers[place + 1]
+
+    def correct(self, result: Result) -> None:
+        """Take in what the log says of a row: it is the truth of it."""
+        if result.outcome is Outcome.INVALID:
+            return  # The log doesn't hold what such a row said.
+        self._numbers.extend([0] * 2 * (result.row - len(self)))
+        place = 2 * (result.row - 1)
+        content = to_json({"id": result.id, **(result.sent or {})})
+        self._numbers[place] = _hash(result.id.encode())
+        self._numbers[place + 1] = _hash(content)
+
+
+class Changes(NamedTuple):
+    """How an input differs from what it was.
+
+    Attributes:
+        changed: rows that say something else than a row of the same task did.
+        added: rows without a counterpart in the earlier input.
+        removed: rows of the earlier input, by their number there, without a counterpart now.
+        kept: for each row now, the number of the settled row that it was; 0 where it is to be sent.
+    """
+
+    changed: list[int]
+    added: list[int]
+    removed: list[int]
+    kept: "array[int]"
+
+
+def compare(before: Digests, after: Digests, is_settled: Callable[[int], bool]) -> Changes:
+    """Find out what has become of the rows of an input.
+
+    Args:
+        before: of the input as it was.
+        after: of the input as it is now.
+        is_settled: whether a row of the earlier input, by its number, is settled.
+    """
+    changes = Changes([], [], [], array("I", bytes(4 * len(after))))
+    for earlier, now in zip(_in_parts(before), _in_parts(after), strict=True):
+        tasks_before, tasks_now = _by_task(before, earlier), _by_task(after, now)
+        for task, rows in tasks_now.items():
+            _compare_task(tasks_before.pop(task, []), rows, is_settled, changes)
+        for gone in tasks_before.values():
+            changes.removed.extend(number for number, _ in gone)
+    for numbers in (changes.changed, changes.added, changes.removed):
+        numbers.sort()
+    return changes
+
+
+_Rows = list[tuple[int, int]]
+
+
+def _compare_task(
+    before: _Rows, after: _Rows, is_settled: Callable[[int], bool], changes: Changes
+) -> None:
+    """Compare the rows of one task, as number and content, in their order."""
+    by_content: dict[int, deque[int]] = defaultdict(deque)
+    for number, content in before:
+        by_content[content].append(number)
+    fresh = []
+    latest = 0
+    is_sent = False
+    for number, content in after:
+        was = by_content[content].popleft() if by_content[content] else 0
+        if not was:
+            fresh.append(number)
+        # What follows a row that is to be sent, or now follows one that was sent after it, is to
+        # be sent again: or else the older edit would have the last word.
+        is_sent = is_sent or not was or not is_settled(was) or was < latest
+        if not is_sent:
+            changes.kept[number - 1] = latest = was
+    gone = sorted(number for numbers in by_content.values() for number in numbers)
+    changes.changed.extend(fresh[: len(gone)])
+    changes.added.extend(fresh[len(gone) :])
+    changes.removed.extend(gone[len(fresh) :])
+
+
+def _in_parts(digests: Digests) -> "list[array[int]]":
+    """The numbers of the rows, so that those of one task are together in a part."""
+    parts = [array("I") for _ in range(_PARTS)]
+    for number in range(1, len(digests) + 1):
+        task, _ = digests.of(number)
+        if task:
+            parts[task % _PARTS].append(number)
+    return parts
+
+
+def _by_task(digests: Digests, numbers: Iterable[int]) -> dict[int, _Rows]:
+    tasks: dict[int, _Rows] = defaultdict(list)
+    for number in numbers:
+        task, content = digests.of(number)
+        tasks[task].append((number, content))
+    return tasks
+
+
+def _hash(data: bytes) -> int:
+    # Never 0, which stands for no row.
+    return int.from_bytes(blake2b(data, digest_size=8).digest()) or 1

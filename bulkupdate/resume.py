@@ -1,0 +1,89 @@
+"""Whether a run may be gone on with: the same server; the same rows, or known to differ."""
+
+from urllib.parse import urlsplit
+
+from bulkupdate.config import is_loopback
+from bulkupdate.digests import Changes, Digests, compare
+from bulkupdate.directory import RunDirectory
+from bulkupdate.errors import RunDirectoryError
+from bulkupdate.journal import mend_journal, read_journal, renumber_journal
+from bulkupdate.ledger import Ledger
+from bulkupdate.models import Summary
+
+#: Rows that are named when an input has been edited.
+_NAMED = 10
+
+_CURE = "--out names another directory"
+
+
+def check_server(directory: RunDirectory, earlier: Summary, base_url: str) -> None:
+    """Refuse to go on elsewhere.
+
+    Raises:
+        RunDirectoryError: the run went to another server.
+    """
+    if _server(earlier.base_url) != _server(base_url):
+        raise RunDirectoryError(
+            f"{directory.path} is a run that went to {earlier.base_url}, and this would go on at"
+            f" {base_url}: {_CURE}"
+        )
+
+
+def adopt_edited_input(directory: RunDirectory, earlier: Summary, *, is_allowed: bool) -> list[str]:
+    """Go on with an input that has been edited, whose digests have just been written.
+
+    What the log calls settled stays settled, wherever it stands now, unless an edit that is sent
+    now would have to come before it. The log is renumbered; as it was, it is kept beside.
+
+    Args:
+        directory: of the run.
+        earlier: the summary of the run before.
+        is_allowed: whether the user knows that the input was edited.
+
+    Returns:
+        What was noticed, for a person to read.
+
+    Raises:
+        RunDirectoryError: it is not allowed. The message says what has changed.
+        JournalError: the log can't be read, or not renumbered; it is as it was.
+    """
+    notes = []
+    ledger = Ledger()
+    before = Digests(directory.digests)
+    if directory.results.exists():
+        note = mend_journal(directory.results)
+        notes += [note] if note else []
+        for _, result in read_journal(directory.results):
+            ledger.record(result)
+            before.correct(result)
+    changes = compare(before, Digests(directory.digests_part), ledger.is_settled)
+    said = f"{earlier.input.path} has been edited since this run began: {_described(changes)}"
+    if not is_allowed:
+        raise RunDirectoryError(
+            f"{directory.path}: {said}. --changed-input goes on with it as it is now (what was"
+            f" sent and is as it was is not sent again), --overwrite starts again, {_CURE}"
+        )
+    if directory.results.exists():
+        renumber_journal(directory.results, changes.kept, directory.free_results())
+    directory.adopt_digests()
+    return [*notes, said]
+
+
+def _described(changes: Changes) -> str:
+    parts = []
+    for rows, verb, where in (
+        (changes.changed, "changed", ""),
+        (changes.added, "added", ""),
+        (changes.removed, "removed", ", as they were numbered"),
+    ):
+        if rows:
+            named = ", ".join(map(str, rows[:_NAMED])) + (", …" if len(rows) > _NAMED else "")
+            noun = "row" if len(rows) == 1 else "rows"
+            parts.append(f"{len(rows):,} {noun} {verb} ({named}{where})")
+    return ", ".join(parts) or "the same rows, written or ordered otherwise"
+
+
+def _server(base_url: str) -> str:
+    """What tells one server from another: all sandboxes of this machine are one."""
+    host = urlsplit(base_url).hostname or ""
+    return "this machine" if is_loopback(host) else base_url

@@ -3,7 +3,7 @@
 import asyncio
 
 from bulkupdate.backlog import Backlog
-from bulkupdate.errors import InputError
+from bulkupdate.errors import InputError, JournalError
 from bulkupdate.ledger import Ledger
 from bulkupdate.models import ErrorInfo, Outcome, Row, unsent
 from bulkupdate.reader import Input
@@ -21,7 +21,7 @@ class Feeder:
         source: the input.
         ledger: what is settled.
         writer: takes the rows that need no request.
-        stop: is set where the input is no more what was checked.
+        stop: is set where the input is no more what was checked, or can't be put aside.
         retry_failed: whether what failed or stayed unconfirmed is tried again.
     """
 
@@ -58,7 +58,7 @@ class Feeder:
                 elif send:
                     await self._writer.put(row, unsent(row, Outcome.UNCHANGED))
             self._check_unchanged()
-        except InputError as error:
+        except (InputError, JournalError) as error:
             self._stop.set(str(error))
         finally:
             backlog.close()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from bulkupdate.backlog import Backlog
 from bulkupdate.config import RetryPolicy
-from bulkupdate.errors import TaskError
+from bulkupdate.errors import JournalError, TaskError
 from bulkupdate.limiter import Limiter
 from bulkupdate.models import Result, Row, Traffic
 from bulkupdate.retry import TRANSIENT_TYPES, is_transient
@@ -101,7 +101,10 @@ class Lane:
             await self._on_result(row, result)
             worker.idle = True
             self._watch_for_outage(result)
-            backlog.done(row)
+            try:
+                backlog.done(row)
+            except JournalError as error:
+                self.stop.set(str(error))
 
     def _on_answer(self, error: TaskError | None) -> None:
         if error is None or not (is_transient(error) or error.stops_lane):

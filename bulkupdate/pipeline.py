@@ -187,7 +187,6 @@ class _Session:
 
     async def _send(self, progress: Progress, writer: Writer) -> None:
         refused = progress.preview.invalid and not self._config.skip_invalid
-        backlog = Backlog()
         feeder = Feeder(
             self._source,
             progress.ledger,
@@ -195,13 +194,23 @@ class _Session:
             self._stop,
             retry_failed=self._config.retry_failed,
         )
+        with Backlog(directory=self._directory.path) as backlog:
+            await self._work_off(backlog, feeder, progress, writer, send=not refused)
+        if refused:
+            self._stop.set(
+                f"{progress.preview.invalid} invalid rows: nothing was sent", exit_code=2
+            )
+
+    async def _work_off(
+        self, backlog: Backlog, feeder: Feeder, progress: Progress, writer: Writer, *, send: bool
+    ) -> None:
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(writer.sync_regularly()),
                 group.create_task(self._observer.watch(progress)),
             ]
             writing = group.create_task(writer.run())
-            feeding = group.create_task(feeder.feed(backlog, send=not refused))
+            feeding = group.create_task(feeder.feed(backlog, send=send))
             background.append(group.create_task(self._cancel_when_stopped(feeding)))
             await progress.lane.run(backlog)
             await asyncio.wait([feeding])
@@ -209,10 +218,6 @@ class _Session:
             await writing
             for task in background:
                 task.cancel()
-        if refused:
-            self._stop.set(
-                f"{progress.preview.invalid} invalid rows: nothing was sent", exit_code=2
-            )
 
     async def _cancel_when_stopped(self, feeding: asyncio.Task[None]) -> None:
         await self._stop.wait()

@@ -17,7 +17,18 @@ TESTS = Path(__file__).parent
 LAYERS = (
     ("_version", "codec", "errors", "fields"),
     ("config", "models"),
-    ("files", "stop", "turns", "verify", "columns", "reader", "limiter", "retry", "client"),
+    (
+        "files",
+        "scratch",
+        "stop",
+        "turns",
+        "verify",
+        "columns",
+        "reader",
+        "limiter",
+        "retry",
+        "client",
+    ),
     (
         "backlog",
         "digests",

@@ -1,6 +1,7 @@
 """Rows on their way to the workers."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from bulkupdate.models import Row, TaskUpdate
 
 
 def row(number: int, task: str) -> Row:
-    return Row(number, number, task, TaskUpdate(id=task), (), "")
+    return Row(number, number, task, TaskUpdate(id=task, title=str(number)), (), ("x", "é"))
 
 
 async def test_two_rows_of_one_task_are_never_out_together() -> None:
@@ -41,11 +42,76 @@ async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait() -> None:
     backlog = Backlog(read_ahead=2)
     first = row(1, "a")
     await backlog.put(first)
-    await backlog.put(row(2, "a"))
+    await backlog.put(row(2, "c"))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(backlog.put(row(3, "b")), 0.01)
     backlog.done(first)
     await asyncio.wait_for(backlog.put(row(3, "b")), 1)
+
+
+async def test_without_a_disk_rows_of_one_task_wait_for_room_too() -> None:
+    backlog = Backlog(parked=1)
+    first, second, third = (row(number, "a") for number in (1, 2, 3))
+    await backlog.put(first)
+    await backlog.put(second)
+    putting = asyncio.create_task(backlog.put(third))
+    await asyncio.sleep(0)
+    assert not putting.done()
+    backlog.done(first)
+    await putting
+    backlog.done(second)
+    assert [await backlog.get() for _ in range(3)] == [first, second, third]
+
+
+async def test_a_row_that_waited_for_room_behind_its_task_does_not_wait_for_ever() -> None:
+    backlog = Backlog(parked=1)
+    first, second, other = row(1, "a"), row(2, "a"), row(3, "b")
+    late = row(4, "b")
+    for one in (first, second, other):
+        await backlog.put(one)
+    putting = asyncio.create_task(backlog.put(late))
+    await asyncio.sleep(0)
+    backlog.done(other)
+    backlog.done(first)
+    await asyncio.wait_for(putting, 1)
+    backlog.done(second)
+    backlog.close()
+    assert [await backlog.get() for _ in range(4)] == [first, second, other, late]
+    backlog.done(late)
+    assert await backlog.get() is None
+
+
+async def test_a_task_with_very_many_rows_does_not_keep_the_others_waiting(
+    tmp_path: Path,
+) -> None:
+    with Backlog(read_ahead=5, parked=2, directory=tmp_path) as backlog:
+        rows = [row(n, "hot" if n % 2 else f"t{n}") for n in range(1, 200)]
+        putting = asyncio.create_task(_put_all(backlog, rows))
+        seen: list[Row] = []
+        held: Row | None = None
+        while len(seen) < 99:
+            one = await backlog.get()
+            assert one is not None
+            if one.id == "hot":
+                held = one  # and is not done for as long as the others last
+                continue
+            seen.append(one)
+            backlog.done(one)
+        await putting
+        assert [one.number for one in seen] == list(range(2, 200, 2))
+        hot = []
+        while held is not None:
+            hot.append(held)
+            backlog.done(held)
+            held = await backlog.get()
+        assert hot == rows[::2]
+        assert list(tmp_path.iterdir()) == []
+
+
+async def _put_all(backlog: Backlog, rows: list[Row]) -> None:
+    for one in rows:
+        await backlog.put(one)
+    backlog.close()
 
 
 async def test_it_ends_when_it_is_closed_and_every_row_is_done() -> None:

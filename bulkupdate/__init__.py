@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bulkupdate.config import (
         ApiKey,
         Endpoint,
+        FailureLimit,
         Format,
         Mode,
         RateLimit,
@@ -48,6 +49,7 @@ __all__ = [
     "BulkUpdateError",
     "ConfigError",
     "Endpoint",
+    "FailureLimit",
     "Format",
     "InputError",
     "InvalidUpdateError",
@@ -76,7 +78,16 @@ __all__ = [
 
 _HOMES = {
     "client": ("TaskClient",),
-    "config": ("ApiKey", "Endpoint", "Format", "Mode", "RateLimit", "RetryPolicy", "RunConfig"),
+    "config": (
+        "ApiKey",
+        "Endpoint",
+        "FailureLimit",
+        "Format",
+        "Mode",
+        "RateLimit",
+        "RetryPolicy",
+        "RunConfig",
+    ),
     "errors": (
         "BulkUpdateError",
         "ConfigError",

@@ -41,7 +41,7 @@ def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summar
 
 
 def summary_of(
-    first: Summary, progress: Progress, stop: Stop, *, has_ended: bool = True
+    first: Summary, progress: Progress, stop: Stop, *, has_ended: bool = True, strict: bool = False
 ) -> Summary:
     """The summary of a run as it stands.
 
@@ -50,12 +50,13 @@ def summary_of(
         progress: what was done.
         stop: whether and why it was stopped.
         has_ended: whether this is the last one.
+        strict: whether a mismatch counts as a row that went wrong.
     """
     ledger, traffic = progress.ledger, progress.lane.traffic
     state = _end_state(progress, stop) if has_ended else State.RUNNING
     exit_code = stop.exit_code
     if state is State.FINISHED:
-        exit_code = 1 if ledger.unsuccessful else 0
+        exit_code = 1 if ledger.unsuccessful or (strict and ledger.mismatches) else 0
     return replaced(
         first,
         ended=now() if has_ended else None,

@@ -123,18 +123,69 @@ class RetryPolicy:
         first_backoff: the most that the wait before the first retry can be, in seconds; each
             further one may be twice as long.
         longest_backoff: no wait is longer, in seconds.
+        give_up_after: seconds that the server may be down for before the run stops.
     """
 
     max_attempts: int = 8
     max_throttles: int = 20
     first_backoff: float = 0.5
     longest_backoff: float = 30.0
+    give_up_after: float = 600.0
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1 or self.max_throttles < 1:
             raise ConfigError("a row needs at least one attempt")
         if not 0 <= self.first_backoff <= self.longest_backoff:
             raise ConfigError("backoff must not be negative, nor shrink")
+        if not 0 <= self.give_up_after < float("inf"):
+            raise ConfigError("--give-up-after is a number of seconds, 0 or more")
+
+
+#: Rows that must have been sent before a share of them is judged.
+JUDGED_ROWS = 100
+
+_FAILURES = re.compile(r"(\d+)|(\d+(?:\.\d+)?)%")
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLimit:
+    """How many rows may go wrong before the run stops.
+
+    Attributes:
+        rows: so many, or None.
+        percent: more than such a share of the rows sent, once there are 100 of them; or None.
+    """
+
+    rows: int | None = None
+    percent: float | None = None
+
+    def __post_init__(self) -> None:
+        is_count = self.rows is not None and self.rows >= 1 and self.percent is None
+        is_share = self.percent is not None and 0 <= self.percent < 100 and self.rows is None
+        if not is_count and not is_share:
+            raise ConfigError("a limit of failures is 1 row or more, or a share below 100%")
+
+    @classmethod
+    def parse(cls, text: str) -> "FailureLimit":
+        """`100`, `2.5%`.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        match = _FAILURES.fullmatch(text.strip())
+        if not match:
+            raise ConfigError(f"{text!r} is no limit of failures: write it as 100 or 5%")
+        rows, percent = match.groups()
+        return cls(rows=int(rows)) if rows else cls(percent=float(percent))
+
+    def is_reached(self, failures: int, sent: int) -> bool:
+        """Whether so many failures among so many rows that were sent are too many."""
+        if self.rows is not None:
+            return failures >= self.rows
+        return sent >= JUDGED_ROWS and 100 * failures > (self.percent or 0) * sent
+
+    def __str__(self) -> str:
+        return str(self.rows) if self.rows is not None else f"{self.percent:g}%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +255,10 @@ class RunConfig:
         workers: requests in flight at most.
         retry: how often a row is tried.
         drain_timeout: seconds that requests in flight get to end when the run is stopped.
+        max_failures: how many rows of one session may fail or stay unconfirmed before it stops;
+            None for any number.
+        strict: whether a Task that came back with another value than was sent makes the exit code
+            1, as a row that failed does.
     """
 
     input: str
@@ -218,6 +273,8 @@ class RunConfig:
     workers: int = 16
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     drain_timeout: float = 30.0
+    max_failures: FailureLimit | None = None
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MAX_WORKERS:

@@ -9,15 +9,12 @@ from collections.abc import Awaitable, Callable
 
 from bulkupdate.backlog import Backlog
 from bulkupdate.config import RetryPolicy
-from bulkupdate.errors import JournalError, TaskError
+from bulkupdate.errors import JournalError
+from bulkupdate.health import Health
 from bulkupdate.limiter import Limiter
 from bulkupdate.models import Result, Row, Traffic
-from bulkupdate.retry import TRANSIENT_TYPES, is_transient
 from bulkupdate.stop import Stop
 from bulkupdate.worker import AbandonedError, Sender, Worker
-
-#: Tasks in a row that end without any usable answer, after which the server counts as down.
-OUTAGE_TASKS = 20
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +25,18 @@ class Lane:
     Args:
         client: sends an update with the key.
         limiter: says when, for all of them.
-        policy: how often a row is tried.
+        policy: how often a row is tried, and when a server that is down is given up.
         workers: requests in flight at most.
         drain_timeout: seconds that requests in flight get to end after `stop` is set.
         stop: once set, nothing more is started. The lane sets it when no other row could fare
-            better: the key is refused, the server is down.
+            better: the key is refused, the server stays down.
         on_result: takes each settled row; may wait, which holds the lane back.
 
     Attributes:
         stop: as given.
         traffic: the requests so far.
         limiter: as given.
+        health: what is known of the server.
     """
 
     def __init__(
@@ -60,8 +58,7 @@ class Lane:
         self._worker_count = workers
         self._drain_timeout = drain_timeout
         self._on_result = on_result
-        self._key_accepted = asyncio.Event()
-        self._unanswered: set[str] = set()
+        self.health = Health(stop, policy.give_up_after)
         self._workers: dict[asyncio.Task[None], Worker] = {}
 
     async def run(self, backlog: Backlog) -> None:
@@ -73,9 +70,9 @@ class Lane:
         async with asyncio.TaskGroup() as group:
             supervisor = group.create_task(self._drain_when_stopped())
             first = self._start_worker(group, backlog)
-            accepted = group.create_task(self._key_accepted.wait())
-            await asyncio.wait({first, accepted}, return_when=asyncio.FIRST_COMPLETED)
-            accepted.cancel()
+            others = group.create_task(self.health.all_may_start.wait())
+            await asyncio.wait({first, others}, return_when=asyncio.FIRST_COMPLETED)
+            others.cancel()
             if not self.stop.is_set and not first.done():
                 for _ in range(self._worker_count - 1):
                     self._start_worker(group, backlog)
@@ -84,7 +81,7 @@ class Lane:
 
     def _start_worker(self, group: asyncio.TaskGroup, backlog: Backlog) -> asyncio.Task[None]:
         worker = Worker(
-            self._client, self.limiter, self._policy, self.stop, self.traffic, self._on_answer
+            self._client, self.limiter, self._policy, self.stop, self.traffic, self.health
         )
         task = group.create_task(self._work(worker, backlog))
         self._workers[task] = worker
@@ -100,33 +97,22 @@ class Lane:
                 return
             await self._on_result(row, result)
             worker.idle = True
-            self._watch_for_outage(result)
             try:
                 backlog.done(row)
             except JournalError as error:
                 self.stop.set(str(error))
 
-    def _on_answer(self, error: TaskError | None) -> None:
-        if error is None or not (is_transient(error) or error.stops_lane):
-            self._unanswered.clear()
-            self._key_accepted.set()
-        elif error.stops_lane:
-            status = f"{error.status} " if error.status else ""
-            self.stop.set(f"no other row could fare better: {error.type}: {status}{error.message}")
-
-    def _watch_for_outage(self, result: Result) -> None:
-        if result.error is None or result.error.type not in TRANSIENT_TYPES:
-            return
-        self._unanswered.add(result.id)
-        if len(self._unanswered) >= OUTAGE_TASKS:
-            last = f"{result.error.type}: {result.error.message}"
-            self.stop.set(f"{OUTAGE_TASKS} tasks in a row got no usable answer; the last: {last}")
+    @property
+    def waiting_for(self) -> str | None:
+        """Why nothing starts at the moment, for a person to read; None when something may."""
+        return self.health.waiting_for or self.limiter.waiting_for
 
     async def _drain_when_stopped(self) -> None:
         """Once stopped: end the workers that wait, let the others' requests end, in time."""
         await self.stop.wait()
         for task, worker in self._workers.items():
             if worker.idle:
+                worker.abandoned = True
                 task.cancel()
         if busy := [task for task in self._workers if not task.done()]:
             _, late = await asyncio.wait(busy, timeout=self._drain_timeout)

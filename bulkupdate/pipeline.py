@@ -120,7 +120,7 @@ class _Session:
         recorder = await _finished(Recorder, self._directory, self._source)
         for note in recorder.notes:
             self._observer.noted(note)
-        writer = Writer(recorder, self._stop)
+        writer = Writer(recorder, self._stop, self._config.max_failures)
         async with TaskClient(self._config.endpoint, connections=self._config.workers) as client:
             progress = Progress(preview, recorder.ledger, self._lane(client, writer))
             try:
@@ -232,7 +232,7 @@ class _Session:
         except JournalError as error:
             writer.stop_for(error)
         try:
-            summary = summary_of(first, progress, self._stop)
+            summary = summary_of(first, progress, self._stop, strict=self._config.strict)
             self._directory.write_summary(summary)
         except JournalError as error:
             writer.stop_for(error)

@@ -113,7 +113,7 @@ def remarks(progress: "Progress") -> list[str]:
         parts.append(count(traffic.retries, "retry", "retries"))
     if traffic.rate_limited:
         parts.append(f"{traffic.rate_limited:,} times 429")
-    if waiting := progress.lane.limiter.waiting_for:
+    if waiting := progress.lane.waiting_for:
         parts.append(waiting)
     return parts
 
@@ -134,7 +134,7 @@ def progress_event(progress: "Progress") -> dict[str, object]:
         "retries": traffic.retries,
         "rate_limited": traffic.rate_limited,
         "paused": round(progress.lane.limiter.paused, 3),
-        "waiting_for": progress.lane.limiter.waiting_for,
+        "waiting_for": progress.lane.waiting_for,
     }
 
 

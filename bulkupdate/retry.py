@@ -35,9 +35,6 @@ TRANSIENT = (
     BadResponseError,
 )
 
-#: `error.type` of a row that ended with one of these.
-TRANSIENT_TYPES = frozenset(error.type for error in TRANSIENT)
-
 
 def is_transient(error: TaskError) -> bool:
     """Whether another attempt may end otherwise."""
@@ -50,22 +47,33 @@ class Attempts:
     Attributes:
         sent: requests, all of them.
         throttled: how many of them were answered 429.
+        excused: how many of them failed while the server was down for everybody.
         in_doubt: the latest error that leaves open whether the update was applied, or None.
         last_ms: how long the last one took, in milliseconds.
     """
 
-    __slots__ = ("in_doubt", "last_ms", "sent", "throttled")
+    __slots__ = ("excused", "in_doubt", "last_ms", "sent", "throttled")
 
     def __init__(self) -> None:
         self.sent = 0
         self.throttled = 0
+        self.excused = 0
         self.in_doubt: TaskError | None = None
         self.last_ms = 0.0
 
-    def note(self, error: TaskError) -> None:
-        """Remember an error that leaves the update in doubt."""
+    def note(self, error: TaskError, *, is_excused: bool = False) -> None:
+        """Take in how an attempt failed, and whether that was nothing of the row's own."""
+        if isinstance(error, RateLimitedError):
+            self.throttled += 1
+        elif is_excused:
+            self.excused += 1
         if error.ambiguous:
             self.in_doubt = error
+
+    @property
+    def counted(self) -> int:
+        """How many of them count against the policy."""
+        return self.sent - self.throttled - self.excused
 
 
 class Retrier:
@@ -104,13 +112,13 @@ class Retrier:
     def _is_spent(self, error: BaseException | None, attempts: Attempts) -> bool:
         if isinstance(error, RateLimitedError):
             return attempts.throttled >= self._policy.max_throttles
-        return attempts.sent - attempts.throttled >= self._policy.max_attempts
+        return attempts.counted >= self._policy.max_attempts
 
     def _backoff(self, error: BaseException | None, attempts: Attempts) -> float:
         """Seconds to wait: exponential with full jitter, or none where the limiter waits."""
         if isinstance(error, RateLimitedError):
             return 0.0
-        doublings = min(attempts.sent - attempts.throttled - 1, 32)
+        doublings = min(max(0, attempts.counted - 1), 32)
         longest = min(self._policy.longest_backoff, self._policy.first_backoff * 2**doublings)
         return random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from bulkupdate.client import Answer
@@ -16,6 +15,7 @@ from bulkupdate.errors import (
     TaskError,
     WaitTooLongError,
 )
+from bulkupdate.health import Health
 from bulkupdate.limiter import Limiter
 from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, Traffic, now
 from bulkupdate.retry import Attempts, Retrier
@@ -49,10 +49,12 @@ class Worker:
         policy: how often.
         stop: once set, no further attempt is started.
         traffic: is told of every request.
-        on_answer: is told of every answer's Task or error.
+        health: is told of every answer, and holds requests back while the server is down.
 
     Attributes:
         idle: whether it only waits, so that cancelling it now loses nothing.
+        abandoned: whether it is cancelled because the run stops: an update in doubt then still has
+            its result.
         sending: whether a request is out.
     """
 
@@ -63,15 +65,16 @@ class Worker:
         policy: RetryPolicy,
         stop: Stop,
         traffic: Traffic,
-        on_answer: Callable[[TaskError | None], None],
+        health: Health,
     ) -> None:
         self._client = client
         self._limiter = limiter
         self._retrier = Retrier(policy, self._sleep)
         self._stop = stop
         self._traffic = traffic
-        self._on_answer = on_answer
+        self._health = health
         self.idle = True
+        self.abandoned = False
         self.sending = False
 
     async def settle(self, number: int, update: TaskUpdate) -> Result:
@@ -99,6 +102,12 @@ class Worker:
             if attempts.in_doubt is None:
                 raise
             error, cut_short = attempts.in_doubt, True
+        except asyncio.CancelledError:
+            running = asyncio.current_task()
+            if not self.abandoned or attempts.in_doubt is None or running is None:
+                raise
+            running.uncancel()
+            error, cut_short = attempts.in_doubt, True
         except TaskError as failure:
             error = failure
         return Result(
@@ -117,10 +126,14 @@ class Worker:
         )
 
     async def _attempt(self, number: int, update: TaskUpdate, attempts: Attempts) -> Task:
-        leave = await self._limiter.acquire(number)
-        if self._stop.is_set:
-            self._limiter.release(leave, None)
-            raise AbandonedError
+        async with self._health.attempt():
+            leave = await self._limiter.acquire(number)
+            if self._stop.is_set:
+                self._limiter.release(leave, None)
+                raise AbandonedError
+            return await self._send(update, leave, attempts)
+
+    async def _send(self, update: TaskUpdate, leave: float, attempts: Attempts) -> Task:
         attempts.sent += 1
         self._traffic.requests += 1
         self._traffic.retries += attempts.sent > 1
@@ -131,18 +144,16 @@ class Worker:
             answer = await self._client.send(update)
             task = answer.result()
         except TaskError as error:
-            attempts.note(error)
-            if isinstance(error, RateLimitedError):
-                attempts.throttled += 1
-                self._traffic.rate_limited += 1
-            self._on_answer(error)
+            self._health.heard(update.id, error)
+            attempts.note(error, is_excused=self._health.is_down)
+            self._traffic.rate_limited += isinstance(error, RateLimitedError)
             log.info("%r, attempt %d: %s: %s", update.id, attempts.sent, error.type, error.message)
             raise
         finally:
             self.sending = False
             attempts.last_ms = (time.monotonic() - started) * 1000
             self._limiter.release(leave, answer.quota if answer else None)
-        self._on_answer(None)
+        self._health.heard(update.id, None)
         return task
 
     async def _sleep(self, seconds: float) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 
+from bulkupdate.config import FailureLimit
 from bulkupdate.errors import JournalError
-from bulkupdate.models import Result, Row
+from bulkupdate.models import SUCCESSES, Result, Row
 from bulkupdate.recorder import Recorder
 from bulkupdate.stop import Stop
 
@@ -22,12 +23,17 @@ class Writer:
 
     Args:
         recorder: where to.
-        stop: is set where something can't be written.
+        stop: is set where something can't be written, or too many rows go wrong.
+        max_failures: how many rows may fail or stay unconfirmed; None for any number.
     """
 
-    def __init__(self, recorder: Recorder, stop: Stop) -> None:
+    def __init__(
+        self, recorder: Recorder, stop: Stop, max_failures: FailureLimit | None = None
+    ) -> None:
         self._recorder = recorder
         self._stop = stop
+        self._max_failures = max_failures
+        self._sent = self._failures = 0
         self._results: asyncio.Queue[tuple[Row, Result] | None] = asyncio.Queue(RESULT_QUEUE)
 
     async def put(self, row: Row, result: Result) -> None:
@@ -80,3 +86,18 @@ class Writer:
             self._recorder.list_failed(batch)
         except JournalError as error:
             self.stop_for(error)
+        for _, result in batch:
+            self._count(result)
+
+    def _count(self, result: Result) -> None:
+        """Stop the run once too many of the rows that it sent went wrong."""
+        if result.sent is None or result.cut_short:
+            return
+        self._sent += 1
+        self._failures += result.outcome not in SUCCESSES
+        limit = self._max_failures
+        if limit is not None and limit.is_reached(self._failures, self._sent):
+            self._stop.set(
+                f"{self._failures:,} of {self._sent:,} rows did not go through, and at most {limit}"
+                " may (--max-failures)"
+            )

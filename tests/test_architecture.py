@@ -29,17 +29,8 @@ LAYERS = (
         "retry",
         "client",
     ),
-    (
-        "backlog",
-        "digests",
-        "directory",
-        "journal",
-        "ledger",
-        "preview",
-        "failed",
-        "worker",
-        "permits",
-    ),
+    ("backlog", "digests", "directory", "health", "journal", "ledger", "preview"),
+    ("failed", "permits", "worker"),
     ("lane", "recorder", "resume", "source"),
     ("observer", "stream", "writer"),
     ("account", "feeder", "report"),
@@ -120,9 +111,9 @@ def test_only_the_command_line_prints_or_exits() -> None:
 def test_the_public_names_are_these() -> None:
     assert bulkupdate.__all__ == sorted(bulkupdate.__all__)
     assert set(bulkupdate.__all__) == {
-        "ApiKey", "BulkUpdateError", "ConfigError", "Endpoint", "Format", "InputError",
-        "InvalidUpdateError", "JournalError", "Mode", "Observer", "Outcome", "Progress",
-        "RateLimit", "Result", "RetryPolicy", "RunConfig", "RunDirectoryError",
+        "ApiKey", "BulkUpdateError", "ConfigError", "Endpoint", "FailureLimit", "Format",
+        "InputError", "InvalidUpdateError", "JournalError", "Mode", "Observer", "Outcome",
+        "Progress", "RateLimit", "Result", "RetryPolicy", "RunConfig", "RunDirectoryError",
         "RunStoppedError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
         "TaskUpdate", "__version__", "run", "update_tasks",
     }  # fmt: skip

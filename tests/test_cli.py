@@ -126,6 +126,10 @@ def test_check_tells_a_program_what_it_found(write: Write) -> None:
         (("run", "e.csv", "--sandbox", "--resume", "--overwrite"), "choose one"),
         (("run", "e.csv", "--sandbox", "--base-url", "https://x.example"), "leave the other two"),
         (("run", "e.csv", "--sandbox", "--retry-failed"), "--retry-failed goes with --resume"),
+        (("run", "e.csv", "--sandbox", "--changed-input"), "--changed-input goes with --resume"),
+        (("run", "e.csv", "--sandbox", "--give-up-after", "-1"), "number of seconds"),
+        (("run", "e.csv", "--max-failures", "none"), "write it as 100 or 5%"),
+        (("run", "e.csv", "--max-failures", "0"), "1 row or more"),
         (("run", "e.csv", "--sandbox", "--resume"), "there is no run to resume"),
         (("run", "e.csv", "--rate", "fast"), "'fast' is not a rate: write it as 20/2s"),
         (("run", "e.csv", "--workers", "0"), "--workers"),
@@ -136,6 +140,7 @@ def test_check_tells_a_program_what_it_found(write: Write) -> None:
         (("run",), "Missing argument 'INPUT'"),
         (("sandbox", "--fault", "quake=0.5"), "known faults are 500, 503"),
         (("sandbox", "--fault", "500"), "write it as 500=0.1"),
+        (("sandbox", "--outage", "5"), "write it as 10:60"),
         (("sandbox", "--latency", "x"), "could not convert"),
         (("sandbox", "--host", "0.0.0.0"), "--expose if you mean it"),  # noqa: S104 - refused
         (("sandbox", "--tasks", "none.csv"), "there is no such file"),

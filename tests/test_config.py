@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.config import ApiKey, Endpoint, Mode, RateLimit, RetryPolicy, RunConfig
+from bulkupdate.config import (
+    ApiKey,
+    Endpoint,
+    FailureLimit,
+    Mode,
+    RateLimit,
+    RetryPolicy,
+    RunConfig,
+)
 from bulkupdate.errors import ConfigError
 from bulkupdate.sandbox import Fault, SandboxConfig
 
@@ -66,6 +74,34 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("1", FailureLimit(rows=1)),
+        (" 100 ", FailureLimit(rows=100)),
+        ("0%", FailureLimit(percent=0)),
+        ("2.5%", FailureLimit(percent=2.5)),
+    ],
+)
+def test_a_limit_of_failures_is_read_and_shown_in_its_own_notation(
+    text: str, limit: FailureLimit
+) -> None:
+    assert FailureLimit.parse(text) == limit
+    assert FailureLimit.parse(str(limit)) == limit
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "100%", "x", "5 %", "%", "1.5"])
+def test_what_is_no_limit_of_failures_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        FailureLimit.parse(text)
+
+
+def test_a_share_of_failures_is_judged_once_there_are_a_hundred_rows() -> None:
+    assert [FailureLimit(percent=5).is_reached(n, 99) for n in (0, 99)] == [False, False]
+    assert [FailureLimit(percent=5).is_reached(n, 100) for n in (5, 6)] == [False, True]
+    assert [FailureLimit(rows=3).is_reached(n, 5) for n in (2, 3)] == [False, True]
+
+
+@pytest.mark.parametrize(
     "url",
     ["https://api.lemlist.com/api", "http://localhost:1/api", "http://127.0.0.9", "http://[::1]:2"],
 )
@@ -99,6 +135,11 @@ def test_another_url_is_refused(url: str, says: str) -> None:
         lambda: Endpoint(api_key=KEY, timeout=0),
         lambda: RetryPolicy(max_attempts=0),
         lambda: RetryPolicy(first_backoff=2, longest_backoff=1),
+        lambda: RetryPolicy(give_up_after=-1),
+        lambda: FailureLimit(),
+        lambda: FailureLimit(rows=5, percent=1),
+        lambda: RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), changed_input=True),
+        lambda: SandboxConfig(outages=((1, -1),)),
         lambda: RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), workers=0),
         lambda: RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), drain_timeout=-1),
         lambda: RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), retry_failed=True),

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from bulkupdate import errors, pipeline, writer
-from bulkupdate.config import ApiKey, Endpoint, Mode, RateLimit, RetryPolicy, RunConfig
+from bulkupdate.config import (
+    ApiKey,
+    Endpoint,
+    FailureLimit,
+    Mode,
+    RateLimit,
+    RetryPolicy,
+    RunConfig,
+)
 from bulkupdate.directory import RunDirectory
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.limiter import Limiter, NoLimiter
@@ -24,10 +32,24 @@ from bulkupdate.reader import Input
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
 from bulkupdate.sandbox.server import Seen
 from bulkupdate.sandbox.team import BadUpdateError
+from bulkupdate.scratch import Scratch
 from bulkupdate.stop import Stop
 
 Write = Callable[..., Path]
 KEY = "right-key"
+
+
+class StopsAfter(Observer):
+    """Stops a run once so many rows are settled."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.stop = Stop()
+
+    async def watch(self, progress: Progress) -> None:
+        while progress.ledger.settled < self.rows:
+            await asyncio.sleep(0.001)
+        self.stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
 
 
 class Bench:
@@ -234,16 +256,9 @@ async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_i
     write: Write,
 ) -> None:
     path = edits(write, 20)
-    stop = Stop()
-
-    class StopsSoon(Observer):
-        async def watch(self, progress: Progress) -> None:
-            while progress.ledger.settled < 8:
-                await asyncio.sleep(0.001)
-            stop.set("enough")
-
+    soon = StopsAfter(8)
     async with Bench(latency=(1, 2)) as bench:
-        before = await run(bench.config(path, workers=1), stop=stop, observer=StopsSoon())
+        before = await run(bench.config(path, workers=1), stop=soon.stop, observer=soon)
         settled = before.counts["updated"]
         assert 8 <= settled < 18
         rows = path.read_text().splitlines()
@@ -345,17 +360,9 @@ async def test_a_missing_input_leaves_no_directory_behind(tmp_path: Path) -> Non
 
 async def test_a_stop_leaves_the_rest_unprocessed_and_resumable(write: Write) -> None:
     path = edits(write, 400)
-    stop = Stop()
-
-    class StopsSoon(Observer):
-        async def watch(self, progress: Progress) -> None:
-            while progress.ledger.settled < 50:
-                await asyncio.sleep(0.001)
-            stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
-
+    soon = StopsAfter(50)
     async with Bench(latency=(1, 3)) as bench:
-        config = bench.config(path)
-        summary = await run(config, stop=stop, observer=StopsSoon())
+        summary = await run(bench.config(path), stop=soon.stop, observer=soon)
         check(summary)
         assert (summary.state, summary.exit_code) == (State.INTERRUPTED, 130)
         assert 50 <= summary.counts["updated"] < 400
@@ -717,3 +724,96 @@ async def test_an_edit_in_doubt_is_written_down_when_a_stop_cuts_it_short(write:
     async with Bench() as bench:
         again = await bench.run(path, mode=Mode.RESUME)
     assert (again.counts["updated"], again.requests) == (3, 3)
+
+
+@pytest.mark.parametrize(("limit", "least"), [("20", 20), ("50%", 100)])
+async def test_a_wrong_file_is_stopped_early_on_demand(
+    write: Write, limit: str, least: int
+) -> None:
+    path = edits(write, 1000)
+    limits = FailureLimit.parse(limit)
+    async with Bench(unknown=Unknown.NOT_FOUND, latency=(1, 2)) as bench:
+        summary = await bench.run(path, max_failures=limits)
+        assert (summary.state, summary.exit_code) == (State.STOPPED, 3)
+        assert f"at most {limit} may" in (summary.reason or "")
+        assert least <= summary.counts["failed"] == len(bench.seen) <= least + 50
+        assert summary.counts["unprocessed"] == 1000 - len(bench.seen)
+        again = await bench.run(path, mode=Mode.RESUME, max_failures=limits)
+        assert least <= again.counts["failed"] - summary.counts["failed"] <= least + 50
+
+
+async def test_a_few_failures_are_no_reason_to_stop(write: Write) -> None:
+    path = edits(write, 300)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        for n in range(1, 301):
+            if n % 25:
+                bench.sandbox.team.add(f"opp_{n}")
+        summary = await bench.run(path, max_failures=FailureLimit(percent=20))
+    assert (summary.exit_code, summary.counts["failed"]) == (1, 12)
+
+
+async def test_other_values_that_came_back_are_an_error_if_one_is_strict(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Team.update
+
+    def forgetful(self: Team, update: dict[str, Any]) -> dict[str, Any]:
+        return {**real(self, update), "title": "something else"}
+
+    monkeypatch.setattr(Team, "update", forgetful)
+    async with Bench() as bench:
+        summary = await bench.run(edits(write, 3), strict=True)
+        lax = await bench.run(edits(write, 3), out=Path("lax.run"))
+    assert (summary.exit_code, summary.counts["updated"], summary.mismatches) == (1, 3, 3)
+    assert (lax.exit_code, lax.mismatches) == (0, 3)
+
+
+async def test_an_outage_in_the_middle_costs_few_requests_and_no_row(write: Write) -> None:
+    path = edits(write, 600)
+    async with Bench(outages=((0.3, 1.5),), latency=(2, 4)) as bench:
+        summary = await bench.run(path)
+    assert (summary.exit_code, summary.counts["updated"]) == (0, 600)
+    assert 20 <= summary.retries < 100
+
+
+async def test_a_server_that_stays_down_is_given_up_and_the_rest_goes_on_later(
+    write: Write,
+) -> None:
+    path = edits(write, 600)
+    patient = RetryPolicy(first_backoff=0.01, longest_backoff=0.1, give_up_after=1.5)
+    async with Bench(outages=((0.2, 1e6),), latency=(2, 4)) as bench:
+        summary = await bench.run(path, retry=patient)
+        assert (summary.state, summary.exit_code) == (State.STOPPED, 3)
+        assert "no usable answer for" in (summary.reason or "")
+        counts = summary.counts
+        assert counts["failed"] == counts["invalid"] == 0
+        assert counts["unconfirmed"] <= 16
+        assert counts["unprocessed"] > 300
+    async with Bench() as bench:
+        rest = await bench.run(path, mode=Mode.RESUME)
+    assert rest.counts["updated"] == 600
+    assert rest.requests == 600 - counts["updated"]
+
+
+async def test_rows_that_cannot_be_put_aside_stop_the_run_and_it_can_go_on(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("edits.csv", "id,title", *(f"opp_1,{n}" for n in range(1, 1500)))
+
+    def full(*_: object) -> None:
+        raise errors.JournalError("rows can't be put aside: No space left on device")
+
+    async with Bench() as bench:
+        with monkeypatch.context() as patched:
+            patched.setattr(Scratch, "put", full)
+            summary = await bench.run(path)
+        assert (summary.exit_code, summary.state) == (3, State.STOPPED)
+        assert "put aside" in (summary.reason or "")
+        with monkeypatch.context() as patched:
+            patched.setattr(Scratch, "take", full)
+            summary = await bench.run(path, mode=Mode.RESUME)
+        assert (summary.exit_code, summary.state) == (3, State.STOPPED)
+        rest = await bench.run(path, mode=Mode.RESUME)
+        applied = [int(seen.applied["title"]) for seen in bench.seen if seen.applied]
+    assert rest.counts["updated"] == 1499
+    assert applied == list(range(1, 1500))

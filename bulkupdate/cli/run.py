@@ -31,6 +31,7 @@ from bulkupdate.config import (
     MAX_WORKERS,
     ApiKey,
     Endpoint,
+    FailureLimit,
     Format,
     Mode,
     RetryPolicy,
@@ -101,6 +102,22 @@ if TYPE_CHECKING:
     metavar="S",
     help="Seconds that requests in flight get to end when the run is stopped.",
 )
+@click.option(
+    "--give-up-after",
+    default=600.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds to wait for a server that is down.",
+)
+@click.option(
+    "--max-failures",
+    type=Setting("failures", FailureLimit.parse),
+    metavar="N|N%",
+    help="Stop once so many rows did not go through, or such a share of 100 or more.",
+)
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 if a Task comes back with other values than sent."
+)
 @click.option("--proxy", is_flag=True, help="Obey HTTPS_PROXY and its like.")
 @click.option(
     "--skip-invalid", is_flag=True, help="Send the valid rows of a file that has invalid ones."
@@ -125,8 +142,8 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
       0         every row is updated or unchanged
       1         finished, and at least one row is invalid, failed or unconfirmed
       2         wrong usage, or INPUT was refused: nothing was sent
-      3         stopped early: key refused, server down, more than 5 minutes to wait for the rate
-                limit, results could not be written
+      3         stopped early: key refused, server down for too long, too many failures, more than
+                5 minutes to wait for the rate limit, results could not be written
       129, 130, 143   stopped by SIGHUP, Ctrl-C, SIGTERM: everything is written, --resume goes on
     """  # noqa: D301 - click wants the \b
     screen = Screen(as_json=flags["log_format"] == "json", quiet=flags["quiet"])
@@ -162,8 +179,10 @@ def _run_config(flags: dict[str, Any]) -> RunConfig:
         skip_invalid=flags["skip_invalid"],
         rate=flags["rate"],
         workers=flags["workers"],
-        retry=RetryPolicy(max_attempts=flags["max_attempts"]),
+        retry=RetryPolicy(max_attempts=flags["max_attempts"], give_up_after=flags["give_up_after"]),
         drain_timeout=flags["drain_timeout"],
+        max_failures=flags["max_failures"],
+        strict=flags["strict"],
     )
 
 

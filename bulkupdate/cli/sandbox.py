@@ -29,6 +29,13 @@ def _latency(text: str) -> tuple[float, float]:
     return float(low), float(high or low)
 
 
+def _outage(text: str) -> tuple[float, float]:
+    begin, colon, length = text.partition(":")
+    if not colon:
+        raise ConfigError(f"{text!r} is no outage: write it as 10:60")
+    return float(begin), float(length)
+
+
 @click.command("sandbox")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--expose", is_flag=True, help="Allow a --host that other machines can reach.")
@@ -60,6 +67,15 @@ def _latency(text: str) -> tuple[float, float]:
     metavar="NAME=P",
     help="A fault and its probability, as in 500=0.1: 500, 503, reset-before, reset-after, hang,"
     " cut, malformed or html. Can be given several times.",
+)
+@click.option(
+    "--outage",
+    "outages",
+    type=Setting("outage", _outage),
+    multiple=True,
+    metavar="BEGIN:LENGTH",
+    help="Answer 503 to everything for LENGTH seconds, from BEGIN seconds after the first request"
+    " on. Can be given several times.",
 )
 @click.option(
     "--unknown-id",
@@ -107,6 +123,7 @@ def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
         window=Window(flags["window"]),
         latency=flags["latency"],
         faults=faults,
+        outages=flags["outages"],
         unknown=Unknown(flags["unknown_id"]),
         filters_required=flags["filters_required"],
         seed=flags["seed"],

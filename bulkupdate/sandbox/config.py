@@ -80,6 +80,8 @@ class SandboxConfig:
         window: how they are counted.
         latency: shortest and longest time that a request takes each way, in milliseconds.
         faults: the probability of each, from 0 to 1; they add up to 1 at most.
+        outages: when the server is down, each as a begin and a length in seconds, counted from the
+            first request: it answers 503 to everything.
         unknown: what an id that is not there gives.
         filters_required: whether `GET /tasks` without `filters` is a 400, as some tenants report.
         seed: of every random choice.
@@ -94,6 +96,7 @@ class SandboxConfig:
     window: Window = Window.FIXED
     latency: tuple[float, float] = (0.0, 0.0)
     faults: Mapping[Fault, float] = field(default_factory=dict)
+    outages: tuple[tuple[float, float], ...] = ()
     unknown: Unknown = Unknown.NOT_FOUND
     filters_required: bool = False
     seed: int = 0
@@ -106,6 +109,8 @@ class SandboxConfig:
             raise ConfigError("a port is a number from 0 to 65535")
         if not all(0 <= p <= 1 for p in self.faults.values()) or sum(self.faults.values()) > 1:
             raise ConfigError("probabilities are from 0 to 1, and add up to 1 at most")
+        if not all(0 <= time < math.inf for outage in self.outages for time in outage):
+            raise ConfigError("an outage begins, and lasts, for some seconds, 0 or more")
         low, high = self.latency
         if not 0 <= low <= high or not math.isfinite(high):
             raise ConfigError("a latency is two numbers of milliseconds, the smaller first")

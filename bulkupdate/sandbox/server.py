@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import math
 import random
 import time
 from collections import Counter
@@ -67,6 +68,7 @@ class Sandbox:
     Attributes:
         team: the tasks as they are now.
         requests: how many requests came, by status; those without an answer are under "none".
+        is_down: set it to have every request answered with 503.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class Sandbox:
         self.config = config or SandboxConfig()
         self.team = team if team is not None else made_up_team()
         self.requests: Counter[str] = Counter()
+        self.is_down = False
+        self._first_request = math.inf
         self._watch = watch
         self._random = random.Random(self.config.seed)  # noqa: S311 - faults, not secrets
         self._windows: dict[str, RateWindow] = {}
@@ -160,7 +164,7 @@ class Sandbox:
         return response
 
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        fault = self._fault()
+        fault = Fault.UNAVAILABLE if self._is_out(request[_ARRIVED]) else self._fault()
         if fault is not None:
             request[_FAULT] = fault
         if fault in (Fault.INTERNAL_ERROR, Fault.UNAVAILABLE):
@@ -223,6 +227,12 @@ class Sandbox:
             # JavaScript's `Date` as text.
             "X-RateLimit-Reset": f"{reset:%a %b %d %Y %H:%M:%S GMT%z} ({reset:%Z})",
         }
+
+    def _is_out(self, now: float) -> bool:
+        self._first_request = min(self._first_request, now)
+        since = now - self._first_request
+        outages = self.config.outages
+        return self.is_down or any(begin <= since < begin + length for begin, length in outages)
 
     def _fault(self) -> Fault | None:
         point = self._random.random()

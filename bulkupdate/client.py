@@ -7,6 +7,7 @@ key leaves only in the `Authorization` header of a request to the base URL.
 import logging
 import math
 import time
+import zlib
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -124,10 +125,13 @@ class TaskClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 "Accept": "application/json",
+                # A Task is short, and what is not squeezed can't burst.
+                "Accept-Encoding": "identity",
                 "Authorization": self._authorization,
                 "Content-Type": "application/json",
                 "User-Agent": f"bulkupdate/{__version__}",
             },
+            auto_decompress=False,
             proxy=self._proxy(),
         )
         return self
@@ -204,15 +208,25 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         body += chunk
     if len(body) > MAX_BODY:
         response.close()
-    return bytes(body[: MAX_BODY + 1])
+    return _inflated(bytes(body[: MAX_BODY + 1]), response.headers.get("Content-Encoding", ""))
+
+
+def _inflated(body: bytes, encoding: str) -> bytes:
+    """A body that was squeezed though we asked for none, no longer than any other may be."""
+    if encoding.lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, MAX_BODY + 1)
+    except zlib.error:
+        return body
 
 
 def _without_answer(error: Exception) -> TaskError:
     """The failure of ours that an exception of the HTTP library stands for."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return CertificateError(f"the server's certificate was not accepted: {error}")
+        return CertificateError(f"the server's certificate was not accepted: {_clean(str(error))}")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return ConnectError(f"no connection: {error}")
+        return ConnectError(f"no connection: {_clean(str(error))}")
     if isinstance(error, TimeoutError):
         return RequestTimeoutError("no answer in time")
     if isinstance(error, aiohttp.ClientResponseError):

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
+from unicodedata import category
 
 import click
 
@@ -39,7 +40,7 @@ class Screen:
         if sys.stderr is None:
             return
         try:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the place
+            print(_inert(line), file=sys.stderr, flush=True)  # noqa: T201 - this is the place
         except OSError:
             # The terminal was closed, or a pipe's reader has gone: the run itself goes on.
             return
@@ -126,6 +127,18 @@ class Screen:
         if self._as_json:
             return to_json({"event": event, "message": text}).decode()
         return f"error: {text}" if event == "error" else text
+
+
+def _inert(line: str) -> str:
+    """`line` with nothing in it that a terminal would obey; what is JSON stays the same JSON."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() or category(c) == "Zs" else _escaped(c) for c in line)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
+    return "".join(f"\\u{unit}" for unit in units)
 
 
 class _Handler(logging.Handler):

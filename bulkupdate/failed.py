@@ -62,6 +62,11 @@ class FailedFile:
             line = self._csv_line(row.record + ("",) * fits_by_chance)
         self._file.write(line.encode())
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has deleted or replaced it, as an editor does that saves it."""
+        return self._file.is_gone
+
     def close(self) -> None:
         """Close it."""
         self._file.close()

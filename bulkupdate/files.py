@@ -34,6 +34,8 @@ class AppendOnlyFile:
         """
         if self._is_torn:
             raise JournalError(f"{self._path} ends in a torn line")
+        if self.is_gone:
+            raise JournalError(f"{self._path} can't be written: it was deleted or replaced")
         start, rest = self._length, memoryview(data)
         try:
             while rest:
@@ -43,6 +45,11 @@ class AppendOnlyFile:
         except OSError as error:
             self._cut_back(start)
             raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has deleted it: what is written to it would be lost."""
+        return os.fstat(self._descriptor).st_nlink == 0
 
     def sync(self) -> None:
         """Have the disk confirm what was written.

@@ -31,6 +31,7 @@ from bulkupdate.errors import (
 )
 from bulkupdate.feeder import Feeder
 from bulkupdate.lane import Lane
+from bulkupdate.ledger import Ledger
 from bulkupdate.models import InputInfo, State, Summary, now
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.permits import limiter_for
@@ -120,6 +121,12 @@ class _Session:
         recorder = await _finished(Recorder, self._directory, self._source)
         for note in recorder.notes:
             self._observer.noted(note)
+        lost = _lost_results(self._earlier, recorder.ledger) if is_same else 0
+        if lost > 1 or (lost and not recorder.notes):
+            self._observer.noted(
+                f"{self._directory.results} has lost the results of {lost:,} rows: they are sent"
+                " again"
+            )
         writer = Writer(recorder, self._stop, self._config.max_failures)
         async with TaskClient(self._config.endpoint, connections=self._config.workers) as client:
             progress = Progress(preview, recorder.ledger, self._lane(client, writer))
@@ -248,6 +255,14 @@ async def _finished(make: Callable[..., Kind], *arguments: object) -> Kind:
     except asyncio.CancelledError:
         await asyncio.wait([making])
         raise
+
+
+def _lost_results(earlier: Summary | None, ledger: Ledger) -> int:
+    """How many rows the last session had settled that the log knows nothing of any more."""
+    if earlier is None:
+        return 0
+    settled = earlier.input.rows - earlier.counts["unprocessed"]
+    return max(0, settled - ledger.settled)
 
 
 def _why_ended(error: BaseException) -> tuple[str, State, int]:

@@ -34,7 +34,7 @@ class Recorder:
         self._source = source
         self._log_path = directory.results
         self._failed_path = directory.failed(source.format)
-        self._is_outdated = False
+        self._is_outdated = self._is_replaced = False
         self._open = contextlib.ExitStack()
         self.ledger = Ledger()
         self.notes: list[str] = []
@@ -71,7 +71,12 @@ class Recorder:
             JournalError: some could not be written; `--resume` makes the file again.
         """
         for row, result in settled:
-            if result.outcome not in SUCCESSES:
+            if result.outcome in SUCCESSES:
+                continue
+            if self._failed.is_gone:
+                # Somebody has saved it in an editor, say. It can be made again: no reason to stop.
+                self._is_replaced = self._is_outdated = True
+            else:
                 self._failed.append(row, result)
 
     def sync(self) -> None:
@@ -93,7 +98,7 @@ class Recorder:
             if self._is_outdated:
                 # Rows that were in the file of failed rows have a new outcome now.
                 self._failed.close()
-                self._failed = self._failed_file(keep_previous=False)
+                self._failed = self._failed_file(keep_previous=self._is_replaced)
 
     def _failed_file(self, *, keep_previous: bool = True) -> FailedFile:
         """The file of failed rows, holding those that the log knows of, in the input's order.
@@ -111,9 +116,8 @@ class Recorder:
                 previous = self._failed_path.replace(
                     self._failed_path.with_name(f"failed.previous{suffix}")
                 )
-                self.notes.append(
-                    f"{self._failed_path} differs from what the log says: kept as {previous}"
-                )
+                note = f"{self._failed_path} differs from what the log says: kept as {previous}"
+                self.notes.append(note)
             part.replace(self._failed_path)
         except OSError as error:
             failed.close()

@@ -1,14 +1,16 @@
 """The real command, in a process of its own."""
 
 import contextlib
+import json
 import os
 import re
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BIN = Path(sys.executable).parent
 COMMAND = [sys.executable, "-m", "bulkupdate"]
@@ -79,3 +81,19 @@ def serving(*arguments: str | Path) -> Iterator[Serving]:
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def summary_in(directory: str = "edits.run") -> dict[str, Any]:
+    """What a run directory says of its run."""
+    summary: dict[str, Any] = json.loads((Path(directory) / "summary.json").read_text())
+    return summary
+
+
+def wait_for_results(count: int, directory: str = "edits.run") -> None:
+    """Until so many rows are settled."""
+    log = Path(directory) / "results.jsonl"
+    deadline = time.monotonic() + 20
+    while not log.exists() or log.read_bytes().count(b"\n") < count:
+        if time.monotonic() > deadline:
+            raise AssertionError("no results")
+        time.sleep(0.01)

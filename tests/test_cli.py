@@ -10,11 +10,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.commands import COMMAND, Serving, bulkupdate, serving, start
+from tests.commands import (
+    COMMAND,
+    Serving,
+    bulkupdate,
+    serving,
+    start,
+    summary_in,
+    wait_for_results,
+)
 from tests.conftest import SAMPLES
 
 Write = Callable[..., Path]
@@ -29,21 +36,6 @@ def sandbox() -> Iterator[Serving]:
 
 def edits(write: Write, count: int) -> Path:
     return write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, count + 1)))
-
-
-def summary_in(directory: str = "edits.run") -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads((Path(directory) / "summary.json").read_text())
-    return summary
-
-
-def wait_for_results(count: int, directory: str = "edits.run") -> None:
-    """Until so many rows are settled."""
-    log = Path(directory) / "results.jsonl"
-    deadline = time.monotonic() + 20
-    while not log.exists() or log.read_bytes().count(b"\n") < count:
-        if time.monotonic() > deadline:
-            raise AssertionError("no results")
-        time.sleep(0.01)
 
 
 def test_a_run_ends_with_0_and_says_so_on_stderr_alone(write: Write, sandbox: Serving) -> None:

@@ -97,7 +97,7 @@ def _outage(text: str) -> tuple[float, float]:
     "--log",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Append a JSON line for every request, with the edit that it applied.",
+    help="Append a JSON line for every request, with its body and the edit that it applied.",
 )
 def sandbox_command(**flags: Any) -> None:
     """Serve a local stand-in of lemlist's tasks API until Ctrl-C."""

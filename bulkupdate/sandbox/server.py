@@ -30,6 +30,7 @@ _HTML = "<!DOCTYPE html><html><head><title>lemlist</title></head><body></body></
 #: What a request met on its way, for the log.
 _ARRIVED = web.RequestKey("arrived", float)
 _FAULT = web.RequestKey("fault", Fault)
+_BODY = web.RequestKey("body", dict[str, Any])
 _APPLIED = web.RequestKey("applied", dict[str, Any])
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -44,6 +45,7 @@ class Seen(NamedTuple):
         path: its path.
         status: of the answer, or None where none was given.
         fault: that it met, or None.
+        body: of a PATCH, as it came.
         applied: the body of a PATCH that was applied, or None.
     """
 
@@ -52,6 +54,7 @@ class Seen(NamedTuple):
     path: str
     status: int | None
     fault: str | None
+    body: dict[str, Any] | None
     applied: dict[str, Any] | None
 
 
@@ -164,6 +167,8 @@ class Sandbox:
         return response
 
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if request.method == "PATCH":
+            request[_BODY] = await _json_object(request) or {}
         fault = Fault.UNAVAILABLE if self._is_out(request[_ARRIVED]) else self._fault()
         if fault is not None:
             request[_FAULT] = fault
@@ -195,6 +200,7 @@ class Sandbox:
             path=request.path,
             status=None if fault in (Fault.HANG, *_RESETS) else status,
             fault=fault,
+            body=request.get(_BODY),
             applied=request.get(_APPLIED),
         )
         self.requests[str(seen.status or "none")] += 1
@@ -301,11 +307,7 @@ class Sandbox:
             page = int(query.get("page", "0"))
         except ValueError:
             return web.json_response({"error": "Malformed filters"}, status=400)
-        pending = [
-            task
-            for task in self.team.tasks.values()
-            if task["status"] == "pending" and all(_matches(task, f) for f in filters)
-        ]
+        pending = list(self.team.pending(filters))
         results = pending[max(0, page) * PAGE_SIZE :][:PAGE_SIZE]
         return web.json_response({"results": results, "page": str(page)})
 
@@ -378,18 +380,3 @@ def _filters(text: str | None, *, required: bool) -> list[dict[str, Any]]:
     if not isinstance(filters, list) or not all(isinstance(f, dict) for f in filters):
         raise ValueError("filters are a list of objects")
     return filters
-
-
-_FILTERED_BY = {"assignedTo": "userId", "campaignId": "campaignId", "type": "type"}
-
-
-def _matches(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a task passes one filter. A filter on what a sandbox's task hasn't got finds none."""
-    kind = wanted.get("filterId")
-    if kind == "dueDate":
-        day = str(task["dueDate"])[:10]
-        return str(wanted.get("from", "")) <= day <= str(wanted.get("to", "9999"))
-    if kind not in _FILTERED_BY:
-        return False
-    value = task.get(_FILTERED_BY[kind])
-    return value in wanted.get("in", [value]) and value not in wanted.get("out", [])

@@ -1,7 +1,7 @@
 """The tasks that a sandbox holds: a team's, from a file or made up."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,12 @@ class Team:
             raise BadUpdateError(400, {"error": "LINKEDIN_MEDIA_INVALID_TYPE"})
         task.update(changes)
         return task
+
+    def pending(self, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The tasks that are pending and pass every filter of `GET /tasks`."""
+        for task in self.tasks.values():
+            if task["status"] == "pending" and all(_matches(task, one) for one in filters):
+                yield task
 
     def ignore(self, ids: Iterable[str]) -> None:
         """Mark tasks as ignored; ids that are not there are passed over (a guess)."""
@@ -165,3 +171,18 @@ def _is_on_the_wire(name: str, value: Any) -> bool:
     except ValueError:
         return False
     return type(value) is type(sent) and (value == sent or name == "dueDate")
+
+
+_FILTERED_BY = {"assignedTo": "userId", "campaignId": "campaignId", "type": "type"}
+
+
+def _matches(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a task passes one filter. A filter on what a sandbox's task hasn't got finds none."""
+    kind = wanted.get("filterId")
+    if kind == "dueDate":
+        day = str(task["dueDate"])[:10]
+        return str(wanted.get("from", "")) <= day <= str(wanted.get("to", "9999"))
+    if kind not in _FILTERED_BY:
+        return False
+    value = task.get(_FILTERED_BY[kind])
+    return value in wanted.get("in", [value]) and value not in wanted.get("out", [])

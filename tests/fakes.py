@@ -19,15 +19,21 @@ class FakeServer:
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or (lambda *_: None)
         self.sent: list[str] = []
+        self.updates: list[TaskUpdate] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self.retry_after = 0.0
         self._counts: Counter[bytes] = Counter()
 
+    def titles(self, task: str) -> list[object]:
+        """The titles that a task was given, in their order."""
+        return [update.title for update in self.updates if update.id == task]
+
     async def send(self, update: TaskUpdate) -> Answer:
         body = update.encode()
         self._counts[body] += 1
         self.sent.append(update.id)
+        self.updates.append(update)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

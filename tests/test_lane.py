@@ -1,5 +1,7 @@
 """Workers that share one key: rows in, results out, and when they stop."""
 
+import asyncio
+
 import pytest
 
 from bulkupdate import errors
@@ -256,3 +258,25 @@ def test_values_that_came_back_otherwise_are_in_the_result() -> None:
     assert result.outcome is Outcome.UPDATED
     assert result.mismatches is not None
     assert result.mismatches["userId"].returned == "usr_z"
+
+
+def test_a_task_that_holds_half_of_the_rows_does_not_hold_up_the_others() -> None:
+    finished: dict[str, float] = {}
+
+    def script(update: TaskUpdate, _: int) -> float:
+        finished[update.id] = asyncio.get_running_loop().time()
+        return 0.1
+
+    others = [row(n) for n in range(2, 2001, 2)]
+    busy = [row(n, "busy", title=str(n)) for n in range(1, 2001, 2)]
+    alone = Course(script)
+    alone.run(*others, workers=16)
+    begun = min(finished.values())
+    alone_seconds = max(finished.values()) - begun
+    finished.clear()
+    both = Course(script)
+    results = both.run(*sorted([*others, *busy], key=lambda one: one.number), workers=16)
+    assert len(results) == 2000
+    assert both.server.titles("busy") == [str(n) for n in range(1, 2001, 2)]
+    del finished["busy"]
+    assert max(finished.values()) - min(finished.values()) < 1.2 * alone_seconds

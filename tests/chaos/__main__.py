@@ -1,0 +1,47 @@
+"""`python -m tests.chaos`: crash the real command, and count what it lost."""
+
+import argparse
+import asyncio
+import sys
+import time
+
+from tests.chaos.rig import WORKERS, chaos, seconds_of_the_others
+
+
+def main() -> int:
+    """Print what was done and what came of it; 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--crashes", type=int, default=300, help="kill -9s [default: 300]")
+    parser.add_argument("--seed", type=int, default=1, help="of everything [default: 1]")
+    parser.add_argument("--rows", type=int, default=1500, help="of a file [default: 1500]")
+    parser.add_argument(
+        "--busy", type=float, default=0.0, metavar="PART",
+        help="the part of the rows that is one task's [default: 0]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--half", action="store_true",
+        help="crash nothing: time rows of tasks of their own, alone, and with as many of one task",
+    )  # fmt: skip
+    settings = parser.parse_args()
+    if settings.half:
+        alone, both = (asyncio.run(seconds_of_the_others(busy=busy)) for busy in (False, True))
+        print(
+            f"alone {alone:.1f} s, with a busy task {both:.1f} s: {both / alone:.2f} times as long"
+        )
+        return int(both > 1.2 * alone)
+    begun = time.monotonic()
+    findings, events = asyncio.run(
+        chaos(settings.crashes, settings.seed, settings.rows, settings.busy)
+    )
+    crashes = events["kill -9"]
+    print(f"seed {settings.seed}, {events['files']} files of {settings.rows} rows,", end=" ")
+    print(f"{time.monotonic() - begun:.0f} s:", ", ".join(f"{n} of {e}" for e, n in events.items()))
+    print(f"lost: {findings.lost}")
+    print(f"settled twice: {findings.twice}")
+    print(f"settled and sent again: {findings.sent_again}")
+    print(f"out of order: {findings.out_of_order}")
+    print(f"requests repeated: {findings.repeated} (at most {crashes * WORKERS})")
+    return int(any(findings[:4]) or findings.repeated > crashes * WORKERS)
+
+
+sys.exit(main())

@@ -1,0 +1,100 @@
+"""What must be true after any crash, told from the input, the log and what the server saw."""
+
+import itertools
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+from bulkupdate.sandbox.server import Seen
+
+
+class Findings(NamedTuple):
+    """How a run kept its promises. All but `repeated` have to be 0.
+
+    Attributes:
+        lost: rows without a settled line in the log, or whose edit never reached the server.
+        twice: rows with more than one settled line.
+        sent_again: requests for rows that the log called settled when their session began.
+        out_of_order: edits of a task that were applied after a later one, and tasks whose last
+            edit isn't the file's last.
+        repeated: rows that were requested in more than one session: in flight when one ended.
+    """
+
+    lost: int
+    twice: int
+    sent_again: int
+    out_of_order: int
+    repeated: int
+
+    def plus(self, other: "Findings") -> "Findings":
+        """Both together."""
+        return Findings(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def settled_rows(log: Path) -> Counter[int]:
+    """Rows by how many settled lines they have; a torn last line is none."""
+    rows: Counter[int] = Counter()
+    text = log.read_text() if log.exists() else ""
+    for line in text.splitlines(keepends=True):
+        if line.endswith("\n"):
+            result = json.loads(line)
+            rows[result["row"]] += not result.get("cut_short")
+    return +rows
+
+
+class Audit:
+    """Follows one run over all its sessions.
+
+    Args:
+        tasks: the task of each row of the input, by number.
+        log: the results log.
+    """
+
+    def __init__(self, tasks: dict[int, str], log: Path) -> None:
+        self._tasks = tasks
+        self._log = log
+        self._settled: set[int] = set()
+        self._session = 0
+        self._sessions: dict[int, set[int]] = defaultdict(set)
+        self._applied: dict[str, list[int]] = defaultdict(list)
+        self._sent_again = 0
+
+    def session_begins(self) -> None:
+        """Remember what is settled: it may not be requested any more."""
+        self._session += 1
+        self._settled = set(settled_rows(self._log))
+
+    def saw(self, seen: Seen) -> None:
+        """Take in a request."""
+        if not seen.body:
+            return
+        row = row_of(seen.body)
+        self._sessions[row].add(self._session)
+        self._sent_again += row in self._settled
+        if seen.applied:
+            self._applied[seen.body["id"]].append(row)
+
+    def findings(self) -> Findings:
+        """What came of it, once the run has ended."""
+        settled = settled_rows(self._log)
+        last = {task: row for row, task in sorted(self._tasks.items())}
+        applied = {row for rows in self._applied.values() for row in rows}
+        backwards = sum(
+            later < earlier
+            for rows in self._applied.values()
+            for earlier, later in itertools.pairwise(rows)
+        )
+        wrong_end = sum(rows[-1] != last[task] for task, rows in self._applied.items())
+        return Findings(
+            lost=sum(row not in settled or row not in applied for row in self._tasks),
+            twice=sum(count > 1 for count in settled.values()),
+            sent_again=self._sent_again,
+            out_of_order=backwards + wrong_end,
+            repeated=sum(len(sessions) - 1 for sessions in self._sessions.values()),
+        )
+
+
+def row_of(body: dict[str, str]) -> int:
+    """The number of the row that a request is for: its title says it."""
+    return int(body["title"].removeprefix("row "))

@@ -1,0 +1,192 @@
+"""A run that is crashed again and again, by a schedule that a seed makes."""
+
+import asyncio
+import random
+import signal
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, Process
+from collections import Counter
+from pathlib import Path
+
+from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
+from bulkupdate.sandbox.server import Seen
+from tests.chaos.audit import Audit, Findings
+from tests.commands import COMMAND, environment
+
+WORKERS = 4
+FAULTS = {
+    Fault.INTERNAL_ERROR: 0.03,
+    Fault.UNAVAILABLE: 0.02,
+    Fault.RESET_BEFORE: 0.02,
+    Fault.RESET_AFTER: 0.02,
+    Fault.CUT: 0.02,
+    Fault.MALFORMED: 0.02,
+    Fault.HTML: 0.01,
+    Fault.HANG: 0.002,
+}
+
+#: How a session may end: done, killed, stopped by a signal (before it could catch one, too), or
+#: given up.
+ENDS = (0, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM, 3)
+
+#: Seconds that a command takes at most until it has ended, once it is told to.
+PATIENCE = 60
+
+
+class Rig:
+    """One input, one run directory, one server, and a command that is crashed.
+
+    Args:
+        folder: where all of it is.
+        rows: of the input.
+        seed: of the input, the faults and the schedule.
+        busy: the part of the rows that is one task's.
+    """
+
+    def __init__(self, folder: Path, rows: int, seed: int, busy: float = 0.0) -> None:
+        self.random = random.Random(seed)
+        self.folder = folder
+        self.events: Counter[str] = Counter()
+        tasks = {number: self._task(rows, busy) for number in range(1, rows + 1)}
+        self.input = folder / "edits.csv"
+        lines = (f"{task},row {number}\n" for number, task in tasks.items())
+        self.input.write_text("id,title\n" + "".join(lines))
+        self.audit = Audit(tasks, folder / "edits.run" / "results.jsonl")
+        settings = SandboxConfig(
+            rate=None, latency=(1, 8), faults=FAULTS, seed=seed, unknown=Unknown.CREATE
+        )
+        self.sandbox = Sandbox(settings, Team(), watch=self.audit.saw)
+
+    def _task(self, rows: int, busy: float) -> str:
+        if self.random.random() < busy:
+            return "opp_busy"
+        return f"opp_{self.random.randrange(rows * 2 // 3)}"
+
+    async def run(self, crashes: int) -> int:
+        """Crash the command so often, or until it is done; then let it finish.
+
+        Returns:
+            How often it was crashed.
+        """
+        async with self.sandbox:
+            while crashes > self.events["kill -9"]:
+                if not await self._session():
+                    break
+            await self._finish()
+        return self.events["kill -9"]
+
+    async def _session(self) -> bool:
+        """Start the command and do something to it. Whether it was not done before."""
+        process = await self._start()
+        await asyncio.sleep(self.random.choice((0.3, 1.0)) * self.random.uniform(0.0, 1.2))
+        event = self.random.choices(
+            (self._kill, self._terminate, self._stop_and_kill, self._cut_off_and_kill),
+            weights=(70, 12, 9, 9),
+        )[0]
+        if process.returncode is None:
+            await event(process)
+        code = await asyncio.wait_for(process.wait(), PATIENCE)
+        if code not in ENDS:
+            raise AssertionError(f"the command ended with {code}:\n{self._said()}")
+        return code != 0
+
+    async def _start(self) -> Process:
+        self.audit.session_begins()
+        has_begun = (self.folder / "edits.run" / "summary.json").exists()
+        with (self.folder / "stderr").open("w") as stderr:
+            return await asyncio.create_subprocess_exec(
+                *COMMAND, "run", str(self.input), "--out", str(self.folder / "edits.run"),
+                "--rate", "none", "--workers", str(WORKERS), "--timeout", "0.5",
+                *(["--resume"] if has_begun else []),
+                stdin=DEVNULL, stdout=DEVNULL, stderr=stderr,
+                env=environment(
+                    LEMLIST_BASE_URL=self.sandbox.base_url, LEMLIST_API_KEY=self.sandbox.config.key
+                ),
+            )  # fmt: skip
+
+    async def _kill(self, process: Process) -> None:
+        process.kill()
+        self.events["kill -9"] += 1
+
+    async def _terminate(self, process: Process) -> None:
+        process.terminate()
+        self.events["SIGTERM"] += 1
+        if self.random.random() < 0.3:
+            await asyncio.sleep(self.random.uniform(0, 0.02))
+            if process.returncode is None:
+                await self._kill(process)
+
+    async def _stop_and_kill(self, process: Process) -> None:
+        process.send_signal(signal.SIGSTOP)
+        self.events["SIGSTOP"] += 1
+        await asyncio.sleep(self.random.uniform(0.1, 0.8))
+        process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(self.random.uniform(0, 0.1))
+        if process.returncode is None:
+            await self._kill(process)
+
+    async def _cut_off_and_kill(self, process: Process) -> None:
+        """The server is down for a while; the command is crashed in it, or after it."""
+        self.sandbox.is_down = True
+        self.events["outage"] += 1
+        await asyncio.sleep(self.random.uniform(0.1, 1.5))
+        if self.random.random() < 0.5:
+            self.sandbox.is_down = False
+            await asyncio.sleep(self.random.uniform(0, 0.5))
+        if process.returncode is None:
+            await self._kill(process)
+        self.sandbox.is_down = False
+
+    async def _finish(self) -> None:
+        process = await self._start()
+        code = await asyncio.wait_for(process.wait(), 600)
+        if code != 0:
+            raise AssertionError(f"the run ended with {code}:\n{self._said()}")
+
+    def _said(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+
+async def chaos(
+    crashes: int, seed: int, rows: int = 1500, busy: float = 0.0
+) -> tuple[Findings, Counter[str]]:
+    """Run files of so many rows, one after the other, until the command was crashed so often."""
+    findings = Findings(0, 0, 0, 0, 0)
+    events: Counter[str] = Counter()
+    while crashes > events["kill -9"]:
+        with tempfile.TemporaryDirectory() as folder:
+            rig = Rig(Path(folder), rows, seed * 1000 + events["files"], busy)
+            await rig.run(crashes - events["kill -9"])
+            findings = findings.plus(rig.audit.findings())
+        events += rig.events
+        events["files"] += 1
+    return findings, events
+
+
+async def seconds_of_the_others(*, busy: bool, rows: int = 4000) -> float:
+    """How long rows of tasks of their own take, alone or with as many rows of one more task."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        others = [f"opp_{n},row {n}\n" for n in range(rows)]
+        both = [line for other in others for line in (f"opp_busy,{other[4:]}", other)]
+        path = folder / "edits.csv"
+        path.write_text("id,title\n" + "".join(both if busy else others))
+        last = 0.0
+
+        def watch(seen: Seen) -> None:
+            nonlocal last
+            if seen.body and seen.body["id"] != "opp_busy":
+                last = time.monotonic()
+
+        settings = SandboxConfig(rate=None, latency=(5, 15), unknown=Unknown.CREATE)
+        async with Sandbox(settings, Team(), watch=watch) as sandbox:
+            begun = time.monotonic()
+            process = await asyncio.create_subprocess_exec(
+                *COMMAND, "run", str(path), "--out", str(folder / "r"), "--rate", "none", "-q",
+                env=environment(
+                    LEMLIST_BASE_URL=sandbox.base_url, LEMLIST_API_KEY=sandbox.config.key
+                ),
+            )  # fmt: skip
+            await process.wait()
+        return last - begun

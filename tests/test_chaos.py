@@ -1,0 +1,73 @@
+"""A short version of `python -m tests.chaos`, and that its audit would see what it looks for."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from bulkupdate.sandbox.server import Seen
+from tests.chaos.audit import Audit, Findings, settled_rows
+from tests.chaos.rig import WORKERS, chaos
+
+
+@pytest.mark.parametrize(("seed", "busy"), [(11, 0.0), (12, 0.5)])
+def test_nothing_is_lost_or_sent_again_or_out_of_order_whenever_it_is_crashed(
+    seed: int, busy: float
+) -> None:
+    crashes = 10
+    findings, events = asyncio.run(chaos(crashes, seed, rows=400, busy=busy))
+    assert events["kill -9"] >= crashes
+    assert findings._replace(repeated=0) == Findings(0, 0, 0, 0, 0)
+    assert findings.repeated <= crashes * WORKERS
+
+
+def seen(row: int, task: str = "a", *, applied: bool = True) -> Seen:
+    body = {"id": task, "title": f"row {row}"}
+    return Seen(0.0, "PATCH", "/api/tasks", 200, None, body, body if applied else None)
+
+
+def settle(log: Path, *rows: int, **more: object) -> None:
+    with log.open("a") as file:
+        file.writelines(json.dumps({"row": row, **more}) + "\n" for row in rows)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "results.jsonl"
+
+
+def test_an_audit_finds_what_is_lost(log: Path) -> None:
+    audit = Audit({1: "a", 2: "b", 3: "c", 4: "d"}, log)
+    audit.session_begins()
+    for request in (seen(1, "a"), seen(2, "b"), seen(3, "c", applied=False)):
+        audit.saw(request)
+    settle(log, 1, 3)
+    settle(log, 4, cut_short=True)
+    assert audit.findings().lost == 3
+
+
+def test_an_audit_finds_what_is_settled_twice_or_sent_again(log: Path) -> None:
+    audit = Audit({1: "a", 2: "b"}, log)
+    audit.session_begins()
+    audit.saw(seen(1, "a"))
+    audit.saw(seen(2, "b"))
+    settle(log, 1)
+    log.write_text(log.read_text() + '{"row": 2')
+    assert set(settled_rows(log)) == {1}
+    audit.session_begins()
+    log.write_text('{"row": 1}\n')
+    audit.saw(seen(1, "a"))
+    audit.saw(seen(2, "b"))
+    settle(log, 1, 2)
+    assert audit.findings() == Findings(lost=0, twice=1, sent_again=1, out_of_order=0, repeated=2)
+
+
+def test_an_audit_finds_what_is_out_of_order(log: Path) -> None:
+    audit = Audit({1: "a", 2: "a", 3: "a", 4: "b", 5: "b"}, log)
+    audit.session_begins()
+    for row in (1, 1, 2, 1, 3):
+        audit.saw(seen(row, "a"))
+    assert audit.findings().out_of_order == 1
+    audit.saw(seen(4, "b"))
+    assert audit.findings().out_of_order == 2

@@ -169,7 +169,7 @@ async def seconds_of_the_others(*, busy: bool, rows: int = 4000) -> float:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         others = [f"opp_{n},row {n}\n" for n in range(rows)]
-        both = [line for other in others for line in (f"opp_busy,{other[4:]}", other)]
+        both = [line for other in others for line in (f"opp_busy,{other.partition(',')[2]}", other)]
         path = folder / "edits.csv"
         path.write_text("id,title\n" + "".join(both if busy else others))
         last = 0.0
@@ -188,5 +188,6 @@ async def seconds_of_the_others(*, busy: bool, rows: int = 4000) -> float:
                     LEMLIST_BASE_URL=sandbox.base_url, LEMLIST_API_KEY=sandbox.config.key
                 ),
             )  # fmt: skip
-            await process.wait()
+            if await process.wait():
+                raise AssertionError("the command failed")
         return last - begun

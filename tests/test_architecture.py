@@ -144,11 +144,15 @@ def test_every_test_asserts_something() -> None:
     assert silent == []
 
 
+#: Calls that fail a test, beside `assert` itself.
+ASSERTING = ("pytest.raises", "run_state_machine_as_test")
+
+
 def asserts(function: ast.AST) -> bool:
     """Whether a function holds an assertion, or expects an exception."""
     return any(
         isinstance(node, ast.Assert)
-        or (isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises")
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ASSERTING)
         for node in ast.walk(function)
     )
 

@@ -102,3 +102,14 @@ def test_every_error_type_is_documented() -> None:
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.TaskError) and kind not in abstract:
             assert f"`{kind.type}`" in documented
+
+
+def test_every_guarantee_names_tests_that_are_there() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", text)
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), name
+    promises = text.partition("## What is not promised")[0].split("\n## ")[1:]
+    assert len(promises) > 10
+    for promise in promises:
+        assert "**Tested by**" in promise, promise.splitlines()[0]

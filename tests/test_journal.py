@@ -1,15 +1,25 @@
 """The results log."""
 
 import errno
+import itertools
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from bulkupdate import journal as journal_module
+from bulkupdate.codec import to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.journal import Journal, mend_journal, read_journal, read_marks
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
@@ -249,3 +259,68 @@ def test_a_sync_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.M
     journal.sync()
     journal.close()
     assert len(calls) == 2
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """A log and a list: whatever is done to the one is done to the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "log"
+        self.journal = Journal(self.path)
+        self.model: list[Result] = []
+
+    @rule(rows=st.lists(st.integers(1, 99), max_size=4), title=st.text(max_size=9))
+    def append(self, rows: list[int], title: str) -> None:
+        results = [result(row, title) for row in rows]
+        self.journal.append(results)
+        self.model += results
+
+    @rule()
+    def sync(self) -> None:
+        self.journal.sync()
+
+    @rule(lost=st.integers(0, 500))
+    def crash(self, lost: int) -> None:
+        """The process dies, and the disk with its last bytes: some lines, and a part of one."""
+        self.journal.close()
+        length = self.path.stat().st_size
+        kept = max(0, length - lost)
+        os.truncate(self.path, kept)
+        whole = list(itertools.accumulate(len(to_json(one)) + 1 for one in self.model))
+        # A line that has only lost its line end is whole.
+        self.model = self.model[: sum(end - 1 <= kept for end in whole)]
+        mend_journal(self.path)
+        self.journal = Journal(self.path)
+
+    @rule(room=st.integers(0, 300), row=st.integers(1, 99))
+    def fill_the_disk(self, room: int, row: int) -> None:
+        """Only so many bytes more can be written: none of the results is in the log then."""
+        real = os.write
+
+        def write(descriptor: int, data: bytes) -> int:
+            nonlocal room
+            if not room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written = real(descriptor, data[:room])
+            room -= written
+            return written
+
+        results = [result(row, "x" * 200), result(row, "y" * 200)]
+        with mock.patch.object(os, "write", write), pytest.raises(JournalError):
+            self.journal.append(results)
+
+    @invariant()
+    def the_log_holds_what_its_model_does(self) -> None:
+        assert [read for _, read in read_journal(self.path)] == self.model
+        assert [mark.row for mark in read_marks(self.path)] == [one.row for one in self.model]
+
+    def teardown(self) -> None:
+        self.journal.close()
+        self.folder.cleanup()
+
+
+def test_the_log_holds_what_its_model_does() -> None:
+    """`JournalMachine` asserts it after every step."""
+    run_state_machine_as_test(JournalMachine, settings=settings(max_examples=60))

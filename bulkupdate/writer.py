@@ -91,7 +91,7 @@ class Writer:
 
     def _count(self, result: Result) -> None:
         """Stop the run once too many of the rows that it sent went wrong."""
-        if result.sent is None or result.cut_short:
+        if result.sent is None:
             return
         self._sent += 1
         self._failures += result.outcome not in SUCCESSES

@@ -317,7 +317,8 @@ async def test_a_crash_while_an_edited_input_is_adopted_loses_nothing(
     async with Bench() as bench:
         await bench.run(path)
         lines = path.read_text().splitlines()
-        path.write_text("".join(f"{line}\n" for line in [lines[0], "opp_0,first", *lines[2:]]))
+        lines = [lines[0], *reversed(lines[2:]), "opp_0,first"]
+        path.write_text("".join(f"{line}\n" for line in lines))
         with monkeypatch.context() as patched:
             if name == "part.replace":
                 patched.setattr(os, "link", crash)
@@ -327,7 +328,8 @@ async def test_a_crash_while_an_edited_input_is_adopted_loses_nothing(
                 await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
         again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
     assert (again.requests, again.counts["updated"]) == (1, 10)
-    assert {result["row"] for result in results_in(Path("edits.run"))} == set(range(1, 11))
+    ids = {result["row"]: result["id"] for result in results_in(Path("edits.run"))}
+    assert ids == {n: line.split(",")[0] for n, line in enumerate(lines[1:], 1)}
 
 
 async def test_a_torn_log_is_mended_and_its_row_sent_again(write: Write) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from bulkupdate.codec import to_json
 from bulkupdate.fields import shorten
-from bulkupdate.models import Summary
+from bulkupdate.models import State, Summary
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
 
@@ -162,8 +162,10 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"what is wrong: {listed}"
         yield "mend the input and run it again with --overwrite; or --resume --skip-invalid"
         yield "  sends its valid rows"
-    elif unsuccessful:
+    elif unsuccessful and summary.state is State.FINISHED:
         yield f"to mend and run again: {listed}"
+    elif unsuccessful:
+        yield f"not through so far: {listed}"
 
 
 def _by_field(counts: dict[str, int]) -> str:

@@ -34,6 +34,7 @@ class Writer:
         self._stop = stop
         self._max_failures = max_failures
         self._sent = self._failures = 0
+        self._said: set[str] = set()
         self._results: asyncio.Queue[tuple[Row, Result] | None] = asyncio.Queue(RESULT_QUEUE)
 
     async def put(self, row: Row, result: Result) -> None:
@@ -71,7 +72,9 @@ class Writer:
 
     def stop_for(self, error: JournalError) -> None:
         """Stop the run because something can't be written."""
-        log.error("%s", error)
+        if str(error) not in self._said:
+            self._said.add(str(error))
+            log.error("%s", error)
         self._stop.set(str(error))
 
     def _record(self, batch: list[tuple[Row, Result]]) -> None:

@@ -39,6 +39,16 @@ Write = Callable[..., Path]
 KEY = "right-key"
 
 
+class Notes(Observer):
+    """Remembers what a person would be told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def noted(self, note: str) -> None:
+        self.said.append(note)
+
+
 class StopsAfter(Observer):
     """Stops a run once so many rows are settled."""
 
@@ -273,10 +283,8 @@ async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_i
         )
         assert "--changed-input" in str(refused.value)
         assert len(bench.seen) == sent
-        notes: list[str] = []
-        observer = Observer()
-        observer.noted = notes.append  # type: ignore[assignment,method-assign]
-        again = await bench.run(path, observer, mode=Mode.RESUME, changed_input=True)
+        notes = Notes()
+        again = await bench.run(path, notes, mode=Mode.RESUME, changed_input=True)
         titles = {id_: task["title"] for id_, task in bench.sandbox.team.tasks.items()}
     assert (again.exit_code, again.counts["updated"], again.input.rows) == (0, 20, 20)
     assert again.requests == 20 - (settled - 2)
@@ -286,7 +294,7 @@ async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_i
     assert results == {n: line.split(",")[0] for n, line in enumerate(edited[1:], 1)}
     old_log = Path("edits.run/results.1.jsonl").read_text().splitlines()
     assert len(old_log) == settled
-    assert "2 rows changed" in notes[0]
+    assert "2 rows changed" in notes.said[0]
 
 
 async def test_an_input_that_is_only_written_otherwise_needs_nothing_sent(write: Write) -> None:
@@ -334,20 +342,15 @@ async def test_a_crash_while_an_edited_input_is_adopted_loses_nothing(
 
 async def test_a_torn_log_is_mended_and_its_row_sent_again(write: Write) -> None:
     path = edits(write, 10)
-    notes: list[str] = []
-
-    class Notes(Observer):
-        def noted(self, note: str) -> None:
-            notes.append(note)
-
+    notes = Notes()
     async with Bench() as bench:
         await bench.run(path)
         log = Path("edits.run/results.jsonl")
         log.write_bytes(log.read_bytes()[:-30])
-        summary = await bench.run(path, observer=Notes(), mode=Mode.RESUME)
+        summary = await bench.run(path, observer=notes, mode=Mode.RESUME)
     assert (summary.requests, summary.counts["updated"]) == (1, 10)
-    assert len(notes) == 1
-    assert "torn" in notes[0]
+    assert len(notes.said) == 1
+    assert "torn" in notes.said[0]
 
 
 async def test_a_missing_input_leaves_no_directory_behind(tmp_path: Path) -> None:
@@ -605,12 +608,7 @@ async def test_a_row_that_no_file_could_hold_is_an_invalid_row(write: Write) -> 
 
 async def test_a_failed_file_that_was_mended_in_place_is_kept(write: Write) -> None:
     path = edits(write, 3)
-    notes: list[str] = []
-
-    class Notes(Observer):
-        def noted(self, note: str) -> None:
-            notes.append(note)
-
+    notes = Notes()
     async with Bench(unknown=Unknown.NOT_FOUND) as bench:
         await bench.run(path)
         failed = Path("edits.run/failed.csv")
@@ -618,9 +616,28 @@ async def test_a_failed_file_that_was_mended_in_place_is_kept(write: Write) -> N
         assert not Path("edits.run/failed.previous.csv").exists()
         mended = failed.read_text().replace("opp_1", "opp_9")
         failed.write_text(mended)
-        await bench.run(path, observer=Notes(), mode=Mode.RESUME)
+        await bench.run(path, observer=notes, mode=Mode.RESUME)
     assert Path("edits.run/failed.previous.csv").read_text() == mended
-    assert "differs from what the log says" in notes[0]
+    assert "differs from what the log says" in notes.said[0]
+
+
+async def test_a_failed_file_that_is_as_it_was_left_is_made_again_without_a_word(
+    write: Write,
+) -> None:
+    path = edits(write, 300)
+    notes = Notes()
+    async with Bench(unknown=Unknown.NOT_FOUND, latency=(0, 5)) as bench:
+        await bench.run(path)
+        failed = Path("edits.run/failed.csv")
+        rows = failed.read_text().splitlines()
+        assert rows[1:] != sorted(rows[1:], key=lambda line: int(line.split(",")[2]))
+        # As after a crash that came before the rest.
+        failed.write_bytes(b"".join(failed.read_bytes().splitlines(keepends=True)[:200]))
+        await bench.run(path, observer=notes, mode=Mode.RESUME)
+    assert notes.said == []
+    rows = failed.read_text().splitlines()
+    assert rows[1:] == sorted(rows[1:], key=lambda line: int(line.split(",")[2]))
+    assert not Path("edits.run/failed.previous.csv").exists()
 
 
 async def test_a_stop_in_a_long_file_does_not_wait_for_its_reader(write: Write) -> None:

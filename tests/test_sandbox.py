@@ -324,3 +324,16 @@ async def test_a_sandbox_listens_on_loopback_only_inside_async_with() -> None:
         port = int(first.base_url.split(":")[2].removesuffix("/api"))
         with pytest.raises(OSError, match="in use"):
             await Sandbox(SandboxConfig(port=port)).__aenter__()
+
+
+async def test_outages_are_counted_from_the_first_request() -> None:
+    async with calling(SandboxConfig(rate=None, outages=((10, 60), (100, 1)))) as call:
+        moments = (500, 509.9, 510, 569.9, 570, 600, 600.9, 601)
+        out = [call.sandbox._is_out(moment) for moment in moments]
+        assert out == [False, False, True, True, False, True, True, False]
+        call.sandbox.is_down = True
+        status, text, _ = await call("PATCH", body={"id": TASK})
+        assert (status, text) == (503, "Something went wrong")
+        call.sandbox.is_down = False
+        call.sandbox._first_request = 1e9
+        assert (await call("PATCH", body={"id": TASK}))[0] == 200

@@ -67,6 +67,8 @@ def done(value: object) -> bool:
 
 def due_date(value: object) -> str:
     """An ISO 8601 date-time with an offset, or an aware `datetime`: UTC, to the millisecond."""
+    if isinstance(value, str) and _is_canonical(value):
+        return value
     moment = value if isinstance(value, datetime) else _parse_date_time(_text(value).strip())
     if moment.utcoffset() is None:
         raise ValueError(f"has no offset from UTC: add Z or +02:00, as in {_DATE_EXAMPLE}")
@@ -123,6 +125,17 @@ def _text(value: object) -> str:
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError("holds half of a character (a lone surrogate), which can't be sent")
     return value
+
+
+def _is_canonical(text: str) -> bool:
+    """Whether a date-time is written as it would be sent: `2026-01-31T07:58:00.000Z`."""
+    if len(text) != 24 or text[4:20:3] != "--T::." or text[23] != "Z" or text[11:13] == "24":
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_date_time(text: str) -> datetime:

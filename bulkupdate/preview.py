@@ -81,7 +81,7 @@ class Inspection:
         self._invalid = 0
         self._problems = 0
         self._unchanged = 0
-        self._edits: Counter[str] = Counter()
+        self._shapes: Counter[tuple[str, ...]] = Counter()
         self._clears: Counter[str] = Counter()
         self._bodies: list[TaskUpdate] = []
         self._invalid_rows: list[InvalidRow] = []
@@ -110,9 +110,11 @@ class Inspection:
         if not changes:
             self._unchanged += 1
             return
-        for name, value in changes.items():
-            cleared = value is not False and not value
-            (self._clears if cleared else self._edits)[name] += 1
+        self._shapes[tuple(changes)] += 1
+        if not all(changes.values()):
+            for name, value in changes.items():
+                if value is not False and not value:
+                    self._clears[name] += 1
         if len(self._bodies) < SHOWN_BODIES:
             self._bodies.append(row.update)
 
@@ -129,7 +131,7 @@ class Inspection:
             unchanged=self._unchanged,
             requests=requests,
             tasks=tasks,
-            edits=dict(self._edits),
+            edits=self._count_edits(),
             clears=dict(self._clears),
             repeated=repeated,
             repeats=repeats,
@@ -137,6 +139,14 @@ class Inspection:
             invalid_rows=self._invalid_rows,
             seconds=requests * rate.period / rate.requests if rate else None,
         )
+
+    def _count_edits(self) -> dict[str, int]:
+        """Rows that set a field to a value, by field."""
+        edits: Counter[str] = Counter()
+        for names, rows in self._shapes.items():
+            edits.update(dict.fromkeys(names, rows))
+        edits.subtract(self._clears)
+        return dict(+edits)
 
     def _count_tasks(self) -> tuple[int, int, list[list[int]]]:
         """Distinct tasks, those with several rows, and the rows of the first few of these."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bulkupdate import fields
+from bulkupdate.cells import CLEAR, CellReader
 from bulkupdate.columns import JSON_HINT, OWN_PREFIX, columns, format_hint, header_problems, unknown
 from bulkupdate.config import Format
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
@@ -27,9 +28,6 @@ from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate
 
 #: The longest line, in characters. A longer one is a file that is no text, or has an open quote.
 MAX_LINE = 1 << 20
-
-#: The word that empties a field, in a CSV cell: a blank one leaves the field alone.
-CLEAR = "<clear>"
 
 _FORMATS = {
     ".csv": Format.CSV,
@@ -112,7 +110,7 @@ class Input:
         """
         try:
             if self.delimiter:
-                yield from _csv_rows(self._csv_records(), columns(self.header))
+                yield from _csv_rows(self._csv_records(), self.header)
             else:
                 yield from _jsonl_rows(self._lines())
         except UnicodeDecodeError:
@@ -151,7 +149,7 @@ class Input:
         try:
             for cells in records:
                 # A spreadsheet leaves rows of empty cells behind: they say as little as no line.
-                if any(map(str.strip, cells)):
+                if cells and (cells[0] > "!" or any(map(str.strip, cells))):
                     yield line, cells
                 line = records.line_num + 1
         except csv.Error as error:
@@ -205,16 +203,22 @@ def _csv_cure(error: csv.Error) -> str:
 # --- rows ----------------------------------------------------------------------------------
 
 
-def _csv_rows(
-    records: Iterator[tuple[int, list[str]]], columns: list[tuple[int, str]]
-) -> Iterator[Row]:
-    _, header = next(records)
-    for number, (line, cells) in enumerate(records, 1):
-        values, problems = _cell_values(cells, columns)
+def _csv_rows(records: Iterator[tuple[int, list[str]]], header: tuple[str, ...]) -> Iterator[Row]:
+    next(records)
+    reader = CellReader(header)
+    named = columns(header)
+    number = 0
+    for line, cells in records:
+        number += 1
+        update = reader.update(cells)
+        if update is not None:
+            yield Row(number, line, update.id, update, (), tuple(cells))
+            continue
+        values, problems = _cell_values(cells, named)
         if len(cells) != len(header):
             # No telling which cell is which, so nothing is said of any but the id.
             values = {"id": values["id"]} if "id" in values else {}
-            problems = [_wrong_width(len(cells), len(columns))]
+            problems = [_wrong_width(len(cells), len(named))]
         yield _row(number, line, values, problems, tuple(cells))
 
 

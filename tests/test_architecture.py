@@ -24,6 +24,7 @@ LAYERS = (
         "turns",
         "verify",
         "columns",
+        "cells",
         "reader",
         "limiter",
         "retry",

@@ -41,7 +41,13 @@ def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summar
 
 
 def summary_of(
-    first: Summary, progress: Progress, stop: Stop, *, has_ended: bool = True, strict: bool = False
+    first: Summary,
+    progress: Progress,
+    stop: Stop,
+    *,
+    has_ended: bool = True,
+    is_complete: bool = False,
+    strict: bool = False,
 ) -> Summary:
     """The summary of a run as it stands.
 
@@ -50,10 +56,14 @@ def summary_of(
         progress: what was done.
         stop: whether and why it was stopped.
         has_ended: whether this is the last one.
+        is_complete: whether nothing is left to do.
         strict: whether a mismatch counts as a row that went wrong.
     """
     ledger, traffic = progress.ledger, progress.lane.traffic
-    state = _end_state(progress, stop) if has_ended else State.RUNNING
+    state = State.RUNNING
+    if has_ended:
+        is_finished = stop.state is None or (is_complete and stop.unless_complete)
+        state = State.FINISHED if is_finished else stop.state or State.STOPPED
     exit_code = stop.exit_code
     if state is State.FINISHED:
         exit_code = 1 if ledger.unsuccessful or (strict and ledger.mismatches) else 0
@@ -73,11 +83,3 @@ def summary_of(
         used_rate=round(progress.requests_per_second, 2),
         paused=round(progress.lane.limiter.paused, 3),
     )
-
-
-def _end_state(progress: Progress, stop: Stop) -> State:
-    ledger = progress.ledger
-    is_complete = ledger.settled == progress.preview.rows and not ledger.unsettled
-    if stop.state is None or (stop.state is State.INTERRUPTED and is_complete):
-        return State.FINISHED
-    return stop.state

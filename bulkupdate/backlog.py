@@ -88,6 +88,11 @@ class Backlog:
         if self._closed and not self._parked:
             self._end()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every row that was put in is done."""
+        return not self._parked
+
     def close(self) -> None:
         """Say that no further row comes: once all are done, `get` answers None."""
         self._closed = True

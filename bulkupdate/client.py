@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from bulkupdate._version import __version__
-from bulkupdate.codec import parse_json
+from bulkupdate.codec import parse_json, to_json
 from bulkupdate.config import Endpoint
 from bulkupdate.errors import (
     BadRequestError,
@@ -37,8 +37,11 @@ from bulkupdate.errors import (
 from bulkupdate.fields import shorten
 from bulkupdate.models import Quota, Task, TaskUpdate
 
-#: An answer is read so far and no further, in bytes.
-MAX_BODY = 1 << 20
+#: An answer is read so far and no further, in bytes. A Task has a few thousand.
+MAX_BODY = 1 << 18
+
+#: A Task that nests deeper than this is none: what reads it back may not go as deep.
+MAX_DEPTH = 100
 
 #: The server's own words are kept so far, in characters.
 MAX_MESSAGE = 500
@@ -59,6 +62,7 @@ CONNECT_TIMEOUT = 10.0
 
 #: A key that a server quotes is redacted, unless it is so short that it stands in any text.
 SHORTEST_SECRET = 6
+_REDACTED = "[redacted]"
 
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
@@ -113,7 +117,7 @@ class TaskClient:
         key = endpoint.api_key.reveal()
         self._authorization = aiohttp.encode_basic_auth("", key)
         self._secrets = [
-            secret.encode()
+            secret
             for secret in (key, self._authorization.removeprefix("Basic "))
             if len(secret) >= SHORTEST_SECRET
         ]
@@ -172,24 +176,37 @@ class TaskClient:
                 allow_redirects=False,
                 timeout=self._timeouts[update.has_media()],
             ) as response:
-                body = self._redacted(await _read(response))
+                body = await _read(response)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            failure = _without_answer(error)
+            failure = self._discreet(_without_answer(error))
         if failure is not None:
             # Not `from error`: aiohttp's exception carries the request's headers, the key too.
             log.debug("PATCH %s: %s: %s", shorten(update.id), failure.type, failure.message)
             raise failure
-        answer = _answer(update, response, body)
+        answer = self._discreet_answer(_answer(update, response, body), body)
         ms = (time.monotonic() - started) * 1000
         log.debug("PATCH %s: %d in %.0f ms", shorten(update.id), answer.status, ms)
         return answer
 
-    def _redacted(self, body: bytes) -> bytes:
-        """A body without the key: a server may quote what it was sent."""
+    def _discreet_answer(self, answer: Answer, body: bytes) -> Answer:
+        """An answer without the key: a server may quote what it was sent, in its own spelling."""
+        if answer.error is not None:
+            return answer._replace(error=self._discreet(answer.error))
+        # What is not spelt with escapes stands in the body as it is.
+        text = body if b"\\" not in body or answer.task is None else to_json(answer.task.fields)
         for secret in self._secrets:
-            if secret in body:
-                body = body.replace(secret, b"[redacted]")
-        return body
+            if (quoted := secret.encode()) in text:
+                text = text.replace(quoted, _REDACTED.encode())
+        if text is body or answer.task is None:
+            return answer
+        return answer._replace(task=Task(parse_json(text)))
+
+    def _discreet(self, error: TaskError) -> TaskError:
+        """An error without the key."""
+        message = error.message
+        for secret in self._secrets:
+            message = message.replace(secret, _REDACTED)
+        return error if message == error.message else type(error)(message, error.status)
 
     def _proxy(self) -> str | None:
         """The proxy that the environment names; never one for `http://`, which is this machine."""
@@ -261,11 +278,30 @@ def _confirmed(update: TaskUpdate, body: bytes) -> Task:
         value = parse_json(body)
     except ValueError:
         raise ValueError(f"a 200 that is not JSON: {_excerpt(body)}") from None
+    if _nests_deeper(value, body):
+        raise ValueError(f"a 200 that nests more than {MAX_DEPTH} deep")
     if not isinstance(value, dict) or "_id" not in value:
         raise ValueError(f"a 200 without a Task: {_excerpt(body)}")
     if value["_id"] != update.id:
         raise ValueError(f"a 200 with another Task: {shorten(value['_id'])}")
     return Task(value)
+
+
+def _nests_deeper(value: Any, body: bytes) -> bool:
+    """Whether a JSON value nests deeper than `MAX_DEPTH`. Nearly all are told by their brackets."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return False
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refusal(status: int, message: str) -> TaskError:
@@ -297,6 +333,7 @@ def _excerpt(body: bytes) -> str:
 
 def _clean(text: str) -> str:
     """One line of printable text, cut to a sane length."""
+    text = text[: 4 * MAX_MESSAGE]
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 

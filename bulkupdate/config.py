@@ -152,8 +152,8 @@ class FailureLimit:
     """How many rows may go wrong before the run stops.
 
     Attributes:
-        rows: so many, or None.
-        percent: more than such a share of the rows sent, once there are 100 of them; or None.
+        rows: so many stop it, or None.
+        percent: more than such a share of the rows sent stops it, once there are 100; or None.
     """
 
     rows: int | None = None

@@ -4,9 +4,10 @@ Rows are told apart by their task and by what they would send, not by where they
 that has only moved is the same row.
 """
 
+import bisect
 import sys
 from array import array
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +21,9 @@ from bulkupdate.models import Outcome, Result, Row
 #: Rows whose digests are written at once, and the length of a line.
 _BATCH = 2048
 _LINE = 34
+
+#: The bit of a row's content that says whether a request is sent for it.
+_SENDS = 1
 
 #: Rows are compared a part of the tasks at a time, so that few of them stand in a dictionary.
 _PARTS = 64
@@ -41,8 +45,9 @@ class DigestFile:
 
     def add(self, row: Row) -> None:
         """Take in the next row."""
+        sends = row.update is not None and bool(row.update.changes())
         content = row.update.encode() if row.update is not None else to_json(row.record)
-        self._batch.append(b"%016x %016x\n" % (_hash(row.id.encode()), _hash(content)))
+        self._batch.append(b"%016x %016x\n" % (_hash(row.id.encode()), _content(content, sends)))
         if len(self._batch) == _BATCH:
             self._flush()
 
@@ -102,7 +107,7 @@ class Digests:
         place = 2 * (result.row - 1)
         content = to_json({"id": result.id, **(result.sent or {})})
         self._numbers[place] = _hash(result.id.encode())
-        self._numbers[place + 1] = _hash(content)
+        self._numbers[place + 1] = _content(content, bool(result.sent))
 
 
 class Changes(NamedTuple):
@@ -112,7 +117,8 @@ class Changes(NamedTuple):
         changed: rows that say something else than a row of the same task did.
         added: rows without a counterpart in the earlier input.
         removed: rows of the earlier input, by their number there, without a counterpart now.
-        kept: for each row now, the number of the settled row that it was; 0 where it is to be sent.
+        kept: for each row now, the number of the settled row that it was; 0 for one that is not
+            settled, or is to be sent again to keep the order of its task.
     """
 
     changed: list[int]
@@ -148,25 +154,52 @@ def _compare_task(
     before: _Rows, after: _Rows, is_settled: Callable[[int], bool], changes: Changes
 ) -> None:
     """Compare the rows of one task, as number and content, in their order."""
-    by_content: dict[int, deque[int]] = defaultdict(deque)
-    for number, content in before:
-        by_content[content].append(number)
-    fresh = []
+    matches, fresh, gone = _match(before, after, is_settled)
+    # Where the last of its edits is gone, and nothing is sent in its place, those before it are
+    # sent again: or else the one that is gone would have the last word.
+    lost = max((was for was in gone if is_settled(was)), default=0) if not fresh else 0
     latest = 0
     is_sent = False
     for number, content in after:
-        was = by_content[content].popleft() if by_content[content] else 0
-        if not was:
-            fresh.append(number)
+        was = matches.get(number, 0)
+        is_kept = was > 0 and is_settled(was)
+        if not content & _SENDS:
+            # It sends nothing, and so changes no order.
+            changes.kept[number - 1] = was if is_kept else 0
+            continue
         # What follows a row that is to be sent, or now follows one that was sent after it, is to
         # be sent again: or else the older edit would have the last word.
-        is_sent = is_sent or not was or not is_settled(was) or was < latest
+        is_sent = is_sent or not is_kept or was < latest or was < lost
         if not is_sent:
             changes.kept[number - 1] = latest = was
-    gone = sorted(number for numbers in by_content.values() for number in numbers)
     changes.changed.extend(fresh[: len(gone)])
     changes.added.extend(fresh[len(gone) :])
     changes.removed.extend(gone[len(fresh) :])
+
+
+def _match(
+    before: _Rows, after: _Rows, is_settled: Callable[[int], bool]
+) -> tuple[dict[int, int], list[int], list[int]]:
+    """Which row was which: matches by number, those that are new, those that are gone."""
+    # Settled ones and others apart: the latter under the complement of what they say.
+    by_content: dict[int, list[int]] = {}
+    for number, content in before:
+        by_content.setdefault(content if is_settled(number) else ~content, []).append(number)
+    matches: dict[int, int] = {}
+    fresh = []
+    latest = 0
+    for number, content in after:
+        # Of several that say the same, a settled one, and one that keeps the order.
+        if same := by_content.get(content):
+            place = bisect.bisect_right(same, latest)
+            latest = same.pop(place if place < len(same) else 0)
+            matches[number] = latest
+        elif same := by_content.get(~content):
+            matches[number] = same.pop(0)
+        else:
+            fresh.append(number)
+    gone = sorted(number for numbers in by_content.values() for number in numbers)
+    return matches, fresh, gone
 
 
 def _in_parts(digests: Digests) -> "list[array[int]]":
@@ -185,6 +218,10 @@ def _by_task(digests: Digests, numbers: Iterable[int]) -> dict[int, _Rows]:
         task, content = digests.of(number)
         tasks[task].append((number, content))
     return tasks
+
+
+def _content(data: bytes, sends: bool) -> int:
+    return _hash(data) | _SENDS if sends else _hash(data) & ~_SENDS
 
 
 def _hash(data: bytes) -> int:

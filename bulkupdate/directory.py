@@ -27,7 +27,7 @@ from bulkupdate.models import Summary
 _FORMATS = "|".join(Format)
 _OURS = re.compile(
     rf"results(\.\d+)?\.jsonl|results\.jsonl\.part|summary\.json(\.part)?|rows\.digest(\.part)?"
-    rf"|(failed|stdin)\.({_FORMATS})|failed\.(part|previous)\.({_FORMATS})|stdin\.part"
+    rf"|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
 )
 #: What a run that was killed very early may leave behind.
 _SCRAPS = frozenset({"stdin.part", "summary.json.part", "rows.digest.part"})
@@ -92,6 +92,13 @@ class RunDirectory:
             number += 1
         return path
 
+    def free_failed(self, path: Path) -> Path:
+        """A name for a file of failed rows that somebody has edited."""
+        number = 1
+        while (kept := path.with_name(f"failed.{number}{path.suffix}")).exists():
+            number += 1
+        return kept
+
     def failed(self, format_: Format) -> Path:
         """The file of rows that did not succeed."""
         return self.path / f"failed.{format_}"
@@ -121,8 +128,10 @@ class RunDirectory:
         """Remove what an earlier run has left, but for what this one has just written."""
         with self._writing(self.path):
             for path in list(self.path.iterdir()):
-                if _is_of_a_run(path.name):
+                if _is_of_a_run(path.name) and path != self.summary:
                     path.unlink(missing_ok=True)
+            # Last: it is what makes the directory known as a run's.
+            self.summary.unlink(missing_ok=True)
 
     def write_summary(self, summary: Summary) -> None:
         """Replace the summary, whole or not at all.

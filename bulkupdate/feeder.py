@@ -23,6 +23,9 @@ class Feeder:
         writer: takes the rows that need no request.
         stop: is set where the input is no more what was checked, or can't be put aside.
         retry_failed: whether what failed or stayed unconfirmed is tried again.
+
+    Attributes:
+        has_ended: whether every row has been handed out.
     """
 
     def __init__(
@@ -33,7 +36,11 @@ class Feeder:
         self._writer = writer
         self._stop = stop
         self._retry_failed = retry_failed
-        self._tried_again: set[str] = set()
+        #: Tasks of which a row that comes before a settled one is sent now.
+        self._sent_now: set[str] = set()
+        #: Tasks of which a row was sent after a later one: the line of the log that says so.
+        self._sent_late: dict[str, int] = {}
+        self.has_ended = False
 
     async def feed(self, backlog: Backlog, *, send: bool) -> None:
         """Put every row that is not settled yet where it belongs.
@@ -58,6 +65,7 @@ class Feeder:
                 elif send:
                     await self._writer.put(row, unsent(row, Outcome.UNCHANGED))
             self._check_unchanged()
+            self.has_ended = True
         except (InputError, JournalError) as error:
             self._stop.set(str(error))
         finally:
@@ -66,15 +74,24 @@ class Feeder:
     def _is_settled(self, row: Row) -> bool:
         """Whether there is nothing to send for a row.
 
-        Where a row is tried again, the later ones of its task are sent again after it: or else the
-        older edit would have the last word.
+        Where a row is sent now, or was sent again by a session that ended soon after, the later
+        ones of its task are sent again after it: or else the older edit would have the last word.
+        What is still owed shows in the log: the line of the later row comes before.
         """
-        was_tried = self._ledger.outcome(row.number) not in (None, Outcome.INVALID)
-        if not self._ledger.is_settled(row.number, retry_failed=self._retry_failed):
-            if was_tried:
-                self._tried_again.add(row.id)
+        ledger, number = self._ledger, row.number
+        if number > ledger.last_row:
             return False
-        return not (was_tried and row.id in self._tried_again)
+        line = ledger.line(number)
+        settled = ledger.is_settled(number, retry_failed=self._retry_failed)
+        if row.update is None or not row.update.changes():
+            return settled
+        if row.id in self._sent_now or line < self._sent_late.get(row.id, 0):
+            settled = False
+        if not settled:
+            self._sent_now.add(row.id)
+        elif ledger.was_sent_again(number):
+            self._sent_late[row.id] = line
+        return settled
 
     def _check_unchanged(self) -> None:
         if self._source.has_changed():

@@ -34,8 +34,7 @@ class AppendOnlyFile:
         """
         if self._is_torn:
             raise JournalError(f"{self._path} ends in a torn line")
-        if self.is_gone:
-            raise JournalError(f"{self._path} can't be written: it was deleted or replaced")
+        self.check()
         start, rest = self._length, memoryview(data)
         try:
             while rest:
@@ -55,9 +54,11 @@ class AppendOnlyFile:
         """Have the disk confirm what was written.
 
         Raises:
-            JournalError: it did not.
+            JournalError: it did not, or it is not the file that its path names any more.
         """
         try:
+            if not os.path.samestat(self._path.lstat(), os.fstat(self._descriptor)):
+                raise JournalError(f"{self._path} can't be written: it was moved or replaced")
             os.fsync(self._descriptor)
         except OSError as error:
             raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
@@ -67,6 +68,18 @@ class AppendOnlyFile:
         if self._descriptor != _CLOSED:
             os.close(self._descriptor)
             self._descriptor = _CLOSED
+
+    def check(self) -> None:
+        """See that it holds what was written, and is still there. Not while another thread writes.
+
+        Raises:
+            JournalError: it was deleted, or somebody else has written to it.
+        """
+        status = os.fstat(self._descriptor)
+        if status.st_nlink == 0:
+            raise JournalError(f"{self._path} can't be written: it was deleted or replaced")
+        if status.st_size != self._length:
+            raise JournalError(f"{self._path} can't be written: somebody else has written to it")
 
     def _cut_back(self, length: int) -> None:
         try:

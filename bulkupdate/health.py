@@ -15,6 +15,7 @@ failure. A failed probe doesn't count against its row's attempts: it is the serv
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator
@@ -61,17 +62,23 @@ class Health:
         self._since = math.inf
         self._why = ""
         self._turns = asyncio.Lock()
+        self._is_up = asyncio.Event()
+        self._is_up.set()
         self._next_probe = math.inf
         self._interval = FIRST_PROBE
         self.is_down = False
         self.all_may_start = asyncio.Event()
 
     @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[None]:
-        """Wait until a request may be made: at once, or, while the server is down, as a probe."""
+    async def attempt(self) -> AsyncIterator[bool]:
+        """Wait until a request may be made: at once, or, while the server is down, as a probe.
+
+        Yields:
+            Whether it is a probe.
+        """
         is_probe = await self._wait()
         try:
-            yield
+            yield is_probe
         finally:
             if is_probe:
                 self._interval = min(2 * self._interval, LONGEST_PROBE)
@@ -83,12 +90,15 @@ class Health:
         while self.is_down:
             await self._turns.acquire()
             try:
-                if self.is_down:
-                    await asyncio.sleep(self._next_probe - self._now())
-                    return True
+                while (wait := self._until_probe) > 0:
+                    # An answer to a request that was out before may end it at any time.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._is_up.wait(), wait)
             except BaseException:
                 self._turns.release()
                 raise
+            if not self._is_up.is_set():
+                return True
             self._turns.release()
         return False
 
@@ -103,17 +113,23 @@ class Health:
             self._failed(task, error)
 
     @property
+    def _until_probe(self) -> float:
+        """Seconds until the next one; 0 where none is needed."""
+        return max(0.0, self._next_probe - self._now()) if self.is_down else 0.0
+
+    @property
     def waiting_for(self) -> str | None:
         """Why nothing but a probe starts, for a person to read; None while the server answers."""
         if not self.is_down:
             return None
-        wait = max(0.0, self._next_probe - self._now())
+        wait = self._until_probe
         return f"server down for {self._down_for:.0f} s ({self._why}): trying again in {wait:.0f} s"
 
     def _answered(self) -> None:
         if self.is_down:
             log.warning("the server answers again, after %.0f s", self._down_for)
         self.is_down = False
+        self._is_up.set()
         self._failures = 0
         self._tasks.clear()
         self.all_may_start.set()
@@ -130,6 +146,7 @@ class Health:
         is_outage = self._failures >= OUTAGE_FAILURES and len(self._tasks) >= OUTAGE_TASKS
         if is_outage and not self.is_down:
             self.is_down = True
+            self._is_up.clear()
             self._interval = FIRST_PROBE
             self._schedule_probe()
             log.warning("the server is down (%s): waiting for it", self._why)

@@ -11,8 +11,11 @@ from bulkupdate.errors import JournalError
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Mark, Result
 
-#: The longest line that is read back, in bytes: a Task of 1 MiB, what was sent, and room.
-_MAX_LINE = 8 << 20
+#: The longest line that is read back, in bytes: a Task, what was sent, and room.
+_MAX_LINE = 32 << 20
+
+#: Results that are written at once while a log is renumbered.
+_BATCH = 256
 
 #: Bytes of a log that are read at once.
 _CHUNK = 1 << 20
@@ -59,6 +62,14 @@ class Journal:
                     self._dirty = True
                     raise
 
+    def check(self) -> None:
+        """See that it holds what was written.
+
+        Raises:
+            JournalError: it was deleted, or somebody else has written to it.
+        """
+        self._file.check()
+
     def close(self) -> None:
         """Close the log. `sync` comes first, where it matters."""
         self._file.close()
@@ -87,6 +98,28 @@ def read_marks(path: Path) -> Iterator[Mark]:
         raise JournalError(f"{path}: a line is no result: {error}") from error
 
 
+def line_offsets(path: Path, lines: Iterable[int]) -> Iterator[int]:
+    """Where some lines of a log begin, in bytes.
+
+    Args:
+        path: of the log.
+        lines: their numbers, from 1, in rising order.
+
+    Raises:
+        JournalError: it can't be read, or has no such line.
+    """
+    offset = number = 0
+    try:
+        with path.open("rb") as log:
+            for wanted in lines:
+                while number < wanted - 1:
+                    offset += len(log.readline(_MAX_LINE))
+                    number += 1
+                yield offset
+    except OSError as error:
+        raise JournalError(f"{path} can't be read: {error.strerror}") from error
+
+
 def read_journal(path: Path) -> Iterator[tuple[int, Result]]:
     """Every line of a log, in its order: its offset in bytes, and the result.
 
@@ -103,7 +136,10 @@ def read_journal(path: Path) -> Iterator[tuple[int, Result]]:
     except OSError as error:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:
-        raise JournalError(f"{path}, line {number}, is no result: {error}") from error
+        raise JournalError(
+            f"{path}, line {number}, is no result: {error}. Remove that line, and its row is sent"
+            " again; or start again with --overwrite"
+        ) from error
 
 
 def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
@@ -125,11 +161,16 @@ def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
     renumbered = Journal(part, empty=True)
     try:
         with path.open("rb") as log:
+            batch: list[Result] = []
             for number, was in enumerate(kept, 1):
                 if was:
                     log.seek(offsets[was - 1])
                     result = parse_record(log.readline(_MAX_LINE), Result)
-                    renumbered.append([replaced(result, row=number)])
+                    batch.append(replaced(result, row=number))
+                if len(batch) == _BATCH:
+                    renumbered.append(batch)
+                    batch.clear()
+            renumbered.append(batch)
         renumbered.sync()
         os.link(path, previous)
         # From here on it is the log of the new input: there is no moment in between.

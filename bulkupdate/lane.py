@@ -30,7 +30,8 @@ class Lane:
         drain_timeout: seconds that requests in flight get to end after `stop` is set.
         stop: once set, nothing more is started. The lane sets it when no other row could fare
             better: the key is refused, the server stays down.
-        on_result: takes each settled row; may wait, which holds the lane back.
+        on_result: takes each settled row, and returns once it is safe: the next row of its task
+            goes then. It may raise `JournalError`, which stops the lane.
 
     Attributes:
         stop: as given.
@@ -95,12 +96,15 @@ class Lane:
                 result = await worker.settle(row.number, row.update)
             except AbandonedError:
                 return
-            await self._on_result(row, result)
-            worker.idle = True
             try:
+                # Only then may the next row of its task go: or else that one could be in the log,
+                # and this one not, and be sent again after it.
+                await self._on_result(row, result)
+                worker.idle = True
                 backlog.done(row)
             except JournalError as error:
                 self.stop.set(str(error))
+                return
 
     @property
     def waiting_for(self) -> str | None:

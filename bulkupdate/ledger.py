@@ -1,4 +1,6 @@
-"""Where every row of a run stands: one byte each, so that a million rows are a megabyte."""
+"""Where every row of a run stands: five bytes each, so that a million rows are five megabytes."""
+
+from array import array
 
 from bulkupdate.errors import LANE_STOPPERS
 from bulkupdate.models import SUCCESSES, Mark, Outcome, Result
@@ -8,6 +10,7 @@ _CODES = {outcome.value: code for code, outcome in enumerate(_OUTCOMES, 1)}
 _OUTCOME_BITS = 0x0F
 _MISMATCH = 0x10
 _UNSETTLED = 0x20
+_SENT_AGAIN = 0x40
 
 
 class Ledger:
@@ -15,10 +18,12 @@ class Ledger:
 
     def __init__(self) -> None:
         self._codes = bytearray()
-        self._counts = [0] * 0x40
+        self._lines = array("I")
+        self._line_count = 0
+        self._counts = [0] * 0x80
 
     def record(self, result: Result | Mark) -> None:
-        """Take in a result; it replaces an earlier one of the same row."""
+        """Take in the next line of the log; it replaces an earlier one of the same row."""
         code = _CODES[result.outcome]
         if result.mismatches:
             code |= _MISMATCH
@@ -27,10 +32,38 @@ class Ledger:
         place = result.row - 1
         codes = self._codes
         if place >= len(codes):
-            codes.extend(bytes(place + 1 - len(codes)))
+            missing = place + 1 - len(codes)
+            codes.extend(bytes(missing))
+            self._lines.frombytes(bytes(self._lines.itemsize * missing))
+        if codes[place]:
+            code |= _SENT_AGAIN
         self._counts[codes[place]] -= 1
         self._counts[code] += 1
         codes[place] = code
+        self._line_count += 1
+        self._lines[place] = self._line_count
+
+    def line(self, row: int) -> int:
+        """The number of the line of the log that counts for a row, from 1; 0 where it has none."""
+        return self._lines[row - 1] if row <= len(self._lines) else 0
+
+    def was_sent_again(self, row: int) -> bool:
+        """Whether a row has more than one line: the last may come after those of later rows."""
+        return bool(self._code(row) & _SENT_AGAIN)
+
+    def unsuccessful_lines(self) -> list[tuple[int, int]]:
+        """The line of the log and the number of every row that did not succeed, by line."""
+        failed = {_CODES[outcome.value] for outcome in _OUTCOMES if outcome not in SUCCESSES}
+        return sorted(
+            (self._lines[place], place + 1)
+            for place, code in enumerate(self._codes)
+            if code & _OUTCOME_BITS in failed
+        )
+
+    @property
+    def last_row(self) -> int:
+        """The highest number of a row that has an outcome, or had one."""
+        return len(self._codes)
 
     def outcome(self, row: int) -> Outcome | None:
         """The outcome of a row, or None while it has none."""

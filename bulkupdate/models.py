@@ -357,6 +357,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         used_rate: requests per second that this session sent.
         paused: seconds that 429s held everything back in this session.
         resumed: whether this session went on with an earlier one.
+        failed_sha256: of the file of failed rows as this session left it, or None while it is
+            under way.
     """
 
     version: str
@@ -378,6 +380,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     used_rate: float
     paused: float
     resumed: bool
+    failed_sha256: str | None = None
 
 
 def now(*, after: float = 0.0) -> str:

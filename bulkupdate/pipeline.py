@@ -21,6 +21,7 @@ from typing import TypeVar
 from bulkupdate.account import first_summary, summary_of
 from bulkupdate.backlog import Backlog
 from bulkupdate.client import TaskClient
+from bulkupdate.codec import replaced
 from bulkupdate.config import Mode, RunConfig
 from bulkupdate.digests import DigestFile
 from bulkupdate.directory import RunDirectory
@@ -96,6 +97,9 @@ class _Session:
         self._stop = stop
         self._observer = observer
         self._started = now()
+        self._is_complete = False
+        self._has_begun = False
+        self._is_cancelled = False
 
     async def run(self) -> Summary:
         """Check everything, send what is left to send, and write the summary."""
@@ -118,7 +122,14 @@ class _Session:
             await self._adopt_edited_input(self._earlier)
         if info.path == "-":
             self._directory.adopt_stdin(self._source.path, self._source.format)
-        recorder = await _finished(Recorder, self._directory, self._source)
+        recorder = await self._in_thread(
+            Recorder,
+            self._directory,
+            self._source,
+            self._is_to_leave,
+            self._earlier.failed_sha256 if self._earlier else None,
+        )
+        self._has_begun = True
         for note in recorder.notes:
             self._observer.noted(note)
         lost = _lost_results(self._earlier, recorder.ledger) if is_same else 0
@@ -136,11 +147,12 @@ class _Session:
                 self._observer.input_checked(self._source, preview)
                 await self._send(progress, writer)
             except BaseException as error:
+                self._is_cancelled = isinstance(error, asyncio.CancelledError)
                 reason, state, code = _why_ended(error)
                 self._stop.set(reason, state=state, exit_code=code)
                 raise
             finally:
-                summary = self._finish(first, progress, recorder, writer)
+                summary = await self._finish(first, progress, recorder, writer)
         return summary
 
     def _read_earlier(self) -> Summary | None:
@@ -177,8 +189,12 @@ class _Session:
         self._directory.adopt_digests()
 
     async def _adopt_edited_input(self, earlier: Summary) -> None:
-        adopt = functools.partial(adopt_edited_input, is_allowed=self._config.changed_input)
-        for note in await _finished(adopt, self._directory, earlier):
+        adopt = functools.partial(
+            adopt_edited_input,
+            is_allowed=self._config.changed_input,
+            is_to_leave=self._is_to_leave,
+        )
+        for note in await self._in_thread(adopt, self._directory, earlier):
             self._observer.noted(note)
 
     def _lane(self, client: TaskClient, writer: Writer) -> Lane:
@@ -189,7 +205,7 @@ class _Session:
             workers=self._config.workers,
             drain_timeout=self._config.drain_timeout,
             stop=self._stop,
-            on_result=writer.put,
+            on_result=writer.write,
         )
 
     async def _send(self, progress: Progress, writer: Writer) -> None:
@@ -203,10 +219,13 @@ class _Session:
         )
         with Backlog(directory=self._directory.path) as backlog:
             await self._work_off(backlog, feeder, progress, writer, send=not refused)
-        if refused:
-            self._stop.set(
-                f"{progress.preview.invalid} invalid rows: nothing was sent", exit_code=2
+            self._is_complete = (
+                feeder.has_ended and backlog.is_empty and not progress.ledger.unsettled
             )
+        if refused:
+            count = progress.preview.invalid
+            rows = "1 invalid row" if count == 1 else f"{count:,} invalid rows"
+            self._stop.set(f"{rows}: nothing was sent", exit_code=2)
 
     async def _work_off(
         self, backlog: Backlog, feeder: Feeder, progress: Progress, writer: Writer, *, send: bool
@@ -230,31 +249,56 @@ class _Session:
         await self._stop.wait()
         feeding.cancel()
 
-    def _finish(
+    async def _finish(
         self, first: Summary, progress: Progress, recorder: Recorder, writer: Writer
     ) -> Summary:
         """Close what is open and write the summary, whatever has happened."""
+        said = len(recorder.notes)
+        cancelled: asyncio.CancelledError | None = None
         try:
-            recorder.close()
+            await self._in_thread(recorder.close)
         except JournalError as error:
             writer.stop_for(error)
+        except asyncio.CancelledError as error:
+            self._stop.set("cancelled", state=State.INTERRUPTED, exit_code=130)
+            cancelled = error
+        for note in recorder.notes[said:]:
+            self._observer.noted(note)
+
+        def end() -> Summary:
+            return summary_of(
+                replaced(first, failed_sha256=recorder.failed_sha256),
+                progress,
+                self._stop,
+                is_complete=self._is_complete,
+                strict=self._config.strict,
+            )
+
+        summary = end()
         try:
-            summary = summary_of(first, progress, self._stop, strict=self._config.strict)
             self._directory.write_summary(summary)
         except JournalError as error:
             writer.stop_for(error)
-            summary = summary_of(first, progress, self._stop)
+            summary = end()
+        if cancelled is not None:
+            raise cancelled
         return summary
 
+    def _is_to_leave(self) -> bool:
+        """Whether whoever works in a thread is to drop everything."""
+        return self._is_cancelled or (self._stop.is_set and not self._has_begun)
 
-async def _finished(make: Callable[..., Kind], *arguments: object) -> Kind:
-    """What `make` returns, from a thread that is waited for even where we are cancelled."""
-    making = asyncio.ensure_future(asyncio.to_thread(make, *arguments))
-    try:
-        return await asyncio.shield(making)
-    except asyncio.CancelledError:
-        await asyncio.wait([making])
-        raise
+    async def _in_thread(self, work: Callable[..., Kind], *arguments: object) -> Kind:
+        """What `work` returns. Where we are cancelled, it is told to leave, and waited for."""
+        working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            self._is_cancelled = True
+            await asyncio.wait([working])
+            if not working.cancelled():
+                working.exception()
+            raise
 
 
 def _lost_results(earlier: Summary | None, ledger: Ledger) -> int:

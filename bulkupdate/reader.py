@@ -59,7 +59,7 @@ class Input:
 
     def __init__(self, path: Path, name: str | None = None, format: Format | None = None) -> None:  # noqa: A002
         self.path = path
-        self.name = name or str(path)
+        self.name = (name or str(path)).replace("\n", "\\n")
         try:
             _check_regular(path, self.name)
             # One descriptor for every pass: a file that is replaced meanwhile changes nothing.

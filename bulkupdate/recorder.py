@@ -2,17 +2,22 @@
 
 import bisect
 import contextlib
+import hashlib
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 from bulkupdate.codec import parse_record
 from bulkupdate.directory import RunDirectory
-from bulkupdate.errors import InputError, JournalError
+from bulkupdate.errors import InputError, JournalError, RunStoppedError
 from bulkupdate.failed import FailedFile
-from bulkupdate.journal import Journal, mend_journal, read_journal, read_marks
+from bulkupdate.journal import Journal, line_offsets, mend_journal, read_marks
 from bulkupdate.ledger import Ledger
 from bulkupdate.models import SUCCESSES, Result, Row
 from bulkupdate.reader import Input
+
+#: Lines of a log read, or rows of an input, between two looks at whether to leave.
+_BATCH = 4096
 
 
 class Recorder:
@@ -21,23 +26,37 @@ class Recorder:
     Args:
         directory: where; a log that is there is read and gone on with.
         source: the input that the rows are from.
+        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
+        left: the SHA-256 of the file of failed rows as the last session left it, if it said so.
 
     Attributes:
         ledger: the outcome of every row so far.
         notes: what was found amiss in an earlier session's files, for a person to read.
+        failed_sha256: of the file of failed rows, once all is closed.
 
     Raises:
         JournalError: the directory can't be written, or the log there not read.
+        RunStoppedError: `is_to_leave` said so.
     """
 
-    def __init__(self, directory: RunDirectory, source: Input) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        source: Input,
+        is_to_leave: Callable[[], bool] = lambda: False,
+        left: str | None = None,
+    ) -> None:
         self._source = source
+        self._directory = directory
+        self._is_to_leave = is_to_leave
+        self._left = left
         self._log_path = directory.results
         self._failed_path = directory.failed(source.format)
-        self._is_outdated = self._is_replaced = False
+        self._is_outdated = False
         self._open = contextlib.ExitStack()
         self.ledger = Ledger()
         self.notes: list[str] = []
+        self.failed_sha256: str | None = None
         with contextlib.ExitStack() as opening:
             if self._log_path.exists():
                 self._read_log()
@@ -50,8 +69,15 @@ class Recorder:
     def _read_log(self) -> None:
         if note := mend_journal(self._log_path):
             self.notes.append(note)
-        for mark in read_marks(self._log_path):
-            self.ledger.record(mark)
+        record = self.ledger.record
+        for number, mark in enumerate(read_marks(self._log_path)):
+            record(mark)
+            if not number % _BATCH:
+                self._check_time()
+
+    def _check_time(self) -> None:
+        if self._is_to_leave():
+            raise RunStoppedError("stopped before anything was sent")
 
     def log(self, settled: list[tuple[Row, Result]]) -> None:
         """Write settled rows to the log, so that a crash of this process can't lose them.
@@ -73,11 +99,14 @@ class Recorder:
         for row, result in settled:
             if result.outcome in SUCCESSES:
                 continue
-            if self._failed.is_gone:
-                # Somebody has saved it in an editor, say. It can be made again: no reason to stop.
-                self._is_replaced = self._is_outdated = True
-            else:
+            try:
                 self._failed.append(row, result)
+            except JournalError:
+                # Somebody may have saved it in an editor, say. It can be made again: no reason to
+                # stop.
+                if not self._failed.is_gone:
+                    raise
+                self._is_outdated = True
 
     def sync(self) -> None:
         """Have the disk confirm the log.
@@ -94,29 +123,29 @@ class Recorder:
             JournalError: the log is not safe on disk, or the file of failed rows is out of date.
         """
         with self._open:
+            self._journal.check()
             self._journal.sync()
-            if self._is_outdated:
+            if self._is_outdated and not self._is_to_leave():
                 # Rows that were in the file of failed rows have a new outcome now.
+                self._left = None if self._failed.is_gone else _sha256(self._failed_path)
                 self._failed.close()
-                self._failed = self._failed_file(keep_previous=self._is_replaced)
+                self._failed = self._failed_file()
+            self.failed_sha256 = _sha256(self._failed_path)
 
-    def _failed_file(self, *, keep_previous: bool = True) -> FailedFile:
+    def _failed_file(self) -> FailedFile:
         """The file of failed rows, holding those that the log knows of, in the input's order.
 
         It is made beside the one that is there and then takes its place. One that somebody has
         edited meanwhile is kept under another name.
         """
-        suffix = self._failed_path.suffix
-        part = self._failed_path.with_name(f"failed.part{suffix}")
+        part = self._failed_path.with_name(f"failed.part{self._failed_path.suffix}")
         failed = FailedFile(part, self._source)
         try:
             if self.ledger.unsuccessful:
-                _copy_failed(self._source, self._log_path, self.ledger, failed)
-            if keep_previous and self._differs(part):
-                previous = self._failed_path.replace(
-                    self._failed_path.with_name(f"failed.previous{suffix}")
-                )
-                note = f"{self._failed_path} differs from what the log says: kept as {previous}"
+                self._copy_failed(failed)
+            if self._was_edited(part):
+                previous = self._failed_path.rename(self._directory.free_failed(self._failed_path))
+                note = f"{self._failed_path} has been edited: kept as {previous}"
                 self.notes.append(note)
             part.replace(self._failed_path)
         except OSError as error:
@@ -126,6 +155,11 @@ class Recorder:
             failed.close()
             raise
         return failed
+
+    def _was_edited(self, part: Path) -> bool:
+        if not self._failed_path.exists():
+            return False
+        return _sha256(self._failed_path) != self._left and self._differs(part)
 
     def _differs(self, part: Path) -> bool:
         """Whether the file that is there holds anything that the new one doesn't.
@@ -143,22 +177,33 @@ class Recorder:
                     return True
         return False
 
+    def _copy_failed(self, failed: FailedFile) -> None:
+        """Write the rows that the log says did not succeed."""
+        if self._source.has_changed():
+            raise JournalError(
+                f"the failed rows can't be listed: {self._source.name} was written to"
+            )
+        lines = self.ledger.unsuccessful_lines()
+        offsets = line_offsets(self._log_path, (line for line, _ in lines))
+        of_row = dict(zip((row for _, row in lines), offsets, strict=True))
+        last_row = max(of_row)
+        try:
+            with self._log_path.open("rb") as log:
+                for row in self._source.rows():
+                    if not row.number % _BATCH:
+                        self._check_time()
+                    if row.number in of_row:
+                        log.seek(of_row[row.number])
+                        failed.append(row, parse_record(log.readline(), Result))
+                    if row.number == last_row:
+                        break
+        except (OSError, ValueError, InputError) as error:
+            raise JournalError(f"the failed rows can't be listed: {error}") from error
 
-def _copy_failed(source: Input, log_path: Path, ledger: Ledger, failed: FailedFile) -> None:
-    # The offset of each row's last line in the log: eight bytes a row.
-    offsets = array("q")
-    for offset, result in read_journal(log_path):
-        if result.row > len(offsets):
-            offsets.extend([-1] * (result.row - len(offsets)))
-        offsets[result.row - 1] = offset
-    if source.has_changed():
-        raise JournalError(f"the failed rows can't be listed: {source.name} was written to")
+
+def _sha256(path: Path) -> str | None:
     try:
-        with log_path.open("rb") as log:
-            for row in source.rows():
-                outcome = ledger.outcome(row.number)
-                if outcome is not None and outcome not in SUCCESSES:
-                    log.seek(offsets[row.number - 1])
-                    failed.append(row, parse_record(log.readline(), Result))
-    except (OSError, ValueError, InputError) as error:
-        raise JournalError(f"the failed rows can't be listed: {error}") from error
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,11 +1,13 @@
 """Whether a run may be gone on with: the same server; the same rows, or known to differ."""
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from bulkupdate.codec import replaced
 from bulkupdate.config import is_loopback
 from bulkupdate.digests import Changes, Digests, compare
 from bulkupdate.directory import RunDirectory
-from bulkupdate.errors import RunDirectoryError
+from bulkupdate.errors import RunDirectoryError, RunStoppedError
 from bulkupdate.journal import mend_journal, read_journal, renumber_journal
 from bulkupdate.ledger import Ledger
 from bulkupdate.models import Summary
@@ -29,7 +31,13 @@ def check_server(directory: RunDirectory, earlier: Summary, base_url: str) -> No
         )
 
 
-def adopt_edited_input(directory: RunDirectory, earlier: Summary, *, is_allowed: bool) -> list[str]:
+def adopt_edited_input(
+    directory: RunDirectory,
+    earlier: Summary,
+    *,
+    is_allowed: bool,
+    is_to_leave: Callable[[], bool],
+) -> list[str]:
     """Go on with an input that has been edited, whose digests have just been written.
 
     What the log calls settled stays settled, wherever it stands now, unless an edit that is sent
@@ -39,6 +47,7 @@ def adopt_edited_input(directory: RunDirectory, earlier: Summary, *, is_allowed:
         directory: of the run.
         earlier: the summary of the run before.
         is_allowed: whether the user knows that the input was edited.
+        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
 
     Returns:
         What was noticed, for a person to read.
@@ -46,6 +55,7 @@ def adopt_edited_input(directory: RunDirectory, earlier: Summary, *, is_allowed:
     Raises:
         RunDirectoryError: it is not allowed. The message says what has changed.
         JournalError: the log can't be read, or not renumbered; it is as it was.
+        RunStoppedError: `is_to_leave` said so.
     """
     notes = []
     ledger = Ledger()
@@ -54,6 +64,8 @@ def adopt_edited_input(directory: RunDirectory, earlier: Summary, *, is_allowed:
         note = mend_journal(directory.results)
         notes += [note] if note else []
         for _, result in read_journal(directory.results):
+            if is_to_leave():
+                raise RunStoppedError("stopped before anything was sent")
             ledger.record(result)
             before.correct(result)
     changes = compare(before, Digests(directory.digests_part), ledger.is_settled)
@@ -64,6 +76,10 @@ def adopt_edited_input(directory: RunDirectory, earlier: Summary, *, is_allowed:
             f" sent and is as it was is not sent again), --overwrite starts again, {_CURE}"
         )
     if directory.results.exists():
+        # From here on the log speaks of an input that is known by no SHA-256 until all is done:
+        # whatever comes between, and whichever input is there then, rows are told by content.
+        nobody = replaced(earlier, input=replaced(earlier.input, sha256=""))
+        directory.write_summary(nobody)
         renumber_journal(directory.results, changes.kept, directory.free_results())
     directory.adopt_digests()
     return [*notes, said]

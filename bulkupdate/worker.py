@@ -126,12 +126,16 @@ class Worker:
         )
 
     async def _attempt(self, number: int, update: TaskUpdate, attempts: Attempts) -> Task:
-        async with self._health.attempt():
-            leave = await self._limiter.acquire(number)
-            if self._stop.is_set:
+        while True:
+            async with self._health.attempt() as is_probe:
+                leave = await self._limiter.acquire(number)
+                if self._stop.is_set:
+                    self._limiter.release(leave, None)
+                    raise AbandonedError
+                if is_probe or not self._health.is_down:
+                    return await self._send(update, leave, attempts)
+                # The server went down while this waited for leave.
                 self._limiter.release(leave, None)
-                raise AbandonedError
-            return await self._send(update, leave, attempts)
 
     async def _send(self, update: TaskUpdate, leave: float, attempts: Attempts) -> Task:
         attempts.sent += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 from bulkupdate.config import FailureLimit
 from bulkupdate.errors import JournalError
@@ -16,6 +17,23 @@ RESULT_QUEUE = 256
 SYNC_INTERVAL = 1.0
 
 log = logging.getLogger(__name__)
+
+
+class _Item(NamedTuple):
+    """A settled row, and who waits for it to be written, if anybody does."""
+
+    row: Row
+    result: Result
+    written: asyncio.Future[None] | None
+
+    def tell(self, error: JournalError | None) -> None:
+        """Say that it is written, or why it is not."""
+        if self.written is None or self.written.done():
+            return
+        if error is None:
+            self.written.set_result(None)
+        else:
+            self.written.set_exception(error)
 
 
 class Writer:
@@ -35,11 +53,21 @@ class Writer:
         self._max_failures = max_failures
         self._sent = self._failures = 0
         self._said: set[str] = set()
-        self._results: asyncio.Queue[tuple[Row, Result] | None] = asyncio.Queue(RESULT_QUEUE)
+        self._results: asyncio.Queue[_Item | None] = asyncio.Queue(RESULT_QUEUE)
 
     async def put(self, row: Row, result: Result) -> None:
-        """Take a settled row, waiting for room."""
-        await self._results.put((row, result))
+        """Take a settled row, waiting for room. It is written down soon."""
+        await self._results.put(_Item(row, result, None))
+
+    async def write(self, row: Row, result: Result) -> None:
+        """Take a settled row, and wait until it is in the log.
+
+        Raises:
+            JournalError: it is not.
+        """
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self._results.put(_Item(row, result, written))
+        await written
 
     async def end(self) -> None:
         """Say that no further row comes."""
@@ -47,7 +75,7 @@ class Writer:
 
     async def run(self) -> None:
         """Write results down, as many at once as there are, until the end is said."""
-        batch: list[tuple[Row, Result]] = []
+        batch: list[_Item] = []
         try:
             while (item := await self._results.get()) is not None:
                 batch.append(item)
@@ -77,30 +105,35 @@ class Writer:
             log.error("%s", error)
         self._stop.set(str(error))
 
-    def _record(self, batch: list[tuple[Row, Result]]) -> None:
+    def _record(self, batch: list[_Item]) -> None:
+        settled = [(item.row, item.result) for item in batch]
         try:
-            self._recorder.log(batch)
+            self._recorder.log(settled)
         except JournalError as error:
             self.stop_for(error)
-            for _, result in batch:
+            for item in batch:
+                result = item.result
                 log.error("not written down: row %d, %r: %s", result.row, result.id, result.outcome)
+                item.tell(error)
             return
         try:
-            self._recorder.list_failed(batch)
+            self._recorder.list_failed(settled)
         except JournalError as error:
             self.stop_for(error)
-        for _, result in batch:
-            self._count(result)
+        for item in batch:
+            item.tell(None)
+            self._count(item.result)
 
     def _count(self, result: Result) -> None:
         """Stop the run once too many of the rows that it sent went wrong."""
-        if result.sent is None:
+        if result.sent is None or self._stop.is_set:
             return
         self._sent += 1
         self._failures += result.outcome not in SUCCESSES
         limit = self._max_failures
         if limit is not None and limit.is_reached(self._failures, self._sent):
             self._stop.set(
-                f"{self._failures:,} of {self._sent:,} rows did not go through, and at most {limit}"
-                " may (--max-failures)"
+                f"{self._failures:,} of {self._sent:,} rows did not go through: --max-failures is"
+                f" {limit}",
+                unless_complete=True,
             )

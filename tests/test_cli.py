@@ -418,6 +418,18 @@ def test_a_terminal_that_is_closed_ends_a_run_in_order(write: Write, sandbox: Se
     assert summary_in()["state"] == "interrupted"
 
 
+def test_a_run_under_nohup_does_not_mind_that_the_terminal_is_closed(
+    write: Write, sandbox: Serving
+) -> None:
+    edits(write, 300)
+    command = ["nohup", *COMMAND, "run", "edits.csv", "--rate", "300/1s", "-q"]
+    variables = {**os.environ, **sandbox.environment}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=variables)
+    wait_for_results(20)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(20) == 0
+
+
 def test_a_bug_is_one_line_and_a_3(write: Write) -> None:
     path = edits(write, 3)
     code = (

@@ -68,11 +68,39 @@ def test_rows_of_a_task_that_have_changed_places_are_sent_in_their_new_order(
     assert list(changes.kept) == [2, 0, 3]
 
 
+def test_of_rows_that_say_the_same_those_stay_that_keep_the_order(tmp_path: Path) -> None:
+    changes = compared(tmp_path, [("a", "1"), ("a", "2"), ("a", "1")], [("a", "2"), ("a", "1")])
+    assert changes[:3] == ([], [], [1])
+    assert list(changes.kept) == [2, 3]
+
+
+def test_a_row_that_sends_nothing_has_nothing_sent_again(tmp_path: Path) -> None:
+    then = digests(tmp_path / "old", row(1, "a", title="1"))
+    invalid = Row(1, 2, "a", None, (), ("a", "bad"))
+    empty = Row(1, 2, "a", TaskUpdate(id="a"), (), ("a",))
+    for name, first in (("invalid", invalid), ("empty", empty)):
+        now = digests(tmp_path / name, first, row(2, "a", title="1"))
+        assert list(compare(then, now, lambda _: True).kept) == [0, 1]
+
+
+def test_what_a_removed_row_has_overwritten_is_sent_again(tmp_path: Path) -> None:
+    before = [("a", "1"), ("a", "2"), ("b", "1")]
+    assert list(compared(tmp_path, before, [("a", "1"), ("b", "1")]).kept) == [0, 3]
+    assert list(compared(tmp_path, before, [("a", "2"), ("b", "1")]).kept) == [2, 3]
+
+
+def test_a_task_that_holds_a_whole_long_file_is_compared_in_time(tmp_path: Path) -> None:
+    before = [("a", str(n % 5000)) for n in range(20000)]
+    changes = compared(tmp_path, before, [*before[:-1], ("a", "new")])
+    assert changes[:3] == ([20000], [], [])
+    assert list(changes.kept)[:-1] == list(range(1, 20000))
+
+
 EDITS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("12")), max_size=8)
 
 
 @given(EDITS, EDITS, st.sets(st.integers(1, 8)))
-def test_what_is_kept_is_settled_and_leaves_every_task_as_the_file_says(
+def test_what_is_kept_is_settled_and_keeps_the_order(
     tmp_path_factory: pytest.TempPathFactory, before: Edits, after: Edits, settled: set[int]
 ) -> None:
     changes = compared(tmp_path_factory.mktemp("digests"), before, after, settled)

@@ -98,6 +98,23 @@ def test_a_log_that_is_deleted_stops_the_run_and_is_noticed_when_it_goes_on(
     assert (done.returncode, settled()) == (0, Counter(range(1, 2001)))
 
 
+@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "cut"])
+def test_a_log_that_is_moved_or_cut_stops_the_run(
+    write: Write, sandbox: Serving, *, is_moved: bool
+) -> None:
+    edits(write, 2000)
+    flags = ("--rate", "400/1s", "-q")
+    process = start("run", "edits.csv", *flags, **sandbox.environment)
+    wait_for_results(100)
+    if is_moved:
+        LOG.rename("elsewhere.jsonl")
+    else:
+        LOG.write_bytes(b"")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert ("No such file or directory" if is_moved else "somebody else has written to it") in said
+
+
 def test_a_run_directory_that_is_deleted_stops_the_run(write: Write, sandbox: Serving) -> None:
     edits(write, 2000)
     process = start("run", "edits.csv", "--rate", "none", "-q", **sandbox.environment)
@@ -120,7 +137,7 @@ def test_a_failed_file_that_is_saved_in_an_editor_meanwhile_stops_nothing(
         mended = tmp_path / "mended.csv"
         mended.write_text("id,title\nopp_1,mended\n")
         mended.replace("edits.run/failed.csv")
-        process.communicate(timeout=30)
-    assert process.returncode == 1
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 1, said
     assert Path("edits.run/failed.csv").read_text().count("\n") == 401
-    assert Path("edits.run/failed.previous.csv").read_text() == "id,title\nopp_1,mended\n"
+    assert Path("edits.run/failed.1.csv").read_text() == "id,title\nopp_1,mended\n"

@@ -3,6 +3,8 @@
 Each case is the real command, as a process, against a server that answers with raw bytes.
 """
 
+import base64
+import functools
 import gzip
 import itertools
 import json
@@ -11,7 +13,7 @@ import re
 import subprocess
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,15 +84,16 @@ def run(url: str, *flags: str, rows: int = 1, timeout: float = 2, **variables: s
     return Ran(process.returncode, said, json.loads(results[0]) if results else {})
 
 
+@functools.cache
+def squeezed(wbits: int) -> bytes:
+    """256 MiB in a quarter of one."""
+    squeeze = zlib.compressobj(wbits=wbits)
+    return b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(256)) + squeeze.flush()
+
+
 def bomb(encoding: str, wbits: int) -> Answer:
-    """256 MiB that travel as a quarter of one."""
-
-    def pieces() -> Iterable[bytes]:
-        squeeze = zlib.compressobj(wbits=wbits)
-        body = b"".join(squeeze.compress(bytes(1 << 20)) for _ in range(256)) + squeeze.flush()
-        return [whole(body, f"Content-Encoding: {encoding}")]
-
-    return pieces
+    """A body that bursts."""
+    return lambda: [whole(squeezed(wbits), f"Content-Encoding: {encoding}")]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +123,10 @@ def bomb(encoding: str, wbits: int) -> Answer:
         pytest.param(once(whole(b"what", "Content-Encoding: rot13")), "bad_response",
                      id="an encoding that nobody knows"),
         pytest.param(once(whole(b"[" * 1_000_000)), "bad_response", id="a million brackets"),
+        pytest.param(once(whole(b'{"_id": "opp_1", "x": ' + b"[" * 150 + b"]" * 150 + b"}")),
+                     "bad_response", id="a Task that nests very deep"),
+        pytest.param(once(whole(b'{"_id": "opp_1", "x": [' + b"[]," * 150 + b"1]}")),
+                     None, id="a Task with many brackets"),
         pytest.param(once(whole(b'{"_id": "opp_1", "n": ' + b"1" * 1_000_000 + b"}")), None,
                      id="a number of a million digits"),
         pytest.param(once(whole(b'{"_id": "opp_1", "t": "\\ud800"}')), None,
@@ -140,6 +147,7 @@ def bomb(encoding: str, wbits: int) -> Answer:
     ],
 )  # fmt: skip
 def test_an_answer_is_bounded_and_ends_in_a_typed_error(answer: Answer, kind: str | None) -> None:
+    answer()  # what takes long to make up is made
     with hostile(answer) as server:
         ran = run(server.url)
     if ran.result["outcome"] == "updated":
@@ -149,6 +157,32 @@ def test_an_answer_is_bounded_and_ends_in_a_typed_error(answer: Answer, kind: st
     assert kind in (None, ran.result["error"]["type"])
     assert len(ran.result["error"]["message"]) < 600
     assert ran.result["error"]["message"].isprintable()
+
+
+BASIC = base64.b64encode(f":{KEY}".encode())
+SPELT = b"".join(b"\\u%04x" % byte for byte in KEY.encode())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        whole(b"", f"Location: https://a.example/{KEY}", status="302 Found"),
+        whole(b"", status=f"400 bad key {KEY}"),
+        whole(b"", status=f"400 bad key {BASIC.decode()}"),
+        f"HTTP/1.1 abc {KEY}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\nbad header {KEY}\r\n\r\n".encode(),
+        whole(b'{"error": "bad key ' + SPELT + b'"}', status="400 Bad"),
+        whole(b'{"error": "bad key ' + BASIC + b'"}', status="400 Bad"),
+        whole(b'{"_id": "opp_1", "key": "' + SPELT + b'"}'),
+        whole(b'{"_id": "opp_1", "key": "' + KEY.encode() + b'"}'),
+    ],
+)
+def test_a_server_that_quotes_the_key_is_not_passed_on(answer: bytes) -> None:
+    with hostile(once(answer)) as server:
+        ran = run(server.url)
+    for text in (ran.stderr, *(path.read_text() for path in Path("edits.run").iterdir())):
+        assert KEY not in text
+        assert BASIC.decode() not in text
 
 
 def slowly(data: bytes) -> Answer:

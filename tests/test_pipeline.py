@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,113 +12,25 @@ import pytest
 
 from bulkupdate import errors, pipeline, writer
 from bulkupdate.config import (
-    ApiKey,
-    Endpoint,
     FailureLimit,
     Mode,
     RateLimit,
     RetryPolicy,
-    RunConfig,
 )
-from bulkupdate.directory import RunDirectory
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.limiter import Limiter, NoLimiter
-from bulkupdate.models import State, Summary
+from bulkupdate.models import State
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.pipeline import run
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
-from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
-from bulkupdate.sandbox.server import Seen
+from bulkupdate.sandbox import Fault, Team, Unknown
 from bulkupdate.sandbox.team import BadUpdateError
 from bulkupdate.scratch import Scratch
 from bulkupdate.stop import Stop
+from tests.bench import KEY, Bench, Notes, StopsAfter, check, edits, results_in
 
 Write = Callable[..., Path]
-KEY = "right-key"
-
-
-class Notes(Observer):
-    """Remembers what a person would be told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def noted(self, note: str) -> None:
-        self.said.append(note)
-
-
-class StopsAfter(Observer):
-    """Stops a run once so many rows are settled."""
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-        self.stop = Stop()
-
-    async def watch(self, progress: Progress) -> None:
-        while progress.ledger.settled < self.rows:
-            await asyncio.sleep(0.001)
-        self.stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
-
-
-class Bench:
-    """A sandbox, and runs against it."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.seen: list[Seen] = []
-        defaults = {"key": KEY, "rate": None, "unknown": Unknown.CREATE}
-        config = SandboxConfig(**{**defaults, **settings})
-        self.sandbox = Sandbox(config, team=Team(), watch=self.seen.append)
-
-    async def __aenter__(self) -> "Bench":
-        await self.sandbox.__aenter__()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.sandbox.close()
-
-    def config(
-        self, path: Path, *, key: str = KEY, timeout: float = 5, **settings: Any
-    ) -> RunConfig:
-        endpoint = Endpoint(api_key=ApiKey(key), base_url=self.sandbox.base_url, timeout=timeout)
-        retry = RetryPolicy(max_attempts=20, first_backoff=0.001, longest_backoff=0.01)
-        return RunConfig(
-            **{"input": str(path), "endpoint": endpoint, "rate": None, "retry": retry, **settings}
-        )
-
-    async def run(self, path: Path, observer: Observer | None = None, **settings: Any) -> Summary:
-        summary = await run(self.config(path, **settings), observer=observer)
-        check(summary)
-        return summary
-
-
-def check(summary: Summary) -> None:
-    """What is true of every run: the files agree with each other, and everything adds up."""
-    directory = Path(summary.directory)
-    last = {result["row"]: result for result in results_in(directory)}
-    outcomes = Counter(result["outcome"] for result in last.values())
-    assert sum(summary.counts.values()) == summary.input.rows
-    assert {
-        name: n for name, n in summary.counts.items() if n and name != "unprocessed"
-    } == outcomes
-    written = json.loads((directory / "summary.json").read_text())
-    assert written["counts"] == summary.counts
-    assert written["exit_code"] == summary.exit_code
-    unsuccessful = sum(outcomes[name] for name in ("failed", "invalid", "unconfirmed"))
-    failed_path = directory / f"failed.{summary.input.format}"
-    if failed_path.stat().st_size == 0:
-        assert (unsuccessful, summary.input.format) == (0, "jsonl")
-        return
-    with Input(failed_path) as failed:
-        assert len(list(failed.rows())) == unsuccessful
-
-
-def results_in(directory: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (directory / "results.jsonl").read_text().splitlines()]
-
-
-def edits(write: Write, count: int, name: str = "edits.csv") -> Path:
-    return write(name, "id,title", *(f"opp_{n},T{n}" for n in range(1, count + 1)))
 
 
 async def test_every_row_is_sent_once_and_written_down(write: Write) -> None:
@@ -260,84 +171,6 @@ async def test_another_input_is_not_taken_for_the_run_that_is_there(write: Write
             errors.RunDirectoryError, match=r"since this run began: 1 row added .6."
         ):
             await bench.run(edits(write, 6), mode=Mode.RESUME)
-
-
-async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_is_sent(
-    write: Write,
-) -> None:
-    path = edits(write, 20)
-    soon = StopsAfter(8)
-    async with Bench(latency=(1, 2)) as bench:
-        before = await run(bench.config(path, workers=1), stop=soon.stop, observer=soon)
-        settled = before.counts["updated"]
-        assert 8 <= settled < 18
-        rows = path.read_text().splitlines()
-        edited = [rows[0], *rows[2:5], "opp_5,other", *rows[6:20], "opp_20,unsent", "opp_21,new"]
-        path.write_text("".join(f"{line}\n" for line in edited))
-        sent = len(bench.seen)
-        with pytest.raises(errors.RunDirectoryError) as refused:
-            await bench.run(path, mode=Mode.RESUME)
-        assert (
-            "2 rows changed (4, 19), 1 row added (20), 1 row removed (1, as they were numbered)"
-            in str(refused.value)
-        )
-        assert "--changed-input" in str(refused.value)
-        assert len(bench.seen) == sent
-        notes = Notes()
-        again = await bench.run(path, notes, mode=Mode.RESUME, changed_input=True)
-        titles = {id_: task["title"] for id_, task in bench.sandbox.team.tasks.items()}
-    assert (again.exit_code, again.counts["updated"], again.input.rows) == (0, 20, 20)
-    assert again.requests == 20 - (settled - 2)
-    assert titles["opp_5"] == "other"
-    assert (titles["opp_20"], titles["opp_21"]) == ("unsent", "new")
-    results = {result["row"]: result["id"] for result in results_in(Path("edits.run"))}
-    assert results == {n: line.split(",")[0] for n, line in enumerate(edited[1:], 1)}
-    old_log = Path("edits.run/results.1.jsonl").read_text().splitlines()
-    assert len(old_log) == settled
-    assert "2 rows changed" in notes.said[0]
-
-
-async def test_an_input_that_is_only_written_otherwise_needs_nothing_sent(write: Write) -> None:
-    path = edits(write, 5)
-    async with Bench() as bench:
-        await bench.run(path)
-        lines = path.read_text().splitlines()
-        path.write_text("".join(f"{line}\n" for line in [lines[0], *reversed(lines[1:])]))
-        with pytest.raises(errors.RunDirectoryError, match="the same rows"):
-            await bench.run(path, mode=Mode.RESUME)
-        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
-        assert (again.requests, again.counts["updated"]) == (0, 5)
-        assert (await bench.run(path, mode=Mode.RESUME)).requests == 0
-
-
-@pytest.mark.parametrize("name", ["part.replace", "adopt_digests", "write_summary"])
-async def test_a_crash_while_an_edited_input_is_adopted_loses_nothing(
-    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    path = edits(write, 10)
-
-    class Crash(BaseException):
-        pass
-
-    def crash(*_: object) -> None:
-        raise Crash
-
-    async with Bench() as bench:
-        await bench.run(path)
-        lines = path.read_text().splitlines()
-        lines = [lines[0], *reversed(lines[2:]), "opp_0,first"]
-        path.write_text("".join(f"{line}\n" for line in lines))
-        with monkeypatch.context() as patched:
-            if name == "part.replace":
-                patched.setattr(os, "link", crash)
-            else:
-                patched.setattr(RunDirectory, name, crash)
-            with pytest.raises((Crash, BaseExceptionGroup)):
-                await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
-        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
-    assert (again.requests, again.counts["updated"]) == (1, 10)
-    ids = {result["row"]: result["id"] for result in results_in(Path("edits.run"))}
-    assert ids == {n: line.split(",")[0] for n, line in enumerate(lines[1:], 1)}
 
 
 async def test_a_torn_log_is_mended_and_its_row_sent_again(write: Write) -> None:
@@ -613,12 +446,12 @@ async def test_a_failed_file_that_was_mended_in_place_is_kept(write: Write) -> N
         await bench.run(path)
         failed = Path("edits.run/failed.csv")
         await bench.run(path, mode=Mode.RESUME)
-        assert not Path("edits.run/failed.previous.csv").exists()
+        assert not Path("edits.run/failed.1.csv").exists()
         mended = failed.read_text().replace("opp_1", "opp_9")
         failed.write_text(mended)
         await bench.run(path, observer=notes, mode=Mode.RESUME)
-    assert Path("edits.run/failed.previous.csv").read_text() == mended
-    assert "differs from what the log says" in notes.said[0]
+    assert Path("edits.run/failed.1.csv").read_text() == mended
+    assert "has been edited: kept as" in notes.said[0]
 
 
 async def test_a_failed_file_that_is_as_it_was_left_is_made_again_without_a_word(
@@ -637,7 +470,7 @@ async def test_a_failed_file_that_is_as_it_was_left_is_made_again_without_a_word
     assert notes.said == []
     rows = failed.read_text().splitlines()
     assert rows[1:] == sorted(rows[1:], key=lambda line: int(line.split(",")[2]))
-    assert not Path("edits.run/failed.previous.csv").exists()
+    assert not Path("edits.run/failed.1.csv").exists()
 
 
 async def test_a_stop_in_a_long_file_does_not_wait_for_its_reader(write: Write) -> None:
@@ -754,7 +587,7 @@ async def test_a_wrong_file_is_stopped_early_on_demand(
     async with Bench(unknown=Unknown.NOT_FOUND, latency=(1, 2)) as bench:
         summary = await bench.run(path, max_failures=limits)
         assert (summary.state, summary.exit_code) == (State.STOPPED, 3)
-        assert f"at most {limit} may" in (summary.reason or "")
+        assert f"--max-failures is {limit}" in (summary.reason or "")
         assert least <= summary.counts["failed"] == len(bench.seen) <= least + 50
         assert summary.counts["unprocessed"] == 1000 - len(bench.seen)
         again = await bench.run(path, mode=Mode.RESUME, max_failures=limits)

@@ -218,7 +218,9 @@ async def _run(config: RunConfig, screen: Screen, *, sandboxed: bool) -> Summary
             screen.error(str(error))
             sys.exit(stop.exit_code or STOPPED)
         except asyncio.CancelledError:
-            screen.error(f"left at once; --resume goes on with {config.directory}")
+            begun = (config.directory / "summary.json").exists()
+            rest = f"--resume goes on with {config.directory}" if begun else "nothing was sent"
+            screen.error(f"left at once: {rest}")
             sys.exit(stop.exit_code or INTERRUPTED)
         if sandboxed:
             seen = sum(sandbox.requests.values())
@@ -261,7 +263,9 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
         stop.set(reason, state=State.INTERRUPTED, exit_code=128 + number)
 
     for number in signals:
-        loop.add_signal_handler(number, on_signal, number)
+        # `nohup` has a closed terminal ignored.
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, on_signal, number)
 
 
 def _resume_line(ctx: click.Context, summary: Summary) -> str:

@@ -1,0 +1,314 @@
+"""What a session that ended at a bad moment leaves to the next one."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate import errors
+from bulkupdate.config import FailureLimit, Mode, RetryPolicy
+from bulkupdate.directory import RunDirectory
+from bulkupdate.files import AppendOnlyFile
+from bulkupdate.models import State
+from bulkupdate.pipeline import run
+from bulkupdate.reader import Input
+from bulkupdate.recorder import Recorder
+from bulkupdate.sandbox import Fault, Unknown
+from bulkupdate.sandbox.team import BadUpdateError
+from bulkupdate.stop import Stop
+from tests.bench import Bench, Notes, StopsAfter, edits, results_in
+
+Write = Callable[..., Path]
+
+
+async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_is_sent(
+    write: Write,
+) -> None:
+    path = edits(write, 20)
+    soon = StopsAfter(8)
+    async with Bench(latency=(1, 2)) as bench:
+        before = await run(bench.config(path, workers=1), stop=soon.stop, observer=soon)
+        settled = before.counts["updated"]
+        assert 8 <= settled < 18
+        rows = path.read_text().splitlines()
+        edited = [rows[0], *rows[2:5], "opp_5,other", *rows[6:20], "opp_20,unsent", "opp_21,new"]
+        path.write_text("".join(f"{line}\n" for line in edited))
+        sent = len(bench.seen)
+        with pytest.raises(errors.RunDirectoryError) as refused:
+            await bench.run(path, mode=Mode.RESUME)
+        assert (
+            "2 rows changed (4, 19), 1 row added (20), 1 row removed (1, as they were numbered)"
+            in str(refused.value)
+        )
+        assert "--changed-input" in str(refused.value)
+        assert len(bench.seen) == sent
+        notes = Notes()
+        again = await bench.run(path, notes, mode=Mode.RESUME, changed_input=True)
+        titles = {id_: task["title"] for id_, task in bench.sandbox.team.tasks.items()}
+    assert (again.exit_code, again.counts["updated"], again.input.rows) == (0, 20, 20)
+    assert again.requests == 20 - (settled - 2)
+    assert titles["opp_5"] == "other"
+    assert (titles["opp_20"], titles["opp_21"]) == ("unsent", "new")
+    results = {result["row"]: result["id"] for result in results_in(Path("edits.run"))}
+    assert results == {n: line.split(",")[0] for n, line in enumerate(edited[1:], 1)}
+    old_log = Path("edits.run/results.1.jsonl").read_text().splitlines()
+    assert len(old_log) == settled
+    assert "2 rows changed" in notes.said[0]
+
+
+async def test_an_input_that_is_only_written_otherwise_needs_nothing_sent(write: Write) -> None:
+    path = edits(write, 5)
+    async with Bench() as bench:
+        await bench.run(path)
+        lines = path.read_text().splitlines()
+        path.write_text("".join(f"{line}\n" for line in [lines[0], *reversed(lines[1:])]))
+        with pytest.raises(errors.RunDirectoryError, match="the same rows"):
+            await bench.run(path, mode=Mode.RESUME)
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        assert (again.requests, again.counts["updated"]) == (0, 5)
+        assert (await bench.run(path, mode=Mode.RESUME)).requests == 0
+
+
+@pytest.mark.parametrize("name", ["part.replace", "adopt_digests", "write_summary"])
+async def test_a_crash_while_an_edited_input_is_adopted_loses_nothing(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = edits(write, 10)
+
+    class Crash(BaseException):
+        pass
+
+    def crash(*_: object) -> None:
+        raise Crash
+
+    async with Bench() as bench:
+        await bench.run(path)
+        lines = path.read_text().splitlines()
+        lines = [lines[0], *reversed(lines[2:]), "opp_0,first"]
+        path.write_text("".join(f"{line}\n" for line in lines))
+        with monkeypatch.context() as patched:
+            if name == "part.replace":
+                patched.setattr(os, "link", crash)
+            else:
+                patched.setattr(RunDirectory, name, crash)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+    assert (again.requests, again.counts["updated"]) == (1, 10)
+    ids = {result["row"]: result["id"] for result in results_in(Path("edits.run"))}
+    assert ids == {n: line.split(",")[0] for n, line in enumerate(lines[1:], 1)}
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+def crash(*_: object) -> None:
+    raise Crash
+
+
+@contextmanager
+def refusing(bench: Bench, title: str) -> Iterator[None]:
+    """The server refuses this title for now."""
+    real = bench.sandbox.team.update
+
+    def update(body: dict[str, Any]) -> dict[str, Any]:
+        if body.get("title") == title:
+            raise BadUpdateError(400, "not now")
+        return real(body)
+
+    bench.sandbox.team.update = update  # type: ignore[method-assign,assignment]
+    yield
+    bench.sandbox.team.update = real  # type: ignore[method-assign]
+
+
+def stopping_at_the_first_request(bench: Bench) -> Stop:
+    """A stop that is set once the server has seen a request."""
+    stop = Stop()
+
+    def watch(seen: Any) -> None:
+        bench.seen.append(seen)
+        stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+
+    bench.sandbox._watch = watch
+    return stop
+
+
+async def test_a_session_that_ends_between_a_row_tried_again_and_the_next_of_its_task_owes_that(
+    write: Write,
+) -> None:
+    later = [f"opp_1,N{n}" for n in range(5)]
+    path = write("edits.csv", "id,title", "opp_1,OLD", *later, "opp_2,x")
+    async with Bench(latency=(5, 5)) as bench:
+        with refusing(bench, "OLD"):
+            await bench.run(path)
+        stop = stopping_at_the_first_request(bench)
+        config = bench.config(path, mode=Mode.RESUME, retry_failed=True)
+        cut = await run(config, stop=stop)
+        assert (cut.state, cut.exit_code) == (State.INTERRUPTED, 130)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "OLD"
+        bench.sandbox._watch = bench.seen.append
+        rest = await bench.run(path, mode=Mode.RESUME)
+        assert (rest.requests, rest.exit_code) == (5, 0)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "N4"
+        assert (await bench.run(path, mode=Mode.RESUME)).requests == 0
+
+
+async def test_the_next_row_of_a_task_goes_once_the_earlier_one_is_in_the_log(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else that one would be sent again, after the later one."""
+    path = write("edits.csv", "id,title", "opp_0,x", "opp_1,OLD", "opp_1,NEW")
+    real = AppendOnlyFile.write
+
+    def write_all_but_one(self: AppendOnlyFile, data: bytes) -> None:
+        if b'"OLD"' in data:
+            raise errors.JournalError("No space left on device")
+        real(self, data)
+
+    for workers in (1, 16):
+        async with Bench() as bench:
+            with monkeypatch.context() as patched:
+                patched.setattr(AppendOnlyFile, "write", write_all_but_one)
+                config = bench.config(path, workers=workers, mode=Mode.OVERWRITE)
+                assert (await run(config)).exit_code == 3
+            await bench.run(path, mode=Mode.RESUME)
+            titles = [seen.applied["title"] for seen in bench.seen if seen.applied]
+        assert titles == ["x", "OLD", "OLD", "NEW"]
+
+
+@pytest.mark.parametrize("name", ["adopt_digests", "write_summary"])
+async def test_an_input_that_is_put_back_after_a_crash_is_known_by_what_it_says(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = write("edits.csv", "id,title", "opp_a,A", "opp_b,B")
+    original = path.read_text()
+    async with Bench() as bench:
+        await run(bench.config(path, workers=1), stop=stopping_at_the_first_request(bench))
+        bench.sandbox._watch = bench.seen.append
+        path.write_text("id,title\nopp_b,B\nopp_a,A\n")
+        with monkeypatch.context() as patched:
+            real = getattr(RunDirectory, name)
+            calls = [0]
+
+            def crash_later(self: RunDirectory, *arguments: object) -> None:
+                calls[0] += 1
+                if name == "write_summary" and calls[0] == 1:
+                    real(self, *arguments)
+                    return
+                raise Crash
+
+            patched.setattr(RunDirectory, name, crash_later)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
+        path.write_text(original)
+        with pytest.raises(errors.RunDirectoryError, match="has been edited"):
+            await bench.run(path, mode=Mode.RESUME)
+        rest = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        applied = [seen.applied["id"] for seen in bench.seen if seen.applied]
+    assert (applied, rest.counts["updated"]) == (["opp_a", "opp_b"], 2)
+
+
+async def test_a_crash_while_an_insertion_is_adopted_sends_nothing_again(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("edits.csv", "id,title", "opp_a,A", "opp_b,B")
+    async with Bench() as bench:
+        await bench.run(path)
+        path.write_text("id,title\nopp_n,N\nopp_a,A\nopp_b,B\n")
+        with monkeypatch.context() as patched:
+            patched.setattr(RunDirectory, "adopt_digests", crash)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+    assert (again.requests, again.counts["updated"]) == (1, 3)
+
+
+async def test_a_later_row_that_was_removed_does_not_keep_the_last_word(write: Write) -> None:
+    path = write("edits.csv", "id,title", "opp_1,first", "opp_1,second", "opp_2,x")
+    async with Bench() as bench:
+        await bench.run(path)
+        path.write_text("id,title\nopp_1,first\nopp_2,x\n")
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        assert (again.requests, again.counts["updated"]) == (1, 2)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "first"
+
+
+async def test_a_failed_file_of_our_own_is_not_taken_for_an_edited_one(write: Write) -> None:
+    path = edits(write, 3)
+    notes = Notes()
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+        failed = Path("edits.run/failed.csv")
+        failed.write_text("id,title\nopp_1,mended\n")
+        await bench.run(path, notes, mode=Mode.RESUME)
+        for title in ("a", "b"):
+            path.write_text(f"title,id\n{title},opp_1\n")
+            await bench.run(path, notes, mode=Mode.RESUME, changed_input=True)
+    assert len([note for note in notes.said if "kept as" in note]) == 1
+    assert Path("edits.run/failed.1.csv").read_text() == "id,title\nopp_1,mended\n"
+
+
+async def test_whoever_is_in_a_hurry_does_not_wait_for_the_log_or_the_failed_rows(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = edits(write, 300)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+    looks = iter([False] * 100 + [True] * 1000)
+    monkeypatch.setattr("bulkupdate.recorder._BATCH", 1)
+    with RunDirectory(Path("edits.run"), Mode.RESUME) as directory, Input(path) as source:
+        with pytest.raises(errors.RunStoppedError):
+            Recorder(directory, source, lambda: True)
+        with pytest.raises(errors.RunStoppedError):
+            Recorder(directory, source, lambda: next(looks))
+        recorder = Recorder(directory, source)
+        recorder.close()
+    assert recorder.failed_sha256 is not None
+
+
+async def test_the_last_row_may_be_one_failure_too_many(write: Write) -> None:
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        limit = FailureLimit(rows=3)
+        summary = await bench.run(edits(write, 3), max_failures=limit, workers=1)
+        assert (summary.state, summary.exit_code) == (State.FINISHED, 1)
+        more = await bench.run(edits(write, 9, "more.csv"), max_failures=limit, workers=1)
+        assert (more.state, more.exit_code) == (State.STOPPED, 3)
+
+
+async def test_rows_cut_short_by_a_signal_are_no_failures(write: Write) -> None:
+    path = edits(write, 200)
+    soon = StopsAfter(50)
+    async with Bench(latency=(5, 9), faults={Fault.INTERNAL_ERROR: 0.5}) as bench:
+        slow = RetryPolicy(first_backoff=5, longest_backoff=9)
+        config = bench.config(path, max_failures=FailureLimit(rows=1), retry=slow)
+        summary = await run(config, stop=soon.stop, observer=soon)
+    assert summary.counts["unconfirmed"] > 0
+    assert (summary.state, summary.exit_code) == (State.INTERRUPTED, 130)
+
+
+async def test_an_overwriting_that_crashes_leaves_a_directory_that_can_be_overwritten(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = edits(write, 3)
+    real = Path.unlink
+    async with Bench() as bench:
+        await bench.run(path)
+        for survived in range(4):
+            count = [0]
+
+            def unlink(self: Path, missing_ok: bool = False, *, count: list[int] = count) -> None:
+                if self.parent.name == "edits.run":
+                    count[0] += 1
+                if self.parent.name == "edits.run" and count[0] == survived + 4:  # noqa: B023 - called in this turn only
+                    raise Crash
+                real(self, missing_ok=missing_ok)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Path, "unlink", unlink)
+                with pytest.raises((Crash, BaseExceptionGroup)):
+                    await run(bench.config(path, mode=Mode.OVERWRITE))
+            assert (await bench.run(path, mode=Mode.OVERWRITE)).exit_code == 0

@@ -67,11 +67,9 @@ class TaskUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     def changes(self) -> dict[str, Any]:
         """The fields to change, under their names on the wire; without the id."""
-        return {
-            wire_name: value
-            for name, wire_name in _CHANGED
-            if (value := getattr(self, name)) is not UNSET
-        }
+        changes: dict[str, Any] = msgspec.to_builtins(self)
+        del changes["id"]
+        return changes
 
     def has_media(self) -> bool:
         """Whether the server will have to download something for it."""
@@ -93,8 +91,6 @@ _FIELD_RULES = tuple(
     (info.name, info.encode_name, fields.RULES[info.encode_name])
     for info in msgspec.structs.fields(TaskUpdate)
 )
-
-_CHANGED = tuple((name, wire_name) for name, wire_name, _ in _FIELD_RULES if name != "id")
 
 #: Wire name → name in Python, of every field of an update.
 PYTHON_NAMES = {wire_name: name for name, wire_name, _ in _FIELD_RULES}

@@ -21,6 +21,9 @@ SHOWN_BODIES = 3
 #: Tasks with several rows that are shown, and rows shown of each.
 SHOWN_REPEATS = 3
 
+#: What a field is emptied with.
+_EMPTY = ("", ())
+
 #: Distinct tasks are counted a part of them at a time, so that few of them stand in a dictionary.
 _PARTS = 64
 
@@ -80,8 +83,7 @@ class Inspection:
         self._parts = [(array("q"), array("I")) for _ in range(_PARTS)]
         self._invalid = 0
         self._problems = 0
-        self._unchanged = 0
-        self._shapes: Counter[tuple[str, ...]] = Counter()
+        self._shapes: dict[tuple[str, ...], int] = {}
         self._clears: Counter[str] = Counter()
         self._bodies: list[TaskUpdate] = []
         self._invalid_rows: list[InvalidRow] = []
@@ -93,42 +95,41 @@ class Inspection:
 
     def add(self, row: Row) -> None:
         """Take in a row."""
-        self._rows = row.number
-        if row.update is None:
+        number, update = row.number, row.update
+        self._rows = number
+        if update is None:
             self._invalid += 1
             self._problems += len(row.problems)
             if len(self._invalid_rows) < SHOWN_PROBLEMS:
-                self._invalid_rows.append(InvalidRow(row.number, row.line, row.id, row.problems))
+                self._invalid_rows.append(InvalidRow(number, row.line, row.id, row.problems))
             return
         # Eight bytes stand for an id: two ids that share them are counted as one task, which
         # happens once in some thirty million files of a million rows.
-        task = hash(row.update.id)
+        task = hash(update.id)
         hashes, numbers = self._parts[task % _PARTS]
         hashes.append(task)
-        numbers.append(row.number)
-        changes = row.update.changes()
-        if not changes:
-            self._unchanged += 1
-            return
-        self._shapes[tuple(changes)] += 1
+        numbers.append(number)
+        changes = update.changes()
+        names = tuple(changes)
+        shapes = self._shapes
+        shapes[names] = shapes.get(names, 0) + 1
         if not all(changes.values()):
-            for name, value in changes.items():
-                if value is not False and not value:
-                    self._clears[name] += 1
-        if len(self._bodies) < SHOWN_BODIES:
-            self._bodies.append(row.update)
+            self._clears.update(n for n, value in changes.items() if value in _EMPTY)
+        if len(self._bodies) < SHOWN_BODIES and changes:
+            self._bodies.append(update)
 
     def preview(self, rate: RateLimit | Literal["auto"] | None) -> Preview:
         """What the rows so far add up to, at a limit of `rate`; "auto" is lemlist's own."""
         if rate == "auto":
             rate = LEMLIST_RATE
         tasks, repeated, repeats = self._count_tasks()
-        requests = self.rows - self._invalid - self._unchanged
+        unchanged = self._shapes.get((), 0)
+        requests = self.rows - self._invalid - unchanged
         return Preview(
             rows=self.rows,
             invalid=self._invalid,
             problems=self._problems,
-            unchanged=self._unchanged,
+            unchanged=unchanged,
             requests=requests,
             tasks=tasks,
             edits=self._count_edits(),

@@ -33,9 +33,11 @@ class CellReader:
 
     def __init__(self, header: tuple[str, ...]) -> None:
         self._width = len(header)
-        self._readings = [
-            (position, PYTHON_NAMES[name], _reading(name)) for position, name in columns(header)
-        ]
+        self._names = [""] * self._width
+        self._readings: list[Reading] = [_pass_over] * self._width
+        for position, name in columns(header):
+            self._names[position] = PYTHON_NAMES[name]
+            self._readings[position] = _reading(name)
 
     def update(self, cells: list[str]) -> CheckedUpdate | None:
         """The update that a row makes; None where anything is wrong with it."""
@@ -43,8 +45,8 @@ class CellReader:
             return None
         values = {}
         try:
-            for position, name, reading in self._readings:
-                if cell := cells[position]:
+            for cell, name, reading in zip(cells, self._names, self._readings, strict=True):
+                if cell:
                     value = reading(cell)
                     if value is not BLANK:
                         values[name] = value
@@ -68,10 +70,15 @@ class _Memory(dict[str, Any]):
         return value
 
 
+def _pass_over(_: str) -> Any:
+    return BLANK
+
+
 def _reading(name: str) -> Reading:
     """How the cells of a column are read."""
     rule = fields.RULES[name]
     is_clearable = name in fields.CLEARABLE
+    is_text = rule is fields.text
 
     def read(cell: str) -> Any:
         word = cell.strip()
@@ -81,9 +88,13 @@ def _reading(name: str) -> Reading:
             if not is_clearable:
                 raise ValueError("can't be cleared")
             return ""
-        return rule(cell)
+        # What UTF-8 was decoded to is text that can be sent.
+        return cell if is_text else rule(cell)
 
     if name == "id":
         # Each is another one, and nearly all are plain words.
         return lambda cell: cell if cell.isidentifier() else read(cell)
-    return read if rule is fields.text else _Memory(read).__getitem__
+    if is_text:
+        # What begins with a letter is neither blank nor the word.
+        return lambda cell: cell if "<" < cell[0] <= "~" else read(cell)
+    return _Memory(read).__getitem__

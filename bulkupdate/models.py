@@ -16,7 +16,9 @@ from bulkupdate import fields
 from bulkupdate.errors import InvalidUpdateError, Problem
 
 
-class TaskUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class TaskUpdate(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False
+):
     """The body of one `PATCH /tasks`: a task, and the fields to change (`lemlist: update-task`).
 
     A field left at `UNSET` is left alone by the server. Values may be given as a person would
@@ -80,7 +82,9 @@ class TaskUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
         return msgspec.json.encode(self)
 
 
-class CheckedUpdate(TaskUpdate, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class CheckedUpdate(
+    TaskUpdate, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False
+):
     """An update whose values are known to be those on the wire: they are not judged again."""
 
     def __post_init__(self) -> None:
@@ -141,7 +145,7 @@ class Task(msgspec.Struct, frozen=True):
         return self.fields.get("status")
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One record of the input.
 
     Attributes:

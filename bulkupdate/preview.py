@@ -113,8 +113,8 @@ class Inspection:
         names = tuple(changes)
         shapes = self._shapes
         shapes[names] = shapes.get(names, 0) + 1
-        if not all(changes.values()):
-            self._clears.update(n for n, value in changes.items() if value in _EMPTY)
+        if "" in changes.values() or "images" in changes or "videos" in changes:
+            self._clears.update(name for name, value in changes.items() if value in _EMPTY)
         if len(self._bodies) < SHOWN_BODIES and changes:
             self._bodies.append(update)
 

@@ -48,5 +48,5 @@ def test_what_is_remembered_is_bounded_and_stays_right(monkeypatch: pytest.Monke
         update = reader.update([f"opp_{number}", f" usr_{number} "])
         assert update is not None
         assert (update.id, update.assigned_to) == (f"opp_{number}", f"usr_{number}")
-    memory = reader._readings[1][2].__self__  # type: ignore[attr-defined]
+    memory = reader._readings[1].__self__  # type: ignore[attr-defined]
     assert len(memory) <= 3

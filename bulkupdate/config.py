@@ -250,6 +250,7 @@ class RunConfig:
         changed_input: when resuming, go on though the input has been edited.
         retry_failed: when resuming, also try again what failed or stayed unconfirmed.
         skip_invalid: send the valid rows of an input that has invalid ones.
+        first: send so many rows and stop; None sends all.
         rate: "auto" follows what the server says, from lemlist's documented limit on; a rate is a
             ceiling that the server may lower and never raises; None is no limit.
         workers: requests in flight at most.
@@ -269,6 +270,7 @@ class RunConfig:
     changed_input: bool = False
     retry_failed: bool = False
     skip_invalid: bool = False
+    first: int | None = None
     rate: RateLimit | Literal["auto"] | None = "auto"
     workers: int = 16
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -279,6 +281,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= MAX_WORKERS:
             raise ConfigError(f"a run has from 1 to {MAX_WORKERS} workers")
+        if self.first is not None and self.first < 1:
+            raise ConfigError("--first takes 1 row or more")
         if not 0 <= self.drain_timeout < float("inf"):
             raise ConfigError("a drain timeout is a number of seconds, 0 or more")
         if self.out is not None and not self.out.name:

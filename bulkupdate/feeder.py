@@ -23,24 +23,35 @@ class Feeder:
         writer: takes the rows that need no request.
         stop: is set where the input is no more what was checked, or can't be put aside.
         retry_failed: whether what failed or stayed unconfirmed is tried again.
+        first: so many rows are handed out to be sent, and no more; None for all.
 
     Attributes:
         has_ended: whether every row has been handed out.
+        sent: rows handed out to be sent.
     """
 
     def __init__(
-        self, source: Input, ledger: Ledger, writer: Writer, stop: Stop, *, retry_failed: bool
+        self,
+        source: Input,
+        ledger: Ledger,
+        writer: Writer,
+        stop: Stop,
+        *,
+        retry_failed: bool,
+        first: int | None = None,
     ) -> None:
         self._source = source
         self._ledger = ledger
         self._writer = writer
         self._stop = stop
         self._retry_failed = retry_failed
+        self._first = first
         #: Tasks of which a row that comes before a settled one is sent now.
         self._sent_now: set[str] = set()
         #: Tasks of which a row was sent after a later one: the line of the log that says so.
         self._sent_late: dict[str, int] = {}
         self.has_ended = False
+        self.sent = 0
 
     async def feed(self, backlog: Backlog, *, send: bool) -> None:
         """Put every row that is not settled yet where it belongs.
@@ -61,6 +72,9 @@ class Feeder:
                     error = ErrorInfo("invalid_row", row.error)
                     await self._writer.put(row, unsent(row, Outcome.INVALID, error))
                 elif send and row.update.changes():
+                    if self.sent == self._first:
+                        return
+                    self.sent += 1
                     await backlog.put(row)
                 elif send:
                     await self._writer.put(row, unsent(row, Outcome.UNCHANGED))

@@ -216,11 +216,17 @@ class _Session:
             writer,
             self._stop,
             retry_failed=self._config.retry_failed,
+            first=self._config.first,
         )
         with Backlog(directory=self._directory.path) as backlog:
             await self._work_off(backlog, feeder, progress, writer, send=not refused)
             self._is_complete = (
                 feeder.has_ended and backlog.is_empty and not progress.ledger.unsettled
+            )
+        if feeder.sent == self._config.first and not feeder.has_ended:
+            self._stop.set(
+                f"the first {feeder.sent:,} rows were sent (--first)",
+                exit_code=1 if progress.ledger.unsuccessful else 0,
             )
         if refused:
             count = progress.preview.invalid

@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import pty
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -120,6 +122,7 @@ def test_check_tells_a_program_what_it_found(write: Write) -> None:
         (("run", "e.csv", "--sandbox", "--retry-failed"), "--retry-failed goes with --resume"),
         (("run", "e.csv", "--sandbox", "--changed-input"), "--changed-input goes with --resume"),
         (("run", "e.csv", "--sandbox", "--give-up-after", "-1"), "number of seconds"),
+        (("run", "e.csv", "--first", "0"), "--first"),
         (("run", "e.csv", "--max-failures", "none"), "write it as 100 or 5%"),
         (("run", "e.csv", "--max-failures", "0"), "1 row or more"),
         (("run", "e.csv", "--sandbox", "--resume"), "there is no run to resume"),
@@ -428,6 +431,18 @@ def test_a_run_under_nohup_does_not_mind_that_the_terminal_is_closed(
     wait_for_results(20)
     process.send_signal(signal.SIGHUP)
     assert process.wait(20) == 0
+
+
+def test_the_rest_follows_the_first_rows_with_the_command_that_is_printed(
+    write: Write, sandbox: Serving
+) -> None:
+    edits(write, 20)
+    done = bulkupdate("run", "edits.csv", "--first", "5", **sandbox.environment)
+    assert done.returncode == 0
+    found = re.search(r"go on with: bulkupdate (.*)", done.stderr)
+    assert found is not None
+    assert bulkupdate(*shlex.split(found[1]), **sandbox.environment).returncode == 0
+    assert summary_in()["counts"]["updated"] == 20
 
 
 def test_a_bug_is_one_line_and_a_3(write: Write) -> None:

@@ -669,3 +669,30 @@ async def test_rows_that_cannot_be_put_aside_stop_the_run_and_it_can_go_on(
         applied = [int(seen.applied["title"]) for seen in bench.seen if seen.applied]
     assert rest.counts["updated"] == 1499
     assert applied == list(range(1, 1500))
+
+
+async def test_a_few_rows_first_and_then_the_rest(write: Write) -> None:
+    path = write("edits.csv", "id,title", "opp_0,", *(f"opp_{n},T{n}" for n in range(1, 31)))
+    async with Bench() as bench:
+        few = await bench.run(path, first=5)
+        assert (few.state, few.exit_code, few.requests) == (State.STOPPED, 0, 5)
+        assert "the first 5 rows were sent" in (few.reason or "")
+        more = await bench.run(path, first=10, mode=Mode.RESUME)
+        assert (more.requests, more.counts["updated"], more.exit_code) == (10, 15, 0)
+        rest = await bench.run(path, mode=Mode.RESUME)
+        assert (rest.state, rest.requests, rest.counts["updated"]) == (State.FINISHED, 15, 30)
+        titles = [seen.applied["title"] for seen in bench.seen if seen.applied]
+    assert sorted(titles[:5]) == sorted(f"T{n}" for n in range(1, 6))
+
+
+async def test_no_more_rows_than_there_are_first_is_the_whole_run(write: Write) -> None:
+    async with Bench() as bench:
+        summary = await bench.run(edits(write, 5), first=5)
+        assert (summary.state, summary.exit_code) == (State.FINISHED, 0)
+
+
+async def test_a_row_that_failed_among_the_first_is_seen_in_the_exit_code(write: Write) -> None:
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        summary = await bench.run(edits(write, 50), first=3)
+    assert (summary.exit_code, summary.counts["failed"]) == (1, 3)
+    assert summary.counts["unprocessed"] == 47

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     from bulkupdate.stop import Stop
 
 
+#: Parameters that the command which goes on with a run doesn't repeat.
+_NOT_AGAIN = frozenset({"input_", "resume", "overwrite", "changed_input", "first", "out"})
+
+
 @click.command("run")
 @click.argument("input_", metavar="INPUT")
 @format_option
@@ -122,6 +126,12 @@ if TYPE_CHECKING:
 @click.option(
     "--skip-invalid", is_flag=True, help="Send the valid rows of a file that has invalid ones."
 )
+@click.option(
+    "--first",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Send N rows and stop; --resume goes on from there.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything, show it, send nothing.")
 @json_option
 @click.option(
@@ -177,6 +187,7 @@ def _run_config(flags: dict[str, Any]) -> RunConfig:
         changed_input=flags["changed_input"],
         retry_failed=flags["retry_failed"],
         skip_invalid=flags["skip_invalid"],
+        first=flags["first"],
         rate=flags["rate"],
         workers=flags["workers"],
         retry=RetryPolicy(max_attempts=flags["max_attempts"], give_up_after=flags["give_up_after"]),
@@ -279,7 +290,10 @@ def _resume_line(ctx: click.Context, summary: Summary) -> str:
         name = parameter.name or ""
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        if name in ("input_", "resume", "overwrite", "changed_input", "out") or not parameter.opts:
+        if (
+            name in ("input_", "resume", "overwrite", "changed_input", "first", "out")
+            or not parameter.opts
+        ):
             continue
         words.append(_flag(parameter, ctx.params[name]))
     words += ["--out", summary.directory, "--resume"]

@@ -75,8 +75,11 @@ class Journal:
         self._file.close()
 
 
-def read_marks(path: Path) -> Iterator[Mark]:
+def read_marks(path: Path) -> Iterator[list[Mark]]:
     """What resuming needs to know of every line of a log, a million lines in some two seconds.
+
+    Yields:
+        The marks of some lines at a time, in their order.
 
     Raises:
         JournalError: it can't be read, or a line is no result.
@@ -88,8 +91,8 @@ def read_marks(path: Path) -> Iterator[Mark]:
                 chunk = rest + chunk
                 end = chunk.rfind(b"\n") + 1
                 rest = chunk[end:]
-                yield from parse_lines(memoryview(chunk)[:end], Mark)
-        yield from parse_lines(rest, Mark)
+                yield parse_lines(memoryview(chunk)[:end], Mark)
+        yield parse_lines(rest, Mark)
     except OSError as error:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:

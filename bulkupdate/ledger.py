@@ -22,26 +22,30 @@ class Ledger:
         self._line_count = 0
         self._counts = [0] * 0x80
 
-    def record(self, result: Result | Mark) -> None:
-        """Take in the next line of the log; it replaces an earlier one of the same row."""
-        code = _CODES[result.outcome]
-        if result.mismatches:
-            code |= _MISMATCH
-        if result.cut_short or (result.error is not None and result.error.type in LANE_STOPPERS):
-            code |= _UNSETTLED
-        place = result.row - 1
-        codes = self._codes
-        if place >= len(codes):
-            missing = place + 1 - len(codes)
-            codes.extend(bytes(missing))
-            self._lines.frombytes(bytes(self._lines.itemsize * missing))
-        if codes[place]:
-            code |= _SENT_AGAIN
-        self._counts[codes[place]] -= 1
-        self._counts[code] += 1
-        codes[place] = code
-        self._line_count += 1
-        self._lines[place] = self._line_count
+    def record(self, *results: Result | Mark) -> None:
+        """Take in the next lines of the log; each replaces an earlier one of the same row."""
+        codes, lines, counts, number = self._codes, self._lines, self._counts, self._line_count
+        for result in results:
+            code = _CODES[result.outcome]
+            if result.mismatches:
+                code |= _MISMATCH
+            error = result.error
+            if result.cut_short or (error is not None and error.type in LANE_STOPPERS):
+                code |= _UNSETTLED
+            place = result.row - 1
+            if place >= len(codes):
+                missing = place + 1 - len(codes)
+                codes.extend(bytes(missing))
+                lines.extend([0] * missing)
+            was = codes[place]
+            if was:
+                code |= _SENT_AGAIN
+            counts[was] -= 1
+            counts[code] += 1
+            codes[place] = code
+            number += 1
+            lines[place] = number
+        self._line_count = number
 
     def line(self, row: int) -> int:
         """The number of the line of the log that counts for a row, from 1; 0 where it has none."""

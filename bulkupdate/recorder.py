@@ -16,7 +16,7 @@ from bulkupdate.ledger import Ledger
 from bulkupdate.models import SUCCESSES, Result, Row
 from bulkupdate.reader import Input
 
-#: Lines of a log read, or rows of an input, between two looks at whether to leave.
+#: Rows of an input read between two looks at whether to leave.
 _BATCH = 4096
 
 
@@ -69,11 +69,9 @@ class Recorder:
     def _read_log(self) -> None:
         if note := mend_journal(self._log_path):
             self.notes.append(note)
-        record = self.ledger.record
-        for number, mark in enumerate(read_marks(self._log_path)):
-            record(mark)
-            if not number % _BATCH:
-                self._check_time()
+        for marks in read_marks(self._log_path):
+            self.ledger.record(*marks)
+            self._check_time()
 
     def _check_time(self) -> None:
         if self._is_to_leave():

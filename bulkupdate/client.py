@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from bulkupdate._version import __version__
-from bulkupdate.codec import parse_json, to_json
+from bulkupdate.codec import parse_json
 from bulkupdate.config import Endpoint
 from bulkupdate.errors import (
     BadRequestError,
@@ -36,6 +36,7 @@ from bulkupdate.errors import (
 )
 from bulkupdate.fields import shorten
 from bulkupdate.models import Quota, Task, TaskUpdate
+from bulkupdate.redact import Redactor
 
 #: An answer is read so far and no further, in bytes. A Task has a few thousand.
 MAX_BODY = 1 << 18
@@ -59,10 +60,6 @@ LONGEST_RETRY_AFTER = 365 * 86400.0
 
 #: Seconds to connect in, at most.
 CONNECT_TIMEOUT = 10.0
-
-#: A key that a server quotes is redacted, unless it is so short that it stands in any text.
-SHORTEST_SECRET = 6
-_REDACTED = "[redacted]"
 
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
@@ -116,11 +113,7 @@ class TaskClient:
         }
         key = endpoint.api_key.reveal()
         self._authorization = aiohttp.encode_basic_auth("", key)
-        self._secrets = [
-            secret
-            for secret in (key, self._authorization.removeprefix("Basic "))
-            if len(secret) >= SHORTEST_SECRET
-        ]
+        self._redactor = Redactor(key, self._authorization.removeprefix("Basic "))
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -176,37 +169,17 @@ class TaskClient:
                 allow_redirects=False,
                 timeout=self._timeouts[update.has_media()],
             ) as response:
-                body = await _read(response)
+                body = self._redactor.body(await _read(response))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            failure = self._discreet(_without_answer(error))
+            failure = _without_answer(error, self._redactor)
         if failure is not None:
             # Not `from error`: aiohttp's exception carries the request's headers, the key too.
             log.debug("PATCH %s: %s: %s", shorten(update.id), failure.type, failure.message)
             raise failure
-        answer = self._discreet_answer(_answer(update, response, body), body)
+        answer = _answer(update, response, body, self._redactor)
         ms = (time.monotonic() - started) * 1000
         log.debug("PATCH %s: %d in %.0f ms", shorten(update.id), answer.status, ms)
         return answer
-
-    def _discreet_answer(self, answer: Answer, body: bytes) -> Answer:
-        """An answer without the key: a server may quote what it was sent, in its own spelling."""
-        if answer.error is not None:
-            return answer._replace(error=self._discreet(answer.error))
-        # What is not spelt with escapes stands in the body as it is.
-        text = body if b"\\" not in body or answer.task is None else to_json(answer.task.fields)
-        for secret in self._secrets:
-            if (quoted := secret.encode()) in text:
-                text = text.replace(quoted, _REDACTED.encode())
-        if text is body or answer.task is None:
-            return answer
-        return answer._replace(task=Task(parse_json(text)))
-
-    def _discreet(self, error: TaskError) -> TaskError:
-        """An error without the key."""
-        message = error.message
-        for secret in self._secrets:
-            message = message.replace(secret, _REDACTED)
-        return error if message == error.message else type(error)(message, error.status)
 
     def _proxy(self) -> str | None:
         """The proxy that the environment names; never one for `http://`, which is this machine."""
@@ -238,22 +211,23 @@ def _inflated(body: bytes, encoding: str) -> bytes:
         return body
 
 
-def _without_answer(error: Exception) -> TaskError:
+def _without_answer(error: Exception, redactor: Redactor) -> TaskError:
     """The failure of ours that an exception of the HTTP library stands for."""
+    said = _clean(redactor.text(str(error)))
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return CertificateError(f"the server's certificate was not accepted: {_clean(str(error))}")
+        return CertificateError(f"the server's certificate was not accepted: {said}")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return ConnectError(f"no connection: {_clean(str(error))}")
+        return ConnectError(f"no connection: {said}")
     if isinstance(error, TimeoutError):
         return RequestTimeoutError("no answer in time")
     if isinstance(error, aiohttp.ClientResponseError):
-        return BadResponseError(f"not an HTTP answer: {_clean(error.message)}")
-    return ConnectionLostError(
-        f"the connection broke: {_clean(str(error)) or type(error).__name__}"
-    )
+        return BadResponseError(f"not an HTTP answer: {_clean(redactor.text(error.message))}")
+    return ConnectionLostError(f"the connection broke: {said or type(error).__name__}")
 
 
-def _answer(update: TaskUpdate, response: aiohttp.ClientResponse, body: bytes) -> Answer:
+def _answer(
+    update: TaskUpdate, response: aiohttp.ClientResponse, body: bytes, redactor: Redactor
+) -> Answer:
     status = response.status
     task: Task | None = None
     error: TaskError | None = None
@@ -263,10 +237,12 @@ def _answer(update: TaskUpdate, response: aiohttp.ClientResponse, body: bytes) -
         except ValueError as why:
             error = BadResponseError(str(why), status)
     elif 300 <= status < 400:
-        target = _clean(response.headers.get("Location", "nowhere").partition("?")[0])
+        location = redactor.text(response.headers.get("Location", "nowhere"))
+        target = _clean(location.partition("?")[0])
         error = RedirectError(f"redirected to {target}, which is not followed", status)
     else:
-        error = _refusal(status, _message(body) or response.reason or "")
+        reason = _clean(redactor.text(response.reason or ""))
+        error = _refusal(status, _message(body) or reason)
     return Answer(status, _quota(response), task, error)
 
 

@@ -127,19 +127,20 @@ class Changes(NamedTuple):
     kept: "array[int]"
 
 
-def compare(before: Digests, after: Digests, is_settled: Callable[[int], bool]) -> Changes:
+def compare(before: Digests, after: Digests, line: Callable[[int], int]) -> Changes:
     """Find out what has become of the rows of an input.
 
     Args:
         before: of the input as it was.
         after: of the input as it is now.
-        is_settled: whether a row of the earlier input, by its number, is settled.
+        line: the line of the log that settles a row of the earlier input, by its number; 0 where
+            none does. Lines come in the order in which rows were applied.
     """
     changes = Changes([], [], [], array("I", bytes(4 * len(after))))
     for earlier, now in zip(_in_parts(before), _in_parts(after), strict=True):
         tasks_before, tasks_now = _by_task(before, earlier), _by_task(after, now)
         for task, rows in tasks_now.items():
-            _compare_task(tasks_before.pop(task, []), rows, is_settled, changes)
+            _compare_task(tasks_before.pop(task, []), rows, line, changes)
         for gone in tasks_before.values():
             changes.removed.extend(number for number, _ in gone)
     for numbers in (changes.changed, changes.added, changes.removed):
@@ -151,40 +152,39 @@ _Rows = list[tuple[int, int]]
 
 
 def _compare_task(
-    before: _Rows, after: _Rows, is_settled: Callable[[int], bool], changes: Changes
+    before: _Rows, after: _Rows, line: Callable[[int], int], changes: Changes
 ) -> None:
     """Compare the rows of one task, as number and content, in their order."""
-    matches, fresh, gone = _match(before, after, is_settled)
-    # Where the last of its edits is gone, and nothing is sent in its place, those before it are
-    # sent again: or else the one that is gone would have the last word.
-    lost = max((was for was in gone if is_settled(was)), default=0) if not fresh else 0
-    latest = 0
+    matches, fresh, gone = _match(before, after, line)
+    # What was applied before an edit that is gone is sent again: or else that one would have the
+    # last word.
+    latest = max((line(was) for was, content in gone if content & _SENDS), default=0)
     is_sent = False
     for number, content in after:
         was = matches.get(number, 0)
-        is_kept = was > 0 and is_settled(was)
+        applied = line(was) if was else 0
         if not content & _SENDS:
             # It sends nothing, and so changes no order.
-            changes.kept[number - 1] = was if is_kept else 0
+            changes.kept[number - 1] = was if applied else 0
             continue
-        # What follows a row that is to be sent, or now follows one that was sent after it, is to
-        # be sent again: or else the older edit would have the last word.
-        is_sent = is_sent or not is_kept or was < latest or was < lost
+        # So is what follows a row that is to be sent, or now follows one that was applied later.
+        is_sent = is_sent or not applied or applied < latest
         if not is_sent:
-            changes.kept[number - 1] = latest = was
-    changes.changed.extend(fresh[: len(gone)])
-    changes.added.extend(fresh[len(gone) :])
-    changes.removed.extend(gone[len(fresh) :])
+            changes.kept[number - 1], latest = was, applied
+    removed = [was for was, _ in gone]
+    changes.changed.extend(fresh[: len(removed)])
+    changes.added.extend(fresh[len(removed) :])
+    changes.removed.extend(removed[len(fresh) :])
 
 
 def _match(
-    before: _Rows, after: _Rows, is_settled: Callable[[int], bool]
-) -> tuple[dict[int, int], list[int], list[int]]:
+    before: _Rows, after: _Rows, line: Callable[[int], int]
+) -> tuple[dict[int, int], list[int], _Rows]:
     """Which row was which: matches by number, those that are new, those that are gone."""
     # Settled ones and others apart: the latter under the complement of what they say.
     by_content: dict[int, list[int]] = {}
     for number, content in before:
-        by_content.setdefault(content if is_settled(number) else ~content, []).append(number)
+        by_content.setdefault(content if line(number) else ~content, []).append(number)
     matches: dict[int, int] = {}
     fresh = []
     latest = 0
@@ -198,7 +198,11 @@ def _match(
             matches[number] = same.pop(0)
         else:
             fresh.append(number)
-    gone = sorted(number for numbers in by_content.values() for number in numbers)
+    gone = sorted(
+        (number, max(content, ~content))
+        for content, numbers in by_content.items()
+        for number in numbers
+    )
     return matches, fresh, gone
 
 

@@ -5,6 +5,7 @@ The input's own columns come first, as they were, then `bulkupdate_row`, `bulkup
 """
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -32,7 +33,6 @@ class FailedFile:
     """
 
     def __init__(self, path: Path, source: Input) -> None:
-        self._path = path
         self._delimiter = source.delimiter
         self._kept = [
             position
@@ -41,6 +41,7 @@ class FailedFile:
         ]
         self._width = len(source.header)
         self._file = AppendOnlyFile(path, empty=True)
+        self._digest = hashlib.sha256()
         if self._delimiter:
             self._write_header(source)
 
@@ -60,12 +61,25 @@ class FailedFile:
             # No telling which cell is which, so it stays as it is, and as wrong as it is.
             fits_by_chance = len(row.record) == len(self._kept) + len(_OWN_COLUMNS)
             line = self._csv_line(row.record + ("",) * fits_by_chance)
-        self._file.write(line.encode())
+        self._write(line.encode())
 
     @property
-    def is_gone(self) -> bool:
-        """Whether somebody has deleted or replaced it, as an editor does that saves it."""
-        return self._file.is_gone
+    def is_ours(self) -> bool:
+        """Whether nobody has saved it meanwhile, as somebody does who has it open in an editor."""
+        return self._file.is_ours
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written to it, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def rename(self, path: Path) -> None:
+        """Give it another name, in the place of what has that name.
+
+        Raises:
+            OSError: it can't be done.
+        """
+        self._file.rename(path)
 
     def close(self) -> None:
         """Close it."""
@@ -79,10 +93,14 @@ class FailedFile:
         header = self._csv_line((*self._own(source.header), *_OWN_COLUMNS))
         try:
             # With a byte order mark if the input has one: Excel needs it to read UTF-8.
-            self._file.write(header.encode(source.encoding))
+            self._write(header.encode(source.encoding))
         except BaseException:
             self._file.close()
             raise
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._digest.update(data)
 
     def _csv_line(self, cells: tuple[str, ...]) -> str:
         line = io.StringIO()

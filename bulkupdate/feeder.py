@@ -3,9 +3,10 @@
 import asyncio
 
 from bulkupdate.backlog import Backlog
+from bulkupdate.codec import replaced
 from bulkupdate.errors import InputError, JournalError
 from bulkupdate.ledger import Ledger
-from bulkupdate.models import ErrorInfo, Outcome, Row, unsent
+from bulkupdate.models import SUCCESSES, ErrorInfo, Outcome, Row, unsent
 from bulkupdate.reader import Input
 from bulkupdate.stop import Stop
 from bulkupdate.writer import Writer
@@ -75,6 +76,8 @@ class Feeder:
                     if self.sent == self._first:
                         return
                     self.sent += 1
+                    if self._ledger.is_settled(row.number):
+                        await self._reopen(row)
                     await backlog.put(row)
                 elif send:
                     await self._writer.put(row, unsent(row, Outcome.UNCHANGED))
@@ -84,6 +87,16 @@ class Feeder:
             self._stop.set(str(error))
         finally:
             backlog.close()
+
+    async def _reopen(self, row: Row) -> None:
+        """Have the log say that a row which it calls failed is about to be sent again.
+
+        Whenever the program ends, it is known then that it may have been applied.
+        """
+        if self._ledger.outcome(row.number) not in SUCCESSES:
+            error = ErrorInfo("sent_again", "was being sent again when the session ended")
+            result = unsent(row, Outcome.UNCONFIRMED, error)
+            await self._writer.write(row, replaced(result, cut_short=True))
 
     def _is_settled(self, row: Row) -> bool:
         """Whether there is nothing to send for a row.

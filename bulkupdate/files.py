@@ -46,9 +46,14 @@ class AppendOnlyFile:
             raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
 
     @property
-    def is_gone(self) -> bool:
-        """Whether somebody has deleted it: what is written to it would be lost."""
-        return os.fstat(self._descriptor).st_nlink == 0
+    def is_ours(self) -> bool:
+        """Whether nobody else has written to it, moved or deleted it."""
+        try:
+            self.check()
+            self.check_place()
+        except JournalError:
+            return False
+        return True
 
     def sync(self) -> None:
         """Have the disk confirm what was written.
@@ -57,11 +62,19 @@ class AppendOnlyFile:
             JournalError: it did not, or it is not the file that its path names any more.
         """
         try:
-            if not os.path.samestat(self._path.lstat(), os.fstat(self._descriptor)):
-                raise JournalError(f"{self._path} can't be written: it was moved or replaced")
+            self.check_place()
             os.fsync(self._descriptor)
         except OSError as error:
             raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+
+    def rename(self, path: Path) -> None:
+        """Give it another name, in the place of what has that name.
+
+        Raises:
+            OSError: it can't be done.
+        """
+        self._path.replace(path)
+        self._path = path
 
     def close(self) -> None:
         """Close it; closing it again does nothing."""
@@ -80,6 +93,19 @@ class AppendOnlyFile:
             raise JournalError(f"{self._path} can't be written: it was deleted or replaced")
         if status.st_size != self._length:
             raise JournalError(f"{self._path} can't be written: somebody else has written to it")
+
+    def check_place(self) -> None:
+        """See that it is where it was.
+
+        Raises:
+            JournalError: it was moved, or another file is in its place.
+        """
+        try:
+            is_there = os.path.samestat(self._path.lstat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise JournalError(f"{self._path} can't be written: it was moved or replaced")
 
     def _cut_back(self, length: int) -> None:
         try:

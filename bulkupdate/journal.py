@@ -63,16 +63,18 @@ class Journal:
                     raise
 
     def check(self) -> None:
-        """See that it holds what was written.
+        """See that it holds what was written, and is where it was.
 
         Raises:
-            JournalError: it was deleted, or somebody else has written to it.
+            JournalError: it was deleted or moved, or somebody else has written to it.
         """
         self._file.check()
+        self._file.check_place()
 
     def close(self) -> None:
         """Close the log. `sync` comes first, where it matters."""
-        self._file.close()
+        with self._syncing:
+            self._file.close()
 
 
 def read_marks(path: Path) -> Iterator[list[Mark]]:
@@ -111,14 +113,19 @@ def line_offsets(path: Path, lines: Iterable[int]) -> Iterator[int]:
     Raises:
         JournalError: it can't be read, or has no such line.
     """
-    offset = number = 0
+    offset = number = start = 0
     try:
         with path.open("rb") as log:
             for wanted in lines:
-                while number < wanted - 1:
-                    offset += len(log.readline(_MAX_LINE))
-                    number += 1
-                yield offset
+                while number < wanted:
+                    start = offset
+                    line = log.readline(_MAX_LINE)
+                    offset += len(line)
+                    # Blank lines, which an editor may have left, are passed over.
+                    number += not line.isspace()
+                    if not line:
+                        raise JournalError(f"{path} has no line {wanted}")
+                yield start
     except OSError as error:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
 
@@ -134,7 +141,8 @@ def read_journal(path: Path) -> Iterator[tuple[int, Result]]:
         with path.open("rb") as log:
             while line := log.readline(_MAX_LINE):
                 number += 1
-                yield offset, parse_record(line, Result)
+                if not line.isspace():
+                    yield offset, parse_record(line, Result)
                 offset += len(line)
     except OSError as error:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error

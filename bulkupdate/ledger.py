@@ -51,6 +51,14 @@ class Ledger:
         """The number of the line of the log that counts for a row, from 1; 0 where it has none."""
         return self._lines[row - 1] if row <= len(self._lines) else 0
 
+    def settling_line(self, row: int) -> int:
+        """The line of the log that settles what a row said; 0 where none does.
+
+        That a row is invalid is no such thing: it is judged anew.
+        """
+        is_judged = self.outcome(row) is Outcome.INVALID
+        return self.line(row) if self.is_settled(row) and not is_judged else 0
+
     def was_sent_again(self, row: int) -> bool:
         """Whether a row has more than one line: the last may come after those of later rows."""
         return bool(self._code(row) & _SENT_AGAIN)

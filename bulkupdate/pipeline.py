@@ -301,9 +301,10 @@ class _Session:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
             self._is_cancelled = True
-            await asyncio.wait([working])
-            if not working.cancelled():
-                working.exception()
+            while not working.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([working])
+            working.exception()
             raise
 
 

@@ -149,7 +149,7 @@ class Input:
         try:
             for cells in records:
                 # A spreadsheet leaves rows of empty cells behind: they say as little as no line.
-                if cells and (cells[0] > "!" or any(map(str.strip, cells))):
+                if cells and ("!" < cells[0] <= "~" or any(map(str.strip, cells))):
                     yield line, cells
                 line = records.line_num + 1
         except csv.Error as error:

@@ -102,7 +102,7 @@ class Recorder:
             except JournalError:
                 # Somebody may have saved it in an editor, say. It can be made again: no reason to
                 # stop.
-                if not self._failed.is_gone:
+                if self._failed.is_ours:
                     raise
                 self._is_outdated = True
 
@@ -121,14 +121,14 @@ class Recorder:
             JournalError: the log is not safe on disk, or the file of failed rows is out of date.
         """
         with self._open:
-            self._journal.check()
             self._journal.sync()
+            self._journal.check()
             if self._is_outdated and not self._is_to_leave():
                 # Rows that were in the file of failed rows have a new outcome now.
-                self._left = None if self._failed.is_gone else _sha256(self._failed_path)
+                self._left = self._failed.sha256
                 self._failed.close()
                 self._failed = self._failed_file()
-            self.failed_sha256 = _sha256(self._failed_path)
+            self.failed_sha256 = self._failed.sha256
 
     def _failed_file(self) -> FailedFile:
         """The file of failed rows, holding those that the log knows of, in the input's order.
@@ -145,7 +145,7 @@ class Recorder:
                 previous = self._failed_path.rename(self._directory.free_failed(self._failed_path))
                 note = f"{self._failed_path} has been edited: kept as {previous}"
                 self.notes.append(note)
-            part.replace(self._failed_path)
+            failed.rename(self._failed_path)
         except OSError as error:
             failed.close()
             raise JournalError(f"{part} can't be written: {error.strerror}") from error

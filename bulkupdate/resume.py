@@ -68,7 +68,7 @@ def adopt_edited_input(
                 raise RunStoppedError("stopped before anything was sent")
             ledger.record(result)
             before.correct(result)
-    changes = compare(before, Digests(directory.digests_part), ledger.is_settled)
+    changes = compare(before, Digests(directory.digests_part), ledger.settling_line)
     said = f"{earlier.input.path} has been edited since this run began: {_described(changes)}"
     if not is_allowed:
         raise RunDirectoryError(

@@ -19,6 +19,7 @@ LAYERS = (
     ("config", "models"),
     (
         "files",
+        "redact",
         "scratch",
         "stop",
         "turns",

@@ -27,7 +27,7 @@ def compared(folder: Path, before: Edits, after: Edits, settled: set[int] | None
         digests(folder / name, *(row(n, task, title=t) for n, (task, t) in enumerate(edits, 1)))
         for name, edits in (("old", before), ("new", after))
     )
-    return compare(old, new, lambda n: settled is None or n in settled)
+    return compare(old, new, lambda n: n if settled is None or n in settled else 0)
 
 
 ABC = [("a", "1"), ("b", "1"), ("c", "1")]
@@ -55,8 +55,11 @@ def test_what_follows_an_edit_of_its_task_that_is_sent_now_is_sent_again(tmp_pat
     before = [("a", "1"), ("b", "1"), ("a", "2")]
     changed_first = [("a", "0"), ("b", "1"), ("a", "2")]
     assert list(compared(tmp_path, before, changed_first).kept) == [0, 2, 0]
+    # The edit that is gone may have set what the new one leaves alone.
     changed_last = [("a", "1"), ("b", "1"), ("a", "3")]
-    assert list(compared(tmp_path, before, changed_last).kept) == [1, 2, 0]
+    assert list(compared(tmp_path, before, changed_last).kept) == [0, 2, 0]
+    added_last = [*before, ("a", "3")]
+    assert list(compared(tmp_path, before, added_last).kept) == [1, 2, 3, 0]
 
 
 def test_rows_of_a_task_that_have_changed_places_are_sent_in_their_new_order(
@@ -80,20 +83,31 @@ def test_a_row_that_sends_nothing_has_nothing_sent_again(tmp_path: Path) -> None
     empty = Row(1, 2, "a", TaskUpdate(id="a"), (), ("a",))
     for name, first in (("invalid", invalid), ("empty", empty)):
         now = digests(tmp_path / name, first, row(2, "a", title="1"))
-        assert list(compare(then, now, lambda _: True).kept) == [0, 1]
+        assert list(compare(then, now, lambda n: n).kept) == [0, 1]
 
 
 def test_what_a_removed_row_has_overwritten_is_sent_again(tmp_path: Path) -> None:
     before = [("a", "1"), ("a", "2"), ("b", "1")]
     assert list(compared(tmp_path, before, [("a", "1"), ("b", "1")]).kept) == [0, 3]
     assert list(compared(tmp_path, before, [("a", "2"), ("b", "1")]).kept) == [2, 3]
+    empty = Row(2, 3, "a", TaskUpdate(id="a"), (), ("a",))
+    then = digests(tmp_path / "old", row(1, "a", title="1"), empty)
+    now = digests(tmp_path / "new", row(1, "a", title="1"))
+    assert list(compare(then, now, lambda n: n).kept) == [1]
+
+
+def test_rows_are_in_the_order_in_which_the_log_says_they_were_applied(tmp_path: Path) -> None:
+    rows = [row(1, "a", title="1"), row(2, "a", title="2"), row(3, "b", title="1")]
+    then, now = digests(tmp_path / "old", *rows), digests(tmp_path / "new", *rows)
+    lines = {1: 9, 2: 4, 3: 5}
+    assert list(compare(then, now, lambda n: lines[n]).kept) == [1, 0, 3]
 
 
 def test_a_task_that_holds_a_whole_long_file_is_compared_in_time(tmp_path: Path) -> None:
     before = [("a", str(n % 5000)) for n in range(20000)]
-    changes = compared(tmp_path, before, [*before[:-1], ("a", "new")])
-    assert changes[:3] == ([20000], [], [])
-    assert list(changes.kept)[:-1] == list(range(1, 20000))
+    changes = compared(tmp_path, before, [*before, ("a", "new")])
+    assert changes[:3] == ([], [20001], [])
+    assert list(changes.kept) == [*range(1, 20001), 0]
 
 
 EDITS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("12")), max_size=8)
@@ -132,7 +146,7 @@ def test_the_log_has_the_last_word_on_what_was_sent(tmp_path: Path) -> None:
     then.correct(sent)
     then.correct(unsent(row(4, "d"), Outcome.INVALID))
     now = digests(tmp_path / "new", row(1, "c", title="x"), row(2, "b", title="1"))
-    changes = compare(then, now, lambda _: True)
+    changes = compare(then, now, lambda n: n)
     assert list(changes.kept) == [2, 0]
     assert changes[:3] == ([], [2], [1])
 
@@ -141,7 +155,7 @@ def test_a_row_without_a_field_is_the_same_in_the_log_and_in_the_input(tmp_path:
     empty = Row(1, 2, "a", TaskUpdate(id="a"), (), ("a",))
     then = digests(tmp_path / "none")
     then.correct(unsent(empty, Outcome.UNCHANGED))
-    assert list(compare(then, digests(tmp_path / "new", empty), lambda _: True).kept) == [1]
+    assert list(compare(then, digests(tmp_path / "new", empty), lambda n: n).kept) == [1]
 
 
 def test_many_rows_are_written_and_a_torn_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:

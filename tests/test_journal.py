@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from bulkupdate import journal as journal_module
 from bulkupdate.codec import to_json
 from bulkupdate.errors import JournalError
-from bulkupdate.journal import Journal, mend_journal, read_journal, read_marks
+from bulkupdate.journal import Journal, line_offsets, mend_journal, read_journal, read_marks
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
 
 
@@ -259,6 +259,19 @@ def test_a_sync_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.M
     journal.sync()
     journal.close()
     assert len(calls) == 2
+
+
+def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "log", 1, 2)
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + b"\n  \n" + second)
+    assert rows_in(path) == [1, 2]
+    assert [mark.row for some in read_marks(path) for mark in some] == [1, 2]
+    assert list(line_offsets(path, [1, 2])) == [0, len(first) + 4]
+    with pytest.raises(JournalError, match="no line 3"):
+        list(line_offsets(path, [3]))
+    with pytest.raises(JournalError, match="can't be read"):
+        list(line_offsets(tmp_path / "none", [1]))
 
 
 class JournalMachine(RuleBasedStateMachine):

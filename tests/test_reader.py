@@ -338,3 +338,8 @@ def test_json_that_python_writes_is_read(write: Write) -> None:
     record = {"id": "a", "title": "Zoé \u2028 \U0001f600"}
     (row,) = rows(write("a.jsonl", json.dumps(record), json.dumps(record, ensure_ascii=False)))[:1]
     assert changes(row) == {"title": record["title"]}
+
+
+def test_rows_of_blanks_of_any_kind_are_passed_over(write: Callable[..., Path]) -> None:
+    path = write("a.csv", "id,title", "a,x", "\u00a0,\u3000", " ,\t", "b,y")
+    assert [(row.number, row.id) for row in rows(path)] == [(1, "a"), (2, "b")]

@@ -1,5 +1,6 @@
 """What a session that ended at a bad moment leaves to the next one."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from bulkupdate.config import FailureLimit, Mode, RetryPolicy
 from bulkupdate.directory import RunDirectory
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import State
+from bulkupdate.observer import Observer, Progress
 from bulkupdate.pipeline import run
 from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
@@ -312,3 +314,98 @@ async def test_an_overwriting_that_crashes_leaves_a_directory_that_can_be_overwr
                 with pytest.raises((Crash, BaseExceptionGroup)):
                     await run(bench.config(path, mode=Mode.OVERWRITE))
             assert (await bench.run(path, mode=Mode.OVERWRITE)).exit_code == 0
+
+
+async def cut_off_while_a_row_is_tried_again(bench: Bench, path: Path) -> None:
+    """The server has applied OLD again, and the program is gone before it could say so."""
+    with refusing(bench, "OLD"):
+        await bench.run(path)
+
+    def seen(one: Any) -> None:
+        bench.seen.append(one)
+        running.cancel()
+
+    bench.sandbox._watch = seen
+    config = bench.config(path, mode=Mode.RESUME, retry_failed=True)
+    running = asyncio.create_task(run(config))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    bench.sandbox._watch = bench.seen.append
+    assert bench.sandbox.team.tasks["opp_1"]["title"] == "OLD"
+
+
+async def test_a_row_that_was_tried_again_when_the_session_ended_is_in_doubt_and_sent_again(
+    write: Write,
+) -> None:
+    path = write("edits.csv", "id,title", "opp_1,OLD", "opp_1,NEW", "opp_2,x")
+    async with Bench(latency=(5, 5)) as bench:
+        await cut_off_while_a_row_is_tried_again(bench, path)
+        last = {result["row"]: result for result in results_in(Path("edits.run"))}
+        assert (last[1]["outcome"], last[1]["cut_short"]) == ("unconfirmed", True)
+        rest = await bench.run(path, mode=Mode.RESUME)
+        assert (rest.requests, rest.counts["updated"]) == (2, 3)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEW"
+
+
+async def test_what_is_owed_is_not_forgotten_over_an_edit_of_the_input(write: Write) -> None:
+    path = write("edits.csv", "id,title", "opp_1,OLD", "opp_1,NEW")
+    async with Bench(latency=(5, 5)) as bench:
+        with refusing(bench, "OLD"):
+            await bench.run(path)
+        stop = stopping_at_the_first_request(bench)
+        await run(bench.config(path, mode=Mode.RESUME, retry_failed=True), stop=stop)
+        bench.sandbox._watch = bench.seen.append
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "OLD"
+        path.write_text(path.read_text() + "opp_2,x\n")
+        rest = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        assert (rest.requests, rest.counts["updated"]) == (2, 3)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEW"
+
+
+async def test_an_invalid_row_settles_nothing_that_comes_to_stand_in_its_place(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("edits.csv", "id,priority", "opp_0,high", "opp_a,low", "opp_x,what")
+    async with Bench(latency=(2, 2)) as bench:
+        stop = stopping_at_the_first_request(bench)
+        await run(bench.config(path, skip_invalid=True, workers=1), stop=stop)
+        bench.sandbox._watch = bench.seen.append
+        await bench.run(path, mode=Mode.RESUME)  # writes down the invalid row alone
+        path.write_text("id,priority\nopp_0,high\nopp_x,what\nopp_a,low\n")
+        again: dict[str, Any] = {
+            "mode": Mode.RESUME,
+            "changed_input": True,
+            "skip_invalid": True,
+        }
+        with monkeypatch.context() as patched:
+            patched.setattr(RunDirectory, "adopt_digests", crash)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, **again))
+        rest = await bench.run(path, **again)
+        assert (rest.counts["updated"], rest.counts["invalid"]) == (2, 1)
+        assert "opp_a" in bench.sandbox.team.tasks
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_a_failed_file_that_is_saved_during_a_run_is_kept_by_the_next(
+    write: Write, *, in_place: bool
+) -> None:
+    path = edits(write, 100)
+    mended = "id,title\nopp_1,mended\n"
+
+    class Editor(Observer):
+        async def watch(self, progress: Progress) -> None:
+            while not progress.unsuccessful:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            failed = Path("edits.run/failed.csv")
+            if not in_place:
+                failed.rename("edits.run/backup~")
+            failed.write_text(mended)
+
+    async with Bench(unknown=Unknown.NOT_FOUND, latency=(1, 2)) as bench:
+        for n in range(2, 101):
+            bench.sandbox.team.add(f"opp_{n}")
+        await run(bench.config(path, workers=2), observer=Editor())
+        await bench.run(path, mode=Mode.RESUME)
+    assert Path("edits.run/failed.1.csv").read_text() == mended

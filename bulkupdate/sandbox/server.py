@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import math
 import random
@@ -348,8 +349,10 @@ async def _cut(request: web.Request, response: web.Response) -> web.StreamRespon
     body = response.body if isinstance(response.body, bytes) else b""
     half = web.StreamResponse(status=response.status, headers={"Content-Length": str(len(body))})
     half.content_type = response.content_type
-    await half.prepare(request)
-    await half.write(body[: len(body) // 2])
+    # The client may have left by now.
+    with contextlib.suppress(ConnectionError):
+        await half.prepare(request)
+        await half.write(body[: len(body) // 2])
     if request.transport is not None:
         request.transport.close()
     return half

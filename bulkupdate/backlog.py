@@ -39,7 +39,7 @@ class Backlog:
         self._closed = False
 
     async def put(self, row: Row) -> None:
-        """Add a row, waiting for room. One task may do so at a time.
+        """Add a row, waiting for room. One caller may do so at a time.
 
         Rows of one task come out in the order they went in.
 

@@ -101,7 +101,7 @@ class Digests:
 
     def correct(self, result: Result) -> None:
         """Take in what the log says of a row: it is the truth of it."""
-        if result.outcome is Outcome.INVALID:
+        if result.sent is None and result.outcome is not Outcome.UNCHANGED:
             return  # The log doesn't hold what such a row said.
         self._numbers.extend([0] * 2 * (result.row - len(self)))
         place = 2 * (result.row - 1)

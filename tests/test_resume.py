@@ -342,6 +342,11 @@ async def test_a_row_that_was_tried_again_when_the_session_ended_is_in_doubt_and
         await cut_off_while_a_row_is_tried_again(bench, path)
         last = {result["row"]: result for result in results_in(Path("edits.run"))}
         assert (last[1]["outcome"], last[1]["cut_short"]) == ("unconfirmed", True)
+        edited = path.read_text() + "opp_3,y\n"
+        path.write_text(edited)
+        with pytest.raises(errors.RunDirectoryError, match="began: 1 row added"):
+            await bench.run(path, mode=Mode.RESUME)
+        path.write_text(edited.removesuffix("opp_3,y\n"))
         rest = await bench.run(path, mode=Mode.RESUME)
         assert (rest.requests, rest.counts["updated"]) == (2, 3)
         assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEW"

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         ApiKey,
         Endpoint,
         FailureLimit,
-        Format,
         Mode,
         RateLimit,
         RetryPolicy,
@@ -38,11 +37,13 @@ if TYPE_CHECKING:
         RunStoppedError,
         TaskError,
     )
-    from bulkupdate.models import Outcome, Result, State, Summary, Task, TaskUpdate
+    from bulkupdate.models import Outcome, Result, Task, TaskUpdate
     from bulkupdate.observer import Observer, Progress
     from bulkupdate.pipeline import run
+    from bulkupdate.read_options import Format, ReadOptions
     from bulkupdate.stop import Stop
     from bulkupdate.stream import update_tasks
+    from bulkupdate.summary import State, Summary
 
 __all__ = [
     "ApiKey",
@@ -59,6 +60,7 @@ __all__ = [
     "Outcome",
     "Progress",
     "RateLimit",
+    "ReadOptions",
     "Result",
     "RetryPolicy",
     "RunConfig",
@@ -82,7 +84,6 @@ _HOMES = {
         "ApiKey",
         "Endpoint",
         "FailureLimit",
-        "Format",
         "Mode",
         "RateLimit",
         "RetryPolicy",
@@ -98,11 +99,13 @@ _HOMES = {
         "RunStoppedError",
         "TaskError",
     ),
-    "models": ("Outcome", "Result", "State", "Summary", "Task", "TaskUpdate"),
+    "models": ("Outcome", "Result", "Task", "TaskUpdate"),
     "observer": ("Observer", "Progress"),
     "pipeline": ("run",),
+    "read_options": ("Format", "ReadOptions"),
     "stop": ("Stop",),
     "stream": ("update_tasks",),
+    "summary": ("State", "Summary"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -4,9 +4,10 @@ from bulkupdate._version import __version__
 from bulkupdate.codec import replaced
 from bulkupdate.config import Mode, RunConfig
 from bulkupdate.ledger import Ledger
-from bulkupdate.models import InputInfo, State, Summary, now
+from bulkupdate.models import now
 from bulkupdate.observer import Progress
 from bulkupdate.stop import Stop
+from bulkupdate.summary import InputInfo, State, Summary
 
 
 def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summary:

@@ -10,6 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from bulkupdate.errors import ConfigError
+from bulkupdate.read_options import ReadOptions, unpacked_name
 
 DEFAULT_BASE_URL = "https://api.lemlist.com/api"
 KEY_VARIABLE = "LEMLIST_API_KEY"
@@ -210,19 +211,6 @@ class Endpoint:
             raise ConfigError("a timeout is a number of seconds above 0")
 
 
-class Format(enum.StrEnum):
-    """What kind of file the input is."""
-
-    CSV = "csv"
-    """Comma-separated, with a header."""
-
-    TSV = "tsv"
-    """Tab-separated, with a header."""
-
-    JSONL = "jsonl"
-    """One JSON object a line."""
-
-
 class Mode(enum.StrEnum):
     """What to do with a run directory that is already there."""
 
@@ -243,13 +231,14 @@ class RunConfig:
     Attributes:
         input: the file of edits, or `-` for standard input.
         endpoint: where the edits go.
-        format: of the input, or None to tell by its name, else by its first character.
+        read: how the input is to be read, where that can't be told from it.
         out: the run directory, or None for the input's name with `.run` for its suffix, in the
             current directory.
         mode: what to do with a run directory that is already there.
         changed_input: when resuming, go on though the input has been edited.
         retry_failed: when resuming, also try again what failed or stayed unconfirmed.
         skip_invalid: send the valid rows of an input that has invalid ones.
+        merge_duplicates: send the rows of one task as one update, in which later ones win.
         first: send so many rows and stop; None sends all.
         rate: "auto" follows what the server says, from lemlist's documented limit on; a rate is a
             ceiling that the server may lower and never raises; None is no limit.
@@ -264,12 +253,13 @@ class RunConfig:
 
     input: str
     endpoint: Endpoint
-    format: Format | None = None
+    read: ReadOptions = field(default_factory=ReadOptions)
     out: Path | None = None
     mode: Mode = Mode.NEW
     changed_input: bool = False
     retry_failed: bool = False
     skip_invalid: bool = False
+    merge_duplicates: bool = False
     first: int | None = None
     rate: RateLimit | Literal["auto"] | None = "auto"
     workers: int = 16
@@ -297,7 +287,7 @@ class RunConfig:
         """The run directory."""
         if self.out is not None:
             return self.out
-        name = "stdin" if self.input == "-" else Path(self.input).stem
+        name = "stdin" if self.input == "-" else unpacked_name(Path(self.input)).stem
         return Path(f"{name}.run")
 
 

@@ -46,7 +46,11 @@ class DigestFile:
     def add(self, row: Row) -> None:
         """Take in the next row."""
         sends = row.update is not None and bool(row.update.changes())
-        content = row.update.encode() if row.update is not None else to_json(row.record)
+        content = (
+            row.update.encode()
+            if row.update is not None
+            else repr(row.record).encode("utf-8", "replace")
+        )
         self._batch.append(b"%016x %016x\n" % (_hash(row.id.encode()), _content(content, sends)))
         if len(self._batch) == _BATCH:
             self._flush()
@@ -91,6 +95,11 @@ class Digests:
         if sys.byteorder == "little":
             self._numbers.byteswap()
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Digests) and self._numbers == other._numbers
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __len__(self) -> int:
         return len(self._numbers) // 2
 
@@ -101,7 +110,7 @@ class Digests:
 
     def correct(self, result: Result) -> None:
         """Take in what the log says of a row: it is the truth of it."""
-        if result.sent is None and result.outcome is not Outcome.UNCHANGED:
+        if result.merged or (result.sent is None and result.outcome is not Outcome.UNCHANGED):
             return  # The log doesn't hold what such a row said.
         self._numbers.extend([0] * 2 * (result.row - len(self)))
         place = 2 * (result.row - 1)

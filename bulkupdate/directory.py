@@ -20,9 +20,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bulkupdate.codec import parse_record, to_json
-from bulkupdate.config import Format, Mode
+from bulkupdate.config import Mode
 from bulkupdate.errors import JournalError, RunDirectoryError
-from bulkupdate.models import Summary
+from bulkupdate.read_options import Format
+from bulkupdate.summary import Summary
 
 _FORMATS = "|".join(Format)
 _OURS = re.compile(

@@ -55,17 +55,27 @@ class Problem(NamedTuple):
         field: the field's name on the wire (`assignedTo`), or "" for the whole record.
         value: the value as it was given, cut to a readable length.
         message: what is wrong and what would be right.
+        hint: what may have been meant, as `: did you mean 'x'?`; it differs from value to value.
+        column: what the input calls the field; "" where that is the field's own name.
     """
 
     field: str
     value: str
     message: str
+    hint: str = ""
+    column: str = ""
+
+    @property
+    def named(self) -> str:
+        """What the input calls the field."""
+        return self.column or self.field
 
     def __str__(self) -> str:
+        text = self.message + self.hint
         if not self.field:
-            return self.message
+            return text
         shown = f" {self.value}" if self.value else ""
-        return f"{self.field}{shown}: {self.message}"
+        return f"{self.named}{shown}: {text}"
 
 
 class InvalidUpdateError(BulkUpdateError, ValueError):

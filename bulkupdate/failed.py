@@ -1,24 +1,28 @@
 """The rows that did not succeed, as a file that can be mended and given to `run` again.
 
 The input's own columns come first, as they were, then `bulkupdate_row`, `bulkupdate_outcome` and
-`bulkupdate_error`, which the reader passes over.
+`bulkupdate_error`, which the reader passes over. It is written as the input was: its delimiter,
+encoding and line ends; a spreadsheet's rows as CSV that a spreadsheet opens.
 """
 
+import codecs
 import csv
 import hashlib
 import io
 import json
 from pathlib import Path
 
-from bulkupdate.columns import OWN_PREFIX
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Result, Row
-from bulkupdate.reader import Input, parse_object
+from bulkupdate.problems import not_a_formula
+from bulkupdate.reader import OWN_PREFIX, Input, parse_object
+from bulkupdate.reader.records import Dialect
+from bulkupdate.reader.text import KEEP_BYTES, Encoding, writable
 
 _OWN_COLUMNS = tuple(OWN_PREFIX + name for name in ("row", "outcome", "error"))
 
-#: A spreadsheet takes a cell that begins so for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: What programs take a CSV file's encoding by; without it Excel takes UTF-8 for something else.
+_EXCEL = Encoding("utf-8", codecs.BOM_UTF8)
 
 
 class FailedFile:
@@ -33,16 +37,14 @@ class FailedFile:
     """
 
     def __init__(self, path: Path, source: Input) -> None:
-        self._delimiter = source.delimiter
-        self._kept = [
-            position
-            for position, column in enumerate(source.header)
-            if not column.strip().startswith(OWN_PREFIX)
-        ]
-        self._width = len(source.header)
+        self._encoding = source.file.encoding or _EXCEL
+        self._dialect = source.file.dialect or Dialect(",")
         self._file = AppendOnlyFile(path, empty=True)
         self._digest = hashlib.sha256()
-        if self._delimiter:
+        self._kept: tuple[int, ...] = ()
+        self._width = 0
+        if source.layout is not None:
+            self._kept, self._width = source.layout.kept, source.layout.width
             self._write_header(source)
 
     def append(self, row: Row, result: Result) -> None:
@@ -51,17 +53,18 @@ class FailedFile:
         Raises:
             JournalError: it could not be written.
         """
-        message = result.error.message if result.error else ""
+        message = writable(result.error.message) if result.error else ""
         if isinstance(row.record, str):
             line = _json_line(row.record, result, message)
         elif len(row.record) == self._width:
             own = self._own(row.record)
-            line = self._csv_line((*own, str(result.row), result.outcome, _inert(message)))
+            line = self._csv_line((*own, str(result.row), result.outcome, not_a_formula(message)))
         else:
             # No telling which cell is which, so it stays as it is, and as wrong as it is.
-            fits_by_chance = len(row.record) == len(self._kept) + len(_OWN_COLUMNS)
-            line = self._csv_line(row.record + ("",) * fits_by_chance)
-        self._write(line.encode())
+            width = len(self._kept) + len(_OWN_COLUMNS)
+            fits_by_chance = len(row.record) == width
+            line = self._csv_line((*row.record, message or "?") if fits_by_chance else row.record)
+        self._write(self._encoded(line))
 
     @property
     def is_ours(self) -> bool:
@@ -91,9 +94,10 @@ class FailedFile:
 
     def _write_header(self, source: Input) -> None:
         header = self._csv_line((*self._own(source.header), *_OWN_COLUMNS))
+        if self._dialect.has_sep_line:
+            header = f"sep={self._dialect.delimiter}{self._dialect.line_end}{header}"
         try:
-            # With a byte order mark if the input has one: Excel needs it to read UTF-8.
-            self._write(header.encode(source.encoding))
+            self._write(self._encoding.mark + self._encoded(header))
         except BaseException:
             self._file.close()
             raise
@@ -102,14 +106,16 @@ class FailedFile:
         self._file.write(data)
         self._digest.update(data)
 
+    def _encoded(self, text: str) -> bytes:
+        # Bytes that could not be decoded become what they were.
+        return text.encode(self._encoding.codec, KEEP_BYTES)
+
     def _csv_line(self, cells: tuple[str, ...]) -> str:
         line = io.StringIO()
-        csv.writer(line, delimiter=self._delimiter or ",").writerow(cells)
-        return line.getvalue()
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+        delimiter, line_end, _ = self._dialect
+        # With this end, it puts every kind of line end inside a cell into quotes.
+        csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
+        return line.getvalue().removesuffix("\r\n") + line_end
 
 
 def _json_line(record: str, result: Result, message: str) -> str:

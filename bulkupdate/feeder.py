@@ -6,6 +6,7 @@ from bulkupdate.backlog import Backlog
 from bulkupdate.codec import replaced
 from bulkupdate.errors import InputError, JournalError
 from bulkupdate.ledger import Ledger
+from bulkupdate.merger import Merger
 from bulkupdate.models import SUCCESSES, ErrorInfo, Outcome, Row, unsent
 from bulkupdate.reader import Input
 from bulkupdate.stop import Stop
@@ -25,6 +26,7 @@ class Feeder:
         stop: is set where the input is no more what was checked, or can't be put aside.
         retry_failed: whether what failed or stayed unconfirmed is tried again.
         first: so many rows are handed out to be sent, and no more; None for all.
+        merger: makes one row of several of one task; None to send each.
 
     Attributes:
         has_ended: whether every row has been handed out.
@@ -40,6 +42,7 @@ class Feeder:
         *,
         retry_failed: bool,
         first: int | None = None,
+        merger: Merger | None = None,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -47,6 +50,7 @@ class Feeder:
         self._stop = stop
         self._retry_failed = retry_failed
         self._first = first
+        self._merger = merger
         #: Tasks of which a row that comes before a settled one is sent now.
         self._sent_now: set[str] = set()
         #: Tasks of which a row was sent after a later one: the line of the log that says so.
@@ -73,20 +77,31 @@ class Feeder:
                     error = ErrorInfo("invalid_row", row.error)
                     await self._writer.put(row, unsent(row, Outcome.INVALID, error))
                 elif send and row.update.changes():
-                    if self.sent == self._first:
-                        return
-                    self.sent += 1
-                    if self._ledger.is_settled(row.number):
-                        await self._reopen(row)
-                    await backlog.put(row)
+                    for ready in self._merger.add(row) if self._merger else (row,):
+                        if not await self._hand_out(ready, backlog):
+                            return
                 elif send:
                     await self._writer.put(row, unsent(row, Outcome.UNCHANGED))
+            for ready in self._merger.rest() if self._merger else ():
+                if not await self._hand_out(ready, backlog):
+                    return
             self._check_unchanged()
             self.has_ended = True
         except (InputError, JournalError) as error:
             self._stop.set(str(error))
         finally:
             backlog.close()
+
+    async def _hand_out(self, row: Row, backlog: Backlog) -> bool:
+        """Put a row to be sent into the backlog; False where it would be one too many."""
+        if self.sent == self._first:
+            return False
+        self.sent += 1
+        for one in (*row.merged, row):
+            if self._ledger.is_settled(one.number):
+                await self._reopen(replaced(one, merged=()))
+        await backlog.put(row)
+        return True
 
     async def _reopen(self, row: Row) -> None:
         """Have the log say that a row which it calls failed is about to be sent again.

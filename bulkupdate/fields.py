@@ -30,6 +30,18 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 _DATE_EXAMPLE = "2026-01-31T07:58:00Z or 2026-01-31T08:58:00+01:00"
 
 
+class WrongValueError(ValueError):
+    """What is wrong with a value, and what may have been meant.
+
+    Attributes:
+        hint: `: did you mean 'x'?`, or "". It differs from value to value.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 def identifier(value: object) -> str:
     """A task's or user's id: opaque, but one printable word. Blanks around it are dropped."""
     text = _text(value).strip()
@@ -51,7 +63,8 @@ def priority(value: object) -> str:
     if isinstance(value, str | int) and not isinstance(value, bool):
         known = _PRIORITIES.get(str(value).strip().lower())
     if known is None:
-        raise ValueError("is not a priority: write 0, 1, 2, low, medium, high or none")
+        message = "is not a priority: write 0, 1, 2, low, medium, high or none"
+        raise WrongValueError(message, _near(value, _PRIORITIES))
     return known
 
 
@@ -61,7 +74,8 @@ def done(value: object) -> bool:
     if known is None and isinstance(value, str | int):
         known = _BOOLEANS.get(str(value).strip().lower())
     if known is None:
-        raise ValueError("is neither true nor false: write true, false, yes, no, 1 or 0")
+        message = "is neither true nor false: write true, false, yes, no, 1 or 0"
+        raise WrongValueError(message, _near(value, _BOOLEANS))
     return known
 
 
@@ -69,7 +83,7 @@ def due_date(value: object) -> str:
     """An ISO 8601 date-time with an offset, or an aware `datetime`: UTC, to the millisecond."""
     if isinstance(value, str) and _is_canonical(value):
         return value
-    moment = value if isinstance(value, datetime) else _parse_date_time(_text(value).strip())
+    moment = value if isinstance(value, datetime) else iso_date_time(_text(value).strip())
     if moment.utcoffset() is None:
         raise ValueError(f"has no offset from UTC: add Z or +02:00, as in {_DATE_EXAMPLE}")
     try:
@@ -77,6 +91,33 @@ def due_date(value: object) -> str:
     except OverflowError:
         raise ValueError("is outside the years 1 to 9999") from None
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def iso_date_time(text: str) -> datetime:
+    """The moment that an ISO 8601 date-time names; naive where it has no offset.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not text:
+        raise ValueError(f"is empty: write {_DATE_EXAMPLE}")
+    if iso_date(text):
+        raise ValueError(f"has no time of day and no offset: write {_DATE_EXAMPLE}")
+    # `fromisoformat` takes any character between date and time; ISO 8601 takes T.
+    if not {text[8:9], text[10:11]} & set("Tt "):
+        raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}")
+    try:
+        return datetime.fromisoformat(text.upper())
+    except ValueError:
+        raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}") from None
+
+
+def iso_date(text: str) -> date | None:
+    """The day that an ISO 8601 date names; None where it is none."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def media(value: object) -> tuple[str, ...]:
@@ -113,6 +154,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f": did you mean '{by_lower[near[0]]}'?" if near else ""
 
 
+def _near(value: object, known: Iterable[str]) -> str:
+    """`suggestion` among words: a digit is near to nothing."""
+    words = [word for word in known if len(word) > 1]
+    return suggestion(value.strip(), words) if isinstance(value, str) and len(value) < 20 else ""
+
+
 def shorten(value: object, length: int = 60) -> str:
     """`value` in quotes, cut to `length` characters, with nothing that a terminal would obey."""
     shown = repr(value) if isinstance(value, str) else str(value)
@@ -133,28 +180,6 @@ def _is_canonical(text: str) -> bool:
         return False
     try:
         datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _parse_date_time(text: str) -> datetime:
-    if not text:
-        raise ValueError(f"is empty: write {_DATE_EXAMPLE}")
-    if _is_date(text):
-        raise ValueError(f"has no time of day and no offset: write {_DATE_EXAMPLE}")
-    # `fromisoformat` takes any character between date and time; ISO 8601 takes T.
-    if not {text[8:9], text[10:11]} & set("Tt "):
-        raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}")
-    try:
-        return datetime.fromisoformat(text.upper())
-    except ValueError:
-        raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}") from None
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
     except ValueError:
         return False
     return True

@@ -59,7 +59,7 @@ class TaskUpdate(
             try:
                 force_setattr(self, name, rule(value))
             except ValueError as error:
-                problems.append(Problem(wire_name, fields.shorten(value), str(error)))
+                problems.append(problem_of(wire_name, value, error))
         count = 0 if problems else len(self.images or ()) + len(self.videos or ())
         if count > fields.MAX_MEDIA:
             message = f"{count} images and videos: a task takes {fields.MAX_MEDIA} in all"
@@ -72,6 +72,20 @@ class TaskUpdate(
         changes: dict[str, Any] = msgspec.to_builtins(self)
         del changes["id"]
         return changes
+
+    def merged_with(self, later: "TaskUpdate") -> "TaskUpdate":
+        """One update that does what this one and then a later one of the same task do.
+
+        Raises:
+            InvalidUpdateError: together they break a rule that neither breaks alone.
+        """
+        values = {
+            name: value
+            for update in (self, later)
+            for name in PYTHON_NAMES.values()
+            if (value := getattr(update, name)) is not UNSET
+        }
+        return TaskUpdate(**values)
 
     def has_media(self) -> bool:
         """Whether the server will have to download something for it."""
@@ -89,6 +103,13 @@ class CheckedUpdate(
 
     def __post_init__(self) -> None:
         """Judge nothing."""
+
+
+def problem_of(field: str, value: object, error: ValueError, column: str = "") -> Problem:
+    """What a rule has found wrong with a value."""
+    hint = error.hint if isinstance(error, fields.WrongValueError) else ""
+    column = "" if column == field else column
+    return Problem(field, fields.shorten(value), str(error), hint, column)
 
 
 _FIELD_RULES = tuple(
@@ -155,6 +176,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         update: what to send, or None where the row is invalid.
         problems: what is wrong with it; empty for a valid row.
         record: the record as it was read: the cells of a CSV row, or a line of JSONL.
+        merged: earlier rows of the task that its update does the work of too.
     """
 
     number: int
@@ -163,6 +185,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     update: TaskUpdate | None
     problems: tuple[Problem, ...]
     record: tuple[str, ...] | str
+    merged: tuple["Row", ...] = ()
 
     @property
     def error(self) -> str:
@@ -223,6 +246,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         mismatches: fields of `task` that differ from what was sent, by their name in `task`.
         error: why it did not succeed.
         cut_short: whether the run was stopped before the row had used up its attempts.
+        merged: the earlier rows that went with this one, by number.
+        sent_with: the row that this one went with, by number: its line has the rest.
     """
 
     row: int
@@ -237,6 +262,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mismatches: dict[str, Mismatch] | None = None
     error: ErrorInfo | None = None
     cut_short: bool = False
+    merged: tuple[int, ...] = ()
+    sent_with: int | None = None
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -296,91 +323,6 @@ class Traffic(msgspec.Struct):
     requests: int = 0
     retries: int = 0
     rate_limited: int = 0
-
-
-class State(enum.StrEnum):
-    """How a run stands."""
-
-    RUNNING = "running"
-    """Under way; or killed, where no process holds the run directory any more."""
-
-    FINISHED = "finished"
-    """Every row has its outcome."""
-
-    STOPPED = "stopped"
-    """The run gave up before the end: the reason says why."""
-
-    INTERRUPTED = "interrupted"
-    """A signal ended it."""
-
-
-class InputInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read, and how.
-
-    Attributes:
-        path: as it was given, or `-`.
-        sha256: of its bytes, in hexadecimal.
-        rows: how many it holds.
-        format: `csv`, `tsv` or `jsonl`.
-        encoding: `utf-8` or `utf-8-sig` (with a byte order mark).
-        delimiter: between the cells of a row, or None for JSONL.
-    """
-
-    path: str
-    sha256: str
-    rows: int
-    format: str
-    encoding: str
-    delimiter: str | None
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended, and what it did: the content of `summary.json`.
-
-    Attributes:
-        version: of bulkupdate.
-        input: what was read.
-        directory: the run directory.
-        base_url: where the edits went.
-        started: when this session began, UTC.
-        ended: when it ended, UTC, or None while it is under way.
-        state: how it ended.
-        reason: why it stopped, or None.
-        exit_code: what the command line exits with.
-        counts: rows of the input by outcome, and `unprocessed`; they add up to `input.rows`.
-        mismatches: updated rows whose Task came back with another value than was sent.
-        requests: sent in this session, retries included.
-        retries: requests of this session that were not their row's first.
-        rate_limited: answers of this session that were a 429.
-        rows_per_second: rows settled by this session, over its length.
-        allowed_rate: requests per second that the limiter allowed at the end; None for any number.
-        used_rate: requests per second that this session sent.
-        paused: seconds that 429s held everything back in this session.
-        resumed: whether this session went on with an earlier one.
-        failed_sha256: of the file of failed rows as this session left it, or None while it is
-            under way.
-    """
-
-    version: str
-    input: InputInfo
-    directory: str
-    base_url: str
-    started: str
-    ended: str | None
-    state: State
-    reason: str | None
-    exit_code: int | None
-    counts: dict[str, int]
-    mismatches: int
-    requests: int
-    retries: int
-    rate_limited: int
-    rows_per_second: float
-    allowed_rate: float | None
-    used_rate: float
-    paused: float
-    resumed: bool
-    failed_sha256: str | None = None
 
 
 def now(*, after: float = 0.0) -> str:

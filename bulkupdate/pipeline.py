@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,15 +34,17 @@ from bulkupdate.errors import (
 from bulkupdate.feeder import Feeder
 from bulkupdate.lane import Lane
 from bulkupdate.ledger import Ledger
-from bulkupdate.models import InputInfo, State, Summary, now
+from bulkupdate.merger import Merger, RowSet
+from bulkupdate.models import now
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.permits import limiter_for
-from bulkupdate.preview import Inspection, Preview, inspect
+from bulkupdate.preview import Inspection, inspect
 from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
-from bulkupdate.resume import adopt_edited_input, check_server
+from bulkupdate.resume import adopt_edited_input, check_server, is_same_input
 from bulkupdate.source import open_input
 from bulkupdate.stop import Stop
+from bulkupdate.summary import InputInfo, State, Summary
 from bulkupdate.writer import Writer
 
 Kind = TypeVar("Kind")
@@ -71,13 +74,28 @@ async def run(
     observer = observer or Observer()
     if config.input != "-":
         # Before a directory is made for it: most wrong names are wrong here.
-        Input(Path(config.input), format=config.format).close()
+        await asyncio.to_thread(_check_input, config)
     stop = stop or Stop()
-    with (
-        RunDirectory(config.directory, config.mode) as directory,
-        await asyncio.to_thread(open_input, config, directory, stop) as source,
-    ):
-        return await _Session(config, directory, source, stop, observer).run()
+    with RunDirectory(config.directory, config.mode) as directory:
+        earlier = _read_earlier(config, directory)
+        # A run that is gone on with means what it meant when it began.
+        began = earlier.input.now if earlier is not None else None
+        now = datetime.fromisoformat(began) if began else None
+        with await asyncio.to_thread(open_input, config, directory, stop, now) as source:
+            return await _Session(config, directory, source, stop, observer, earlier).run()
+
+
+def _check_input(config: RunConfig) -> None:
+    Input(Path(config.input), options=config.read).close()
+
+
+def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
+    """The summary of the run that is gone on with, or None for one that begins."""
+    if config.mode is not Mode.RESUME:
+        return None
+    earlier = directory.read_summary()
+    check_server(directory, earlier, config.endpoint.base_url)
+    return earlier
 
 
 class _Session:
@@ -90,36 +108,33 @@ class _Session:
         source: Input,
         stop: Stop,
         observer: Observer,
+        earlier: Summary | None,
     ) -> None:
         self._config = config
+        self._earlier = earlier
         self._directory = directory
         self._source = source
         self._stop = stop
         self._observer = observer
         self._started = now()
+        self._followed: RowSet | None = None
         self._is_complete = False
         self._has_begun = False
         self._is_cancelled = False
 
     async def run(self) -> Summary:
         """Check everything, send what is left to send, and write the summary."""
-        sha256 = await asyncio.to_thread(self._source.sha256)
-        self._earlier = self._read_earlier()
-        is_same = self._earlier is not None and self._earlier.input.sha256 == sha256
-        preview = await self._inspect(with_digests=not is_same)
-        info = InputInfo(
-            path=self._config.input,
-            sha256=sha256,
-            rows=preview.rows,
-            format=self._source.format,
-            encoding=self._source.encoding,
-            delimiter=self._source.delimiter,
-        )
+        info = await asyncio.to_thread(self._source.info, self._config.input)
+        is_same = self._earlier is not None and is_same_input(self._earlier.input, info)
+        inspection = await self._inspect(with_digests=not is_same)
+        preview = inspection.preview(self._config.rate)
+        self._followed = inspection.followed() if self._config.merge_duplicates else None
+        info = replaced(info, rows=preview.rows)
         first = first_summary(self._config, info, started=self._started)
         if self._earlier is None:
             self._prepare_directory(first)
         elif not is_same:
-            await self._adopt_edited_input(self._earlier)
+            await self._adopt_edited_input(self._earlier, info)
         if info.path == "-":
             self._directory.adopt_stdin(self._source.path, self._source.format)
         recorder = await self._in_thread(
@@ -155,15 +170,7 @@ class _Session:
                 summary = await self._finish(first, progress, recorder, writer)
         return summary
 
-    def _read_earlier(self) -> Summary | None:
-        """The summary of the run that is gone on with, or None for one that begins."""
-        if self._config.mode is not Mode.RESUME:
-            return None
-        earlier = self._directory.read_summary()
-        check_server(self._directory, earlier, self._config.endpoint.base_url)
-        return earlier
-
-    async def _inspect(self, *, with_digests: bool) -> Preview:
+    async def _inspect(self, *, with_digests: bool) -> Inspection:
         inspection = Inspection()
         with contextlib.ExitStack() as stack:
             add = None
@@ -171,11 +178,12 @@ class _Session:
                 digests = DigestFile(self._directory.digests_part)
                 stack.callback(digests.close)
                 add = digests.add
-            for inspection in inspect(self._source, add):  # noqa: B007 - the last is the whole
+            merge = self._config.merge_duplicates
+            for inspection in inspect(self._source, add, merge=merge):  # noqa: B007 - the last one
                 await asyncio.sleep(0)
                 if self._stop.is_set:
                     raise RunStoppedError(f"{self._stop.reason}: nothing was sent")
-        return inspection.preview(self._config.rate)
+        return inspection
 
     def _prepare_directory(self, first: Summary) -> None:
         if self._directory.holds(self._source.path):
@@ -188,13 +196,13 @@ class _Session:
         self._directory.write_summary(first)
         self._directory.adopt_digests()
 
-    async def _adopt_edited_input(self, earlier: Summary) -> None:
+    async def _adopt_edited_input(self, earlier: Summary, info: InputInfo) -> None:
         adopt = functools.partial(
             adopt_edited_input,
             is_allowed=self._config.changed_input,
             is_to_leave=self._is_to_leave,
         )
-        for note in await self._in_thread(adopt, self._directory, earlier):
+        for note in await self._in_thread(adopt, self._directory, earlier, info):
             self._observer.noted(note)
 
     def _lane(self, client: TaskClient, writer: Writer) -> Lane:
@@ -210,15 +218,20 @@ class _Session:
 
     async def _send(self, progress: Progress, writer: Writer) -> None:
         refused = progress.preview.invalid and not self._config.skip_invalid
-        feeder = Feeder(
-            self._source,
-            progress.ledger,
-            writer,
-            self._stop,
-            retry_failed=self._config.retry_failed,
-            first=self._config.first,
-        )
-        with Backlog(directory=self._directory.path) as backlog:
+        with contextlib.ExitStack() as stack:
+            backlog = stack.enter_context(Backlog(directory=self._directory.path))
+            merger = None
+            if self._followed is not None:
+                merger = stack.enter_context(Merger(self._followed, self._directory.path))
+            feeder = Feeder(
+                self._source,
+                progress.ledger,
+                writer,
+                self._stop,
+                retry_failed=self._config.retry_failed,
+                first=self._config.first,
+                merger=merger,
+            )
             await self._work_off(backlog, feeder, progress, writer, send=not refused)
             self._is_complete = (
                 feeder.has_ended and backlog.is_empty and not progress.ledger.unsettled

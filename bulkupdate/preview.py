@@ -1,5 +1,6 @@
 """What a file of edits would do, found out by reading all of it and sending nothing."""
 
+import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,12 +9,11 @@ from typing import Literal
 import msgspec
 
 from bulkupdate.config import LEMLIST_RATE, RateLimit
-from bulkupdate.errors import InputError, Problem
+from bulkupdate.errors import InputError, InvalidUpdateError
+from bulkupdate.merger import MAX_MERGED, RowSet
 from bulkupdate.models import Row, TaskUpdate
+from bulkupdate.problems import ProblemGroup, Problems
 from bulkupdate.reader import Input
-
-#: Invalid rows shown to a person. All of them go to the run directory's failed file.
-SHOWN_PROBLEMS = 20
 
 #: Bodies shown as they would be sent.
 SHOWN_BODIES = 3
@@ -32,15 +32,6 @@ _PARTS = 64
 INSPECT_BATCH = 128
 
 
-class InvalidRow(msgspec.Struct, frozen=True):
-    """A row that would not be sent, and everything that is wrong with it."""
-
-    row: int
-    line: int
-    id: str
-    problems: tuple[Problem, ...]
-
-
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What would be sent.
 
@@ -49,14 +40,15 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         invalid: rows that are wrong.
         problems: what is wrong with them, all told.
         unchanged: valid rows that hold no field to change: no request for them.
-        requests: rows that would be sent.
+        requests: that would be sent.
+        merged: whether the rows of one task are sent as one.
         tasks: distinct ids among the valid rows.
         edits: rows that set a field to a value, by field.
         clears: rows that empty a field, by field.
         repeated: tasks that have more than one row.
         repeats: row numbers of the first such tasks.
         bodies: the first bodies as they would be sent.
-        invalid_rows: the first invalid rows.
+        problem_groups: what is wrong with them, each kind once, with examples.
         seconds: how long the requests take at least, at the limit; None without one.
     """
 
@@ -65,28 +57,33 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     problems: int
     unchanged: int
     requests: int
+    merged: bool
     tasks: int
     edits: dict[str, int]
     clears: dict[str, int]
     repeated: int
     repeats: list[list[int]]
     bodies: list[TaskUpdate]
-    invalid_rows: list[InvalidRow]
+    problem_groups: list[ProblemGroup]
     seconds: float | None
 
 
 class Inspection:
-    """Takes in every row once, and keeps twelve bytes of each."""
+    """Takes in every row once, and keeps twelve bytes of each.
 
-    def __init__(self) -> None:
+    Args:
+        merge: whether the rows of one task are sent as one.
+    """
+
+    def __init__(self, *, merge: bool = False) -> None:
+        self._merge = merge
         self._rows = 0
         self._parts = [(array("q"), array("I")) for _ in range(_PARTS)]
         self._invalid = 0
-        self._problems = 0
+        self._problems = Problems()
         self._shapes: dict[tuple[str, ...], int] = {}
         self._clears: Counter[str] = Counter()
         self._bodies: list[TaskUpdate] = []
-        self._invalid_rows: list[InvalidRow] = []
 
     @property
     def rows(self) -> int:
@@ -99,24 +96,45 @@ class Inspection:
         self._rows = number
         if update is None:
             self._invalid += 1
-            self._problems += len(row.problems)
-            if len(self._invalid_rows) < SHOWN_PROBLEMS:
-                self._invalid_rows.append(InvalidRow(number, row.line, row.id, row.problems))
+            self._problems.add(row)
             return
         # Eight bytes stand for an id: two ids that share them are counted as one task, which
         # happens once in some thirty million files of a million rows.
         task = hash(update.id)
         hashes, numbers = self._parts[task % _PARTS]
         hashes.append(task)
-        numbers.append(number)
         changes = update.changes()
+        # The lowest bit says whether it is sent.
+        numbers.append(number << 1 | bool(changes))
         names = tuple(changes)
         shapes = self._shapes
         shapes[names] = shapes.get(names, 0) + 1
         if "" in changes.values() or "images" in changes or "videos" in changes:
             self._clears.update(name for name, value in changes.items() if value in _EMPTY)
-        if len(self._bodies) < SHOWN_BODIES and changes:
+        if changes and (len(self._bodies) < SHOWN_BODIES or self._merge):
+            self._show(update)
+
+    def _show(self, update: TaskUpdate) -> None:
+        """Show a body as it would be sent, if there is room."""
+        for place, body in enumerate(self._bodies):
+            if self._merge and body.id == update.id:
+                with contextlib.suppress(InvalidUpdateError):
+                    self._bodies[place] = body.merged_with(update)
+                return
+        if len(self._bodies) < SHOWN_BODIES:
             self._bodies.append(update)
+
+    def followed(self) -> RowSet:
+        """The rows that another one of the same task is sent after."""
+        followed = RowSet(self._rows)
+        for hashes, numbers in self._parts:
+            last: dict[int, int] = {}
+            for task, number in zip(hashes, numbers, strict=True):
+                if number & 1:
+                    if task in last:
+                        followed.add(last[task])
+                    last[task] = number >> 1
+        return followed
 
     def preview(self, rate: RateLimit | Literal["auto"] | None) -> Preview:
         """What the rows so far add up to, at a limit of `rate`; "auto" is lemlist's own."""
@@ -125,19 +143,22 @@ class Inspection:
         tasks, repeated, repeats = self._count_tasks()
         unchanged = self._shapes.get((), 0)
         requests = self.rows - self._invalid - unchanged
+        if self._merge:
+            requests = self._count_merged()
         return Preview(
             rows=self.rows,
             invalid=self._invalid,
-            problems=self._problems,
+            problems=self._problems.count,
             unchanged=unchanged,
             requests=requests,
+            merged=self._merge,
             tasks=tasks,
             edits=self._count_edits(),
             clears=dict(self._clears),
             repeated=repeated,
             repeats=repeats,
             bodies=self._bodies,
-            invalid_rows=self._invalid_rows,
+            problem_groups=self._problems.groups,
             seconds=requests * rate.period / rate.requests if rate else None,
         )
 
@@ -149,6 +170,14 @@ class Inspection:
         edits.subtract(self._clears)
         return dict(+edits)
 
+    def _count_merged(self) -> int:
+        """Requests that do the work of all rows."""
+        requests = 0
+        for hashes, numbers in self._parts:
+            sent = Counter(task for task, n in zip(hashes, numbers, strict=True) if n & 1)
+            requests += sum(-(-rows // MAX_MERGED) for rows in sent.values())
+        return requests
+
     def _count_tasks(self) -> tuple[int, int, list[list[int]]]:
         """Distinct tasks, those with several rows, and the rows of the first few of these."""
         tasks = repeated = 0
@@ -156,7 +185,7 @@ class Inspection:
         for hashes, numbers in self._parts:
             rows: dict[int, list[int]] = {}
             for task, number in zip(hashes, numbers, strict=True):
-                rows.setdefault(task, []).append(number)
+                rows.setdefault(task, []).append(number >> 1)
             several = [found for found in rows.values() if len(found) > 1]
             tasks += len(rows)
             repeated += len(several)
@@ -164,12 +193,20 @@ class Inspection:
         return tasks, repeated, [found[:SHOWN_REPEATS] for found in repeats]
 
 
-def inspect(source: Input, also: Callable[[Row], None] | None = None) -> Iterator[Inspection]:
+def inspect(
+    source: Input,
+    also: Callable[[Row], None] | None = None,
+    *,
+    invalid: Callable[[Row], None] | None = None,
+    merge: bool = False,
+) -> Iterator[Inspection]:
     """Read all rows of an input, pausing after every few for the caller to look up.
 
     Args:
         source: the input.
         also: is called with each row too.
+        invalid: is called with each invalid row.
+        merge: whether the rows of one task are sent as one.
 
     Yields:
         The inspection so far; after the last one it is complete.
@@ -177,11 +214,13 @@ def inspect(source: Input, also: Callable[[Row], None] | None = None) -> Iterato
     Raises:
         InputError: the file can't be read to its end.
     """
-    inspection = Inspection()
+    inspection = Inspection(merge=merge)
     for row in source.rows():
         inspection.add(row)
         if also is not None:
             also(row)
+        if invalid is not None and row.update is None:
+            invalid(row)
         if not row.number % INSPECT_BATCH:
             yield inspection
     if not inspection.rows:

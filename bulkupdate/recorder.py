@@ -51,7 +51,7 @@ class Recorder:
         self._is_to_leave = is_to_leave
         self._left = left
         self._log_path = directory.results
-        self._failed_path = directory.failed(source.format)
+        self._failed_path = directory.failed(source.format.failed)
         self._is_outdated = False
         self._open = contextlib.ExitStack()
         self.ledger = Ledger()

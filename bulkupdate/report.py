@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 from bulkupdate.codec import to_json
 from bulkupdate.fields import shorten
-from bulkupdate.models import State, Summary
 from bulkupdate.preview import Preview
+from bulkupdate.problems import SHOWN_PROBLEMS, Example, ProblemGroup
+from bulkupdate.read_options import Format
 from bulkupdate.reader import Input
+from bulkupdate.summary import State, Summary
 
 if TYPE_CHECKING:
     from bulkupdate.observer import Progress
@@ -18,7 +20,10 @@ _REFUSED = 2
 #: run have more than its share of time.
 _TELLING_REQUESTS = 200
 
-_DELIMITERS = {",": "comma", "\t": "tab"}
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+
+#: Examples of a problem that are shown.
+_SHOWN_EXAMPLES = 3
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -38,16 +43,35 @@ def duration(seconds: float) -> str:
 
 def source_line(source: Input) -> str:
     """What was read, and as what."""
-    encoding = "UTF-8" + (" with a byte order mark" if source.encoding == "utf-8-sig" else "")
-    kind = [source.format.upper(), encoding]
-    if source.delimiter:
-        kind.append(_DELIMITERS[source.delimiter])
-    return f"{source.name}: {', '.join(kind)}"
+    file = source.file
+    kind = [file.raw.compression, source.format.upper()]
+    if file.encoding is not None:
+        kind.append(file.encoding.shown)
+    if file.dialect is not None:
+        kind.append(_DELIMITERS.get(file.dialect.delimiter, repr(file.dialect.delimiter)))
+    if file.sheet is not None:
+        kind.append(f"sheet {file.sheet!r}")
+    return f"{source.name}: {', '.join(filter(None, kind))}"
+
+
+def reading_lines(source: Input) -> Iterator[str]:
+    """What was taken for what, where it goes without saying no more."""
+    if (encoding := source.file.encoding) is not None and encoding.examples:
+        words = ", ".join(map(repr, encoding.examples))
+        yield f"  {encoding.shown} was told by {words}: if these look wrong, say --encoding"
+    if source.layout is None:
+        return
+    renamed = [f"{c.name!r} is {c.field}" for c in source.layout.columns if c.name != c.field]
+    if renamed:
+        yield "  columns: " + ", ".join(renamed)
+    if source.layout.passed_over:
+        yield "  not sent: " + ", ".join(map(repr, source.layout.passed_over))
 
 
 def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
     """What a file would do, in a few lines."""
     yield source_line(source)
+    yield from reading_lines(source)
     parts = [count(preview.rows, "row"), count(preview.tasks, "task")]
     if preview.unchanged:
         parts.append(f"{preview.unchanged:,} with no field to change")
@@ -62,7 +86,8 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
         examples = "; ".join("rows " + ", ".join(map(str, rows)) for rows in preview.repeats)
         more = "; …" if preview.repeated > len(preview.repeats) else ""
         tasks = count(preview.repeated, "task") + (" has" if preview.repeated == 1 else " have")
-        yield f"  {tasks} several rows, applied in their order ({examples}{more})"
+        how = "merged into one request each" if preview.merged else "applied in their order"
+        yield f"  {tasks} several rows, {how} ({examples}{more})"
     if preview.seconds is not None:
         yield f"  {count(preview.requests, 'request')}, at least {duration(preview.seconds)}"
 
@@ -76,17 +101,36 @@ def body_lines(preview: Preview) -> Iterator[str]:
 
 
 def problem_lines(preview: Preview) -> Iterator[str]:
-    """The first invalid rows, and how many there are."""
-    for row in preview.invalid_rows:
-        named = f", {shorten(row.id)}" if row.id else ""
-        for problem in row.problems:
-            yield f"row {row.row} (line {row.line}{named}): {problem}"
-    more = preview.invalid - len(preview.invalid_rows)
-    if more:
-        yield f"… and {count(more, 'more invalid row')}"
+    """What is wrong, each kind once, and how many rows it is wrong with."""
+    shown = preview.problem_groups[:SHOWN_PROBLEMS]
+    for group in shown:
+        if group.count == 1:
+            example = group.examples[0]
+            yield f"{_place(example)}: {example.problem}"
+        else:
+            yield _group_line(group)
+    hidden = preview.problems - sum(group.count for group in shown)
+    if hidden:
+        yield f"… and {count(hidden, 'more problem')} of other kinds: check --problems FILE has all"
     if preview.invalid:
         problems, rows = count(preview.problems, "problem"), count(preview.invalid, "row")
         yield f"{problems} in {rows} of {preview.rows:,}"
+
+
+def _group_line(group: ProblemGroup) -> str:
+    problem = group.examples[0].problem
+    named = f"{problem.named}: " if problem.field else ""
+    examples = [
+        f"{_place(example)} {example.problem.value}{example.problem.hint}".rstrip()
+        for example in group.examples[:_SHOWN_EXAMPLES]
+    ]
+    more = "; …" if group.count > len(examples) else ""
+    return f"{group.count:,} rows: {named}{problem.message}: {'; '.join(examples)}{more}"
+
+
+def _place(example: Example) -> str:
+    named = f", {shorten(example.id)}" if example.id else ""
+    return f"row {example.row} (line {example.line}{named})"
 
 
 def progress_line(progress: "Progress") -> str:
@@ -157,7 +201,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"{summary.state}: {summary.reason}"
     yield f"results: {summary.directory}/results.jsonl"
     unsuccessful = sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed"))
-    listed = f"{summary.directory}/failed.{summary.input.format} ({count(unsuccessful, 'row')})"
+    failed = Format(summary.input.format).failed
+    listed = f"{summary.directory}/failed.{failed} ({count(unsuccessful, 'row')})"
     if summary.exit_code == _REFUSED:
         yield f"what is wrong: {listed}"
         yield "mend the input and run it again with --overwrite; or --resume --skip-invalid"

@@ -10,7 +10,7 @@ from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import RunDirectoryError, RunStoppedError
 from bulkupdate.journal import mend_journal, read_journal, renumber_journal
 from bulkupdate.ledger import Ledger
-from bulkupdate.models import Summary
+from bulkupdate.summary import InputInfo, Summary
 
 #: Rows that are named when an input has been edited.
 _NAMED = 10
@@ -31,9 +31,16 @@ def check_server(directory: RunDirectory, earlier: Summary, base_url: str) -> No
         )
 
 
+def is_same_input(earlier: InputInfo, info: InputInfo) -> bool:
+    """Whether an input is known to hold the rows it held: the same bytes, read the same way."""
+    is_read_so = earlier.options == info.options and earlier.now in (info.now, None)
+    return earlier.sha256 == info.sha256 and is_read_so
+
+
 def adopt_edited_input(
     directory: RunDirectory,
     earlier: Summary,
+    info: InputInfo,
     *,
     is_allowed: bool,
     is_to_leave: Callable[[], bool],
@@ -46,6 +53,7 @@ def adopt_edited_input(
     Args:
         directory: of the run.
         earlier: the summary of the run before.
+        info: what the input is now.
         is_allowed: whether the user knows that the input was edited.
         is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
 
@@ -68,8 +76,13 @@ def adopt_edited_input(
                 raise RunStoppedError("stopped before anything was sent")
             ledger.record(result)
             before.correct(result)
-    changes = compare(before, Digests(directory.digests_part), ledger.settling_line)
-    said = f"{earlier.input.path} has been edited since this run began: {_described(changes)}"
+    after = Digests(directory.digests_part)
+    changes = compare(before, after, ledger.settling_line)
+    how = _difference(earlier.input, info)
+    said = f"{earlier.input.path} {how} since this run began: {_described(changes)}"
+    if before == after:
+        directory.adopt_digests()
+        return notes
     if not is_allowed:
         raise RunDirectoryError(
             f"{directory.path}: {said}. --changed-input goes on with it as it is now (what was"
@@ -83,6 +96,19 @@ def adopt_edited_input(
         renumber_journal(directory.results, changes.kept, directory.free_results())
     directory.adopt_digests()
     return [*notes, said]
+
+
+def _difference(earlier: InputInfo, info: InputInfo) -> str:
+    """In what way the input is another, in words."""
+    if earlier.sha256 != info.sha256:
+        return "has been edited"
+    names = sorted(
+        name
+        for name in earlier.options.keys() | info.options.keys()
+        if earlier.options.get(name) != info.options.get(name)
+    )
+    flags = ", ".join(f"--{name.replace('_', '-')}" for name in names if "sha256" not in name)
+    return f"is read otherwise ({flags or 'another --value-map or --now'})"
 
 
 def _described(changes: Changes) -> str:

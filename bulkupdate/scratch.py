@@ -7,6 +7,7 @@ which has no name and goes with the process::
              8 bytes  8 bytes  JSON
 """
 
+import json
 import os
 import struct
 import tempfile
@@ -111,11 +112,17 @@ class Scratch:
 
 def _record(row: Row) -> bytes:
     changes = row.update.changes() if row.update is not None else {}
-    return to_json((row.number, row.line, row.id, changes, row.record))
+    # The record may hold bytes that could not be decoded, as no JSON of ours may.
+    cells = json.dumps(row.record)
+    merged = [_record(one).decode() for one in row.merged]
+    return to_json((row.number, row.line, row.id, changes, cells, merged))
 
 
 def _row(record: bytes) -> Row:
-    number, line, id_, changes, cells = parse_json(record)
+    number, line, id_, changes, text, earlier = parse_json(record)
+    cells = json.loads(text)
     named = {PYTHON_NAMES[name]: value for name, value in changes.items()}
     update = TaskUpdate(id=id_, **named)
-    return Row(number, line, id_, update, (), cells if isinstance(cells, str) else tuple(cells))
+    merged = tuple(_row(one.encode()) for one in earlier)
+    kept = cells if isinstance(cells, str) else tuple(cells)
+    return Row(number, line, id_, update, (), kept, merged)

@@ -3,6 +3,8 @@
 import os
 import select
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from bulkupdate.config import RunConfig
@@ -15,17 +17,29 @@ from bulkupdate.stop import Stop
 STDIN_POLL = 0.2
 
 
-def open_input(config: RunConfig, directory: RunDirectory, stop: Stop) -> Input:
+def open_input(
+    config: RunConfig, directory: RunDirectory, stop: Stop, now: datetime | None = None
+) -> Input:
     """The input of a run. Standard input is read to its end, which may block: call it in a thread.
+
+    Args:
+        config: of the run.
+        directory: of the run, where a copy of standard input is kept.
+        stop: is looked at while standard input is awaited.
+        now: what relative dates are counted from, unless the user says so.
 
     Raises:
         InputError: it can't be used.
+        ConfigError: what the user says of it makes no sense.
         RunStoppedError: `stop` was set while standard input was awaited.
     """
+    options = config.read
+    if options.now is None and now is not None:
+        options = replace(options, now=now)
     if config.input != "-":
-        return Input(Path(config.input), format=config.format)
+        return Input(Path(config.input), options=options)
     part = directory.keep_stdin(_stdin_chunks(stop))
-    return Input(part, name="stdin", format=config.format)
+    return Input(part, name="stdin", options=options)
 
 
 def _stdin_chunks(stop: Stop) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bulkupdate.models import State
+from bulkupdate.summary import State
 
 
 class Stop:

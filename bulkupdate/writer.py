@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from bulkupdate.codec import replaced
 from bulkupdate.config import FailureLimit
 from bulkupdate.errors import JournalError
 from bulkupdate.models import SUCCESSES, Result, Row
@@ -106,14 +108,14 @@ class Writer:
         self._stop.set(str(error))
 
     def _record(self, batch: list[_Item]) -> None:
-        settled = [(item.row, item.result) for item in batch]
+        settled = [pair for item in batch for pair in _each(item.row, item.result)]
         try:
             self._recorder.log(settled)
         except JournalError as error:
             self.stop_for(error)
-            for item in batch:
-                result = item.result
+            for _, result in settled:
                 log.error("not written down: row %d, %r: %s", result.row, result.id, result.outcome)
+            for item in batch:
                 item.tell(error)
             return
         try:
@@ -137,3 +139,27 @@ class Writer:
                 f" {limit}",
                 unless_complete=True,
             )
+
+
+def _each(row: Row, result: Result) -> Iterator[tuple[Row, Result]]:
+    """What became of a row, after what became of those that went with it.
+
+    In this order: the line of a task's last row comes last, as where each is sent by itself.
+    """
+    for earlier in row.merged:
+        yield (
+            earlier,
+            replaced(
+                result,
+                row=earlier.number,
+                attempts=0,
+                ms=None,
+                sent=None,
+                task=None,
+                mismatches=None,
+                sent_with=row.number,
+            ),
+        )
+    if row.merged:
+        result = replaced(result, merged=tuple(earlier.number for earlier in row.merged))
+    yield row, result

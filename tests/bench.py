@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bulkupdate.config import ApiKey, Endpoint, RetryPolicy, RunConfig
-from bulkupdate.models import State, Summary
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.pipeline import run
 from bulkupdate.reader import Input
 from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown
 from bulkupdate.sandbox.server import Seen
 from bulkupdate.stop import Stop
+from bulkupdate.summary import State, Summary
 
 Write = Callable[..., Path]
 KEY = "right-key"

@@ -16,7 +16,9 @@ TESTS = Path(__file__).parent
 #: Imports go one way: a module may import from its own layer's left, never from its right.
 LAYERS = (
     ("_version", "codec", "errors", "fields"),
+    ("read_options",),
     ("config", "models"),
+    ("summary",),
     (
         "files",
         "redact",
@@ -24,15 +26,13 @@ LAYERS = (
         "stop",
         "turns",
         "verify",
-        "columns",
-        "cells",
         "reader",
         "limiter",
         "retry",
         "client",
     ),
-    ("backlog", "digests", "directory", "health", "journal", "ledger", "preview"),
-    ("failed", "permits", "worker"),
+    ("backlog", "digests", "merger", "directory", "health", "journal", "ledger", "problems"),
+    ("failed", "permits", "preview", "worker"),
     ("lane", "recorder", "resume", "source"),
     ("observer", "stream", "writer"),
     ("account", "feeder", "report"),
@@ -48,8 +48,10 @@ HOMES = {
     "aiohttp": {"client", "sandbox"},
     "aiolimiter": {"permits"},
     "click": {"cli"},
-    "csv": {"reader", "failed"},
-    "msgspec": {"codec", "models", "preview"},
+    "csv": {"reader", "failed", "problems"},
+    "msgspec": {"codec", "models", "preview", "problems", "summary"},
+    "charset_normalizer": {"reader"},
+    "python_calamine": {"reader"},
     "rich": {"progress"},
     "tenacity": {"retry"},
 }
@@ -115,7 +117,8 @@ def test_the_public_names_are_these() -> None:
     assert set(bulkupdate.__all__) == {
         "ApiKey", "BulkUpdateError", "ConfigError", "Endpoint", "FailureLimit", "Format",
         "InputError", "InvalidUpdateError", "JournalError", "Mode", "Observer", "Outcome",
-        "Progress", "RateLimit", "Result", "RetryPolicy", "RunConfig", "RunDirectoryError",
+        "Progress", "RateLimit", "ReadOptions", "Result", "RetryPolicy",
+        "RunConfig", "RunDirectoryError",
         "RunStoppedError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
         "TaskUpdate", "__version__", "run", "update_tasks",
     }  # fmt: skip

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from bulkupdate.codec import to_json
-from bulkupdate.config import Format, Mode
+from bulkupdate.config import Mode
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import JournalError, RunDirectoryError
-from bulkupdate.models import InputInfo, State, Summary
+from bulkupdate.read_options import Format
+from bulkupdate.summary import InputInfo, State, Summary
 
 
 def refusal(path: Path, mode: Mode = Mode.NEW) -> str:

@@ -19,7 +19,6 @@ from bulkupdate.config import (
 )
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.limiter import Limiter, NoLimiter
-from bulkupdate.models import State
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.pipeline import run
 from bulkupdate.preview import Preview
@@ -28,6 +27,7 @@ from bulkupdate.sandbox import Fault, Team, Unknown
 from bulkupdate.sandbox.team import BadUpdateError
 from bulkupdate.scratch import Scratch
 from bulkupdate.stop import Stop
+from bulkupdate.summary import State
 from tests.bench import KEY, Bench, Notes, StopsAfter, check, edits, results_in
 
 Write = Callable[..., Path]

@@ -36,13 +36,17 @@ def test_it_counts_edits_clears_and_what_would_be_sent() -> None:
     assert preview.clears == {"title": 1, "priority": 1}
     assert (preview.requests, preview.tasks) == (2, 3)
     assert preview.seconds == pytest.approx(0.2)
-    assert [invalid.row for invalid in preview.invalid_rows] == [4]
+    assert [(group.count, group.examples[0].row) for group in preview.problem_groups] == [
+        (1, 4),
+        (1, 4),
+    ]
 
 
 def test_it_shows_a_few_and_counts_all() -> None:
     invalid = [Row(n, n, "", None, (Problem("id", "", "x"),), "") for n in range(1, 101)]
     preview = preview_of(*invalid, *(row(n) for n in range(101, 201)))
-    assert (preview.invalid, len(preview.invalid_rows)) == (100, 20)
+    (group,) = preview.problem_groups
+    assert (preview.invalid, group.count, len(group.examples)) == (100, 100, 5)
     assert (preview.requests, len(preview.bodies)) == (100, 3)
 
 

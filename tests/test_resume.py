@@ -13,7 +13,6 @@ from bulkupdate import errors
 from bulkupdate.config import FailureLimit, Mode, RetryPolicy
 from bulkupdate.directory import RunDirectory
 from bulkupdate.files import AppendOnlyFile
-from bulkupdate.models import State
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.pipeline import run
 from bulkupdate.reader import Input
@@ -21,6 +20,7 @@ from bulkupdate.recorder import Recorder
 from bulkupdate.sandbox import Fault, Unknown
 from bulkupdate.sandbox.team import BadUpdateError
 from bulkupdate.stop import Stop
+from bulkupdate.summary import State
 from tests.bench import Bench, Notes, StopsAfter, edits, results_in
 
 Write = Callable[..., Path]

@@ -4,23 +4,39 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bulkupdate import report
-from bulkupdate.cli.options import format_option, json_option, quiet_option, rate_option
+from bulkupdate.cli.options import (
+    json_option,
+    merge_option,
+    quiet_option,
+    rate_option,
+    read_options,
+    reading_options,
+)
 from bulkupdate.cli.screen import USAGE, Screen
-from bulkupdate.config import Format
+from bulkupdate.errors import ConfigError
 from bulkupdate.preview import Inspection, Preview, inspect
+from bulkupdate.problems import ProblemsFile
+from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader import Input
 
 
 @click.command("check")
 @click.argument("input_", metavar="INPUT")
-@format_option
+@reading_options
+@merge_option
+@click.option(
+    "--problems",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write every problem of every row to FILE, as CSV.",
+)
 @rate_option
 @json_option
 @quiet_option
@@ -37,9 +53,14 @@ def check_command(**flags: Any) -> None:
 
 def check(screen: Screen, flags: dict[str, Any]) -> Preview:
     """Read all of the input and show what it would do."""
-    with _input(flags["input_"], flags["format_"]) as source:
+    with _input(flags["input_"], read_options(flags)) as source, ExitStack() as stack:
+        also = None
+        if path := flags.get("problems"):
+            _check_other(path, source)
+            also = stack.enter_context(ProblemsFile(path)).add
         inspection = Inspection()
-        for inspection in inspect(source):  # noqa: B007 - the last one is the whole
+        merge = flags["merge_duplicates"]
+        for inspection in inspect(source, invalid=also, merge=merge):  # noqa: B007 - the whole
             pass
         preview = inspection.preview(flags["rate"])
         for lines in (
@@ -55,16 +76,21 @@ def check(screen: Screen, flags: dict[str, Any]) -> Preview:
 
 
 @contextmanager
-def _input(name: str, format_: str | None) -> Iterator[Input]:
+def _input(name: str, options: ReadOptions) -> Iterator[Input]:
     """The input, with standard input copied to where it can be read more than once."""
-    chosen = Format(format_) if format_ else None
     if name != "-":
-        with Input(Path(name), format=chosen) as source:
+        with Input(Path(name), options=options) as source:
             yield source
         return
     with tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory:
         copy = Path(directory) / "stdin"
         with copy.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        with Input(copy, name="stdin", format=chosen) as source:
+        with Input(copy, name="stdin", options=options) as source:
             yield source
+
+
+def _check_other(path: Path, source: Input) -> None:
+    """Refuse to write over what is read."""
+    if path.exists() and path.samefile(source.path):
+        raise ConfigError(f"--problems {path}: is INPUT itself")

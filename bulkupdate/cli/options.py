@@ -1,12 +1,16 @@
 """Flags that several commands have, and values that our own types read."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import click
 
-from bulkupdate.config import Format, RateLimit
+from bulkupdate.config import RateLimit
 from bulkupdate.errors import ConfigError
+from bulkupdate.read_options import CLEAR, Format, ReadOptions, moment
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Setting(click.ParamType[Any]):
@@ -32,14 +36,23 @@ def _rate(text: str) -> RateLimit | Literal["auto"] | None:
     return None if text.lower() == "none" else RateLimit.parse(text)
 
 
+def _pair(text: str) -> tuple[str, str]:
+    # A column may have an equals sign in its name; a field has none.
+    name, equals, value = text.rpartition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise ConfigError(f"{text!r} is no pair: write it as 'Owner=assignedTo'")
+    return name.strip(), value.strip()
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"{text!r} sets nothing: write it as priority=high")
+    return name.strip(), value
+
+
 RATE = Setting("rate", _rate)
 
-format_option = click.option(
-    "--format",
-    "format_",
-    type=click.Choice([str(f) for f in Format]),
-    help="What INPUT is. By default its suffix tells, else its first character.",
-)
 rate_option = click.option(
     "--rate",
     type=RATE,
@@ -49,3 +62,112 @@ rate_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+merge_option = click.option(
+    "--merge-duplicates",
+    is_flag=True,
+    help="Send the rows of one task as one update, in which later rows win.",
+)
+
+#: Flags that say how an input is to be read.
+_READING = (
+    click.option(
+        "--format",
+        "format_",
+        type=click.Choice([str(f) for f in Format if not f.is_spreadsheet]),
+        help="What INPUT is. By default its suffix tells, else its first character.",
+    ),
+    click.option("--encoding", metavar="NAME", help="Of INPUT's text.  [default: found out]"),
+    click.option(
+        "--delimiter", metavar="C", help="Between INPUT's columns: ;, tab, |.  [default: found out]"
+    ),
+    click.option("--sheet", metavar="NAME", help="Of a spreadsheet that has several."),
+    click.option(
+        "--map",
+        "mapping",
+        type=Setting("map", _pair),
+        multiple=True,
+        metavar="COLUMN=FIELD",
+        help="What a column stands for. Can be given several times.",
+    ),
+    click.option(
+        "--set",
+        "constants",
+        type=Setting("set", _setting),
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="What every row says of a field. Can be given several times.",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="COLUMN",
+        help="Send this column, and those of further --only, and no others.",
+    ),
+    click.option("--ignore-extra", is_flag=True, help="Pass over columns that are no field."),
+    click.option(
+        "--value-map",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="What values stand for: a file with the columns column, from, to.",
+    ),
+    click.option("--timezone", metavar="NAME", help="Of times without an offset: Europe/Paris."),
+    click.option("--time", metavar="HH:MM", help="Of day, for dates without one."),
+    click.option(
+        "--date-format",
+        "date_formats",
+        multiple=True,
+        metavar="FORMAT",
+        help="Of dates that are not ISO 8601: '%d/%m/%Y %H:%M'. Can be given several times.",
+    ),
+    click.option(
+        "--clear-token",
+        default=CLEAR,
+        show_default=True,
+        metavar="WORD",
+        help="What empties a field: a blank cell leaves it alone.",
+    ),
+    click.option(
+        "--now",
+        metavar="DATE-TIME",
+        help="What today, tomorrow and +3d are counted from.  [default: now]",
+    ),
+)
+
+
+def reading_options(command: Command) -> Command:
+    """Give a command the flags that say how its input is to be read."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command
+
+
+def read_options(flags: dict[str, Any]) -> ReadOptions:
+    """What these flags say.
+
+    Raises:
+        ConfigError: one of them makes no sense.
+    """
+    format_, now = flags["format_"], flags["now"]
+    return ReadOptions(
+        format=Format(format_) if format_ else None,
+        encoding=flags["encoding"],
+        delimiter=flags["delimiter"],
+        sheet=flags["sheet"],
+        mapping=_once(flags["mapping"], "--map"),
+        constants=_once(flags["constants"], "--set"),
+        only=flags["only"],
+        ignore_extra=flags["ignore_extra"],
+        value_map=flags["value_map"],
+        timezone=flags["timezone"],
+        time=flags["time"],
+        date_formats=flags["date_formats"],
+        clear_token=flags["clear_token"],
+        now=moment(now, flags["timezone"]) if now is not None else None,
+    )
+
+
+def _once(pairs: tuple[tuple[str, str], ...], flag: str) -> dict[str, str]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ConfigError(f"{flag} names the same thing twice")
+    return found

@@ -18,10 +18,12 @@ from bulkupdate import report
 from bulkupdate.cli.check import check
 from bulkupdate.cli.options import (
     Setting,
-    format_option,
     json_option,
+    merge_option,
     quiet_option,
     rate_option,
+    read_options,
+    reading_options,
 )
 from bulkupdate.cli.screen import INTERRUPTED, STOPPED, USAGE, Screen
 from bulkupdate.config import (
@@ -32,13 +34,12 @@ from bulkupdate.config import (
     ApiKey,
     Endpoint,
     FailureLimit,
-    Format,
     Mode,
     RetryPolicy,
     RunConfig,
 )
 from bulkupdate.errors import ConfigError, RunStoppedError
-from bulkupdate.models import State, Summary
+from bulkupdate.summary import State, Summary
 
 if TYPE_CHECKING:
     from bulkupdate.sandbox import Sandbox
@@ -51,7 +52,8 @@ _NOT_AGAIN = frozenset({"input_", "resume", "overwrite", "changed_input", "first
 
 @click.command("run")
 @click.argument("input_", metavar="INPUT")
-@format_option
+@reading_options
+@merge_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -181,7 +183,8 @@ def _run_config(flags: dict[str, Any]) -> RunConfig:
     return RunConfig(
         input=flags["input_"],
         endpoint=_endpoint(flags),
-        format=Format(flags["format_"]) if flags["format_"] else None,
+        read=read_options(flags),
+        merge_duplicates=flags["merge_duplicates"],
         out=flags["out"],
         mode=Mode.OVERWRITE if flags["overwrite"] else mode,
         changed_input=flags["changed_input"],
@@ -290,10 +293,7 @@ def _resume_line(ctx: click.Context, summary: Summary) -> str:
         name = parameter.name or ""
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        if (
-            name in ("input_", "resume", "overwrite", "changed_input", "first", "out")
-            or not parameter.opts
-        ):
+        if name in _NOT_AGAIN:
             continue
         words.append(_flag(parameter, ctx.params[name]))
     words += ["--out", summary.directory, "--resume"]
@@ -306,5 +306,8 @@ def _flag(parameter: click.Parameter, value: Any) -> str:
         return "\0".join([flag] * value)
     if isinstance(parameter, click.Option) and parameter.is_flag:
         return flag
+    if isinstance(parameter, click.Option) and parameter.multiple:
+        items = ("=".join(item) if isinstance(item, tuple) else item for item in value)
+        return "\0".join(f"{flag}\0{item}" for item in items)
     shown = "none" if isinstance(parameter.type, Setting) and value is None else str(value)
     return f"{flag}\0{shown}"

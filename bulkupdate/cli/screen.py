@@ -16,7 +16,7 @@ import click
 from bulkupdate import report
 from bulkupdate.codec import to_json
 from bulkupdate.errors import BulkUpdateError, JournalError, RunStoppedError
-from bulkupdate.models import Summary
+from bulkupdate.summary import Summary
 
 if TYPE_CHECKING:
     from bulkupdate.observer import Observer

@@ -18,6 +18,7 @@ from bulkupdate import (
     Outcome,
     Progress,
     RateLimit,
+    ReadOptions,
     Result,
     RetryPolicy,
     RunConfig,
@@ -43,7 +44,8 @@ endpoint = Endpoint(api_key=key, base_url="https://api.lemlist.com/api", timeout
 config = RunConfig(
     input="edits.csv",
     endpoint=endpoint,
-    format=Format.CSV,
+    read=ReadOptions(format=Format.CSV, mapping={"Owner": "assignedTo"}, timezone="Europe/Paris"),
+    merge_duplicates=True,
     out=Path("edits.run"),
     mode=Mode.RESUME,
     retry_failed=True,

@@ -1,0 +1,17 @@
+"""A file of edits → rows, one at a time, each valid or carrying its own problems.
+
+::
+
+    bytes ──▶ text ──▶ records ──▶ named values ──▶ rows
+    raw       text     records     columns, cells   rows
+    gzip, …   UTF-8,…  csv, sheet  dates, valuemap
+
+Memory does not grow with the file: a line, a cell and a record are bounded, and nothing is kept
+but the names of the columns. (Of a spreadsheet, one sheet is.)
+"""
+
+from bulkupdate.reader.columns import OWN_PREFIX
+from bulkupdate.reader.input import Input
+from bulkupdate.reader.rows import parse_object
+
+__all__ = ["OWN_PREFIX", "Input", "parse_object"]

@@ -1,0 +1,216 @@
+"""What a value that was written says: the text of a cell, or a value of a JSON object.
+
+A spreadsheet has few distinct users, dates and priorities in very many rows, so what such a cell
+says is remembered.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from bulkupdate import fields
+from bulkupdate.errors import ConfigError, Problem
+from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, problem_of
+from bulkupdate.read_options import ReadOptions
+from bulkupdate.reader.columns import Layout
+from bulkupdate.reader.dates import DateReader
+from bulkupdate.reader.sheet import Cell
+from bulkupdate.reader.text import undecodable
+from bulkupdate.reader.valuemap import ValueMap
+
+#: What a blank cell says.
+BLANK = object()
+
+#: Cells of one column that are remembered.
+_REMEMBERED = 4096
+
+#: What a spreadsheet shows where a formula went wrong.
+_ERRORS = frozenset(
+    f"#{name}" for name in ("N/A", "REF!", "VALUE!", "DIV/0!", "NAME?", "NULL!", "NUM!", "SPILL!")
+)
+
+#: Says what a cell says: a value on the wire, or `BLANK`. Raises `ValueError` where it is wrong.
+Reading = Callable[[str], Any]
+
+
+class Values:
+    """What values say, by the rules of their fields and by what the user says of the input.
+
+    Args:
+        options: what the user says.
+        now: what relative dates are counted from; aware.
+        value_map: what the values of some columns stand for, or None.
+        is_clean: whether the input is known to hold no undecodable bytes.
+    """
+
+    def __init__(
+        self,
+        options: ReadOptions,
+        now: datetime,
+        value_map: ValueMap | None = None,
+        *,
+        is_clean: bool = True,
+    ) -> None:
+        self._dates = DateReader(options, now)
+        self._value_map = value_map
+        self._clear = options.clear_token.strip().lower()
+        self._is_clean = is_clean
+
+    def constants(self, said: dict[str, str]) -> dict[str, Any]:
+        """What `--set` says of every row: values on the wire, by name in Python.
+
+        Raises:
+            ConfigError: a value is wrong.
+        """
+        constants = {}
+        for field, text in said.items():
+            try:
+                value = self.reading(field)(text)
+            except ValueError as error:
+                raise ConfigError(f"--set {problem_of(field, text, error)}") from None
+            if value is BLANK:
+                raise ConfigError(f"--set {field}: is blank: to empty it, say {self._clear}")
+            constants[PYTHON_NAMES[field]] = value
+        return constants
+
+    def reading(self, field: str) -> Reading:
+        """How the cells of a field are read. The same cell always says the same."""
+        read = self._read(field)
+        if field == "id":
+            # Each is another one, and nearly all are plain words.
+            return lambda cell: cell if cell.isidentifier() else read(cell)
+        is_plain = self._is_clean and self._clear[0] < "=" and not self._is_mapped(field)
+        if fields.RULES[field] is fields.text and is_plain:
+            # What begins with a letter is neither blank, nor the word, nor an error.
+            return lambda cell: cell if "<" < cell[0] <= "~" else read(cell)
+        if fields.RULES[field] is fields.text:
+            return read
+        return _Memory(read).__getitem__
+
+    def of_json(self, field: str, value: object) -> object:
+        """What a value of a JSON object stands for; its field's own rule is not applied yet.
+
+        Raises:
+            ValueError: the user's maps and formats can't make anything of it.
+        """
+        if not isinstance(value, str) or not value:
+            return value
+        if self._value_map is not None and self._is_mapped(field):
+            value = self._value_map.meant(field, value)
+        return self._dates.read(value) if field == "dueDate" else value
+
+    def _is_mapped(self, field: str) -> bool:
+        return self._value_map is not None and bool(self._value_map.of(field))
+
+    def _read(self, field: str) -> Reading:
+        rule = self._dates.read if field == "dueDate" else fields.RULES[field]
+        is_clearable = field in fields.CLEARABLE
+        is_text = fields.RULES[field] is fields.text
+        value_map = self._value_map if self._is_mapped(field) else None
+        clear = self._clear
+
+        def read(cell: str) -> Any:
+            word = cell.strip()
+            if not word:
+                return BLANK
+            if word.lower() == clear:
+                if field == "id":
+                    return BLANK  # and is then found missing
+                if not is_clearable:
+                    raise ValueError("can't be cleared: leave the cell blank to leave it as it is")
+                return ""
+            if value_map is not None:
+                cell = value_map.meant(field, cell)
+                if cell.lower() == clear and is_clearable:
+                    return ""
+            elif word[0] == "#" and word.upper() in _ERRORS:
+                raise ValueError("is an error of a spreadsheet's formula: mend the formula")
+            if isinstance(cell, Cell):
+                _check_cell(cell, is_text)
+            if wrong := undecodable(cell):
+                found = " ".join(f"{byte:02x}" for byte in wrong)
+                raise ValueError(f"holds bytes that can't be decoded ({found})")
+            return cell if is_text else rule(cell)
+
+        return read
+
+
+def _check_cell(cell: Cell, is_text: bool) -> None:
+    if cell.problem:
+        raise ValueError(cell.problem)
+    if is_text and cell.is_date:
+        raise ValueError("is a date: format the cell as text, so that it reads as it is shown")
+
+
+class CellReader:
+    """Reads records of cells.
+
+    Args:
+        layout: what the header says.
+        values: what cells say.
+        constants: what every row says besides, by name in Python.
+    """
+
+    def __init__(self, layout: Layout, values: Values, constants: dict[str, Any]) -> None:
+        self._columns = layout.columns
+        self._constants = constants
+        self._width = layout.width
+        self._names = [""] * self._width
+        self._readings: list[Reading] = [_pass_over] * self._width
+        for position, field, _ in layout.columns:
+            self._names[position] = PYTHON_NAMES[field]
+            self._readings[position] = values.reading(field)
+
+    def update(self, cells: list[str]) -> CheckedUpdate | None:
+        """The update that a record of the right width makes; None where anything is wrong."""
+        values = self._constants.copy()
+        try:
+            for cell, name, reading in zip(cells, self._names, self._readings, strict=True):
+                if cell:
+                    value = reading(cell)
+                    if value is not BLANK:
+                        values[name] = value
+        except ValueError:
+            return None
+        return CheckedUpdate(**values) if "id" in values else None
+
+    def problems(self, cells: list[str]) -> list[Problem]:
+        """Everything that is wrong with such a record."""
+        problems = []
+        for position, field, name in self._columns:
+            cell = cells[position]
+            try:
+                value = self._readings[position](cell) if cell else BLANK
+            except ValueError as error:
+                problems.append(problem_of(field, cell, error, name))
+                continue
+            if field == "id" and value is BLANK:
+                message = "is empty: say what task this row is about"
+                problems.insert(0, Problem(field, "", message, "", name if name != field else ""))
+        return problems
+
+    def id(self, cells: list[str]) -> str:
+        """The id that a record of any width holds, as it was written; "" where there is none."""
+        for position, field, _ in self._columns:
+            if field == "id" and position < len(cells):
+                return cells[position].strip()
+        return ""
+
+
+class _Memory(dict[str, Any]):
+    """Cells of a column, and what they say."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self._reading = reading
+
+    def __missing__(self, cell: str) -> Any:
+        value = self._reading(cell)
+        if len(self) == _REMEMBERED:
+            self.clear()
+        self[cell] = value
+        return value
+
+
+def _pass_over(_: str) -> Any:
+    return BLANK

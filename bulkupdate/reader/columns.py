@@ -1,0 +1,218 @@
+"""What the columns of a file, or the keys of an object, are called, and what they stand for."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bulkupdate import fields
+from bulkupdate.errors import ConfigError
+from bulkupdate.models import PYTHON_NAMES
+from bulkupdate.read_options import ReadOptions
+
+#: Columns and keys that begin so are ours: they are in `failed.csv`, and are passed over.
+OWN_PREFIX = "bulkupdate_"
+
+#: What a file is told that holds JSON where a header should be.
+JSON_HINT = "looks like JSON: put one object on each line, and name it .jsonl (or --format jsonl)"
+
+_JSONL_ONLY = frozenset({"images", "videos"})
+_FIELDS = tuple(PYTHON_NAMES)
+
+#: What people call a field, without case, blanks and punctuation → the field.
+_COMMON_NAMES = {
+    **{re.sub(r"\W|_", "", name).lower(): name for name in PYTHON_NAMES},
+    **{re.sub(r"\W|_", "", name).lower(): field for name, field in fields.ALIASES.items()},
+    "taskid": "id",
+    "assignee": "assignedTo",
+    "due": "dueDate",
+}
+
+
+class Column(NamedTuple):
+    """A column that is sent.
+
+    Attributes:
+        position: of its cell in a record.
+        field: that it stands for, by its name on the wire.
+        name: as it was written.
+    """
+
+    position: int
+    field: str
+    name: str
+
+
+class Layout(NamedTuple):
+    """What a header says.
+
+    Attributes:
+        width: cells of a record that mean something: nameless columns at the end are none.
+        written: cells of the header, those of such columns too.
+        columns: that are sent.
+        passed_over: names of those that are not, but for our own.
+        kept: positions of all but our own.
+    """
+
+    width: int
+    written: int
+    columns: tuple[Column, ...]
+    passed_over: tuple[str, ...]
+    kept: tuple[int, ...]
+
+
+class Naming:
+    """What a name stands for, by itself or because the user says so.
+
+    Args:
+        options: what the user says.
+
+    Raises:
+        ConfigError: it names a field that there is not, or says two things of one.
+    """
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._ignores_extra = options.ignore_extra
+        self._mapping = {
+            name.strip(): self._known_field(field, "--map")
+            for name, field in options.mapping.items()
+        }
+        self.constants: dict[str, str] = {}
+        for name, text in options.constants.items():
+            field = self._known_field(name, "--set")
+            if field == "id":
+                raise ConfigError("--set id: each row is about a task of its own")
+            if field in self.constants:
+                raise ConfigError(f"--set says {field!r} twice")
+            if field in _JSONL_ONLY:
+                raise ConfigError(f"--set {field}: a list can only be given in JSONL")
+            self.constants[field] = text
+        #: What `--only` names: names as they are written, and the fields they stand for.
+        self._only = {name.strip(): self.field(name) for name in options.only}
+        self._used: set[str] = set()
+
+    def field(self, name: str) -> str | None:
+        """The field that a column or key stands for; None if it is no field."""
+        name = name.strip()
+        if name in self._mapping:
+            return self._mapping[name]
+        return fields.ALIASES.get(name) or _COMMON_NAMES.get(_plain(name))
+
+    def is_passed_over(self, name: str) -> bool:
+        """Whether a column or key is not read, whatever it holds."""
+        name = name.strip()
+        if name.startswith(OWN_PREFIX):
+            return True
+        field = self.field(name)
+        if self._only and field != "id":
+            wanted = (*self._only, *filter(None, self._only.values()))
+            if name not in wanted and field not in wanted:
+                return True
+        return self._ignores_extra and (field is None or not name)
+
+    def problem(self, kind: str, name: str) -> str | None:
+        """What is wrong with a name that is read; None if it is right."""
+        field = self.field(name)
+        if field is None:
+            return _unknown(kind, name)
+        if field in self.constants:
+            return (
+                f"{kind} {name!r} and --set {field} say the same field: leave one out (--only names"
+                " the columns to send)"
+            )
+        return None
+
+    def layout(self, header: tuple[str, ...]) -> tuple[Layout, list[str]]:
+        """What a header says, and everything that is wrong with it."""
+        names = [name.strip() for name in header]
+        while names and not names[-1]:
+            names.pop()
+        columns: list[Column] = []
+        problems: list[str] = []
+        passed_over = []
+        for position, name in enumerate(names):
+            if self.is_passed_over(name):
+                if name and not name.startswith(OWN_PREFIX):
+                    passed_over.append(name)
+            elif not name:
+                problems.append(f"column {position + 1} has no name")
+            elif problem := self.problem("column", name):
+                problems.append(problem)
+            else:
+                column = Column(position, self.field(name) or "", name)
+                problems += _clashes(columns, column)
+                columns.append(column)
+        if not any(column.field == "id" for column in columns):
+            problems.append(
+                "there is no column 'id', which says what task a row is about; if it is called"
+                " otherwise, say --map 'NAME=id'"
+            )
+        problems += self.missing(names)
+        kept = tuple(n for n, name in enumerate(names) if not name.startswith(OWN_PREFIX))
+        return Layout(len(names), len(header), tuple(columns), tuple(passed_over), kept), problems
+
+    def knows(self, header: Iterable[str]) -> int:
+        """How many of these names stand for a field."""
+        return sum(self.field(name) is not None for name in header)
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """What is wrong where the user speaks of columns that are not among these."""
+        there = {name.strip() for name in names}
+        known = {self.field(name) for name in there}
+        problems = [
+            f"--map {name!r}: there is no such column" + fields.suggestion(name, there)
+            for name in self._mapping
+            if name not in there
+        ]
+        problems += [
+            f"--only {name!r}: there is no such column" + fields.suggestion(name, there)
+            for name, field in self._only.items()
+            if name not in there and (field is None or field not in known)
+        ]
+        return problems
+
+    @staticmethod
+    def _known_field(name: str, flag: str) -> str:
+        field = fields.ALIASES.get(name.strip()) or _COMMON_NAMES.get(_plain(name))
+        if field is None:
+            near = fields.suggestion(name, PYTHON_NAMES) or f": known are {', '.join(_FIELDS)}"
+            raise ConfigError(f"{flag}: {name!r} is no field{near}")
+        return field
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def _clashes(columns: list[Column], column: Column) -> list[str]:
+    """What is wrong with one more column beside those that were there before it."""
+    if column.field in _JSONL_ONLY:
+        return [f"column {column.name!r} can only be given in JSONL: it holds a list"]
+    for other in columns:
+        if other.name == column.name:
+            return [f"column {column.name!r} is there twice"]
+        if other.field == column.field:
+            return [
+                f"columns {other.name!r} and {column.name!r} are one field: keep one"
+                " (--only names the columns to send)"
+            ]
+    return []
+
+
+def format_hint(header: tuple[str, ...]) -> str:
+    """What the file rather seems to be, where its first record shows that it is no such header."""
+    first = header[0].strip() if header else ""
+    return JSON_HINT if first.startswith(("[", "{")) else ""
+
+
+def _unknown(kind: str, name: str) -> str:
+    """What to say of a column or key that is no field."""
+    if name in fields.READ_ONLY:
+        return f"{kind} {name!r} can't be changed through the API: remove it, or --ignore-extra"
+    near = fields.suggestion(name, (*PYTHON_NAMES, *fields.ALIASES))
+    if near:
+        return f"unknown {kind} {fields.shorten(name)}{near}"
+    return (
+        f"unknown {kind} {fields.shorten(name)}: known are {', '.join(_FIELDS)}; --map"
+        f" '{fields.shorten(name)[1:-1]}=FIELD' says which it is, --ignore-extra passes over"
+        " what is none"
+    )

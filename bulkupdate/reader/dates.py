@@ -1,0 +1,157 @@
+"""Due dates as people write them: in their own time zone, in their own format, from now on."""
+
+import re
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+from bulkupdate import fields
+from bulkupdate.read_options import ReadOptions
+
+_RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])", re.IGNORECASE)
+_DAYS = {"today": 0, "tomorrow": 1}
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+#: A date in figures that is not ISO 8601, and the time after it.
+_FIGURES = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(\D.*)?")
+_TIMES = ((re.compile(r"\d{1,2}:\d\d"), "%H:%M"), (re.compile(r"\d{1,2}:\d\d:\d\d"), "%H:%M:%S"))
+
+
+class DateReader:
+    """Reads due dates.
+
+    Args:
+        options: what the user says of dates and times.
+        now: what `today` and `+3d` are counted from; aware.
+    """
+
+    def __init__(self, options: ReadOptions, now: datetime) -> None:
+        self._zone = options.zone
+        self._zone_name = options.timezone or ""
+        self._time = options.time_of_day
+        self._formats = options.date_formats
+        self._now = now
+
+    def read(self, text: str) -> str:
+        """A due date as it is sent: UTC, to the millisecond.
+
+        Args:
+            text: ISO 8601; or as `--date-format` says; or `today`, `tomorrow`, `+30m`, `+2h`,
+                `+3d`, `+1w`.
+
+        Raises:
+            ValueError: it is none of these, or may mean two moments, or lacks a time or an offset.
+        """
+        word = text.strip()
+        if relative := self._relative(word):
+            return fields.due_date(relative)
+        found = self._by_format(word)
+        if found is None and (day := fields.iso_date(word)):
+            return fields.due_date(self._at_time_of_day(day))
+        if found is None:
+            try:
+                found = fields.iso_date_time(word)
+            except ValueError as error:
+                raise ValueError(self._not_iso(word) or str(error)) from None
+        return fields.due_date(self._aware(found))
+
+    def _relative(self, word: str) -> datetime | None:
+        if word.lower() in _DAYS:
+            if self._zone is None:
+                raise ValueError("is a day, but where? Say --timezone Europe/Paris")
+            day = self._now.astimezone(self._zone) + timedelta(days=_DAYS[word.lower()])
+            return self._at_time_of_day(day.date())
+        match = _RELATIVE.fullmatch(word)
+        if not match:
+            return None
+        count, unit = int(match[1]), match[2].lower()
+        try:
+            step = timedelta(**{_UNITS[unit]: count})
+            if unit in "mh":
+                return self._now + step
+            # Days are days of the calendar: the same time of day, whatever the clocks do.
+            there = self._now.astimezone(self._zone or UTC)
+            if self._time is not None:
+                return self._at_time_of_day((there + step).date())
+            return (there + step).astimezone(UTC)
+        except OverflowError:
+            raise ValueError("is outside the years 1 to 9999") from None
+
+    def _by_format(self, word: str) -> datetime | None:
+        """The moment that the user's formats make of it; None where none fits.
+
+        Raises:
+            ValueError: several fit and disagree.
+        """
+        found: dict[datetime, str] = {}
+        for date_format in self._formats:
+            try:
+                moment = datetime.strptime(word, date_format)  # noqa: DTZ007 - `_aware` sees to it
+            except ValueError:
+                continue
+            if not re.search("%[HIMSfs]", date_format.replace("%%", "")):
+                moment = self._at_time_of_day(moment.date())
+            found.setdefault(moment, date_format)
+        if len(found) > 1:
+            raise ValueError(
+                f"means two things: {' and '.join(f'{m:%d %B %Y %H:%M}' for m in found)}, by"
+                f" --date-format {' and '.join(map(repr, found.values()))}"
+            )
+        return next(iter(found), None)
+
+    def _at_time_of_day(self, day: date) -> datetime:
+        if self._time is None:
+            raise ValueError(
+                "has no time of day: say --time 09:00, or write it as 2026-01-31T08:58:00+01:00"
+            )
+        return self._aware(datetime.combine(day, self._time))
+
+    def _aware(self, moment: datetime) -> datetime:
+        if moment.utcoffset() is not None:
+            return moment
+        if self._zone is None:
+            raise ValueError(
+                "has no offset from UTC: add Z or +02:00, or say --timezone Europe/Paris"
+            )
+        return _in_zone(moment, self._zone, self._zone_name)
+
+    def _not_iso(self, word: str) -> str:
+        """What to say of a date in figures, whose day and month can't be told apart."""
+        match = _FIGURES.fullmatch(word)
+        if not match:
+            return ""
+        first, mark, second, year, rest = match.groups()
+        tail = (rest or "").lstrip()
+        clock = next((f" {form}" for shape, form in _TIMES if shape.fullmatch(tail)), "")
+        years = "%Y" if len(year) == 4 else "%y"
+        by_day, by_month = f"%d{mark}%m{mark}{years}{clock}", f"%m{mark}%d{mark}{years}{clock}"
+        readings = {}
+        for date_format in (by_day, by_month):
+            try:
+                day = datetime.strptime(f"{first}{mark}{second}{mark}{year}", date_format[:8])  # noqa: DTZ007
+            except ValueError:
+                continue
+            readings[date_format] = f"{day.day} {day:%B %Y}"
+        if len(set(readings.values())) == 2:
+            return (
+                f"may be {readings[by_day]} or {readings[by_month]}: say --date-format"
+                f" '{by_day}' or '{by_month}'"
+            )
+        if readings:
+            return f"is not ISO 8601: say --date-format '{next(iter(readings))}'"
+        return ""
+
+
+def _in_zone(moment: datetime, zone: tzinfo, name: str) -> datetime:
+    """A time on the clocks of a zone.
+
+    Raises:
+        ValueError: the clocks show it twice that day, or not at all.
+    """
+    first, second = moment.replace(tzinfo=zone, fold=0), moment.replace(tzinfo=zone, fold=1)
+    if first.utcoffset() == second.utcoffset():
+        return first
+    readings = " or ".join(
+        sorted(aware.astimezone(UTC).astimezone(zone).isoformat() for aware in (first, second))
+    )
+    is_there = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == moment
+    what = "comes twice" if is_there else "is skipped"
+    raise ValueError(f"{what} in {name}, where the clocks change: write {readings}")

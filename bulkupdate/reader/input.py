@@ -1,0 +1,260 @@
+"""An input: what it was found to be, and its rows."""
+
+import contextlib
+import csv
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bulkupdate import fields
+from bulkupdate.errors import InputError
+from bulkupdate.models import Row
+from bulkupdate.read_options import Format, ReadOptions, unpacked_name
+from bulkupdate.reader import records as table
+from bulkupdate.reader.cells import CellReader, Values
+from bulkupdate.reader.columns import JSON_HINT, Layout, Naming, format_hint
+from bulkupdate.reader.raw import RawFile
+from bulkupdate.reader.records import Dialect, Record, dialect_of
+from bulkupdate.reader.rows import json_rows, table_rows
+from bulkupdate.reader.sheet import SheetTable, format_of
+from bulkupdate.reader.text import Encoding, encoding_of, lines, writable
+from bulkupdate.reader.valuemap import ValueMap
+from bulkupdate.summary import InputInfo
+
+_FORMATS = {
+    ".csv": Format.CSV,
+    ".tsv": Format.TSV,
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+}
+
+
+class TextFile:
+    """A file of text or a spreadsheet, as records, before anything is known of their meaning.
+
+    Args:
+        path: the file.
+        name: what to call it in messages.
+        options: what its user says of it.
+        naming: what columns stand for.
+
+    Attributes:
+        raw: its bytes.
+        format: what it is.
+        encoding: of its text; None for a spreadsheet.
+        dialect: of a CSV file; None for others.
+        sheet: the name of the sheet that is read; None for others.
+
+    Raises:
+        InputError: it can't be read.
+    """
+
+    def __init__(self, path: Path, name: str, options: ReadOptions, naming: Naming) -> None:
+        self.name = name
+        self.encoding: Encoding | None = None
+        self.dialect: Dialect | None = None
+        self.sheet: str | None = None
+        self._sheet: SheetTable | None = None
+        self.raw = RawFile(path, name)
+        try:
+            head = self.raw.head()
+            suffix = unpacked_name(path).suffix.lower()
+            if spreadsheet := format_of(head):
+                self._open_sheet(spreadsheet, options)
+            else:
+                self._open_text(options, options.format or _FORMATS.get(suffix), naming)
+        except BaseException:
+            self.raw.close()
+            raise
+
+    def lines(self) -> Generator[str]:
+        """The lines of a text."""
+        if self.encoding is None:
+            raise AssertionError("a spreadsheet has no lines")
+        with self.raw.content() as content:
+            yield from lines(content, self.encoding, self.name)
+
+    def records(self) -> Generator[Record]:
+        """The records of a file in columns, its header first.
+
+        Raises:
+            InputError: from here on no record can be told from the next.
+        """
+        if self._sheet is not None:
+            yield from self._sheet.records()
+            return
+        if self.dialect is None:
+            raise AssertionError("a file of JSON objects has no columns")
+        try:
+            yield from table.records(self.lines(), self.dialect)
+        except csv.Error as error:
+            raise table.broken(error, self.name) from None
+
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        with contextlib.closing(self.records()) as records:
+            return next((tuple(cells) for _, cells in records), ())
+
+    def _open_sheet(self, found: Format, options: ReadOptions) -> None:
+        if options.format is not None and options.format is not found:
+            raise InputError(
+                f"{self.name}: is a spreadsheet ({found}), not {options.format}: leave out --format"
+            )
+        self.format = found
+        self._sheet = SheetTable(self.raw, options.sheet)
+        self.sheet = self._sheet.sheet
+
+    def _open_text(self, options: ReadOptions, said: Format | None, naming: Naming) -> None:
+        with self.raw.content() as content:
+            self.encoding = encoding_of(content, options.encoding, self.name)
+        start = self._start()
+        if not start.strip():
+            raise InputError(f"{self.name}: the file is empty")
+        if "\0" in start:
+            raise InputError(f"{self.name}: is not a text file: save it as CSV, UTF-8")
+        is_json = start.lstrip().startswith("{")
+        if said is not None and said.is_spreadsheet:
+            raise InputError(f"{self.name}: is no spreadsheet: leave out --format {said}")
+        if said not in (None, Format.JSONL) and is_json:
+            raise InputError(f"{self.name}: {JSON_HINT}")
+        self.format = said or (Format.JSONL if is_json else Format.CSV)
+        if self.format is Format.JSONL:
+            return
+        likely = "\t" if self.format is Format.TSV else ","
+        delimiter = options.delimiter or ("\t" if options.format is Format.TSV else None)
+        with contextlib.closing(self.lines()) as start_lines:
+            self.dialect = dialect_of(start_lines, delimiter, likely, naming.knows, self.name)
+
+    def _start(self) -> str:
+        """The first few lines."""
+        start = ""
+        with contextlib.closing(self.lines()) as start_lines:
+            for line in start_lines:
+                start += line
+                if len(start) > 4096 and start.strip():
+                    break
+        return start
+
+
+class Input:
+    """An input that can be read more than once, and is the same each time.
+
+    Args:
+        path: the file.
+        name: what to call it in messages; its path unless said otherwise.
+        options: what its user says of it.
+
+    Attributes:
+        format: what it is.
+        layout: what its header says; None for JSONL.
+        header: its column names as they were written; empty for JSONL.
+        now: what relative dates are counted from.
+
+    Raises:
+        InputError: it can't be read, is empty, or its header is wrong.
+        ConfigError: what its user says of it makes no sense.
+    """
+
+    def __init__(
+        self, path: Path, name: str | None = None, options: ReadOptions | None = None
+    ) -> None:
+        self.path = path
+        self.name = (name or str(path)).replace("\n", "\\n")
+        self.options = options = options or ReadOptions()
+        self.now = options.now or datetime.now(UTC)
+        self._naming = Naming(options)
+        value_map = _value_map(options.value_map, self._naming) if options.value_map else None
+        self.file = TextFile(path, self.name, options, self._naming)
+        try:
+            self.format = self.file.format
+            encoding = self.file.encoding
+            is_clean = encoding is None or encoding.is_clean
+            self._values = Values(options, self.now, value_map, is_clean=is_clean)
+            self._constants = self._values.constants(self._naming.constants)
+            self.header: tuple[str, ...] = ()
+            self.layout: Layout | None = None
+            if self.format is not Format.JSONL:
+                self.header = self.file.header()
+                self.layout = self._checked_layout()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.raw.close()
+
+    def __enter__(self) -> "Input":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def sha256(self) -> str:
+        """The SHA-256 of its bytes, in hexadecimal."""
+        return self.file.raw.sha256()
+
+    def info(self, path: str) -> InputInfo:
+        """What it was found to be; its rows are not counted.
+
+        Args:
+            path: as its user named it.
+
+        Raises:
+            ConfigError: its value map can't be read any more.
+        """
+        layout, encoding, dialect = self.layout, self.file.encoding, self.file.dialect
+        return InputInfo(
+            path=path,
+            sha256=self.sha256(),
+            rows=0,
+            format=self.format,
+            encoding=encoding.name if encoding else None,
+            delimiter=dialect.delimiter if dialect else None,
+            compression=self.file.raw.compression,
+            sheet=self.file.sheet,
+            columns={writable(c.name): c.field for c in layout.columns} if layout else {},
+            passed_over=tuple(map(writable, layout.passed_over)) if layout else (),
+            options=self.options.said(),
+            now=fields.due_date(self.now),
+        )
+
+    def has_changed(self) -> bool:
+        """Whether somebody has written to the file since it was opened."""
+        return self.file.raw.has_changed()
+
+    def rows(self) -> Iterator[Row]:
+        """Every row of the file, from its beginning. One such iterator may be in use at a time.
+
+        Raises:
+            InputError: from here on no row can be told from the next.
+        """
+        if self.layout is None:
+            values, constants = self._values, self._constants
+            with contextlib.closing(self.file.lines()) as found:
+                yield from json_rows(found, self._naming, values, constants, self.name)
+            return
+        with contextlib.closing(self.file.records()) as records:
+            next(records)
+            reader = CellReader(self.layout, self._values, self._constants)
+            yield from table_rows(records, self.layout, reader)
+
+    def _checked_layout(self) -> Layout:
+        if hint := format_hint(self.header):
+            raise InputError(f"{self.name}: {hint}")
+        layout, problems = self._naming.layout(self.header)
+        if problems:
+            raise InputError("\n".join(f"{self.name}: {problem}" for problem in problems))
+        return layout
+
+
+def _value_map(path: Path, naming: Naming) -> ValueMap:
+    file = TextFile(path, str(path), ReadOptions(), Naming(ReadOptions()))
+    try:
+        if file.format is Format.JSONL:
+            raise InputError(f"{path}: a value map is a file with the columns column, from, to")
+        with contextlib.closing(file.records()) as records:
+            _, header = next(records, (0, []))
+            return ValueMap(path, tuple(header), records, naming)
+    finally:
+        file.raw.close()

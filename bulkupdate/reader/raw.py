@@ -1,0 +1,161 @@
+"""The bytes of a file: the same on each pass, and unpacked where they are compressed."""
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from bulkupdate.errors import InputError
+
+#: What compressed files begin with, and how they are called.
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+_UNPACK: dict[str, Callable[[IO[bytes]], Any]] = {
+    "gzip": lambda file: gzip.GzipFile(fileobj=file),
+    "bzip2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
+}
+#: A file that unpacks to more than so many bytes, and to so many times its own length, is a bomb:
+#: text of edits shrinks to a fifth, seldom to a fiftieth.
+BOMB_BYTES = 64 << 20
+BOMB_RATIO = 200
+
+#: What unpacking an xz file may need, in bytes: what `xz -9` does.
+_XZ_MEMORY = 128 << 20
+
+_HEAD = 8192
+
+
+class RawFile:
+    """A regular file that is open.
+
+    One descriptor serves every pass: a file that is replaced meanwhile changes nothing.
+
+    Args:
+        path: of the file.
+        name: what to call it in messages.
+
+    Attributes:
+        compression: `gzip`, `bzip2`, `xz`, or None.
+
+    Raises:
+        InputError: it can't be read.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        try:
+            _check_regular(path, name)
+            self._file = path.open("rb")
+        except FileNotFoundError:
+            raise InputError(f"{name}: there is no such file") from None
+        except IsADirectoryError:
+            raise InputError(f"{name}: is a directory, not a file") from None
+        except OSError as error:
+            raise InputError(f"{name}: can't be read: {error.strerror}") from None
+        self._stamp = _stamp(self._file)
+        self.compression = _compression(self._file.read(8))
+        if self.compression == "xz":
+            with self._errors():
+                self._file.seek(0)
+                # Its header says how much memory it takes.
+                unpacking = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+                unpacking.decompress(self._file.read(_HEAD), max_length=1)
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+    def sha256(self) -> str:
+        """Of its bytes as they are on disk, in hexadecimal."""
+        with self._errors():
+            self._file.seek(0)
+            return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def has_changed(self) -> bool:
+        """Whether somebody has written to it since it was opened."""
+        return _stamp(self._file) != self._stamp
+
+    def head(self) -> bytes:
+        """The first few thousand bytes of its content.
+
+        Raises:
+            InputError: they can't be unpacked.
+        """
+        with self.content() as content:
+            return content.read(_HEAD)
+
+    @contextmanager
+    def content(self) -> Iterator[IO[bytes]]:
+        """Its content from the beginning, unpacked. One pass may be under way at a time.
+
+        Raises:
+            InputError: it can't be read or unpacked, or is a bomb.
+        """
+        with self._errors(), open(os.dup(self._file.fileno()), "rb") as file:  # noqa: PTH123
+            file.seek(0)
+            if self.compression is None:
+                yield file
+                return
+            with _UNPACK[self.compression](file) as unpacked:
+                length = os.fstat(file.fileno()).st_size
+                yield io.BufferedReader(_Bounded(unpacked, length, self.name), 1 << 17)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+            raise InputError(self._broken(str(error))) from None
+        except OSError as error:
+            if self.compression and error.errno is None:
+                raise InputError(self._broken(str(error))) from None
+            raise InputError(f"{self.name}: can't be read: {error.strerror}") from None
+
+    def _broken(self, why: str) -> str:
+        return f"{self.name}: can't be unpacked as {self.compression}, copy it again: {why}"
+
+
+class _Bounded(io.RawIOBase):
+    """What is unpacked from a file, as long as it is in proportion."""
+
+    def __init__(self, unpacked: IO[bytes], length: int, name: str) -> None:
+        self._unpacked = unpacked
+        self._left = max(BOMB_BYTES, BOMB_RATIO * length)
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._unpacked.read(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise InputError(
+                f"{self._name}: unpacks to more than {BOMB_RATIO} times its length: no file of"
+                " edits does. Unpack it yourself if you trust it"
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _compression(head: bytes) -> str | None:
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def _check_regular(path: Path, name: str) -> None:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{name}: is no regular file: pipe it into '-' instead")
+
+
+def _stamp(file: IO[bytes]) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_mtime_ns, status.st_size

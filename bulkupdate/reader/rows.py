@@ -1,0 +1,174 @@
+"""Records → rows, each valid or carrying its own problems."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bulkupdate import fields
+from bulkupdate.errors import InputError, InvalidUpdateError, Problem
+from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
+from bulkupdate.reader.cells import CellReader, Values
+from bulkupdate.reader.columns import Layout, Naming
+from bulkupdate.reader.records import Record
+from bulkupdate.reader.text import undecodable, writable
+
+
+def table_rows(records: Iterator[Record], layout: Layout, reader: CellReader) -> Iterator[Row]:
+    """The rows of a file in columns, from the records after its header."""
+    width, written = layout.width, layout.written
+    number = 0
+    for line, cells in records:
+        number += 1
+        if len(cells) != written:
+            # No telling which cell is which, so nothing is said of any but the id.
+            problems = [_wrong_width(len(cells), written)]
+        elif any(map(str.strip, cells[width:])):
+            problems = [Problem("", "", f"holds text in column {width + 1}, which has no name")]
+        else:
+            # Nameless columns at the end are delimiters that a program writes after each record.
+            del cells[width:]
+            update = reader.update(cells)
+            if update is not None:
+                yield Row(number, line, update.id, update, (), tuple(cells))
+                continue
+            problems = reader.problems(cells)
+        id_shown = "" if _is_of(problems, "id") else writable(reader.id(cells))
+        yield Row(number, line, id_shown, None, tuple(problems), tuple(cells))
+
+
+def _is_of(problems: list[Problem], field: str) -> bool:
+    return any(problem.field == field and not problem.value for problem in problems)
+
+
+def _wrong_width(found: int, expected: int) -> Problem:
+    cure = (
+        "put text with a delimiter or a line end in quotes" if found > expected else "add the rest"
+    )
+    cells = "1 cell" if found == 1 else f"{found} cells"
+    return Problem("", "", f"has {cells} where the header has {expected}: {cure}")
+
+
+def json_rows(
+    lines: Iterator[str], naming: Naming, values: Values, constants: dict[str, Any], name: str
+) -> Iterator[Row]:
+    """The rows of a file of JSON objects, one a line.
+
+    Raises:
+        InputError: at the end, where the user speaks of keys that no row has.
+    """
+    keys = _Keys(naming)
+    number = 0
+    for line_number, line in enumerate(lines, 1):
+        record = line.strip()
+        if not record:
+            continue
+        number += 1
+        try:
+            pairs = parse_object(record)
+        except ValueError as error:
+            problem = Problem("", fields.shorten(record), str(error))
+            yield Row(number, line_number, "", None, (problem,), record)
+            continue
+        found, problems = keys.values(pairs, values, number)
+        yield _row(number, line_number, {**found, **constants}, problems, record)
+    if problems_of_file := naming.missing(keys.seen):
+        raise InputError("\n".join(f"{name}: {problem}" for problem in problems_of_file))
+
+
+def parse_object(record: str) -> dict[str, Any]:
+    """The JSON object on a line.
+
+    Raises:
+        ValueError: it is no JSON object, or has a key twice.
+    """
+    if wrong := undecodable(record):
+        found = " ".join(f"{byte:02x}" for byte in wrong[:8])
+        raise ValueError(f"holds bytes that can't be decoded ({found})")
+    try:
+        value = _JSON.decode(record)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from None
+    if not isinstance(value, dict):
+        raise ValueError('is not a JSON object: write {"id": …} on each line')
+    return value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"has the key {fields.shorten(twice)} twice")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"is not JSON: {name} is no JSON value")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_no_constant)
+
+#: Keys of a file that are remembered.
+_MAX_KEYS = 1000
+
+
+class _Keys:
+    """The keys of a file of JSON objects, and what they stand for.
+
+    Attributes:
+        seen: keys so far.
+    """
+
+    def __init__(self, naming: Naming) -> None:
+        self._naming = naming
+        #: By what name each field went first, and in which row.
+        self._called: dict[str, tuple[str, int]] = {}
+        self.seen: set[str] = set()
+
+    def values(
+        self, pairs: Mapping[str, Any], values: Values, number: int
+    ) -> tuple[dict[str, Any], list[Problem]]:
+        """The values of one object, by name in Python, and what is wrong with it."""
+        found: dict[str, Any] = {}
+        problems = []
+        for key, value in pairs.items():
+            if len(self.seen) < _MAX_KEYS:
+                self.seen.add(key)
+            if self._naming.is_passed_over(key):
+                continue
+            if wrong := self._naming.problem("key", key):
+                problems.append(Problem("", "", wrong))
+                continue
+            field = self._naming.field(key) or key
+            first_key, first_row = self._called.setdefault(field, (key, number))
+            if first_key != key:
+                message = f"is called {first_key!r} in row {first_row}: use one name in one file"
+                problems.append(Problem(key, "", message))
+            if value is None:
+                continue
+            try:
+                found[PYTHON_NAMES[field]] = values.of_json(field, value)
+            except ValueError as error:
+                problems.append(problem_of(field, value, error, key))
+        return found, problems
+
+
+def _row(
+    number: int, line: int, values: dict[str, Any], problems: list[Problem], record: str
+) -> Row:
+    """The row that the values of an object make, with every problem they or their names have."""
+    task_id = values.get("id")
+    id_shown = writable(task_id).strip() if isinstance(task_id, str) else ""
+    if task_id is None and not _is_of(problems, "id"):
+        problems.append(Problem("id", "", "is empty: say what task this row is about"))
+    update = None
+    try:
+        # Without an id the other fields are still judged, under one that can't be wrong.
+        update = TaskUpdate(**{"id": "missing", **values})
+    except InvalidUpdateError as error:
+        problems.extend(error.problems)
+    if problems:
+        return Row(number, line, id_shown, None, tuple(problems), record)
+    return Row(number, line, id_shown, update, (), record)

@@ -1,0 +1,73 @@
+"""A file that says what the values of a column stand for: `column,from,to`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bulkupdate import fields
+from bulkupdate.errors import InputError
+from bulkupdate.reader.columns import Naming
+from bulkupdate.reader.records import Record
+
+#: Lines that a value map may have.
+MAX_ENTRIES = 1_000_000
+
+_HEADER = ("column", "from", "to")
+
+
+class ValueMap:
+    """What the values of some columns stand for. Case doesn't matter, nor do blanks around.
+
+    Args:
+        path: of the file, for messages.
+        header: of the file.
+        records: of the file, after the header.
+        naming: what columns stand for.
+
+    Raises:
+        InputError: it can't be used.
+    """
+
+    def __init__(
+        self, path: Path, header: tuple[str, ...], records: Iterable[Record], naming: Naming
+    ) -> None:
+        self._path = path
+        self._entries: dict[str, dict[str, str]] = {}
+        names = [name.strip().lower() for name in header]
+        if sorted(names) != sorted(_HEADER):
+            found = ", ".join(header)
+            raise InputError(f"{path}: a value map has the columns column, from, to, not {found}")
+        places = [names.index(name) for name in _HEADER]
+        for count, (line, cells) in enumerate(records, 1):
+            if count > MAX_ENTRIES:
+                raise InputError(f"{path}: a value map has at most {MAX_ENTRIES:,} lines")
+            if len(cells) != len(_HEADER):
+                raise InputError(f"{path}, line {line}: has {len(cells)} cells and not 3")
+            self._add(line, *(cells[place].strip() for place in places), naming=naming)
+
+    def of(self, field: str) -> dict[str, str]:
+        """What values of a field stand for; empty where it is not mapped."""
+        return self._entries.get(field, {})
+
+    def meant(self, field: str, text: str) -> str:
+        """What a value of a mapped field stands for.
+
+        Raises:
+            ValueError: the map lacks it.
+        """
+        entries = self._entries[field]
+        word = text.strip().casefold()
+        if word not in entries:
+            near = fields.suggestion(word, entries)
+            raise fields.WrongValueError(f"is not among the values of {self._path}", near)
+        return entries[word]
+
+    def _add(self, line: int, column: str, value: str, meant: str, *, naming: Naming) -> None:
+        field = naming.field(column)
+        if field is None or field == "id":
+            why = "is no field" if field is None else "is the task: it can't be mapped"
+            raise InputError(f"{self._path}, line {line}: column {column!r} {why}")
+        if not value or not meant:
+            raise InputError(f"{self._path}, line {line}: 'from' and 'to' can't be blank")
+        known = self._entries.setdefault(field, {})
+        if known.setdefault(value.casefold(), meant) != meant:
+            raise InputError(f"{self._path}, line {line}: {value!r} stands for two values")

@@ -16,13 +16,15 @@ from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Result, Row
 from bulkupdate.problems import not_a_formula
 from bulkupdate.reader import OWN_PREFIX, Input, parse_object
+from bulkupdate.reader.cells import as_text
+from bulkupdate.reader.columns import Layout
 from bulkupdate.reader.records import Dialect
 from bulkupdate.reader.text import KEEP_BYTES, Encoding, writable
 
 _OWN_COLUMNS = tuple(OWN_PREFIX + name for name in ("row", "outcome", "error"))
 
 #: What programs take a CSV file's encoding by; without it Excel takes UTF-8 for something else.
-_EXCEL = Encoding("utf-8", codecs.BOM_UTF8)
+_EXCEL = Encoding("utf-8", codecs.BOM_UTF8, is_clean=True)
 
 
 class FailedFile:
@@ -38,14 +40,21 @@ class FailedFile:
 
     def __init__(self, path: Path, source: Input) -> None:
         self._encoding = source.file.encoding or _EXCEL
+        if source.layout is None and self._encoding.examples:
+            # A guess that the next reader might not make of fewer lines.
+            self._encoding = _EXCEL
         self._dialect = source.file.dialect or Dialect(",")
         self._file = AppendOnlyFile(path, empty=True)
         self._digest = hashlib.sha256()
-        self._kept: tuple[int, ...] = ()
-        self._width = 0
+        self._layout = source.layout
+        header = ""
         if source.layout is not None:
-            self._kept, self._width = source.layout.kept, source.layout.width
-            self._write_header(source)
+            header = self._header(source.layout)
+        try:
+            self._write(self._encoding.safe_mark + self._encoded(header))
+        except BaseException:
+            self._file.close()
+            raise
 
     def append(self, row: Row, result: Result) -> None:
         """Write one row.
@@ -54,16 +63,12 @@ class FailedFile:
             JournalError: it could not be written.
         """
         message = writable(result.error.message) if result.error else ""
-        if isinstance(row.record, str):
-            line = _json_line(row.record, result, message)
-        elif len(row.record) == self._width:
-            own = self._own(row.record)
-            line = self._csv_line((*own, str(result.row), result.outcome, not_a_formula(message)))
+        if isinstance(row.record, str) or self._layout is None:
+            line = _json_line(str(row.record), result, message)
         else:
-            # No telling which cell is which, so it stays as it is, and as wrong as it is.
-            width = len(self._kept) + len(_OWN_COLUMNS)
-            fits_by_chance = len(row.record) == width
-            line = self._csv_line((*row.record, message or "?") if fits_by_chance else row.record)
+            own: tuple[str, ...] = str(result.row), result.outcome, not_a_formula(message)
+            own += ("",) * len(self._hint())
+            line = self._csv_line(_with_own(row.record, own, self._layout))
         self._write(self._encoded(line))
 
     @property
@@ -88,19 +93,16 @@ class FailedFile:
         """Close it."""
         self._file.close()
 
-    def _own(self, cells: tuple[str, ...]) -> tuple[str, ...]:
-        """The input's own cells: without what an earlier run had added."""
-        return tuple(cells[position] for position in self._kept)
+    def _hint(self) -> tuple[str, ...]:
+        """A column that says what the input's encoding was guessed to be."""
+        is_guess = bool(self._encoding.examples)
+        return (f"{OWN_PREFIX}encoding={self._encoding.codec}",) if is_guess else ()
 
-    def _write_header(self, source: Input) -> None:
-        header = self._csv_line((*self._own(source.header), *_OWN_COLUMNS))
+    def _header(self, layout: Layout) -> str:
+        header = self._csv_line(_with_own(layout.header, (*_OWN_COLUMNS, *self._hint()), layout))
         if self._dialect.has_sep_line:
-            header = f"sep={self._dialect.delimiter}{self._dialect.line_end}{header}"
-        try:
-            self._write(self._encoding.mark + self._encoded(header))
-        except BaseException:
-            self._file.close()
-            raise
+            return f"sep={self._dialect.delimiter}{self._dialect.line_end}{header}"
+        return header
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
@@ -116,6 +118,22 @@ class FailedFile:
         # With this end, it puts every kind of line end inside a cell into quotes.
         csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
         return line.getvalue().removesuffix("\r\n") + line_end
+
+
+def _with_own(cells: tuple[str, ...], own: tuple[str, ...], layout: Layout) -> tuple[str, ...]:
+    """The input's own cells, without what an earlier run had added, and then ours.
+
+    Where there is no telling which cell is which, they stay as they are, and as wrong as they are.
+    """
+    if len(cells) == layout.written and not any(map(str.strip, cells[layout.width :])):
+        fields = {column.position: column.field for column in layout.columns}
+        kept = (
+            as_text(cells[position], fields[position]) if position in fields else cells[position]
+            for position in layout.kept
+        )
+        return (*kept, *own)
+    fits_by_chance = len(cells) == len(layout.kept) + len(own)
+    return (*cells, own[2] or "?") if fits_by_chance else cells
 
 
 def _json_line(record: str, result: Result, message: str) -> str:

@@ -150,7 +150,7 @@ CLEARABLE = frozenset({"title", "message", "priority", "images", "videos"})
 def suggestion(name: str, known: Iterable[str]) -> str:
     """`: did you mean 'x'?` for the known name that is nearest to `name`, else ""."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
     return f": did you mean '{by_lower[near[0]]}'?" if near else ""
 
 

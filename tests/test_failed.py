@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from bulkupdate.errors import JournalError
 from bulkupdate.failed import FailedFile
 from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader import Input
 
 Write = Callable[..., Path]
 
 
-def failed_of(path: Path, message: str = "Bad team") -> Path:
+def failed_of(path: Path, message: str = "Bad team", options: ReadOptions | None = None) -> Path:
     """The failed file of an input, all of whose rows have failed."""
-    failed_path = path.with_name(f"failed{path.suffix}")
-    with Input(path) as source:
+    with Input(path, options=options) as source:
+        failed_path = path.with_name(f"failed.{source.format.failed}")
         failed = FailedFile(failed_path, source)
         for row in source.rows():
             error = ErrorInfo("bad_request", message)

@@ -24,7 +24,9 @@ BLANK = object()
 #: Cells of one column that are remembered.
 _REMEMBERED = 4096
 
-#: What a spreadsheet shows where a formula went wrong.
+#: What a spreadsheet shows where a formula went wrong; and what marks a cell as wrong in a file
+#: of failed rows.
+_WRONG = "#VALUE!"
 _ERRORS = frozenset(
     f"#{name}" for name in ("N/A", "REF!", "VALUE!", "DIV/0!", "NAME?", "NULL!", "NUM!", "SPILL!")
 )
@@ -123,10 +125,10 @@ class Values:
                 cell = value_map.meant(field, cell)
                 if cell.lower() == clear and is_clearable:
                     return ""
-            elif word[0] == "#" and word.upper() in _ERRORS:
-                raise ValueError("is an error of a spreadsheet's formula: mend the formula")
-            if isinstance(cell, Cell):
-                _check_cell(cell, is_text)
+            elif word[0] == "#" and word.split(maxsplit=1)[0].upper() in _ERRORS:
+                raise ValueError("is what a spreadsheet shows for an error: mend the cell")
+            if isinstance(cell, Cell) and (problem := _cell_problem(cell, is_text)):
+                raise ValueError(problem)
             if wrong := undecodable(cell):
                 found = " ".join(f"{byte:02x}" for byte in wrong)
                 raise ValueError(f"holds bytes that can't be decoded ({found})")
@@ -135,11 +137,17 @@ class Values:
         return read
 
 
-def _check_cell(cell: Cell, is_text: bool) -> None:
-    if cell.problem:
-        raise ValueError(cell.problem)
+def as_text(cell: str, field: str) -> str:
+    """A cell as a CSV file can hold it: with what a spreadsheet knew to be wrong with it."""
+    if isinstance(cell, Cell) and _cell_problem(cell, fields.RULES[field] is fields.text):
+        return f"{_WRONG} {cell}"
+    return cell
+
+
+def _cell_problem(cell: Cell, is_text: bool) -> str:
     if is_text and cell.is_date:
-        raise ValueError("is a date: format the cell as text, so that it reads as it is shown")
+        return "is a date: format the cell as text, so that it reads as it is shown"
+    return cell.problem
 
 
 class CellReader:
@@ -154,15 +162,14 @@ class CellReader:
     def __init__(self, layout: Layout, values: Values, constants: dict[str, Any]) -> None:
         self._columns = layout.columns
         self._constants = constants
-        self._width = layout.width
-        self._names = [""] * self._width
-        self._readings: list[Reading] = [_pass_over] * self._width
+        self._names = [""] * layout.written
+        self._readings: list[Reading] = [_pass_over] * layout.written
         for position, field, _ in layout.columns:
             self._names[position] = PYTHON_NAMES[field]
             self._readings[position] = values.reading(field)
 
     def update(self, cells: list[str]) -> CheckedUpdate | None:
-        """The update that a record of the right width makes; None where anything is wrong."""
+        """The update that a record as wide as the header makes; None where anything is wrong."""
         values = self._constants.copy()
         try:
             for cell, name, reading in zip(cells, self._names, self._readings, strict=True):

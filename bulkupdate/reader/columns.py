@@ -46,18 +46,23 @@ class Layout(NamedTuple):
     """What a header says.
 
     Attributes:
+        header: the names as they were written.
         width: cells of a record that mean something: nameless columns at the end are none.
-        written: cells of the header, those of such columns too.
         columns: that are sent.
         passed_over: names of those that are not, but for our own.
         kept: positions of all but our own.
     """
 
+    header: tuple[str, ...]
     width: int
-    written: int
     columns: tuple[Column, ...]
     passed_over: tuple[str, ...]
     kept: tuple[int, ...]
+
+    @property
+    def written(self) -> int:
+        """Cells of the header, those of nameless columns too."""
+        return len(self.header)
 
 
 class Naming:
@@ -148,7 +153,7 @@ class Naming:
             )
         problems += self.missing(names)
         kept = tuple(n for n, name in enumerate(names) if not name.startswith(OWN_PREFIX))
-        return Layout(len(names), len(header), tuple(columns), tuple(passed_over), kept), problems
+        return Layout(header, len(names), tuple(columns), tuple(passed_over), kept), problems
 
     def knows(self, header: Iterable[str]) -> int:
         """How many of these names stand for a field."""

@@ -64,7 +64,7 @@ class TextFile:
             else:
                 self._open_text(options, options.format or _FORMATS.get(suffix), naming)
         except BaseException:
-            self.raw.close()
+            self.close()
             raise
 
     def lines(self) -> Generator[str]:
@@ -95,11 +95,21 @@ class TextFile:
         with contextlib.closing(self.records()) as records:
             return next((tuple(cells) for _, cells in records), ())
 
+    def close(self) -> None:
+        """Close the file."""
+        if self._sheet is not None:
+            self._sheet.close()
+        self.raw.close()
+
     def _open_sheet(self, found: Format, options: ReadOptions) -> None:
         if options.format is not None and options.format is not found:
             raise InputError(
                 f"{self.name}: is a spreadsheet ({found}), not {options.format}: leave out --format"
             )
+        for flag, value in (("encoding", options.encoding), ("delimiter", options.delimiter)):
+            if value is not None:
+                # What fails is written as CSV of our own choice, and read with the same flags.
+                raise InputError(f"{self.name}: is a spreadsheet: leave out --{flag}")
         self.format = found
         self._sheet = SheetTable(self.raw, options.sheet)
         self.sheet = self._sheet.sheet
@@ -147,7 +157,6 @@ class Input:
     Attributes:
         format: what it is.
         layout: what its header says; None for JSONL.
-        header: its column names as they were written; empty for JSONL.
         now: what relative dates are counted from.
 
     Raises:
@@ -171,18 +180,16 @@ class Input:
             is_clean = encoding is None or encoding.is_clean
             self._values = Values(options, self.now, value_map, is_clean=is_clean)
             self._constants = self._values.constants(self._naming.constants)
-            self.header: tuple[str, ...] = ()
             self.layout: Layout | None = None
             if self.format is not Format.JSONL:
-                self.header = self.file.header()
-                self.layout = self._checked_layout()
+                self.layout = self._layout(self.file.header())
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Close the file."""
-        self.file.raw.close()
+        self.file.close()
 
     def __enter__(self) -> "Input":
         return self
@@ -239,10 +246,10 @@ class Input:
             reader = CellReader(self.layout, self._values, self._constants)
             yield from table_rows(records, self.layout, reader)
 
-    def _checked_layout(self) -> Layout:
-        if hint := format_hint(self.header):
+    def _layout(self, header: tuple[str, ...]) -> Layout:
+        if hint := format_hint(header):
             raise InputError(f"{self.name}: {hint}")
-        layout, problems = self._naming.layout(self.header)
+        layout, problems = self._naming.layout(header)
         if problems:
             raise InputError("\n".join(f"{self.name}: {problem}" for problem in problems))
         return layout
@@ -257,4 +264,4 @@ def _value_map(path: Path, naming: Naming) -> ValueMap:
             _, header = next(records, (0, []))
             return ValueMap(path, tuple(header), records, naming)
     finally:
-        file.raw.close()
+        file.close()

@@ -6,6 +6,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from typing import IO, Any
 from bulkupdate.errors import InputError
 
 #: What compressed files begin with, and how they are called.
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+_MAGIC = re.compile(
+    rb"(?P<gzip>\x1f\x8b\x08)|(?P<bzip2>BZh[1-9](1AY&SY|\x17rE8P\x90))|(?P<xz>\xfd7zXZ\x00)"
+)
 _UNPACK: dict[str, Callable[[IO[bytes]], Any]] = {
     "gzip": lambda file: gzip.GzipFile(fileobj=file),
     "bzip2": bz2.BZ2File,
@@ -61,7 +64,7 @@ class RawFile:
         except OSError as error:
             raise InputError(f"{name}: can't be read: {error.strerror}") from None
         self._stamp = _stamp(self._file)
-        self.compression = _compression(self._file.read(8))
+        self.compression = _compression(self._file.read(16))
         if self.compression == "xz":
             with self._errors():
                 self._file.seek(0)
@@ -147,7 +150,10 @@ class _Bounded(io.RawIOBase):
 
 
 def _compression(head: bytes) -> str | None:
-    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    found = _MAGIC.match(head)
+    return (
+        next((name for name, magic in found.groupdict().items() if magic), None) if found else None
+    )
 
 
 def _check_regular(path: Path, name: str) -> None:

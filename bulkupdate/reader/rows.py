@@ -15,7 +15,7 @@ from bulkupdate.reader.text import undecodable, writable
 
 def table_rows(records: Iterator[Record], layout: Layout, reader: CellReader) -> Iterator[Row]:
     """The rows of a file in columns, from the records after its header."""
-    width, written = layout.width, layout.written
+    width, written, first = layout.width, layout.written, layout.header[0]
     number = 0
     for line, cells in records:
         number += 1
@@ -24,9 +24,10 @@ def table_rows(records: Iterator[Record], layout: Layout, reader: CellReader) ->
             problems = [_wrong_width(len(cells), written)]
         elif any(map(str.strip, cells[width:])):
             problems = [Problem("", "", f"holds text in column {width + 1}, which has no name")]
+        elif cells[0].lstrip("\ufeff") == first and _is_header(cells, layout):
+            problems = [Problem("", "", "is the header again: two files seem to be put together")]
         else:
             # Nameless columns at the end are delimiters that a program writes after each record.
-            del cells[width:]
             update = reader.update(cells)
             if update is not None:
                 yield Row(number, line, update.id, update, (), tuple(cells))
@@ -34,6 +35,12 @@ def table_rows(records: Iterator[Record], layout: Layout, reader: CellReader) ->
             problems = reader.problems(cells)
         id_shown = "" if _is_of(problems, "id") else writable(reader.id(cells))
         yield Row(number, line, id_shown, None, tuple(problems), tuple(cells))
+
+
+def _is_header(cells: list[str], layout: Layout) -> bool:
+    """Whether a record repeats the names of the columns, but for our own."""
+    header = layout.header
+    return all(cells[place].lstrip("\ufeff") == header[place] for place in layout.kept)
 
 
 def _is_of(problems: list[Problem], field: str) -> bool:
@@ -60,11 +67,12 @@ def json_rows(
     number = 0
     for line_number, line in enumerate(lines, 1):
         record = line.strip()
-        if not record:
+        # A byte order mark inside comes of files that were put together.
+        if not (said := record.lstrip("\ufeff")):
             continue
         number += 1
         try:
-            pairs = parse_object(record)
+            pairs = parse_object(said)
         except ValueError as error:
             problem = Problem("", fields.shorten(record), str(error))
             yield Row(number, line_number, "", None, (problem,), record)

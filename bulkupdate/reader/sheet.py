@@ -1,17 +1,20 @@
 """Spreadsheets → records: one sheet, its cells as the text that a CSV file would hold."""
 
+import importlib.util
 import math
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, Any
 
+from bulkupdate.codec import parse_json
 from bulkupdate.errors import InputError
 from bulkupdate.read_options import Format
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Record
-
-if TYPE_CHECKING:
-    from python_calamine import CalamineWorkbook
 
 #: What the files of spreadsheets begin with. The first two are ZIP archives.
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -19,6 +22,9 @@ _ODS = b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet"
 
 #: Excel keeps so many digits of a number and makes the rest zeros.
 _EXACT_DIGITS = 15
+
+#: Seconds that reading a spreadsheet may take.
+_LONGEST = 300
 
 _INSTALL = "pip install 'bulkupdate[excel]'"
 
@@ -52,7 +58,7 @@ def format_of(head: bytes) -> Format | None:
 
 
 class SheetTable:
-    """One sheet, which stays in memory.
+    """One sheet, which another process has read and put on disk, in a file without a name.
 
     Args:
         raw: the file.
@@ -66,75 +72,72 @@ class SheetTable:
     """
 
     def __init__(self, raw: RawFile, wanted: str | None) -> None:
-        try:
-            import python_calamine
-        except ImportError:
+        if importlib.util.find_spec("python_calamine") is None:
             raise InputError(
                 f"{raw.name}: is a spreadsheet; to read those: {_INSTALL}. Or save it as CSV"
-            ) from None
-        self._name = raw.name
+            )
+        self._rows: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
         try:
-            with raw.content() as content:
-                workbook = python_calamine.CalamineWorkbook.from_filelike(content)
-                self.sheet = self._chosen(workbook, wanted)
-                self._sheet = workbook.get_sheet_by_name(self.sheet)
-        except python_calamine.PasswordError:
-            raise InputError(f"{raw.name}: is locked by a password: save it without") from None
-        except (python_calamine.CalamineError, python_calamine.ZipError) as error:
-            raise InputError(f"{raw.name}: is no spreadsheet that can be read: {error}") from None
+            self._read(raw, wanted)
+            self._rows.seek(0)
+            self.sheet = self._found(raw.name)
+        except BaseException:
+            self.close()
+            raise
 
     def records(self) -> Iterator[Record]:
         """The rows that are not blank, with their numbers in the sheet."""
-        for number, values in enumerate(self._sheet.iter_rows(), 1):
+        self._rows.seek(0)
+        self._rows.readline()
+        for line in self._rows:
+            number, values = parse_json(line)
             cells = [value if type(value) is str else _text(value) for value in values]
             if any(map(str.strip, cells)):
                 yield number, cells
 
-    def _chosen(self, workbook: "CalamineWorkbook", wanted: str | None) -> str:
-        import python_calamine
+    def close(self) -> None:
+        """Let go of what is on disk."""
+        self._rows.close()
 
-        sheets = [
-            sheet.name
-            for sheet in workbook.sheets_metadata
-            if sheet.typ is python_calamine.SheetTypeEnum.WorkSheet
-        ]
-        if wanted is not None:
-            if wanted not in sheets:
-                shown = ", ".join(map(repr, sheets))
-                raise InputError(f"{self._name}: there is no sheet {wanted!r}: there are {shown}")
-            return wanted
-        visible = {
-            sheet.name
-            for sheet in workbook.sheets_metadata
-            if sheet.visible is python_calamine.SheetVisibleEnum.Visible
-        }
-        full = [name for name in sheets if name in visible and _is_full(workbook, name)]
-        if len(full) > 1:
-            shown = ", ".join(map(repr, full))
-            raise InputError(f"{self._name}: has several sheets: say which: --sheet {shown}")
-        if not full:
-            raise InputError(f"{self._name}: the file is empty")
-        return full[0]
+    def _found(self, name: str) -> str:
+        """The name of the sheet."""
+        found = parse_json(self._rows.readline())
+        if "error" in found:
+            raise InputError(f"{name}: {found['error']}")
+        return str(found["sheet"])
 
-
-def _is_full(workbook: "CalamineWorkbook", name: str) -> bool:
-    return workbook.get_sheet_by_name(name).height > 0
+    def _read(self, raw: RawFile, wanted: str | None) -> None:
+        script = Path(__file__).with_name("workbook.py")
+        command = [sys.executable, "-P", str(script), *([] if wanted is None else [wanted])]
+        with tempfile.TemporaryFile() as whole:
+            with raw.content() as content:
+                shutil.copyfileobj(content, whole)
+            whole.seek(0)
+            try:
+                subprocess.run(  # noqa: S603 - a script of ours
+                    command,
+                    stdin=whole,
+                    stdout=self._rows,
+                    stderr=subprocess.DEVNULL,
+                    timeout=_LONGEST,
+                    check=True,
+                )
+            except subprocess.SubprocessError:
+                raise InputError(
+                    f"{raw.name}: is broken, or too large a spreadsheet to be read: save it as CSV"
+                ) from None
 
 
 def _text(value: Any) -> str:
     """The text that stands for the value of a cell."""
-    if value is None:
-        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return _number(value)
-    if isinstance(value, datetime | date):
-        return Cell(value.isoformat(), is_date=True)
-    if isinstance(value, time | timedelta):
-        problem = "is a time or a duration: a due date needs a day. Format the cell as a date"
-        return Cell(str(value), problem=problem)
-    return str(value)
+    if "date" in value:
+        return Cell(value["date"], is_date=True)
+    problem = "is a time or a duration: a due date needs a day. Format the cell as a date"
+    return Cell(value["time"], problem=problem)
 
 
 def _number(value: float) -> str:

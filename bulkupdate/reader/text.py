@@ -8,7 +8,7 @@ import codecs
 import io
 import re
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 from unicodedata import category
 
 from bulkupdate.errors import InputError
@@ -56,6 +56,10 @@ _SHOWN_WORDS = 4
 #: The share of such words that may look wrong in a reading that is taken all the same.
 _MAX_ODD = 0.1
 
+#: A column by which a file of failed rows says what its input was taken for: it may
+#: have too few words to tell.
+_HINT = re.compile(rb"bulkupdate_encoding=([a-z0-9-]+)")
+
 _CHUNK = 1 << 20
 _WORD = re.compile(rb"[^\x00-\x20,;|\"]*[\x80-\xff][^\x00-\x20,;|\"]*")
 
@@ -79,6 +83,13 @@ class Encoding(NamedTuple):
     def name(self) -> str:
         """Python's name for it with its byte order mark."""
         return "utf-8-sig" if self.codec == "utf-8" and self.mark else self.codec
+
+    @property
+    def safe_mark(self) -> bytes:
+        """The mark without which a few lines of it may be taken for something else."""
+        if self.codec == "utf-8" and self.is_clean:
+            return self.mark
+        return next((mark for mark, codec in _BOMS if codec == self.codec), b"")
 
     @property
     def shown(self) -> str:
@@ -114,8 +125,10 @@ def encoding_of(content: IO[bytes], said: str | None, name: str) -> Encoding:
     if b"\0" in start:
         raise InputError(f"{name}: is not a text file: save it as CSV, UTF-8")
     decodes, has_utf8, words = _survey(start, content)
-    if decodes or has_utf8:
+    if decodes or has_utf8 or mark:
         return Encoding("utf-8", mark, is_clean=decodes)
+    if (hint := _HINT.search(start)) and (codec := hint[1].decode()) in _WESTERN:
+        return Encoding(codec, examples=_examples(words, codec))
     return _western(words, name)
 
 
@@ -168,9 +181,16 @@ def _keep_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
     if isinstance(error, UnicodeEncodeError):
         character = error.object[error.start]
         if kept := undecodable(character):
-            return kept, error.start + 1
+            return _again(kept[0], error.encoding), error.start + 1
         return character.encode("ascii", "backslashreplace").decode(), error.start + 1
     raise error
+
+
+def _again(byte: int, encoding: str) -> bytes:
+    """A byte that could not be decoded; as wide as a character, where all are, and as wrong."""
+    width = {"utf-16": 2, "utf-32": 4}.get(encoding[:6].replace("_", "-"), 1)
+    order: Literal["big", "little"] = "big" if encoding.endswith("be") else "little"
+    return byte.to_bytes(1, order) if width == 1 else (_ESCAPES + byte).to_bytes(width, order)
 
 
 codecs.register_error(KEEP_BYTES, _keep_bytes)
@@ -249,7 +269,7 @@ def _western(words: list[bytes], name: str) -> Encoding:
     is_plausible = oddness[best] <= _MAX_ODD * len(words)
     is_sure = oddness[best] < oddness[other] or readings[best] == readings[other]
     if is_plausible and is_sure:
-        return Encoding(best, examples=tuple(dict.fromkeys(readings[best]))[:_SHOWN_WORDS])
+        return Encoding(best, examples=_examples(words, best))
     if not is_plausible:
         readings |= _library_guess(words)
     shown = " or ".join(
@@ -257,6 +277,11 @@ def _western(words: list[bytes], name: str) -> Encoding:
         for codec, texts in readings.items()
     )
     raise InputError(f"{name}: is not UTF-8, and its encoding can't be told for sure: say {shown}")
+
+
+def _examples(words: list[bytes], codec: str) -> tuple[str, ...]:
+    """The first words as they read in an encoding."""
+    return tuple(dict.fromkeys(_decoded(word, codec) for word in words))[:_SHOWN_WORDS]
 
 
 def _library_guess(words: list[bytes]) -> dict[str, list[str]]:
@@ -302,7 +327,7 @@ def _is_odd_there(before: str, character: str, after: str) -> bool:
     if character == "’":
         return False
     if character == "°":
-        return before.isalpha()
+        return before.isalpha() and before not in "nN"
     if kind in ("Pi", "Ps") or character in "¿¡":
         return before.isalnum()
     if kind == "Pf" or character in "…™®ªº":

@@ -1,0 +1,100 @@
+"""Reads a sheet of a spreadsheet, in a process of its own: `python workbook.py [SHEET] < FILE`.
+
+The file comes from anywhere, and a few bytes of it can ask for any amount of memory: the process
+has a limit, and takes nobody with it when it meets it. It is run as a script and imports nothing of
+ours. On stdout comes a line of JSON that names the sheet, then one for each row::
+
+    {"sheet": "Edits"}
+    [2, ["opp_1", 2.0, true, {"date": "2026-12-01T09:00:00"}, {"time": "09:00:00"}, ""]]
+
+or one line that says what is wrong: `{"error": …}`.
+"""
+
+import contextlib
+import datetime as dt
+import io
+import json
+import resource
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineWorkbook
+
+#: What reading a spreadsheet may take, in bytes: a million rows of ten columns take a quarter.
+MEMORY = 2 << 30
+
+
+def lines(file: bytes, wanted: str | None) -> Iterator[Any]:
+    """What is to be written, line by line."""
+    import python_calamine
+
+    try:
+        workbook = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(file))
+        name, error = _chosen(workbook, wanted)
+        if error:
+            yield {"error": error}
+            return
+        sheet = workbook.get_sheet_by_name(name)
+    except python_calamine.PasswordError:
+        yield {"error": "is locked by a password: save it without"}
+        return
+    except (python_calamine.CalamineError, python_calamine.ZipError) as error:
+        yield {
+            "error": f"is no spreadsheet that can be read ({error}); if it is an archive, unpack"
+            " it first"
+        }
+        return
+    yield {"sheet": name}
+    for number, values in enumerate(sheet.iter_rows(), 1):
+        cells = [_plain(value) for value in values]
+        if any(cell != "" for cell in cells):
+            yield number, cells
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dt.datetime | dt.date):
+        return {"date": value.isoformat()}
+    if isinstance(value, dt.time | dt.timedelta):
+        return {"time": str(value)}
+    return "" if value is None else value
+
+
+def _chosen(workbook: "CalamineWorkbook", wanted: str | None) -> tuple[str, str]:
+    """The sheet to read, or what is wrong."""
+    import python_calamine
+
+    sheets = [
+        sheet
+        for sheet in workbook.sheets_metadata
+        if sheet.typ is python_calamine.SheetTypeEnum.WorkSheet
+    ]
+    if wanted is not None:
+        names = ", ".join(repr(sheet.name) for sheet in sheets)
+        is_there = any(sheet.name == wanted for sheet in sheets)
+        return wanted, "" if is_there else f"there is no sheet {wanted!r}: there are {names}"
+    full = [
+        sheet.name
+        for sheet in sheets
+        if sheet.visible is python_calamine.SheetVisibleEnum.Visible
+        and workbook.get_sheet_by_name(sheet.name).height > 0
+    ]
+    if len(full) > 1:
+        names = ", ".join(map(repr, full))
+        return "", f"has several sheets: say which: --sheet {names}"
+    return (full[0], "") if full else ("", "the file is empty")
+
+
+def main() -> None:
+    """Read a spreadsheet from stdin, and write its rows to stdout."""
+    with contextlib.suppress(ValueError, OSError):
+        # Not every system has this limit.
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    file = sys.stdin.buffer.read()
+    for line in lines(file, sys.argv[1] if len(sys.argv) > 1 else None):
+        sys.stdout.write(f"{json.dumps(line)}\n")
+
+
+if __name__ == "__main__":
+    main()

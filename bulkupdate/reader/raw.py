@@ -66,11 +66,11 @@ class RawFile:
         self._stamp = _stamp(self._file)
         self.compression = _compression(self._file.read(16))
         if self.compression == "xz":
-            with self._errors():
-                self._file.seek(0)
-                # Its header says how much memory it takes.
-                unpacking = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
-                unpacking.decompress(self._file.read(_HEAD), max_length=1)
+            try:
+                self._check_memory()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Close it."""
@@ -110,6 +110,13 @@ class RawFile:
             with _UNPACK[self.compression](file) as unpacked:
                 length = os.fstat(file.fileno()).st_size
                 yield io.BufferedReader(_Bounded(unpacked, length, self.name), 1 << 17)
+
+    def _check_memory(self) -> None:
+        """See that unpacking an xz file takes no more than it may: its header says how much."""
+        with self._errors():
+            self._file.seek(0)
+            unpacking = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+            unpacking.decompress(self._file.read(_HEAD), max_length=1)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -1,0 +1,86 @@
+"""Which encoding a text is in."""
+
+import codecs
+import io
+
+import pytest
+
+from bulkupdate.errors import InputError
+from bulkupdate.reader.text import KEEP_BYTES, Encoding, encoding_of, lines, undecodable
+
+WORDS = [
+    "Relancer Zoé", "Ça va être génial à Noël", "Jürgen Müller", "Grüße aus Zürich", "Straße 5",
+    "Llamar a Señor Núñez mañana ¿qué? ¡Hola!", "Don’t call – “urgent” €5", "Reunião às João",
+    "Ring til Søren på Ærø", "ÉCOLE ÎLE", "l’été – « bonjour »", "No. 5ª planta", "ÅÄÖ", "Éric",
+    "È vero, perché", "© 2026 Acme®", "n° 12 à 20 °C", "naïve café — really", "5 € … ™",
+]  # fmt: skip
+
+
+def told(text: bytes) -> Encoding:
+    return encoding_of(io.BytesIO(text), None, "a.csv")
+
+
+@pytest.mark.parametrize("codec", ["cp1252", "mac-roman"])
+@pytest.mark.parametrize("word", WORDS)
+def test_the_two_encodings_of_western_spreadsheets_are_told_apart(word: str, codec: str) -> None:
+    text = f"id,title\nopp_1,{word}\n".encode(codec)
+    found = told(text)
+    assert text.decode(found.codec) == text.decode(codec)
+    assert found.examples
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("Zadzwoń do Łukasz Święty źle proszę zapłać", "cp1250"),
+        ("Příliš žluťoučký kůň", "cp1250"),
+        ("Позвонить завтра", "cp1251"),
+        ("Καλημέρα κόσμε", "cp1253"),
+        ("電話してください", "cp932"),
+    ],
+)
+def test_what_comes_from_elsewhere_is_asked_about_and_the_right_name_is_offered(
+    text: str, codec: str
+) -> None:
+    with pytest.raises(InputError) as asked:
+        told(f"id,title\nopp_1,{text}\n".encode(codec))
+    assert "its encoding can't be told for sure: say --encoding cp1252 (which" in str(asked.value)
+    assert f"--encoding {codec} (which reads {text.split()[0]!r}" in str(asked.value)
+
+
+def test_the_whole_file_counts_not_only_its_beginning() -> None:
+    start = b"id,title\n" + b"opp_1,plain words\n" * 200_000
+    assert told(start + "opp_2,Zoé\n".encode()).codec == "utf-8"
+    assert told(start + "opp_2,Zoé\n".encode("cp1252")).codec == "cp1252"
+    broken = told(start + "opp_2,Zoé\n".encode() + "opp_2,Zoé\n".encode("cp1252"))
+    assert (broken.codec, broken.is_clean) == ("utf-8", False)
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_character_on_the_border_of_what_is_read_at_once_is_whole(shift: int) -> None:
+    text = b"x" * shift + b"id,title\n" + "opp_1,ééééé \n".encode() * 200_000
+    assert told(text) == Encoding("utf-8", is_clean=True)
+
+
+def test_what_cannot_be_decoded_keeps_its_bytes() -> None:
+    assert b"Zo\xe9".decode("utf-8", KEEP_BYTES) == "Zo\udce9"
+    assert undecodable("Zo\udce9 é") == b"\xe9"
+    assert "Zo\udce9".encode("cp1252", KEEP_BYTES) == b"Zo\xe9"
+    assert "日 €".encode("cp1252", KEEP_BYTES) == b"\\u65e5 \x80"
+    wide = "a\udce9".encode("utf-16-le", KEEP_BYTES)
+    assert undecodable(wide.decode("utf-16-le", KEEP_BYTES))
+
+
+def test_an_encoding_that_is_said_is_taken_with_or_without_its_mark() -> None:
+    for said, text in (
+        ("utf-8", codecs.BOM_UTF8 + b"id\n"),
+        ("utf-16", "id\n".encode("utf-16")),
+        ("utf-16", "id\n".encode("utf-16-be")),
+        ("utf-16-le", "id\n".encode("utf-16-le")),
+        ("utf-32", "id\n".encode("utf-32")),
+        ("latin-1", b"id\n"),
+    ):
+        content = io.BytesIO(text)
+        found = encoding_of(content, said, "a.csv")
+        content.seek(0)
+        assert list(lines(content, found, "a.csv")) == ["id\n"], said

@@ -45,7 +45,7 @@ class DigestFile:
 
     def add(self, row: Row) -> None:
         """Take in the next row."""
-        sends = row.update is not None and bool(row.update.changes())
+        sends = row.is_sent
         content = (
             row.update.encode()
             if row.update is not None

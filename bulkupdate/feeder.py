@@ -76,7 +76,7 @@ class Feeder:
                 if row.update is None:
                     error = ErrorInfo("invalid_row", row.error)
                     await self._writer.put(row, unsent(row, Outcome.INVALID, error))
-                elif send and row.update.changes():
+                elif send and row.is_sent:
                     for ready in self._merger.add(row) if self._merger else (row,):
                         if not await self._hand_out(ready, backlog):
                             return
@@ -125,7 +125,7 @@ class Feeder:
             return False
         line = ledger.line(number)
         settled = ledger.is_settled(number, retry_failed=self._retry_failed)
-        if row.update is None or not row.update.changes():
+        if not row.is_sent:
             return settled
         if row.id in self._sent_now or line < self._sent_late.get(row.id, 0):
             settled = False

@@ -73,6 +73,13 @@ class TaskUpdate(
         del changes["id"]
         return changes
 
+    def shape(self) -> tuple[str, ...]:
+        """What it sets, and what it empties: names in Python, the latter with `-` before them."""
+        said = zip(WIRE_NAMES, msgspec.structs.astuple(self), strict=True)
+        return tuple(
+            f"-{name}" if value in ("", ()) else name for name, value in said if value is not UNSET
+        )
+
     def merged_with(self, later: "TaskUpdate") -> "TaskUpdate":
         """One update that does what this one and then a later one of the same task do.
 
@@ -119,6 +126,9 @@ _FIELD_RULES = tuple(
 
 #: Wire name → name in Python, of every field of an update.
 PYTHON_NAMES = {wire_name: name for name, wire_name, _ in _FIELD_RULES}
+
+#: Name in Python → wire name.
+WIRE_NAMES = {name: wire_name for wire_name, name in PYTHON_NAMES.items()}
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -177,6 +187,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         problems: what is wrong with it; empty for a valid row.
         record: the record as it was read: the cells of a CSV row, or a line of JSONL.
         merged: earlier rows of the task that its update does the work of too.
+        shape: that of its update, where whoever made the row knew it; else empty.
     """
 
     number: int
@@ -186,6 +197,14 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     problems: tuple[Problem, ...]
     record: tuple[str, ...] | str
     merged: tuple["Row", ...] = ()
+    shape: tuple[str, ...] = ()
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether there is a request for it: it is valid and changes something."""
+        if self.update is None:
+            return False
+        return len(self.shape or self.update.shape()) > 1
 
     @property
     def error(self) -> str:

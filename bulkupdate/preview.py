@@ -4,6 +4,7 @@ import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from bulkupdate.config import LEMLIST_RATE, RateLimit
 from bulkupdate.errors import InputError, InvalidUpdateError
 from bulkupdate.merger import MAX_MERGED, RowSet
-from bulkupdate.models import Row, TaskUpdate
+from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
 from bulkupdate.problems import ProblemGroup, Problems
 from bulkupdate.reader import Input
 
@@ -20,9 +21,6 @@ SHOWN_BODIES = 3
 
 #: Tasks with several rows that are shown, and rows shown of each.
 SHOWN_REPEATS = 3
-
-#: What a field is emptied with.
-_EMPTY = ("", ())
 
 #: Distinct tasks are counted a part of them at a time, so that few of them stand in a dictionary.
 _PARTS = 64
@@ -82,7 +80,6 @@ class Inspection:
         self._invalid = 0
         self._problems = Problems()
         self._shapes: dict[tuple[str, ...], int] = {}
-        self._clears: Counter[str] = Counter()
         self._bodies: list[TaskUpdate] = []
 
     @property
@@ -103,15 +100,13 @@ class Inspection:
         task = hash(update.id)
         hashes, numbers = self._parts[task % _PARTS]
         hashes.append(task)
-        changes = update.changes()
+        shape = row.shape or update.shape()
+        is_sent = len(shape) > 1
         # The lowest bit says whether it is sent.
-        numbers.append(number << 1 | bool(changes))
-        names = tuple(changes)
+        numbers.append(2 * number + is_sent)
         shapes = self._shapes
-        shapes[names] = shapes.get(names, 0) + 1
-        if "" in changes.values() or "images" in changes or "videos" in changes:
-            self._clears.update(name for name, value in changes.items() if value in _EMPTY)
-        if changes and (len(self._bodies) < SHOWN_BODIES or self._merge):
+        shapes[shape] = shapes.get(shape, 0) + 1
+        if is_sent and (len(self._bodies) < SHOWN_BODIES or self._merge):
             self._show(update)
 
     def _show(self, update: TaskUpdate) -> None:
@@ -141,7 +136,7 @@ class Inspection:
         if rate == "auto":
             rate = LEMLIST_RATE
         tasks, repeated, repeats = self._count_tasks()
-        unchanged = self._shapes.get((), 0)
+        unchanged = sum(rows for shape, rows in self._shapes.items() if len(shape) == 1)
         requests = self.rows - self._invalid - unchanged
         if self._merge:
             requests = self._count_merged()
@@ -153,8 +148,8 @@ class Inspection:
             requests=requests,
             merged=self._merge,
             tasks=tasks,
-            edits=self._count_edits(),
-            clears=dict(self._clears),
+            edits=self._count(""),
+            clears=self._count("-"),
             repeated=repeated,
             repeats=repeats,
             bodies=self._bodies,
@@ -162,13 +157,14 @@ class Inspection:
             seconds=requests * rate.period / rate.requests if rate else None,
         )
 
-    def _count_edits(self) -> dict[str, int]:
-        """Rows that set a field to a value, by field."""
-        edits: Counter[str] = Counter()
-        for names, rows in self._shapes.items():
-            edits.update(dict.fromkeys(names, rows))
-        edits.subtract(self._clears)
-        return dict(+edits)
+    def _count(self, sign: str) -> dict[str, int]:
+        """Rows that set a field, or with the sign `-` empty it, by field."""
+        counts = {
+            wire_name: sum(rows for shape, rows in self._shapes.items() if f"{sign}{name}" in shape)
+            for name, wire_name in WIRE_NAMES.items()
+            if name != "id"
+        }
+        return {name: rows for name, rows in counts.items() if rows}
 
     def _count_merged(self) -> int:
         """Requests that do the work of all rows."""
@@ -183,6 +179,9 @@ class Inspection:
         tasks = repeated = 0
         repeats: list[list[int]] = []
         for hashes, numbers in self._parts:
+            if len(set(hashes)) == len(hashes):
+                tasks += len(hashes)
+                continue
             rows: dict[int, list[int]] = {}
             for task, number in zip(hashes, numbers, strict=True):
                 rows.setdefault(task, []).append(number >> 1)
@@ -215,14 +214,15 @@ def inspect(
         InputError: the file can't be read to its end.
     """
     inspection = Inspection(merge=merge)
-    for row in source.rows():
-        inspection.add(row)
-        if also is not None:
-            also(row)
-        if invalid is not None and row.update is None:
-            invalid(row)
-        if not row.number % INSPECT_BATCH:
-            yield inspection
+    rows = source.rows()
+    while batch := list(islice(rows, INSPECT_BATCH)):
+        for row in batch:
+            inspection.add(row)
+        for row in batch if also is not None or invalid is not None else ():
+            if also is not None:
+                also(row)
+            if invalid is not None and row.update is None:
+                invalid(row)
+        yield inspection
     if not inspection.rows:
         raise InputError(f"{source.name}: there is a header, but no row")
-    yield inspection

@@ -59,20 +59,23 @@ def test_a_row_says_what_the_rules_of_its_fields_say(row: list[str]) -> None:
     assume(not any(row[n].strip().lower() == "<clear>" for n in (1, 2, 6)))
     assume(not any(cell.strip().startswith("#") for cell in row))
     reader = reader_of(HEADER)
-    update = reader.update(row)
-    assert (update is None) == bool(reader.problems(row))
+    read = reader.row(1, 2, row)
+    assert (read is None) == bool(reader.problems(row))
+    update = read.update if read is not None else None
     expected = plainly(row)
     assert (update is None) == (expected is None)
     if update is not None and expected is not None:
         assert {"id": update.id, **update.changes()} == expected
+        assert read is not None
+        assert sorted(read.shape) == sorted(update.shape())
 
 
 def test_what_is_remembered_is_bounded_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells_module, "_REMEMBERED", 3)
     reader = reader_of(("id", "assignedTo"))
     for number in [*range(10), *range(10)]:
-        update = reader.update([f"opp_{number}", f" usr_{number} "])
-        assert update is not None
-        assert (update.id, update.assigned_to) == (f"opp_{number}", f"usr_{number}")
-    memory = reader._readings[1].__self__  # type: ignore[attr-defined]
-    assert len(memory) <= 3
+        row = reader.row(1, 2, [f"opp_{number}", f" usr_{number} "])
+        assert row is not None
+        assert row.update is not None
+        assert (row.id, row.update.assigned_to) == (f"opp_{number}", f"usr_{number}")
+    assert [len(memory) <= 3 for _, _, memory in reader._others] == [True]

@@ -260,7 +260,7 @@ def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
 
 def test_a_line_without_end_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "MAX_LINE", 100)
-    assert "line 2 is longer than" in refusal(write("a.jsonl", '{"id": "a"}', "x" * 200))
+    assert "line 2 is longer than" in refusal(write("a.jsonl", '{"id": "a"}', "x" * 50_000))
 
 
 def test_tabs_and_json_are_told_by_the_name_or_the_first_character(write: Write) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError, Problem
-from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, problem_of
+from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
 from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader.columns import Layout
 from bulkupdate.reader.dates import DateReader
@@ -43,6 +43,9 @@ class Values:
         now: what relative dates are counted from; aware.
         value_map: what the values of some columns stand for, or None.
         is_clean: whether the input is known to hold no undecodable bytes.
+
+    Attributes:
+        has_cleared: whether any cell so far has emptied a field.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Values:
         self._value_map = value_map
         self._clear = options.clear_token.strip().lower()
         self._is_clean = is_clean
+        self.has_cleared = False
 
     def constants(self, said: dict[str, str]) -> dict[str, Any]:
         """What `--set` says of every row: values on the wire, by name in Python.
@@ -77,34 +81,6 @@ class Values:
 
     def reading(self, field: str) -> Reading:
         """How the cells of a field are read. The same cell always says the same."""
-        read = self._read(field)
-        if field == "id":
-            # Each is another one, and nearly all are plain words.
-            return lambda cell: cell if cell.isidentifier() else read(cell)
-        is_plain = self._is_clean and self._clear[0] < "=" and not self._is_mapped(field)
-        if fields.RULES[field] is fields.text and is_plain:
-            # What begins with a letter is neither blank, nor the word, nor an error.
-            return lambda cell: cell if "<" < cell[0] <= "~" else read(cell)
-        if fields.RULES[field] is fields.text:
-            return read
-        return _Memory(read).__getitem__
-
-    def of_json(self, field: str, value: object) -> object:
-        """What a value of a JSON object stands for; its field's own rule is not applied yet.
-
-        Raises:
-            ValueError: the user's maps and formats can't make anything of it.
-        """
-        if not isinstance(value, str) or not value:
-            return value
-        if self._value_map is not None and self._is_mapped(field):
-            value = self._value_map.meant(field, value)
-        return self._dates.read(value) if field == "dueDate" else value
-
-    def _is_mapped(self, field: str) -> bool:
-        return self._value_map is not None and bool(self._value_map.of(field))
-
-    def _read(self, field: str) -> Reading:
         rule = self._dates.read if field == "dueDate" else fields.RULES[field]
         is_clearable = field in fields.CLEARABLE
         is_text = fields.RULES[field] is fields.text
@@ -112,6 +88,11 @@ class Values:
         clear = self._clear
 
         def read(cell: str) -> Any:
+            value = say(cell)
+            self.has_cleared = self.has_cleared or value == ""
+            return value
+
+        def say(cell: str) -> Any:
             word = cell.strip()
             if not word:
                 return BLANK
@@ -135,6 +116,27 @@ class Values:
             return cell if is_text else rule(cell)
 
         return read
+
+    def is_plain(self, field: str) -> bool:
+        """Whether a cell of it that begins with a letter is a text that says itself."""
+        # It is then neither blank, nor the word that clears, nor an error.
+        is_text = fields.RULES[field] is fields.text
+        return is_text and self._is_clean and self._clear[0] < "=" and not self._is_mapped(field)
+
+    def of_json(self, field: str, value: object) -> object:
+        """What a value of a JSON object stands for; its field's own rule is not applied yet.
+
+        Raises:
+            ValueError: the user's maps and formats can't make anything of it.
+        """
+        if not isinstance(value, str) or not value:
+            return value
+        if self._value_map is not None and self._is_mapped(field):
+            value = self._value_map.meant(field, value)
+        return self._dates.read(value) if field == "dueDate" else value
+
+    def _is_mapped(self, field: str) -> bool:
+        return self._value_map is not None and bool(self._value_map.of(field))
 
 
 def as_text(cell: str, field: str) -> str:
@@ -160,34 +162,56 @@ class CellReader:
     """
 
     def __init__(self, layout: Layout, values: Values, constants: dict[str, Any]) -> None:
-        self._columns = layout.columns
+        self._columns = [(*column, values.reading(column.field)) for column in layout.columns]
         self._constants = constants
-        self._names = [""] * layout.written
-        self._readings: list[Reading] = [_pass_over] * layout.written
-        for position, field, _ in layout.columns:
-            self._names[position] = PYTHON_NAMES[field]
-            self._readings[position] = values.reading(field)
+        self._values = values
+        #: Columns by how they are read: position, name in Python, and how.
+        self._texts: list[tuple[int, str, Reading]] = []
+        self._others: list[tuple[int, str, dict[str, Any]]] = []
+        for position, field, _, read in self._columns:
+            name = PYTHON_NAMES[field]
+            if field == "id":
+                self._id, self._read_id = position, read
+            elif values.is_plain(field):
+                self._texts.append((position, name, read))
+            else:
+                self._others.append((position, name, _Memory(read)))
 
-    def update(self, cells: list[str]) -> CheckedUpdate | None:
-        """The update that a record as wide as the header makes; None where anything is wrong."""
-        values = self._constants.copy()
+    def row(self, number: int, line: int, cells: list[str]) -> Row | None:
+        """The row that a record as wide as the header makes; None where anything is wrong."""
+        id_ = cells[self._id]
         try:
-            for cell, name, reading in zip(cells, self._names, self._readings, strict=True):
-                if cell:
-                    value = reading(cell)
+            if not id_.isidentifier():
+                # Each is another one, and nearly all are plain words.
+                id_ = self._read_id(id_)
+            values = {"id": id_, **self._constants}
+            for position, name, memory in self._others:
+                if cell := cells[position]:
+                    value = memory[cell]
                     if value is not BLANK:
+                        values[name] = value
+            for position, name, read in self._texts:
+                if cell := cells[position]:
+                    if "<" < cell[0] <= "~":
+                        values[name] = cell
+                    elif (value := read(cell)) is not BLANK:
                         values[name] = value
         except ValueError:
             return None
-        return CheckedUpdate(**values) if "id" in values else None
+        if id_ is BLANK:
+            return None
+        update = CheckedUpdate(**values)
+        clears = self._values.has_cleared and "" in values.values()
+        shape = update.shape() if clears else tuple(values)
+        return Row(number, line, id_, update, (), tuple(cells), (), shape)
 
     def problems(self, cells: list[str]) -> list[Problem]:
         """Everything that is wrong with such a record."""
         problems = []
-        for position, field, name in self._columns:
+        for position, field, name, read in self._columns:
             cell = cells[position]
             try:
-                value = self._readings[position](cell) if cell else BLANK
+                value = read(cell)
             except ValueError as error:
                 problems.append(problem_of(field, cell, error, name))
                 continue
@@ -198,10 +222,7 @@ class CellReader:
 
     def id(self, cells: list[str]) -> str:
         """The id that a record of any width holds, as it was written; "" where there is none."""
-        for position, field, _ in self._columns:
-            if field == "id" and position < len(cells):
-                return cells[position].strip()
-        return ""
+        return cells[self._id].strip() if self._id < len(cells) else ""
 
 
 class _Memory(dict[str, Any]):
@@ -217,7 +238,3 @@ class _Memory(dict[str, Any]):
             self.clear()
         self[cell] = value
         return value
-
-
-def _pass_over(_: str) -> Any:
-    return BLANK

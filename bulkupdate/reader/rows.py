@@ -15,23 +15,23 @@ from bulkupdate.reader.text import undecodable, writable
 
 def table_rows(records: Iterator[Record], layout: Layout, reader: CellReader) -> Iterator[Row]:
     """The rows of a file in columns, from the records after its header."""
-    width, written, first = layout.width, layout.written, layout.header[0]
+    width, written = layout.width, layout.written
+    first = {layout.header[0], f"\ufeff{layout.header[0]}"}
     number = 0
     for line, cells in records:
         number += 1
         if len(cells) != written:
             # No telling which cell is which, so nothing is said of any but the id.
             problems = [_wrong_width(len(cells), written)]
-        elif any(map(str.strip, cells[width:])):
-            problems = [Problem("", "", f"holds text in column {width + 1}, which has no name")]
-        elif cells[0].lstrip("\ufeff") == first and _is_header(cells, layout):
+        elif cells[0] in first and _is_header(cells, layout):
             problems = [Problem("", "", "is the header again: two files seem to be put together")]
-        else:
+        elif width < written and any(map(str.strip, cells[width:])):
             # Nameless columns at the end are delimiters that a program writes after each record.
-            update = reader.update(cells)
-            if update is not None:
-                yield Row(number, line, update.id, update, (), tuple(cells))
-                continue
+            problems = [Problem("", "", f"holds text in column {width + 1}, which has no name")]
+        elif row := reader.row(number, line, cells):
+            yield row
+            continue
+        else:
             problems = reader.problems(cells)
         id_shown = "" if _is_of(problems, "id") else writable(reader.id(cells))
         yield Row(number, line, id_shown, None, tuple(problems), tuple(cells))

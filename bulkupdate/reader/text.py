@@ -8,12 +8,12 @@ import codecs
 import io
 import re
 from collections.abc import Iterator
-from typing import IO, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple, cast
 from unicodedata import category
 
 from bulkupdate.errors import InputError
 
-#: The longest line, in characters. A longer one is a file that is no text, or has an open quote.
+#: The longest line, in bytes. A longer one is a file that is no text, or has an open quote.
 MAX_LINE = 1 << 20
 
 #: The name of our way to decode what can't be: see `_keep_bytes`.
@@ -61,6 +61,8 @@ _MAX_ODD = 0.1
 _HINT = re.compile(rb"bulkupdate_encoding=([a-z0-9-]+)")
 
 _CHUNK = 1 << 20
+#: Bytes that are decoded at once.
+_READ = 1 << 14
 _WORD = re.compile(rb"[^\x00-\x20,;|\"]*[\x80-\xff][^\x00-\x20,;|\"]*")
 
 
@@ -142,20 +144,40 @@ def lines(content: IO[bytes], encoding: Encoding, name: str) -> Iterator[str]:
     """
     content.read(len(encoding.mark))
     errors = "strict" if encoding.is_clean else KEEP_BYTES
-    # Closing the text layer would close the bytes, which are somebody else's.
-    text = io.TextIOWrapper(content, encoding.codec, errors, newline="")
-    number = 0
-    try:
-        while line := text.readline(MAX_LINE):
-            number += 1
-            if len(line) == MAX_LINE and line[-1] not in "\r\n":
-                raise InputError(
-                    f"{name}: line {number} is longer than {MAX_LINE:,} characters:"
-                    " is this a text file of edits?"
-                )
-            yield line
-    finally:
-        text.detach()
+    bounded = cast("io.BufferedReader", _Bounded(content, name))
+    with io.TextIOWrapper(bounded, encoding.codec, errors, newline="") as text:
+        yield from text
+
+
+class _Bounded(io.BufferedIOBase):
+    """Bytes that are passed on as long as lines end among them now and then."""
+
+    def __init__(self, content: IO[bytes], name: str) -> None:
+        self._content = content
+        self._name = name
+        self._line = 1
+        self._length = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read1(self, size: int = -1, /) -> bytes:
+        data = self._content.read(max(size, _READ))
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        if end >= 0:
+            self._line += data.count(b"\n") or data.count(b"\r")
+            self._length = len(data) - end
+        else:
+            self._length += len(data)
+        if self._length > MAX_LINE:
+            raise InputError(
+                f"{self._name}: line {self._line} is longer than {MAX_LINE:,} bytes:"
+                " is this a text file of edits?"
+            )
+        return data
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self.read1(_READ if size is None else size)
 
 
 def undecodable(text: str) -> bytes:

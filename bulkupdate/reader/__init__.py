@@ -7,7 +7,7 @@
     gzip, …   UTF-8,…  csv, sheet  dates, valuemap
 
 Memory does not grow with the file: a line, a cell and a record are bounded, and nothing is kept
-but the names of the columns. (Of a spreadsheet, one sheet is.)
+but the names of the columns, and what the value map says. (The rows of a spreadsheet are on disk.)
 """
 
 from bulkupdate.reader.columns import OWN_PREFIX

@@ -137,6 +137,7 @@ class ReadOptions:
             ConfigError: the value map can't be read.
         """
         said: dict[str, Any] = {
+            "format": self.format,
             "encoding": self.encoding,
             "delimiter": self.delimiter,
             "sheet": self.sheet,

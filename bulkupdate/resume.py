@@ -33,8 +33,13 @@ def check_server(directory: RunDirectory, earlier: Summary, base_url: str) -> No
 
 def is_same_input(earlier: InputInfo, info: InputInfo) -> bool:
     """Whether an input is known to hold the rows it held: the same bytes, read the same way."""
-    is_read_so = earlier.options == info.options and earlier.now in (info.now, None)
-    return earlier.sha256 == info.sha256 and is_read_so
+    return earlier.sha256 == info.sha256 and _reading(earlier) == _reading(info)
+
+
+def _reading(info: InputInfo) -> tuple[object, ...]:
+    """Everything but its bytes that decides what the rows of an input say."""
+    found = info.format, info.encoding, info.delimiter, info.sheet, info.columns
+    return *found, info.options, info.now
 
 
 def adopt_edited_input(
@@ -108,7 +113,7 @@ def _difference(earlier: InputInfo, info: InputInfo) -> str:
         if earlier.options.get(name) != info.options.get(name)
     )
     flags = ", ".join(f"--{name.replace('_', '-')}" for name in names if "sha256" not in name)
-    return f"is read otherwise ({flags or 'another --value-map or --now'})"
+    return f"is read otherwise ({flags or 'by what was recognised, --value-map or --now'})"
 
 
 def _described(changes: Changes) -> str:

@@ -121,7 +121,8 @@ def test_the_name_of_a_compressed_file_is_the_one_inside() -> None:
 
 
 def test_what_was_said_is_told_and_what_was_not_is_left_out(tmp_path: Path) -> None:
-    assert ReadOptions(format=Format.CSV).said() == {}
+    assert ReadOptions().said() == {}
+    assert ReadOptions(format=Format.CSV).said() == {"format": "csv"}
     (tmp_path / "map.csv").write_text("column,from,to\n")
     said = ReadOptions(value_map=tmp_path / "map.csv", only=("title",), timezone="UTC").said()
     assert (said["only"], said["timezone"], len(said["value_map_sha256"])) == (

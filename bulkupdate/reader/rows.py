@@ -1,7 +1,7 @@
 """Records → rows, each valid or carrying its own problems."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bulkupdate import fields
@@ -123,17 +123,14 @@ _MAX_KEYS = 1000
 
 
 class _Keys:
-    """The keys of a file of JSON objects, and what they stand for.
-
-    Attributes:
-        seen: keys so far.
-    """
+    """The keys of a file of JSON objects, and what they stand for."""
 
     def __init__(self, naming: Naming) -> None:
         self._naming = naming
         #: By what name each field went first, and in which row.
         self._called: dict[str, tuple[str, int]] = {}
-        self.seen: set[str] = set()
+        #: Key → the field it stands for, and what is wrong with it; neither where it is not read.
+        self._known: dict[str, tuple[str, str]] = {}
 
     def values(
         self, pairs: Mapping[str, Any], values: Values, number: int
@@ -142,14 +139,11 @@ class _Keys:
         found: dict[str, Any] = {}
         problems = []
         for key, value in pairs.items():
-            if len(self.seen) < _MAX_KEYS:
-                self.seen.add(key)
-            if self._naming.is_passed_over(key):
-                continue
-            if wrong := self._naming.problem("key", key):
+            field, wrong = self._known.get(key) or self._look_up(key)
+            if wrong:
                 problems.append(Problem("", "", wrong))
+            if not field:
                 continue
-            field = self._naming.field(key) or key
             first_key, first_row = self._called.setdefault(field, (key, number))
             if first_key != key:
                 message = f"is called {first_key!r} in row {first_row}: use one name in one file"
@@ -161,6 +155,20 @@ class _Keys:
             except ValueError as error:
                 problems.append(problem_of(field, value, error, key))
         return found, problems
+
+    @property
+    def seen(self) -> Iterable[str]:
+        """The keys so far."""
+        return self._known
+
+    def _look_up(self, key: str) -> tuple[str, str]:
+        field, wrong = "", ""
+        if not self._naming.is_passed_over(key):
+            wrong = self._naming.problem("key", key) or ""
+            field = "" if wrong else self._naming.field(key) or ""
+        if len(self._known) < _MAX_KEYS:
+            self._known[key] = field, wrong
+        return field, wrong
 
 
 def _row(

@@ -14,13 +14,24 @@ import contextlib
 import datetime as dt
 import io
 import json
+import re
 import resource
 import sys
+import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
+
+_BOOK, _LINKS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
+_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_CELL = re.compile(rb"<c\b([^>]*[^/>])>(.*?)</c>", re.DOTALL)
+_IS_ERROR = re.compile(rb"""\bt=["']e["']""")
+_PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
+_VALUE = re.compile(rb"<v>([^<]*)</v>")
 
 #: What reading a spreadsheet may take, in bytes: a million rows of ten columns take a quarter.
 MEMORY = 2 << 30
@@ -37,6 +48,7 @@ def lines(file: bytes, wanted: str | None) -> Iterator[Any]:
             yield {"error": error}
             return
         sheet = workbook.get_sheet_by_name(name)
+        errors = _error_cells(file, name) if zipfile.is_zipfile(io.BytesIO(file)) else {}
     except python_calamine.PasswordError:
         yield {"error": "is locked by a password: save it without"}
         return
@@ -47,10 +59,51 @@ def lines(file: bytes, wanted: str | None) -> Iterator[Any]:
         }
         return
     yield {"sheet": name}
+    # Rows come from the first of the sheet on, and cells from the first column that holds any.
+    first = sheet.start[1] if sheet.start is not None else 0
     for number, values in enumerate(sheet.iter_rows(), 1):
         cells = [_plain(value) for value in values]
+        for column, text in errors.get(number, ()):
+            cells[column - first :] = [text, *cells[column - first + 1 :]]
         if any(cell != "" for cell in cells):
             yield number, cells
+
+
+def _error_cells(file: bytes, name: str) -> dict[int, list[tuple[int, str]]]:
+    """The cells of a sheet of an .xlsx file that hold an error, by row, from 1: column, and text.
+
+    The library reads them as blank, which would leave a field alone that was to change.
+    """
+    errors: dict[int, list[tuple[int, str]]] = {}
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        part = _part_of(archive, name)
+        content = archive.read(part) if part in archive.namelist() else b""
+    for attributes, inside in _CELL.findall(content) if _IS_ERROR.search(content) else ():
+        place = _PLACE.search(attributes)
+        if place and _IS_ERROR.search(attributes):
+            column = 0
+            for letter in place[1]:
+                column = column * 26 + letter - 64
+            found = _VALUE.search(inside)
+            text = found[1].decode() if found else "#VALUE!"
+            errors.setdefault(int(place[2]), []).append((column - 1, text))
+    return errors
+
+
+def _part_of(archive: zipfile.ZipFile, name: str) -> str:
+    """The file in an .xlsx archive that holds a sheet; "" where there is none."""
+    names = set(archive.namelist())
+    if not {_BOOK, _LINKS} <= names:
+        return ""
+    links = {
+        link.get("Id"): link.get("Target", "")
+        for link in ElementTree.fromstring(archive.read(_LINKS))  # noqa: S314 - memory is limited
+    }
+    for sheet in ElementTree.fromstring(archive.read(_BOOK)).iter(f"{_MAIN}sheet"):  # noqa: S314
+        if sheet.get("name") == name:
+            target = links.get(sheet.get(f"{_RELATION}id"), "")
+            return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+    return ""
 
 
 def _plain(value: Any) -> Any:

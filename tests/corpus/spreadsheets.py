@@ -42,6 +42,20 @@ def by_openpyxl() -> None:
     book.save(HERE / "openpyxl-no-zone.xlsx")
 
 
+def of_errors() -> None:
+    book = openpyxl.Workbook()
+    book.create_sheet("Edits")
+    del book["Sheet"]
+    for row in (
+        [None, "id", "assignedTo", "title"],
+        [None, "opp_1", "#N/A", "x"],
+        [None, "opp_2", "usr_a", "#REF!"],
+        [None, "opp_3", "usr_a", "fine"],
+    ):
+        book["Edits"].append(row)
+    book.save(HERE / "errors.xlsx")
+
+
 def of_several_sheets() -> None:
     for name, state in (
         ("two-sheets", "visible"),
@@ -91,6 +105,7 @@ def archive() -> None:
 
 if __name__ == "__main__":
     by_openpyxl()
+    of_errors()
     of_several_sheets()
     by_pandas()
     by_xlwt()

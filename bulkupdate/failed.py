@@ -66,8 +66,8 @@ class FailedFile:
         if isinstance(row.record, str) or self._layout is None:
             line = _json_line(str(row.record), result, message)
         else:
-            own: tuple[str, ...] = str(result.row), result.outcome, not_a_formula(message)
-            own += ("",) * len(self._hint())
+            own = ("",) * len(self._hint())
+            own += (str(result.row), result.outcome, not_a_formula(message))
             line = self._csv_line(_with_own(row.record, own, self._layout))
         self._write(self._encoded(line))
 
@@ -99,7 +99,7 @@ class FailedFile:
         return (f"{OWN_PREFIX}encoding={self._encoding.codec}",) if is_guess else ()
 
     def _header(self, layout: Layout) -> str:
-        header = self._csv_line(_with_own(layout.header, (*_OWN_COLUMNS, *self._hint()), layout))
+        header = self._csv_line(_with_own(layout.header, (*self._hint(), *_OWN_COLUMNS), layout))
         if self._dialect.has_sep_line:
             return f"sep={self._dialect.delimiter}{self._dialect.line_end}{header}"
         return header
@@ -123,7 +123,8 @@ class FailedFile:
 def _with_own(cells: tuple[str, ...], own: tuple[str, ...], layout: Layout) -> tuple[str, ...]:
     """The input's own cells, without what an earlier run had added, and then ours.
 
-    Where there is no telling which cell is which, they stay as they are, and as wrong as they are.
+    Where there is no telling which cell is which, they stay as they are, and as wrong as they are,
+    with what is wrong at the end.
     """
     if len(cells) == layout.written and not any(map(str.strip, cells[layout.width :])):
         fields = {column.position: column.field for column in layout.columns}
@@ -132,8 +133,9 @@ def _with_own(cells: tuple[str, ...], own: tuple[str, ...], layout: Layout) -> t
             for position in layout.kept
         )
         return (*kept, *own)
-    fits_by_chance = len(cells) == len(layout.kept) + len(own)
-    return (*cells, own[2] or "?") if fits_by_chance else cells
+    # Longer than the header in any case: whoever fills it up is not to make a right row of it.
+    missing = len(layout.kept) + len(own) - len(cells)
+    return (*cells, *[""] * missing, own[-1] or "?")
 
 
 def _json_line(record: str, result: Result, message: str) -> str:

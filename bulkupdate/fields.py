@@ -26,7 +26,10 @@ READ_ONLY = frozenset(
 
 _PRIORITIES = {"0": "0", "1": "1", "2": "2", "low": "0", "medium": "1", "high": "2", "none": ""}
 _PRIORITIES[""] = ""
+# As pandas writes whole numbers of a column with gaps.
+_PRIORITIES |= {"0.0": "0", "1.0": "1", "2.0": "2"}
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_BOOLEANS |= {"1.0": True, "0.0": False}
 _DATE_EXAMPLE = "2026-01-31T07:58:00Z or 2026-01-31T08:58:00+01:00"
 
 
@@ -156,7 +159,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def _near(value: object, known: Iterable[str]) -> str:
     """`suggestion` among words: a digit is near to nothing."""
-    words = [word for word in known if len(word) > 1]
+    words = [word for word in known if word.isalpha() and len(word) > 1]
     return suggestion(value.strip(), words) if isinstance(value, str) and len(value) < 20 else ""
 
 

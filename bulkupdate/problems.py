@@ -104,12 +104,21 @@ class ProblemsFile:
         """
         try:
             for problem in row.problems:
-                place = (str(row.number), str(row.line), row.id)
+                place = (str(row.number or ""), str(row.line or ""), row.id)
                 text = problem.message + problem.hint
                 cells = (*place, problem.named, problem.field, problem.value, text)
                 self._writer.writerow([not_a_formula(writable(cell)) for cell in cells])
         except OSError as error:
             raise ConfigError(f"{self._path} can't be written: {error.strerror}") from None
+
+    def refuse(self, why: str) -> None:
+        """Write down why the file as a whole is refused: what an earlier check wrote is gone.
+
+        Raises:
+            ConfigError: it can't be written.
+        """
+        for line in why.splitlines():
+            self.add(Row(0, 0, "", None, (Problem("", "", line),), ""))
 
     def __enter__(self) -> Self:
         return self

@@ -229,6 +229,10 @@ def _check_date_format(text: str) -> None:
             f"--date-format {text!r} lacks the day, the month or the year: write it as"
             " '%d/%m/%Y %H:%M'"
         )
+    if "%p" in directives and "%H" in directives:
+        raise ConfigError(f"--date-format {text!r}: with %p the hour is %I, not %H")
+    if "%I" in directives and "%p" not in directives:
+        raise ConfigError(f"--date-format {text!r}: %I says no time of day without %p")
     try:
         example = datetime(2026, 1, 31, 8, 58).strftime(text)  # noqa: DTZ001 - only its shape
         datetime.strptime(example, text)  # noqa: DTZ007

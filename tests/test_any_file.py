@@ -43,8 +43,11 @@ def test_what_failed_goes_back_in_with_the_same_flags(sandbox: Serving, encoding
     }  # fmt: skip
     failed = Path("edits.run/failed.csv").read_bytes()
     text = failed.decode("utf-8-sig" if encoding == "utf-8-sig" else encoding)
-    assert text.startswith("sep=;\r\nTask ID;Owner;When;Title;Notes;bulkupdate_row;")
-    assert "opp_none;usr_b;24/12/2026 10:00;leer;für später;2;failed;" in text
+    assert text.startswith("sep=;\r\nTask ID;Owner;When;Title;Notes;bulkupdate_")
+    assert text.splitlines()[1].endswith(";bulkupdate_row;bulkupdate_outcome;bulkupdate_error")
+    (line,) = [line for line in text.splitlines() if line.startswith("opp_none;")]
+    assert line.startswith("opp_none;usr_b;24/12/2026 10:00;leer;für später;")
+    assert line.endswith(";2;failed;Task not found")
     mended = text.replace("opp_none", "opp_0e1e22bec60e6a5a3").replace("Jane Doe", "usr_c")
     marked = "utf-8-sig" if encoding == "utf-8-sig" else encoding
     Path("mended.csv").write_bytes(mended.encode(marked))
@@ -94,7 +97,11 @@ def test_every_problem_goes_to_a_file_that_a_spreadsheet_opens(write: Write) -> 
     assert rows[1]["field"] == "done"
     refused = bulkupdate("check", path, "--map", "Prio=priority", "--problems", path)
     assert (refused.returncode, path.read_text().count("\n")) == (2, 51)
-    assert "is INPUT itself" in refused.stderr
+    assert "is a file that is read: name another" in refused.stderr
+    broken = bulkupdate("check", path, "--problems", "p.csv")
+    assert broken.returncode == 2
+    (row,) = csv.DictReader(Path("p.csv").read_text(encoding="utf-8-sig").splitlines())
+    assert "unknown column 'Prio'" in row["problem"]
     nowhere = bulkupdate("check", path, "--map", "Prio=priority", "--problems", "none/p.csv")
     assert "none/p.csv can't be written: No such file or directory" in nowhere.stderr
 

@@ -203,7 +203,7 @@ def write_six(directory: Path, rows: list[TaskUpdate]) -> None:
     sheet.append(NAMES)
     for row in rows:
         said = json.loads(row.encode())
-        if "priority" in said:
+        if said.get("priority"):
             said["priority"] = float(said["priority"])
-        sheet.append([said.get(name) for name in NAMES])
+        sheet.append(["<clear>" if said.get(name) == "" else said.get(name) for name in NAMES])
     book.save(directory / "book.xlsx")

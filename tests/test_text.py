@@ -11,7 +11,7 @@ from bulkupdate.reader.text import KEEP_BYTES, Encoding, encoding_of, lines, und
 WORDS = [
     "Relancer Zoé", "Ça va être génial à Noël", "Jürgen Müller", "Grüße aus Zürich", "Straße 5",
     "Llamar a Señor Núñez mañana ¿qué? ¡Hola!", "Don’t call – “urgent” €5", "Reunião às João",
-    "Ring til Søren på Ærø", "ÉCOLE ÎLE", "l’été – « bonjour »", "No. 5ª planta", "ÅÄÖ", "Éric",
+    "Ring til Søren på Ærø", "l’été – « bonjour »", "ÅÄÖ", "„Angebot“ senden", "MÜLLER GRÖßE",
     "È vero, perché", "© 2026 Acme®", "n° 12 à 20 °C", "naïve café — really", "5 € … ™",
 ]  # fmt: skip
 
@@ -27,6 +27,18 @@ def test_the_two_encodings_of_western_spreadsheets_are_told_apart(word: str, cod
     found = told(text)
     assert text.decode(found.codec) == text.decode(codec)
     assert found.examples
+
+
+@pytest.mark.parametrize("codec", ["cp1252", "mac-roman"])
+@pytest.mark.parametrize("word", ["ÉCOLE", "Éric", "…weiter", "No. 5ª planta", "Œuvre", "ü"])
+def test_a_word_that_reads_well_in_both_is_asked_about_or_read_right(word: str, codec: str) -> None:
+    text = f"id,title\nopp_1,{word}\n".encode(codec)
+    try:
+        found = told(text)
+    except InputError as asked:
+        assert f"--encoding {codec} (which reads" in str(asked)  # noqa: PT017 - either is right
+    else:
+        assert text.decode(found.codec) == text.decode(codec)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from bulkupdate.cli.options import (
     reading_options,
 )
 from bulkupdate.cli.screen import USAGE, Screen
-from bulkupdate.errors import ConfigError
+from bulkupdate.errors import ConfigError, InputError
 from bulkupdate.preview import Inspection, Preview, inspect
 from bulkupdate.problems import ProblemsFile
 from bulkupdate.read_options import ReadOptions
@@ -53,16 +53,17 @@ def check_command(**flags: Any) -> None:
 
 def check(screen: Screen, flags: dict[str, Any]) -> Preview:
     """Read all of the input and show what it would do."""
-    with _input(flags["input_"], read_options(flags)) as source, ExitStack() as stack:
-        also = None
-        if path := flags.get("problems"):
-            _check_other(path, source)
-            also = stack.enter_context(ProblemsFile(path)).add
-        inspection = Inspection()
-        merge = flags["merge_duplicates"]
-        for inspection in inspect(source, invalid=also, merge=merge):  # noqa: B007 - the whole
-            pass
-        preview = inspection.preview(flags["rate"])
+    with ExitStack() as stack:
+        problems = _problems_file(flags)
+        if problems is not None:
+            stack.enter_context(problems)
+        try:
+            source = stack.enter_context(_input(flags["input_"], read_options(flags)))
+            preview = _inspected(source, flags, problems)
+        except InputError as error:
+            if problems is not None:
+                problems.refuse(str(error))
+            raise
         for lines in (
             report.preview_lines(source, preview),
             report.body_lines(preview),
@@ -90,7 +91,21 @@ def _input(name: str, options: ReadOptions) -> Iterator[Input]:
             yield source
 
 
-def _check_other(path: Path, source: Input) -> None:
-    """Refuse to write over what is read."""
-    if path.exists() and path.samefile(source.path):
-        raise ConfigError(f"--problems {path}: is INPUT itself")
+def _inspected(source: Input, flags: dict[str, Any], problems: ProblemsFile | None) -> Preview:
+    merge = flags["merge_duplicates"]
+    also = problems.add if problems is not None else None
+    inspection = Inspection()
+    for inspection in inspect(source, invalid=also, merge=merge):  # noqa: B007 - the whole
+        pass
+    return inspection.preview(flags["rate"])
+
+
+def _problems_file(flags: dict[str, Any]) -> ProblemsFile | None:
+    """The file that `--problems` names. It is not to be one that is read."""
+    path: Path | None = flags.get("problems")
+    if path is None:
+        return None
+    for other in (Path(flags["input_"]), *flags["value_maps"]):
+        if path.exists() and other.exists() and path.samefile(other):
+            raise ConfigError(f"--problems {path}: is a file that is read: name another")
+    return ProblemsFile(path)

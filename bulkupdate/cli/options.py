@@ -106,7 +106,9 @@ _READING = (
     click.option("--ignore-extra", is_flag=True, help="Pass over columns that are no field."),
     click.option(
         "--value-map",
+        "value_maps",
         type=click.Path(path_type=Path),
+        multiple=True,
         metavar="FILE",
         help="What values stand for: a file with the columns column, from, to.",
     ),
@@ -147,7 +149,9 @@ def read_options(flags: dict[str, Any]) -> ReadOptions:
     Raises:
         ConfigError: one of them makes no sense.
     """
-    format_, now = flags["format_"], flags["now"]
+    format_, now, value_maps = flags["format_"], flags["now"], flags["value_maps"]
+    if len(value_maps) > 1:
+        raise ConfigError("--value-map can be given once: its column 'column' tells fields apart")
     return ReadOptions(
         format=Format(format_) if format_ else None,
         encoding=flags["encoding"],
@@ -157,7 +161,7 @@ def read_options(flags: dict[str, Any]) -> ReadOptions:
         constants=_once(flags["constants"], "--set"),
         only=flags["only"],
         ignore_extra=flags["ignore_extra"],
-        value_map=flags["value_map"],
+        value_map=value_maps[0] if value_maps else None,
         timezone=flags["timezone"],
         time=flags["time"],
         date_formats=flags["date_formats"],

@@ -147,7 +147,7 @@ _NOT_AGAIN = frozenset({"input_", "resume", "overwrite", "changed_input", "first
 @quiet_option
 @click.pass_context
 def run_command(ctx: click.Context, /, **flags: Any) -> None:
-    """Send the edits of INPUT, a .csv, .tsv, .jsonl or .ndjson file, or - for standard input.
+    """Send the edits of INPUT: CSV, TSV, JSONL or a spreadsheet, compressed or not; - is stdin.
 
     \b
     Exit code:

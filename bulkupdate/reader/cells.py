@@ -15,7 +15,7 @@ from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader.columns import Layout
 from bulkupdate.reader.dates import DateReader
 from bulkupdate.reader.sheet import Cell
-from bulkupdate.reader.text import undecodable
+from bulkupdate.reader.text import damage
 from bulkupdate.reader.valuemap import ValueMap
 
 #: What a blank cell says.
@@ -30,6 +30,10 @@ _WRONG = "#VALUE!"
 _ERRORS = frozenset(
     f"#{name}" for name in ("N/A", "REF!", "VALUE!", "DIV/0!", "NAME?", "NULL!", "NUM!", "SPILL!")
 )
+
+#: What programs write for no value, where their user did not say otherwise.
+_BLANKS = frozenset({"nan", "nat", "null", "\\n", "<na>"})
+_LONGEST_BLANK = 4
 
 #: Says what a cell says: a value on the wire, or `BLANK`. Raises `ValueError` where it is wrong.
 Reading = Callable[[str], Any]
@@ -110,18 +114,17 @@ class Values:
                 raise ValueError("is what a spreadsheet shows for an error: mend the cell")
             if isinstance(cell, Cell) and (problem := _cell_problem(cell, is_text)):
                 raise ValueError(problem)
-            if wrong := undecodable(cell):
-                found = " ".join(f"{byte:02x}" for byte in wrong)
-                raise ValueError(f"holds bytes that can't be decoded ({found})")
+            if wrong := damage(cell) or _artefact(cell, field):
+                raise ValueError(wrong)
             return cell if is_text else rule(cell)
 
         return read
 
     def is_plain(self, field: str) -> bool:
         """Whether a cell of it that begins with a letter is a text that says itself."""
-        # It is then neither blank, nor the word that clears, nor an error.
+        # It is then neither blank, nor the word that clears, nor an error or a formula.
         is_text = fields.RULES[field] is fields.text
-        return is_text and self._is_clean and self._clear[0] < "=" and not self._is_mapped(field)
+        return is_text and self._is_clean and self._clear[0] < "A" and not self._is_mapped(field)
 
     def of_json(self, field: str, value: object) -> object:
         """What a value of a JSON object stands for; its field's own rule is not applied yet.
@@ -139,6 +142,21 @@ class Values:
         return self._value_map is not None and bool(self._value_map.of(field))
 
 
+def _artefact(cell: str, field: str) -> str:
+    """What is wrong with a cell that a program has written, and nobody meant so; else ""."""
+    word = cell.strip()
+    rule = fields.RULES[field]
+    if word.lower() in _BLANKS and rule in (fields.text, fields.identifier):
+        return "is what a program writes for no value: leave the cell blank"
+    if rule is fields.identifier and word.lower() in ("none", "null", "n/a"):
+        return "is what a program writes for no value: leave the cell blank"
+    if word.startswith('="') and word.endswith('"'):
+        return "is a formula that keeps a spreadsheet from reading a number: write it plainly"
+    if cell[0] in " \t" and word[0] == '"' == word[-1]:
+        return "is in quotes after a blank: leave no blank after the delimiter"
+    return ""
+
+
 def as_text(cell: str, field: str) -> str:
     """A cell as a CSV file can hold it: with what a spreadsheet knew to be wrong with it."""
     if isinstance(cell, Cell) and _cell_problem(cell, fields.RULES[field] is fields.text):
@@ -147,8 +165,8 @@ def as_text(cell: str, field: str) -> str:
 
 
 def _cell_problem(cell: Cell, is_text: bool) -> str:
-    if is_text and cell.is_date:
-        return "is a date: format the cell as text, so that it reads as it is shown"
+    if is_text:
+        return f"is a {cell.kind}: format the cell as text, so that it reads as it is shown"
     return cell.problem
 
 
@@ -181,7 +199,7 @@ class CellReader:
         """The row that a record as wide as the header makes; None where anything is wrong."""
         id_ = cells[self._id]
         try:
-            if not id_.isidentifier():
+            if not (id_.isidentifier() and len(id_) > _LONGEST_BLANK):
                 # Each is another one, and nearly all are plain words.
                 id_ = self._read_id(id_)
             values = {"id": id_, **self._constants}
@@ -192,7 +210,7 @@ class CellReader:
                         values[name] = value
             for position, name, read in self._texts:
                 if cell := cells[position]:
-                    if "<" < cell[0] <= "~":
+                    if "@" < cell[0] <= "~" and len(cell) > _LONGEST_BLANK:
                         values[name] = cell
                     elif (value := read(cell)) is not BLANK:
                         values[name] = value

@@ -18,6 +18,12 @@ JSON_HINT = "looks like JSON: put one object on each line, and name it .jsonl (o
 _JSONL_ONLY = frozenset({"images", "videos"})
 _FIELDS = tuple(PYTHON_NAMES)
 
+#: Problems of a header that are named.
+_SHOWN = 20
+
+#: What no name of a column holds that was taken apart right.
+_FOREIGN = frozenset(",;\t|\"'")
+
 #: What people call a field, without case, blanks and punctuation → the field.
 _COMMON_NAMES = {
     **{re.sub(r"\W|_", "", name).lower(): name for name in PYTHON_NAMES},
@@ -92,15 +98,27 @@ class Naming:
                 raise ConfigError(f"--set {field}: a list can only be given in JSONL")
             self.constants[field] = text
         #: What `--only` names: names as they are written, and the fields they stand for.
-        self._only = {name.strip(): self.field(name) for name in options.only}
-        self._used: set[str] = set()
+        self._only = {name.strip(): self.meant(name) for name in options.only}
+        self._only_fields = set(self._only.values()) - {None}
 
     def field(self, name: str) -> str | None:
         """The field that a column or key stands for; None if it is no field."""
         name = name.strip()
+        if said := self._said(name):
+            return self._mapping[said]
+        field = _field_called(name)
+        # A field that the user says another column stands for is nothing else's.
+        return None if field in self._mapping.values() else field
+
+    def meant(self, name: str) -> str | None:
+        """The field that the user means by the name of a column, or by its own."""
+        return self.field(name) or _field_called(name.strip())
+
+    def _said(self, name: str) -> str | None:
+        """By what name the user speaks of a column, if so."""
         if name in self._mapping:
-            return self._mapping[name]
-        return fields.ALIASES.get(name) or _COMMON_NAMES.get(_plain(name))
+            return name
+        return next((said for said in self._mapping if _plain(said) == _plain(name)), None)
 
     def is_passed_over(self, name: str) -> bool:
         """Whether a column or key is not read, whatever it holds."""
@@ -109,8 +127,8 @@ class Naming:
             return True
         field = self.field(name)
         if self._only and field != "id":
-            wanted = (*self._only, *filter(None, self._only.values()))
-            if name not in wanted and field not in wanted:
+            is_named = name in self._only
+            if not is_named and field not in self._only_fields:
                 return True
         return self._ignores_extra and (field is None or not name)
 
@@ -129,6 +147,9 @@ class Naming:
     def layout(self, header: tuple[str, ...]) -> tuple[Layout, list[str]]:
         """What a header says, and everything that is wrong with it."""
         names = [name.strip() for name in header]
+        # A column of that very name is meant, before others that stand for the same field.
+        exact = {self._only[name] for name in names if name in self._only}
+        self._only_fields -= exact
         while names and not names[-1]:
             names.pop()
         columns: list[Column] = []
@@ -139,7 +160,10 @@ class Naming:
                 if name and not name.startswith(OWN_PREFIX):
                     passed_over.append(name)
             elif not name:
-                problems.append(f"column {position + 1} has no name")
+                problems.append(
+                    f"column {position + 1} has no name: name it, or pass over it with"
+                    " --ignore-extra"
+                )
             elif problem := self.problem("column", name):
                 problems.append(problem)
             else:
@@ -149,9 +173,11 @@ class Naming:
         if not any(column.field == "id" for column in columns):
             problems.append(
                 "there is no column 'id', which says what task a row is about; if it is called"
-                " otherwise, say --map 'NAME=id'"
+                " otherwise, say --map 'NAME=id'; if lines stand above the header, remove them"
             )
         problems += self.missing(names)
+        if len(problems) > _SHOWN:
+            problems[_SHOWN:] = [f"… and {len(problems) - _SHOWN:,} more problems of the header"]
         kept = tuple(n for n, name in enumerate(names) if not name.startswith(OWN_PREFIX))
         return Layout(header, len(names), tuple(columns), tuple(passed_over), kept), problems
 
@@ -166,7 +192,7 @@ class Naming:
         problems = [
             f"--map {name!r}: there is no such column" + fields.suggestion(name, there)
             for name in self._mapping
-            if name not in there
+            if name not in {self._said(other) for other in there}
         ]
         problems += [
             f"--only {name!r}: there is no such column" + fields.suggestion(name, there)
@@ -177,11 +203,19 @@ class Naming:
 
     @staticmethod
     def _known_field(name: str, flag: str) -> str:
-        field = fields.ALIASES.get(name.strip()) or _COMMON_NAMES.get(_plain(name))
+        field = _field_called(name.strip())
         if field is None:
             near = fields.suggestion(name, PYTHON_NAMES) or f": known are {', '.join(_FIELDS)}"
             raise ConfigError(f"{flag}: {name!r} is no field{near}")
         return field
+
+
+def _field_called(name: str) -> str | None:
+    """The field that a name stands for by itself."""
+    # Quotes and delimiters in a name show that the file was not taken apart right.
+    if set(name) & _FOREIGN:
+        return None
+    return fields.ALIASES.get(name) or _COMMON_NAMES.get(_plain(name))
 
 
 def _plain(name: str) -> str:
@@ -194,7 +228,7 @@ def _clashes(columns: list[Column], column: Column) -> list[str]:
         return [f"column {column.name!r} can only be given in JSONL: it holds a list"]
     for other in columns:
         if other.name == column.name:
-            return [f"column {column.name!r} is there twice"]
+            return [f"column {column.name!r} is there twice: keep one, under a name of its own"]
         if other.field == column.field:
             return [
                 f"columns {other.name!r} and {column.name!r} are one field: keep one"

@@ -6,13 +6,18 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from bulkupdate import fields
 from bulkupdate.read_options import ReadOptions
 
-_RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])", re.IGNORECASE)
+_RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])")
 _DAYS = {"today": 0, "tomorrow": 1}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 #: A date in figures that is not ISO 8601, and the time after it.
 _FIGURES = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(\D.*)?")
-_TIMES = ((re.compile(r"\d{1,2}:\d\d"), "%H:%M"), (re.compile(r"\d{1,2}:\d\d:\d\d"), "%H:%M:%S"))
+_TIMES = (
+    (re.compile(r"\d{1,2}:\d\d"), "%H:%M"),
+    (re.compile(r"\d{1,2}:\d\d:\d\d"), "%H:%M:%S"),
+    (re.compile(r"\d{1,2}:\d\d [ap]m", re.IGNORECASE), "%I:%M %p"),
+    (re.compile(r"\d{1,2}:\d\d:\d\d [ap]m", re.IGNORECASE), "%I:%M:%S %p"),
+)
 
 
 class DateReader:
@@ -50,7 +55,7 @@ class DateReader:
             try:
                 found = fields.iso_date_time(word)
             except ValueError as error:
-                raise ValueError(self._not_iso(word) or str(error)) from None
+                raise self._not_iso(word) or error from None
         return fields.due_date(self._aware(found))
 
     def _relative(self, word: str) -> datetime | None:
@@ -62,7 +67,7 @@ class DateReader:
         match = _RELATIVE.fullmatch(word)
         if not match:
             return None
-        count, unit = int(match[1]), match[2].lower()
+        count, unit = int(match[1]), match[2]
         try:
             step = timedelta(**{_UNITS[unit]: count})
             if unit in "mh":
@@ -113,11 +118,14 @@ class DateReader:
             )
         return _in_zone(moment, self._zone, self._zone_name)
 
-    def _not_iso(self, word: str) -> str:
-        """What to say of a date in figures, whose day and month can't be told apart."""
+    def _not_iso(self, word: str) -> ValueError | None:
+        """What to say of what is not ISO 8601, where there is more to say."""
+        if self._formats:
+            said = " or ".join(map(repr, self._formats))
+            return ValueError(f"is neither ISO 8601 nor a date as --date-format says: {said}")
         match = _FIGURES.fullmatch(word)
         if not match:
-            return ""
+            return None
         first, mark, second, year, rest = match.groups()
         tail = (rest or "").lstrip()
         clock = next((f" {form}" for shape, form in _TIMES if shape.fullmatch(tail)), "")
@@ -131,13 +139,13 @@ class DateReader:
                 continue
             readings[date_format] = f"{day.day} {day:%B %Y}"
         if len(set(readings.values())) == 2:
-            return (
-                f"may be {readings[by_day]} or {readings[by_month]}: say --date-format"
-                f" '{by_day}' or '{by_month}'"
+            return fields.WrongValueError(
+                f"may be two days: say --date-format '{by_day}' or '{by_month}'",
+                f": {readings[by_day]} or {readings[by_month]}?",
             )
         if readings:
-            return f"is not ISO 8601: say --date-format '{next(iter(readings))}'"
-        return ""
+            return ValueError(f"is not ISO 8601: say --date-format '{next(iter(readings))}'")
+        return None
 
 
 def _in_zone(moment: datetime, zone: tzinfo, name: str) -> datetime:
@@ -154,4 +162,5 @@ def _in_zone(moment: datetime, zone: tzinfo, name: str) -> datetime:
     )
     is_there = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == moment
     what = "comes twice" if is_there else "is skipped"
-    raise ValueError(f"{what} in {name}, where the clocks change: write {readings}")
+    message = f"{what} in {name}, where the clocks change: write which it is"
+    raise fields.WrongValueError(message, f": {readings}")

@@ -2,7 +2,7 @@
 
 import contextlib
 import csv
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from bulkupdate.reader.records import Dialect, Record, dialect_of
 from bulkupdate.reader.rows import json_rows, table_rows
 from bulkupdate.reader.sheet import SheetTable, format_of
 from bulkupdate.reader.text import Encoding, encoding_of, lines, writable
-from bulkupdate.reader.valuemap import ValueMap
+from bulkupdate.reader.valuemap import ValueMap, columns_known
 from bulkupdate.summary import InputInfo
 
 _FORMATS = {
@@ -36,7 +36,7 @@ class TextFile:
         path: the file.
         name: what to call it in messages.
         options: what its user says of it.
-        naming: what columns stand for.
+        knows: how many of these cells are columns that mean something.
 
     Attributes:
         raw: its bytes.
@@ -49,8 +49,11 @@ class TextFile:
         InputError: it can't be read.
     """
 
-    def __init__(self, path: Path, name: str, options: ReadOptions, naming: Naming) -> None:
+    def __init__(
+        self, path: Path, name: str, options: ReadOptions, knows: Callable[[list[str]], int]
+    ) -> None:
         self.name = name
+        self._knows = knows
         self.encoding: Encoding | None = None
         self.dialect: Dialect | None = None
         self.sheet: str | None = None
@@ -62,7 +65,7 @@ class TextFile:
             if spreadsheet := format_of(head):
                 self._open_sheet(spreadsheet, options)
             else:
-                self._open_text(options, options.format or _FORMATS.get(suffix), naming)
+                self._open_text(options, options.format or _FORMATS.get(suffix))
         except BaseException:
             self.close()
             raise
@@ -114,7 +117,7 @@ class TextFile:
         self._sheet = SheetTable(self.raw, options.sheet)
         self.sheet = self._sheet.sheet
 
-    def _open_text(self, options: ReadOptions, said: Format | None, naming: Naming) -> None:
+    def _open_text(self, options: ReadOptions, said: Format | None) -> None:
         with self.raw.content() as content:
             self.encoding = encoding_of(content, options.encoding, self.name)
         start = self._start()
@@ -123,17 +126,23 @@ class TextFile:
         if "\0" in start:
             raise InputError(f"{self.name}: is not a text file: save it as CSV, UTF-8")
         is_json = start.lstrip().startswith("{")
+        if (said is not Format.JSONL and start.lstrip().startswith("[")) or (
+            said not in (None, Format.JSONL) and is_json
+        ):
+            raise InputError(f"{self.name}: {JSON_HINT}")
+        if start.lstrip()[:20].lower().startswith(("<!doctype", "<html", "<table", "<?xml")):
+            raise InputError(
+                f"{self.name}: is a web page: open it in a spreadsheet, save it as CSV"
+            )
         if said is not None and said.is_spreadsheet:
             raise InputError(f"{self.name}: is no spreadsheet: leave out --format {said}")
-        if said not in (None, Format.JSONL) and is_json:
-            raise InputError(f"{self.name}: {JSON_HINT}")
         self.format = said or (Format.JSONL if is_json else Format.CSV)
         if self.format is Format.JSONL:
             return
         likely = "\t" if self.format is Format.TSV else ","
         delimiter = options.delimiter or ("\t" if options.format is Format.TSV else None)
         with contextlib.closing(self.lines()) as start_lines:
-            self.dialect = dialect_of(start_lines, delimiter, likely, naming.knows, self.name)
+            self.dialect = dialect_of(start_lines, delimiter, likely, self._knows, self.name)
 
     def _start(self) -> str:
         """The first few lines."""
@@ -173,7 +182,7 @@ class Input:
         self.now = options.now or datetime.now(UTC)
         self._naming = Naming(options)
         value_map = _value_map(options.value_map, self._naming) if options.value_map else None
-        self.file = TextFile(path, self.name, options, self._naming)
+        self.file = TextFile(path, self.name, options, self._naming.knows)
         try:
             self.format = self.file.format
             encoding = self.file.encoding
@@ -244,7 +253,7 @@ class Input:
         with contextlib.closing(self.file.records()) as records:
             next(records)
             reader = CellReader(self.layout, self._values, self._constants)
-            yield from table_rows(records, self.layout, reader)
+            yield from table_rows(records, self.layout, reader, self._naming, self.name)
 
     def _layout(self, header: tuple[str, ...]) -> Layout:
         if hint := format_hint(header):
@@ -256,7 +265,7 @@ class Input:
 
 
 def _value_map(path: Path, naming: Naming) -> ValueMap:
-    file = TextFile(path, str(path), ReadOptions(), Naming(ReadOptions()))
+    file = TextFile(path, str(path), ReadOptions(), columns_known)
     try:
         if file.format is Format.JSONL:
             raise InputError(f"{path}: a value map is a file with the columns column, from, to")

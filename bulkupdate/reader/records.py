@@ -96,6 +96,8 @@ def records(lines: Iterator[str], dialect: Dialect) -> Iterator[Record]:
 
 def broken(error: csv.Error, name: str) -> InputError:
     """What to say of a file whose records can't be told apart."""
+    if "field limit" in str(error):
+        return InputError(f"{name}: the CSV is broken{error} characters: is a quote left open?")
     return InputError(
         f"{name}: the CSV is broken{error}. A quote inside a quoted cell is written twice; is one"
         " left open?"

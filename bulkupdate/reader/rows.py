@@ -10,24 +10,37 @@ from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
 from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import Layout, Naming
 from bulkupdate.reader.records import Record
-from bulkupdate.reader.text import undecodable, writable
+from bulkupdate.reader.text import damage, writable
 
 
-def table_rows(records: Iterator[Record], layout: Layout, reader: CellReader) -> Iterator[Row]:
-    """The rows of a file in columns, from the records after its header."""
+def table_rows(
+    records: Iterator[Record], layout: Layout, reader: CellReader, naming: Naming, name: str
+) -> Iterator[Row]:
+    """The rows of a file in columns, from the records after its header.
+
+    Raises:
+        InputError: another header comes: from here on the cells mean something else.
+    """
     width, written = layout.width, layout.written
-    first = {layout.header[0], f"\ufeff{layout.header[0]}"}
+    id_place = next(column.position for column in layout.columns if column.field == "id")
+    names = {*layout.header, *PYTHON_NAMES, *fields.ALIASES}
+    names |= {f"\ufeff{name}" for name in names}
     number = 0
     for line, cells in records:
         number += 1
         if len(cells) != written:
             # No telling which cell is which, so nothing is said of any but the id.
             problems = [_wrong_width(len(cells), written)]
-        elif cells[0] in first and _is_header(cells, layout):
-            problems = [Problem("", "", "is the header again: two files seem to be put together")]
+        elif cells[id_place] in names and _is_header(cells, layout, naming, f"{name}: line {line}"):
+            message = "is the header again: two files seem to be put together, remove this line"
+            problems = [Problem("", "", message)]
         elif width < written and any(map(str.strip, cells[width:])):
             # Nameless columns at the end are delimiters that a program writes after each record.
-            problems = [Problem("", "", f"holds text in column {width + 1}, which has no name")]
+            message = (
+                f"holds text in column {width + 1}, which has no name: put text with a delimiter in"
+                " quotes, or name the column"
+            )
+            problems = [Problem("", "", message)]
         elif row := reader.row(number, line, cells):
             yield row
             continue
@@ -37,10 +50,22 @@ def table_rows(records: Iterator[Record], layout: Layout, reader: CellReader) ->
         yield Row(number, line, id_shown, None, tuple(problems), tuple(cells))
 
 
-def _is_header(cells: list[str], layout: Layout) -> bool:
-    """Whether a record repeats the names of the columns, but for our own."""
+def _is_header(cells: list[str], layout: Layout, naming: Naming, where: str) -> bool:
+    """Whether a record repeats the names of the columns, but for our own.
+
+    Raises:
+        InputError: it names columns, and not these.
+    """
     header = layout.header
-    return all(cells[place].lstrip("\ufeff") == header[place] for place in layout.kept)
+    said = [cells[place].lstrip("\ufeff").strip() for place in layout.kept]
+    if said == [header[place].strip() for place in layout.kept]:
+        return True
+    if len(said) > 1 and all(name and naming.field(name) for name in said):
+        raise InputError(
+            f"{where} is another header: two files seem to be put together, whose columns differ:"
+            " give each to a run of its own"
+        )
+    return False
 
 
 def _is_of(problems: list[Problem], field: str) -> bool:
@@ -89,9 +114,8 @@ def parse_object(record: str) -> dict[str, Any]:
     Raises:
         ValueError: it is no JSON object, or has a key twice.
     """
-    if wrong := undecodable(record):
-        found = " ".join(f"{byte:02x}" for byte in wrong[:8])
-        raise ValueError(f"holds bytes that can't be decoded ({found})")
+    if wrong := damage(record):
+        raise ValueError(wrong)
     try:
         value = _JSON.decode(record)
     except RecursionError:

@@ -33,18 +33,18 @@ class Cell(str):
     """The text of a cell that was no text.
 
     Attributes:
-        is_date: whether it was a date, of which only the spreadsheet knows how it is shown.
+        kind: what it was: only the spreadsheet knows how it is shown.
         problem: why it can't be read at all; "" if it can.
     """
 
-    __slots__ = ("is_date", "problem")
-    is_date: bool
+    __slots__ = ("kind", "problem")
+    kind: str
     problem: str
 
-    def __new__(cls, text: str, *, is_date: bool = False, problem: str = "") -> "Cell":
+    def __new__(cls, text: str, kind: str, problem: str = "") -> "Cell":
         """The text, with what is to be known of it."""
         cell = super().__new__(cls, text)
-        cell.is_date, cell.problem = is_date, problem
+        cell.kind, cell.problem = kind, problem
         return cell
 
 
@@ -131,23 +131,23 @@ class SheetTable:
 def _text(value: Any) -> str:
     """The text that stands for the value of a cell."""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return Cell("true" if value else "false", "check box")
     if isinstance(value, int | float):
         return _number(value)
     if "date" in value:
-        return Cell(value["date"], is_date=True)
+        return Cell(value["date"], "date")
     problem = "is a time or a duration: a due date needs a day. Format the cell as a date"
-    return Cell(value["time"], problem=problem)
+    return Cell(value["time"], "time", problem)
 
 
 def _number(value: float) -> str:
     if not math.isfinite(value) or value != int(value):
-        return repr(value)
+        return Cell(repr(value), "number")
     digits = str(int(value))
     if len(digits.lstrip("-")) <= _EXACT_DIGITS:
-        return digits
+        return Cell(digits, "number")
     problem = (
         f"is a number of more than {_EXACT_DIGITS} digits, of which a spreadsheet has lost some:"
         " format the column as text and enter it again"
     )
-    return Cell(digits, problem=problem)
+    return Cell(digits, "number", problem)

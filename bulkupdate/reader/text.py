@@ -16,6 +16,9 @@ from bulkupdate.errors import InputError
 #: The longest line, in bytes. A longer one is a file that is no text, or has an open quote.
 MAX_LINE = 1 << 20
 
+#: What stands for a character that could not be read.
+_LOST = "\ufffd"
+
 #: The name of our way to decode what can't be: see `_keep_bytes`.
 KEEP_BYTES = "bulkupdate.keep-bytes"
 
@@ -37,9 +40,9 @@ _OTHERS = (
     *("cp932", "gb18030", "big5", "euc_kr", "koi8_r"),
 )
 #: Letters beyond ASCII that are a word by themselves.
-_WORDS = "àèéòóíåöæøÀÈÉÒÓÍÅÖÆØ"
+_WORDS = "àèéòóíåäöüæøÀÈÉÒÓÍÅÄÖÜÆØ"
 #: Letters and signs of these two encodings that are seldom meant.
-_RARE = "ƒŸΩπıﬁﬂˆ˜¯˘˙˚¸˝˛ˇ¨´◊‹›†‡¶¦¬þÞðÐ\ufffd"
+_RARE = "ƒŸΩπıﬁﬂˆ˜¯˘˙˚¸˝˛ˇ¨´◊‹›†‡¶¦¬þÞðÐýÝ\ufffd"
 _SHOWN = {
     "utf-8": "UTF-8",
     "utf-16-le": "UTF-16 (LE)",
@@ -72,7 +75,7 @@ class Encoding(NamedTuple):
     Attributes:
         codec: Python's name for it.
         mark: the byte order mark at the beginning of the file; empty without one.
-        is_clean: whether all of the file is known to decode.
+        is_clean: whether all of the file is known to decode, and to have lost no character before.
         examples: words that tell whether it was guessed well; empty where nothing was guessed.
     """
 
@@ -126,9 +129,9 @@ def encoding_of(content: IO[bytes], said: str | None, name: str) -> Encoding:
         return Encoding(codec)
     if b"\0" in start:
         raise InputError(f"{name}: is not a text file: save it as CSV, UTF-8")
-    decodes, has_utf8, words = _survey(start, content)
+    decodes, has_utf8, has_lost, words = _survey(start, content)
     if decodes or has_utf8 or mark:
-        return Encoding("utf-8", mark, is_clean=decodes)
+        return Encoding("utf-8", mark, is_clean=decodes and not has_lost)
     if (hint := _HINT.search(start)) and (codec := hint[1].decode()) in _WESTERN:
         return Encoding(codec, examples=_examples(words, codec))
     return _western(words, name)
@@ -178,6 +181,18 @@ class _Bounded(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         return self.read1(_READ if size is None else size)
+
+
+def damage(text: str) -> str:
+    """What is wrong with the characters of a text; "" where all are as they were written."""
+    if text.isascii():
+        return ""
+    if wrong := undecodable(text):
+        found = " ".join(f"{byte:02x}" for byte in wrong[:8])
+        return f"holds bytes that can't be decoded ({found}): write it again, and save it as UTF-8"
+    if _LOST in text:
+        return f"holds {_LOST!r}, in place of a character that another program has lost"
+    return ""
 
 
 def undecodable(text: str) -> bytes:
@@ -238,9 +253,14 @@ def _wide(start: bytes) -> str:
     return ""
 
 
-def _survey(start: bytes, content: IO[bytes]) -> tuple[bool, bool, list[bytes]]:
-    """Whether all is UTF-8; whether any line that is not ASCII is; words that are not ASCII."""
-    decodes, has_utf8 = True, False
+def _survey(start: bytes, content: IO[bytes]) -> tuple[bool, bool, bool, list[bytes]]:
+    """What is found in all of a file.
+
+    Returns:
+        Whether it is UTF-8; whether any of it that is not ASCII is; whether it holds a U+FFFD;
+        words that are not UTF-8.
+    """
+    decodes, has_utf8, has_lost = True, False, False
     words: list[bytes] = []
     rest, chunk = b"", start
     while chunk:
@@ -250,9 +270,11 @@ def _survey(start: bytes, content: IO[bytes]) -> tuple[bool, bool, list[bytes]]:
             end = max(data.rfind(b"\n"), data.rfind(b"\r"), data.rfind(b" "), data.rfind(b",")) + 1
             end = end if end > 0 and len(data) - end < _CHUNK else len(data)
             data, rest = data[:end], data[end:]
+            has_lost = has_lost or _LOST.encode() in data
             decodes, has_utf8 = _survey_part(data, decodes, has_utf8, words)
         chunk = content.read(_CHUNK)
-    return *_survey_part(rest, decodes, has_utf8, words), words
+    decodes, has_utf8 = _survey_part(rest, decodes, has_utf8, words)
+    return decodes, has_utf8, has_lost or _LOST.encode() in rest, words
 
 
 def _survey_part(
@@ -293,12 +315,18 @@ def _western(words: list[bytes], name: str) -> Encoding:
     if is_plausible and is_sure:
         return Encoding(best, examples=_examples(words, best))
     if not is_plausible:
-        readings |= _library_guess(words)
+        guess = _library_guess(words)
+        if is_sure and list(guess.values()) == [readings[best]]:
+            return Encoding(best, examples=_examples(words, best))
+        readings |= guess
     shown = " or ".join(
         f"--encoding {codec} (which reads {', '.join(map(repr, dict.fromkeys(texts[:3])))})"
         for codec, texts in readings.items()
     )
-    raise InputError(f"{name}: is not UTF-8, and its encoding can't be told for sure: say {shown}")
+    raise InputError(
+        f"{name}: is not UTF-8, and its encoding can't be told for sure: say {shown},"
+        " or save it as UTF-8"
+    )
 
 
 def _examples(words: list[bytes], codec: str) -> tuple[str, ...]:
@@ -323,6 +351,9 @@ def _decoded(word: bytes, codec: str) -> str:
 def _is_odd(word: str) -> bool:
     """Whether a word that is not ASCII looks like one that was read in a wrong encoding."""
     letters = [c for c in word if c.isalpha()]
+    is_capital = len(letters) > 1 and letters[0].isupper() and letters[1].isupper()
+    if is_capital and not letters[0].isascii() and any(c.islower() for c in letters):
+        return True  # as „Angebot“ does where it is read as ÑAngebotì
     if len(letters) > 3 and sum(not c.isascii() for c in letters) > len(letters) / 2:
         return True
     padded = f" {word} "
@@ -340,18 +371,25 @@ def _is_odd_there(before: str, character: str, after: str) -> bool:
         return True
     is_lone = not before.isalpha() and not after.isalpha() and character not in _WORDS
     if kind == "Lu":
-        is_inside = before.islower() or (before.isalpha() and after.islower())
+        is_inside = before.islower() or (before.isalpha() and after.islower() and after != "ß")
         return is_inside or is_lone or before.isdigit() or after.isdigit()
+    if character == "ñ" and not after.isalpha():
+        return True
+    if character == "ù" and after.isalpha():
+        return True
     if kind == "Ll":
-        return is_lone or before.isdigit() or after.isupper()
+        return is_lone or before.isdigit() or (after.isupper() and character != "ß")
     if kind == "Pd":
         return before.islower() and after.islower()
     if character == "’":
         return False
     if character == "°":
         return before.isalpha() and before not in "nN"
-    if kind in ("Pi", "Ps") or character in "¿¡":
+    if kind in ("Pi", "Pf", "Ps") or character == "…":
+        # Which quotation mark opens and which closes differs from country to country.
+        return before.isalnum() and after.isalnum()
+    if character in "¿¡":
         return before.isalnum()
-    if kind == "Pf" or character in "…™®ªº":
-        return after.isalpha() or (before.isdigit() and character in "™®»")
+    if character in "™®ªº":
+        return after.isalpha() or (before.isdigit() and character in "™®")
     return kind != "Zs" and (before.isalpha() or after.isalpha())

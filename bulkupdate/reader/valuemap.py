@@ -14,6 +14,11 @@ MAX_ENTRIES = 1_000_000
 _HEADER = ("column", "from", "to")
 
 
+def columns_known(header: list[str]) -> int:
+    """How many of these names are columns of a value map."""
+    return len({name.strip().lower() for name in header} & set(_HEADER))
+
+
 class ValueMap:
     """What the values of some columns stand for. Case doesn't matter, nor do blanks around.
 
@@ -33,16 +38,20 @@ class ValueMap:
         self._path = path
         self._entries: dict[str, dict[str, str]] = {}
         names = [name.strip().lower() for name in header]
-        if sorted(names) != sorted(_HEADER):
+        if sorted(name for name in names if name in _HEADER) != sorted(_HEADER):
             found = ", ".join(header)
             raise InputError(f"{path}: a value map has the columns column, from, to, not {found}")
         places = [names.index(name) for name in _HEADER]
         for count, (line, cells) in enumerate(records, 1):
             if count > MAX_ENTRIES:
                 raise InputError(f"{path}: a value map has at most {MAX_ENTRIES:,} lines")
-            if len(cells) != len(_HEADER):
-                raise InputError(f"{path}, line {line}: has {len(cells)} cells and not 3")
+            if len(cells) != len(header):
+                raise InputError(
+                    f"{path}, line {line}: has {len(cells)} cells and not {len(header)}"
+                )
             self._add(line, *(cells[place].strip() for place in places), naming=naming)
+        if not self._entries:
+            raise InputError(f"{path}: the value map has a header, but no line")
 
     def of(self, field: str) -> dict[str, str]:
         """What values of a field stand for; empty where it is not mapped."""
@@ -62,7 +71,7 @@ class ValueMap:
         return entries[word]
 
     def _add(self, line: int, column: str, value: str, meant: str, *, naming: Naming) -> None:
-        field = naming.field(column)
+        field = naming.meant(column)
         if field is None or field == "id":
             why = "is no field" if field is None else "is the task: it can't be mapped"
             raise InputError(f"{self._path}, line {line}: column {column!r} {why}")

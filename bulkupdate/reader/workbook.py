@@ -31,7 +31,7 @@ _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationship
 _CELL = re.compile(rb"<c\b([^>]*[^/>])>(.*?)</c>", re.DOTALL)
 _IS_ERROR = re.compile(rb"""\bt=["']e["']""")
 _PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
-_VALUE = re.compile(rb"<v>([^<]*)</v>")
+_VALUE = re.compile(rb"<v>([^<]+)</v>")
 
 #: What reading a spreadsheet may take, in bytes: a million rows of ten columns take a quarter.
 MEMORY = 2 << 30
@@ -72,20 +72,23 @@ def lines(file: bytes, wanted: str | None) -> Iterator[Any]:
 def _error_cells(file: bytes, name: str) -> dict[int, list[tuple[int, str]]]:
     """The cells of a sheet of an .xlsx file that hold an error, by row, from 1: column, and text.
 
-    The library reads them as blank, which would leave a field alone that was to change.
+    So do formulas that no spreadsheet has worked out. The library reads both as blank, which
+    would leave a field alone that was to change.
     """
     errors: dict[int, list[tuple[int, str]]] = {}
     with zipfile.ZipFile(io.BytesIO(file)) as archive:
         part = _part_of(archive, name)
         content = archive.read(part) if part in archive.namelist() else b""
-    for attributes, inside in _CELL.findall(content) if _IS_ERROR.search(content) else ():
+    is_suspect = b"<f" in content or _IS_ERROR.search(content)
+    for attributes, inside in _CELL.findall(content) if is_suspect else ():
         place = _PLACE.search(attributes)
-        if place and _IS_ERROR.search(attributes):
+        is_open = b"<f" in inside and not _VALUE.search(inside) and b'"str"' not in attributes
+        if place and (is_open or _IS_ERROR.search(attributes)):
             column = 0
             for letter in place[1]:
                 column = column * 26 + letter - 64
             found = _VALUE.search(inside)
-            text = found[1].decode() if found else "#VALUE!"
+            text = found[1].decode() if found else "#VALUE! (a formula without a value)"
             errors.setdefault(int(place[2]), []).append((column - 1, text))
     return errors
 

@@ -57,6 +57,11 @@ def parse_lines(data: bytes | memoryview, kind: type[Kind]) -> list[Kind]:
     return records
 
 
+def writable(text: str) -> str:
+    """`text` with what UTF-8 can't hold (half of a character) spelt out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @functools.cache
 def _decoder(kind: type[Kind]) -> msgspec.json.Decoder[Kind]:
     return msgspec.json.Decoder(kind)

@@ -108,6 +108,11 @@ class Digests:
         place = 2 * (row - 1)
         return self._numbers[place], self._numbers[place + 1]
 
+    def forget(self, row: int) -> None:
+        """Know nothing of a row any more: it is sent again."""
+        if row <= len(self):
+            self._numbers[2 * row - 2] = self._numbers[2 * row - 1] = 0
+
     def correct(self, result: Result) -> None:
         """Take in what the log says of a row: it is the truth of it."""
         if result.merged or (result.sent is None and result.outcome is not Outcome.UNCHANGED):

@@ -12,6 +12,7 @@ import io
 import json
 from pathlib import Path
 
+from bulkupdate.codec import writable
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Result, Row
 from bulkupdate.problems import not_a_formula
@@ -19,7 +20,7 @@ from bulkupdate.reader import OWN_PREFIX, Input, parse_object
 from bulkupdate.reader.cells import as_text
 from bulkupdate.reader.columns import Layout
 from bulkupdate.reader.records import Dialect
-from bulkupdate.reader.text import KEEP_BYTES, Encoding, writable
+from bulkupdate.reader.text import KEEP_BYTES, Encoding
 
 _OWN_COLUMNS = tuple(OWN_PREFIX + name for name in ("row", "outcome", "error"))
 
@@ -64,7 +65,8 @@ class FailedFile:
         """
         message = writable(result.error.message) if result.error else ""
         if isinstance(row.record, str) or self._layout is None:
-            line = _json_line(str(row.record), result, message)
+            is_unicode = self._encoding.codec.startswith("utf")
+            line = _json_line(str(row.record), result, message, is_unicode=is_unicode)
         else:
             own = ("",) * len(self._hint())
             own += (str(result.row), result.outcome, not_a_formula(message))
@@ -138,13 +140,13 @@ def _with_own(cells: tuple[str, ...], own: tuple[str, ...], layout: Layout) -> t
     return (*cells, *[""] * missing, own[-1] or "?")
 
 
-def _json_line(record: str, result: Result, message: str) -> str:
+def _json_line(record: str, result: Result, message: str, *, is_unicode: bool) -> str:
     """The object with what became of it; or the line as it was, where it is none."""
     try:
         value = parse_object(record)
         own = zip(_OWN_COLUMNS, (result.row, result.outcome, message), strict=True)
         kept = {key: item for key, item in value.items() if not key.startswith(OWN_PREFIX)}
-        line = json.dumps({**kept, **dict(own)}, ensure_ascii=False, allow_nan=False)
+        line = json.dumps({**kept, **dict(own)}, ensure_ascii=not is_unicode, allow_nan=False)
         line.encode("utf-8")
     except ValueError:
         return f"{record}\n"

@@ -168,6 +168,10 @@ def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
     for offset, result in read_journal(path):
         offsets.extend([-1] * (result.row - len(offsets)))
         offsets[result.row - 1] = offset
+    numbers = array("I", bytes(4 * (len(offsets) + 1)))
+    for number, was in enumerate(kept, 1):
+        numbers[was] = number
+    numbers[0] = 0
     part = path.with_name(f"{path.name}.part")
     renumbered = Journal(part, empty=True)
     try:
@@ -177,7 +181,7 @@ def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
                 if was:
                     log.seek(offsets[was - 1])
                     result = parse_record(log.readline(_MAX_LINE), Result)
-                    batch.append(replaced(result, row=number))
+                    batch.append(_renumbered(result, number, numbers))
                 if len(batch) == _BATCH:
                     renumbered.append(batch)
                     batch.clear()
@@ -190,6 +194,15 @@ def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
         raise JournalError(f"{path} can't be renumbered: {error.strerror}") from error
     finally:
         renumbered.close()
+
+
+def _renumbered(result: Result, number: int, numbers: "array[int]") -> Result:
+    """A result under its new number; the rows that it names have new ones too, or are gone."""
+    if not result.merged and result.sent_with is None:
+        return replaced(result, row=number)
+    merged = tuple(now for was in result.merged if (now := numbers[was]))
+    sent_with = numbers[result.sent_with or 0] or None
+    return replaced(result, row=number, merged=merged, sent_with=sent_with)
 
 
 def mend_journal(path: Path) -> str | None:

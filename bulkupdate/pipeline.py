@@ -40,6 +40,7 @@ from bulkupdate.observer import Observer, Progress
 from bulkupdate.permits import limiter_for
 from bulkupdate.preview import Inspection, inspect
 from bulkupdate.reader import Input
+from bulkupdate.reader.raw import RawFile
 from bulkupdate.recorder import Recorder
 from bulkupdate.resume import adopt_edited_input, check_server, is_same_input
 from bulkupdate.source import open_input
@@ -86,7 +87,7 @@ async def run(
 
 
 def _check_input(config: RunConfig) -> None:
-    Input(Path(config.input), options=config.read).close()
+    RawFile(Path(config.input), config.input).close()
 
 
 def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
@@ -238,7 +239,8 @@ class _Session:
             )
         if feeder.sent == self._config.first and not feeder.has_ended:
             self._stop.set(
-                f"the first {feeder.sent:,} rows were sent (--first)",
+                f"the first {feeder.sent:,} {'requests' if self._followed else 'rows'} were sent"
+                " (--first)",
                 exit_code=1 if progress.ledger.unsuccessful else 0,
             )
         if refused:

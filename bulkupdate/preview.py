@@ -115,7 +115,7 @@ class Inspection:
             if self._merge and body.id == update.id:
                 with contextlib.suppress(InvalidUpdateError):
                     self._bodies[place] = body.merged_with(update)
-                return
+                    return
         if len(self._bodies) < SHOWN_BODIES:
             self._bodies.append(update)
 

@@ -7,9 +7,9 @@ from typing import IO, Self
 
 import msgspec
 
+from bulkupdate.codec import writable
 from bulkupdate.errors import ConfigError, Problem
 from bulkupdate.models import Row
-from bulkupdate.reader.text import writable
 
 #: Kinds of problems that are shown to a person.
 SHOWN_PROBLEMS = 20

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bulkupdate.codec import writable
 from bulkupdate.errors import ConfigError
 
 #: The word that empties a field: a blank cell leaves it alone.
@@ -152,7 +153,7 @@ class ReadOptions:
             "date_format": list(self.date_formats),
             "clear_token": self.clear_token if self.clear_token != CLEAR else None,
         }
-        return {name: value for name, value in said.items() if value}
+        return {name: _writable(value) for name, value in said.items() if value}
 
 
 def unpacked_name(path: Path) -> Path:
@@ -195,8 +196,22 @@ def moment(text: str, timezone_name: str | None) -> datetime:
     except ValueError:
         raise ConfigError(f"{text!r} is no date-time: write it as 2026-01-31T08:58+01:00") from None
     if found.utcoffset() is None and timezone_name is not None:
-        found = found.replace(tzinfo=zone(timezone_name))
+        first = found.replace(tzinfo=zone(timezone_name))
+        if first.utcoffset() != first.replace(fold=1).utcoffset():
+            raise ConfigError(f"{text!r} comes twice or not at all there: write its offset")
+        found = first
     return found
+
+
+def _writable(value: Any) -> Any:
+    """A value without the bytes of an argument that are no text."""
+    if isinstance(value, str):
+        return writable(value)
+    if isinstance(value, list):
+        return [writable(item) for item in value]
+    if isinstance(value, dict):
+        return {writable(name): writable(item) for name, item in value.items()}
+    return value
 
 
 def _check_encoding(name: str) -> None:

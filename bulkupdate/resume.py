@@ -81,6 +81,10 @@ def adopt_edited_input(
                 raise RunStoppedError("stopped before anything was sent")
             ledger.record(result)
             before.correct(result)
+            if not earlier.input.sha256 and (result.merged or result.sent_with):
+                # A crash came between: the log is renumbered and the digests are not, and what
+                # these rows said is in no line of their own.
+                before.forget(result.row)
     after = Digests(directory.digests_part)
     changes = compare(before, after, ledger.settling_line)
     how = _difference(earlier.input, info)

@@ -34,12 +34,16 @@ def open_input(
         RunStoppedError: `stop` was set while standard input was awaited.
     """
     options = config.read
+
+    def is_to_leave() -> bool:
+        return stop.is_set
+
     if options.now is None and now is not None:
         options = replace(options, now=now)
     if config.input != "-":
-        return Input(Path(config.input), options=options)
+        return Input(Path(config.input), options=options, is_to_leave=is_to_leave)
     part = directory.keep_stdin(_stdin_chunks(stop))
-    return Input(part, name="stdin", options=options)
+    return Input(part, name="stdin", options=options, is_to_leave=is_to_leave)
 
 
 def _stdin_chunks(stop: Stop) -> Iterator[bytes]:

@@ -124,14 +124,15 @@ class Writer:
             self.stop_for(error)
         for item in batch:
             item.tell(None)
-            self._count(item.result)
+            self._count(item.row, item.result)
 
-    def _count(self, result: Result) -> None:
+    def _count(self, row: Row, result: Result) -> None:
         """Stop the run once too many of the rows that it sent went wrong."""
         if result.sent is None or self._stop.is_set:
             return
-        self._sent += 1
-        self._failures += result.outcome not in SUCCESSES
+        rows = 1 + len(row.merged)
+        self._sent += rows
+        self._failures += rows * (result.outcome not in SUCCESSES)
         limit = self._max_failures
         if limit is not None and limit.is_reached(self._failures, self._sent):
             self._stop.set(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkupdate import merger as merger_module
-from bulkupdate.config import Mode
+from bulkupdate.config import FailureLimit, Mode
 from bulkupdate.merger import Merger, RowSet
 from bulkupdate.models import Row
 from bulkupdate.pipeline import run
@@ -172,3 +172,41 @@ async def test_without_the_flag_what_was_merged_is_settled_all_the_same(write: W
         await bench.run(path, merge_duplicates=True, first=4)
         rest = await bench.run(path, mode=Mode.RESUME)
     assert (rest.requests, rest.counts["updated"]) == (18, 30)
+
+
+async def test_a_crash_while_an_edited_input_is_adopted_loses_no_merged_row(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["T1,a,", "T1,,b", "T2,c,"]
+    path = write("edits.csv", "id,title,message", *lines)
+    async with Bench() as bench:
+        await bench.run(path, merge_duplicates=True, first=1)
+        path = write("edits.csv", "id,title,message", "T9,z,", *lines)
+
+        def crash(*_: object) -> None:
+            raise OSError("out of luck")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("bulkupdate.directory.RunDirectory.adopt_digests", crash)
+            with pytest.raises(OSError, match="out of luck"):
+                await bench.run(path, merge_duplicates=True, mode=Mode.RESUME, changed_input=True)
+        log = [(line["row"], line.get("sent_with"), line.get("merged")) for line in
+               results_in(Path("edits.run"))]  # fmt: skip
+        assert log == [(2, 3, None), (3, None, [2])]
+        after = await bench.run(path, merge_duplicates=True, mode=Mode.RESUME, changed_input=True)
+        tasks = bench.sandbox.team.tasks
+    assert (after.exit_code, after.counts["updated"]) == (0, 4)
+    assert (tasks["T1"]["title"], tasks["T1"]["content"]) == ("a", "b")
+    assert (tasks["T2"]["title"], tasks["T9"]["title"]) == ("c", "z")
+    assert {r["row"]: r["id"] for r in results_in(Path("edits.run"))} == {
+        1: "T9", 2: "T1", 3: "T1", 4: "T2",
+    }  # fmt: skip
+
+
+async def test_rows_that_went_together_count_each_as_a_failure(write: Write) -> None:
+    path = write("edits.csv", "id,title", *(f"gone_{n % 2},T{n}" for n in range(40)), "late,x")
+    async with Bench(unknown=Unknown("404")) as bench:
+        summary = await bench.run(
+            path, merge_duplicates=True, max_failures=FailureLimit(rows=3), workers=1
+        )
+    assert (summary.exit_code, summary.counts["failed"]) == (3, 20)

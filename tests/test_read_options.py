@@ -29,6 +29,8 @@ from bulkupdate.reader import Input
         ({"time": "9 o'clock"}, "is no time of day: write it as 09:00"),
         ({"time": "09:00+01:00"}, "is no time of day"),
         ({"date_formats": ("%d/%m",)}, "lacks the day, the month or the year"),
+        ({"date_formats": ("%d.%m.%Y %H:%M %p",)}, "with %p the hour is %I, not %H"),
+        ({"date_formats": ("%d.%m.%Y %I:%M",)}, "%I says no time of day without %p"),
         ({"date_formats": ("%x",)}, "%x depends on the machine"),
         ({"date_formats": ("%d.%m.%Y %Q",)}, "is a bad directive"),
         ({"clear_token": " "}, "--clear-token is a word"),
@@ -77,6 +79,10 @@ def test_what_fits_no_field_is_refused_before_a_row_is_read(
             "line 3: 'A' stands for two values",
         ),
         ('{"column": "assignedTo"}\n', "a value map is a file with the columns"),
+        ("column,from,to\n", "the value map has a header, but no line"),
+        ("column;from;to;note\nassignedTo;a;<clear>;x\n", "line 2: 'to': assignedTo '<clear>'"),
+        ("column,from,to\nassignedTo,a,#N/A\n", "what a spreadsheet shows for an error"),
+        ("column,from,to\npriority,a,hot\n", "line 2: 'to': priority 'hot': is not a priority"),
     ],
 )
 def test_a_value_map_that_is_wrong_is_refused_with_its_line(
@@ -130,3 +136,50 @@ def test_what_was_said_is_told_and_what_was_not_is_left_out(tmp_path: Path) -> N
         "UTC",
         64,
     )
+
+
+def read_one(tmp_path: Path, text: str, **said: Any) -> Any:
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    with Input(tmp_path / "a.csv", options=ReadOptions(**said)) as source:
+        (row,) = source.rows()
+    return row.error if row.update is None else {"id": row.id, **row.update.changes()}
+
+
+def test_hours_are_hours_whatever_the_clocks_do(tmp_path: Path) -> None:
+    now = moment("2026-10-25T01:30", "Europe/Paris")
+    said = read_one(tmp_path, "id,dueDate\na,+3h\n", now=now, timezone="Europe/Paris")
+    assert said == {"id": "a", "dueDate": "2026-10-25T02:30:00.000Z"}
+
+
+def test_a_moment_that_comes_twice_takes_an_offset() -> None:
+    with pytest.raises(ConfigError, match="comes twice or not at all there: write its offset"):
+        moment("2026-10-25T02:30", "Europe/Paris")
+
+
+def test_days_that_end_where_the_clocks_skip_are_refused(tmp_path: Path) -> None:
+    now = datetime.fromisoformat("2026-03-28T02:30:00+01:00")
+    said = read_one(tmp_path, "id,dueDate\na,+1d\n", now=now, timezone="Europe/Paris")
+    assert "is skipped in Europe/Paris, where the clocks change" in said
+
+
+def test_a_format_that_looks_like_iso_is_the_only_one(tmp_path: Path) -> None:
+    said = {"date_formats": ("%Y-%d-%m",), "timezone": "UTC", "time": "09:00"}
+    right = read_one(tmp_path, "id,dueDate\na,2026-03-04\n", **said)
+    assert right == {"id": "a", "dueDate": "2026-04-03T09:00:00.000Z"}
+    wrong = read_one(tmp_path, "id,dueDate\na,2026-12-25\n", **said)
+    assert "is not a date as --date-format says: '%Y-%d-%m'" in wrong
+
+
+def test_the_word_that_clears_is_no_id_however_long(tmp_path: Path) -> None:
+    said = read_one(tmp_path, "id,title\nCLEARED,x\n", clear_token="cleared")
+    assert said == "id: is empty: say what task this row is about"
+
+
+def test_a_value_map_says_the_same_of_json(tmp_path: Path) -> None:
+    (tmp_path / "map.csv").write_text("column,from,to\ntitle,old,<clear>\npriority,hot,high\n")
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "title": "OLD", "priority": "Hot"}\n')
+    options = ReadOptions(value_map=tmp_path / "map.csv")
+    with Input(tmp_path / "a.jsonl", options=options) as source:
+        (row,) = source.rows()
+    assert row.update is not None
+    assert row.update.changes() == {"title": "", "priority": "2"}

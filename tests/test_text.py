@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import time
 
 import pytest
 
@@ -96,3 +97,28 @@ def test_an_encoding_that_is_said_is_taken_with_or_without_its_mark() -> None:
         found = encoding_of(content, said, "a.csv")
         content.seek(0)
         assert list(lines(content, found, "a.csv")) == ["id\n"], said
+
+
+def test_a_long_run_without_blanks_takes_no_longer_than_others() -> None:
+    text = b"id,title\nopp_1," + b"x" * 900_000 + b" Zo\xe9\n"
+    begin = time.process_time()
+    assert told(text).codec == "cp1252"
+    assert time.process_time() - begin < 2
+
+
+def test_the_encoding_of_a_failed_file_is_named_in_its_header_alone() -> None:
+    header = b"id,title,bulkupdate_encoding=mac-roman\n"
+    assert told(header + "a,Éric,\n".encode("mac-roman")).codec == "mac-roman"
+    other = b"id,title\na,x\nb,bulkupdate_encoding=mac-roman\nc,Zo\xe9\n"
+    assert told(other).codec == "cp1252"
+
+
+def test_a_nul_far_into_a_file_is_no_text() -> None:
+    with pytest.raises(InputError, match="is not a text file"):
+        told(b"id,title\n" + b"opp_1,plain words\n" * 200_000 + b"a,\0\n")
+
+
+@pytest.mark.parametrize("name", ["Dvořák", "Jiří"])
+def test_names_that_no_language_of_the_west_writes_are_asked_about(name: str) -> None:
+    with pytest.raises(InputError, match="can't be told for sure"):
+        told(f"id,title\na,{name}\n".encode("cp1250"))

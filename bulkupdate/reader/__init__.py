@@ -6,7 +6,7 @@
     raw       text     records     columns, cells   rows
     gzip, …   UTF-8,…  csv, sheet  dates, valuemap
 
-Memory does not grow with the file: a line, a cell and a record are bounded, and nothing is kept
+Memory does not grow with the file: a line and a cell are bounded, and nothing is kept
 but the names of the columns, and what the value map says. (The rows of a spreadsheet are on disk.)
 """
 

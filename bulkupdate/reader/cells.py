@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bulkupdate import fields
-from bulkupdate.errors import ConfigError, Problem
+from bulkupdate.errors import ConfigError, InputError, Problem
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
 from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader.columns import Layout
@@ -34,6 +34,9 @@ _ERRORS = frozenset(
 #: What programs write for no value, where their user did not say otherwise.
 _BLANKS = frozenset({"nan", "nat", "null", "\\n", "<na>"})
 _LONGEST_BLANK = 4
+
+#: Values of a map among which the nearest is looked for.
+_SEARCHED = 500
 
 #: Says what a cell says: a value on the wire, or `BLANK`. Raises `ValueError` where it is wrong.
 Reading = Callable[[str], Any]
@@ -61,10 +64,32 @@ class Values:
         is_clean: bool = True,
     ) -> None:
         self._dates = DateReader(options, now)
-        self._value_map = value_map
         self._clear = options.clear_token.strip().lower()
         self._is_clean = is_clean
+        #: No shorter cell says itself without being looked at.
+        self.shortest = max(_LONGEST_BLANK, len(self._clear)) + 1
         self.has_cleared = False
+        #: Field → what is written, in lower case → what is sent.
+        self._mapped: dict[str, dict[str, Any]] = {}
+        self._map_name = str(options.value_map)
+        if value_map is not None:
+            self._mapped = {field: self._checked(field, value_map) for field in value_map.fields}
+
+    def _checked(self, field: str, value_map: ValueMap) -> dict[str, Any]:
+        """What the values of a field stand for, as it is sent.
+
+        Raises:
+            InputError: one of them is wrong.
+        """
+        read = self.reading(field)
+        checked = {}
+        for value, (line, meant) in value_map.of(field).items():
+            try:
+                checked[value] = read(meant)
+            except ValueError as error:
+                problem = problem_of(field, meant, error)
+                raise InputError(f"{self._map_name}, line {line}: 'to': {problem}") from None
+        return checked
 
     def constants(self, said: dict[str, str]) -> dict[str, Any]:
         """What `--set` says of every row: values on the wire, by name in Python.
@@ -88,7 +113,7 @@ class Values:
         rule = self._dates.read if field == "dueDate" else fields.RULES[field]
         is_clearable = field in fields.CLEARABLE
         is_text = fields.RULES[field] is fields.text
-        value_map = self._value_map if self._is_mapped(field) else None
+        mapped = self._mapped.get(field)
         clear = self._clear
 
         def read(cell: str) -> Any:
@@ -106,13 +131,11 @@ class Values:
                 if not is_clearable:
                     raise ValueError("can't be cleared: leave the cell blank to leave it as it is")
                 return ""
-            if value_map is not None:
-                cell = value_map.meant(field, cell)
-                if cell.lower() == clear and is_clearable:
-                    return ""
-            elif word[0] == "#" and word.split(maxsplit=1)[0].upper() in _ERRORS:
+            if mapped is not None:
+                return _meant(word, mapped, self._map_name)
+            if word[0] == "#" and word.split(maxsplit=1)[0].upper() in _ERRORS:
                 raise ValueError("is what a spreadsheet shows for an error: mend the cell")
-            if isinstance(cell, Cell) and (problem := _cell_problem(cell, is_text)):
+            if isinstance(cell, Cell) and (problem := _cell_problem(cell, field)):
                 raise ValueError(problem)
             if wrong := damage(cell) or _artefact(cell, field):
                 raise ValueError(wrong)
@@ -124,7 +147,7 @@ class Values:
         """Whether a cell of it that begins with a letter is a text that says itself."""
         # It is then neither blank, nor the word that clears, nor an error or a formula.
         is_text = fields.RULES[field] is fields.text
-        return is_text and self._is_clean and self._clear[0] < "A" and not self._is_mapped(field)
+        return is_text and self._is_clean and self._clear[0] < "A" and field not in self._mapped
 
     def of_json(self, field: str, value: object) -> object:
         """What a value of a JSON object stands for; its field's own rule is not applied yet.
@@ -134,12 +157,23 @@ class Values:
         """
         if not isinstance(value, str) or not value:
             return value
-        if self._value_map is not None and self._is_mapped(field):
-            value = self._value_map.meant(field, value)
+        if (mapped := self._mapped.get(field)) is not None:
+            return _meant(value.strip(), mapped, self._map_name)
         return self._dates.read(value) if field == "dueDate" else value
 
-    def _is_mapped(self, field: str) -> bool:
-        return self._value_map is not None and bool(self._value_map.of(field))
+
+def _meant(word: str, mapped: dict[str, Any], name: str) -> Any:
+    """What a value of a mapped field stands for.
+
+    Raises:
+        ValueError: the map lacks it.
+    """
+    word = word.casefold()
+    if word not in mapped:
+        # Looking for the nearest of very many takes long.
+        near = fields.suggestion(word, mapped) if len(mapped) <= _SEARCHED else ""
+        raise fields.WrongValueError(f"is not among the values of {name}", near)
+    return mapped[word]
 
 
 def _artefact(cell: str, field: str) -> str:
@@ -159,13 +193,16 @@ def _artefact(cell: str, field: str) -> str:
 
 def as_text(cell: str, field: str) -> str:
     """A cell as a CSV file can hold it: with what a spreadsheet knew to be wrong with it."""
-    if isinstance(cell, Cell) and _cell_problem(cell, fields.RULES[field] is fields.text):
+    if isinstance(cell, Cell) and _cell_problem(cell, field):
         return f"{_WRONG} {cell}"
     return cell
 
 
-def _cell_problem(cell: Cell, is_text: bool) -> str:
-    if is_text:
+def _cell_problem(cell: Cell, field: str) -> str:
+    """What is wrong with a cell that was no text; "" if nothing is."""
+    rule = fields.RULES[field]
+    # Excel makes dates of ids that look like some.
+    if rule is fields.text or (rule is fields.identifier and cell.kind != "number"):
         return f"is a {cell.kind}: format the cell as text, so that it reads as it is shown"
     return cell.problem
 
@@ -183,8 +220,10 @@ class CellReader:
         self._columns = [(*column, values.reading(column.field)) for column in layout.columns]
         self._constants = constants
         self._values = values
+        self._shortest = values.shortest
         #: Columns by how they are read: position, name in Python, and how.
         self._texts: list[tuple[int, str, Reading]] = []
+        self._unplain: list[tuple[int, str, Reading]] = []
         self._others: list[tuple[int, str, dict[str, Any]]] = []
         for position, field, _, read in self._columns:
             name = PYTHON_NAMES[field]
@@ -192,6 +231,8 @@ class CellReader:
                 self._id, self._read_id = position, read
             elif values.is_plain(field):
                 self._texts.append((position, name, read))
+            elif fields.RULES[field] is fields.text:
+                self._unplain.append((position, name, read))
             else:
                 self._others.append((position, name, _Memory(read)))
 
@@ -199,7 +240,7 @@ class CellReader:
         """The row that a record as wide as the header makes; None where anything is wrong."""
         id_ = cells[self._id]
         try:
-            if not (id_.isidentifier() and len(id_) > _LONGEST_BLANK):
+            if not (id_.isidentifier() and len(id_) >= self._shortest):
                 # Each is another one, and nearly all are plain words.
                 id_ = self._read_id(id_)
             values = {"id": id_, **self._constants}
@@ -210,10 +251,13 @@ class CellReader:
                         values[name] = value
             for position, name, read in self._texts:
                 if cell := cells[position]:
-                    if "@" < cell[0] <= "~" and len(cell) > _LONGEST_BLANK:
+                    if "@" < cell[0] <= "~" and len(cell) >= self._shortest:
                         values[name] = cell
                     elif (value := read(cell)) is not BLANK:
                         values[name] = value
+            for position, name, read in self._unplain:
+                if (cell := cells[position]) and (value := read(cell)) is not BLANK:
+                    values[name] = value
         except ValueError:
             return None
         if id_ is BLANK:

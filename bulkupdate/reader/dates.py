@@ -34,6 +34,8 @@ class DateReader:
         self._time = options.time_of_day
         self._formats = options.date_formats
         self._now = now
+        #: Whether a format looks like ISO 8601: then a date is never read by that one instead.
+        self._is_rival = any(form.startswith(("%Y", "%y")) for form in self._formats)
 
     def read(self, text: str) -> str:
         """A due date as it is sent: UTC, to the millisecond.
@@ -49,6 +51,8 @@ class DateReader:
         if relative := self._relative(word):
             return fields.due_date(relative)
         found = self._by_format(word)
+        if found is None and self._is_rival:
+            raise self._not_iso(word) or ValueError("is no date")
         if found is None and (day := fields.iso_date(word)):
             return fields.due_date(self._at_time_of_day(day))
         if found is None:
@@ -76,7 +80,7 @@ class DateReader:
             there = self._now.astimezone(self._zone or UTC)
             if self._time is not None:
                 return self._at_time_of_day((there + step).date())
-            return (there + step).astimezone(UTC)
+            return self._aware((there + step).replace(tzinfo=None), self._zone or UTC)
         except OverflowError:
             raise ValueError("is outside the years 1 to 9999") from None
 
@@ -109,20 +113,22 @@ class DateReader:
             )
         return self._aware(datetime.combine(day, self._time))
 
-    def _aware(self, moment: datetime) -> datetime:
+    def _aware(self, moment: datetime, zone: tzinfo | None = None) -> datetime:
+        zone = zone or self._zone
         if moment.utcoffset() is not None:
             return moment
-        if self._zone is None:
+        if zone is None:
             raise ValueError(
                 "has no offset from UTC: add Z or +02:00, or say --timezone Europe/Paris"
             )
-        return _in_zone(moment, self._zone, self._zone_name)
+        return _in_zone(moment, zone, self._zone_name)
 
     def _not_iso(self, word: str) -> ValueError | None:
         """What to say of what is not ISO 8601, where there is more to say."""
         if self._formats:
             said = " or ".join(map(repr, self._formats))
-            return ValueError(f"is neither ISO 8601 nor a date as --date-format says: {said}")
+            other = "is not" if self._is_rival else "is neither ISO 8601 nor"
+            return ValueError(f"{other} a date as --date-format says: {said}")
         match = _FIGURES.fullmatch(word)
         if not match:
             return None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bulkupdate import fields
+from bulkupdate.codec import writable
 from bulkupdate.errors import InputError
 from bulkupdate.models import Row
 from bulkupdate.read_options import Format, ReadOptions, unpacked_name
@@ -17,7 +18,7 @@ from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Dialect, Record, dialect_of
 from bulkupdate.reader.rows import json_rows, table_rows
 from bulkupdate.reader.sheet import SheetTable, format_of
-from bulkupdate.reader.text import Encoding, encoding_of, lines, writable
+from bulkupdate.reader.text import Encoding, encoding_of, lines
 from bulkupdate.reader.valuemap import ValueMap, columns_known
 from bulkupdate.summary import InputInfo
 
@@ -29,6 +30,10 @@ _FORMATS = {
 }
 
 
+#: Characters by which it is told what kind of text a file is.
+_START = 4096
+
+
 class TextFile:
     """A file of text or a spreadsheet, as records, before anything is known of their meaning.
 
@@ -37,6 +42,7 @@ class TextFile:
         name: what to call it in messages.
         options: what its user says of it.
         knows: how many of these cells are columns that mean something.
+        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
 
     Attributes:
         raw: its bytes.
@@ -50,10 +56,16 @@ class TextFile:
     """
 
     def __init__(
-        self, path: Path, name: str, options: ReadOptions, knows: Callable[[list[str]], int]
+        self,
+        path: Path,
+        name: str,
+        options: ReadOptions,
+        knows: Callable[[list[str]], int],
+        is_to_leave: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
         self._knows = knows
+        self._is_to_leave = is_to_leave
         self.encoding: Encoding | None = None
         self.dialect: Dialect | None = None
         self.sheet: str | None = None
@@ -114,7 +126,7 @@ class TextFile:
                 # What fails is written as CSV of our own choice, and read with the same flags.
                 raise InputError(f"{self.name}: is a spreadsheet: leave out --{flag}")
         self.format = found
-        self._sheet = SheetTable(self.raw, options.sheet)
+        self._sheet = SheetTable(self.raw, options.sheet, self._is_to_leave)
         self.sheet = self._sheet.sheet
 
     def _open_text(self, options: ReadOptions, said: Format | None) -> None:
@@ -149,8 +161,8 @@ class TextFile:
         start = ""
         with contextlib.closing(self.lines()) as start_lines:
             for line in start_lines:
-                start += line
-                if len(start) > 4096 and start.strip():
+                start += line if line.strip() else ""
+                if len(start) > _START:
                     break
         return start
 
@@ -162,6 +174,7 @@ class Input:
         path: the file.
         name: what to call it in messages; its path unless said otherwise.
         options: what its user says of it.
+        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
 
     Attributes:
         format: what it is.
@@ -171,18 +184,23 @@ class Input:
     Raises:
         InputError: it can't be read, is empty, or its header is wrong.
         ConfigError: what its user says of it makes no sense.
+        RunStoppedError: `is_to_leave` said so.
     """
 
     def __init__(
-        self, path: Path, name: str | None = None, options: ReadOptions | None = None
+        self,
+        path: Path,
+        name: str | None = None,
+        options: ReadOptions | None = None,
+        is_to_leave: Callable[[], bool] = lambda: False,
     ) -> None:
         self.path = path
         self.name = (name or str(path)).replace("\n", "\\n")
         self.options = options = options or ReadOptions()
-        self.now = options.now or datetime.now(UTC)
+        self.now = (options.now or datetime.now(UTC)).astimezone(UTC)
         self._naming = Naming(options)
         value_map = _value_map(options.value_map, self._naming) if options.value_map else None
-        self.file = TextFile(path, self.name, options, self._naming.knows)
+        self.file = TextFile(path, self.name, options, self._naming.knows, is_to_leave)
         try:
             self.format = self.file.format
             encoding = self.file.encoding

@@ -12,7 +12,7 @@ from bulkupdate.errors import InputError
 DELIMITERS = (",", ";", "\t", "|")
 
 #: Excel's own first line, which names the delimiter.
-_SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_SEP = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
 
 #: Lines that a header may spread over.
 _HEADER_LINES = 50

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bulkupdate import fields
+from bulkupdate.codec import writable
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
 from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
 from bulkupdate.reader.cells import CellReader, Values
-from bulkupdate.reader.columns import Layout, Naming
+from bulkupdate.reader.columns import OWN_PREFIX, Layout, Naming
 from bulkupdate.reader.records import Record
-from bulkupdate.reader.text import damage, writable
+from bulkupdate.reader.text import damage
 
 
 def table_rows(
@@ -104,7 +105,9 @@ def json_rows(
             continue
         found, problems = keys.values(pairs, values, number)
         yield _row(number, line_number, {**found, **constants}, problems, record)
-    if problems_of_file := naming.missing(keys.seen):
+    # A file of failed rows need not hold every key that its input held.
+    is_failed = any(key.startswith(OWN_PREFIX) for key in keys.seen)
+    if not is_failed and (problems_of_file := naming.missing(keys.seen)):
         raise InputError("\n".join(f"{name}: {problem}" for problem in problems_of_file))
 
 

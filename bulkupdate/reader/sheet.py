@@ -1,17 +1,20 @@
 """Spreadsheets → records: one sheet, its cells as the text that a CSV file would hold."""
 
+import contextlib
 import importlib.util
 import math
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from bulkupdate.codec import parse_json
-from bulkupdate.errors import InputError
+from bulkupdate.errors import InputError, RunStoppedError
 from bulkupdate.read_options import Format
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Record
@@ -25,6 +28,7 @@ _EXACT_DIGITS = 15
 
 #: Seconds that reading a spreadsheet may take.
 _LONGEST = 300
+_POLL = 0.1
 
 _INSTALL = "pip install 'bulkupdate[excel]'"
 
@@ -47,6 +51,15 @@ class Cell(str):
         cell.kind, cell.problem = kind, problem
         return cell
 
+    def __eq__(self, other: object) -> bool:
+        # A number is not the text that looks like it.
+        return isinstance(other, Cell) and self.kind == other.kind and str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
 
 def format_of(head: bytes) -> Format | None:
     """Which spreadsheet begins so; None if none does."""
@@ -63,22 +76,26 @@ class SheetTable:
     Args:
         raw: the file.
         wanted: the name of the sheet, or None where there is but one.
+        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
 
     Attributes:
         sheet: its name.
 
     Raises:
         InputError: it can't be read, or it can't be told which sheet is meant.
+        RunStoppedError: `is_to_leave` said so.
     """
 
-    def __init__(self, raw: RawFile, wanted: str | None) -> None:
+    def __init__(
+        self, raw: RawFile, wanted: str | None, is_to_leave: Callable[[], bool] = lambda: False
+    ) -> None:
         if importlib.util.find_spec("python_calamine") is None:
             raise InputError(
                 f"{raw.name}: is a spreadsheet; to read those: {_INSTALL}. Or save it as CSV"
             )
         self._rows: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
         try:
-            self._read(raw, wanted)
+            self._read(raw, wanted, is_to_leave)
             self._rows.seek(0)
             self.sheet = self._found(raw.name)
         except BaseException:
@@ -106,26 +123,42 @@ class SheetTable:
             raise InputError(f"{name}: {found['error']}")
         return str(found["sheet"])
 
-    def _read(self, raw: RawFile, wanted: str | None) -> None:
+    def _read(self, raw: RawFile, wanted: str | None, is_to_leave: Callable[[], bool]) -> None:
         script = Path(__file__).with_name("workbook.py")
         command = [sys.executable, "-P", str(script), *([] if wanted is None else [wanted])]
         with tempfile.TemporaryFile() as whole:
             with raw.content() as content:
                 shutil.copyfileobj(content, whole)
             whole.seek(0)
-            try:
-                subprocess.run(  # noqa: S603 - a script of ours
-                    command,
-                    stdin=whole,
-                    stdout=self._rows,
-                    stderr=subprocess.DEVNULL,
-                    timeout=_LONGEST,
-                    check=True,
-                )
-            except subprocess.SubprocessError:
+            if not self._run(command, whole, is_to_leave):
                 raise InputError(
                     f"{raw.name}: is broken, or too large a spreadsheet to be read: save it as CSV"
-                ) from None
+                )
+
+    def _run(self, command: list[str], whole: IO[bytes], is_to_leave: Callable[[], bool]) -> bool:
+        """Run a command to its end; whether it succeeded in time."""
+        process = subprocess.Popen(  # noqa: S603 - a script of ours
+            command,
+            stdin=whole,
+            stdout=self._rows,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C is ours to act on; and no secret is its business.
+            start_new_session=True,
+            env={name: value for name, value in os.environ.items() if "LEMLIST" not in name},
+        )
+        deadline = time.monotonic() + _LONGEST
+        try:
+            while time.monotonic() < deadline:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(_POLL) == 0
+                if is_to_leave():
+                    raise RunStoppedError(
+                        "stopped while the spreadsheet was read: nothing was sent"
+                    )
+            return False
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _text(value: Any) -> str:

@@ -42,7 +42,7 @@ _OTHERS = (
 #: Letters beyond ASCII that are a word by themselves.
 _WORDS = "àèéòóíåäöüæøÀÈÉÒÓÍÅÄÖÜÆØ"
 #: Letters and signs of these two encodings that are seldom meant.
-_RARE = "ƒŸΩπıﬁﬂˆ˜¯˘˙˚¸˝˛ˇ¨´◊‹›†‡¶¦¬þÞðÐýÝ\ufffd"
+_RARE = "ƒŸΩπıﬁﬂˆ˜¯˘˙˚¸˝˛ˇ¨´◊‹›†‡¶¦¬þÞðÐýÝ¤\ufffd"
 _SHOWN = {
     "utf-8": "UTF-8",
     "utf-16-le": "UTF-16 (LE)",
@@ -51,6 +51,8 @@ _SHOWN = {
     "iso8859-1": "Latin-1",
     "mac-roman": "Mac Roman",
 }
+
+_HALVES = re.compile("[\udc00-\udcff]")
 
 #: Words with letters beyond ASCII that are judged, and shown.
 _JUDGED_WORDS = 2000
@@ -66,7 +68,7 @@ _HINT = re.compile(rb"bulkupdate_encoding=([a-z0-9-]+)")
 _CHUNK = 1 << 20
 #: Bytes that are decoded at once.
 _READ = 1 << 14
-_WORD = re.compile(rb"[^\x00-\x20,;|\"]*[\x80-\xff][^\x00-\x20,;|\"]*")
+_WORD = re.compile(rb"[^\x00-\x20,;|\"]+")
 
 
 class Encoding(NamedTuple):
@@ -127,12 +129,11 @@ def encoding_of(content: IO[bytes], said: str | None, name: str) -> Encoding:
     start = head + content.read(_CHUNK)
     if codec := _wide(start):
         return Encoding(codec)
-    if b"\0" in start:
-        raise InputError(f"{name}: is not a text file: save it as CSV, UTF-8")
-    decodes, has_utf8, has_lost, words = _survey(start, content)
+    decodes, has_utf8, has_lost, words = _survey(start, content, name)
     if decodes or has_utf8 or mark:
         return Encoding("utf-8", mark, is_clean=decodes and not has_lost)
-    if (hint := _HINT.search(start)) and (codec := hint[1].decode()) in _WESTERN:
+    head_lines = b"".join(start.splitlines(keepends=True)[:2])
+    if (hint := _HINT.search(head_lines)) and (codec := hint[1].decode()) in _WESTERN:
         return Encoding(codec, examples=_examples(words, codec))
     return _western(words, name)
 
@@ -199,12 +200,7 @@ def undecodable(text: str) -> bytes:
     """The bytes in a text that could not be decoded; empty where all could."""
     if text.isascii():
         return b""
-    return bytes(ord(c) - _ESCAPES for c in text if 0 <= ord(c) - _ESCAPES < 256)
-
-
-def writable(text: str) -> str:
-    """`text` with what UTF-8 can't hold (half of a character) spelt out."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return bytes(ord(c) - _ESCAPES for c in _HALVES.findall(text))
 
 
 def _keep_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -246,24 +242,29 @@ def _wide(start: bytes) -> str:
     if len(first) < 4:
         return ""
     odd, even = first[1::2], first[::2]
-    if not any(odd[: len(first) // 2]) and all(even):
+    if not any(odd) and all(even):
         return "utf-16-le"
     if not any(even) and all(odd):
         return "utf-16-be"
     return ""
 
 
-def _survey(start: bytes, content: IO[bytes]) -> tuple[bool, bool, bool, list[bytes]]:
+def _survey(start: bytes, content: IO[bytes], name: str) -> tuple[bool, bool, bool, list[bytes]]:
     """What is found in all of a file.
 
     Returns:
         Whether it is UTF-8; whether any of it that is not ASCII is; whether it holds a U+FFFD;
         words that are not UTF-8.
+
+    Raises:
+        InputError: it holds a NUL, as no text does.
     """
     decodes, has_utf8, has_lost = True, False, False
     words: list[bytes] = []
     rest, chunk = b"", start
     while chunk:
+        if b"\0" in chunk:
+            raise InputError(f"{name}: is not a text file: save it as CSV, UTF-8")
         if not chunk.isascii() or rest:
             data = rest + chunk
             # Whole words and characters: up to the last byte that ends either.
@@ -287,6 +288,8 @@ def _survey_part(
     except UnicodeDecodeError:
         for match in _WORD.finditer(data):
             word = match[0]
+            if word.isascii():
+                continue
             try:
                 word.decode()
             except UnicodeDecodeError:
@@ -356,6 +359,8 @@ def _is_odd(word: str) -> bool:
         return True  # as „Angebot“ does where it is read as ÑAngebotì
     if len(letters) > 3 and sum(not c.isascii() for c in letters) > len(letters) / 2:
         return True
+    if set(word) & set("øæå") and set(word) & set("áíúýÁÍÚ"):
+        return True  # of no language in the West: Dvořák and Jiří, read as Windows-1252
     padded = f" {word} "
     return any(
         _is_odd_there(padded[place - 1], character, padded[place + 1])

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from bulkupdate import fields
 from bulkupdate.errors import InputError
 from bulkupdate.reader.columns import Naming
 from bulkupdate.reader.records import Record
@@ -36,7 +35,7 @@ class ValueMap:
         self, path: Path, header: tuple[str, ...], records: Iterable[Record], naming: Naming
     ) -> None:
         self._path = path
-        self._entries: dict[str, dict[str, str]] = {}
+        self._entries: dict[str, dict[str, tuple[int, str]]] = {}
         names = [name.strip().lower() for name in header]
         if sorted(name for name in names if name in _HEADER) != sorted(_HEADER):
             found = ", ".join(header)
@@ -49,34 +48,27 @@ class ValueMap:
                 raise InputError(
                     f"{path}, line {line}: has {len(cells)} cells and not {len(header)}"
                 )
-            self._add(line, *(cells[place].strip() for place in places), naming=naming)
+            self._add(line, *(cells[place] for place in places), naming=naming)
         if not self._entries:
             raise InputError(f"{path}: the value map has a header, but no line")
 
-    def of(self, field: str) -> dict[str, str]:
-        """What values of a field stand for; empty where it is not mapped."""
-        return self._entries.get(field, {})
+    @property
+    def fields(self) -> list[str]:
+        """The fields that are mapped."""
+        return list(self._entries)
 
-    def meant(self, field: str, text: str) -> str:
-        """What a value of a mapped field stands for.
-
-        Raises:
-            ValueError: the map lacks it.
-        """
-        entries = self._entries[field]
-        word = text.strip().casefold()
-        if word not in entries:
-            near = fields.suggestion(word, entries)
-            raise fields.WrongValueError(f"is not among the values of {self._path}", near)
-        return entries[word]
+    def of(self, field: str) -> dict[str, tuple[int, str]]:
+        """What values of a field stand for: value, in lower case → line, and what it means."""
+        return self._entries[field]
 
     def _add(self, line: int, column: str, value: str, meant: str, *, naming: Naming) -> None:
         field = naming.meant(column)
         if field is None or field == "id":
             why = "is no field" if field is None else "is the task: it can't be mapped"
             raise InputError(f"{self._path}, line {line}: column {column!r} {why}")
-        if not value or not meant:
+        value = value.strip()
+        if not value or not meant.strip():
             raise InputError(f"{self._path}, line {line}: 'from' and 'to' can't be blank")
         known = self._entries.setdefault(field, {})
-        if known.setdefault(value.casefold(), meant) != meant:
+        if known.setdefault(value.casefold(), (line, meant))[1] != meant:
             raise InputError(f"{self._path}, line {line}: {value!r} stands for two values")

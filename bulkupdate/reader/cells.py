@@ -64,6 +64,7 @@ class Values:
         is_clean: bool = True,
     ) -> None:
         self._dates = DateReader(options, now)
+        self._dates_read = _Memory(self._dates.read)
         self._clear = options.clear_token.strip().lower()
         self._is_clean = is_clean
         #: No shorter cell says itself without being looked at.
@@ -159,7 +160,7 @@ class Values:
             return value
         if (mapped := self._mapped.get(field)) is not None:
             return _meant(value.strip(), mapped, self._map_name)
-        return self._dates.read(value) if field == "dueDate" else value
+        return self._dates_read[value] if field == "dueDate" else value
 
 
 def _meant(word: str, mapped: dict[str, Any], name: str) -> Any:

@@ -87,7 +87,7 @@ def bodies(path: Path, **options: Any) -> list[bytes | str]:
         return [row.error if row.update is None else row.update.encode() for row in source.rows()]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     updates(st.sampled_from(LETTERS)),
     st.sampled_from([",", ";", "\t", "|"]),
@@ -113,7 +113,7 @@ def test_updates_in_any_dialect_and_encoding_read_back_equal(
     assert bodies(failed, encoding=said) == wanted
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     updates(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     st.sampled_from([",", ";", "\t", "|"]),
@@ -140,7 +140,7 @@ CELL = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     st.lists(st.lists(CELL, min_size=1, max_size=6), max_size=5),
     st.sampled_from([",", ";", "\t", "|"]),

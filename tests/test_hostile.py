@@ -301,6 +301,6 @@ def test_what_is_json_stays_the_same_json(write: Write) -> None:
     write("evil.csv", "id,title,priority", f"{evil},x,none of these")
     done = bulkupdate("run", "evil.csv", "--log-format", "json", "--sandbox")
     first = json.loads(done.stderr.splitlines()[0])
-    assert first["preview"]["invalid_rows"][0]["id"] == evil
+    assert first["preview"]["problem_groups"][0]["examples"][0]["id"] == evil
     assert not {"\u202e", "\U000e0041"} & set(done.stderr)
     assert done.returncode == 2

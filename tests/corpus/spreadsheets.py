@@ -1,6 +1,6 @@
 """Makes the spreadsheets of the corpus, by the libraries that people make them with.
 
-`python -m tests.corpus.spreadsheets` writes them again.
+`pip install -e '.[corpus]'`, and `python -m tests.corpus.spreadsheets` writes them again.
 """
 
 import datetime as dt

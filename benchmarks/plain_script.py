@@ -1,9 +1,11 @@
 """The script that people write: aiohttp, `AsyncLimiter(20, 2)` and tenacity. A yardstick.
 
-`python benchmarks/plain_script.py edits.csv`, with LEMLIST_BASE_URL and LEMLIST_API_KEY set.
+`python benchmarks/plain_script.py edits.csv`, with LEMLIST_BASE_URL and LEMLIST_API_KEY set; with
+`none` behind it, nothing limits it.
 """
 
 import asyncio
+import contextlib
 import csv
 import os
 import sys
@@ -15,9 +17,9 @@ from tenacity import retry, stop_after_attempt, wait_exponential
 WORKERS = 16
 
 
-async def main(path: str) -> None:
+async def main(path: str, rate: str = "20/2s") -> None:
     """Send every row of a CSV file."""
-    limiter = AsyncLimiter(20, 2)
+    limiter = contextlib.nullcontext() if rate == "none" else AsyncLimiter(20, 2)
     url = os.environ["LEMLIST_BASE_URL"] + "/tasks"
     auth = aiohttp.encode_basic_auth("", os.environ["LEMLIST_API_KEY"])
     with open(path, newline="") as file:  # noqa: ASYNC230, PTH123 - as people write it
@@ -38,4 +40,4 @@ async def main(path: str) -> None:
         await asyncio.gather(*(worker() for _ in range(WORKERS)))
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))

@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.hdrs import CONTENT_ENCODING, RETRY_AFTER
+from multidict import istr
+from yarl import URL
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_json
@@ -61,6 +64,8 @@ LONGEST_RETRY_AFTER = 365 * 86400.0
 #: Seconds to connect in, at most.
 CONNECT_TIMEOUT = 10.0
 
+_LIMIT, _REMAINING = istr("X-RateLimit-Limit"), istr("X-RateLimit-Remaining")
+
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
     402: PaymentRequiredError,
@@ -102,7 +107,7 @@ class TaskClient:
     def __init__(self, endpoint: Endpoint, *, connections: int = 16) -> None:
         self._endpoint = endpoint
         self._connections = connections
-        self._url = f"{endpoint.base_url}/tasks"
+        self._url = URL(f"{endpoint.base_url}/tasks")
         self._timeouts = {
             media: aiohttp.ClientTimeout(
                 total=endpoint.timeout + media * MEDIA_TIMEOUT,
@@ -177,8 +182,9 @@ class TaskClient:
             log.debug("PATCH %s: %s: %s", shorten(update.id), failure.type, failure.message)
             raise failure
         answer = _answer(update, response, body, self._redactor)
-        ms = (time.monotonic() - started) * 1000
-        log.debug("PATCH %s: %d in %.0f ms", shorten(update.id), answer.status, ms)
+        if log.isEnabledFor(logging.DEBUG):
+            ms = (time.monotonic() - started) * 1000
+            log.debug("PATCH %s: %d in %.0f ms", shorten(update.id), answer.status, ms)
         return answer
 
     def _proxy(self) -> str | None:
@@ -193,12 +199,13 @@ class TaskClient:
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The body, or its first `MAX_BODY + 1` bytes: more than that is nothing we can use."""
-    body = bytearray()
-    while len(body) <= MAX_BODY and (chunk := await response.content.read(MAX_BODY)):
-        body += chunk
+    content = response.content
+    body = await content.read(MAX_BODY)
+    while len(body) <= MAX_BODY and not content.at_eof():
+        body += await content.read(MAX_BODY)
     if len(body) > MAX_BODY:
         response.close()
-    return _inflated(bytes(body[: MAX_BODY + 1]), response.headers.get("Content-Encoding", ""))
+    return _inflated(body[: MAX_BODY + 1], response.headers.get(CONTENT_ENCODING, ""))
 
 
 def _inflated(body: bytes, encoding: str) -> bytes:
@@ -317,17 +324,19 @@ def _clean(text: str) -> str:
 def _quota(response: aiohttp.ClientResponse) -> Quota:
     headers = response.headers
     return Quota(
-        limit=_number(headers.get("X-RateLimit-Limit")),
-        remaining=_number(headers.get("X-RateLimit-Remaining")),
-        retry_after=_seconds(headers.get("Retry-After")),
+        limit=_number(headers.get(_LIMIT)),
+        remaining=_number(headers.get(_REMAINING)),
+        retry_after=_seconds(headers.get(RETRY_AFTER)),
         throttled=response.status == 429,
     )
 
 
 def _number(text: str | None) -> float | None:
     """The finite, non-negative number that a header holds, or None."""
+    if not text:
+        return None
     try:
-        value = float(text or "")
+        value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) and value >= 0 else None

@@ -18,8 +18,6 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from bulkupdate.errors import RateLimitedError, TaskError
 from bulkupdate.retry import is_transient
@@ -69,24 +67,12 @@ class Health:
         self.is_down = False
         self.all_may_start = asyncio.Event()
 
-    @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[bool]:
+    async def wait(self) -> bool:
         """Wait until a request may be made: at once, or, while the server is down, as a probe.
 
-        Yields:
-            Whether it is a probe.
+        Returns:
+            Whether it is a probe: `end_probe` follows, however that ends.
         """
-        is_probe = await self._wait()
-        try:
-            yield is_probe
-        finally:
-            if is_probe:
-                self._interval = min(2 * self._interval, LONGEST_PROBE)
-                self._schedule_probe()
-                self._turns.release()
-
-    async def _wait(self) -> bool:
-        """Whether it is a probe that may be made."""
         while self.is_down:
             await self._turns.acquire()
             try:
@@ -102,8 +88,16 @@ class Health:
             self._turns.release()
         return False
 
+    def end_probe(self) -> None:
+        """Let the next probe go, in its time."""
+        self._interval = min(2 * self._interval, LONGEST_PROBE)
+        self._schedule_probe()
+        self._turns.release()
+
     def heard(self, task: str, error: TaskError | None) -> None:
         """Hear how a request for a task ended: with a Task, or with an error."""
+        if error is None and not self._failures and self.all_may_start.is_set():
+            return
         if error is None or not (is_transient(error) or error.stops_lane):
             self._answered()
         elif error.stops_lane:

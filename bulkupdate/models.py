@@ -5,7 +5,9 @@ are snake_case.
 """
 
 import enum
-from datetime import UTC, datetime, timedelta
+import functools
+import time
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -349,4 +351,10 @@ def now(*, after: float = 0.0) -> str:
 
     UTC, ISO 8601, milliseconds, `Z`.
     """
-    return fields.due_date(datetime.now(UTC) + timedelta(seconds=after))
+    milliseconds = int((time.time() + after) * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@functools.lru_cache(maxsize=2)
+def _second(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -41,13 +41,18 @@ class Redactor:
 
     def body(self, body: bytes) -> bytes:
         """A body without them: JSON stays JSON, and says the same otherwise."""
-        if b"\\" not in body and not any(secret in body for secret in self._quoted):
+        if not self._may_hold_secret(body):
             return body
         try:
             return to_json(self._value(parse_json(body), 0))
         except ValueError:
             text = self.text(body.decode("utf-8", errors="replace"))
             return self.text(_ESCAPES.sub(_unescaped, text)).encode("utf-8", errors="replace")
+
+    def _may_hold_secret(self, body: bytes) -> bool:
+        # Of all that JSON may escape, only these have another spelling than ours.
+        is_spelt_otherwise = b"\\u" in body or b"\\/" in body
+        return is_spelt_otherwise or any(map(body.__contains__, self._quoted))
 
     def _value(self, value: Any, depth: int) -> Any:
         if depth > _MAX_DEPTH:

@@ -94,7 +94,24 @@ class Retrier:
         Raises:
             TaskError: of the last attempt, when no other may help or none is left.
         """
-        # An AsyncRetrying for each row: one shared by all would mix up their counts.
+        failed: TaskError | None
+        try:
+            # Nearly every row ends here, and pays nothing for those that don't.
+            return await attempt(attempts)
+        except TaskError as error:
+            if not is_transient(error):
+                raise
+            failed = error
+
+        # tenacity only awaits what it can see is a coroutine function.
+        async def once() -> T:
+            nonlocal failed
+            if failed is None:
+                return await attempt(attempts)
+            first, failed = failed, None
+            raise first
+
+        # One for each row: one shared by all would mix up their counts.
         retrying = AsyncRetrying(
             sleep=self._sleep,
             retry=_is_retried,
@@ -102,10 +119,6 @@ class Retrier:
             wait=lambda state: self._backoff(_error(state), attempts),
             reraise=True,
         )
-
-        # tenacity only awaits what it can see is a coroutine function.
-        async def once() -> T:
-            return await attempt(attempts)
 
         return await retrying(once)
 

@@ -4,19 +4,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bulkupdate import fields
-from bulkupdate.models import Mismatch, TaskUpdate
+from bulkupdate.models import Mismatch
 
 
-def mismatches(update: TaskUpdate, task: Mapping[str, Any]) -> dict[str, Mismatch]:
+def mismatches(update: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Mismatch]:
     """Compare what was sent with the Task that came back, through the names that change.
 
     A field that did not come back is not judged.
+
+    Args:
+        update: the fields that were sent, under their names on the wire.
+        task: the Task, under its own.
 
     Returns:
         What differs, by its name in the Task.
     """
     differences = {}
-    for name, sent in update.changes().items():
+    for name, sent in update.items():
         returned_as, same = _COMPARISONS[name]
         if returned_as not in task:
             continue
@@ -40,7 +44,7 @@ def _same_priority(sent: object, returned: object) -> bool:
 
 def _same_moment(sent: object, returned: object) -> bool:
     try:
-        return sent == fields.due_date(returned)
+        return sent == returned or sent == fields.due_date(returned)
     except ValueError:
         return False
 

@@ -110,6 +110,7 @@ class Worker:
             error, cut_short = attempts.in_doubt, True
         except TaskError as failure:
             error = failure
+        sent = update.changes()
         return Result(
             row=number,
             id=update.id,
@@ -118,16 +119,17 @@ class Worker:
             attempts=attempts.sent,
             at=now(),
             ms=round(attempts.last_ms, 1),
-            sent=update.changes(),
+            sent=sent,
             task=task.fields if task else None,
-            mismatches=(mismatches(update, task.fields) or None) if task else None,
+            mismatches=(mismatches(sent, task.fields) or None) if task else None,
             error=ErrorInfo(error.type, error.message) if error else None,
             cut_short=cut_short,
         )
 
     async def _attempt(self, number: int, update: TaskUpdate, attempts: Attempts) -> Task:
         while True:
-            async with self._health.attempt() as is_probe:
+            is_probe = self._health.is_down and await self._health.wait()
+            try:
                 leave = await self._limiter.acquire(number)
                 if self._stop.is_set:
                     self._limiter.release(leave, None)
@@ -136,6 +138,9 @@ class Worker:
                     return await self._send(update, leave, attempts)
                 # The server went down while this waited for leave.
                 self._limiter.release(leave, None)
+            finally:
+                if is_probe:
+                    self._health.end_probe()
 
     async def _send(self, update: TaskUpdate, leave: float, attempts: Attempts) -> Task:
         attempts.sent += 1

@@ -6,6 +6,7 @@ parked in memory, the rest on disk: a task that holds half of a long file costs 
 """
 
 import asyncio
+import heapq
 from collections import deque
 from pathlib import Path
 from typing import Self
@@ -33,7 +34,8 @@ class Backlog:
         self._room = asyncio.Semaphore(read_ahead)
         self._room_to_park = asyncio.Semaphore(parked)
         # By row number, so that an early row which was parked is not overtaken again.
-        self._ready: asyncio.PriorityQueue[tuple[float, Row | None]] = asyncio.PriorityQueue()
+        self._ready: list[tuple[int, Row]] = []
+        self._ready_count = asyncio.Semaphore(0)
         self._parked: dict[str, deque[Row]] = {}
         self._scratch = Scratch(directory) if directory else None
         self._closed = False
@@ -50,7 +52,7 @@ class Backlog:
             return
         await self._room.acquire()
         self._parked[row.id] = deque()
-        self._ready.put_nowait((row.number, row))
+        self._add(row)
 
     async def _park(self, row: Row) -> bool:
         """Put a row behind those of its task, unless there are none any more."""
@@ -68,10 +70,12 @@ class Backlog:
 
     async def get(self) -> Row | None:
         """The earliest row whose task has no other row out; None when the backlog has closed."""
-        number, row = await self._ready.get()
-        if row is None:
-            self._ready.put_nowait((number, None))
-        return row
+        await self._ready_count.acquire()
+        if not self._ready:
+            # It has ended: the others are to hear of it too.
+            self._ready_count.release()
+            return None
+        return heapq.heappop(self._ready)[1]
 
     def done(self, row: Row) -> None:
         """Say that a row is settled, so that the next one of its task may go.
@@ -81,7 +85,7 @@ class Backlog:
         """
         following = self._following(row.id)
         if following is not None:
-            self._ready.put_nowait((following.number, following))
+            self._add(following)
         else:
             del self._parked[row.id]
             self._room.release()
@@ -106,6 +110,10 @@ class Backlog:
         if self._scratch is not None:
             self._scratch.close()
 
+    def _add(self, row: Row) -> None:
+        heapq.heappush(self._ready, (row.number, row))
+        self._ready_count.release()
+
     def _following(self, task: str) -> Row | None:
         parked = self._parked[task]
         if parked:
@@ -116,4 +124,4 @@ class Backlog:
         return None
 
     def _end(self) -> None:
-        self._ready.put_nowait((float("inf"), None))
+        self._ready_count.release()

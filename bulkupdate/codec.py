@@ -1,11 +1,14 @@
 """Records to JSON, and back."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
+
+_encoder = msgspec.json.Encoder()
 
 
 def replaced(record: Kind, **changes: Any) -> Kind:
@@ -17,6 +20,11 @@ def to_json(record: object, *, indent: int = 0) -> bytes:
     """`record` as JSON: on one line, or over several with `indent` blanks a level."""
     encoded = msgspec.json.encode(record)
     return msgspec.json.format(encoded, indent=indent) if indent else encoded
+
+
+def to_lines(records: Iterable[object]) -> bytes:
+    """`records` as JSON, each on a line."""
+    return _encoder.encode_lines(records)
 
 
 def parse_json(data: bytes | str) -> Any:

@@ -1,6 +1,8 @@
 """Rows from the input to where they belong: the workers' backlog, or straight to the writer."""
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 
 from bulkupdate.backlog import Backlog
 from bulkupdate.codec import replaced
@@ -66,22 +68,21 @@ class Feeder:
             send: whether anything is to be sent; if not, only the invalid rows are written down.
         """
         try:
-            for row in self._source.rows():
-                self._check_unchanged()
-                if not row.number % READ_BATCH:
-                    # Reading a local file is quick, and never waits: give way now and then.
-                    await asyncio.sleep(0)
-                if self._is_settled(row):
-                    continue
-                if row.update is None:
-                    error = ErrorInfo("invalid_row", row.error)
-                    await self._writer.put(row, unsent(row, Outcome.INVALID, error))
-                elif send and row.is_sent:
-                    for ready in self._merger.add(row) if self._merger else (row,):
-                        if not await self._hand_out(ready, backlog):
-                            return
-                elif send:
-                    await self._writer.put(row, unsent(row, Outcome.UNCHANGED))
+            for batch in self._batches():
+                # Reading a local file is quick, and never waits: give way.
+                await asyncio.sleep(0)
+                for row in batch:
+                    if self._is_settled(row):
+                        continue
+                    if row.update is None:
+                        error = ErrorInfo("invalid_row", row.error)
+                        self._writer.put(row, unsent(row, Outcome.INVALID, error))
+                    elif send and row.is_sent:
+                        for ready in self._merger.add(row) if self._merger else (row,):
+                            if not await self._hand_out(ready, backlog):
+                                return
+                    elif send:
+                        self._writer.put(row, unsent(row, Outcome.UNCHANGED))
             for ready in self._merger.rest() if self._merger else ():
                 if not await self._hand_out(ready, backlog):
                     return
@@ -92,6 +93,13 @@ class Feeder:
         finally:
             backlog.close()
 
+    def _batches(self) -> Iterator[list[Row]]:
+        """The rows, some at a time. None that was read after somebody wrote to the file."""
+        rows = self._source.rows()
+        while batch := list(itertools.islice(rows, READ_BATCH)):
+            self._check_unchanged()
+            yield batch
+
     async def _hand_out(self, row: Row, backlog: Backlog) -> bool:
         """Put a row to be sent into the backlog; False where it would be one too many."""
         if self.sent == self._first:
@@ -99,11 +107,11 @@ class Feeder:
         self.sent += 1
         for one in (*row.merged, row):
             if self._ledger.is_settled(one.number):
-                await self._reopen(replaced(one, merged=()))
+                self._reopen(replaced(one, merged=()))
         await backlog.put(row)
         return True
 
-    async def _reopen(self, row: Row) -> None:
+    def _reopen(self, row: Row) -> None:
         """Have the log say that a row which it calls failed is about to be sent again.
 
         Whenever the program ends, it is known then that it may have been applied.
@@ -111,7 +119,7 @@ class Feeder:
         if self._ledger.outcome(row.number) not in SUCCESSES:
             error = ErrorInfo("sent_again", "was being sent again when the session ended")
             result = unsent(row, Outcome.UNCONFIRMED, error)
-            await self._writer.write(row, replaced(result, cut_short=True))
+            self._writer.write(row, replaced(result, cut_short=True))
 
     def _is_settled(self, row: Row) -> bool:
         """Whether there is nothing to send for a row.

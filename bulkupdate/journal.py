@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bulkupdate.codec import parse_lines, parse_record, replaced, to_json
+from bulkupdate.codec import parse_lines, parse_record, replaced, to_lines
 from bulkupdate.errors import JournalError
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Mark, Result
@@ -44,7 +44,7 @@ class Journal:
         Raises:
             JournalError: they could not be written; none of them is in the log.
         """
-        self._file.write(b"".join(to_json(result) + b"\n" for result in results))
+        self._file.write(to_lines(results))
         self._dirty = True
 
     def sync(self) -> None:

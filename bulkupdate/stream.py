@@ -1,7 +1,7 @@
 """`update_tasks`: paced, retried updates for a program that brings no file."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Literal
 
 from bulkupdate.backlog import Backlog
@@ -84,6 +84,11 @@ async def _send(
     results: asyncio.Queue[Result],
 ) -> None:
     backlog = Backlog()
+
+    async def give(row: Row, result: Result, done: Callable[[Row], None]) -> None:
+        await results.put(result)
+        done(row)
+
     try:
         async with TaskClient(endpoint, connections=workers) as client:
             lane = Lane(
@@ -93,7 +98,7 @@ async def _send(
                 workers=workers,
                 drain_timeout=endpoint.timeout,
                 stop=stop,
-                on_result=lambda _, result: results.put(result),
+                on_result=give,
             )
             async with asyncio.TaskGroup() as group:
                 feeder = group.create_task(_feed(updates, backlog, results))

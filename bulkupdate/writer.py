@@ -1,9 +1,8 @@
-"""Settled rows on their way to the disk: a bounded queue, and the task that empties it."""
+"""Settled rows on their way to the disk: all of a turn of the event loop are written at once."""
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 from bulkupdate.codec import replaced
 from bulkupdate.config import FailureLimit
@@ -12,30 +11,16 @@ from bulkupdate.models import SUCCESSES, Result, Row
 from bulkupdate.recorder import Recorder
 from bulkupdate.stop import Stop
 
-#: Settled rows that may wait for the writer, before the workers wait too.
-RESULT_QUEUE = 256
+#: Settled rows that are written at once, at most.
+BATCH = 256
 
 #: Seconds between two times that the disk is asked to confirm the log.
 SYNC_INTERVAL = 1.0
 
+#: Is told of a row that is in the log; may raise JournalError, which stops the run.
+Written = Callable[[Row], None]
+
 log = logging.getLogger(__name__)
-
-
-class _Item(NamedTuple):
-    """A settled row, and who waits for it to be written, if anybody does."""
-
-    row: Row
-    result: Result
-    written: asyncio.Future[None] | None
-
-    def tell(self, error: JournalError | None) -> None:
-        """Say that it is written, or why it is not."""
-        if self.written is None or self.written.done():
-            return
-        if error is None:
-            self.written.set_result(None)
-        else:
-            self.written.set_exception(error)
 
 
 class Writer:
@@ -55,41 +40,52 @@ class Writer:
         self._max_failures = max_failures
         self._sent = self._failures = 0
         self._said: set[str] = set()
-        self._results: asyncio.Queue[_Item | None] = asyncio.Queue(RESULT_QUEUE)
+        self._batch: list[tuple[Row, Result, Written | None]] = []
+        self._has_some = asyncio.Event()
+        self._has_ended = False
 
-    async def put(self, row: Row, result: Result) -> None:
-        """Take a settled row, waiting for room. It is written down soon."""
-        await self._results.put(_Item(row, result, None))
+    def put(self, row: Row, result: Result, written: Written | None = None) -> None:
+        """Take a settled row, to be written in the next turn of the event loop.
 
-    async def write(self, row: Row, result: Result) -> None:
-        """Take a settled row, and wait until it is in the log.
+        Args:
+            row: the row.
+            result: what became of it.
+            written: is called with the row once it is in the log, and never if it can't be.
+        """
+        self._count(row, result)
+        batch = self._batch
+        batch.append((row, result, written))
+        if len(batch) == BATCH or self._has_ended:
+            self._record()
+        elif len(batch) == 1:
+            self._has_some.set()
+
+    def write(self, row: Row, result: Result) -> None:
+        """Take a settled row, and write it at once.
 
         Raises:
-            JournalError: it is not.
+            JournalError: it can't be written.
         """
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await self._results.put(_Item(row, result, written))
-        await written
+        self._batch.append((row, result, None))
+        if error := self._record():
+            raise error
 
-    async def end(self) -> None:
-        """Say that no further row comes."""
-        await self._results.put(None)
+    def end(self) -> None:
+        """Say that no further row comes; one that does is written at once."""
+        self._has_ended = True
+        self._has_some.set()
 
     async def run(self) -> None:
         """Write results down, as many at once as there are, until the end is said."""
-        batch: list[_Item] = []
         try:
-            while (item := await self._results.get()) is not None:
-                batch.append(item)
-                if self._results.empty():
-                    self._record(batch)
-                    batch = []
+            while not self._has_ended:
+                await self._has_some.wait()
+                self._has_some.clear()
+                self._record()
         finally:
-            # Cancelled, or at the end: nothing that is settled is left behind.
-            while not self._results.empty():
-                if item := self._results.get_nowait():
-                    batch.append(item)
-            self._record(batch)
+            # Cancelled: nothing that is settled is left behind, now or later.
+            self._has_ended = True
+            self._record()
 
     async def sync_regularly(self) -> None:
         """Have the disk confirm the log once a second, until cancelled."""
@@ -107,24 +103,33 @@ class Writer:
             log.error("%s", error)
         self._stop.set(str(error))
 
-    def _record(self, batch: list[_Item]) -> None:
-        settled = [pair for item in batch for pair in _each(item.row, item.result)]
+    def _record(self) -> JournalError | None:
+        """Write the batch; why the log does not have it, if it does not."""
+        batch, self._batch = self._batch, []
+        settled: list[tuple[Row, Result]] = []
+        for row, result, _ in batch:
+            if row.merged:
+                settled.extend(_each(row, result))
+            else:
+                settled.append((row, result))
         try:
             self._recorder.log(settled)
         except JournalError as error:
             self.stop_for(error)
-            for _, result in settled:
-                log.error("not written down: row %d, %r: %s", result.row, result.id, result.outcome)
-            for item in batch:
-                item.tell(error)
-            return
+            for row, result in settled:
+                log.error("not written down: row %d, %r: %s", row.number, row.id, result.outcome)
+            return error
         try:
             self._recorder.list_failed(settled)
         except JournalError as error:
             self.stop_for(error)
-        for item in batch:
-            item.tell(None)
-            self._count(item.row, item.result)
+        for row, _, written in batch:
+            try:
+                if written is not None:
+                    written(row)
+            except JournalError as error:
+                self.stop_for(error)
+        return None
 
     def _count(self, row: Row, result: Result) -> None:
         """Stop the run once too many of the rows that it sent went wrong."""
@@ -143,7 +148,7 @@ class Writer:
 
 
 def _each(row: Row, result: Result) -> Iterator[tuple[Row, Result]]:
-    """What became of a row, after what became of those that went with it.
+    """What became of a row that took others along, after what became of those that went with it.
 
     In this order: the line of a task's last row comes last, as where each is sent by itself.
     """
@@ -161,6 +166,4 @@ def _each(row: Row, result: Result) -> Iterator[tuple[Row, Result]]:
                 sent_with=row.number,
             ),
         )
-    if row.merged:
-        result = replaced(result, merged=tuple(earlier.number for earlier in row.merged))
-    yield row, result
+    yield row, replaced(result, merged=tuple(earlier.number for earlier in row.merged))

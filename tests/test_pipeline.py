@@ -622,7 +622,7 @@ async def test_other_values_that_came_back_are_an_error_if_one_is_strict(
 
 async def test_an_outage_in_the_middle_costs_few_requests_and_no_row(write: Write) -> None:
     path = edits(write, 600)
-    async with Bench(outages=((0.3, 1.5),), latency=(2, 4)) as bench:
+    async with Bench(outages=((0.2, 1.5),), latency=(12, 16)) as bench:
         summary = await bench.run(path)
     assert (summary.exit_code, summary.counts["updated"]) == (0, 600)
     assert 20 <= summary.retries < 100
@@ -633,7 +633,7 @@ async def test_a_server_that_stays_down_is_given_up_and_the_rest_goes_on_later(
 ) -> None:
     path = edits(write, 600)
     patient = RetryPolicy(first_backoff=0.01, longest_backoff=0.1, give_up_after=1.5)
-    async with Bench(outages=((0.2, 1e6),), latency=(2, 4)) as bench:
+    async with Bench(outages=((0.2, 1e6),), latency=(12, 16)) as bench:
         summary = await bench.run(path, retry=patient)
         assert (summary.state, summary.exit_code) == (State.STOPPED, 3)
         assert "no usable answer for" in (summary.reason or "")

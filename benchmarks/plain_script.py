@@ -1,14 +1,17 @@
-"""The script that people write: aiohttp, `AsyncLimiter(20, 2)` and tenacity. A yardstick.
+"""The script that people write: DictReader, aiohttp, `AsyncLimiter(20, 2)`, tenacity, json.
 
-`python benchmarks/plain_script.py edits.csv`, with LEMLIST_BASE_URL and LEMLIST_API_KEY set; with
-`none` behind it, nothing limits it.
+`python benchmarks/plain_script.py edits.csv results.jsonl`, with LEMLIST_BASE_URL and
+LEMLIST_API_KEY set; with `none` behind it, nothing limits it. A yardstick: it leaves blank cells
+out, tries again, and logs the Task or the error of every row, and that is all it does.
 """
 
 import asyncio
 import contextlib
 import csv
+import json
 import os
 import sys
+from typing import Any
 
 import aiohttp
 from aiolimiter import AsyncLimiter
@@ -17,7 +20,7 @@ from tenacity import retry, stop_after_attempt, wait_exponential
 WORKERS = 16
 
 
-async def main(path: str, rate: str = "20/2s") -> None:
+async def main(path: str, results: str, rate: str = "20/2s") -> None:
     """Send every row of a CSV file."""
     limiter = contextlib.nullcontext() if rate == "none" else AsyncLimiter(20, 2)
     url = os.environ["LEMLIST_BASE_URL"] + "/tasks"
@@ -27,17 +30,25 @@ async def main(path: str, rate: str = "20/2s") -> None:
 
     async with aiohttp.ClientSession(headers={"Authorization": auth}) as session:
 
-        @retry(stop=stop_after_attempt(8), wait=wait_exponential(multiplier=0.5, max=10))
-        async def send(row: dict[str, str]) -> None:
-            async with limiter, session.patch(url, json=row) as response:
+        @retry(
+            stop=stop_after_attempt(8), wait=wait_exponential(multiplier=0.5, max=10), reraise=True
+        )
+        async def send(body: dict[str, str]) -> Any:
+            async with limiter, session.patch(url, json=body) as response:
                 response.raise_for_status()
-                await response.json()
+                return await response.json()
 
         async def worker() -> None:
             for row in rows:
-                await send(row)
+                result: dict[str, Any] = {"id": row["id"]}
+                try:
+                    result["task"] = await send({k: v for k, v in row.items() if v})
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    result["error"] = str(error)
+                log.write(json.dumps(result) + "\n")
 
-        await asyncio.gather(*(worker() for _ in range(WORKERS)))
+        with open(results, "w") as log:  # noqa: ASYNC230, PTH123 - as people write it
+            await asyncio.gather(*(worker() for _ in range(WORKERS)))
 
 
 asyncio.run(main(*sys.argv[1:]))

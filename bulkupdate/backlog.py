@@ -31,12 +31,16 @@ class Backlog:
     def __init__(
         self, read_ahead: int = READ_AHEAD, parked: int = PARKED, directory: Path | None = None
     ) -> None:
-        self._room = asyncio.Semaphore(read_ahead)
-        self._room_to_park = asyncio.Semaphore(parked)
-        # By row number, so that an early row which was parked is not overtaken again.
+        self._room = read_ahead
+        self._room_to_park = parked
+        #: Who waits in `put` for a row to be done.
+        self._has_room = asyncio.Event()
+        #: By row number, so that an early row which was parked is not overtaken again.
         self._ready: list[tuple[int, Row]] = []
-        self._ready_count = asyncio.Semaphore(0)
-        self._parked: dict[str, deque[Row]] = {}
+        #: Who waits in `get` for a row to be ready.
+        self._getters: deque[asyncio.Future[None]] = deque()
+        #: Tasks that have a row ready or out, and the rows parked behind it, if there are any.
+        self._out: dict[str, deque[Row] | None] = {}
         self._scratch = Scratch(directory) if directory else None
         self._closed = False
 
@@ -48,33 +52,49 @@ class Backlog:
         Raises:
             JournalError: it could not be put on disk.
         """
-        if row.id in self._parked and await self._park(row):
+        if row.id in self._out and await self._park(row):
             return
-        await self._room.acquire()
-        self._parked[row.id] = deque()
+        while not self._room:
+            await self._wait_for_room()
+        self._room -= 1
+        self._out[row.id] = None
         self._add(row)
 
     async def _park(self, row: Row) -> bool:
         """Put a row behind those of its task, unless there are none any more."""
         scratch = self._scratch
-        if scratch is not None and (self._room_to_park.locked() or row.id in scratch):
+        if scratch is not None and (not self._room_to_park or row.id in scratch):
             scratch.put(row)
             return True
-        await self._room_to_park.acquire()
-        is_behind = row.id in self._parked
-        if is_behind:
-            self._parked[row.id].append(row)
-        else:
-            self._room_to_park.release()
-        return is_behind
+        while not self._room_to_park:
+            await self._wait_for_room()
+        if row.id not in self._out:
+            return False
+        self._room_to_park -= 1
+        parked = self._out[row.id]
+        if parked is None:
+            parked = self._out[row.id] = deque()
+        parked.append(row)
+        return True
+
+    async def _wait_for_room(self) -> None:
+        self._has_room.clear()
+        await self._has_room.wait()
 
     async def get(self) -> Row | None:
         """The earliest row whose task has no other row out; None when the backlog has closed."""
-        await self._ready_count.acquire()
-        if not self._ready:
-            # It has ended: the others are to hear of it too.
-            self._ready_count.release()
-            return None
+        while not self._ready:
+            if self._has_ended:
+                return None
+            getter = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except asyncio.CancelledError:
+                if getter.done() and not getter.cancelled():
+                    # Whoever waits behind is to have the row.
+                    self._wake()
+                raise
         return heapq.heappop(self._ready)[1]
 
     def done(self, row: Row) -> None:
@@ -87,21 +107,20 @@ class Backlog:
         if following is not None:
             self._add(following)
         else:
-            del self._parked[row.id]
-            self._room.release()
-        if self._closed and not self._parked:
-            self._end()
+            del self._out[row.id]
+            self._room += 1
+        self._has_room.set()
+        self._wake_all_at_the_end()
 
     @property
     def is_empty(self) -> bool:
         """Whether every row that was put in is done."""
-        return not self._parked
+        return not self._out
 
     def close(self) -> None:
         """Say that no further row comes: once all are done, `get` answers None."""
         self._closed = True
-        if not self._parked:
-            self._end()
+        self._wake_all_at_the_end()
 
     def __enter__(self) -> Self:
         return self
@@ -110,18 +129,31 @@ class Backlog:
         if self._scratch is not None:
             self._scratch.close()
 
+    @property
+    def _has_ended(self) -> bool:
+        return self._closed and not self._out
+
     def _add(self, row: Row) -> None:
         heapq.heappush(self._ready, (row.number, row))
-        self._ready_count.release()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have one who waits for a row look again."""
+        while self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                return
+
+    def _wake_all_at_the_end(self) -> None:
+        while self._has_ended and self._getters:
+            self._wake()
 
     def _following(self, task: str) -> Row | None:
-        parked = self._parked[task]
+        parked = self._out[task]
         if parked:
-            self._room_to_park.release()
+            self._room_to_park += 1
             return parked.popleft()
         if self._scratch is not None and task in self._scratch:
             return self._scratch.take(task)
         return None
-
-    def _end(self) -> None:
-        self._ready_count.release()

@@ -15,12 +15,11 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.hdrs import CONTENT_ENCODING, RETRY_AFTER
-from multidict import istr
-from yarl import URL
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_json
 from bulkupdate.config import Endpoint
+from bulkupdate.deadlines import Deadline, Deadlines
 from bulkupdate.errors import (
     BadRequestError,
     BadResponseError,
@@ -64,8 +63,6 @@ LONGEST_RETRY_AFTER = 365 * 86400.0
 #: Seconds to connect in, at most.
 CONNECT_TIMEOUT = 10.0
 
-_LIMIT, _REMAINING = istr("X-RateLimit-Limit"), istr("X-RateLimit-Remaining")
-
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
     402: PaymentRequiredError,
@@ -107,15 +104,8 @@ class TaskClient:
     def __init__(self, endpoint: Endpoint, *, connections: int = 16) -> None:
         self._endpoint = endpoint
         self._connections = connections
-        self._url = URL(f"{endpoint.base_url}/tasks")
-        self._timeouts = {
-            media: aiohttp.ClientTimeout(
-                total=endpoint.timeout + media * MEDIA_TIMEOUT,
-                # Its own, and shorter: what was never connected is known not to be applied.
-                connect=min(CONNECT_TIMEOUT, endpoint.timeout / 2),
-            )
-            for media in (False, True)
-        }
+        self._url = f"{endpoint.base_url}/tasks"
+        self._deadlines = Deadlines()
         key = endpoint.api_key.reveal()
         self._authorization = aiohttp.encode_basic_auth("", key)
         self._redactor = Redactor(key, self._authorization.removeprefix("Basic "))
@@ -133,6 +123,11 @@ class TaskClient:
                 "Content-Type": "application/json",
                 "User-Agent": f"bulkupdate/{__version__}",
             },
+            timeout=aiohttp.ClientTimeout(
+                total=None,  # see `send`
+                # Its own, and shorter: what was never connected is known not to be applied.
+                connect=min(CONNECT_TIMEOUT, self._endpoint.timeout / 2),
+            ),
             auto_decompress=False,
             proxy=self._proxy(),
         )
@@ -142,6 +137,7 @@ class TaskClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            self._deadlines.close()
 
     async def update(self, update: TaskUpdate) -> Task:
         """Send one update.
@@ -165,16 +161,15 @@ class TaskClient:
         """
         if self._session is None:
             raise RuntimeError("use the client in 'async with'")
-        started = time.monotonic()
+        started = time.monotonic() if log.isEnabledFor(logging.DEBUG) else None
+        seconds = self._endpoint.timeout + MEDIA_TIMEOUT * update.has_media()
         failure: TaskError | None = None
         try:
-            async with self._session.patch(
-                self._url,
-                data=update.encode(),
-                allow_redirects=False,
-                timeout=self._timeouts[update.has_media()],
-            ) as response:
-                body = self._redactor.body(await _read(response))
+            with Deadline(self._deadlines, seconds):
+                async with self._session.patch(
+                    self._url, data=update.encode(), allow_redirects=False
+                ) as response:
+                    body = self._redactor.body(await _read(response))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             failure = _without_answer(error, self._redactor)
         if failure is not None:
@@ -182,7 +177,7 @@ class TaskClient:
             log.debug("PATCH %s: %s: %s", shorten(update.id), failure.type, failure.message)
             raise failure
         answer = _answer(update, response, body, self._redactor)
-        if log.isEnabledFor(logging.DEBUG):
+        if started is not None:
             ms = (time.monotonic() - started) * 1000
             log.debug("PATCH %s: %d in %.0f ms", shorten(update.id), answer.status, ms)
         return answer
@@ -205,7 +200,9 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         body += await content.read(MAX_BODY)
     if len(body) > MAX_BODY:
         response.close()
-    return _inflated(body[: MAX_BODY + 1], response.headers.get(CONTENT_ENCODING, ""))
+        body = body[: MAX_BODY + 1]
+    encoding = response.headers.get(CONTENT_ENCODING)
+    return _inflated(body, encoding) if encoding else body
 
 
 def _inflated(body: bytes, encoding: str) -> bytes:
@@ -324,10 +321,10 @@ def _clean(text: str) -> str:
 def _quota(response: aiohttp.ClientResponse) -> Quota:
     headers = response.headers
     return Quota(
-        limit=_number(headers.get(_LIMIT)),
-        remaining=_number(headers.get(_REMAINING)),
-        retry_after=_seconds(headers.get(RETRY_AFTER)),
-        throttled=response.status == 429,
+        _number(headers.get("X-RateLimit-Limit")),
+        _number(headers.get("X-RateLimit-Remaining")),
+        _seconds(headers.get(RETRY_AFTER)),
+        response.status == 429,
     )
 
 

@@ -76,16 +76,18 @@ class Feeder:
                         continue
                     if row.update is None:
                         error = ErrorInfo("invalid_row", row.error)
-                        self._writer.put(row, unsent(row, Outcome.INVALID, error))
+                        await self._writer.put(row, unsent(row, Outcome.INVALID, error))
                     elif send and row.is_sent:
                         for ready in self._merger.add(row) if self._merger else (row,):
-                            if not await self._hand_out(ready, backlog):
+                            if not self._may_hand_out(ready):
                                 return
+                            await backlog.put(ready)
                     elif send:
-                        self._writer.put(row, unsent(row, Outcome.UNCHANGED))
+                        await self._writer.put(row, unsent(row, Outcome.UNCHANGED))
             for ready in self._merger.rest() if self._merger else ():
-                if not await self._hand_out(ready, backlog):
+                if not self._may_hand_out(ready):
                     return
+                await backlog.put(ready)
             self._check_unchanged()
             self.has_ended = True
         except (InputError, JournalError) as error:
@@ -100,15 +102,15 @@ class Feeder:
             self._check_unchanged()
             yield batch
 
-    async def _hand_out(self, row: Row, backlog: Backlog) -> bool:
-        """Put a row to be sent into the backlog; False where it would be one too many."""
+    def _may_hand_out(self, row: Row) -> bool:
+        """Count a row that is about to be sent; False where it would be one too many."""
         if self.sent == self._first:
             return False
         self.sent += 1
-        for one in (*row.merged, row):
-            if self._ledger.is_settled(one.number):
-                self._reopen(replaced(one, merged=()))
-        await backlog.put(row)
+        if row.merged or row.number <= self._ledger.last_row:
+            for one in (*row.merged, row):
+                if self._ledger.is_settled(one.number):
+                    self._reopen(replaced(one, merged=()))
         return True
 
     def _reopen(self, row: Row) -> None:

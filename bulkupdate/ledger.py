@@ -22,8 +22,13 @@ class Ledger:
         self._line_count = 0
         self._counts = [0] * 0x80
 
-    def record(self, *results: Result | Mark) -> None:
-        """Take in the next lines of the log; each replaces an earlier one of the same row."""
+    def record(self, *results: Result | Mark) -> bool:
+        """Take in the next lines of the log; each replaces an earlier one of the same row.
+
+        Returns:
+            Whether there was an earlier one of any of them.
+        """
+        has_replaced = False
         codes, lines, counts, number = self._codes, self._lines, self._counts, self._line_count
         for result in results:
             code = _CODES[result.outcome]
@@ -40,12 +45,14 @@ class Ledger:
             was = codes[place]
             if was:
                 code |= _SENT_AGAIN
+                has_replaced = True
             counts[was] -= 1
             counts[code] += 1
             codes[place] = code
             number += 1
             lines[place] = number
         self._line_count = number
+        return has_replaced
 
     def line(self, row: int) -> int:
         """The number of the line of the log that counts for a row, from 1; 0 where it has none."""

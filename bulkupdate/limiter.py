@@ -123,10 +123,10 @@ class NoLimiter(Pausing):
 
     async def acquire(self, row: int) -> float:  # noqa: ARG002 - nobody waits for a turn
         """Wait while the server has asked for a pause."""
-        while self._pause:
+        while (now := self._now()) < self._pause.until:
             self._pause.check()
-            await asyncio.sleep(self._pause.until - self._now())
-        return self._now()
+            await asyncio.sleep(self._pause.until - now)
+        return now
 
     def release(self, leave: float, quota: Quota | None) -> None:
         """After a 429, hold everything back for as long as it asks."""

@@ -8,7 +8,7 @@ import enum
 import functools
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -133,7 +133,7 @@ PYTHON_NAMES = {wire_name: name for name, wire_name, _ in _FIELD_RULES}
 WIRE_NAMES = {name: wire_name for wire_name, name in PYTHON_NAMES.items()}
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, gc=False):
     """A Task as the server returned it. All but its id is optional, unknown fields are kept.
 
     Attributes:
@@ -237,7 +237,7 @@ class Outcome(enum.StrEnum):
 SUCCESSES = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
 
 
-class ErrorInfo(msgspec.Struct, frozen=True):
+class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
     """Why a row did not succeed: a type from the documented list, and the reason in words."""
 
     type: str
@@ -251,7 +251,7 @@ class Mismatch(msgspec.Struct, frozen=True):
     returned: Any
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one row: one line of the results log.
 
     Attributes:
@@ -315,7 +315,7 @@ def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result
     return Result(row=row.number, id=row.id, outcome=outcome, attempts=0, at=now(), error=error)
 
 
-class Quota(NamedTuple):
+class Quota(msgspec.Struct, frozen=True, gc=False):
     """What one answer's headers say of the rate limit (`lemlist: rate-limits`).
 
     Attributes:

@@ -369,7 +369,7 @@ class PermitWindow(Pausing):
             remaining = None
         if quota.limit is None and not self._announced and not quota.throttled:
             self._say_once("none", f"answers don't say what the limit is: keeping to {self._rate}")
-        return quota._replace(limit=limit, remaining=remaining)
+        return Quota(limit, remaining, quota.retry_after, quota.throttled)
 
     def _say_once(self, kind: str, text: str) -> None:
         if kind not in self._seen:

@@ -35,7 +35,7 @@ from bulkupdate.feeder import Feeder
 from bulkupdate.lane import Lane
 from bulkupdate.ledger import Ledger
 from bulkupdate.merger import Merger, RowSet
-from bulkupdate.models import Result, Row, now
+from bulkupdate.models import now
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.permits import limiter_for
 from bulkupdate.preview import Inspection, inspect
@@ -46,7 +46,7 @@ from bulkupdate.resume import adopt_edited_input, check_server, is_same_input
 from bulkupdate.source import open_input
 from bulkupdate.stop import Stop
 from bulkupdate.summary import InputInfo, State, Summary
-from bulkupdate.writer import Writer, Written
+from bulkupdate.writer import Writer
 
 Kind = TypeVar("Kind")
 
@@ -207,9 +207,6 @@ class _Session:
             self._observer.noted(note)
 
     def _lane(self, client: TaskClient, writer: Writer) -> Lane:
-        async def write(row: Row, result: Result, written: Written) -> None:
-            writer.put(row, result, written)
-
         return Lane(
             client,
             limiter_for(self._config.rate),
@@ -217,7 +214,7 @@ class _Session:
             workers=self._config.workers,
             drain_timeout=self._config.drain_timeout,
             stop=self._stop,
-            on_result=write,
+            on_result=writer.put,
         )
 
     async def _send(self, progress: Progress, writer: Writer) -> None:

@@ -83,10 +83,9 @@ class Recorder:
         Raises:
             JournalError: none of them could be written.
         """
-        self._journal.append(result for _, result in settled)
-        for _, result in settled:
-            self._is_outdated |= self.ledger.outcome(result.row) is not None
-            self.ledger.record(result)
+        results = [result for _, result in settled]
+        self._journal.append(results)
+        self._is_outdated |= self.ledger.record(*results)
 
     def list_failed(self, settled: list[tuple[Row, Result]]) -> None:
         """Write those of the rows that did not succeed to the file of failed rows.

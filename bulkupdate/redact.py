@@ -51,7 +51,7 @@ class Redactor:
 
     def _may_hold_secret(self, body: bytes) -> bool:
         # Of all that JSON may escape, only these have another spelling than ours.
-        is_spelt_otherwise = b"\\u" in body or b"\\/" in body
+        is_spelt_otherwise = b"\\" in body and (b"\\u" in body or b"\\/" in body)
         return is_spelt_otherwise or any(map(body.__contains__, self._quoted))
 
     def _value(self, value: Any, depth: int) -> Any:

@@ -55,9 +55,7 @@ class Attempts:
     __slots__ = ("excused", "in_doubt", "last_ms", "sent", "throttled")
 
     def __init__(self) -> None:
-        self.sent = 0
-        self.throttled = 0
-        self.excused = 0
+        self.sent = self.throttled = self.excused = 0
         self.in_doubt: TaskError | None = None
         self.last_ms = 0.0
 
@@ -88,28 +86,31 @@ class Retrier:
         self._policy = policy
         self._sleep = sleep
 
-    async def run(self, attempt: Callable[[Attempts], Awaitable[T]], attempts: Attempts) -> T:
-        """Call `attempt(attempts)`, which counts itself there, until it returns.
+    async def go_on(
+        self, first: TaskError, attempt: Callable[[], Awaitable[T]], attempts: Attempts
+    ) -> T:
+        """Go on after a first attempt that failed, until one returns.
+
+        The first one is not made here: nearly every row ends with it, and is not to pay for those
+        that don't.
+
+        Args:
+            first: how it failed.
+            attempt: makes another, which counts itself in `attempts`.
+            attempts: those so far.
 
         Raises:
             TaskError: of the last attempt, when no other may help or none is left.
         """
-        failed: TaskError | None
-        try:
-            # Nearly every row ends here, and pays nothing for those that don't.
-            return await attempt(attempts)
-        except TaskError as error:
-            if not is_transient(error):
-                raise
-            failed = error
+        failed: TaskError | None = first
 
         # tenacity only awaits what it can see is a coroutine function.
         async def once() -> T:
             nonlocal failed
             if failed is None:
-                return await attempt(attempts)
-            first, failed = failed, None
-            raise first
+                return await attempt()
+            error, failed = failed, None
+            raise error
 
         # One for each row: one shared by all would mix up their counts.
         retrying = AsyncRetrying(
@@ -119,7 +120,6 @@ class Retrier:
             wait=lambda state: self._backoff(_error(state), attempts),
             reraise=True,
         )
-
         return await retrying(once)
 
     def _is_spent(self, error: BaseException | None, attempts: Attempts) -> bool:

@@ -25,7 +25,7 @@ def mismatches(update: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, 
         if returned_as not in task:
             continue
         returned = task[returned_as]
-        if not same(sent, returned):
+        if sent != returned and not same(sent, returned):
             differences[returned_as] = Mismatch(sent=sent, returned=returned)
     return differences
 

@@ -1,6 +1,7 @@
 """One row → one result: the limiter inside every attempt, the retrier around them."""
 
 import asyncio
+import functools
 import logging
 import time
 from typing import Protocol
@@ -90,7 +91,11 @@ class Worker:
         error: TaskError | None = None
         cut_short = False
         try:
-            task = await self._retrier.run(lambda a: self._attempt(number, update, a), attempts)
+            try:
+                task = await self._attempt(number, update, attempts)
+            except TaskError as first:
+                again = functools.partial(self._attempt, number, update, attempts)
+                task = await self._retrier.go_on(first, again, attempts)
         except WaitTooLongError as wait:
             self._stop.set(f"rate limited: {wait}: come back at {now(after=wait.seconds)}")
             raise AbandonedError from wait
@@ -118,10 +123,10 @@ class Worker:
             status=error.status if error else 200,
             attempts=attempts.sent,
             at=now(),
-            ms=round(attempts.last_ms, 1),
+            ms=round(10 * attempts.last_ms) / 10,
             sent=sent,
             task=task.fields if task else None,
-            mismatches=(mismatches(sent, task.fields) or None) if task else None,
+            mismatches=mismatches(sent, task.fields) or None if task else None,
             error=ErrorInfo(error.type, error.message) if error else None,
             cut_short=cut_short,
         )

@@ -11,7 +11,7 @@ from bulkupdate.models import SUCCESSES, Result, Row
 from bulkupdate.recorder import Recorder
 from bulkupdate.stop import Stop
 
-#: Settled rows that are written at once, at most.
+#: Settled rows that may wait to be written, before those who bring more wait too.
 BATCH = 256
 
 #: Seconds between two times that the disk is asked to confirm the log.
@@ -44,8 +44,10 @@ class Writer:
         self._has_some = asyncio.Event()
         self._has_ended = False
 
-    def put(self, row: Row, result: Result, written: Written | None = None) -> None:
+    async def put(self, row: Row, result: Result, written: Written | None = None) -> None:
         """Take a settled row, to be written in the next turn of the event loop.
+
+        Where a whole batch waits to be written, so does the caller.
 
         Args:
             row: the row.
@@ -55,10 +57,12 @@ class Writer:
         self._count(row, result)
         batch = self._batch
         batch.append((row, result, written))
-        if len(batch) == BATCH or self._has_ended:
+        if self._has_ended:
             self._record()
         elif len(batch) == 1:
             self._has_some.set()
+        elif len(batch) >= BATCH:
+            await asyncio.sleep(0)
 
     def write(self, row: Row, result: Result) -> None:
         """Take a settled row, and write it at once.
@@ -133,13 +137,13 @@ class Writer:
 
     def _count(self, row: Row, result: Result) -> None:
         """Stop the run once too many of the rows that it sent went wrong."""
-        if result.sent is None or self._stop.is_set:
+        limit = self._max_failures
+        if limit is None or result.sent is None or self._stop.is_set:
             return
         rows = 1 + len(row.merged)
         self._sent += rows
         self._failures += rows * (result.outcome not in SUCCESSES)
-        limit = self._max_failures
-        if limit is not None and limit.is_reached(self._failures, self._sent):
+        if limit.is_reached(self._failures, self._sent):
             self._stop.set(
                 f"{self._failures:,} of {self._sent:,} rows did not go through: --max-failures is"
                 f" {limit}",

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 
 #: Imports go one way: a module may import from its own layer's left, never from its right.
 LAYERS = (
-    ("_version", "codec", "errors", "fields"),
+    ("_version", "codec", "deadlines", "errors", "fields"),
     ("read_options",),
     ("config", "models"),
     ("summary",),

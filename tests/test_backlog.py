@@ -49,6 +49,34 @@ async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait() -> None:
     await asyncio.wait_for(backlog.put(row(3, "b")), 1)
 
 
+async def test_those_who_wait_get_rows_in_the_order_they_came() -> None:
+    backlog = Backlog()
+    getting = [asyncio.create_task(backlog.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for number in (1, 2, 3):
+        await backlog.put(row(number, f"t{number}"))
+    found = await asyncio.gather(*getting)
+    assert [one.number for one in found if one] == [1, 2, 3]
+
+
+async def test_a_row_for_someone_who_has_gone_goes_to_the_next() -> None:
+    backlog = Backlog()
+    gone, woken, left = (asyncio.create_task(backlog.get()) for _ in range(3))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await backlog.put(row(1, "a"))  # wakes the second, who goes before it can take it
+    woken.cancel()
+    found = await asyncio.wait_for(left, 1)
+    assert found is not None
+    assert gone.cancelled()
+    assert woken.cancelled()
+    getting = [asyncio.create_task(backlog.get()) for _ in range(2)]
+    await asyncio.sleep(0)
+    backlog.close()
+    backlog.done(found)
+    assert await asyncio.gather(*getting) == [None, None]
+
+
 async def test_without_a_disk_rows_of_one_task_wait_for_room_too() -> None:
     backlog = Backlog(parked=1)
     first, second, third = (row(number, "a") for number in (1, 2, 3))

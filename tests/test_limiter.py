@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulkupdate.codec import replaced
 from bulkupdate.config import RateLimit
 from bulkupdate.errors import WaitTooLongError
 from bulkupdate.limiter import Limiter, NoLimiter
@@ -107,7 +108,7 @@ def too_high(_: RateLimit, verdict: Verdict) -> Quota:
 
 
 def flapping(rate: RateLimit, verdict: Verdict) -> Quota:
-    return exact(rate, verdict)._replace(limit=rate.requests * (1 + verdict.remaining % 2))
+    return replaced(exact(rate, verdict), limit=rate.requests * (1 + verdict.remaining % 2))
 
 
 def zero(rate: RateLimit, verdict: Verdict) -> Quota:

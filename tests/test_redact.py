@@ -41,6 +41,12 @@ def test_what_holds_no_key_says_what_it_said(body: bytes) -> None:
         assert redacted == body or b"\\" in body
 
 
+@pytest.mark.parametrize("escape", [r"\\n", r"\\\"", r"\\\\", r"\\t"])
+def test_a_body_with_common_escapes_is_left_as_it_is(escape: str) -> None:
+    body = f'{{"a":  "x{escape}y", "b": 1e2}}'.encode()
+    assert Redactor("123456").body(body) is body
+
+
 def test_what_nests_too_deep_is_looked_at_as_text() -> None:
     body = b'["\\u0061bcdef", ' + b"[" * 300 + b"]" * 300 + b"]"
     assert b"abcdef" not in Redactor("abcdef").body(body)

@@ -1,6 +1,8 @@
 """Which failures are tried again, when, and how often."""
 
 import asyncio
+import functools
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -16,6 +18,16 @@ from bulkupdate.errors import (
     TaskError,
 )
 from bulkupdate.retry import TRANSIENT, Attempts, Retrier, is_transient
+
+
+async def try_all(
+    retrier: Retrier, attempt: Callable[[Attempts], Awaitable[None]], attempts: Attempts
+) -> None:
+    """A first attempt, and those that follow where it fails."""
+    try:
+        await attempt(attempts)
+    except TaskError as first:
+        await retrier.go_on(first, functools.partial(attempt, attempts), attempts)
 
 
 async def run(
@@ -38,7 +50,7 @@ async def run(
             raise failure
 
     try:
-        await Retrier(policy or RetryPolicy(), sleep).run(attempt, attempts)
+        await try_all(Retrier(policy or RetryPolicy(), sleep), attempt, attempts)
     except TaskError:
         return attempts.sent, waits
     assert next(failures, "end") == "end"
@@ -74,7 +86,7 @@ async def test_the_last_error_is_the_one_that_is_raised() -> None:
         return
 
     with pytest.raises(ConnectError, match="attempt 2"):
-        await Retrier(RetryPolicy(max_attempts=2), sleep).run(attempt, attempts)
+        await try_all(Retrier(RetryPolicy(max_attempts=2), sleep), attempt, attempts)
 
 
 async def test_being_throttled_costs_no_attempt_and_the_limiter_does_the_waiting() -> None:
@@ -107,7 +119,7 @@ async def test_thousands_of_attempts_are_possible() -> None:
 async def test_a_cancellation_is_never_retried() -> None:
     calls = 0
 
-    async def attempt(_: Attempts) -> None:
+    async def attempt() -> None:
         nonlocal calls
         calls += 1
         raise asyncio.CancelledError
@@ -116,5 +128,5 @@ async def test_a_cancellation_is_never_retried() -> None:
         return
 
     with pytest.raises(asyncio.CancelledError):
-        await Retrier(RetryPolicy(), sleep).run(attempt, Attempts())
+        await Retrier(RetryPolicy(), sleep).go_on(ServerError("x"), attempt, Attempts())
     assert calls == 1

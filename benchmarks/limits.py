@@ -1,6 +1,6 @@
 """How close to the limit, and how often over it: the real command over real HTTP.
 
-`python benchmarks/limits.py` runs `bulkupdate run` and the plain script beside it, each against a
+`python -m benchmarks.limits` runs `bulkupdate run` and the plain script beside it, each against a
 sandbox of its own, and prints a table in Markdown for docs/benchmarks.md.
 
 - % of the allowed rate: rows over the time from the first to the last request, over
@@ -104,7 +104,9 @@ class Cell:
     async def _program(self, sandbox: Sandbox, path: Path, number: int) -> None:
         out = path.with_name(f"{number}.run")
         ours = [sys.executable, "-m", "bulkupdate", "run", str(path), "-q", "--out", str(out)]
-        command = ours if self.programs else [sys.executable, str(SCRIPT), str(path)]
+        command = (
+            ours if self.programs else [sys.executable, str(SCRIPT), str(path), f"{out}.jsonl"]
+        )
         environ = {**os.environ, "LEMLIST_BASE_URL": sandbox.base_url, "LEMLIST_API_KEY": KEY}
         begun = asyncio.get_running_loop().time()
         process = await asyncio.create_subprocess_exec(*command, env=environ)

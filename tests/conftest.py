@@ -1,5 +1,6 @@
 """What every test has."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ import aiohttp
 import aioresponses.core
 import hypothesis
 import pytest
+import uvloop
 
 # The same examples every time, and no deadline: the machine may be busy.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
-SAMPLES = Path(__file__).parent.parent / "samples"
+TESTS = Path(__file__).parent
+SAMPLES = TESTS.parent / "samples"
 
 
 class _Response(aiohttp.ClientResponse):
@@ -32,6 +35,25 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LEMLIST_API_KEY", raising=False)
     monkeypatch.delenv("LEMLIST_BASE_URL", raising=False)
     monkeypatch.chdir(tmp_path)
+    # Commands run in asyncio's own event loop, as they do for most people; see `either_loop`.
+    monkeypatch.setenv("PYTHONPATH", str(TESTS / "without_uvloop"))
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def either_loop(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Commands run once in asyncio's event loop and once in uvloop's."""
+    if request.param == "uvloop":
+        monkeypatch.delenv("PYTHONPATH")
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Event loops that a test is run in, each in turn: what speaks HTTP, in either."""
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    if item.path.name == "test_client.py":
+        loops["uvloop"] = uvloop.new_event_loop
+    return loops
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ HOMES = {
     "python_calamine": {"reader"},
     "rich": {"progress"},
     "tenacity": {"retry"},
+    "uvloop": {"cli"},
 }
 
 
@@ -127,15 +128,24 @@ def test_the_public_names_are_these() -> None:
         _ = bulkupdate.nothing
 
 
-def test_help_and_check_load_no_http_library() -> None:
-    """The larger libraries are loaded by what needs them."""
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--help"], {"aiohttp", "asyncio", "msgspec", "rich", "tenacity", "bulkupdate.reader"}),
+        (["check", "edits.csv"], {"aiohttp", "asyncio", "rich", "tenacity", "python_calamine"}),
+    ],
+)
+def test_what_a_command_does_not_need_is_not_loaded(
+    arguments: list[str], unneeded: set[str]
+) -> None:
+    Path("edits.csv").write_text("id,title\nopp_1,T\n")
     code = (
         "import sys, bulkupdate.cli; from click.testing import CliRunner;"
-        "CliRunner().invoke(bulkupdate.cli.cli, ['--help']);"
-        "print({'aiohttp', 'tenacity', 'rich'} & set(sys.modules))"
+        f"done = CliRunner().invoke(bulkupdate.cli.cli, {arguments});"
+        f"print(done.exit_code, {unneeded} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+    assert done.stdout == "0 set()\n"
 
 
 def test_every_test_asserts_something() -> None:

@@ -219,6 +219,7 @@ def test_standard_input_is_kept_and_can_be_resumed(sandbox: Serving) -> None:
     assert not Path("none.run").exists()
 
 
+@pytest.mark.usefixtures("either_loop")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -240,6 +241,7 @@ def test_a_signal_drains_writes_and_says_how_to_go_on(
     assert summary_in()["requests"] == summary["counts"]["unprocessed"]
 
 
+@pytest.mark.usefixtures("either_loop")
 def test_a_second_signal_leaves_at_once_with_everything_settled_on_disk(write: Write) -> None:
     path = edits(write, 500)
     with serving("--rate", "none", "--unknown-id", "create", "--fault", "hang=0.1") as server:
@@ -260,6 +262,7 @@ def test_a_second_signal_leaves_at_once_with_everything_settled_on_disk(write: W
     assert summary["counts"]["updated"] == len([json.loads(line) for line in lines])
 
 
+@pytest.mark.usefixtures("either_loop")
 def test_a_signal_while_standard_input_is_awaited_ends_it() -> None:
     process = subprocess.Popen(
         [*COMMAND, "run", "-", "--sandbox"],
@@ -276,6 +279,7 @@ def test_a_signal_while_standard_input_is_awaited_ends_it() -> None:
     assert not Path("stdin.run").exists()
 
 
+@pytest.mark.usefixtures("either_loop")
 def test_a_crash_loses_nothing_that_was_settled(write: Write, sandbox: Serving) -> None:
     path = edits(write, 1000)
     process = start("run", path, "--rate", "300/1s", **sandbox.environment)

@@ -1,16 +1,43 @@
 """The command line: flags in, exit code out. The only place that prints or exits."""
 
+from importlib import import_module
+
 import click
 
 from bulkupdate._version import __version__
-from bulkupdate.cli.check import check_command
-from bulkupdate.cli.run import run_command
-from bulkupdate.cli.sandbox import sandbox_command
 
 __all__ = ["cli"]
 
+#: Commands, and what the list of them says of each. Modules are named after their command.
+_COMMANDS = {
+    "check": "Validate every row of INPUT and show what would be sent.",
+    "run": "Send the edits of INPUT, and log what became of every row.",
+    "sandbox": "Serve a local stand-in of lemlist's tasks API until Ctrl-C.",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(click.Group):
+    """Imports a command when it is called: showing the list of them loads none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"bulkupdate.cli.{cmd_name}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__)
 def cli() -> None:
     """Bulk edits of lemlist tasks from a CSV or JSONL file.
@@ -18,8 +45,3 @@ def cli() -> None:
     The whole file is checked before anything is sent, requests are paced to the API's limit,
     and every row ends up in a results log.
     """
-
-
-cli.add_command(run_command)
-cli.add_command(check_command)
-cli.add_command(sandbox_command)

@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from bulkupdate import report
+from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.options import (
     Setting,
@@ -165,7 +166,7 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
             preview = check(screen, flags)
             sys.exit((1 if flags["skip_invalid"] else USAGE) if preview.invalid else 0)
         config = _run_config(flags)
-        summary = asyncio.run(_run(config, screen, sandboxed=flags["sandbox"]))
+        summary = eventloop.run(_run(config, screen, sandboxed=flags["sandbox"]))
         screen.summary(summary)
         if flags["as_json"]:
             screen.result(summary)

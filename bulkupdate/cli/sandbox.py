@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulkupdate import report
+from bulkupdate.cli import eventloop
 from bulkupdate.cli.options import RATE, Setting
 from bulkupdate.cli.screen import Screen
 from bulkupdate.config import LEMLIST_RATE
@@ -103,7 +104,7 @@ def sandbox_command(**flags: Any) -> None:
     """Serve a local stand-in of lemlist's tasks API until Ctrl-C."""
     screen = Screen()
     with screen.errors():
-        asyncio.run(_serve(_sandbox_config(flags), flags["tasks"], screen))
+        eventloop.run(_serve(_sandbox_config(flags), flags["tasks"], screen))
 
 
 def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":

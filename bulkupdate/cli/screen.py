@@ -1,6 +1,5 @@
 """What goes to stderr, and which exit code an error becomes."""
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -109,7 +108,7 @@ class Screen:
             self._leave(str(error), STOPPED)
         except BulkUpdateError as error:
             self._leave(str(error), USAGE)
-        except (KeyboardInterrupt, asyncio.CancelledError):
+        except KeyboardInterrupt:
             self._leave("interrupted", INTERRUPTED)
         except Exception as error:
             while isinstance(error, ExceptionGroup):

@@ -1,0 +1,308 @@
+"""Everything that is measured, side by side: `python -m benchmarks`.
+
+Each command runs in a process of its own, in turn with those that it is compared with, against
+`benchmarks.server` on this machine. docs/benchmarks.md says how to read it.
+"""
+
+import functools
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from benchmarks.inputs import write_bodies, write_edits
+from benchmarks.measure import Command, Usage, alternate, measure, ratio, serving
+
+HERE = Path(__file__).parent
+MB = 1e6
+
+#: Our command in asyncio's own event loop, as most people have it, though uvloop is installed.
+PLAIN = (
+    "-c",
+    "import sys; sys.modules['uvloop'] = None; import bulkupdate.__main__ as m; m.main()",
+)
+FAST = ("-m", "bulkupdate")
+
+BARE, SCRIPT, OURS, OURS_FAST = "bare loop", "plain script", "bulkupdate", "bulkupdate[fast]"
+
+
+class Sizes(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+        rounds: of everything, alternating; the medians are told.
+        rows: end to end.
+        small: rows of the smallest run.
+        large: rows of the largest run, of `check` and of the log that is resumed.
+        starts: rounds of what takes no time.
+    """
+
+    rounds: int = 5
+    rows: int = 100_000
+    small: int = 1_000
+    large: int = 1_000_000
+    starts: int = 21
+
+
+QUICK = Sizes(rounds=1, rows=5_000, small=500, large=20_000, starts=3)
+
+#: Rows of a run that costs little but its start, which is taken off where rows are compared.
+FEW = 100
+
+
+class Measured(NamedTuple):
+    """One line of the report.
+
+    Attributes:
+        what: was measured.
+        value: how much it is.
+        unit: of the value.
+        bar: what was asked for, at most or at least.
+        is_met: whether it is; None where nothing was asked for.
+    """
+
+    what: str
+    value: float
+    unit: str
+    bar: str = ""
+    is_met: bool | None = None
+
+
+class Bench:
+    """Measures, with files in a directory of its own.
+
+    Args:
+        directory: where to.
+        base_url: of the server.
+        sizes: how much.
+    """
+
+    def __init__(self, directory: Path, base_url: str, sizes: Sizes) -> None:
+        self._directory = directory
+        self._base_url = base_url
+        self._sizes = sizes
+        self._variables = {"LEMLIST_BASE_URL": base_url, "LEMLIST_API_KEY": "benchmark-key"}
+
+    def all(self) -> Iterator[tuple[str, list[Measured]]]:
+        """Each part of the report, once it is known: its title, and its lines."""
+        sizes = self._sizes
+        yield f"End to end, {sizes.rows:,} rows, no limit", self._end_to_end()
+        yield f"`check`, {sizes.large:,} rows", self._check()
+        yield "One row more", self._scaling()
+        yield f"`run --resume`, {sizes.large:,} rows settled", self._resume()
+        yield "Start", self._starts()
+
+    def _end_to_end(self) -> list[Measured]:
+        rows = self._sizes.rows
+        edits, bodies = self._edits(rows), self._directory / "bodies.jsonl"
+        write_bodies(bodies, rows)
+        results = self._directory / "script.jsonl"
+        programs: dict[str, Command] = {
+            BARE: (HERE / "bare_loop.py", bodies),
+            SCRIPT: (HERE / "plain_script.py", edits, results, "none"),
+            OURS: (*PLAIN, *self._run(edits)),
+            OURS_FAST: (*FAST, *self._run(edits)),
+        }
+        found = self._alternate(programs)
+        lines = []
+        for name, usages in found.items():
+            speed = rows / statistics.median(usage.wall for usage in usages)
+            lines.append(Measured(f"{name}: speed", speed, "rows/s"))
+            lines.append(Measured(f"{name}: CPU", _cpu(usages) / rows * 1e6, "µs/row"))
+        for name in (OURS, OURS_FAST):
+            bare = ratio(found[name], found[BARE], lambda usage: usage.cpu)
+            script = ratio(found[name], found[SCRIPT], lambda usage: usage.cpu)
+            lines.append(_at_most(f"{name}: CPU to bare loop", bare, "x", 1.5))
+            lines.append(_at_most(f"{name}: CPU to plain script", script, "x", 0.6))
+        script = ratio(found[SCRIPT], found[BARE], lambda usage: usage.cpu)
+        fast = ratio(found[OURS], found[OURS_FAST], lambda usage: usage.wall)
+        return [
+            *lines,
+            Measured("plain script: CPU to bare loop", script, "x"),
+            Measured(f"{OURS_FAST}: speed to {OURS}", fast, "x"),
+        ]
+
+    def _check(self) -> list[Measured]:
+        rows = self._sizes.large
+        edits = self._edits(rows)
+        ours, theirs = self._alternate(
+            {
+                "check": (*FAST, "check", edits, "-q"),
+                "DictReader": (HERE / "dict_reader.py", edits),
+            }
+        ).values()
+        share = 100 * ratio(theirs, ours, lambda usage: usage.wall)
+        return [
+            Measured("check: speed", rows / statistics.median(u.wall for u in ours), "rows/s"),
+            Measured(
+                "csv.DictReader: speed", rows / statistics.median(u.wall for u in theirs), "rows/s"
+            ),
+            Measured("check: speed to csv.DictReader", share, "%", "≥ 40", share >= 40),
+        ]
+
+    def _scaling(self) -> list[Measured]:
+        sizes = self._sizes
+        # A small run is little but its start, so it takes many to tell what its rows cost.
+        small = self._alternate(
+            {str(n): (*PLAIN, *self._run(self._edits(n))) for n in (FEW, sizes.small)},
+            sizes.starts,
+        )
+        # The log of the largest is resumed later, to send a row more.
+        more = self._edits(sizes.large + sizes.starts)
+        large = self._alternate(
+            {
+                str(sizes.rows): (*PLAIN, *self._run(self._edits(sizes.rows))),
+                str(sizes.large): (*PLAIN, *self._run(more), "--first", str(sizes.large)),
+            }
+        )
+        start = _cpu(small[str(FEW)])
+        found = {**small, **large}
+        costs = {
+            n: (_cpu(found[str(n)]) - start) / (n - FEW) * 1e6
+            for n in (sizes.small, sizes.rows, sizes.large)
+        }
+        spread = 100 * (max(costs.values()) / min(costs.values()) - 1)
+        peaks = {n: statistics.median(usage.peak for usage in found[str(n)]) / MB for n in costs}
+        growth = peaks[sizes.large] - peaks[sizes.small]
+        return [
+            *(Measured(f"CPU, of {n:,}", cost, "µs/row") for n, cost in costs.items()),
+            _at_most("dearest to cheapest, more by", spread, "%", 10),
+            *(Measured(f"peak memory, {n:,} rows", peak, "MB") for n, peak in peaks.items()),
+            _at_most(f"peak memory, {sizes.large:,} rows", peaks[sizes.large], "MB", 90),
+            _at_most(f"more than for {sizes.small:,} rows by", growth, "MB", 20),
+        ]
+
+    def _resume(self) -> list[Measured]:
+        edits = self._edits(self._sizes.large + self._sizes.starts)
+        command = (*PLAIN, "run", edits, "--rate", "none", "--resume", "--first", "1")
+        seconds, peaks = [], []
+        for _ in range(self._sizes.rounds):
+            self._first_request()
+            began = time.monotonic()
+            peaks.append(self._measure(command).peak / MB)
+            seconds.append(self._first_request() - began)
+        return [
+            _at_most("to the first request", statistics.median(seconds), "s", 3),
+            _at_most("peak memory", statistics.median(peaks), "MB", 150),
+        ]
+
+    def _starts(self) -> list[Measured]:
+        nothing, shown, checked = self._alternate(
+            {
+                "nothing": ("-c", "pass"),
+                "--help": (*FAST, "--help"),
+                "check": (*FAST, "check", self._edits(10), "-q"),
+            },
+            self._sizes.starts,
+        ).values()
+        return [
+            Measured("python -c pass", 1e3 * statistics.median(u.wall for u in nothing), "ms"),
+            _at_most("--help to that", ratio(shown, nothing, lambda u: u.wall), "x", 8),
+            _at_most("check of 10 rows to it", ratio(checked, nothing, lambda u: u.wall), "x", 12),
+        ]
+
+    @functools.cache  # noqa: B019 - one bench in a process
+    def _edits(self, rows: int) -> Path:
+        path = self._directory / f"edits{rows}.csv"
+        write_edits(path, rows)
+        return path
+
+    def _run(self, edits: Path) -> Command:
+        return ("run", edits, "--rate", "none", "--overwrite")
+
+    def _alternate(
+        self, programs: dict[str, Command], rounds: int | None = None
+    ) -> dict[str, list[Usage]]:
+        runs = {name: functools.partial(self._measure, of) for name, of in programs.items()}
+        return alternate(runs, rounds or self._sizes.rounds, _say)
+
+    def _measure(self, command: Command) -> Usage:
+        return measure(command, self._variables)
+
+    def _first_request(self) -> float:
+        """When the first request since the last call came; 0 where none did."""
+        with urllib.request.urlopen(self._base_url) as answer:  # noqa: S310 - on this machine
+            return float(json.load(answer)["first"] or 0)
+
+
+def _cpu(usages: list[Usage]) -> float:
+    return statistics.median(usage.cpu for usage in usages)
+
+
+def _at_most(what: str, value: float, unit: str, most: float) -> Measured:
+    return Measured(what, value, unit, f"≤ {most:g}", value <= most)
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    # Not in memory, where /tmp may be: a log of a million rows has a gigabyte.
+    path = Path(tempfile.mkdtemp(prefix="bulkupdate-", dir="/var/tmp"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+def _table(title: str, lines: list[Measured]) -> str:
+    rows = [f"### {title}", "", "| | | asked for | |", "| --- | --: | --: | --- |"]
+    verdict = {None: "", True: "met", False: "**missed**"}
+    rows.extend(
+        f"| {line.what} | {_shown(line.value)} {line.unit} | {line.bar} | {verdict[line.is_met]} |"
+        for line in lines
+    )
+    return "\n".join([*rows, ""])
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607
+        cwd=HERE, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Small files, one round: to see that it works.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Write it as JSON."
+)
+def main(*, quick: bool, json_path: Path | None) -> None:
+    """Measure everything, and print it as tables. Takes some twenty minutes."""
+    report: dict[str, object] = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+    click.echo(", ".join(map(str, report.values())) + "\n")
+    parts: dict[str, list[dict[str, object]]] = {}
+    with _directory() as directory, serving() as base_url:
+        for title, lines in Bench(directory, base_url, QUICK if quick else Sizes()).all():
+            click.echo(_table(title, lines))
+            parts[title] = [line._asdict() for line in lines]
+    if json_path is not None:
+        json_path.write_text(json.dumps({**report, "parts": parts}, indent=2) + "\n")
+
+
+main()

@@ -1,0 +1,94 @@
+"""What a command costs, as the kernel counts it."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+
+Command = Sequence[str | Path]
+
+
+class Usage(NamedTuple):
+    """What a process took, from its start to its end.
+
+    Attributes:
+        wall: seconds that passed.
+        cpu: seconds of CPU, user and system.
+        peak: bytes resident at most. The kernel counts what this process held when it started
+            the other one too, so this one is kept small.
+    """
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+def measure(command: Command, variables: Mapping[str, str] | None = None) -> Usage:
+    """Run a Python command to its end.
+
+    Raises:
+        subprocess.CalledProcessError: it failed; with what it wrote to stderr.
+    """
+    began = time.perf_counter()
+    process = start(command, variables)
+    said = process.stderr.read() if process.stderr else b""
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args, stderr=said.decode())
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Usage(wall, usage.ru_utime + usage.ru_stime, peak)
+
+
+def start(
+    command: Command, variables: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start `python` with these arguments, in the project's directory."""
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**os.environ, **(variables or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The base URL of a `benchmarks.server`, until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process.stdout.readline().strip() if process.stdout else ""
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def alternate(
+    commands: Mapping[str, Callable[[], Usage]], rounds: int, say: Callable[[str], None]
+) -> dict[str, list[Usage]]:
+    """Measure each command in turn, so many times: what disturbs one disturbs the others."""
+    found: dict[str, list[Usage]] = {name: [] for name in commands}
+    for number in range(1, rounds + 1):
+        for name, run in commands.items():
+            say(f"{name}, {number} of {rounds}")
+            found[name].append(run())
+    return found
+
+
+def ratio(some: Sequence[Usage], others: Sequence[Usage], value: Callable[[Usage], float]) -> float:
+    """How many times as much as the others: the median over the rounds."""
+    return statistics.median(
+        value(one) / value(other) for one, other in zip(some, others, strict=True)
+    )

@@ -110,7 +110,8 @@ class Backlog:
             del self._out[row.id]
             self._room += 1
         self._has_room.set()
-        self._wake_all_at_the_end()
+        if self._closed:
+            self._wake_all_at_the_end()
 
     @property
     def is_empty(self) -> bool:
@@ -135,7 +136,8 @@ class Backlog:
 
     def _add(self, row: Row) -> None:
         heapq.heappush(self._ready, (row.number, row))
-        self._wake()
+        if self._getters:
+            self._wake()
 
     def _wake(self) -> None:
         """Have one who waits for a row look again."""

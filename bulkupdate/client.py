@@ -105,13 +105,14 @@ class TaskClient:
         self._endpoint = endpoint
         self._connections = connections
         self._url = f"{endpoint.base_url}/tasks"
-        self._deadlines = Deadlines()
         key = endpoint.api_key.reveal()
         self._authorization = aiohttp.encode_basic_auth("", key)
         self._redactor = Redactor(key, self._authorization.removeprefix("Basic "))
         self._session: aiohttp.ClientSession | None = None
+        self._deadlines: Deadlines | None = None
 
     async def __aenter__(self) -> Self:
+        self._deadlines = Deadlines()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -134,10 +135,10 @@ class TaskClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
+        if self._session is not None and self._deadlines is not None:
             await self._session.close()
-            self._session = None
             self._deadlines.close()
+            self._session = self._deadlines = None
 
     async def update(self, update: TaskUpdate) -> Task:
         """Send one update.
@@ -159,7 +160,7 @@ class TaskClient:
         Raises:
             TaskError: there was no answer.
         """
-        if self._session is None:
+        if self._session is None or self._deadlines is None:
             raise RuntimeError("use the client in 'async with'")
         started = time.monotonic() if log.isEnabledFor(logging.DEBUG) else None
         seconds = self._endpoint.timeout + MEDIA_TIMEOUT * update.has_media()
@@ -336,7 +337,7 @@ def _number(text: str | None) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    return value if 0 <= value < math.inf else None
 
 
 def _seconds(text: str | None) -> float | None:

@@ -10,9 +10,10 @@ from types import TracebackType
 
 
 class Deadlines:
-    """The deadlines of one event loop that are not over yet, and the timer of the next."""
+    """The deadlines of the running event loop that are not over yet, and the timer of the next."""
 
     def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
         self.waiting: set[Deadline] = set()
         #: When the timer goes off. It is not taken back when its deadline is met: the next may be
         #: as close.
@@ -23,7 +24,7 @@ class Deadlines:
         """Come back at that moment."""
         self.close()
         self.next = at
-        self._timer = asyncio.get_running_loop().call_at(at, self._interrupt_late)
+        self._timer = self.loop.call_at(at, self._interrupt_late)
 
     def close(self) -> None:
         """Take the timer back."""
@@ -33,7 +34,7 @@ class Deadlines:
 
     def _interrupt_late(self) -> None:
         """Interrupt whoever is late, and come back when the next one may be."""
-        now = asyncio.get_running_loop().time()
+        now = self.loop.time()
         for deadline in [one for one in self.waiting if one.at <= now]:
             self.waiting.discard(deadline)
             deadline.interrupt()
@@ -60,15 +61,14 @@ class Deadline:
     __slots__ = ("_cancelling", "_deadlines", "_is_late", "_task", "at")
 
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
+        task = asyncio.current_task(deadlines.loop)
         if task is None:
             raise RuntimeError("a deadline is a task's")
         self._deadlines = deadlines
         self._task = task
         self._cancelling = task.cancelling()
         self._is_late = False
-        self.at = loop.time() + seconds
+        self.at = deadlines.loop.time() + seconds
 
     def __enter__(self) -> None:
         deadlines = self._deadlines

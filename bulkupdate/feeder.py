@@ -71,8 +71,9 @@ class Feeder:
             for batch in self._batches():
                 # Reading a local file is quick, and never waits: give way.
                 await asyncio.sleep(0)
+                last = self._ledger.last_row
                 for row in batch:
-                    if self._is_settled(row):
+                    if row.number <= last and self._is_settled(row):
                         continue
                     if row.update is None:
                         error = ErrorInfo("invalid_row", row.error)
@@ -131,8 +132,6 @@ class Feeder:
         What is still owed shows in the log: the line of the later row comes before.
         """
         ledger, number = self._ledger, row.number
-        if number > ledger.last_row:
-            return False
         line = ledger.line(number)
         settled = ledger.is_settled(number, retry_failed=self._retry_failed)
         if not row.is_sent:

@@ -351,8 +351,13 @@ def now(*, after: float = 0.0) -> str:
 
     UTC, ISO 8601, milliseconds, `Z`.
     """
-    milliseconds = int((time.time() + after) * 1000)
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+    return _millisecond(int((time.time() + after) * 1000))
+
+
+# Where rows come fast, several have the same one.
+@functools.lru_cache(maxsize=1)
+def _millisecond(timestamp: int) -> str:
+    return f"{_second(timestamp // 1000)}.{timestamp % 1000:03}Z"
 
 
 @functools.lru_cache(maxsize=2)

@@ -9,6 +9,7 @@ class Stop:
     """Set once, by the first who has a reason; what is in flight then drains.
 
     Attributes:
+        is_set: whether anybody has stopped it.
         state: how the run ends because of it, or None while nobody has stopped it.
         reason: why, for a person to read.
         exit_code: what the command line exits with because of it.
@@ -16,6 +17,7 @@ class Stop:
     """
 
     def __init__(self) -> None:
+        self.is_set = False
         self.state: State | None = None
         self.reason: str | None = None
         self.exit_code: int | None = None
@@ -35,12 +37,8 @@ class Stop:
         if is_first or (self.state is State.INTERRUPTED and state is State.STOPPED):
             self.state, self.reason, self.exit_code = state, reason, exit_code
             self.unless_complete = unless_complete or state is State.INTERRUPTED
+            self.is_set = True
             self._event.set()
-
-    @property
-    def is_set(self) -> bool:
-        """Whether anybody has stopped it."""
-        return self.state is not None
 
     async def wait(self) -> None:
         """Wait until somebody stops it."""

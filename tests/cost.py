@@ -1,0 +1,176 @@
+"""What a row costs, in steps of the interpreter, which no other load on the machine changes.
+
+`python -m tests.cost` prints, for each part of a row's way, the bytecode instructions and the calls
+of C functions that one row takes: the same numbers each time. They say nothing of what happens
+inside a C function; `python -m benchmarks` measures that.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from benchmarks.inputs import write_edits
+from bulkupdate.backlog import Backlog
+from bulkupdate.config import Mode, RetryPolicy
+from bulkupdate.digests import DigestFile
+from bulkupdate.directory import RunDirectory
+from bulkupdate.lane import Lane
+from bulkupdate.limiter import NoLimiter
+from bulkupdate.models import Outcome, Result, Row
+from bulkupdate.preview import Inspection
+from bulkupdate.reader import Input
+from bulkupdate.recorder import Recorder
+from bulkupdate.stop import Stop
+from bulkupdate.writer import Writer
+from tests.fakes import FakeServer
+
+#: Rows of the two runs whose difference is told: what a run costs besides its rows cancels out.
+FEW, MANY = 600, 1600
+
+
+class Steps(NamedTuple):
+    """How much the interpreter did.
+
+    Attributes:
+        instructions: of bytecode.
+        calls: of functions written in C.
+    """
+
+    instructions: int
+    calls: int
+
+
+@contextmanager
+def _counting() -> Iterator[Callable[[], Steps]]:
+    instructions = calls = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal instructions
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        instructions += event == "opcode"
+        return trace
+
+    def profile(_: FrameType, event: str, __: Any) -> None:
+        nonlocal calls
+        calls += event == "c_call"
+
+    sys.setprofile(profile)
+    sys.settrace(trace)
+    try:
+        yield lambda: Steps(instructions, calls)
+    finally:
+        sys.settrace(None)
+        sys.setprofile(None)
+
+
+class Parts:
+    """The parts of a row's way, each for so many rows."""
+
+    def __init__(self, directory: Path, rows: int) -> None:
+        self._directory = directory
+        self._rows = rows
+        self._edits = directory / f"edits{rows}.csv"
+        write_edits(self._edits, rows)
+
+    def reader(self) -> Steps:
+        """From a line of CSV to a checked row."""
+        with Input(self._edits) as source, _counting() as count:
+            for _ in source.rows():
+                pass
+            return count()
+
+    def inspection(self) -> Steps:
+        """What a run looks at before it sends anything."""
+        rows, inspection = self._read(), Inspection()
+        digests = DigestFile(self._directory / "digests")
+        with _counting() as count:
+            for row in rows:
+                inspection.add(row)
+                digests.add(row)
+            digests.close()
+            return count()
+
+    def encoder(self) -> Steps:
+        """From a row to the body of its request."""
+        updates = [row.update for row in self._read() if row.update]
+        with _counting() as count:
+            for update in updates:
+                update.encode()
+            return count()
+
+    def lane(self) -> Steps:
+        """From the backlog to a result, with a server that answers at once."""
+        return asyncio.run(self._lane())
+
+    async def _lane(self) -> Steps:
+        backlog = Backlog(read_ahead=self._rows)
+        for row in self._read():
+            await backlog.put(row)
+        backlog.close()
+
+        async def take(row: Row, _: Result, done: Callable[[Row], None]) -> None:
+            done(row)
+
+        lane = Lane(
+            FakeServer(lambda *_: None),
+            NoLimiter(),
+            RetryPolicy(),
+            workers=1,
+            drain_timeout=1,
+            stop=Stop(),
+            on_result=take,
+        )
+        with _counting() as count:
+            await lane.run(backlog)
+            return count()
+
+    def journal(self) -> Steps:
+        """From a result to the disk."""
+        return asyncio.run(self._journal())
+
+    async def _journal(self) -> Steps:
+        path = self._directory / f"{self._rows}.run"
+        with Input(self._edits) as source, RunDirectory(path, Mode.NEW) as directory:
+            recorder = Recorder(directory, source)
+            writer = Writer(recorder, Stop())
+            settled = [(row, self._result(row)) for row in self._read()]
+            writing = asyncio.create_task(writer.run())
+            with _counting() as count:
+                for row, result in settled:
+                    await writer.put(row, result)
+                writer.end()
+                await writing
+                steps = count()
+            recorder.close()
+        return steps
+
+    def _result(self, row: Row) -> Result:
+        return Result(row=row.number, id=row.id, outcome=Outcome.UPDATED, status=200, attempts=1,
+                      at="2026-01-31T07:58:00.000Z", ms=1.5, sent={"title": "T"},
+                      task={"_id": row.id, "title": "T"})  # fmt: skip
+
+    def _read(self) -> list[Row]:
+        with Input(self._edits) as source:
+            return list(source.rows())
+
+
+def costs() -> dict[str, Steps]:
+    """What one row costs in each part."""
+    found = {}
+    with tempfile.TemporaryDirectory() as directory:
+        few, many = (Parts(Path(directory), rows) for rows in (FEW, MANY))
+        for name in ("reader", "inspection", "encoder", "lane", "journal"):
+            low, high = getattr(few, name)(), getattr(many, name)()
+            per_row = ((b - a) / (MANY - FEW) for a, b in zip(low, high, strict=True))
+            found[name] = Steps(*(round(value, 1) for value in per_row))
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(costs()))

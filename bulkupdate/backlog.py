@@ -104,11 +104,11 @@ class Backlog:
             JournalError: the next one was put aside, and can't be read.
         """
         following = self._following(row.id)
-        if following is not None:
-            self._add(following)
-        else:
+        if following is None:
             del self._out[row.id]
             self._room += 1
+        else:
+            self._add(following)
         self._has_room.set()
         if self._closed:
             self._wake_all_at_the_end()

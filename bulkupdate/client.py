@@ -170,13 +170,16 @@ class TaskClient:
                 async with self._session.patch(
                     self._url, data=update.encode(), allow_redirects=False
                 ) as response:
-                    body = self._redactor.body(await _read(response))
+                    content = response.content
+                    # A Task is short: nearly always all of it is there with the headers.
+                    body = content.read_nowait() if content.is_eof() else await _read(response)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             failure = _without_answer(error, self._redactor)
         if failure is not None:
             # Not `from error`: aiohttp's exception carries the request's headers, the key too.
             log.debug("PATCH %s: %s: %s", shorten(update.id), failure.type, failure.message)
             raise failure
+        body = self._redactor.body(_inflated(body, response.headers.get(CONTENT_ENCODING)))
         answer = _answer(update, response, body, self._redactor)
         if started is not None:
             ms = (time.monotonic() - started) * 1000
@@ -194,21 +197,20 @@ class TaskClient:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, or its first `MAX_BODY + 1` bytes: more than that is nothing we can use."""
+    """The body, or a little more than `MAX_BODY` of it: more than that is nothing we can use."""
     content = response.content
     body = await content.read(MAX_BODY)
     while len(body) <= MAX_BODY and not content.at_eof():
         body += await content.read(MAX_BODY)
     if len(body) > MAX_BODY:
         response.close()
-        body = body[: MAX_BODY + 1]
-    encoding = response.headers.get(CONTENT_ENCODING)
-    return _inflated(body, encoding) if encoding else body
+    return body
 
 
-def _inflated(body: bytes, encoding: str) -> bytes:
-    """A body that was squeezed though we asked for none, no longer than any other may be."""
-    if encoding.lower() not in ("gzip", "x-gzip", "deflate"):
+def _inflated(body: bytes, encoding: str | None) -> bytes:
+    """A body's first `MAX_BODY + 1` bytes; so many too of one that was squeezed though unasked."""
+    body = body[: MAX_BODY + 1]
+    if encoding is None or encoding.lower() not in ("gzip", "x-gzip", "deflate"):
         return body
     try:
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, MAX_BODY + 1)

@@ -110,6 +110,8 @@ class Writer:
     def _record(self) -> JournalError | None:
         """Write the batch; why the log does not have it, if it does not."""
         batch, self._batch = self._batch, []
+        if not batch:
+            return None
         settled: list[tuple[Row, Result]] = []
         for row, result, _ in batch:
             if row.merged:

@@ -514,6 +514,8 @@ async def test_a_disk_that_fails_at_the_end_is_said_even_after_a_signal(
 
     class Signals(Observer):
         async def watch(self, progress: Progress) -> None:
+            while not progress.ledger.settled:
+                await asyncio.sleep(0)
             stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
             monkeypatch.setattr(AppendOnlyFile, "sync", broken)
 

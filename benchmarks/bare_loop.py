@@ -1,4 +1,4 @@
-"""What aiohttp itself costs: bodies that are ready, sixteen workers, and nothing else. A yardstick.
+"""What aiohttp itself costs, as it comes: ready bodies, sixteen workers, nothing else. A yardstick.
 
 `python benchmarks/bare_loop.py bodies.jsonl`, with LEMLIST_BASE_URL and LEMLIST_API_KEY set.
 """
@@ -27,6 +27,7 @@ async def main(path: str) -> None:
         async def worker() -> None:
             for body in bodies:
                 async with session.patch(url, data=body) as response:
+                    response.raise_for_status()
                     await response.read()
 
         await asyncio.gather(*(worker() for _ in range(WORKERS)))

@@ -15,6 +15,10 @@ ROOT = Path(__file__).parent.parent
 Command = Sequence[str | Path]
 
 
+class MeasureError(Exception):
+    """There is nothing to measure: a command failed."""
+
+
 class Usage(NamedTuple):
     """What a process took, from its start to its end.
 
@@ -34,16 +38,22 @@ def measure(command: Command, variables: Mapping[str, str] | None = None) -> Usa
     """Run a Python command to its end.
 
     Raises:
-        subprocess.CalledProcessError: it failed; with what it wrote to stderr.
+        MeasureError: it failed; with what it wrote to stderr.
     """
     began = time.perf_counter()
     process = start(command, variables)
-    said = process.stderr.read() if process.stderr else b""
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        said = process.stderr.read() if process.stderr else b""
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, process.args, stderr=said.decode())
+        shown = " ".join(map(str, command))
+        raise MeasureError(f"{shown}: exit code {process.returncode}\n{said.decode().strip()}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Usage(wall, usage.ru_utime + usage.ru_stime, peak)
 
@@ -64,12 +74,19 @@ def start(
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The base URL of a `benchmarks.server`, until the block ends."""
+    """The base URL of a `benchmarks.server`, until the block ends.
+
+    Raises:
+        MeasureError: it does not start.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
-        yield process.stdout.readline().strip() if process.stdout else ""
+        base_url = process.stdout.readline().strip() if process.stdout else ""
+        if not base_url:
+            raise MeasureError("the server did not start: pip install -e '.[bench]'")
+        yield base_url
     finally:
         process.kill()
         process.communicate()

@@ -80,13 +80,13 @@ class Feeder:
                         await self._writer.put(row, unsent(row, Outcome.INVALID, error))
                     elif send and row.is_sent:
                         for ready in self._merger.add(row) if self._merger else (row,):
-                            if not self._may_hand_out(ready):
+                            if not await self._may_hand_out(ready):
                                 return
                             await backlog.put(ready)
                     elif send:
                         await self._writer.put(row, unsent(row, Outcome.UNCHANGED))
             for ready in self._merger.rest() if self._merger else ():
-                if not self._may_hand_out(ready):
+                if not await self._may_hand_out(ready):
                     return
                 await backlog.put(ready)
             self._check_unchanged()
@@ -103,7 +103,7 @@ class Feeder:
             self._check_unchanged()
             yield batch
 
-    def _may_hand_out(self, row: Row) -> bool:
+    async def _may_hand_out(self, row: Row) -> bool:
         """Count a row that is about to be sent; False where it would be one too many."""
         if self.sent == self._first:
             return False
@@ -111,10 +111,10 @@ class Feeder:
         if row.merged or row.number <= self._ledger.last_row:
             for one in (*row.merged, row):
                 if self._ledger.is_settled(one.number):
-                    self._reopen(replaced(one, merged=()))
+                    await self._reopen(replaced(one, merged=()))
         return True
 
-    def _reopen(self, row: Row) -> None:
+    async def _reopen(self, row: Row) -> None:
         """Have the log say that a row which it calls failed is about to be sent again.
 
         Whenever the program ends, it is known then that it may have been applied.
@@ -122,7 +122,7 @@ class Feeder:
         if self._ledger.outcome(row.number) not in SUCCESSES:
             error = ErrorInfo("sent_again", "was being sent again when the session ended")
             result = unsent(row, Outcome.UNCONFIRMED, error)
-            self._writer.write(row, replaced(result, cut_short=True))
+            await self._writer.write(row, replaced(result, cut_short=True))
 
     def _is_settled(self, row: Row) -> bool:
         """Whether there is nothing to send for a row.

@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable
 
 from bulkupdate.backlog import Backlog
 from bulkupdate.config import RetryPolicy
+from bulkupdate.errors import JournalError
 from bulkupdate.health import Health
 from bulkupdate.limiter import Limiter
 from bulkupdate.models import Result, Row, Traffic
 from bulkupdate.stop import Stop
 from bulkupdate.worker import AbandonedError, Sender, Worker
-
-OnResult = Callable[[Row, Result, Callable[[Row], None]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +30,8 @@ class Lane:
         drain_timeout: seconds that requests in flight get to end after `stop` is set.
         stop: once set, nothing more is started. The lane sets it when no other row could fare
             better: the key is refused, the server stays down.
-        on_result: takes each settled row, and something to call with the row once it is safe:
-            the next row of its task goes then, and not before. While it waits, the worker does.
+        on_result: takes each settled row, and returns once it is safe: the next row of its task
+            goes then. It may raise `JournalError`, which stops the lane.
 
     Attributes:
         stop: as given.
@@ -50,7 +49,7 @@ class Lane:
         workers: int,
         drain_timeout: float,
         stop: Stop,
-        on_result: OnResult,
+        on_result: Callable[[Row, Result], Awaitable[None]],
     ) -> None:
         self.stop = stop
         self.traffic = Traffic()
@@ -97,10 +96,15 @@ class Lane:
                 result = await worker.settle(row.number, row.update)
             except AbandonedError:
                 return
-            # Only then may the next row of its task go: or else that one could be in the log, and
-            # this one not, and be sent again after it.
-            await self._on_result(row, result, backlog.done)
-            worker.idle = True
+            try:
+                # Only then may the next row of its task go: or else that one could be in the log,
+                # and this one not, and be sent again after it.
+                await self._on_result(row, result)
+                worker.idle = True
+                backlog.done(row)
+            except JournalError as error:
+                self.stop.set(str(error))
+                return
 
     @property
     def waiting_for(self) -> str | None:

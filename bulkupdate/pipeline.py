@@ -215,7 +215,7 @@ class _Session:
             workers=self._config.workers,
             drain_timeout=self._config.drain_timeout,
             stop=self._stop,
-            on_result=writer.put,
+            on_result=writer.write,
         )
 
     async def _send(self, progress: Progress, writer: Writer) -> None:

@@ -1,7 +1,7 @@
 """`update_tasks`: paced, retried updates for a program that brings no file."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from typing import Literal
 
 from bulkupdate.backlog import Backlog
@@ -84,11 +84,6 @@ async def _send(
     results: asyncio.Queue[Result],
 ) -> None:
     backlog = Backlog()
-
-    async def give(row: Row, result: Result, done: Callable[[Row], None]) -> None:
-        await results.put(result)
-        done(row)
-
     try:
         async with TaskClient(endpoint, connections=workers) as client:
             lane = Lane(
@@ -98,7 +93,7 @@ async def _send(
                 workers=workers,
                 drain_timeout=endpoint.timeout,
                 stop=stop,
-                on_result=give,
+                on_result=lambda _, result: results.put(result),
             )
             async with asyncio.TaskGroup() as group:
                 feeder = group.create_task(_feed(updates, backlog, results))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from bulkupdate.codec import replaced
 from bulkupdate.config import FailureLimit
@@ -17,10 +17,24 @@ BATCH = 256
 #: Seconds between two times that the disk is asked to confirm the log.
 SYNC_INTERVAL = 1.0
 
-#: Is told of a row that is in the log; may raise JournalError, which stops the run.
-Written = Callable[[Row], None]
-
 log = logging.getLogger(__name__)
+
+
+class _Batch:
+    """Settled rows that are written at once.
+
+    Attributes:
+        rows: in the order in which they came.
+        is_over: whether it has been tried to write them.
+        error: why they are not in the log, if they aren't.
+    """
+
+    __slots__ = ("error", "is_over", "rows")
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Row, Result]] = []
+        self.is_over = False
+        self.error: JournalError | None = None
 
 
 class Writer:
@@ -40,39 +54,31 @@ class Writer:
         self._max_failures = max_failures
         self._sent = self._failures = 0
         self._said: set[str] = set()
-        self._batch: list[tuple[Row, Result, Written | None]] = []
+        self._batch = _Batch()
         self._has_some = asyncio.Event()
         self._has_ended = False
 
-    async def put(self, row: Row, result: Result, written: Written | None = None) -> None:
-        """Take a settled row, to be written in the next turn of the event loop.
+    async def put(self, row: Row, result: Result) -> None:
+        """Take a settled row, to be written soon: in the next turn of the event loop.
 
         Where a whole batch waits to be written, so does the caller.
-
-        Args:
-            row: the row.
-            result: what became of it.
-            written: is called with the row once it is in the log, and never if it can't be.
         """
-        self._count(row, result)
-        batch = self._batch
-        batch.append((row, result, written))
-        if self._has_ended:
-            self._record()
-        elif len(batch) == 1:
-            self._has_some.set()
-        elif len(batch) >= BATCH:
+        self._take(row, result)
+        if len(self._batch.rows) >= BATCH:
             await asyncio.sleep(0)
 
-    def write(self, row: Row, result: Result) -> None:
-        """Take a settled row, and write it at once.
+    async def write(self, row: Row, result: Result) -> None:
+        """Take a settled row, and wait until it is in the log.
 
         Raises:
-            JournalError: it can't be written.
+            JournalError: it is not.
         """
-        self._batch.append((row, result, None))
-        if error := self._record():
-            raise error
+        batch = self._take(row, result)
+        # It is over in the next turn: `run` comes before whoever waits here.
+        while not batch.is_over:  # noqa: ASYNC110 - an Event costs more than the turn
+            await asyncio.sleep(0)
+        if batch.error is not None:
+            raise batch.error
 
     def end(self) -> None:
         """Say that no further row comes; one that does is written at once."""
@@ -107,35 +113,39 @@ class Writer:
             log.error("%s", error)
         self._stop.set(str(error))
 
-    def _record(self) -> JournalError | None:
-        """Write the batch; why the log does not have it, if it does not."""
-        batch, self._batch = self._batch, []
-        if not batch:
-            return None
+    def _take(self, row: Row, result: Result) -> "_Batch":
+        self._count(row, result)
+        batch = self._batch
+        batch.rows.append((row, result))
+        if self._has_ended:
+            self._record()
+        elif len(batch.rows) == 1:
+            self._has_some.set()
+        return batch
+
+    def _record(self) -> None:
+        batch, self._batch = self._batch, _Batch()
         settled: list[tuple[Row, Result]] = []
-        for row, result, _ in batch:
+        for row, result in batch.rows:
             if row.merged:
                 settled.extend(_each(row, result))
             else:
                 settled.append((row, result))
+        if not settled:
+            return
         try:
             self._recorder.log(settled)
         except JournalError as error:
+            batch.error, batch.is_over = error, True
             self.stop_for(error)
             for row, result in settled:
                 log.error("not written down: row %d, %r: %s", row.number, row.id, result.outcome)
-            return error
+            return
+        batch.is_over = True
         try:
             self._recorder.list_failed(settled)
         except JournalError as error:
             self.stop_for(error)
-        for row, _, written in batch:
-            try:
-                if written is not None:
-                    written(row)
-            except JournalError as error:
-                self.stop_for(error)
-        return None
 
     def _count(self, row: Row, result: Result) -> None:
         """Stop the run once too many of the rows that it sent went wrong."""

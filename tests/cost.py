@@ -15,12 +15,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from multidict import CIMultiDict, CIMultiDictProxy
+
 from benchmarks.inputs import write_edits
 from bulkupdate.backlog import Backlog
-from bulkupdate.config import Mode, RetryPolicy
+from bulkupdate.client import TaskClient
+from bulkupdate.config import ApiKey, Endpoint, Mode, RetryPolicy
 from bulkupdate.digests import DigestFile
 from bulkupdate.directory import RunDirectory
+from bulkupdate.feeder import Feeder
 from bulkupdate.lane import Lane
+from bulkupdate.ledger import Ledger
 from bulkupdate.limiter import NoLimiter
 from bulkupdate.models import Outcome, Result, Row
 from bulkupdate.preview import Inspection
@@ -32,6 +37,9 @@ from tests.fakes import FakeServer
 
 #: Rows of the two runs whose difference is told: what a run costs besides its rows cancels out.
 FEW, MANY = 600, 1600
+
+#: Who bring results, each in every turn of the event loop: as many as sixteen do without a limit.
+WORKERS = 8
 
 
 class Steps(NamedTuple):
@@ -114,8 +122,8 @@ class Parts:
             await backlog.put(row)
         backlog.close()
 
-        async def take(row: Row, _: Result, done: Callable[[Row], None]) -> None:
-            done(row)
+        async def take(*_: object) -> None:
+            return
 
         lane = Lane(
             FakeServer(lambda *_: None),
@@ -141,14 +149,48 @@ class Parts:
             writer = Writer(recorder, Stop())
             settled = [(row, self._result(row)) for row in self._read()]
             writing = asyncio.create_task(writer.run())
+            rest = iter(settled)
+
+            async def worker() -> None:
+                for row, result in rest:
+                    await writer.write(row, result)
+
             with _counting() as count:
-                for row, result in settled:
-                    await writer.put(row, result)
-                writer.end()
-                await writing
+                await asyncio.gather(*(worker() for _ in range(WORKERS)))
                 steps = count()
+            writer.end()
+            await writing
             recorder.close()
         return steps
+
+    def feeder(self) -> Steps:
+        """From the input to the backlog."""
+        return asyncio.run(self._feeder())
+
+    async def _feeder(self) -> Steps:
+        with Input(self._edits) as source, Backlog(read_ahead=self._rows) as backlog:
+            # Nothing but rows to be sent: nothing for a writer.
+            writer = Writer(Recorder.__new__(Recorder), Stop())
+            feeder = Feeder(source, Ledger(), writer, Stop(), retry_failed=False)
+            with _counting() as count:
+                await feeder.feed(backlog, send=True)
+                return count()
+
+    def client(self) -> Steps:
+        """From an update to its Task, but for what aiohttp does."""
+        return asyncio.run(self._client())
+
+    async def _client(self) -> Steps:
+        updates = [row.update for row in self._read() if row.update]
+        endpoint = Endpoint(api_key=ApiKey("s3cret-k3y"), base_url="http://127.0.0.1:9")
+        async with TaskClient(endpoint) as client:
+            if client._session is None:
+                raise AssertionError("it is open")
+            client._session.patch = _Answering  # type: ignore[method-assign,assignment]
+            with _counting() as count:
+                for update in updates:
+                    await client.update(update)
+                return count()
 
     def _result(self, row: Row) -> Result:
         return Result(row=row.number, id=row.id, outcome=Outcome.UPDATED, status=200, attempts=1,
@@ -160,12 +202,38 @@ class Parts:
             return list(source.rows())
 
 
+class _Answering:
+    """What aiohttp gives back for a request, with the Task in it: the work of its own left out."""
+
+    status, reason = 200, "OK"
+    headers = CIMultiDictProxy(
+        CIMultiDict({"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "19", "Retry-After": "1"})
+    )
+
+    def __init__(self, _: str, *, data: bytes, **__: object) -> None:
+        # `{"id": …` becomes `{"_id": …`.
+        self._body = data.replace(b"id", b"_id", 1)
+        self.content = self
+
+    async def __aenter__(self) -> "_Answering":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def is_eof(self) -> bool:
+        return True
+
+    def read_nowait(self) -> bytes:
+        return self._body
+
+
 def costs() -> dict[str, Steps]:
     """What one row costs in each part."""
     found = {}
     with tempfile.TemporaryDirectory() as directory:
         few, many = (Parts(Path(directory), rows) for rows in (FEW, MANY))
-        for name in ("reader", "inspection", "encoder", "lane", "journal"):
+        for name in ("reader", "inspection", "feeder", "encoder", "lane", "client", "journal"):
             low, high = getattr(few, name)(), getattr(many, name)()
             per_row = ((b - a) / (MANY - FEW) for a, b in zip(low, high, strict=True))
             found[name] = Steps(*(round(value, 1) for value in per_row))

@@ -59,10 +59,9 @@ class Course:
         """The limiter of the lane."""
         return NoLimiter()
 
-    async def _take(self, row: Row, result: Result, done: Callable[[Row], None]) -> None:
+    async def _take(self, _: Row, result: Result) -> None:
         if self.slow_writer:
             await asyncio.sleep(self.slow_writer)
         self.results.append(result)
-        done(row)
         if len(self.results) == self.stop_after:
             self.stop.set("enough")

@@ -467,6 +467,12 @@ def test_a_bug_is_one_line_and_a_3(write: Write) -> None:
     )
 
 
+def test_a_wrong_command_is_told_what_it_may_have_meant() -> None:
+    done = bulkupdate("chekc")
+    assert done.returncode == 2
+    assert "No such command 'chekc'. Did you mean 'check'?" in done.stderr
+
+
 def test_ctrl_c_before_it_has_begun_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     from bulkupdate import __main__, cli
 

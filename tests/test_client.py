@@ -418,6 +418,17 @@ async def test_a_proxy_is_used_on_demand_and_never_for_what_is_not_encrypted(
     assert used == [proxy]
 
 
+async def test_a_client_that_is_closed_leaves_no_timer_behind(http: Any) -> None:
+    http.patch(f"{URL}/tasks", payload={"_id": "opp_a"})
+    async with TaskClient(endpoint()) as client:
+        await client.send(UPDATE)
+        deadlines = client._deadlines
+        assert deadlines is not None
+        timer = deadlines._timer
+    assert timer is not None
+    assert timer.cancelled()
+
+
 async def test_connecting_has_a_shorter_time_of_its_own() -> None:
     for timeout, expected in ((30, client_module.CONNECT_TIMEOUT), (2, 1)):
         async with TaskClient(endpoint(timeout=timeout)) as client:

@@ -18,9 +18,11 @@ from tests.conftest import TESTS
 BASELINE = {
     "reader": (311.2, 5.1),
     "inspection": (186.0, 15.0),
+    "feeder": (449.3, 8.3),
     "encoder": (7.0, 1.0),
-    "lane": (942.5, 25.0),
-    "journal": (201.7, 8.1),
+    "lane": (943.4, 25.0),
+    "client": (539.6, 18.0),
+    "journal": (425.8, 12.1),
 }
 
 

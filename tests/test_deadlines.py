@@ -105,7 +105,6 @@ def test_nothing_is_left_of_them_once_they_are_closed() -> None:
         await work(deadlines, 30, 1)
         assert deadlines.waiting == set()
         deadlines.close()
-        await asyncio.sleep(100)
 
     loops: list[list[asyncio.TimerHandle]] = []
 
@@ -115,6 +114,42 @@ def test_nothing_is_left_of_them_once_they_are_closed() -> None:
 
     run_virtual(watched(main()))
     assert loops == [[]]
+
+
+def test_many_deadlines_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[float] = []
+
+    async def main() -> None:
+        loop, deadlines = asyncio.get_running_loop(), Deadlines()
+        real = loop.call_at
+
+        def call_at(when: float, *rest: Any, **more: Any) -> asyncio.TimerHandle:
+            timers.append(when)
+            return real(when, *rest, **more)
+
+        monkeypatch.setattr(loop, "call_at", call_at)
+        for _ in range(100):
+            with Deadline(deadlines, 30):
+                await asyncio.sleep(0)
+        deadlines.close()
+
+    run_virtual(main())
+    assert len(timers) == 1
+
+
+def test_a_cancellation_of_before_is_not_taken_for_one_of_now() -> None:
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        assert task.cancelling() == 1
+        with Deadline(Deadlines(), 5):
+            await asyncio.sleep(10)
+
+    with pytest.raises(TimeoutError):
+        run_virtual(main())
 
 
 def test_it_is_a_task_that_is_interrupted() -> None:

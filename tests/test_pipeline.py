@@ -19,10 +19,12 @@ from bulkupdate.config import (
 )
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.limiter import Limiter, NoLimiter
+from bulkupdate.models import Result, Row
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.pipeline import run
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
+from bulkupdate.recorder import Recorder
 from bulkupdate.sandbox import Fault, Team, Unknown
 from bulkupdate.sandbox.team import BadUpdateError
 from bulkupdate.scratch import Scratch
@@ -523,6 +525,31 @@ async def test_a_disk_that_fails_at_the_end_is_said_even_after_a_signal(
         summary = await run(bench.config(edits(write, 200)), stop=stop, observer=Signals())
     assert (summary.exit_code, summary.state) == (3, State.STOPPED)
     assert "Input/output error" in caplog.text
+
+
+async def test_no_more_rows_are_sent_and_not_in_the_log_than_there_are_workers(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are what a crash can cause to be sent twice."""
+    open_rows: list[int] = []
+    real = Recorder.log
+
+    class Watching(Observer):
+        progress: Progress
+
+        async def watch(self, progress: Progress) -> None:
+            self.progress = progress
+
+    watching = Watching()
+
+    def log(self: Recorder, settled: list[tuple[Row, Result]]) -> None:
+        open_rows.append(watching.progress.lane.traffic.requests - self.ledger.settled)
+        real(self, settled)
+
+    monkeypatch.setattr(Recorder, "log", log)
+    async with Bench() as bench:
+        await run(bench.config(edits(write, 300), workers=8), observer=watching)
+    assert 1 < max(open_rows) <= 8
 
 
 async def test_the_log_is_on_the_disk_when_a_run_has_ended(

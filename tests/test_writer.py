@@ -41,13 +41,14 @@ class Writing:
         self.told: list[int] = []
         self.task = asyncio.create_task(self.writer.run())
 
+    async def write(self, number: int) -> None:
+        """As a worker does, which starts nothing until it is told."""
+        await self.writer.write(row(number), result(number))
+        self.told.append(number)
+
     async def put(self, *numbers: int, outcome: Outcome = Outcome.UPDATED) -> None:
         for number in numbers:
-            await self.writer.put(
-                row(number, title="T"),
-                result(number, outcome),
-                lambda r: self.told.append(r.number),
-            )
+            await self.writer.put(row(number, title="T"), result(number, outcome))
 
     async def end(self) -> None:
         self.writer.end()
@@ -63,9 +64,10 @@ def result(number: int, outcome: Outcome = Outcome.UPDATED) -> Result:
 async def test_what_a_turn_of_the_loop_settles_is_written_at_once_and_told_then() -> None:
     writing = Writing()
     await asyncio.sleep(0)
-    await writing.put(3, 1, 2)
-    assert (writing.recorder.batches, writing.told) == ([], [])
+    workers = [asyncio.create_task(writing.write(number)) for number in (3, 1, 2)]
     await asyncio.sleep(0)
+    assert (writing.recorder.batches, writing.told) == ([], [])
+    await asyncio.gather(*workers)
     assert (writing.recorder.batches, writing.told) == ([[3, 1, 2]], [3, 1, 2])
     await writing.put(5)
     await writing.end()
@@ -82,27 +84,16 @@ async def test_no_more_wait_than_are_written_at_once() -> None:
     assert written == list(range(1, 10 * BATCH))
 
 
-async def test_what_can_not_be_written_is_not_told_and_stops_the_run() -> None:
+async def test_what_can_not_be_written_is_an_error_and_stops_the_run() -> None:
     writing = Writing()
-    await asyncio.sleep(0)
     writing.recorder.refused = {2}
-    await writing.put(1, 2)
-    await asyncio.sleep(0)
-    await writing.put(3)
+    workers = [asyncio.create_task(writing.write(number)) for number in (1, 2)]
+    found = await asyncio.gather(*workers, return_exceptions=True)
+    assert [str(error) for error in found] == ["No space left on device"] * 2
+    await writing.write(3)
     await writing.end()
     assert writing.told == [3]
     assert writing.stop.reason == "No space left on device"
-
-
-async def test_a_row_that_is_to_be_written_now_is_or_it_is_an_error() -> None:
-    writing = Writing()
-    await writing.put(1)
-    writing.writer.write(row(2), result(2))
-    assert writing.recorder.batches == [[1, 2]]
-    writing.recorder.refused = {3}
-    with pytest.raises(JournalError, match="No space"):
-        writing.writer.write(row(3), result(3))
-    await writing.end()
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
@@ -117,20 +108,8 @@ async def test_nothing_is_left_behind_by_a_writer_that_is_cancelled(has_begun: b
     else:
         await writing.end()
     await writing.put(3)
-    assert writing.recorder.batches[-1] == [3]
-
-
-async def test_what_the_next_row_is_told_of_may_fail_and_stops_the_run() -> None:
-    writing = Writing()
-
-    def fail(_: Row) -> None:
-        raise JournalError("rows can't be read back")
-
-    await writing.writer.put(row(1), result(1), fail)
-    await writing.put(2)
-    await writing.end()
-    assert writing.told == [2]
-    assert writing.stop.reason == "rows can't be read back"
+    await writing.write(4)
+    assert writing.recorder.batches[-2:] == [[3], [4]]
 
 
 async def test_too_many_failures_stop_the_run_before_they_are_written() -> None:

@@ -1,6 +1,7 @@
 """The command line: flags in, exit code out. The only place that prints or exits."""
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -18,6 +19,11 @@ _COMMANDS = {
 
 class _Commands(click.Group):
     """Imports a command when it is called: showing the list of them loads none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Among whose names click looks for what a wrong one may have meant.
+        self.commands = dict.fromkeys(_COMMANDS, self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)

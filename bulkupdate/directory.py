@@ -6,6 +6,7 @@
       results.jsonl   one line per settled row
       failed.csv      the rows to mend and run again (or failed.jsonl, as the input)
       summary.json    what was read, where it went, counts that add up
+      check.json      what checking the input has found, so that going on need not check again
       rows.digest     two hashes of each row of the input, so that an edit is noticed
       stdin.csv       a copy of standard input, where that was the input (or stdin.jsonl, .tsv)
       results.1.jsonl the log as it was before the run went on with an edited input
@@ -27,11 +28,11 @@ from bulkupdate.summary import Summary
 
 _FORMATS = "|".join(Format)
 _OURS = re.compile(
-    rf"results(\.\d+)?\.jsonl|results\.jsonl\.part|summary\.json(\.part)?|rows\.digest(\.part)?"
+    rf"results(\.\d+)?\.jsonl|results\.jsonl\.part|(summary|check)\.json(\.part)?|rows\.digest(\.part)?"
     rf"|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
 )
 #: What a run that was killed very early may leave behind.
-_SCRAPS = frozenset({"stdin.part", "summary.json.part", "rows.digest.part"})
+_SCRAPS = frozenset({"stdin.part", "summary.json.part", "check.json.part", "rows.digest.part"})
 
 
 class RunDirectory:
@@ -66,6 +67,11 @@ class RunDirectory:
     def summary(self) -> Path:
         """The summary."""
         return self.path / "summary.json"
+
+    @property
+    def check(self) -> Path:
+        """What checking the input has found."""
+        return self.path / "check.json"
 
     @property
     def digests(self) -> Path:
@@ -140,14 +146,15 @@ class RunDirectory:
         Raises:
             JournalError: it could not be written; the earlier one is still there.
         """
-        part = self.path / "summary.json.part"
-        with self._writing(self.summary):
-            part.unlink(missing_ok=True)
-            with open(part, "xb", opener=_private) as file:
-                file.write(to_json(summary, indent=2) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.summary)
+        self._replace(self.summary, to_json(summary, indent=2) + b"\n")
+
+    def write_check(self, found: bytes) -> None:
+        """Replace what checking the input has found, whole or not at all.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        self._replace(self.check, found)
 
     def read_summary(self) -> Summary:
         """The summary of the run that is there.
@@ -229,6 +236,16 @@ class RunDirectory:
             self._remove_scraps()
         except OSError as error:
             raise RunDirectoryError(f"{self.path} can't be used: {error.strerror}") from None
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        part = path.with_name(f"{path.name}.part")
+        with self._writing(path):
+            part.unlink(missing_ok=True)
+            with open(part, "xb", opener=_private) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
 
     def _remove_scraps(self) -> None:
         for name in _SCRAPS:

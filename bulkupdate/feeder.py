@@ -68,7 +68,7 @@ class Feeder:
             send: whether anything is to be sent; if not, only the invalid rows are written down.
         """
         try:
-            for batch in self._batches():
+            for batch in self._batches(await self._rows()):
                 # Reading a local file is quick, and never waits: give way.
                 await asyncio.sleep(0)
                 last = self._ledger.last_row
@@ -96,9 +96,18 @@ class Feeder:
         finally:
             backlog.close()
 
-    def _batches(self) -> Iterator[list[Row]]:
+    async def _rows(self) -> Iterator[Row]:
+        """The rows, but for those at the beginning that a session before has settled."""
+        settled = self._ledger.settled_prefix(retry_failed=self._retry_failed)
+        rows = self._source.rows(after=settled)
+        if not settled:
+            return rows
+        # Passing over a million takes a second.
+        first = await asyncio.to_thread(next, rows, None)
+        return itertools.chain((first,) if first else (), rows)
+
+    def _batches(self, rows: Iterator[Row]) -> Iterator[list[Row]]:
         """The rows, some at a time. None that was read after somebody wrote to the file."""
-        rows = self._source.rows()
         while batch := list(itertools.islice(rows, READ_BATCH)):
             self._check_unchanged()
             yield batch

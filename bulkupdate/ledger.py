@@ -84,6 +84,22 @@ class Ledger:
         """The highest number of a row that has an outcome, or had one."""
         return len(self._codes)
 
+    def settled_prefix(self, *, retry_failed: bool) -> int:
+        """How many rows at the beginning leave nothing to do, nor anything to keep an order with.
+
+        Args:
+            retry_failed: as in `is_settled`.
+        """
+        done = {_CODES[outcome] for outcome in (*SUCCESSES, Outcome.INVALID)}
+        open_codes = bytes(
+            not code & _OUTCOME_BITS
+            or bool(code & (_UNSETTLED | _SENT_AGAIN))
+            or (retry_failed and code & _OUTCOME_BITS not in done)
+            for code in range(0x100)
+        )
+        place = self._codes.translate(open_codes).find(1)
+        return len(self._codes) if place < 0 else place
+
     def outcome(self, row: int) -> Outcome | None:
         """The outcome of a row, or None while it has none."""
         code = self._code(row)

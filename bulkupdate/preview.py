@@ -5,16 +5,18 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from bulkupdate.codec import replaced
 from bulkupdate.config import LEMLIST_RATE, RateLimit
 from bulkupdate.errors import InputError, InvalidUpdateError
 from bulkupdate.merger import MAX_MERGED, RowSet
 from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
 from bulkupdate.problems import ProblemGroup, Problems
 from bulkupdate.reader import Input
+from bulkupdate.summary import InputInfo
 
 #: Bodies shown as they would be sent.
 SHOWN_BODIES = 3
@@ -61,9 +63,27 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     clears: dict[str, int]
     repeated: int
     repeats: list[list[int]]
-    bodies: list[TaskUpdate]
+    bodies: list[dict[str, Any]]
     problem_groups: list[ProblemGroup]
     seconds: float | None
+
+    def at(self, rate: RateLimit | Literal["auto"] | None) -> "Preview":
+        """The same at another limit; "auto" is lemlist's own."""
+        return replaced(self, seconds=_seconds(self.requests, rate))
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """A preview, and of what it is one: the content of `check.json`.
+
+    Attributes:
+        version: of the program that made it.
+        input: what was read, and how.
+        preview: what it would do.
+    """
+
+    version: str
+    input: InputInfo
+    preview: Preview
 
 
 class Inspection:
@@ -133,8 +153,6 @@ class Inspection:
 
     def preview(self, rate: RateLimit | Literal["auto"] | None) -> Preview:
         """What the rows so far add up to, at a limit of `rate`; "auto" is lemlist's own."""
-        if rate == "auto":
-            rate = LEMLIST_RATE
         tasks, repeated, repeats = self._count_tasks()
         unchanged = sum(rows for shape, rows in self._shapes.items() if len(shape) == 1)
         requests = self.rows - self._invalid - unchanged
@@ -152,9 +170,9 @@ class Inspection:
             clears=self._count("-"),
             repeated=repeated,
             repeats=repeats,
-            bodies=self._bodies,
+            bodies=[{"id": body.id, **body.changes()} for body in self._bodies],
             problem_groups=self._problems.groups,
-            seconds=requests * rate.period / rate.requests if rate else None,
+            seconds=_seconds(requests, rate),
         )
 
     def _count(self, sign: str) -> dict[str, int]:
@@ -190,6 +208,12 @@ class Inspection:
             repeated += len(several)
             repeats = sorted(repeats + several)[:SHOWN_REPEATS]
         return tasks, repeated, [found[:SHOWN_REPEATS] for found in repeats]
+
+
+def _seconds(requests: int, rate: RateLimit | Literal["auto"] | None) -> float | None:
+    if rate == "auto":
+        rate = LEMLIST_RATE
+    return requests * rate.period / rate.requests if rate else None
 
 
 def inspect(

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from bulkupdate.codec import replaced
+from bulkupdate._version import __version__
+from bulkupdate.codec import parse_record, replaced, to_json
 from bulkupdate.config import is_loopback
 from bulkupdate.digests import Changes, Digests, compare
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import RunDirectoryError, RunStoppedError
 from bulkupdate.journal import mend_journal, read_journal, renumber_journal
 from bulkupdate.ledger import Ledger
+from bulkupdate.preview import Checked, Preview
 from bulkupdate.summary import InputInfo, Summary
 
 #: Rows that are named when an input has been edited.
@@ -34,6 +36,29 @@ def check_server(directory: RunDirectory, earlier: Summary, base_url: str) -> No
 def is_same_input(earlier: InputInfo, info: InputInfo) -> bool:
     """Whether an input is known to hold the rows it held: the same bytes, read the same way."""
     return earlier.sha256 == info.sha256 and _reading(earlier) == _reading(info)
+
+
+def keep_check(directory: RunDirectory, info: InputInfo, preview: Preview) -> None:
+    """Write down what checking an input has found.
+
+    Raises:
+        JournalError: it could not be written.
+    """
+    checked = Checked(version=__version__, input=info, preview=preview)
+    directory.write_check(to_json(checked, indent=2) + b"\n")
+
+
+def recall_check(directory: RunDirectory, info: InputInfo) -> Preview | None:
+    """What this version of the program has found before in the same input, if it did.
+
+    None where that can't be read: the input is then checked again.
+    """
+    try:
+        checked = parse_record(directory.check.read_bytes(), Checked)
+    except (OSError, ValueError):
+        return None
+    is_same = checked.version == __version__ and is_same_input(checked.input, info)
+    return checked.preview if is_same else None
 
 
 def _reading(info: InputInfo) -> tuple[object, ...]:

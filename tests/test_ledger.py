@@ -36,6 +36,31 @@ def test_counts_always_add_up_and_the_last_outcome_counts(
     assert {row: ledger.outcome(row) for row in model} == {r: o for r, (o, _) in model.items()}
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 12), st.sampled_from(Outcome), st.sampled_from([None, "unauthorized"])
+        ),
+        max_size=30,
+    ),
+    st.booleans(),
+)
+def test_the_prefix_is_of_rows_that_leave_nothing_to_do(
+    written: list[tuple[int, Outcome, str | None]], retry_failed: bool
+) -> None:
+    ledger = Ledger()
+    for row, outcome, error in written:
+        ledger.record(result(row, outcome, error=error))
+    prefix = ledger.settled_prefix(retry_failed=retry_failed)
+
+    def leaves_nothing(row: int) -> bool:
+        is_settled = ledger.is_settled(row, retry_failed=retry_failed)
+        return is_settled and not ledger.was_sent_again(row)
+
+    assert all(leaves_nothing(row) for row in range(1, prefix + 1))
+    assert not leaves_nothing(prefix + 1)
+
+
 def test_what_is_settled_is_not_tried_again_unless_asked() -> None:
     ledger = Ledger()
     for row, outcome in enumerate(Outcome, 1):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -340,3 +341,32 @@ def test_json_that_python_writes_is_read(write: Write) -> None:
 def test_rows_of_blanks_of_any_kind_are_passed_over(write: Callable[..., Path]) -> None:
     path = write("a.csv", "id,title", "a,x", "\u00a0,\u3000", " ,\t", "b,y")
     assert [(row.number, row.id) for row in rows(path)] == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize("name", ["edits.csv", "edits.jsonl", "edits.xlsx"])
+def test_rows_may_be_passed_over(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    rows = [("opp_1", "a"), ("opp_2", 'b\n"c"'), ("", "no id"), ("opp_4", "é"), ("opp_5", "")]
+    if name.endswith("csv"):
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([("id", "title"), *rows[:2], ("", ""), *rows[2:], ("x",)])
+    elif name.endswith("jsonl"):
+        lines = [json.dumps({"id": id_, "title": title}) for id_, title in rows]
+        path.write_text("\n".join([*lines[:2], "", *lines[2:], "{"]))
+    else:
+        book = openpyxl.Workbook()
+        for cells in (("id", "title"), *rows):
+            book.active.append(cells)
+        book.save(path)
+    with Input(path) as source:
+        whole = list(source.rows())
+        assert len(whole) >= 5
+        for after in range(len(whole) + 2):
+            assert list(source.rows(after=after)) == whole[after:]
+
+
+def test_a_key_that_only_rows_passed_over_have_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "edits.jsonl"
+    path.write_text('{"id": "a", "Owner": "usr_a"}\n{"id": "b", "title": "T"}\n')
+    with Input(path, options=ReadOptions(mapping={"Owner": "assignedTo"})) as source:
+        assert [row.id for row in source.rows(after=1)] == ["b"]

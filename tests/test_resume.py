@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from bulkupdate import errors
+from bulkupdate import errors, pipeline
 from bulkupdate.config import FailureLimit, Mode, RetryPolicy
 from bulkupdate.directory import RunDirectory
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.pipeline import run
+from bulkupdate.preview import Preview, inspect
+from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
 from bulkupdate.sandbox import Fault, Unknown
@@ -157,6 +160,120 @@ async def test_a_session_that_ends_between_a_row_tried_again_and_the_next_of_its
         assert (rest.requests, rest.exit_code) == (5, 0)
         assert bench.sandbox.team.tasks["opp_1"]["title"] == "N4"
         assert (await bench.run(path, mode=Mode.RESUME)).requests == 0
+
+
+async def _interrupted(bench: Bench, path: Path, **more: Any) -> None:
+    """A run that ends in its middle, and a look at how often its input is read from then on."""
+    summary = await run(bench.config(path, **more), stop=stopping_at_the_first_request(bench))
+    assert summary.state is State.INTERRUPTED
+    bench.sandbox._watch = bench.seen.append
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Inputs that are checked from now on."""
+    found: list[str] = []
+
+    def counting(source: Input, *rest: Any, **more: Any) -> Any:
+        found.append(source.name)
+        return inspect(source, *rest, **more)
+
+    monkeypatch.setattr(pipeline, "inspect", counting)
+    return found
+
+
+async def test_what_a_session_has_checked_the_next_one_need_not(
+    write: Write, checks: list[str]
+) -> None:
+    shown: list[Preview] = []
+
+    class Watching(Observer):
+        def input_checked(self, source: Input, preview: Preview) -> None:
+            shown.append(preview)
+
+    path = write("edits.csv", "id,title", *(f"opp_{n},T" for n in range(1, 101)))
+    async with Bench() as bench:
+        await _interrupted(bench, path)
+        assert len(checks) == 1
+        for _ in range(2):
+            rest = await run(bench.config(path, mode=Mode.RESUME), observer=Watching())
+            assert (rest.exit_code, rest.input.rows, rest.counts["updated"]) == (0, 100, 100)
+        applied = [seen.applied["id"] for seen in bench.seen if seen.applied]
+    assert len(checks) == 1
+    assert sorted(applied) == sorted(f"opp_{n}" for n in range(1, 101))
+    assert [(p.rows, p.requests, p.edits) for p in shown] == [(100, 100, {"title": 100})] * 2
+    assert shown[0].bodies[0] == {"id": "opp_1", "title": "T"}
+
+
+async def test_invalid_rows_that_a_session_has_found_are_still_refused(
+    write: Write, checks: list[str]
+) -> None:
+    path = write("edits.csv", "id,priority", "opp_1,high", "opp_2,urgent", "opp_3,low")
+    async with Bench() as bench:
+        refused = await bench.run(path)
+        again = await bench.run(path, mode=Mode.RESUME)
+        assert (refused.exit_code, again.exit_code, bench.seen) == (2, 2, [])
+        passed_over = await bench.run(path, mode=Mode.RESUME, skip_invalid=True)
+    assert (passed_over.counts["updated"], passed_over.counts["invalid"]) == (2, 1)
+    assert len(checks) == 1
+
+
+@pytest.mark.parametrize(
+    "changed", ["garbled", "missing", "version", "input", "merged", "edited", "read otherwise"]
+)
+async def test_what_is_not_known_to_have_been_checked_is_checked(
+    write: Write, checks: list[str], changed: str
+) -> None:
+    lines = [f"opp_{n % 50},T{n}" for n in range(100)]
+    path = write("edits.csv", "id,title", *lines)
+    async with Bench() as bench:
+        await _interrupted(bench, path)
+        check = Path("edits.run/check.json")
+        text = check.read_text()
+        more: dict[str, Any] = {}
+        if changed == "garbled":
+            check.write_text(text[:-30])
+        elif changed == "missing":
+            check.unlink()
+        elif changed == "version":
+            check.write_text(text.replace('"version": "', '"version": "9'))
+        elif changed == "input":
+            check.write_text(re.sub(r'"sha256": "..', '"sha256": "zz', text))
+        elif changed == "merged":
+            more["merge_duplicates"] = True
+        elif changed == "edited":
+            write("edits.csv", "id,title", *lines, "opp_new,T")
+            more["changed_input"] = True
+        else:
+            more["read"] = ReadOptions(constants={"priority": "high"})
+            more["changed_input"] = True
+        rest = await bench.run(path, mode=Mode.RESUME, **more)
+        assert rest.exit_code == 0
+        assert len(checks) == 2
+        # And what was found then is known from then on.
+        assert (await bench.run(path, mode=Mode.RESUME, **more)).requests == 0
+    assert len(checks) == (3 if changed == "merged" else 2)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+async def test_rows_at_the_beginning_that_are_settled_are_passed_over_and_no_other(
+    write: Write, suffix: str
+) -> None:
+    """With one that failed among them, which is tried again with what follows it of its task."""
+    rows = [(f"opp_{n % 30}", f"T{n}") for n in range(90)]
+    if suffix == "csv":
+        path = write("edits.csv", "id,title", *(",".join(row) for row in rows))
+    else:
+        path = write("edits.jsonl", *({"id": task, "title": title} for task, title in rows))
+    async with Bench() as bench:
+        with refusing(bench, "T40"):
+            await bench.run(path, first=60)
+        rest = await bench.run(path, mode=Mode.RESUME, first=10)
+        assert (rest.counts["updated"], rest.counts["failed"]) == (69, 1)
+        last = await bench.run(path, mode=Mode.RESUME, retry_failed=True)
+        assert (last.exit_code, last.counts["updated"]) == (0, 90)
+        tasks = bench.sandbox.team.tasks
+        assert {t: tasks[t]["title"] for t, _ in rows} == dict(rows)
 
 
 async def test_the_next_row_of_a_task_goes_once_the_earlier_one_is_in_the_log(

@@ -15,9 +15,14 @@ from bulkupdate.reader.text import damage
 
 
 def table_rows(
-    records: Iterator[Record], layout: Layout, reader: CellReader, naming: Naming, name: str
+    records: Iterator[Record],
+    layout: Layout,
+    reader: CellReader,
+    naming: Naming,
+    name: str,
+    number: int = 0,
 ) -> Iterator[Row]:
-    """The rows of a file in columns, from the records after its header.
+    """The rows of a file in columns, from the records after its header, or after row `number`.
 
     Raises:
         InputError: another header comes: from here on the cells mean something else.
@@ -26,7 +31,6 @@ def table_rows(
     id_place = next(column.position for column in layout.columns if column.field == "id")
     names = {*layout.header, *PYTHON_NAMES, *fields.ALIASES}
     names |= {f"\ufeff{name}" for name in names}
-    number = 0
     for line, cells in records:
         number += 1
         if len(cells) != written:

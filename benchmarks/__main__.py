@@ -304,7 +304,7 @@ def _commit() -> str:
 def main(*, quick: bool, json_file: TextIO | None) -> None:
     """Measure everything, and print it as tables.
 
-    Takes some seventeen minutes, a gigabyte and a half in /var/tmp, and a machine that does nothing
+    Takes some fifteen minutes, a gigabyte and a half in /var/tmp, and a machine that does nothing
     else meanwhile.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -237,6 +237,15 @@ class RunDirectory:
         except OSError as error:
             raise RunDirectoryError(f"{self.path} can't be used: {error.strerror}") from None
 
+    def forget_check(self) -> None:
+        """Have the next session check the input again.
+
+        Raises:
+            JournalError: it could not be removed.
+        """
+        with self._writing(self.check):
+            self.check.unlink(missing_ok=True)
+
     def _replace(self, path: Path, data: bytes) -> None:
         part = path.with_name(f"{path.name}.part")
         with self._writing(path):

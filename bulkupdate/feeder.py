@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bulkupdate.backlog import Backlog
 from bulkupdate.codec import replaced
-from bulkupdate.errors import InputError, JournalError
+from bulkupdate.errors import InputError, JournalError, RunStoppedError
 from bulkupdate.ledger import Ledger
 from bulkupdate.merger import Merger
 from bulkupdate.models import SUCCESSES, ErrorInfo, Outcome, Row, unsent
@@ -29,9 +29,13 @@ class Feeder:
         retry_failed: whether what failed or stayed unconfirmed is tried again.
         first: so many rows are handed out to be sent, and no more; None for all.
         merger: makes one row of several of one task; None to send each.
+        rows: how many rows it was found to have when it was checked, perhaps by another session;
+            None for any number.
+        may_be_invalid: whether there may be invalid ones among those that are sent.
 
     Attributes:
         has_ended: whether every row has been handed out.
+        is_otherwise: whether a row was met that the check can't have seen so.
         sent: rows handed out to be sent.
     """
 
@@ -45,6 +49,8 @@ class Feeder:
         retry_failed: bool,
         first: int | None = None,
         merger: Merger | None = None,
+        rows: int | None = None,
+        may_be_invalid: bool = True,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -57,7 +63,10 @@ class Feeder:
         self._sent_now: set[str] = set()
         #: Tasks of which a row was sent after a later one: the line of the log that says so.
         self._sent_late: dict[str, int] = {}
+        self._rows_checked = rows
+        self._may_be_invalid = may_be_invalid
         self.has_ended = False
+        self.is_otherwise = False
         self.sent = 0
 
     async def feed(self, backlog: Backlog, *, send: bool) -> None:
@@ -71,11 +80,15 @@ class Feeder:
             for batch in self._batches(await self._rows()):
                 # Reading a local file is quick, and never waits: give way.
                 await asyncio.sleep(0)
+                if self._rows_checked is not None and batch[-1].number > self._rows_checked:
+                    raise self._unexpected(batch[-1], "is one too many")
                 last = self._ledger.last_row
                 for row in batch:
                     if row.number <= last and self._is_settled(row):
                         continue
                     if row.update is None:
+                        if send and not self._may_be_invalid:
+                            raise self._unexpected(row, row.error)
                         error = ErrorInfo("invalid_row", row.error)
                         await self._writer.put(row, unsent(row, Outcome.INVALID, error))
                     elif send and row.is_sent:
@@ -93,8 +106,15 @@ class Feeder:
             self.has_ended = True
         except (InputError, JournalError) as error:
             self._stop.set(str(error))
+        except RunStoppedError:
+            return  # Whoever stopped the run has said why.
         finally:
             backlog.close()
+
+    def _unexpected(self, row: Row, why: str) -> InputError:
+        """What to say of a row that was checked as another: other libraries may read it so."""
+        self.is_otherwise = True
+        return InputError(f"{self._source.name}: row {row.number} is not as it was checked: {why}")
 
     async def _rows(self) -> Iterator[Row]:
         """The rows, but for those at the beginning that a session before has settled."""
@@ -102,7 +122,7 @@ class Feeder:
         rows = self._source.rows(after=settled)
         if not settled:
             return rows
-        # Passing over a million takes a second.
+        # Passing over a million takes a second or more.
         first = await asyncio.to_thread(next, rows, None)
         return itertools.chain((first,) if first else (), rows)
 

@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
 from bulkupdate import fields
+from bulkupdate.codec import writable
 from bulkupdate.errors import InvalidUpdateError, Problem
 
 
@@ -117,7 +118,7 @@ class CheckedUpdate(
 def problem_of(field: str, value: object, error: ValueError, column: str = "") -> Problem:
     """What a rule has found wrong with a value."""
     hint = error.hint if isinstance(error, fields.WrongValueError) else ""
-    column = "" if column == field else column
+    column = "" if column == field else writable(column)
     return Problem(field, fields.shorten(value), str(error), hint, column)
 
 

@@ -255,8 +255,12 @@ class _Session:
                 retry_failed=self._config.retry_failed,
                 first=self._config.first,
                 merger=merger,
+                rows=progress.preview.rows,
+                may_be_invalid=self._config.skip_invalid,
             )
             await self._work_off(backlog, feeder, progress, writer, send=not refused)
+            if feeder.is_otherwise:
+                self._directory.forget_check()
             self._is_complete = (
                 feeder.has_ended and backlog.is_empty and not progress.ledger.unsettled
             )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkupdate.errors import InputError
+from bulkupdate.errors import InputError, RunStoppedError
 from bulkupdate.models import Row, TaskUpdate
 from bulkupdate.read_options import Format, ReadOptions
 from bulkupdate.reader import Input, text
@@ -370,3 +370,12 @@ def test_a_key_that_only_rows_passed_over_have_is_known(tmp_path: Path) -> None:
     path.write_text('{"id": "a", "Owner": "usr_a"}\n{"id": "b", "title": "T"}\n')
     with Input(path, options=ReadOptions(mapping={"Owner": "assignedTo"})) as source:
         assert [row.id for row in source.rows(after=1)] == ["b"]
+
+
+def test_rows_are_passed_over_no_longer_than_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "edits.csv"
+    path.write_text("id,title\na,T\nb,T\n")
+    with Input(path, is_to_leave=lambda: True) as source:
+        assert len(list(source.rows())) == 2
+        with pytest.raises(RunStoppedError):
+            list(source.rows(after=1))

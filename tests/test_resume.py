@@ -255,6 +255,30 @@ async def test_what_is_not_known_to_have_been_checked_is_checked(
     assert len(checks) == (3 if changed == "merged" else 2)
 
 
+@pytest.mark.parametrize("told", ['"invalid": 0', '"rows": 2'])
+async def test_a_row_that_is_not_as_it_was_checked_stops_the_run_and_all_is_checked_again(
+    write: Write, checks: list[str], told: str
+) -> None:
+    invalid = "urgent" if "invalid" in told else "low"
+    path = write("edits.csv", "id,priority", "opp_1,high", "opp_2,low", f"opp_3,{invalid}")
+    async with Bench() as bench:
+        await bench.run(path, skip_invalid=True, first=1)
+        check = Path("edits.run/check.json")
+        check.write_text(re.sub(f"{told[:-1]}[0-9]", told, check.read_text()))
+        stopped = await bench.run(path, mode=Mode.RESUME)
+        assert (stopped.exit_code, check.exists()) == (3, False)
+        assert "is not as it was checked" in (stopped.reason or "")
+        again = await bench.run(path, mode=Mode.RESUME, skip_invalid=True)
+    assert (again.counts["unprocessed"], len(checks)) == (0, 2)
+
+
+async def test_names_that_utf_8_can_not_hold_are_told_like_any_other(write: Write) -> None:
+    path = write("edits.jsonl", '{"id": "a", "title": "x", "\\ud800title": 3}')
+    async with Bench() as bench:
+        refused = await bench.run(path)
+    assert (refused.exit_code, refused.counts["invalid"]) == (2, 1)
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 async def test_rows_at_the_beginning_that_are_settled_are_passed_over_and_no_other(
     write: Write, suffix: str

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bulkupdate import fields
 from bulkupdate.codec import writable
-from bulkupdate.errors import InputError
+from bulkupdate.errors import InputError, RunStoppedError
 from bulkupdate.models import Row
 from bulkupdate.read_options import Format, ReadOptions, unpacked_name
 from bulkupdate.reader import records as table
@@ -30,6 +30,9 @@ _FORMATS = {
     ".ndjson": Format.JSONL,
 }
 
+
+#: Rows passed over between two looks at whether to leave.
+_LOOK_UP = 4096
 
 #: Characters by which it is told what kind of text a file is.
 _START = 4096
@@ -195,6 +198,7 @@ class Input:
         options: ReadOptions | None = None,
         is_to_leave: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._is_to_leave = is_to_leave
         self.path = path
         self.name = (name or str(path)).replace("\n", "\\n")
         self.options = options = options or ReadOptions()
@@ -267,20 +271,26 @@ class Input:
 
         Raises:
             InputError: from here on no row can be told from the next.
+            RunStoppedError: `is_to_leave` said so, while rows were passed over.
         """
         if self.layout is None:
             values, constants = self._values, self._constants
             with contextlib.closing(self.file.lines()) as found:
                 rows = json_rows(found, self._naming, values, constants, self.name)
                 # Its keys are told from all of it.
-                yield from itertools.islice(rows, after, None)
+                self._pass_over(rows, after)
+                yield from rows
             return
         with contextlib.closing(self.file.records()) as records:
             next(records)
-            for _ in itertools.islice(records, after):
-                pass
+            self._pass_over(records, after)
             reader = CellReader(self.layout, self._values, self._constants)
             yield from table_rows(records, self.layout, reader, self._naming, self.name, after)
+
+    def _pass_over(self, found: Iterator[object], count: int) -> None:
+        for place, _ in enumerate(itertools.islice(found, count)):
+            if not place % _LOOK_UP and self._is_to_leave():
+                raise RunStoppedError("stopped while rows were passed over")
 
     def _layout(self, header: tuple[str, ...]) -> Layout:
         if hint := format_hint(header):

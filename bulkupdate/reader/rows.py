@@ -178,7 +178,7 @@ class _Keys:
             first_key, first_row = self._called.setdefault(field, (key, number))
             if first_key != key:
                 message = f"is called {first_key!r} in row {first_row}: use one name in one file"
-                problems.append(Problem(key, "", message))
+                problems.append(Problem(writable(key), "", message))
             if value is None:
                 continue
             try:

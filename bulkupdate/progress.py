@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from bulkupdate import report
+from bulkupdate import messages
 from bulkupdate.codec import to_json
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.preview import Preview
@@ -36,7 +36,7 @@ class _Lines(Observer):
             self._write(self._line(progress))
 
     def _line(self, progress: Progress) -> str:
-        return report.progress_line(progress)
+        return messages.progress_line(progress)
 
 
 class TextProgress(_Lines):
@@ -44,9 +44,9 @@ class TextProgress(_Lines):
 
     def input_checked(self, source: Input, preview: Preview) -> None:
         """Say what the file holds and would do, and what is wrong with it."""
-        for line in report.preview_lines(source, preview):
+        for line in messages.preview_lines(source, preview):
             self._write(line)
-        for line in report.problem_lines(preview):
+        for line in messages.problem_lines(preview):
             self._write(line)
 
     def noted(self, note: str) -> None:
@@ -66,7 +66,7 @@ class JsonProgress(_Lines):
         self._write(_event({"event": "note", "message": note}))
 
     def _line(self, progress: Progress) -> str:
-        return _event(report.progress_event(progress))
+        return _event(messages.progress_event(progress))
 
 
 class BarProgress(TextProgress):
@@ -100,10 +100,10 @@ class BarProgress(TextProgress):
                 self._draw(bar.update, drawn, progress)
 
     def _draw(self, update: Callable[..., None], drawn: int, progress: Progress) -> None:
-        parts = [report.pace(progress)]
+        parts = [messages.pace(progress)]
         if progress.seconds_left is not None:
-            parts.append(f"{report.duration(progress.seconds_left)} left")
-        said = ", ".join([*parts, *report.remarks(progress)])
+            parts.append(f"{messages.duration(progress.seconds_left)} left")
+        said = ", ".join([*parts, *messages.remarks(progress)])
         update(drawn, completed=progress.ledger.settled, said=said)
 
 

@@ -35,7 +35,7 @@ LAYERS = (
     ("failed", "permits", "preview", "worker"),
     ("lane", "recorder", "resume", "source"),
     ("observer", "stream", "writer"),
-    ("account", "feeder", "report"),
+    ("account", "feeder", "messages"),
     ("pipeline",),
     ("progress",),
     ("sandbox",),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bulkupdate import report
+from bulkupdate import messages
 from bulkupdate.cli.check import check_command
 from bulkupdate.cli.options import read_options
 from bulkupdate.errors import InputError
@@ -29,14 +29,14 @@ def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
     flagged = check_command.make_context("check", [*shlex.split(flags), name]).params
     try:
         with Input(Path(name), options=read_options(flagged)) as source:
-            found = report.source_line(source).removeprefix(f"{name}: ")
+            found = messages.source_line(source).removeprefix(f"{name}: ")
             bodies = [
                 json.loads(row.update.encode()) for row in source.rows() if row.update is not None
             ]
             inspection = Inspection()
             for inspection in inspect(source):  # noqa: B007 - the whole
                 pass
-            problems = list(report.problem_lines(inspection.preview(None)))[:-1]
+            problems = list(messages.problem_lines(inspection.preview(None)))[:-1]
     except InputError as error:
         yield (
             "refused",

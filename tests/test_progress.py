@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkupdate import report
+from bulkupdate import messages
 from bulkupdate.config import RetryPolicy
 from bulkupdate.lane import Lane
 from bulkupdate.ledger import Ledger
@@ -138,7 +138,7 @@ def test_notes_are_passed_on() -> None:
     ],
 )
 def test_durations_are_said_as_people_do(seconds: float, text: str) -> None:
-    assert report.duration(seconds) == text
+    assert messages.duration(seconds) == text
 
 
 def test_a_session_without_a_pace_promises_nothing() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bulkupdate import report
+from bulkupdate import messages
 from bulkupdate.cli.options import (
     json_option,
     merge_option,
@@ -65,9 +65,9 @@ def check(screen: Screen, flags: dict[str, Any]) -> Preview:
                 problems.refuse(str(error))
             raise
         for lines in (
-            report.preview_lines(source, preview),
-            report.body_lines(preview),
-            report.problem_lines(preview),
+            messages.preview_lines(source, preview),
+            messages.body_lines(preview),
+            messages.problem_lines(preview),
         ):
             for line in lines:
                 screen.say(line)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from bulkupdate import report
+from bulkupdate import messages
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.options import (
@@ -239,7 +239,7 @@ async def _run(config: RunConfig, screen: Screen, *, sandboxed: bool) -> Summary
             sys.exit(stop.exit_code or INTERRUPTED)
         if sandboxed:
             seen = sum(sandbox.requests.values())
-            screen.say(f"the sandbox saw {report.count(seen, 'request')}")
+            screen.say(f"the sandbox saw {messages.count(seen, 'request')}")
     return summary
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulkupdate import report
+from bulkupdate import messages
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.options import RATE, Setting
 from bulkupdate.cli.screen import Screen
@@ -141,11 +141,11 @@ async def _serve(config: "SandboxConfig", tasks: Path | None, screen: Screen) ->
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     try:
         async with Sandbox(config, team) as sandbox:
-            screen.say(f"{sandbox.base_url} holds {report.count(len(team.tasks), 'task')}")
+            screen.say(f"{sandbox.base_url} holds {messages.count(len(team.tasks), 'task')}")
             screen.say(f"  LEMLIST_BASE_URL={sandbox.base_url} LEMLIST_API_KEY={config.key}")
             await ended.wait()
     except OSError as error:
         raise ConfigError(f"can't serve on {config.host}:{config.port}: {error}") from error
     by_status = ", ".join(f"{status}: {n:,}" for status, n in sorted(sandbox.requests.items()))
-    total = report.count(sum(sandbox.requests.values()), "request")
+    total = messages.count(sum(sandbox.requests.values()), "request")
     screen.say(f"{total}{f' ({by_status})' if by_status else ''}")

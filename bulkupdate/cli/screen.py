@@ -12,7 +12,7 @@ from unicodedata import category
 
 import click
 
-from bulkupdate import report
+from bulkupdate import messages
 from bulkupdate.codec import to_json
 from bulkupdate.errors import BulkUpdateError, JournalError, RunStoppedError
 from bulkupdate.summary import Summary
@@ -58,7 +58,7 @@ class Screen:
         if self._as_json:
             self.say_event({"event": "summary", "summary": summary})
             return
-        for line in report.summary_lines(summary):
+        for line in messages.summary_lines(summary):
             self.say(line)
         if self._quiet and summary.reason:
             self.error(f"{summary.state}: {summary.reason}")

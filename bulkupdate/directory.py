@@ -6,6 +6,7 @@
       results.jsonl   one line per settled row
       failed.csv      the rows to mend and run again (or failed.jsonl, as the input)
       summary.json    what was read, where it went, counts that add up
+      traffic.jsonl   how many requests were sent when, for charts
       check.json      what checking the input has found, so that going on need not check again
       rows.digest     two hashes of each row of the input, so that an edit is noticed
       stdin.csv       a copy of standard input, where that was the input (or stdin.jsonl, .tsv)
@@ -29,7 +30,7 @@ from bulkupdate.summary import Summary
 _FORMATS = "|".join(Format)
 _OURS = re.compile(
     rf"results(\.\d+)?\.jsonl|results\.jsonl\.part|(summary|check)\.json(\.part)?|rows\.digest(\.part)?"
-    rf"|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
+    rf"|traffic\.jsonl|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
 )
 #: What a run that was killed very early may leave behind.
 _SCRAPS = frozenset({"stdin.part", "summary.json.part", "check.json.part", "rows.digest.part"})
@@ -67,6 +68,11 @@ class RunDirectory:
     def summary(self) -> Path:
         """The summary."""
         return self.path / "summary.json"
+
+    @property
+    def traffic(self) -> Path:
+        """How many requests were sent when."""
+        return self.path / "traffic.jsonl"
 
     @property
     def check(self) -> Path:

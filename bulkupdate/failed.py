@@ -12,6 +12,7 @@ import io
 import json
 from pathlib import Path
 
+from bulkupdate.causes import Causes
 from bulkupdate.codec import writable
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Result, Row
@@ -35,6 +36,9 @@ class FailedFile:
         path: where; created for its owner alone, or emptied.
         source: the input whose rows it takes.
 
+    Attributes:
+        causes: why the rows in it did not succeed.
+
     Raises:
         JournalError: it can't be written.
     """
@@ -47,6 +51,7 @@ class FailedFile:
         self._dialect = source.file.dialect or Dialect(",")
         self._file = AppendOnlyFile(path, empty=True)
         self._digest = hashlib.sha256()
+        self.causes = Causes()
         self._layout = source.layout
         header = ""
         if source.layout is not None:
@@ -72,6 +77,7 @@ class FailedFile:
             own += (str(result.row), result.outcome, not_a_formula(message))
             line = self._csv_line(_with_own(row.record, own, self._layout))
         self._write(self._encoded(line))
+        self.causes.add(result)
 
     @property
     def is_ours(self) -> bool:

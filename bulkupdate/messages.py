@@ -1,10 +1,15 @@
 """What a person reads about a file and about a run, as lines of text."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from unicodedata import category
+from urllib.parse import urlsplit
 
+from bulkupdate.causes import Cause
 from bulkupdate.codec import to_json
 from bulkupdate.fields import shorten
+from bulkupdate.models import Result
 from bulkupdate.preview import Preview
 from bulkupdate.problems import SHOWN_PROBLEMS, Example, ProblemGroup
 from bulkupdate.read_options import Format
@@ -24,6 +29,10 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
 #: Examples of a problem that are shown.
 _SHOWN_EXAMPLES = 3
+
+#: Causes that are shown at the end of a run, and characters shown of each: it is to fit a screen.
+_SHOWN_CAUSES = 8
+_CAUSE_WIDTH = 120
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -135,31 +144,69 @@ def _place(example: Example) -> str:
 
 def progress_line(progress: "Progress") -> str:
     """How a run stands."""
+    parts = [*pace_parts(progress), *_counted(progress.unsuccessful), *traffic_parts(progress)]
+    if waiting := progress.lane.waiting_for:
+        parts.append(waiting)
+    return ", ".join(parts)
+
+
+def pace_parts(progress: "Progress") -> list[str]:
+    """How far a run is, how fast it goes and may go, and when it will be done."""
     done, rows = progress.ledger.settled, progress.preview.rows
-    parts = [f"{done:,}/{rows:,} rows", pace(progress)]
-    if progress.seconds_left:
-        parts.append(f"{duration(progress.seconds_left)} left")
-    return ", ".join([*parts, *remarks(progress)])
-
-
-def pace(progress: "Progress") -> str:
-    """How fast a run goes, and how fast it may."""
     allowed, used = progress.lane.limiter.allowed, progress.requests_per_second
-    limit = "" if allowed is None else f", {used:.1f} of {allowed:.1f} requests/s"
-    return f"{progress.rows_per_second:.1f} rows/s{limit}"
+    pace = f"{progress.rows_per_second:.1f} rows/s"
+    if allowed is not None:
+        pace = f"{used:.1f} of {allowed:.1f} requests/s"
+    parts = [f"{done:,} of {rows:,} rows", pace]
+    if left := progress.seconds_left:
+        parts.append(f"{duration(left)} left, until {clock_time(left)}")
+    return parts
 
 
-def remarks(progress: "Progress") -> list[str]:
-    """What else there is to say of a run: what did not succeed, retries, why it waits."""
+def clock_time(seconds: float, now: datetime | None = None) -> str:
+    """What the clock will say in so many seconds: `14:32`, or `Wed 14:32` on another day."""
+    now = now or datetime.now().astimezone()
+    then = now + timedelta(seconds=seconds)
+    return then.strftime("%H:%M" if then.date() == now.date() else "%a %H:%M")
+
+
+def traffic_parts(progress: "Progress") -> list[str]:
+    """How much had to be sent again."""
     traffic = progress.lane.traffic
-    parts = [f"{n:,} {outcome}" for outcome, n in progress.unsuccessful.items()]
+    parts = []
     if traffic.retries:
         parts.append(count(traffic.retries, "retry", "retries"))
     if traffic.rate_limited:
         parts.append(f"{traffic.rate_limited:,} times 429")
-    if waiting := progress.lane.waiting_for:
-        parts.append(waiting)
     return parts
+
+
+def _counted(counts: dict[str, int]) -> list[str]:
+    return [f"{n:,} {outcome}" for outcome, n in counts.items() if n]
+
+
+def host(url: str) -> str:
+    """The part of a URL that says who is spoken to."""
+    return urlsplit(url).netloc
+
+
+def error_text(result: "Result | Cause") -> str:
+    """Why a row did not succeed: `404 not_found: Task not found`."""
+    error = result.error if isinstance(result, Result) else result
+    status = f"{result.status} " if result.status else ""
+    return f"{status}{error.type}: {error.message}" if error else status.strip()
+
+
+def printable(text: str) -> str:
+    """`text` with nothing in it that a terminal would obey; what is JSON stays the same JSON."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or category(c) == "Zs" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
+    return "".join(f"\\u{unit}" for unit in units)
 
 
 def progress_event(progress: "Progress") -> dict[str, object]:
@@ -184,8 +231,10 @@ def progress_event(progress: "Progress") -> dict[str, object]:
 
 def summary_lines(summary: Summary) -> Iterator[str]:
     """How a run ended."""
-    counts = [f"{n:,} {outcome}" for outcome, n in summary.counts.items() if n]
-    yield f"{count(summary.input.rows, 'row')}: {', '.join(counts)}"
+    lasted = ""
+    if summary.ended is not None and (seconds := _seconds_of(summary)) >= 1:
+        lasted = f" in {duration(seconds)}"
+    yield f"{count(summary.input.rows, 'row')}{lasted}: {', '.join(_counted(summary.counts))}"
     if summary.mismatches:
         yield (
             f"{count(summary.mismatches, 'Task')} came back with other values than were sent:"
@@ -197,12 +246,14 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield f"{sent}, {throttled}, {summary.rows_per_second:.1f} rows/s"
     if summary.allowed_rate is not None and summary.requests >= _TELLING_REQUESTS:
         yield f"rate: {summary.used_rate:.1f} requests/s of {summary.allowed_rate:.1f} allowed"
+    if summary.exit_code != _REFUSED:
+        # What is wrong with a file that was refused was said when it was checked.
+        yield from cause_lines(summary.problems)
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"
     yield f"results: {summary.directory}/results.jsonl"
     unsuccessful = sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed"))
-    failed = Format(summary.input.format).failed
-    listed = f"{summary.directory}/failed.{failed} ({count(unsuccessful, 'row')})"
+    listed = f"{failed_file(summary)} ({count(unsuccessful, 'row')})"
     if summary.exit_code == _REFUSED:
         yield f"what is wrong: {listed}"
         yield "mend the input and run it again with --overwrite; or --resume --skip-invalid"
@@ -211,6 +262,30 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"to mend and run again: {listed}"
     elif unsuccessful:
         yield f"not through so far: {listed}"
+
+
+def cause_lines(causes: list[Cause]) -> Iterator[str]:
+    """Why rows did not succeed, each cause with one of them."""
+    for cause in causes[:_SHOWN_CAUSES]:
+        text = cut(error_text(cause), _CAUSE_WIDTH)
+        yield f"  {cause.count:,} {cause.outcome}: {text} (row {cause.row:,}, {shorten(cause.id)})"
+    if more := sum(cause.count for cause in causes[_SHOWN_CAUSES:]):
+        yield f"  {more:,} for other reasons: see summary.json"
+
+
+def failed_file(summary: Summary) -> str:
+    """The file of rows that did not succeed."""
+    return f"{summary.directory}/failed.{Format(summary.input.format).failed}"
+
+
+def cut(text: str, length: int) -> str:
+    """`text`, or as much of its beginning as fits."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _seconds_of(summary: Summary) -> float:
+    ended = datetime.fromisoformat(summary.ended or summary.started)
+    return (ended - datetime.fromisoformat(summary.started)).total_seconds()
 
 
 def _by_field(counts: dict[str, int]) -> str:

@@ -1,12 +1,18 @@
 """How a run lets itself be watched."""
 
 import time
+from collections import deque
+from collections.abc import Sequence
 
 from bulkupdate.lane import Lane
 from bulkupdate.ledger import Ledger
-from bulkupdate.models import SUCCESSES
+from bulkupdate.models import SUCCESSES, Result, now
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
+from bulkupdate.traffic import Sample
+
+#: Samples that the pace of a run is taken from: the last minute or so.
+_PACE_SAMPLES = 14
 
 
 class Progress:
@@ -16,37 +22,92 @@ class Progress:
         preview: what the input holds.
         ledger: the outcome of each row so far.
         lane: the lane at work.
+        target: where the edits go, a URL.
+        recent: the results of the last few rows that did not succeed, the latest last.
     """
 
-    def __init__(self, preview: Preview, ledger: Ledger, lane: Lane) -> None:
+    def __init__(
+        self,
+        preview: Preview,
+        ledger: Ledger,
+        lane: Lane,
+        *,
+        target: str = "",
+        recent: Sequence[Result] = (),
+    ) -> None:
         self.preview = preview
         self.ledger = ledger
         self.lane = lane
+        self.target = target
+        self.recent = recent
         self._settled_before = ledger.settled
         self._started = time.monotonic()
+        self._last = self._now()
+        self._paces = deque([self._last], _PACE_SAMPLES)
+
+    def _now(self) -> tuple[float, int, int, int, int]:
+        traffic = self.lane.traffic
+        settled = self.ledger.settled
+        return (
+            time.monotonic(), settled, traffic.requests, traffic.retries, traffic.rate_limited
+        )  # fmt: skip
+
+    def sample(self) -> Sample:
+        """What has happened since the last sample was taken. The pace is taken from samples too."""
+        before, self._last = self._last, self._now()
+        self._paces.append(self._last)
+        seconds, rows, requests, retries, rate_limited = (
+            later - earlier for earlier, later in zip(before, self._last, strict=True)
+        )
+        return Sample(
+            at=now(),
+            seconds=round(seconds, 3),
+            rows=int(rows),
+            requests=int(requests),
+            retries=int(retries),
+            rate_limited=int(rate_limited),
+            allowed_rate=self.lane.limiter.allowed,
+            waiting_for=self.lane.waiting_for,
+        )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that this session has lasted."""
+        return time.monotonic() - self._started
 
     @property
     def rows_per_second(self) -> float:
         """Rows settled by this session, over its length so far."""
-        elapsed = time.monotonic() - self._started
+        elapsed = self.elapsed
         return (self.ledger.settled - self._settled_before) / elapsed if elapsed > 0 else 0.0
 
     @property
     def requests_per_second(self) -> float:
         """Requests sent by this session, over its length so far."""
-        elapsed = time.monotonic() - self._started
+        elapsed = self.elapsed
         return self.lane.traffic.requests / elapsed if elapsed > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest takes at the pace so far; None before there is one."""
-        pace = self.rows_per_second
-        return (self.preview.rows - self.ledger.settled) / pace if pace else None
+        """How long the rest takes at the pace of the last minute; None while there is none.
+
+        An outage that is over doesn't make it longer; in one, nobody can tell.
+        """
+        began, settled_then, *_ = self._paces[0]
+        rows = self.ledger.settled - settled_then
+        seconds = time.monotonic() - began
+        left = self.preview.rows - self.ledger.settled
+        return left * seconds / rows if rows and seconds > 0 else None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by outcome, and `unprocessed`."""
+        return self.ledger.counts(self.preview.rows)
 
     @property
     def unsuccessful(self) -> dict[str, int]:
         """Rows by outcome, those outcomes that are no success and have any."""
-        counts = self.ledger.counts(self.preview.rows)
+        counts = self.counts
         del counts["unprocessed"]
         return {name: n for name, n in counts.items() if n and name not in SUCCESSES}
 

@@ -52,6 +52,7 @@ from bulkupdate.resume import (
 from bulkupdate.source import open_input
 from bulkupdate.stop import Stop
 from bulkupdate.summary import InputInfo, State, Summary
+from bulkupdate.traffic import TrafficLog, sample_length
 from bulkupdate.writer import Writer
 
 Kind = TypeVar("Kind")
@@ -163,7 +164,13 @@ class _Session:
             )
         writer = Writer(recorder, self._stop, self._config.max_failures)
         async with TaskClient(self._config.endpoint, connections=self._config.workers) as client:
-            progress = Progress(preview, recorder.ledger, self._lane(client, writer))
+            progress = Progress(
+                preview,
+                recorder.ledger,
+                self._lane(client, writer),
+                target=self._config.endpoint.base_url,
+                recent=recorder.recent,
+            )
             try:
                 so_far = summary_of(first, progress, self._stop, has_ended=False)
                 self._directory.write_summary(so_far)
@@ -282,6 +289,7 @@ class _Session:
             background = [
                 group.create_task(writer.sync_regularly()),
                 group.create_task(self._observer.watch(progress)),
+                group.create_task(self._sample_regularly(progress)),
             ]
             writing = group.create_task(writer.run())
             feeding = group.create_task(feeder.feed(backlog, send=send))
@@ -292,6 +300,15 @@ class _Session:
             await writing
             for task in background:
                 task.cancel()
+
+    async def _sample_regularly(self, progress: Progress) -> None:
+        """Write down how much was sent every few seconds; the rest of it when cancelled."""
+        with TrafficLog(self._directory.traffic) as traffic:
+            while True:
+                try:
+                    await asyncio.sleep(sample_length(progress.elapsed))
+                finally:
+                    traffic.append(progress.sample())
 
     async def _cancel_when_stopped(self, feeding: asyncio.Task[None]) -> None:
         await self._stop.wait()
@@ -315,7 +332,7 @@ class _Session:
 
         def end() -> Summary:
             return summary_of(
-                replaced(first, failed_sha256=recorder.failed_sha256),
+                replaced(first, failed_sha256=recorder.failed_sha256, problems=recorder.causes),
                 progress,
                 self._stop,
                 is_complete=self._is_complete,

@@ -1,7 +1,6 @@
-"""What a person watches while a run goes on, or a log collects where nobody watches."""
+"""What a log collects while a run goes on."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from bulkupdate import messages
@@ -12,9 +11,6 @@ from bulkupdate.reader import Input
 
 #: Seconds between two lines where nobody watches.
 LINE_INTERVAL = 10.0
-
-#: Seconds between two looks for somebody who does.
-BAR_INTERVAL = 0.2
 
 
 class _Lines(Observer):
@@ -67,44 +63,6 @@ class JsonProgress(_Lines):
 
     def _line(self, progress: Progress) -> str:
         return _event(messages.progress_event(progress))
-
-
-class BarProgress(TextProgress):
-    """A bar on the terminal, with the rate, the time left, and what went amiss."""
-
-    async def watch(self, progress: Progress) -> None:
-        """Draw the bar until cancelled, or until the terminal is gone."""
-        with contextlib.suppress(OSError):
-            await self._watch(progress)
-
-    async def _watch(self, progress: Progress) -> None:
-        # Imported here: the library is large, and most commands draw nothing.
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as Bar
-
-        columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}", markup=False),
-        )
-        console = Console(stderr=True)
-        with Bar(*columns, console=console, auto_refresh=False, transient=True) as bar:
-            drawn = bar.add_task("", total=progress.preview.rows, said="")
-            try:
-                while True:
-                    self._draw(bar.update, drawn, progress)
-                    bar.refresh()
-                    await asyncio.sleep(BAR_INTERVAL)
-            finally:
-                self._draw(bar.update, drawn, progress)
-
-    def _draw(self, update: Callable[..., None], drawn: int, progress: Progress) -> None:
-        parts = [messages.pace(progress)]
-        if progress.seconds_left is not None:
-            parts.append(f"{messages.duration(progress.seconds_left)} left")
-        said = ", ".join([*parts, *messages.remarks(progress)])
-        update(drawn, completed=progress.ledger.settled, said=said)
 
 
 def _event(event: dict[str, object]) -> str:

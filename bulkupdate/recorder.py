@@ -4,9 +4,11 @@ import bisect
 import contextlib
 import hashlib
 from array import array
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from bulkupdate.causes import Cause
 from bulkupdate.codec import parse_record
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import InputError, JournalError, RunStoppedError
@@ -18,6 +20,9 @@ from bulkupdate.reader import Input
 
 #: Rows of an input read between two looks at whether to leave.
 _BATCH = 4096
+
+#: Rows that did not succeed, of which a person is shown the last few.
+_RECENT = 5
 
 
 class Recorder:
@@ -31,6 +36,7 @@ class Recorder:
 
     Attributes:
         ledger: the outcome of every row so far.
+        recent: the results of the last few rows that did not succeed.
         notes: what was found amiss in an earlier session's files, for a person to read.
         failed_sha256: of the file of failed rows, once all is closed.
 
@@ -55,6 +61,7 @@ class Recorder:
         self._is_outdated = False
         self._open = contextlib.ExitStack()
         self.ledger = Ledger()
+        self.recent: deque[Result] = deque(maxlen=_RECENT)
         self.notes: list[str] = []
         self.failed_sha256: str | None = None
         with contextlib.ExitStack() as opening:
@@ -96,6 +103,7 @@ class Recorder:
         for row, result in settled:
             if result.outcome in SUCCESSES:
                 continue
+            self.recent.append(result)
             try:
                 self._failed.append(row, result)
             except JournalError:
@@ -104,6 +112,11 @@ class Recorder:
                 if self._failed.is_ours:
                     raise
                 self._is_outdated = True
+
+    @property
+    def causes(self) -> list[Cause]:
+        """Why the rows in the file of failed rows did not succeed."""
+        return self._failed.causes.listed()
 
     def sync(self) -> None:
         """Have the disk confirm the log.

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from bulkupdate.causes import Cause
+
 
 class State(enum.StrEnum):
     """How a run stands."""
@@ -77,6 +79,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         used_rate: requests per second that this session sent.
         paused: seconds that 429s held everything back in this session.
         resumed: whether this session went on with an earlier one.
+        problems: why rows did not succeed, each cause once, the most frequent first.
         failed_sha256: of the file of failed rows as this session left it, or None while it is
             under way.
     """
@@ -101,3 +104,4 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     paused: float
     resumed: bool
     failed_sha256: str | None = None
+    problems: list[Cause] = []

@@ -6,6 +6,7 @@ import secrets
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,7 @@ from bulkupdate.config import (
     RunConfig,
 )
 from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.models import SUCCESSES, Outcome
 from bulkupdate.summary import State, Summary
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ if TYPE_CHECKING:
 
 
 #: Parameters that the command which goes on with a run doesn't repeat.
-_NOT_AGAIN = frozenset({"input_", "resume", "overwrite", "changed_input", "first", "out"})
+_NOT_AGAIN = frozenset(
+    {"input_", "resume", "overwrite", "changed_input", "first", "out", "retry_failed"}
+)
 
 
 @click.command("run")
@@ -170,8 +174,8 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
         screen.summary(summary)
         if flags["as_json"]:
             screen.result(summary)
-        if summary.state is not State.FINISHED and summary.exit_code != USAGE:
-            screen.say(f"go on with: {_resume_line(ctx, summary)}")
+        for line in _next_lines(ctx, summary):
+            screen.say(line)
         sys.exit(summary.exit_code)
 
 
@@ -283,13 +287,34 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
             loop.add_signal_handler(number, on_signal, number)
 
 
-def _resume_line(ctx: click.Context, summary: Summary) -> str:
-    """The command that goes on with a run: as it was given, with `--resume`."""
-    words = ["bulkupdate", "run"]
+def _next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
+    """The commands that may come next."""
     stdin = summary.input.path == "-"
-    words.append(
-        f"{summary.directory}/stdin.{summary.input.format}" if stdin else summary.input.path
-    )
+    input_ = f"{summary.directory}/stdin.{summary.input.format}" if stdin else summary.input.path
+    again = ("--out", summary.directory, "--resume")
+    if summary.state is not State.FINISHED:
+        if summary.exit_code != USAGE:
+            yield f"go on with: {_command_line(ctx, input_, *again)}"
+    elif any(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES):
+        failed = messages.failed_file(summary)
+        yield f"once it is mended: {_command_line(ctx, failed, *_out_beside(failed))}"
+        if summary.counts[Outcome.FAILED] or summary.counts[Outcome.UNCONFIRMED]:
+            retry = _command_line(ctx, input_, *again, "--retry-failed")
+            yield f"or, as they are, once more: {retry}"
+
+
+def _out_beside(failed: str) -> tuple[str, ...]:
+    """A run directory that is not there yet, for a file of failed rows."""
+    name, number = Path(failed).stem, 1
+    while Path(f"{name}.run").exists():
+        number += 1
+        name = f"{Path(failed).stem}-{number}"
+    return () if number == 1 else ("--out", f"{name}.run")
+
+
+def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
+    """The command as it was given, with another input, and more flags."""
+    words = ["bulkupdate", "run", input_]
     for parameter in ctx.command.params:
         name = parameter.name or ""
         if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
@@ -297,7 +322,7 @@ def _resume_line(ctx: click.Context, summary: Summary) -> str:
         if name in _NOT_AGAIN:
             continue
         words.append(_flag(parameter, ctx.params[name]))
-    words += ["--out", summary.directory, "--resume"]
+    words += more
     return shlex.join(word for piece in words for word in piece.split("\0"))
 
 

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
-from unicodedata import category
 
 import click
 
@@ -34,32 +33,36 @@ class Screen:
         self._as_json = as_json
         self._quiet = quiet
 
-    def write(self, line: str) -> None:
+    def write(self, line: str, colour: str | None = None) -> None:
         """A line to stderr, unless nobody can read it any more."""
         if sys.stderr is None:
             return
+        line = messages.printable(line)
+        if colour is not None and is_terminal() and not os.environ.get("NO_COLOR"):
+            line = click.style(line, fg=colour)
         try:
-            print(_inert(line), file=sys.stderr, flush=True)  # noqa: T201 - this is the place
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the place
         except OSError:
             # The terminal was closed, or a pipe's reader has gone: the run itself goes on.
             return
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, colour: str | None = None) -> None:
         """A line for people; in JSON where stderr is JSON."""
         if not self._quiet:
-            self.write(self._formatted("note", text))
+            self.write(self._formatted("note", text), colour)
 
     def error(self, text: str) -> None:
         """A line that even `--quiet` shows."""
-        self.write(self._formatted("error", text))
+        self.write(self._formatted("error", text), "red")
 
     def summary(self, summary: Summary) -> None:
         """How the run ended."""
         if self._as_json:
             self.say_event({"event": "summary", "summary": summary})
             return
-        for line in messages.summary_lines(summary):
-            self.say(line)
+        verdict = {0: "green", 1: "yellow"}.get(summary.exit_code or 0, "red")
+        for number, line in enumerate(messages.summary_lines(summary)):
+            self.say(line, None if number else verdict)
         if self._quiet and summary.reason:
             self.error(f"{summary.state}: {summary.reason}")
 
@@ -80,15 +83,15 @@ class Screen:
 
     def observer(self) -> "Observer":
         """Whoever shows a run's progress here."""
+        from bulkupdate.live import LiveProgress
         from bulkupdate.observer import Observer
-        from bulkupdate.progress import BarProgress, JsonProgress, TextProgress
+        from bulkupdate.progress import JsonProgress, TextProgress
 
         if self._quiet:
             return Observer()
         if self._as_json:
             return JsonProgress(self.write)
-        is_terminal = sys.stderr is not None and sys.stderr.isatty()
-        return (BarProgress if is_terminal else TextProgress)(self.write)
+        return (LiveProgress if is_terminal() else TextProgress)(self.write)
 
     def log(self, verbosity: int) -> None:
         """Show log records: warnings, and more with each `-v`."""
@@ -128,16 +131,10 @@ class Screen:
         return f"error: {text}" if event == "error" else text
 
 
-def _inert(line: str) -> str:
-    """`line` with nothing in it that a terminal would obey; what is JSON stays the same JSON."""
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() or category(c) == "Zs" else _escaped(c) for c in line)
-
-
-def _escaped(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
-    return "".join(f"\\u{unit}" for unit in units)
+def is_terminal() -> bool:
+    """Whether stderr can be drawn on."""
+    is_dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+    return sys.stderr is not None and sys.stderr.isatty() and not is_dumb
 
 
 class _Handler(logging.Handler):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         InvalidUpdateError,
         JournalError,
         RunDirectoryError,
+        RunInUseError,
         RunStoppedError,
         TaskError,
     )
@@ -65,6 +66,7 @@ __all__ = [
     "RetryPolicy",
     "RunConfig",
     "RunDirectoryError",
+    "RunInUseError",
     "RunStoppedError",
     "State",
     "Stop",
@@ -96,6 +98,7 @@ _HOMES = {
         "InvalidUpdateError",
         "JournalError",
         "RunDirectoryError",
+        "RunInUseError",
         "RunStoppedError",
         "TaskError",
     ),

@@ -1,8 +1,11 @@
 """The summary of a run, from what is known of it."""
 
+import asyncio
+
 from bulkupdate._version import __version__
 from bulkupdate.codec import replaced
 from bulkupdate.config import Mode, RunConfig
+from bulkupdate.errors import JournalError
 from bulkupdate.ledger import Ledger
 from bulkupdate.models import now
 from bulkupdate.observer import Progress
@@ -84,3 +87,20 @@ def summary_of(
         used_rate=round(progress.requests_per_second, 2),
         paused=round(progress.lane.limiter.paused, 3),
     )
+
+
+def lost_results(earlier: Summary | None, ledger: Ledger) -> int:
+    """How many rows the last session had settled that the log knows nothing of any more."""
+    if earlier is None:
+        return 0
+    settled = earlier.input.rows - earlier.counts["unprocessed"]
+    return max(0, settled - ledger.settled)
+
+
+def why_ended(error: BaseException) -> tuple[str, State, int]:
+    """What a summary says of a run that an exception has ended: reason, state, exit code."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled", State.INTERRUPTED, 130
+    if isinstance(error, JournalError):
+        return str(error), State.STOPPED, 3
+    return f"internal error: {type(error).__name__}", State.STOPPED, 3

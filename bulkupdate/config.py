@@ -2,9 +2,12 @@
 
 import enum
 import ipaddress
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -58,8 +61,12 @@ class ApiKey:
     def find(cls, file: Path | None, environ: Mapping[str, str]) -> "ApiKey":
         """The key in `file` if one is given, else in `environ` under `LEMLIST_API_KEY`.
 
+        A file that everybody can read is refused; one that our group can read too, if it is ours,
+        so that we could have it otherwise. (Kubernetes and systemd hand out secrets that belong to
+        root and can be read by a group of our own.)
+
         Raises:
-            ConfigError: there is none, or it can't be read.
+            ConfigError: there is none, it can't be read, or others can read it too.
         """
         if file is None:
             value = environ.get(KEY_VARIABLE, "")
@@ -71,10 +78,16 @@ class ApiKey:
             return cls(value)
         try:
             with file.open(encoding="utf-8") as text:
+                status = os.fstat(text.fileno())
+                group = stat.S_IRWXG if status.st_uid == os.geteuid() else 0
+                if status.st_mode & (stat.S_IRWXO | group):
+                    raise ConfigError(
+                        f"--api-key-file {file} can be read or written by others: chmod 600 {file}"
+                    )
                 return cls(text.read(_LONGEST_KEY))
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigError(f"the API key file {file} can't be read: {why}") from None
+            raise ConfigError(f"--api-key-file {file} can't be read: {why}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +104,7 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         if self.requests < 1 or not 0 < self.period < float("inf"):
-            raise ConfigError("a rate is at least 1 request per period, as in 20/2s")
+            raise ConfigError("--rate is at least 1 request per period, as in 20/2s")
 
     @classmethod
     def parse(cls, text: str) -> "RateLimit":
@@ -164,7 +177,7 @@ class FailureLimit:
         is_count = self.rows is not None and self.rows >= 1 and self.percent is None
         is_share = self.percent is not None and 0 <= self.percent < 100 and self.rows is None
         if not is_count and not is_share:
-            raise ConfigError("a limit of failures is 1 row or more, or a share below 100%")
+            raise ConfigError("--max-failures is 1 row or more, or a share below 100%")
 
     @classmethod
     def parse(cls, text: str) -> "FailureLimit":
@@ -208,7 +221,39 @@ class Endpoint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
         if not 0 < self.timeout < float("inf"):
-            raise ConfigError("a timeout is a number of seconds above 0")
+            raise ConfigError("--timeout is a number of seconds above 0")
+
+
+_IN_A_WHILE = re.compile(r"\+(\d{1,6})(s|m|h)")
+
+
+def deadline(text: str, now: datetime | None = None) -> datetime:
+    """When `--deadline` has a run end: aware, in this machine's time zone.
+
+    Args:
+        text: `06:00`, the next time that this machine's clock says so; `+2h`, `+90m`, from now on;
+            or an ISO 8601 date-time, by this machine's clock where it has no offset.
+        now: aware; the present where it is None.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    now = (now or datetime.now(UTC)).astimezone()
+    if match := _IN_A_WHILE.fullmatch(text.strip()):
+        number, unit = match.groups()
+        return (now + timedelta(seconds=int(number) * _UNIT_SECONDS[unit])).astimezone()
+    try:
+        if len(text.strip()) == len("06:00"):
+            of_day = time.fromisoformat(text.strip())
+            # Without an offset: what the clock says that day, even where it is set at night.
+            today = datetime.combine(now.date(), of_day).astimezone()
+            tomorrow = datetime.combine(now.date() + timedelta(days=1), of_day).astimezone()
+            return today if today > now else tomorrow
+        return datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"{text!r} is no deadline: write it as 06:00, +2h or 2026-01-31T06:00"
+        ) from None
 
 
 class Mode(enum.StrEnum):
@@ -247,6 +292,8 @@ class RunConfig:
         drain_timeout: seconds that requests in flight get to end when the run is stopped.
         max_failures: how many rows of one session may fail or stay unconfirmed before it stops;
             None for any number.
+        deadline: when all is to be over, aware: no request starts later than `drain_timeout`
+            before it, and what is left can be resumed. None for no such moment.
         strict: whether a Task that came back with another value than was sent makes the exit code
             1, as a row that failed does.
     """
@@ -266,21 +313,31 @@ class RunConfig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     drain_timeout: float = 30.0
     max_failures: FailureLimit | None = None
+    deadline: datetime | None = None
     strict: bool = False
 
     def __post_init__(self) -> None:
+        if self.deadline is not None and self.deadline.utcoffset() is None:
+            raise ConfigError("a deadline needs an offset")
         if not 1 <= self.workers <= MAX_WORKERS:
-            raise ConfigError(f"a run has from 1 to {MAX_WORKERS} workers")
+            raise ConfigError(f"--workers is a number from 1 to {MAX_WORKERS}")
         if self.first is not None and self.first < 1:
             raise ConfigError("--first takes 1 row or more")
         if not 0 <= self.drain_timeout < float("inf"):
-            raise ConfigError("a drain timeout is a number of seconds, 0 or more")
+            raise ConfigError("--drain-timeout is a number of seconds, 0 or more")
         if self.out is not None and not self.out.name:
             raise ConfigError(f"--out {str(self.out)!r} names no directory of its own")
         if self.retry_failed and self.mode is not Mode.RESUME:
             raise ConfigError("--retry-failed goes with --resume")
         if self.changed_input and self.mode is not Mode.RESUME:
             raise ConfigError("--changed-input goes with --resume")
+
+    @property
+    def last_start(self) -> datetime | None:
+        """The moment from which on the deadline lets no request start."""
+        if self.deadline is None:
+            return None
+        return self.deadline - timedelta(seconds=self.drain_timeout)
 
     @property
     def directory(self) -> Path:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bulkupdate.codec import parse_record, to_json
 from bulkupdate.config import Mode
-from bulkupdate.errors import JournalError, RunDirectoryError
+from bulkupdate.errors import JournalError, RunDirectoryError, RunInUseError
 from bulkupdate.read_options import Format
 from bulkupdate.summary import Summary
 
@@ -215,7 +215,9 @@ class RunDirectory:
         except OSError as error:
             os.close(descriptor)
             if error.errno == errno.EWOULDBLOCK:
-                raise RunDirectoryError(f"{self.path} is in use by another run") from None
+                raise RunInUseError(
+                    f"{self.path} is in use by another run: nothing was sent by this one"
+                ) from None
             raise RunDirectoryError(f"{self.path} can't be locked: {error.strerror}") from None
         return descriptor
 

@@ -94,6 +94,10 @@ class RunDirectoryError(BulkUpdateError):
     """The run directory is missing, already there, in use, or holds something else."""
 
 
+class RunInUseError(RunDirectoryError):
+    """Another process is at the run in this directory."""
+
+
 class JournalError(BulkUpdateError):
     """A result could not be written, or the log of an earlier run could not be read."""
 

@@ -1,5 +1,6 @@
 """How a run lets itself be watched."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -123,3 +124,26 @@ class Observer:
 
     async def watch(self, progress: Progress) -> None:
         """Called once, when rows begin to flow; cancelled when the last one is settled."""
+
+
+class Observers(Observer):
+    """Several observers as one."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+
+    def input_checked(self, source: Input, preview: Preview) -> None:
+        """Tell each."""
+        for observer in self._observers:
+            observer.input_checked(source, preview)
+
+    def noted(self, note: str) -> None:
+        """Tell each."""
+        for observer in self._observers:
+            observer.noted(note)
+
+    async def watch(self, progress: Progress) -> None:
+        """Let each of them watch, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for observer in self._observers:
+                group.create_task(observer.watch(progress))

@@ -15,11 +15,11 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from bulkupdate.account import first_summary, summary_of
+from bulkupdate.account import first_summary, lost_results, summary_of, why_ended
 from bulkupdate.backlog import Backlog
 from bulkupdate.client import TaskClient
 from bulkupdate.codec import replaced
@@ -33,7 +33,6 @@ from bulkupdate.errors import (
 )
 from bulkupdate.feeder import Feeder
 from bulkupdate.lane import Lane
-from bulkupdate.ledger import Ledger
 from bulkupdate.merger import Merger, RowSet
 from bulkupdate.models import now
 from bulkupdate.observer import Observer, Progress
@@ -84,13 +83,40 @@ async def run(
         # Before a directory is made for it: most wrong names are wrong here.
         await asyncio.to_thread(_check_input, config)
     stop = stop or Stop()
+    _check_deadline(config)
     with RunDirectory(config.directory, config.mode) as directory:
         earlier = _read_earlier(config, directory)
         # A run that is gone on with means what it meant when it began.
         began = earlier.input.now if earlier is not None else None
         now = datetime.fromisoformat(began) if began else None
-        with await asyncio.to_thread(open_input, config, directory, stop, now) as source:
-            return await _Session(config, directory, source, stop, observer, earlier).run()
+        async with stop.at(config.last_start, f"the deadline, {_clock(config.deadline)}, is near"):
+            with await asyncio.to_thread(open_input, config, directory, stop, now) as source:
+                return await _Session(config, directory, source, stop, observer, earlier).run()
+
+
+def _check_deadline(config: RunConfig) -> None:
+    if config.last_start is not None and config.last_start <= datetime.now(UTC):
+        raise RunStoppedError(
+            f"the deadline, {_clock(config.deadline)}, leaves no time, since requests in flight get"
+            f" {config.drain_timeout:g} s to end before it (--drain-timeout): nothing was sent"
+        )
+
+
+def _clock(moment: datetime | None) -> str:
+    return f"{moment:%a %H:%M:%S %z}" if moment is not None else ""
+
+
+def _deadline_note(config: RunConfig, preview: Preview, settled: int) -> str | None:
+    """What the deadline means for a session that begins, for a person to read."""
+    if config.last_start is None:
+        return None
+    note = f"no request starts after {_clock(config.last_start)} (--deadline)"
+    requests = max(0, preview.requests - settled)
+    time_left = (config.last_start - datetime.now(UTC)).total_seconds()
+    if preview.seconds and time_left < preview.seconds * requests / preview.requests:
+        fit = int(max(0.0, time_left) * preview.requests / preview.seconds)
+        note += f": there is time for some {fit:,} of {requests:,}"
+    return note
 
 
 def _check_input(config: RunConfig) -> None:
@@ -156,7 +182,7 @@ class _Session:
         self._has_begun = True
         for note in recorder.notes:
             self._observer.noted(note)
-        lost = _lost_results(self._earlier, recorder.ledger) if is_same else 0
+        lost = lost_results(self._earlier, recorder.ledger) if is_same else 0
         if lost > 1 or (lost and not recorder.notes):
             self._observer.noted(
                 f"{self._directory.results} has lost the results of {lost:,} rows: they are sent"
@@ -175,10 +201,12 @@ class _Session:
                 so_far = summary_of(first, progress, self._stop, has_ended=False)
                 self._directory.write_summary(so_far)
                 self._observer.input_checked(self._source, preview)
+                if limit := _deadline_note(self._config, preview, recorder.ledger.settled):
+                    self._observer.noted(limit)
                 await self._send(progress, writer)
             except BaseException as error:
                 self._is_cancelled = isinstance(error, asyncio.CancelledError)
-                reason, state, code = _why_ended(error)
+                reason, state, code = why_ended(error)
                 self._stop.set(reason, state=state, exit_code=code)
                 raise
             finally:
@@ -365,19 +393,3 @@ class _Session:
                     await asyncio.wait([working])
             working.exception()
             raise
-
-
-def _lost_results(earlier: Summary | None, ledger: Ledger) -> int:
-    """How many rows the last session had settled that the log knows nothing of any more."""
-    if earlier is None:
-        return 0
-    settled = earlier.input.rows - earlier.counts["unprocessed"]
-    return max(0, settled - ledger.settled)
-
-
-def _why_ended(error: BaseException) -> tuple[str, State, int]:
-    if isinstance(error, asyncio.CancelledError):
-        return "cancelled", State.INTERRUPTED, 130
-    if isinstance(error, JournalError):
-        return str(error), State.STOPPED, 3
-    return f"internal error: {type(error).__name__}", State.STOPPED, 3

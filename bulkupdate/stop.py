@@ -1,8 +1,14 @@
 """The signal to start nothing more."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 
 from bulkupdate.summary import State
+
+#: Seconds between two looks at the clock on the wall.
+_LOOK_INTERVAL = 10.0
 
 
 class Stop:
@@ -39,6 +45,37 @@ class Stop:
             self.unless_complete = unless_complete or state is State.INTERRUPTED
             self.is_set = True
             self._event.set()
+
+    @contextlib.asynccontextmanager
+    async def at(self, moment: datetime | None, reason: str) -> AsyncIterator[None]:
+        """Stop at a moment by the clock on the wall, if it comes before the block ends.
+
+        It is no reason where all is done all the same.
+
+        Args:
+            moment: when, aware; None for never.
+            reason: why, for a person to read.
+        """
+        if moment is None:
+            yield
+            return
+        waiting = asyncio.create_task(self._wait_until(moment, reason))
+        try:
+            yield
+        finally:
+            waiting.cancel()
+            await asyncio.wait([waiting])
+
+    async def _wait_until(
+        self,
+        moment: datetime,
+        reason: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Stop once the clock says so: one that was set, or asleep, counts."""
+        while (left := (moment - now()).total_seconds()) > 0:  # noqa: ASYNC110 - it is the clock's
+            await asyncio.sleep(min(left, _LOOK_INTERVAL))
+        self.set(reason, unless_complete=True)
 
     async def wait(self) -> None:
         """Wait until somebody stops it."""

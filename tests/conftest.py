@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,3 +77,13 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+def needed(program: str) -> str:
+    """The path of a program that a test runs. Where it is missing the test skips, but not in CI."""
+    path = shutil.which(program)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI lacks {program}: .ci/run is to install it")
+        pytest.skip(f"{program} is not installed")
+    return path

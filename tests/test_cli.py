@@ -178,6 +178,7 @@ def test_a_wrong_key_costs_one_request_and_the_right_one_goes_on(write: Write) -
         assert f"--base-url {server.url} --rate none --out edits.run --resume" in done.stderr
         assert summary_in()["counts"]["unprocessed"] == 39
         Path("key").write_text("right\n")
+        Path("key").chmod(0o600)
         done = bulkupdate("run", path, *flags, "--resume", "--api-key-file", "key")
         assert done.returncode == 0
         server.process.send_signal(signal.SIGINT)
@@ -301,7 +302,7 @@ def test_a_run_directory_in_use_is_refused(write: Write, sandbox: Serving) -> No
     done = bulkupdate("run", path, "--resume", **sandbox.environment)
     process.terminate()
     process.communicate(timeout=20)
-    assert (done.returncode, "in use by another run" in done.stderr) == (2, True)
+    assert (done.returncode, "in use by another run" in done.stderr) == (4, True)
 
 
 def test_a_person_at_a_terminal_watches_a_bar(write: Write, sandbox: Serving) -> None:

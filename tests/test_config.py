@@ -40,6 +40,7 @@ def test_what_can_be_no_key_is_refused_without_showing_it(value: str) -> None:
 def test_a_key_comes_from_a_file_or_else_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("from-file\n")
+    file.chmod(0o600)
     environ = {"LEMLIST_API_KEY": "from-environment"}
     assert ApiKey.find(file, environ).reveal() == "from-file"
     assert ApiKey.find(None, environ).reveal() == "from-environment"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,18 @@ def watched(make: Callable[[Callable[[str], None]], Observer], seconds: float) -
 
     run_virtual(main())
     return lines
+
+
+async def watched_by(
+    observer: Observer, going: Progress, *, seconds: tuple[float, ...]
+) -> AsyncIterator[None]:
+    """Let an observer watch, and look up after so many seconds, and so many more."""
+    task = asyncio.create_task(observer.watch(going))
+    for wait in seconds:
+        await asyncio.sleep(wait)
+        yield
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def test_a_line_every_ten_seconds_says_how_the_run_stands() -> None:

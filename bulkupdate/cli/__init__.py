@@ -1,6 +1,7 @@
 """The command line: flags in, exit code out. The only place that prints or exits."""
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ _COMMANDS = {
     "check": "Validate every row of INPUT and show what would be sent.",
     "run": "Send the edits of INPUT, and log what became of every row.",
     "sandbox": "Serve a local stand-in of lemlist's tasks API until Ctrl-C.",
+    "completion": "Print what makes bash, zsh or fish complete commands and flags.",
 }
 
 
@@ -27,6 +29,14 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; a file in its place is likely to be an INPUT."""
+        if args[0] not in _COMMANDS and Path(args[0]).is_file():
+            ctx.fail(f"{args[0]!r} is a file: say 'bulkupdate check' or 'bulkupdate run' before it")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
@@ -50,4 +60,9 @@ def cli() -> None:
 
     The whole file is checked before anything is sent, requests are paced to the API's limit,
     and every row ends up in a results log.
-    """
+
+    \b
+    bulkupdate check edits.csv           what would be sent, and what is wrong
+    bulkupdate run edits.csv --sandbox   send it to a stand-in on this machine
+    bulkupdate run edits.csv             send it
+    """  # noqa: D301 - click wants the \b

@@ -11,7 +11,10 @@ from typing import Any
 import click
 
 from bulkupdate import messages
+from bulkupdate.cli.command import Command
 from bulkupdate.cli.options import (
+    READING_GROUP,
+    input_argument,
     json_option,
     merge_option,
     quiet_option,
@@ -26,9 +29,19 @@ from bulkupdate.problems import ProblemsFile
 from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader import Input
 
+_GROUPS = {
+    **READING_GROUP,
+    "What is shown": ("--problems", "--rate", "--json", "--quiet"),
+}
 
-@click.command("check")
-@click.argument("input_", metavar="INPUT")
+_EXAMPLES = (
+    ("bulkupdate check edits.csv", "what would be sent, and what is wrong"),
+    ("bulkupdate check edits.csv --problems problems.csv", "every problem of every row as a file"),
+)
+
+
+@click.command("check", cls=Command, groups=_GROUPS, examples=_EXAMPLES)
+@input_argument
 @reading_options
 @merge_option
 @click.option(

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from zoneinfo import available_timezones
 
 import click
 
+from bulkupdate.cli.command import Repeatable
 from bulkupdate.config import RateLimit
 from bulkupdate.errors import ConfigError
 from bulkupdate.read_options import CLEAR, Format, ReadOptions, moment
@@ -51,6 +53,10 @@ def _setting(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
+def _zones(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    return sorted(name for name in available_timezones() if name.startswith(incomplete))
+
+
 RATE = Setting("rate", _rate)
 
 rate_option = click.option(
@@ -67,6 +73,17 @@ merge_option = click.option(
     is_flag=True,
     help="Send the rows of one task as one update, in which later rows win.",
 )
+
+#: The title under which help lists the flags that say how an input is read, and these.
+READING_GROUP = {
+    "How INPUT is read": (
+        "--format", "--encoding", "--delimiter", "--sheet", "--map", "--set", "--only",
+        "--ignore-extra", "--value-map", "--timezone", "--time", "--date-format", "--clear-token",
+        "--now", "--merge-duplicates",
+    )
+}  # fmt: skip
+
+input_argument = click.argument("input_", metavar="INPUT", type=click.Path(allow_dash=True))
 
 #: Flags that say how an input is to be read.
 _READING = (
@@ -86,6 +103,7 @@ _READING = (
         "mapping",
         type=Setting("map", _pair),
         multiple=True,
+        cls=Repeatable,
         metavar="COLUMN=FIELD",
         help="What a column stands for. Can be given several times.",
     ),
@@ -94,12 +112,14 @@ _READING = (
         "constants",
         type=Setting("set", _setting),
         multiple=True,
+        cls=Repeatable,
         metavar="FIELD=VALUE",
         help="What every row says of a field. Can be given several times.",
     ),
     click.option(
         "--only",
         multiple=True,
+        cls=Repeatable,
         metavar="COLUMN",
         help="Send this column, and those of further --only, and no others.",
     ),
@@ -109,15 +129,22 @@ _READING = (
         "value_maps",
         type=click.Path(path_type=Path),
         multiple=True,
+        cls=Repeatable,
         metavar="FILE",
         help="What values stand for: a file with the columns column, from, to.",
     ),
-    click.option("--timezone", metavar="NAME", help="Of times without an offset: Europe/Paris."),
+    click.option(
+        "--timezone",
+        metavar="NAME",
+        shell_complete=_zones,
+        help="Of times without an offset: Europe/Paris.",
+    ),
     click.option("--time", metavar="HH:MM", help="Of day, for dates without one."),
     click.option(
         "--date-format",
         "date_formats",
         multiple=True,
+        cls=Repeatable,
         metavar="FORMAT",
         help="Of dates that are not ISO 8601: '%d/%m/%Y %H:%M'. Can be given several times.",
     ),

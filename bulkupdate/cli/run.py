@@ -3,10 +3,8 @@
 import asyncio
 import os
 import secrets
-import shlex
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +16,12 @@ from click.core import ParameterSource
 from bulkupdate import messages
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
+from bulkupdate.cli.command import Command
+from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.options import (
+    READING_GROUP,
     Setting,
+    input_argument,
     json_option,
     merge_option,
     quiet_option,
@@ -27,7 +29,7 @@ from bulkupdate.cli.options import (
     read_options,
     reading_options,
 )
-from bulkupdate.cli.screen import INTERRUPTED, STOPPED, USAGE, Screen
+from bulkupdate.cli.screen import IN_USE, INTERRUPTED, STOPPED, USAGE, Screen
 from bulkupdate.config import (
     BASE_URL_VARIABLE,
     DEFAULT_BASE_URL,
@@ -39,24 +41,42 @@ from bulkupdate.config import (
     Mode,
     RetryPolicy,
     RunConfig,
+    deadline,
 )
 from bulkupdate.errors import ConfigError, RunStoppedError
-from bulkupdate.models import SUCCESSES, Outcome
 from bulkupdate.summary import State, Summary
 
 if TYPE_CHECKING:
+    from bulkupdate.metrics import MetricsFile
+    from bulkupdate.observer import Observer
     from bulkupdate.sandbox import Sandbox
     from bulkupdate.stop import Stop
 
 
-#: Parameters that the command which goes on with a run doesn't repeat.
-_NOT_AGAIN = frozenset(
-    {"input_", "resume", "overwrite", "changed_input", "first", "out", "retry_failed"}
+_GROUPS = {
+    "Where results go": (
+        "--out", "--resume", "--overwrite", "--retry-failed", "--changed-input",
+    ),
+    "Where edits go": ("--base-url", "--api-key-file", "--sandbox", "--proxy"),
+    "What is sent": ("--dry-run", "--first", "--skip-invalid"),
+    **READING_GROUP,
+    "How fast, and how often": ("--rate", "--workers", "--max-attempts", "--timeout"),
+    "When to stop": (
+        "--deadline", "--max-failures", "--give-up-after", "--drain-timeout", "--strict",
+    ),
+    "What is said": ("--json", "--metrics-file", "--log-format", "--verbose", "--quiet"),
+}  # fmt: skip
+
+_EXAMPLES = (
+    ("bulkupdate run edits.csv --sandbox", "try it on a stand-in on this machine"),
+    ("bulkupdate run edits.csv --first 10", "send ten rows, to look at them in lemlist"),
+    ("bulkupdate run edits.csv --resume", "go on with the rest"),
+    ("bulkupdate run edits.csv --resume --retry-failed", "try again what failed"),
 )
 
 
-@click.command("run")
-@click.argument("input_", metavar="INPUT")
+@click.command("run", cls=Command, groups=_GROUPS, examples=_EXAMPLES)
+@input_argument
 @reading_options
 @merge_option
 @click.option(
@@ -93,7 +113,12 @@ _NOT_AGAIN = frozenset(
 )
 @rate_option
 @click.option(
-    "--workers", type=click.IntRange(1, MAX_WORKERS), default=16, show_default=True, metavar="N"
+    "--workers",
+    type=click.IntRange(1, MAX_WORKERS),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Requests in flight at most.",
 )
 @click.option(
     "--max-attempts",
@@ -121,6 +146,12 @@ _NOT_AGAIN = frozenset(
     help="Seconds to wait for a server that is down.",
 )
 @click.option(
+    "--deadline",
+    type=Setting("deadline", deadline),
+    metavar="HH:MM|+2h",
+    help="When all is to be over, by this machine's clock; --resume goes on with the rest.",
+)
+@click.option(
     "--max-failures",
     type=Setting("failures", FailureLimit.parse),
     metavar="N|N%",
@@ -141,6 +172,12 @@ _NOT_AGAIN = frozenset(
 )
 @click.option("--dry-run", is_flag=True, help="Check everything, show it, send nothing.")
 @json_option
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write how it stands and ends to FILE, for Prometheus' node exporter.",
+)
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
@@ -165,18 +202,41 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
     """  # noqa: D301 - click wants the \b
     screen = Screen(as_json=flags["log_format"] == "json", quiet=flags["quiet"])
     screen.log(flags["verbose"])
-    with screen.errors():
-        if flags["dry_run"]:
-            preview = check(screen, flags)
-            sys.exit((1 if flags["skip_invalid"] else USAGE) if preview.invalid else 0)
-        config = _run_config(flags)
-        summary = eventloop.run(_run(config, screen, sandboxed=flags["sandbox"]))
-        screen.summary(summary)
-        if flags["as_json"]:
-            screen.result(summary)
-        for line in _next_lines(ctx, summary):
-            screen.say(line)
-        sys.exit(summary.exit_code)
+    if isinstance(ctx.command, Command):
+        for stranger in ctx.command.strangers(os.environ):
+            screen.say(f"note: {stranger}")
+    metrics: MetricsFile | None = None
+    try:
+        with screen.errors():
+            _prefer_command_line(ctx, flags)
+            if flags["dry_run"]:
+                preview = check(screen, flags)
+                sys.exit((1 if flags["skip_invalid"] else USAGE) if preview.invalid else 0)
+            metrics = _metrics(flags["metrics_file"])
+            config = _run_config(flags)
+            observers = [screen.observer(), *([metrics] if metrics else [])]
+            summary = eventloop.run(_run(config, screen, observers, sandboxed=flags["sandbox"]))
+            if metrics is not None:
+                metrics.ended(summary)
+            screen.summary(summary)
+            if flags["as_json"]:
+                screen.result(summary)
+            for line in next_lines(ctx, summary):
+                screen.say(line)
+            sys.exit(summary.exit_code)
+    except SystemExit as leaving:
+        # The run that is under way writes the metrics of that.
+        if metrics is not None and not metrics.has_ended and leaving.code != IN_USE:
+            metrics.refused(int(leaving.code or 0))
+        raise
+
+
+def _prefer_command_line(ctx: click.Context, flags: dict[str, Any]) -> None:
+    """Let a `--sandbox` that was typed win over a URL and a key that lie in the environment."""
+    if ctx.get_parameter_source("sandbox") is ParameterSource.COMMANDLINE:
+        for name in ("base_url", "api_key_file"):
+            if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+                flags[name] = None
 
 
 def _run_config(flags: dict[str, Any]) -> RunConfig:
@@ -201,6 +261,7 @@ def _run_config(flags: dict[str, Any]) -> RunConfig:
         retry=RetryPolicy(max_attempts=flags["max_attempts"], give_up_after=flags["give_up_after"]),
         drain_timeout=flags["drain_timeout"],
         max_failures=flags["max_failures"],
+        deadline=flags["deadline"],
         strict=flags["strict"],
     )
 
@@ -221,7 +282,18 @@ def _endpoint(flags: dict[str, Any]) -> Endpoint:
     )
 
 
-async def _run(config: RunConfig, screen: Screen, *, sandboxed: bool) -> Summary:
+def _metrics(path: Path | None) -> "MetricsFile | None":
+    if path is None:
+        return None
+    from bulkupdate.metrics import MetricsFile
+
+    return MetricsFile(path)
+
+
+async def _run(
+    config: RunConfig, screen: Screen, observers: "list[Observer]", *, sandboxed: bool
+) -> Summary:
+    from bulkupdate.observer import Observers
     from bulkupdate.pipeline import run
     from bulkupdate.stop import Stop
 
@@ -232,7 +304,7 @@ async def _run(config: RunConfig, screen: Screen, *, sandboxed: bool) -> Summary
             sandbox = await stack.enter_async_context(_own_sandbox(config))
             config = _sent_to(config, sandbox.base_url)
         try:
-            summary = await run(config, stop=stop, observer=screen.observer())
+            summary = await run(config, stop=stop, observer=Observers(observers))
         except RunStoppedError as error:
             screen.error(str(error))
             sys.exit(stop.exit_code or STOPPED)
@@ -285,55 +357,3 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
         # `nohup` has a closed terminal ignored.
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal, number)
-
-
-def _next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
-    """The commands that may come next."""
-    stdin = summary.input.path == "-"
-    input_ = f"{summary.directory}/stdin.{summary.input.format}" if stdin else summary.input.path
-    again = ("--out", summary.directory, "--resume")
-    if summary.state is not State.FINISHED:
-        if summary.exit_code != USAGE:
-            yield f"go on with: {_command_line(ctx, input_, *again)}"
-    elif any(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES):
-        failed = messages.failed_file(summary)
-        yield f"once it is mended: {_command_line(ctx, failed, *_out_beside(failed))}"
-        if summary.counts[Outcome.FAILED] or summary.counts[Outcome.UNCONFIRMED]:
-            retry = _command_line(ctx, input_, *again, "--retry-failed")
-            yield f"or, as they are, once more: {retry}"
-
-
-def _out_beside(failed: str) -> tuple[str, ...]:
-    """A run directory that is not there yet, for a file of failed rows."""
-    name, number = Path(failed).stem, 1
-    while Path(f"{name}.run").exists():
-        number += 1
-        name = f"{Path(failed).stem}-{number}"
-    return () if number == 1 else ("--out", f"{name}.run")
-
-
-def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
-    """The command as it was given, with another input, and more flags."""
-    words = ["bulkupdate", "run", input_]
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
-            continue
-        if name in _NOT_AGAIN:
-            continue
-        words.append(_flag(parameter, ctx.params[name]))
-    words += more
-    return shlex.join(word for piece in words for word in piece.split("\0"))
-
-
-def _flag(parameter: click.Parameter, value: Any) -> str:
-    flag = max(parameter.opts, key=len)
-    if isinstance(parameter, click.Option) and parameter.count:
-        return "\0".join([flag] * value)
-    if isinstance(parameter, click.Option) and parameter.is_flag:
-        return flag
-    if isinstance(parameter, click.Option) and parameter.multiple:
-        items = ("=".join(item) if isinstance(item, tuple) else item for item in value)
-        return "\0".join(f"{flag}\0{item}" for item in items)
-    shown = "none" if isinstance(parameter.type, Setting) and value is None else str(value)
-    return f"{flag}\0{shown}"

@@ -13,7 +13,7 @@ import click
 
 from bulkupdate import messages
 from bulkupdate.codec import to_json
-from bulkupdate.errors import BulkUpdateError, JournalError, RunStoppedError
+from bulkupdate.errors import BulkUpdateError, JournalError, RunInUseError, RunStoppedError
 from bulkupdate.summary import Summary
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 USAGE = 2
 STOPPED = 3
+IN_USE = 4
 INTERRUPTED = 130
 
 log = logging.getLogger("bulkupdate")
@@ -109,6 +110,8 @@ class Screen:
             self._leave(str(error), STOPPED)
         except JournalError as error:
             self._leave(str(error), STOPPED)
+        except RunInUseError as error:
+            self._leave(str(error), IN_USE)
         except BulkUpdateError as error:
             self._leave(str(error), USAGE)
         except KeyboardInterrupt:

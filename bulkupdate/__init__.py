@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bulkupdate.observer import Observer, Progress
     from bulkupdate.pipeline import run
     from bulkupdate.read_options import Format, ReadOptions
+    from bulkupdate.report import write_report
     from bulkupdate.stop import Stop
     from bulkupdate.stream import update_tasks
     from bulkupdate.summary import State, Summary
@@ -78,6 +79,7 @@ __all__ = [
     "__version__",
     "run",
     "update_tasks",
+    "write_report",
 ]
 
 _HOMES = {
@@ -106,6 +108,7 @@ _HOMES = {
     "observer": ("Observer", "Progress"),
     "pipeline": ("run",),
     "read_options": ("Format", "ReadOptions"),
+    "report": ("write_report",),
     "stop": ("Stop",),
     "stream": ("update_tasks",),
     "summary": ("State", "Summary"),

@@ -7,6 +7,7 @@
       failed.csv      the rows to mend and run again (or failed.jsonl, as the input)
       summary.json    what was read, where it went, counts that add up
       traffic.jsonl   how many requests were sent when, for charts
+      report.html     all of it, for people to read; made when it is asked for
       check.json      what checking the input has found, so that going on need not check again
       rows.digest     two hashes of each row of the input, so that an edit is noticed
       stdin.csv       a copy of standard input, where that was the input (or stdin.jsonl, .tsv)
@@ -30,7 +31,7 @@ from bulkupdate.summary import Summary
 _FORMATS = "|".join(Format)
 _OURS = re.compile(
     rf"results(\.\d+)?\.jsonl|results\.jsonl\.part|(summary|check)\.json(\.part)?|rows\.digest(\.part)?"
-    rf"|traffic\.jsonl|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
+    rf"|traffic\.jsonl|report\.html(\.part)?|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
 )
 #: What a run that was killed very early may leave behind.
 _SCRAPS = frozenset({"stdin.part", "summary.json.part", "check.json.part", "rows.digest.part"})

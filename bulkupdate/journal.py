@@ -5,11 +5,14 @@ import threading
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from bulkupdate.codec import parse_lines, parse_record, replaced, to_lines
 from bulkupdate.errors import JournalError
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.models import Mark, Result
+
+Line = TypeVar("Line", bound=Mark)
 
 #: The longest line that is read back, in bytes: a Task, what was sent, and room.
 _MAX_LINE = 32 << 20
@@ -86,6 +89,23 @@ def read_marks(path: Path) -> Iterator[list[Mark]]:
     Raises:
         JournalError: it can't be read, or a line is no result.
     """
+    return read_lines(path, Mark)
+
+
+def read_lines(path: Path, kind: type[Line], *, whole_lines: bool = False) -> Iterator[list[Line]]:
+    """Every line of a log, as much of it as is needed.
+
+    Args:
+        path: of the log.
+        kind: what to read each line as.
+        whole_lines: whether a last line without a line end is left out: somebody may be writing it.
+
+    Yields:
+        Some lines at a time, in their order.
+
+    Raises:
+        JournalError: it can't be read, or a line is no result.
+    """
     rest = b""
     try:
         with path.open("rb") as log:
@@ -93,8 +113,9 @@ def read_marks(path: Path) -> Iterator[list[Mark]]:
                 chunk = rest + chunk
                 end = chunk.rfind(b"\n") + 1
                 rest = chunk[end:]
-                yield parse_lines(memoryview(chunk)[:end], Mark)
-        yield parse_lines(rest, Mark)
+                yield parse_lines(memoryview(chunk)[:end], kind)
+        if not whole_lines:
+            yield parse_lines(rest, kind)
     except OSError as error:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:

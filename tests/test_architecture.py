@@ -48,7 +48,7 @@ LAYERS = (
     ("observer", "stream", "writer"),
     ("metrics",),
     ("account", "feeder", "messages"),
-    ("pipeline",),
+    ("pipeline", "report"),
     ("progress",),
     ("live",),
     ("sandbox",),
@@ -64,6 +64,9 @@ HOMES = {
     "csv": {"reader", "failed", "problems"},
     "msgspec": {"causes", "codec", "models", "preview", "problems", "summary", "traffic"},
     "charset_normalizer": {"reader"},
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
+    "matplotlib": {"report"},
     "prometheus_client": {"metrics"},
     "python_calamine": {"reader"},
     "rich": {"live"},
@@ -135,7 +138,7 @@ def test_the_public_names_are_these() -> None:
         "Progress", "RateLimit", "ReadOptions", "Result", "RetryPolicy",
         "RunConfig", "RunDirectoryError", "RunInUseError",
         "RunStoppedError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
-        "TaskUpdate", "__version__", "run", "update_tasks",
+        "TaskUpdate", "__version__", "run", "update_tasks", "write_report",
     }  # fmt: skip
     assert all(getattr(bulkupdate, name) is not None for name in bulkupdate.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

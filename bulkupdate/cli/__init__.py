@@ -14,6 +14,7 @@ __all__ = ["cli"]
 _COMMANDS = {
     "check": "Validate every row of INPUT and show what would be sent.",
     "run": "Send the edits of INPUT, and log what became of every row.",
+    "report": "Write what became of a run as one HTML file, with charts.",
     "sandbox": "Serve a local stand-in of lemlist's tasks API until Ctrl-C.",
     "completion": "Print what makes bash, zsh or fish complete commands and flags.",
 }

@@ -43,7 +43,8 @@ from bulkupdate.config import (
     RunConfig,
     deadline,
 )
-from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError
+from bulkupdate.report import check_installed, write_report
 from bulkupdate.summary import State, Summary
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ _GROUPS = {
     "When to stop": (
         "--deadline", "--max-failures", "--give-up-after", "--drain-timeout", "--strict",
     ),
-    "What is said": ("--json", "--metrics-file", "--log-format", "--verbose", "--quiet"),
+    "What is said": (
+        "--json", "--report", "--metrics-file", "--log-format", "--verbose", "--quiet",
+    ),
 }  # fmt: skip
 
 _EXAMPLES = (
@@ -173,6 +176,9 @@ _EXAMPLES = (
 @click.option("--dry-run", is_flag=True, help="Check everything, show it, send nothing.")
 @json_option
 @click.option(
+    "--report", is_flag=True, help="Write report.html to the run directory, for people to read."
+)
+@click.option(
     "--metrics-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -212,6 +218,9 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
             if flags["dry_run"]:
                 preview = check(screen, flags)
                 sys.exit((1 if flags["skip_invalid"] else USAGE) if preview.invalid else 0)
+            if flags["report"]:
+                # Not in the end, three hours later.
+                check_installed()
             metrics = _metrics(flags["metrics_file"])
             config = _run_config(flags)
             observers = [screen.observer(), *([metrics] if metrics else [])]
@@ -219,6 +228,8 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
             if metrics is not None:
                 metrics.ended(summary)
             screen.summary(summary)
+            if flags["report"]:
+                _report(summary, screen)
             if flags["as_json"]:
                 screen.result(summary)
             for line in next_lines(ctx, summary):
@@ -229,6 +240,14 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
         if metrics is not None and not metrics.has_ended and leaving.code != IN_USE:
             metrics.refused(int(leaving.code or 0))
         raise
+
+
+def _report(summary: Summary, screen: Screen) -> None:
+    """Write the report. Where that fails the run has ended as it has."""
+    try:
+        screen.say(f"report: {write_report(Path(summary.directory))}")
+    except BulkUpdateError as error:
+        screen.error(f"no report: {error}")
 
 
 def _prefer_command_line(ctx: click.Context, flags: dict[str, Any]) -> None:

@@ -1,0 +1,60 @@
+"""The report of a run: one HTML file that somebody who did not run it understands.
+
+It needs the extra `[report]`: Jinja2 and matplotlib.
+"""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from bulkupdate.errors import ConfigError, JournalError
+
+__all__ = ["check_installed", "write_report"]
+
+
+def check_installed() -> None:
+    """See that what a report is made with is there.
+
+    Raises:
+        ConfigError: it is not; the message says how to install it.
+    """
+    if find_spec("jinja2") is None or find_spec("matplotlib") is None:
+        raise ConfigError("a report needs more: pip install 'bulkupdate[report]'")
+
+
+def write_report(directory: Path, output: Path | None = None) -> Path:
+    """Write the report of a run, replacing one that is there, whole or not at all.
+
+    Args:
+        directory: the run directory; its run may have ended, have been killed, or be under way.
+        output: where to; None for `report.html` in the run directory.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        ConfigError: what a report is made with is not installed, or `output` can't be written.
+        RunDirectoryError: there is no run.
+        JournalError: the files of the run can't be read.
+    """
+    check_installed()
+    # Imported here: they load matplotlib.
+    from bulkupdate.report.history import read_history
+    from bulkupdate.report.page import page
+
+    html = page(read_history(directory))
+    path = output if output is not None else directory / "report.html"
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        with open(part, "x", encoding="utf-8", opener=_private if output is None else None) as file:
+            file.write(html)
+        part.replace(path)
+    except OSError as error:
+        kind = JournalError if output is None else ConfigError
+        raise kind(f"{path} can't be written: {error.strerror}") from error
+    return path
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

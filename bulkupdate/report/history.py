@@ -1,0 +1,293 @@
+"""What a run directory tells of its run: how it went over time, and what became of its rows."""
+
+import bisect
+import statistics
+from array import array
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from bulkupdate.causes import Cause, Causes
+from bulkupdate.codec import parse_record
+from bulkupdate.errors import JournalError, RunDirectoryError
+from bulkupdate.journal import line_offsets, read_lines
+from bulkupdate.ledger import Ledger
+from bulkupdate.models import Mark, Outcome, Result
+from bulkupdate.summary import Summary
+from bulkupdate.traffic import Sample, read_samples
+
+#: Points of a chart at most.
+POINTS = 90
+
+#: Rows that did not succeed which a report lists at most: a browser is to hold them.
+MAX_ROWS = 100_000
+
+#: Seconds without a sample or a result after which nobody is taken to have been at the run.
+_GAP = 30.0
+
+#: Lengths of what a point stands for, in seconds. In one that is shorter than a period of the limit
+#: (2 s), a pace that keeps it would seem to go over it.
+_WIDTHS = (2, 4, 6, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+
+_OUTCOMES = tuple(Outcome)
+_PERCENTILES = (50, 90, 99)
+
+
+class _Event(Mark, frozen=True, kw_only=True):
+    """A line of the results log, as far as charts need it."""
+
+    at: str
+    ms: float | None = None
+
+
+class Point(NamedTuple):
+    """What happened in a part of a run.
+
+    Attributes:
+        start: in seconds of running time: those in which nobody was at the run don't count.
+        seconds: how long it lasted.
+        outcomes: rows that were settled in it, by outcome.
+        latencies: the 50th, 90th and 99th percentile of how long the last request of each row
+            took, in milliseconds; None where no row had one.
+        requests, retries, rate_limited: sent in it; None where no samples were kept.
+        allowed: requests per second that were allowed, or None for any number.
+        is_waiting: whether nothing was started at some time in it: the server was down, or had
+            asked for a pause.
+    """
+
+    start: float
+    seconds: float
+    outcomes: dict[Outcome, int]
+    latencies: tuple[float, ...] | None
+    requests: float | None
+    retries: float | None
+    rate_limited: float | None
+    allowed: float | None
+    is_waiting: bool
+
+
+class History(NamedTuple):
+    """All that a report says.
+
+    Attributes:
+        summary: of the run, as its last session left it.
+        counts: rows of the input by outcome, and `unprocessed`, by the log.
+        mismatches: updated rows whose Task came back with other values than were sent.
+        points: the run over time.
+        sessions: when each session began: in seconds of running time, and by the clock.
+        seconds: running time in all.
+        causes: why rows did not succeed, the most frequent first.
+        unsuccessful: the last results of the rows that did not succeed, `MAX_ROWS` at most.
+        unsuccessful_count: how many such rows there are.
+    """
+
+    summary: Summary
+    counts: dict[str, int]
+    mismatches: int
+    points: list[Point]
+    sessions: list[tuple[float, datetime]]
+    seconds: float
+    causes: list[Cause]
+    unsuccessful: list[Result]
+    unsuccessful_count: int
+
+
+def read_history(directory: Path) -> History:
+    """What is there of a run: one that has ended, was killed, or is under way.
+
+    Raises:
+        RunDirectoryError: there is no run.
+        JournalError: its files can't be read.
+    """
+    summary = _read_summary(directory)
+    results = directory / "results.jsonl"
+    ledger, events = _read_events(results)
+    samples = list(read_samples(directory / "traffic.jsonl"))
+    clock = _Clock(samples, events)
+    causes, unsuccessful = Causes(), []
+    count = 0
+    for result in _unsuccessful(results, ledger):
+        count += 1
+        causes.add(result)
+        if count <= MAX_ROWS:
+            unsuccessful.append(result)
+    return History(
+        summary=summary,
+        counts=ledger.counts(summary.input.rows),
+        mismatches=ledger.mismatches,
+        points=_points(clock, events, samples),
+        sessions=[(at, datetime.fromtimestamp(began, UTC)) for at, began in clock.sessions],
+        seconds=clock.seconds,
+        causes=causes.listed(),
+        unsuccessful=unsuccessful,
+        unsuccessful_count=count,
+    )
+
+
+class _Events:
+    """When rows were settled: thirteen bytes each."""
+
+    def __init__(self) -> None:
+        self.times = array("d")
+        self.milliseconds = array("f")
+        self.outcomes = bytearray()
+
+    def add(self, event: _Event) -> None:
+        self.times.append(datetime.fromisoformat(event.at).timestamp())
+        self.milliseconds.append(-1.0 if event.ms is None else event.ms)
+        self.outcomes.append(_OUTCOMES.index(Outcome(event.outcome)))
+
+
+def _read_summary(directory: Path) -> Summary:
+    try:
+        return parse_record((directory / "summary.json").read_bytes(), Summary)
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{directory}: there is no run: it has no summary.json") from None
+    except NotADirectoryError:
+        raise RunDirectoryError(f"{directory} is a file: name the run directory") from None
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{directory}/summary.json can't be read: {error}") from error
+
+
+def _read_events(results: Path) -> tuple[Ledger, _Events]:
+    ledger, events = Ledger(), _Events()
+    if results.exists():
+        for some in read_lines(results, _Event, whole_lines=True):
+            ledger.record(*some)
+            for event in some:
+                try:
+                    events.add(event)
+                except ValueError as error:
+                    raise JournalError(f"{results}: row {event.row}: {error}") from error
+    return ledger, events
+
+
+def _unsuccessful(results: Path, ledger: Ledger) -> Iterator[Result]:
+    """The last results of the rows that did not succeed, in the order of the log."""
+    offsets = line_offsets(results, (line for line, _ in ledger.unsuccessful_lines()))
+    try:
+        log = results.open("rb")
+    except FileNotFoundError:
+        return
+    with log:
+        for offset in offsets:
+            log.seek(offset)
+            try:
+                yield parse_record(log.readline(), Result)
+            except ValueError as error:
+                raise JournalError(f"{results}: a line is no result: {error}") from error
+
+
+class _Clock:
+    """Running time: that in which nobody was at the run is left out.
+
+    Args:
+        samples: each stands for some seconds in which somebody was.
+        events: so does each of them.
+
+    Attributes:
+        sessions: where each stretch of it begins: in running time, and on the clock.
+        seconds: of it in all.
+    """
+
+    def __init__(self, samples: list[Sample], events: _Events) -> None:
+        spans = [(_ended(sample) - sample.seconds, _ended(sample)) for sample in samples]
+        spans += _spans(events.times)
+        self._begins: list[float] = []
+        ends: list[float] = []
+        for begin, end in sorted(spans):
+            if ends and begin - ends[-1] <= _GAP:
+                ends[-1] = max(ends[-1], end)
+            else:
+                self._begins.append(begin)
+                ends.append(end)
+        self.seconds = 0.0
+        self._before = []
+        for begin, end in zip(self._begins, ends, strict=True):
+            self._before.append(self.seconds)
+            self.seconds += end - begin
+        self.sessions = list(zip(self._before, self._begins, strict=True))
+
+    def running_time(self, at: float) -> float:
+        """The running time at a moment of the clock."""
+        place = max(0, bisect.bisect_right(self._begins, at) - 1)
+        return min(self.seconds, self._before[place] + max(0.0, at - self._begins[place]))
+
+
+def _ended(sample: Sample) -> float:
+    return datetime.fromisoformat(sample.at).timestamp()
+
+
+def _spans(times: "array[float]") -> Iterator[tuple[float, float]]:
+    """From when to when events follow one another closely."""
+    if not times:
+        return
+    begin = end = times[0]
+    for at in times:
+        if at - end > _GAP or at < begin:
+            yield begin, end
+            begin = end = at
+        end = max(end, at)
+    yield begin, end
+
+
+def _points(clock: _Clock, events: _Events, samples: list[Sample]) -> list[Point]:
+    """The run in parts of equal length, the last one as long as is left."""
+    width = next((w for w in _WIDTHS if clock.seconds <= w * POINTS), clock.seconds / POINTS)
+    count = max(1, -(-int(clock.seconds * 1000) // int(width * 1000))) if clock.seconds else 0
+    outcomes: list[dict[Outcome, int]] = [{} for _ in range(count)]
+    latencies = [array("f") for _ in range(count)]
+    for at, ms, code in zip(events.times, events.milliseconds, events.outcomes, strict=True):
+        place = min(count - 1, int(clock.running_time(at) / width)) if count else 0
+        if count:
+            by_outcome = outcomes[place]
+            outcome = _OUTCOMES[code]
+            by_outcome[outcome] = by_outcome.get(outcome, 0) + 1
+            if ms >= 0:
+                latencies[place].append(ms)
+    sent = _Sent(count, width, clock, samples)
+    return [
+        Point(
+            start=place * width,
+            seconds=min(width, clock.seconds - place * width) or width,
+            outcomes=outcomes[place],
+            latencies=_percentiles(latencies[place]),
+            requests=sent.requests[place] if samples else None,
+            retries=sent.retries[place] if samples else None,
+            rate_limited=sent.rate_limited[place] if samples else None,
+            allowed=sent.allowed[place],
+            is_waiting=sent.is_waiting[place],
+        )
+        for place in range(count)
+    ]
+
+
+class _Sent:
+    """What the samples say of each part: a sample that lies in several is shared among them."""
+
+    def __init__(self, count: int, width: float, clock: _Clock, samples: list[Sample]) -> None:
+        self.requests, self.retries, self.rate_limited = ([0.0] * count for _ in range(3))
+        self.allowed: list[float | None] = [None] * count
+        self.is_waiting = [False] * count
+        for sample in samples:
+            end = clock.running_time(_ended(sample))
+            begin = max(0.0, end - sample.seconds)
+            first, last = (min(count - 1, int(at / width)) for at in (begin, end))
+            for place in range(first, last + 1):
+                within = min(end, (place + 1) * width) - max(begin, place * width)
+                share = within / (end - begin) if first < last and end > begin else 1.0
+                self.requests[place] += share * sample.requests
+                self.retries[place] += share * sample.retries
+                self.rate_limited[place] += share * sample.rate_limited
+                self.allowed[place] = sample.allowed_rate
+                self.is_waiting[place] |= sample.waiting_for is not None
+
+
+def _percentiles(milliseconds: "array[float]") -> tuple[float, ...] | None:
+    if not milliseconds:
+        return None
+    if len(milliseconds) == 1:
+        return (milliseconds[0],) * len(_PERCENTILES)
+    cuts = statistics.quantiles(milliseconds, n=100, method="inclusive")
+    return tuple(cuts[percentile - 1] for percentile in _PERCENTILES)

@@ -1,0 +1,107 @@
+"use strict";
+// The table of rows that did not go through: searched, sorted and shown a page at a time, so that
+// a hundred thousand of them weigh no more than a few.
+(() => {
+  const PAGE = 25;
+  const rows = JSON.parse(document.getElementById("data").textContent);
+  // What a search looks at, made when the first one is typed.
+  let texts = null;
+  const table = document.getElementById("table");
+  const body = table.tBodies[0];
+  const headers = [...table.tHead.rows[0].cells];
+  const controls = document.getElementById("controls");
+  const search = document.getElementById("search");
+  const outcome = document.getElementById("outcome");
+  const pages = document.getElementById("pages");
+  const [previous, next] = ["previous", "next"].map((id) => document.getElementById(id));
+  let shown = rows.map((_, index) => index);
+  let page = 0;
+  let sorted = { column: 0, step: 1 };
+
+  const collator = new Intl.Collator("en", { numeric: true });
+  const compare = (a, b) =>
+    typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b);
+
+  function sort() {
+    const { column, step } = sorted;
+    shown.sort((a, b) => step * compare(rows[a][column], rows[b][column]) || a - b);
+    for (const [index, header] of headers.entries()) {
+      if (index === column) {
+        header.setAttribute("aria-sort", step > 0 ? "ascending" : "descending");
+      } else {
+        header.removeAttribute("aria-sort");
+      }
+    }
+  }
+
+  function find() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (words.length && !texts) {
+      texts = rows.map((cells) => cells.join(" ").toLowerCase());
+    }
+    shown = [];
+    for (let index = 0; index < rows.length; index++) {
+      const isWanted = !outcome.value || rows[index][2] === outcome.value;
+      if (isWanted && words.every((word) => texts[index].includes(word))) {
+        shown.push(index);
+      }
+    }
+    page = 0;
+    sort();
+    draw();
+  }
+
+  function draw() {
+    const count = Math.max(1, Math.ceil(shown.length / PAGE));
+    const lines = document.createDocumentFragment();
+    for (const index of shown.slice(page * PAGE, (page + 1) * PAGE)) {
+      const line = document.createElement("tr");
+      for (const [column, cell] of rows[index].entries()) {
+        const place = document.createElement("td");
+        // Text, whatever it holds: never HTML.
+        place.textContent = typeof cell === "number" ? cell.toLocaleString("en") : cell;
+        if (column === 2) {
+          place.className = cell;
+        }
+        line.append(place);
+      }
+      lines.append(line);
+    }
+    body.replaceChildren(lines);
+    const total = rows.length.toLocaleString("en");
+    const found = shown.length.toLocaleString("en");
+    document.getElementById("found").textContent =
+      shown.length === rows.length ? `${total} rows` : `${found} of ${total} rows`;
+    document.getElementById("page").textContent = `Page ${page + 1} of ${count}`;
+    pages.hidden = count === 1;
+    previous.setAttribute("aria-disabled", String(page === 0));
+    next.setAttribute("aria-disabled", String(page === count - 1));
+  }
+
+  function turn(step) {
+    const count = Math.max(1, Math.ceil(shown.length / PAGE));
+    page = Math.min(count - 1, Math.max(0, page + step));
+    draw();
+  }
+
+  let waiting = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(find, 120);
+  });
+  outcome.addEventListener("change", find);
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  previous.addEventListener("click", () => turn(-1));
+  next.addEventListener("click", () => turn(1));
+  for (const [column, header] of headers.entries()) {
+    header.firstElementChild.addEventListener("click", () => {
+      sorted = { column, step: sorted.column === column ? -sorted.step : 1 };
+      page = 0;
+      sort();
+      draw();
+    });
+  }
+  controls.hidden = false;
+  sort();
+  draw();
+})();

@@ -135,9 +135,8 @@ def verdict(history: History) -> Verdict:
             f"But {count(history.mismatches, 'Task')} came back with other values than were sent:"
             f" see 'mismatches' in {summary.directory}/results.jsonl."
         )
-    return Verdict(
-        "mixed" if history.mismatches else "good", f"All {rows:,} rows are done.", advice
-    )
+    title = "The one row is done." if rows == 1 else f"All {rows:,} rows are done."
+    return Verdict("mixed" if history.mismatches else "good", title, advice)
 
 
 def _tiles(history: History) -> list[Tile]:

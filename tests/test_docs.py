@@ -4,9 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import pytest
@@ -14,24 +12,12 @@ import pytest
 from bulkupdate.cli import cli
 from tests.commands import environment, serving
 from tests.conftest import SAMPLES
+from tests.pages import PAGES, ROOT, blocks
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_BY_CI = "python3 -m venv"
 
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    kind: str
-    text: str
-
-
-def blocks(page: Path) -> Iterator[Block]:
-    for kind, text in re.findall(
-        r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
-    ):
-        yield Block(kind, text)
+#: Kinds of blocks that nobody runs: what is said, and files that the tests of the recipes lint.
+SHOWN = {"", "json", "text"}
 
 
 def masked(text: str) -> str:
@@ -52,14 +38,16 @@ def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_does_what_it_says(page: Path, tmp_path: Path) -> None:
     shutil.copytree(SAMPLES, tmp_path / "samples")
     # Python blocks show unpaced requests too: where all rows of a window were used up just before,
     # these would be refused.
     with serving() as sandbox, serving("--rate", "none") as unlimited:
-        for kind, text in blocks(page):
-            if kind == "console":
+        for kind, title, text in blocks(page):
+            if title:
+                Path(title).write_text(text)
+            elif kind == "console":
                 command, _, expected = text.removeprefix("$ ").partition("\n")
                 done = run("bash", "-c", command, **sandbox.environment)
                 assert masked(done.stdout) == masked(expected)
@@ -71,7 +59,7 @@ def test_every_block_does_what_it_says(page: Path, tmp_path: Path) -> None:
                 done = run(sys.executable, "-c", text, **unlimited.environment)
                 assert done.returncode == 0, done.stdout
             else:
-                assert kind in ("json", "", "sh")
+                assert kind in SHOWN or text.startswith(RUN_BY_CI)
 
 
 def test_ci_runs_the_readmes_two_set_up_commands() -> None:

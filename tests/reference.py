@@ -1,0 +1,92 @@
+"""The reference of commands, made from what `--help` says. `python -m tests.reference` writes it."""
+
+import re
+from collections.abc import Iterator
+
+import click
+
+from bulkupdate.cli import cli
+from bulkupdate.cli.command import Command, variable
+from tests.pages import DOCS
+
+PAGE = DOCS / "reference" / "commands.md"
+
+_HEAD = """\
+# Commands
+
+What `bulkupdate COMMAND --help` says, on one page. This page is made by `python -m tests.reference`.
+
+stdout carries only what a program wants; everything for people goes to stderr.
+"""
+
+#: What a program calls where a person types the command.
+_TWINS = {
+    "run": "[`bulkupdate.run`](python.md#bulkupdate.pipeline.run)",
+    "report": "[`bulkupdate.write_report`](python.md#bulkupdate.report.write_report)",
+    "sandbox": "[`bulkupdate.sandbox.Sandbox`](python.md#bulkupdate.sandbox.Sandbox)",
+}
+
+
+def reference() -> str:
+    """The page, as it is to be."""
+    context = click.Context(cli, info_name="bulkupdate")
+    parts = [_HEAD]
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        if command is None:
+            raise AssertionError(name)
+        parts += _section(command, click.Context(command, info_name=name, parent=context))
+    return "\n".join(parts)
+
+
+def _section(command: click.Command, context: click.Context) -> Iterator[str]:
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    yield f"## {context.command_path}\n"
+    yield f"```text\n{usage}\n```\n"
+    yield from _prose(command.help or "")
+    if command.name in _TWINS:
+        yield f"From Python: {_TWINS[command.name]}.\n"
+    if isinstance(command, Command):
+        for title, flags in command.groups.items():
+            yield f"### {title}\n" if command.name == "run" else f"**{title}**\n"
+            yield from _table([p for p in command.params if max(p.opts, key=len) in flags], context)
+        if command.examples:
+            yield "**Examples**\n"
+            lines = [f"{line}\n    {what}" for line, what in command.examples]
+            yield "```text\n" + "\n".join(lines) + "\n```\n"
+    elif any(isinstance(p, click.Option) for p in command.params):
+        yield from _table(command.params, context, with_variables=False)
+
+
+def _prose(text: str) -> Iterator[str]:
+    """Paragraphs; those that keep their line ends in `--help` keep them here."""
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith("\b\n"):
+            yield "```text\n" + paragraph.removeprefix("\b\n") + "\n```\n"
+        else:
+            yield " ".join(paragraph.split()) + "\n"
+
+
+def _table(
+    parameters: list[click.Parameter], context: click.Context, *, with_variables: bool = True
+) -> Iterator[str]:
+    lines = ["| flag | meaning |" + (" variable |" if with_variables else "")]
+    lines.append("| --- | --- |" + (" --- |" if with_variables else ""))
+    for parameter in parameters:
+        record = parameter.get_help_record(context)
+        if record is None or not isinstance(parameter, click.Option):
+            continue
+        flag, meaning = (_cell(text) for text in record)
+        line = f"| `{flag}` | {meaning} |"
+        lines.append(line + (f" `{variable(parameter)}` |" if with_variables else ""))
+    yield "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    escaped = re.sub(r"\s+", " ", text).replace("|", "\\|").strip()
+    # A word in angle brackets is no HTML.
+    return re.sub(r"<(\w+)>", r"&lt;\1&gt;", escaped)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference())

@@ -59,6 +59,7 @@ def picture(progress: Progress, console: "Console") -> "Group":
     head.append(Text(f"{messages.duration(progress.elapsed)} so far"))
     pace = [Text(part) for part in messages.pace_parts(progress)]
     lines: list[RenderableType] = [
+        "",
         *_joined(head, between, width),
         _bar(progress),
         *_joined(pace, between, width),
@@ -73,7 +74,6 @@ def picture(progress: Progress, console: "Console") -> "Group":
 
 
 def _bar(progress: Progress) -> "RenderableType":
-    from rich.progress_bar import ProgressBar
     from rich.table import Table
 
     rows, done = progress.preview.rows, progress.ledger.settled
@@ -81,8 +81,15 @@ def _bar(progress: Progress) -> "RenderableType":
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
     # Rounded down: 100 % is the end.
-    line.add_row(ProgressBar(total=rows, completed=done), f"{100 * done // rows} %")
+    line.add_row(_progress_bar(rows, done), f"{100 * done // rows} %")
     return line
+
+
+def _progress_bar(rows: int, done: int) -> "RenderableType":
+    from rich.progress_bar import ProgressBar
+
+    # Not rich's own colour, which is that of an error.
+    return ProgressBar(total=rows, completed=done, complete_style="cyan", finished_style="green")
 
 
 def _outcomes(progress: Progress) -> "list[Text]":

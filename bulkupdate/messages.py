@@ -153,8 +153,8 @@ def progress_line(progress: "Progress") -> str:
 def pace_parts(progress: "Progress") -> list[str]:
     """How far a run is, how fast it goes and may go, and when it will be done."""
     done, rows = progress.ledger.settled, progress.preview.rows
-    allowed, used = progress.lane.limiter.allowed, progress.requests_per_second
-    pace = f"{progress.rows_per_second:.1f} rows/s"
+    allowed, used = progress.lane.limiter.allowed, progress.recent_requests_per_second
+    pace = f"{progress.recent_rows_per_second:.1f} rows/s"
     if allowed is not None:
         pace = f"{used:.1f} of {allowed:.1f} requests/s"
     parts = [f"{done:,} of {rows:,} rows", pace]

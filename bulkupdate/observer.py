@@ -79,14 +79,24 @@ class Progress:
     @property
     def rows_per_second(self) -> float:
         """Rows settled by this session, over its length so far."""
-        elapsed = self.elapsed
-        return (self.ledger.settled - self._settled_before) / elapsed if elapsed > 0 else 0.0
+        return _pace(self.ledger.settled - self._settled_before, self.elapsed)
 
     @property
     def requests_per_second(self) -> float:
         """Requests sent by this session, over its length so far."""
-        elapsed = self.elapsed
-        return self.lane.traffic.requests / elapsed if elapsed > 0 else 0.0
+        return _pace(self.lane.traffic.requests, self.elapsed)
+
+    @property
+    def recent_rows_per_second(self) -> float:
+        """Rows settled in the last minute, over its length."""
+        began, settled, *_ = self._paces[0]
+        return _pace(self.ledger.settled - settled, time.monotonic() - began)
+
+    @property
+    def recent_requests_per_second(self) -> float:
+        """Requests sent in the last minute, over its length."""
+        began, _, requests, *_ = self._paces[0]
+        return _pace(self.lane.traffic.requests - requests, time.monotonic() - began)
 
     @property
     def seconds_left(self) -> float | None:
@@ -94,11 +104,8 @@ class Progress:
 
         An outage that is over doesn't make it longer; in one, nobody can tell.
         """
-        began, settled_then, *_ = self._paces[0]
-        rows = self.ledger.settled - settled_then
-        seconds = time.monotonic() - began
-        left = self.preview.rows - self.ledger.settled
-        return left * seconds / rows if rows and seconds > 0 else None
+        pace = self.recent_rows_per_second
+        return (self.preview.rows - self.ledger.settled) / pace if pace else None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -111,6 +118,10 @@ class Progress:
         counts = self.counts
         del counts["unprocessed"]
         return {name: n for name, n in counts.items() if n and name not in SUCCESSES}
+
+
+def _pace(count: int, seconds: float) -> float:
+    return count / seconds if seconds > 0 else 0.0
 
 
 class Observer:

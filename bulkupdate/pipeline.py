@@ -300,9 +300,10 @@ class _Session:
                 feeder.has_ended and backlog.is_empty and not progress.ledger.unsettled
             )
         if feeder.sent == self._config.first and not feeder.has_ended:
+            noun = "request" if self._followed else "row"
+            sent = f"{feeder.sent:,} {noun}s were" if feeder.sent > 1 else f"{noun} was"
             self._stop.set(
-                f"the first {feeder.sent:,} {'requests' if self._followed else 'rows'} were sent"
-                " (--first)",
+                f"the first {sent} sent (--first)",
                 exit_code=1 if progress.ledger.unsuccessful else 0,
             )
         if refused:

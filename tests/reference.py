@@ -1,4 +1,7 @@
-"""The reference of commands, made from what `--help` says. `python -m tests.reference` writes it."""
+"""The reference of commands, made from what `--help` says.
+
+`python -m tests.reference` writes it.
+"""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +17,7 @@ PAGE = DOCS / "reference" / "commands.md"
 _HEAD = """\
 # Commands
 
-What `bulkupdate COMMAND --help` says, on one page. This page is made by `python -m tests.reference`.
+What `bulkupdate COMMAND --help` says, on one page, made by `python -m tests.reference`.
 
 stdout carries only what a program wants; everything for people goes to stderr.
 """

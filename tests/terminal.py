@@ -33,7 +33,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         size = struct.pack("HHHH", lines, columns, 0, 0)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
-        plain = {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        plain = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "COLUMNS": "", "LINES": ""}
         given = environment(**{**plain, **variables})
         self.process = subprocess.Popen(
             [*COMMAND, *map(str, arguments)],

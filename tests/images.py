@@ -1,0 +1,123 @@
+"""The pictures in the docs, of a real run. `python -m tests.images` makes them anew."""
+
+import html
+import sys
+import tempfile
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyte
+from playwright.sync_api import Browser
+
+from tests.browser import browser, visit
+from tests.commands import BIN, serving
+from tests.pages import DOCS
+from tests.terminal import terminal
+
+ROWS = 5000
+
+#: One task in thirty-three is not there: 3 % of the rows fail.
+_MISSING = 33
+
+#: Colours of a dark terminal.
+_COLOURS = {
+    "default": "#d5dae1", "black": "#5c6370", "red": "#f0695a", "green": "#6fd19d",
+    "brown": "#f0c674", "blue": "#7fb0ff", "magenta": "#cf9cff", "cyan": "#6cd3e0",
+    "white": "#ffffff",
+}  # fmt: skip
+
+_PAGE = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; display: inline-block; padding: 14px 18px; background: #171a1f; }}
+pre {{ margin: 0; font: 14px/1.35 "DejaVu Sans Mono", Menlo, Consolas, monospace; color: #d5dae1; }}
+</style><pre>{lines}</pre>"""
+
+
+class Pictures(NamedTuple):
+    """What was made.
+
+    Attributes:
+        terminal: what the terminal showed in the middle of the run, as text.
+        ending: and at its end.
+        exit_code: of the run.
+    """
+
+    terminal: str
+    ending: str
+    exit_code: int
+
+
+def make(directory: Path) -> Pictures:
+    """A run of 5,000 rows with an outage in the middle and 3 % failures, in pictures.
+
+    Args:
+        directory: where to; the run goes to a `big.run` below the current directory.
+    """
+    ids = [f"opp_{number:017}" for number in range(1, ROWS + 1)]
+    Path("edits.csv").write_text(
+        "id,assignedTo,title\n" + "".join(f"{i},usr_7087fd30fef190087,Call back\n" for i in ids)
+    )
+    there = (one for number, one in enumerate(ids, 1) if number % _MISSING)
+    Path("team.csv").write_text("id,title\n" + "".join(f"{one},x\n" for one in there))
+    server = ("--tasks", "team.csv", "--rate", "800/2s", "--latency", "5:40", "--outage", "4:6")
+    flags = ("--rate", "800/2s", "--workers", "64", "--report")
+    with (
+        serving(*server) as sandbox,
+        terminal("run", "edits.csv", *flags, lines=20, variables=sandbox.environment) as screen,
+        browser() as opened,
+    ):
+        middle = screen.wait_for(lambda text: "answers again" in text and "3,2" in text, 60)
+        _terminal(opened, screen.screen, directory / "terminal.png")
+        exit_code = screen.finish()
+        report = Path("edits.run/report.html")
+        _page(opened, report, directory / "report-light.png", 1100, 1500)
+        _page(opened, report, directory / "report-dark.png", 1100, 1500, dark=True)
+        _page(opened, report, directory / "report-phone.png", 390, 1500)
+    return Pictures(middle, screen.text, exit_code)
+
+
+def _terminal(opened: Browser, screen: pyte.Screen, path: Path) -> None:
+    """A picture of a terminal."""
+    with tempfile.TemporaryDirectory() as directory:
+        page = Path(directory) / "terminal.html"
+        last = max(number for number, line in enumerate(screen.display) if line.strip())
+        lines = [_line(screen.buffer[number], screen.columns) for number in range(last + 1)]
+        page.write_text(_PAGE.format(lines="\n".join(lines)))
+        with visit(opened, page) as visited:
+            visited.page.locator("body").screenshot(path=path)
+
+
+def _line(cells: Any, columns: int) -> str:
+    runs = groupby(
+        (cells[column] for column in range(columns)), key=lambda cell: (cell.fg, cell.bold)
+    )
+    return "".join(
+        f'<span style="color: {_colour(fg)}{"; font-weight: 700" if bold else ""}">'
+        f"{html.escape(''.join(cell.data for cell in run))}</span>"
+        for (fg, bold), run in runs
+    )
+
+
+def _colour(name: str) -> str:
+    return _COLOURS.get(name.removeprefix("bright"), f"#{name}")
+
+
+def _page(
+    opened: Browser, report: Path, path: Path, width: int, height: int, *, dark: bool = False
+) -> None:
+    """A picture of the beginning of a page."""
+    scheme = "dark" if dark else "light"
+    with visit(opened, report, width=width, height=height, scheme=scheme) as visited:  # type: ignore[arg-type]
+        visited.page.screenshot(path=path)
+
+
+if __name__ == "__main__":
+    import os
+
+    images = DOCS / "images"
+    images.mkdir(exist_ok=True)
+    os.environ["PATH"] = f"{BIN}:{os.environ['PATH']}"
+    with tempfile.TemporaryDirectory() as work:
+        os.chdir(work)
+        made = make(images)
+    sys.exit(made.exit_code != 1)

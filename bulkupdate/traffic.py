@@ -122,4 +122,4 @@ def _ends_whole(path: Path) -> bool:
     with path.open("rb") as file:
         length = file.seek(0, 2)
         file.seek(max(0, length - 1))
-        return file.read() in (b"\n", b"")
+        return file.read(1) in (b"\n", b"")

@@ -12,7 +12,7 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("coverage", "erase"),
-    ("coverage", "run", "-m", "pytest", "-q"),
+    ("coverage", "run", "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal"),
     ("coverage", "combine", "-q"),
     ("coverage", "report"),
 )

@@ -138,11 +138,11 @@ def test_bash_completes_commands_and_flags() -> None:
     script = """
         eval "$(bulkupdate completion bash)"
         complete -p bulkupdate | grep -o _bulkupdate_completion
-        COMP_WORDS=(bulkupdate run edits.csv --re) COMP_CWORD=3
+        COMP_WORDS=(bulkupdate run edits.csv --ret) COMP_CWORD=3
         _bulkupdate_completion bulkupdate
         printf '%s\\n' "${COMPREPLY[@]}"
     """
-    assert completed("bash", script) == ["_bulkupdate_completion", "--resume", "--retry-failed"]
+    assert completed("bash", script) == ["_bulkupdate_completion", "--retry-failed"]
 
 
 def test_fish_completes_commands_flags_and_values() -> None:

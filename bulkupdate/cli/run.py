@@ -202,8 +202,10 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
       0         every row is updated or unchanged
       1         finished, and at least one row is invalid, failed or unconfirmed
       2         wrong usage, or INPUT was refused: nothing was sent
-      3         stopped early: key refused, server down for too long, too many failures, more than
-                5 minutes to wait for the rate limit, results could not be written
+      3         stopped early: key refused, server down for too long, too many failures, the
+                deadline is near, more than 5 minutes to wait for the rate limit, results could not
+                be written
+      4         another run is at it in the same directory: nothing was sent
       129, 130, 143   stopped by SIGHUP, Ctrl-C, SIGTERM: everything is written, --resume goes on
     """  # noqa: D301 - click wants the \b
     screen = Screen(as_json=flags["log_format"] == "json", quiet=flags["quiet"])

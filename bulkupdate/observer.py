@@ -1,6 +1,7 @@
 """How a run lets itself be watched."""
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from bulkupdate.models import SUCCESSES, Result, now
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
 from bulkupdate.traffic import Sample
+
+log = logging.getLogger(__name__)
 
 #: Samples that the pace of a run is taken from: the last minute or so.
 _PACE_SAMPLES = 14
@@ -138,7 +141,7 @@ class Observer:
 
 
 class Observers(Observer):
-    """Several observers as one."""
+    """Several observers as one. One that fails while it watches does not end the run."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
@@ -157,4 +160,12 @@ class Observers(Observer):
         """Let each of them watch, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for observer in self._observers:
-                group.create_task(observer.watch(progress))
+                group.create_task(_watch(observer, progress))
+
+
+async def _watch(observer: Observer, progress: Progress) -> None:
+    try:
+        await observer.watch(progress)
+    except Exception as error:
+        name, kind = type(observer).__name__, type(error).__name__
+        log.warning("%s has failed, the run goes on: %s: %s", name, kind, error)

@@ -13,7 +13,7 @@ from bulkupdate.lane import Lane
 from bulkupdate.ledger import Ledger
 from bulkupdate.limiter import NoLimiter
 from bulkupdate.models import ErrorInfo, Outcome, Quota, Result
-from bulkupdate.observer import Observer, Progress
+from bulkupdate.observer import Observer, Observers, Progress
 from bulkupdate.preview import Inspection
 from bulkupdate.progress import JsonProgress, TextProgress
 from bulkupdate.reader import Input
@@ -146,3 +146,20 @@ def test_a_session_without_a_pace_promises_nothing() -> None:
         return fresh.seconds_left
 
     assert run_virtual(main()) is None
+
+
+def test_a_watcher_that_fails_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Observer):
+        async def watch(self, progress: Progress) -> None:
+            raise ZeroDivisionError
+
+    lines: list[str] = []
+    both = Observers([Broken(), TextProgress(lines.append)])
+
+    async def main() -> None:
+        async for _ in watched_by(both, progress(), seconds=(15,)):
+            pass
+
+    run_virtual(main())
+    assert "Broken has failed, the run goes on: ZeroDivisionError" in caplog.text
+    assert len(lines) == 1

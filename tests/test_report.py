@@ -246,6 +246,17 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
         write_report(directory)
 
 
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    run_directory(tmp_path / "a.run", [updated(1, 1)])
+    done = bulkupdate("report", "a.run", "--output", "/dev/stdout", "-q")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("<!doctype html>")
+    full = bulkupdate("report", "a.run", "--output", "/dev/full")
+    assert full.returncode == 2
+    assert "error: /dev/full can't be written: No space left on device" in full.stderr
+    assert Path("/dev/full").is_char_device()
+
+
 def test_a_run_that_has_settled_nothing_has_a_report(tmp_path: Path) -> None:
     text = text_of(run_directory(tmp_path / "a.run", [], rows=3, state=State.RUNNING))
     assert "0 of 3 rows done, 3 not tried" in text

@@ -46,6 +46,10 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
     path = output if output is not None else directory / "report.html"
     part = path.with_name(f"{path.name}.part")
     try:
+        if path.exists() and not path.is_file():
+            # A pipe or a device, as /dev/stdout is: not to be replaced by a file.
+            path.write_text(html, encoding="utf-8")
+            return path
         part.unlink(missing_ok=True)
         with open(part, "x", encoding="utf-8", opener=_private if output is None else None) as file:
             file.write(html)

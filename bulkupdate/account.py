@@ -3,7 +3,7 @@
 import asyncio
 
 from bulkupdate._version import __version__
-from bulkupdate.codec import replaced
+from bulkupdate.codec import replaced, writable
 from bulkupdate.config import Mode, RunConfig
 from bulkupdate.errors import JournalError
 from bulkupdate.ledger import Ledger
@@ -24,8 +24,9 @@ def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summar
     return Summary(
         version=__version__,
         input=info,
-        directory=str(config.directory),
+        directory=writable(str(config.directory)),
         base_url=config.endpoint.base_url,
+        sandbox=config.sandbox,
         started=started,
         ended=None,
         state=State.RUNNING,

@@ -77,9 +77,10 @@ class ApiKey:
                 )
             return cls(value)
         try:
-            with file.open(encoding="utf-8") as text:
+            with file.open(encoding="utf-8-sig") as text:
                 status = os.fstat(text.fileno())
-                group = stat.S_IRWXG if status.st_uid == os.geteuid() else 0
+                is_ours = status.st_uid == os.geteuid()
+                group = stat.S_IRWXG if is_ours else stat.S_IWGRP
                 if status.st_mode & (stat.S_IRWXO | group):
                     raise ConfigError(
                         f"--api-key-file {file} can be read or written by others: chmod 600 {file}"
@@ -224,7 +225,9 @@ class Endpoint:
             raise ConfigError("--timeout is a number of seconds above 0")
 
 
-_IN_A_WHILE = re.compile(r"\+(\d{1,6})(s|m|h)")
+_IN_A_WHILE = re.compile(r"\+([0-9]{1,6})(s|m|h)")
+_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:.*")
 
 
 def deadline(text: str, now: datetime | None = None) -> datetime:
@@ -243,17 +246,18 @@ def deadline(text: str, now: datetime | None = None) -> datetime:
         number, unit = match.groups()
         return (now + timedelta(seconds=int(number) * _UNIT_SECONDS[unit])).astimezone()
     try:
-        if len(text.strip()) == len("06:00"):
-            of_day = time.fromisoformat(text.strip())
+        if match := _OF_DAY.fullmatch(text.strip()):
+            hour, minute, second = (int(number or 0) for number in match.groups())
+            of_day = time(hour, minute, second)
             # Without an offset: what the clock says that day, even where it is set at night.
             today = datetime.combine(now.date(), of_day).astimezone()
             tomorrow = datetime.combine(now.date() + timedelta(days=1), of_day).astimezone()
             return today if today > now else tomorrow
-        return datetime.fromisoformat(text.strip()).astimezone()
+        if _MOMENT.fullmatch(text.strip()):
+            return datetime.fromisoformat(text.strip()).astimezone()
     except (ValueError, OverflowError):
-        raise ConfigError(
-            f"{text!r} is no deadline: write it as 06:00, +2h or 2026-01-31T06:00"
-        ) from None
+        pass  # Like 25:00: it looks like one, and is none.
+    raise ConfigError(f"{text!r} is no deadline: write it as 06:00, +2h or 2026-01-31T06:00")
 
 
 class Mode(enum.StrEnum):
@@ -294,6 +298,7 @@ class RunConfig:
             None for any number.
         deadline: when all is to be over, aware: no request starts later than `drain_timeout`
             before it, and what is left can be resumed. None for no such moment.
+        sandbox: whether it goes to a stand-in that ends with the run: no real run goes on with it.
         strict: whether a Task that came back with another value than was sent makes the exit code
             1, as a row that failed does.
     """
@@ -314,6 +319,7 @@ class RunConfig:
     drain_timeout: float = 30.0
     max_failures: FailureLimit | None = None
     deadline: datetime | None = None
+    sandbox: bool = False
     strict: bool = False
 
     def __post_init__(self) -> None:

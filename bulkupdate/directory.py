@@ -25,6 +25,7 @@ from pathlib import Path
 from bulkupdate.codec import parse_record, to_json
 from bulkupdate.config import Mode
 from bulkupdate.errors import JournalError, RunDirectoryError, RunInUseError
+from bulkupdate.files import sha256
 from bulkupdate.read_options import Format
 from bulkupdate.summary import Summary
 
@@ -33,6 +34,9 @@ _OURS = re.compile(
     rf"results(\.\d+)?\.jsonl|results\.jsonl\.part|(summary|check)\.json(\.part)?|rows\.digest(\.part)?"
     rf"|traffic\.jsonl|report\.html(\.part)?|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
 )
+#: Files of failed rows that somebody has edited.
+_KEPT = re.compile(rf"failed\.\d+\.({_FORMATS})")
+
 #: What a run that was killed very early may leave behind.
 _SCRAPS = frozenset({"stdin.part", "summary.json.part", "check.json.part", "rows.digest.part"})
 
@@ -138,14 +142,34 @@ class RunDirectory:
         path = path.resolve()
         return _is_of_a_run(path.name) and path.parent == self.path.resolve()
 
-    def clear(self) -> None:
-        """Remove what an earlier run has left, but for what this one has just written."""
+    def clear(self) -> list[str]:
+        """Remove what an earlier run has left, but for what this one has just written.
+
+        A file of failed rows that somebody has edited is kept under another name.
+
+        Returns:
+            What was kept, for a person to read.
+        """
         with self._writing(self.path):
+            notes = self._keep_edited()
             for path in list(self.path.iterdir()):
-                if _is_of_a_run(path.name) and path != self.summary:
+                if path == self.summary or _KEPT.fullmatch(path.name):
+                    continue
+                if _is_of_a_run(path.name):
                     path.unlink(missing_ok=True)
             # Last: it is what makes the directory known as a run's.
             self.summary.unlink(missing_ok=True)
+        return notes
+
+    def _keep_edited(self) -> list[str]:
+        if not self.summary.exists():
+            return []
+        summary = self.read_summary()
+        failed = self.failed(Format(summary.input.format).failed)
+        if not failed.exists() or sha256(failed) == summary.failed_sha256:
+            return []
+        kept = failed.rename(self.free_failed(failed))
+        return [f"{failed} has been edited: kept as {kept}"]
 
     def write_summary(self, summary: Summary) -> None:
         """Replace the summary, whole or not at all.
@@ -245,6 +269,19 @@ class RunDirectory:
             self._remove_scraps()
         except OSError as error:
             raise RunDirectoryError(f"{self.path} can't be used: {error.strerror}") from None
+
+    def forget_report(self) -> str | None:
+        """Remove the report of an earlier session: what this one does is not in it.
+
+        Returns:
+            Why it is still there, for a person to read, or None.
+        """
+        report = self.path / "report.html"
+        try:
+            report.unlink(missing_ok=True)
+        except OSError as error:
+            return f"{report} is of an earlier session, and can't be removed: {error.strerror}"
+        return None
 
     def forget_check(self) -> None:
         """Have the next session check the input again.

@@ -1,5 +1,6 @@
 """Files of the run directory: their owner's alone, never through a link, written unbuffered."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -122,3 +123,12 @@ def _open(path: Path, flags: int) -> int:
         return os.open(path, flags, 0o600)
     except OSError as error:
         raise JournalError(f"{path} can't be opened: {error.strerror}") from error
+
+
+def sha256(path: Path) -> str | None:
+    """Of a file, in hexadecimal; None where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -59,7 +59,8 @@ class MetricsFile(Observer):
                 "--metrics-file needs prometheus_client: pip install 'bulkupdate[metrics]'"
             ) from None
         if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
-            raise ConfigError(f"--metrics-file {path} can't be written")
+            why = "it is a directory" if path.is_dir() else f"is {path.parent} there, and ours?"
+            raise ConfigError(f"--metrics-file {path} can't be written: {why}")
         self.has_ended = False
         self._path = path
         self._new_registry = CollectorRegistry

@@ -103,7 +103,7 @@ def _check_deadline(config: RunConfig) -> None:
 
 
 def _clock(moment: datetime | None) -> str:
-    return f"{moment:%a %H:%M:%S %z}" if moment is not None else ""
+    return f"{moment:%Y-%m-%d %H:%M:%S %z}" if moment is not None else ""
 
 
 def _deadline_note(config: RunConfig, preview: Preview, settled: int) -> str | None:
@@ -128,7 +128,7 @@ def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
     if config.mode is not Mode.RESUME:
         return None
     earlier = directory.read_summary()
-    check_server(directory, earlier, config.endpoint.base_url)
+    check_server(directory, earlier, config)
     return earlier
 
 
@@ -250,7 +250,8 @@ class _Session:
                 f"{first.input.path} lies in {self._directory.path}, which --overwrite would"
                 " empty: name another directory with --out"
             )
-        self._directory.clear()
+        for note in self._directory.clear():
+            self._observer.noted(note)
         # First of all files: it is what makes the directory known as a run's.
         self._directory.write_summary(first)
         self._directory.adopt_digests()

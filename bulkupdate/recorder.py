@@ -2,7 +2,6 @@
 
 import bisect
 import contextlib
-import hashlib
 from array import array
 from collections import deque
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from bulkupdate.codec import parse_record
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import InputError, JournalError, RunStoppedError
 from bulkupdate.failed import FailedFile
+from bulkupdate.files import sha256
 from bulkupdate.journal import Journal, line_offsets, mend_journal, read_marks
 from bulkupdate.ledger import Ledger
 from bulkupdate.models import SUCCESSES, Result, Row
@@ -63,6 +63,8 @@ class Recorder:
         self.ledger = Ledger()
         self.recent: deque[Result] = deque(maxlen=_RECENT)
         self.notes: list[str] = []
+        if note := directory.forget_report():
+            self.notes.append(note)
         self.failed_sha256: str | None = None
         with contextlib.ExitStack() as opening:
             if self._log_path.exists():
@@ -169,7 +171,7 @@ class Recorder:
     def _was_edited(self, part: Path) -> bool:
         if not self._failed_path.exists():
             return False
-        return _sha256(self._failed_path) != self._left and self._differs(part)
+        return sha256(self._failed_path) != self._left and self._differs(part)
 
     def _differs(self, part: Path) -> bool:
         """Whether the file that is there holds anything that the new one doesn't.
@@ -209,11 +211,3 @@ class Recorder:
                         break
         except (OSError, ValueError, InputError) as error:
             raise JournalError(f"the failed rows can't be listed: {error}") from error
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

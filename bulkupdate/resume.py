@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_record, replaced, to_json
-from bulkupdate.config import is_loopback
+from bulkupdate.config import RunConfig, is_loopback
 from bulkupdate.digests import Changes, Digests, compare
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import RunDirectoryError, RunStoppedError
@@ -20,12 +20,19 @@ _NAMED = 10
 _CURE = "--out names another directory"
 
 
-def check_server(directory: RunDirectory, earlier: Summary, base_url: str) -> None:
+def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -> None:
     """Refuse to go on elsewhere.
 
     Raises:
         RunDirectoryError: the run went to another server.
     """
+    base_url = config.endpoint.base_url
+    if earlier.sandbox != config.sandbox:
+        went = "the sandbox" if earlier.sandbox else earlier.base_url
+        goes = "the sandbox" if config.sandbox else base_url
+        raise RunDirectoryError(
+            f"{directory.path} is a run that went to {went}, this would go on at {goes}: {_CURE}"
+        )
     if _server(earlier.base_url) != _server(base_url):
         raise RunDirectoryError(
             f"{directory.path} is a run that went to {earlier.base_url}, and this would go on at"

@@ -64,6 +64,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         input: what was read.
         directory: the run directory.
         base_url: where the edits went.
+        sandbox: whether that was a stand-in which ended with the run.
         started: when this session began, UTC.
         ended: when it ended, UTC, or None while it is under way.
         state: how it ended.
@@ -104,4 +105,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     paused: float
     resumed: bool
     failed_sha256: str | None = None
+    sandbox: bool = False
     problems: list[Cause] = []

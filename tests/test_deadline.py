@@ -34,6 +34,8 @@ NIGHT = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)  # 0:00 in Berlin; at 2:00 it b
     [
         ("06:00", "2026-03-29T06:00:00+02:00"),  # five hours later, not six
         ("23:59", "2026-03-29T23:59:00+02:00"),
+        ("6:00", "2026-03-29T06:00:00+02:00"),
+        ("06:00:30", "2026-03-29T06:00:30+02:00"),
         ("00:00", "2026-03-30T00:00:00+02:00"),
         ("+2h", "2026-03-29T03:00:00+02:00"),
         ("+90m", "2026-03-29T01:30:00+01:00"),
@@ -46,7 +48,23 @@ def test_a_deadline_is_the_next_time_that_the_clock_says_so(text: str, moment: s
     assert deadline(text, NIGHT).isoformat() == moment
 
 
-@pytest.mark.parametrize("text", ["", "6", "6am", "25:00", "2h", "+2d", "+2 h", "tomorrow"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "6",
+        "6am",
+        "25:00",
+        "6:60",
+        "06.00",
+        "2h",
+        "+2d",
+        "+2 h",
+        "+１h",
+        "2026-W48-3T06:00",
+        "tomorrow",
+    ],
+)
 def test_what_is_no_deadline_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="write it as 06:00"):
         deadline(text)

@@ -456,6 +456,20 @@ async def test_a_failed_file_that_was_mended_in_place_is_kept(write: Write) -> N
     assert "has been edited: kept as" in notes.said[0]
 
 
+async def test_a_failed_file_that_was_mended_in_place_outlives_a_run_that_begins_again(
+    write: Write,
+) -> None:
+    path = write("edits.csv", "id,done", "a,maybe")
+    async with Bench() as bench:
+        await bench.run(path)
+        failed = Path("edits.run/failed.csv")
+        failed.write_text(failed.read_text().replace("maybe", "yes"))
+        for _ in range(2):
+            await bench.run(path, mode=Mode.OVERWRITE)
+            assert "a,yes" in Path("edits.run/failed.1.csv").read_text()
+    assert not Path("edits.run/failed.2.csv").exists()
+
+
 async def test_a_failed_file_that_is_as_it_was_left_is_made_again_without_a_word(
     write: Write,
 ) -> None:

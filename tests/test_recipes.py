@@ -149,7 +149,7 @@ def test_the_dockerfile_passes_hadolint(files: Path) -> None:
 
 
 def test_the_alerts_pass_promtool_and_fire_when_they_should(files: Path) -> None:
-    assert "3 rules found" in lint("promtool", "check", "rules", files / "bulkupdate.rules.yml")
+    assert "4 rules found" in lint("promtool", "check", "rules", files / "bulkupdate.rules.yml")
     assert "SUCCESS" in lint("promtool", "test", "rules", files / "bulkupdate.rules.test.yml")
 
 
@@ -191,6 +191,30 @@ def test_what_cron_runs_sends_the_file_and_says_nothing(files: Path, home: Path)
     assert summary(home)["counts"]["updated"] == 40
     [report] = (home / "bulkupdate" / "runs").glob("*.run/report.html")
     assert "All 40 rows are done." in report.read_text()
+
+
+def test_a_file_that_was_refused_and_mended_is_sent_on_the_same_day(
+    files: Path, home: Path
+) -> None:
+    edits = home / "bulkupdate" / "reassign.csv"
+    edits.write_text("id,done\nopp_cc59f197f5832d74d,maybe\n")
+    with serving() as sandbox:
+        assert run_at_night(cron_command(files), home, sandbox).returncode == 2
+        edits.write_text("id,done\nopp_cc59f197f5832d74d,yes\n")
+        assert run_at_night(cron_command(files), home, sandbox).returncode == 0
+    assert summary(home)["counts"]["updated"] == 1
+
+
+def test_a_night_without_a_run_is_told_as_a_failure(files: Path, home: Path) -> None:
+    needed("jq")
+    (home / "bulkupdate" / "reassign.csv").unlink()
+    with inbox() as (port, messages), serving() as sandbox:
+        (home / "bulkupdate" / "apprise.conf").write_text(f"json://127.0.0.1:{port}/\n")
+        assert run_at_night(cron_command(files), home, sandbox).returncode == 2
+        run_at_night(systemd_command(files / "bulkupdate-failed@.service", home), home, sandbox)
+    [message] = messages
+    assert (message["title"], message["type"]) == ("bulkupdate: nothing was sent", "failure")
+    assert "there is no such file" in message["message"]
 
 
 def test_a_second_start_goes_on_and_a_failure_is_said(files: Path, home: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_run_of_the_command_has_a_report_that_says_what_became_of_it() -> None
         assert said in text
     again = bulkupdate("report", "edits.run", "--output", "for-others.html", "--json")
     assert json.loads(again.stdout) == {"report": "for-others.html"}
-    assert _Text(Path("for-others.html").read_text()).text.split(". Made by")[0] in text
+    assert _Text(Path("for-others.html").read_text()).text.split(" Made by")[0] in text
 
 
 def test_it_needs_no_other_file_and_is_small(tmp_path: Path) -> None:
@@ -257,6 +257,56 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert Path("/dev/full").is_char_device()
 
 
+def test_a_file_of_the_run_is_not_replaced_and_a_link_is_followed(tmp_path: Path) -> None:
+    directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
+    log = (directory / "results.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match="is a file of the run"):
+        write_report(directory, directory / "results.jsonl")
+    assert (directory / "results.jsonl").read_bytes() == log
+    target, link = tmp_path / "target.html", tmp_path / "link.html"
+    target.touch(0o640)
+    target.chmod(0o640)
+    link.symlink_to(target)
+    write_report(directory, link)
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert "The one row is done." in target.read_text()
+    assert write_report(directory, tmp_path / "new.html").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_trial_on_the_sandbox_says_so_and_is_not_gone_on_with_elsewhere() -> None:
+    Path("edits.csv").write_text("id,done\nopp_1,yes\n")
+    assert bulkupdate("run", "edits.csv", "--sandbox", "--report").returncode == 0
+    text = _Text(Path("edits.run/report.html").read_text()).text
+    assert "This was a trial on the sandbox: nothing has reached lemlist." in text
+    assert "edits.csv → the sandbox" in text
+    with serving("--unknown-id", "create") as sandbox:
+        done = bulkupdate("run", "edits.csv", "--resume", **sandbox.environment)
+        assert done.returncode == 2
+        assert "is a run that went to the sandbox, this would go on at http://" in done.stderr
+        assert bulkupdate("run", "edits.csv", "--overwrite", **sandbox.environment).returncode == 0
+        back = bulkupdate("run", "edits.csv", "--resume", "--sandbox")
+        assert "this would go on at the sandbox" in back.stderr
+
+
+def test_the_report_of_an_earlier_session_does_not_outlive_the_next() -> None:
+    Path("edits.csv").write_text("id,done\nopp_1,yes\nopp_2,yes\n")
+    with serving("--unknown-id", "create") as sandbox:
+        flags = ("run", "edits.csv")
+        bulkupdate(*flags, "--first", "1", "--report", **sandbox.environment)
+        assert Path("edits.run/report.html").exists()
+        bulkupdate(*flags, "--resume", **sandbox.environment)
+    assert not Path("edits.run/report.html").exists()
+
+
+def test_a_short_pause_between_sessions_does_not_count_either(tmp_path: Path) -> None:
+    results = [updated(1, 1), updated(2, 4), updated(3, 12)]
+    samples = [sample(5), sample(15)]  # from 0 to 5 s, and from 10 to 15 s
+    history = read_history(run_directory(tmp_path / "a.run", results, samples))
+    assert history.seconds == pytest.approx(10)
+    assert len(history.sessions) == 2
+
+
 def test_a_run_that_has_settled_nothing_has_a_report(tmp_path: Path) -> None:
     text = text_of(run_directory(tmp_path / "a.run", [], rows=3, state=State.RUNNING))
     assert "0 of 3 rows done, 3 not tried" in text
@@ -293,4 +343,5 @@ def test_a_report_that_cannot_be_written_does_not_change_how_the_run_ended() -> 
     Path("edits.run/report.html").mkdir()
     done = bulkupdate(*flags, "--resume")
     assert done.returncode == 0
+    assert "note: edits.run/report.html is of an earlier session" in done.stderr
     assert "error: no report: edits.run/report.html can't be written" in done.stderr

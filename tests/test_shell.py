@@ -121,6 +121,36 @@ def test_a_key_file_that_others_can_read_is_refused(mode: int, code: int) -> Non
         assert "--api-key-file key can be read or written by others: chmod 600 key" in done.stderr
 
 
+def test_an_empty_variable_hinders_neither_help_nor_completion() -> None:
+    assert bulkupdate("run", "--help", BULKUPDATE_RATE="").returncode == 0
+    done = bulkupdate(
+        BULKUPDATE_RATE="", COMP_WORDS="bulkupdate run --ret", COMP_CWORD="2",
+        _BULKUPDATE_COMPLETE="bash_complete",
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("plain,--retry-failed\n", "")
+
+
+def test_the_next_commands_can_be_pasted_whatever_was_said_and_wherever() -> None:
+    flags = ("run", "./-e d'its.csv", "--ignore-extra", "--first", "1")
+    Path("-e d'its.csv").write_text("id,Notes\nopp_1,x\nopp_2,y\n")
+    said = {"BULKUPDATE_SET": "message=Hi\ttab\ndone=yes", "BULKUPDATE_PROXY": "0"}
+    with serving("--unknown-id", "create") as sandbox:
+        first = bulkupdate(*flags, **said, **sandbox.environment)
+        [line] = [text for text in first.stderr.splitlines() if text.startswith("go on with: ")]
+        command = line.removeprefix("go on with: ")
+        assert "--set $'message=Hi\\ttab' --set done=yes" in command
+        assert "--proxy" not in command
+        done = subprocess.run(
+            ["bash", "-c", command],
+            capture_output=True,
+            text=True,
+            env=environment(**sandbox.environment),
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "2 rows: 2 updated" in done.stderr
+
+
 def completed(shell: str, script: str) -> list[str]:
     """What a script of a real shell prints, in lines."""
     done = subprocess.run(

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -44,12 +44,8 @@ class Command(click.Command):
 
         Where one has a wrong value, say that it was the variable.
         """
-        for parameter in self.params:
-            name = parameter.envvar
-            if isinstance(name, str) and not os.environ.get(name, "-").strip():
-                raise click.UsageError(f"${name} is set and empty: give it a value, or unset it")
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.BadParameter as error:
             culprit = error.param
             if culprit is None or (
@@ -58,6 +54,15 @@ class Command(click.Command):
                 raise
             message = f"{error.message} (this is what ${culprit.envvar} says)"
             raise click.BadParameter(message, ctx, culprit) from None
+        if not ctx.resilient_parsing:
+            self._refuse_empty()
+        return rest
+
+    def _refuse_empty(self) -> None:
+        for parameter in self.params:
+            name = parameter.envvar
+            if isinstance(name, str) and not os.environ.get(name, "-").strip():
+                raise click.UsageError(f"${name} is set and empty: give it a value, or unset it")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the flags, group by group."""
@@ -91,6 +96,13 @@ class Command(click.Command):
                 close = difflib.get_close_matches(name, known, n=1)
                 meant = f": did you mean ${close[0]}?" if close else ""
                 yield f"${name} sets no flag of {self.name}{meant}"
+
+
+def point_out_strangers(ctx: click.Context, say: Callable[[str], None]) -> None:
+    """Say which variables look like one of ours, and set nothing."""
+    if isinstance(ctx.command, Command):
+        for stranger in ctx.command.strangers(os.environ):
+            say(f"note: {stranger}")
 
 
 class Repeatable(click.Option):

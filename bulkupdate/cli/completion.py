@@ -14,7 +14,8 @@ def completion_command(shell: str) -> None:
     \b
     To have it in every new shell:
       bash   echo 'eval "$(bulkupdate completion bash)"' >> ~/.bashrc
-      zsh    echo 'eval "$(bulkupdate completion zsh)"' >> ~/.zshrc
+      zsh    echo 'autoload -Uz compinit && compinit' >> ~/.zshrc   # where it isn't there yet
+             echo 'eval "$(bulkupdate completion zsh)"' >> ~/.zshrc
       fish   bulkupdate completion fish > ~/.config/fish/completions/bulkupdate.fish
     """  # noqa: D301 - click wants the \b
     from bulkupdate.cli import cli

@@ -19,6 +19,11 @@ _NOT_AGAIN = frozenset(
     {"input_", "resume", "overwrite", "changed_input", "first", "out", "retry_failed", "deadline"}
 )
 
+#: Where flags come from that were said, by whoever started the run or by what did.
+_GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+
+_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "'": "\\'"}
+
 
 def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
     """The commands that may come next."""
@@ -47,16 +52,31 @@ def _out_beside(failed: str) -> tuple[str, ...]:
 
 def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
     """The command as it was given, with another input, and more flags."""
-    words = ["bulkupdate", "run", input_]
+    # A name that begins so would be taken for a flag.
+    words = ["bulkupdate", "run", f"./{input_}" if input_[:1] == "-" else input_]
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        if ctx.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if ctx.get_parameter_source(name) not in _GIVEN or name in _NOT_AGAIN:
             continue
-        if name in _NOT_AGAIN:
+        if isinstance(parameter, click.Option) and parameter.is_flag and not ctx.params[name]:
             continue
         words.append(_flag(parameter, ctx.params[name]))
     words += more
-    return shlex.join(word for piece in words for word in piece.split("\0"))
+    return " ".join(_quoted(word) for piece in words for word in piece.split("\0"))
+
+
+def _quoted(word: str) -> str:
+    """`word` for a shell to read, and for a terminal to show: bash's `$'…'` where it must be."""
+    if word.isprintable():
+        return shlex.quote(word)
+    shown = (
+        c if c.isprintable() and c not in "\\'" else _ESCAPES.get(c) or _bytes(c) for c in word
+    )
+    return f"$'{''.join(shown)}'"
+
+
+def _bytes(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def _flag(parameter: click.Parameter, value: Any) -> str:

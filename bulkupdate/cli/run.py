@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from bulkupdate import messages
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
-from bulkupdate.cli.command import Command
+from bulkupdate.cli.command import Command, point_out_strangers
 from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.options import (
     READING_GROUP,
@@ -210,9 +210,7 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
     """  # noqa: D301 - click wants the \b
     screen = Screen(as_json=flags["log_format"] == "json", quiet=flags["quiet"])
     screen.log(flags["verbose"])
-    if isinstance(ctx.command, Command):
-        for stranger in ctx.command.strangers(os.environ):
-            screen.say(f"note: {stranger}")
+    point_out_strangers(ctx, screen.say)
     metrics: MetricsFile | None = None
     try:
         with screen.errors():
@@ -283,6 +281,7 @@ def _run_config(flags: dict[str, Any]) -> RunConfig:
         drain_timeout=flags["drain_timeout"],
         max_failures=flags["max_failures"],
         deadline=flags["deadline"],
+        sandbox=flags["sandbox"],
         strict=flags["strict"],
     )
 

@@ -64,7 +64,7 @@ class Screen:
         verdict = {0: "green", 1: "yellow"}.get(summary.exit_code or 0, "red")
         for number, line in enumerate(messages.summary_lines(summary)):
             self.say(line, None if number else verdict)
-        if self._quiet and summary.reason:
+        if self._quiet and summary.reason and summary.exit_code:
             self.error(f"{summary.state}: {summary.reason}")
 
     def result(self, record: object) -> None:

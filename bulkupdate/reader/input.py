@@ -244,7 +244,7 @@ class Input:
         """
         layout, encoding, dialect = self.layout, self.file.encoding, self.file.dialect
         return InputInfo(
-            path=path,
+            path=writable(path),
             sha256=self.sha256(),
             rows=0,
             format=self.format,

@@ -42,22 +42,42 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
     from bulkupdate.report.history import read_history
     from bulkupdate.report.page import page
 
+    path = directory / "report.html" if output is None else _checked(output, directory)
     html = page(read_history(directory))
-    path = output if output is not None else directory / "report.html"
-    part = path.with_name(f"{path.name}.part")
     try:
         if path.exists() and not path.is_file():
             # A pipe or a device, as /dev/stdout is: not to be replaced by a file.
             path.write_text(html, encoding="utf-8")
-            return path
-        part.unlink(missing_ok=True)
-        with open(part, "x", encoding="utf-8", opener=_private if output is None else None) as file:
-            file.write(html)
-        part.replace(path)
+        else:
+            _replace(path, html)
     except OSError as error:
         kind = JournalError if output is None else ConfigError
         raise kind(f"{path} can't be written: {error.strerror}") from error
     return path
+
+
+def _checked(output: Path, directory: Path) -> Path:
+    """Where `output` leads to: a link is followed, a file of a run is not replaced."""
+    if output.exists() and not output.is_file():
+        return output
+    path = output.resolve()
+    if path.parent == directory.resolve() and path.exists() and path.name != "report.html":
+        raise ConfigError(f"{output} is a file of the run: name another")
+    return path if output.is_symlink() else output
+
+
+def _replace(path: Path, html: str) -> None:
+    """Write a file, whole or not at all: its owner's alone where it is new."""
+    part = path.with_name(f"{path.name}.part")
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    part.unlink(missing_ok=True)
+    try:
+        with open(part, "x", encoding="utf-8", opener=_private) as file:
+            file.write(html)
+        part.chmod(mode)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _private(path: str, flags: int) -> int:

@@ -202,6 +202,8 @@ def _finish(axes: Axes, label: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 3, 6, 10]))
     if label:
         axes.set_ylabel(label)
+    if not axes.get_legend_handles_labels()[0]:
+        return
     axes.legend(
         loc="lower right", ncols=5, bbox_to_anchor=(1, 1), borderaxespad=0, handlelength=1.4
     )

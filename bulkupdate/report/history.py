@@ -23,8 +23,12 @@ POINTS = 90
 #: Rows that did not succeed which a report lists at most: a browser is to hold them.
 MAX_ROWS = 100_000
 
-#: Seconds without a sample or a result after which nobody is taken to have been at the run.
-_GAP = 30.0
+#: Seconds that lie between two sessions at least. Within one, each sample begins where the last
+#: one ended.
+_GAP = 0.25
+
+#: The same where a run of an earlier version has kept no samples, and an outage may look like it.
+_GAP_OF_RESULTS = 30.0
 
 #: Lengths of what a point stands for, in seconds. In one that is shorter than a period of the limit
 #: (2 s), a pace that keeps it would seem to go over it.
@@ -193,11 +197,12 @@ class _Clock:
 
     def __init__(self, samples: list[Sample], events: _Events) -> None:
         spans = [(_ended(sample) - sample.seconds, _ended(sample)) for sample in samples]
-        spans += _spans(events.times)
+        gap = _GAP if samples else _GAP_OF_RESULTS
+        spans += _spans(events.times, gap)
         self._begins: list[float] = []
         ends: list[float] = []
         for begin, end in sorted(spans):
-            if ends and begin - ends[-1] <= _GAP:
+            if ends and begin - ends[-1] <= gap:
                 ends[-1] = max(ends[-1], end)
             else:
                 self._begins.append(begin)
@@ -219,13 +224,13 @@ def _ended(sample: Sample) -> float:
     return datetime.fromisoformat(sample.at).timestamp()
 
 
-def _spans(times: "array[float]") -> Iterator[tuple[float, float]]:
+def _spans(times: "array[float]", gap: float) -> Iterator[tuple[float, float]]:
     """From when to when events follow one another closely."""
     if not times:
         return
     begin = end = times[0]
     for at in times:
-        if at - end > _GAP or at < begin:
+        if at - end > gap or at < begin:
             yield begin, end
             begin = end = at
         end = max(end, at)

@@ -72,7 +72,7 @@ def page(history: History) -> str:
     folder = Path(__file__).parent / "templates"
     summary = history.summary
     return environment.get_template("report.html").render(
-        title=f"{summary.input.path} → {host(summary.base_url)}",
+        title=f"{summary.input.path} → {_target(summary)}",
         summary=summary,
         verdict=verdict(history),
         tiles=_tiles(history),
@@ -95,6 +95,10 @@ def page(history: History) -> str:
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         count=count,
     )
+
+
+def _target(summary: Summary) -> str:
+    return "the sandbox" if summary.sandbox else host(summary.base_url)
 
 
 def verdict(history: History) -> Verdict:
@@ -135,6 +139,8 @@ def verdict(history: History) -> Verdict:
             f"But {count(history.mismatches, 'Task')} came back with other values than were sent:"
             f" see 'mismatches' in {summary.directory}/results.jsonl."
         )
+    if summary.sandbox:
+        advice = f"This was a trial on the sandbox: nothing has reached lemlist. {advice}"
     title = "The one row is done." if rows == 1 else f"All {rows:,} rows are done."
     return Verdict("mixed" if history.mismatches else "good", title, advice)
 
@@ -174,11 +180,11 @@ def _facts(history: History) -> list[tuple[str, str]]:
         ("Input", f"{read.path} ({how})"),
         ("SHA-256", read.sha256),
         ("Columns", ", ".join(f"{name} as {field}" for name, field in read.columns.items())),
-        ("Sent to", summary.base_url),
+        ("Sent to", "the sandbox, a stand-in" if summary.sandbox else summary.base_url),
         ("State", _state(summary)),
         ("Exit code", "" if summary.exit_code is None else str(summary.exit_code)),
         ("Last session", f"{summary.started} to {summary.ended or 'now'}"),
-        ("Requests of it", _requests(summary)),
+        ("Requests of it", "" if summary.state is State.RUNNING else _requests(summary)),
         ("Run directory", summary.directory),
         ("bulkupdate", summary.version),
     ]
@@ -186,6 +192,8 @@ def _facts(history: History) -> list[tuple[str, str]]:
 
 
 def _state(summary: Summary) -> str:
+    if summary.state is State.RUNNING:
+        return "running, or cut off"
     return f"{summary.state}: {summary.reason}" if summary.reason else str(summary.state)
 
 
@@ -207,9 +215,9 @@ def _cells(result: Result) -> list[object]:
     sent = to_json(result.sent).decode() if result.sent else ""
     return [
         result.row,
-        result.id,
+        printable(result.id),
         result.outcome,
-        cut(error_text(result), _MESSAGE_WIDTH),
-        cut(sent, _SENT_WIDTH),
+        printable(cut(error_text(result), _MESSAGE_WIDTH)),
+        printable(cut(sent, _SENT_WIDTH)),
         result.attempts,
     ]

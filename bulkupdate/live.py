@@ -76,12 +76,12 @@ def picture(progress: Progress, console: "Console") -> "Group":
 def _bar(progress: Progress) -> "RenderableType":
     from rich.table import Table
 
-    rows, done = progress.preview.rows, progress.ledger.settled
+    rows, done = progress.goal, progress.ledger.settled
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
     # Rounded down: 100 % is the end.
-    line.add_row(_progress_bar(rows, done), f"{100 * done // rows} %")
+    line.add_row(_progress_bar(rows, done), f"{100 * min(done, rows) // rows} %")
     return line
 
 

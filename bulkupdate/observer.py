@@ -28,6 +28,7 @@ class Progress:
         lane: the lane at work.
         target: where the edits go, a URL.
         recent: the results of the last few rows that did not succeed, the latest last.
+        goal: how many rows will be settled once this session has done all that it is to do.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Progress:
         *,
         target: str = "",
         recent: Sequence[Result] = (),
+        first: int | None = None,
     ) -> None:
         self.preview = preview
         self.ledger = ledger
@@ -45,6 +47,9 @@ class Progress:
         self.target = target
         self.recent = recent
         self._settled_before = ledger.settled
+        self.goal = preview.rows
+        if first is not None:
+            self.goal = min(preview.rows, ledger.settled + first)
         self._started = time.monotonic()
         self._last = self._now()
         self._paces = deque([self._last], _PACE_SAMPLES)
@@ -108,7 +113,7 @@ class Progress:
         An outage that is over doesn't make it longer; in one, nobody can tell.
         """
         pace = self.recent_rows_per_second
-        return (self.preview.rows - self.ledger.settled) / pace if pace else None
+        return max(0, self.goal - self.ledger.settled) / pace if pace else None
 
     @property
     def counts(self) -> dict[str, int]:

@@ -196,6 +196,7 @@ class _Session:
                 self._lane(client, writer),
                 target=self._config.endpoint.base_url,
                 recent=recorder.recent,
+                first=self._config.first,
             )
             try:
                 so_far = summary_of(first, progress, self._stop, has_ended=False)

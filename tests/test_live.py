@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -151,6 +152,15 @@ def test_the_time_left_is_told_by_the_last_minute_and_not_by_an_outage(
     assert told[0] == pytest.approx(87 * 5 / 13)
     assert told[23] is None
     assert told[25] == pytest.approx(77 * 65 / 10)
+
+
+def test_the_bar_ends_where_the_session_does(sandbox: Serving) -> None:
+    with terminal("run", "edits.csv", "--first", "60", variables=sandbox.environment) as screen:
+        screen.wait_for(lambda text: re.search(r"\n4\d of 600 rows", text) and "2 %" not in text)
+        percent = re.search(r"(\d+) %", screen.text)
+        screen.finish()
+    assert percent
+    assert int(percent[1]) > 60
 
 
 @pytest.mark.parametrize(

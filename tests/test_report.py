@@ -1,6 +1,7 @@
 """The report of a run: what it is made from, and what it says."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -287,6 +288,14 @@ def test_a_trial_on_the_sandbox_says_so_and_is_not_gone_on_with_elsewhere() -> N
         assert bulkupdate("run", "edits.csv", "--overwrite", **sandbox.environment).returncode == 0
         back = bulkupdate("run", "edits.csv", "--resume", "--sandbox")
         assert "this would go on at the sandbox" in back.stderr
+
+
+def test_a_name_that_is_no_text_is_sent_and_reported_all_the_same() -> None:
+    name = os.fsdecode(b"z\xff.csv")
+    Path(name).write_text("id,done\nopp_1,yes\n")
+    done = bulkupdate("run", name, "--sandbox", "--report")
+    assert done.returncode == 0, done.stderr
+    assert "z\\udcff.csv" in Path(os.fsdecode(b"z\xff.run"), "report.html").read_text()
 
 
 def test_the_report_of_an_earlier_session_does_not_outlive_the_next() -> None:

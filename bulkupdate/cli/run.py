@@ -229,7 +229,7 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
                 metrics.ended(summary)
             screen.summary(summary)
             if flags["report"]:
-                _report(summary, screen)
+                _report(config.directory, screen)
             if flags["as_json"]:
                 screen.result(summary)
             for line in next_lines(ctx, summary):
@@ -242,10 +242,10 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
         raise
 
 
-def _report(summary: Summary, screen: Screen) -> None:
+def _report(directory: Path, screen: Screen) -> None:
     """Write the report. Where that fails the run has ended as it has."""
     try:
-        screen.say(f"report: {write_report(Path(summary.directory))}")
+        screen.say(f"report: {write_report(directory)}")
     except BulkUpdateError as error:
         screen.error(f"no report: {error}")
 

@@ -15,7 +15,7 @@ _CAUSES = 100
 _TELLING = 200
 
 #: What differs from row to row in messages that say the same: quotations, and words with a digit.
-_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|[\w-]*\d[\w-]*")
+_PARTICULARS = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|[\w-]*\d[\w-]*")
 
 #: The `type` of the causes that were too many to be told apart.
 OTHERS = "others"
@@ -95,4 +95,4 @@ def _cause_of(result: Result) -> tuple[object, ...]:
     words = error.message
     if result.id:
         words = words.replace(result.id, "…")
-    return result.outcome, error.type, result.status, _PARTICULARS.sub("…", words[:_TELLING])
+    return result.outcome, error.type, result.status, _PARTICULARS.sub("…", words)[:_TELLING]

@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -223,41 +223,6 @@ class Endpoint:
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
         if not 0 < self.timeout < float("inf"):
             raise ConfigError("--timeout is a number of seconds above 0")
-
-
-_IN_A_WHILE = re.compile(r"\+([0-9]{1,6})(s|m|h)")
-_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:.*")
-
-
-def deadline(text: str, now: datetime | None = None) -> datetime:
-    """When `--deadline` has a run end: aware, in this machine's time zone.
-
-    Args:
-        text: `06:00`, the next time that this machine's clock says so; `+2h`, `+90m`, from now on;
-            or an ISO 8601 date-time, by this machine's clock where it has no offset.
-        now: aware; the present where it is None.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    now = (now or datetime.now(UTC)).astimezone()
-    if match := _IN_A_WHILE.fullmatch(text.strip()):
-        number, unit = match.groups()
-        return (now + timedelta(seconds=int(number) * _UNIT_SECONDS[unit])).astimezone()
-    try:
-        if match := _OF_DAY.fullmatch(text.strip()):
-            hour, minute, second = (int(number or 0) for number in match.groups())
-            of_day = time(hour, minute, second)
-            # Without an offset: what the clock says that day, even where it is set at night.
-            today = datetime.combine(now.date(), of_day).astimezone()
-            tomorrow = datetime.combine(now.date() + timedelta(days=1), of_day).astimezone()
-            return today if today > now else tomorrow
-        if _MOMENT.fullmatch(text.strip()):
-            return datetime.fromisoformat(text.strip()).astimezone()
-    except (ValueError, OverflowError):
-        pass  # Like 25:00: it looks like one, and is none.
-    raise ConfigError(f"{text!r} is no deadline: write it as 06:00, +2h or 2026-01-31T06:00")
 
 
 class Mode(enum.StrEnum):

@@ -32,7 +32,7 @@ from bulkupdate.summary import Summary
 _FORMATS = "|".join(Format)
 _OURS = re.compile(
     rf"results(\.\d+)?\.jsonl|results\.jsonl\.part|(summary|check)\.json(\.part)?|rows\.digest(\.part)?"
-    rf"|traffic\.jsonl|report\.html(\.part)?|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
+    rf"|traffic\.jsonl|report\.html|\.report\.html\.\w+|(failed|stdin)\.({_FORMATS})|failed\.(part|\d+)\.({_FORMATS})|stdin\.part"
 )
 #: Files of failed rows that somebody has edited.
 _KEPT = re.compile(rf"failed\.\d+\.({_FORMATS})")

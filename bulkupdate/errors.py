@@ -232,6 +232,9 @@ class BadResponseError(TaskError):
     ambiguous = True
 
 
+#: `error.type` of a line which says that its row is about to be sent again.
+REOPENED = "sent_again"
+
 #: `error.type` of every row that was brought down by what stops a lane, not by anything of its own.
 LANE_STOPPERS = frozenset(
     error.type

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bulkupdate.backlog import Backlog
 from bulkupdate.codec import replaced
-from bulkupdate.errors import InputError, JournalError, RunStoppedError
+from bulkupdate.errors import REOPENED, InputError, JournalError, RunStoppedError
 from bulkupdate.ledger import Ledger
 from bulkupdate.merger import Merger
 from bulkupdate.models import SUCCESSES, ErrorInfo, Outcome, Row, unsent
@@ -149,7 +149,7 @@ class Feeder:
         Whenever the program ends, it is known then that it may have been applied.
         """
         if self._ledger.outcome(row.number) not in SUCCESSES:
-            error = ErrorInfo("sent_again", "was being sent again when the session ended")
+            error = ErrorInfo(REOPENED, "was being sent again when the session ended")
             result = unsent(row, Outcome.UNCONFIRMED, error)
             await self._writer.write(row, replaced(result, cut_short=True))
 

@@ -2,7 +2,7 @@
 
 from array import array
 
-from bulkupdate.errors import LANE_STOPPERS
+from bulkupdate.errors import LANE_STOPPERS, REOPENED
 from bulkupdate.models import SUCCESSES, Mark, Outcome, Result
 
 _OUTCOMES = tuple(Outcome)
@@ -20,6 +20,7 @@ class Ledger:
         self._codes = bytearray()
         self._lines = array("I")
         self._line_count = 0
+        self._reopened = 0
         self._counts = [0] * 0x80
 
     def record(self, *results: Result | Mark) -> bool:
@@ -37,6 +38,8 @@ class Ledger:
             error = result.error
             if result.cut_short or (error is not None and error.type in LANE_STOPPERS):
                 code |= _UNSETTLED
+                if error is not None and error.type == REOPENED:
+                    self._reopened += 1
             place = result.row - 1
             if place >= len(codes):
                 missing = place + 1 - len(codes)
@@ -53,6 +56,11 @@ class Ledger:
             lines[place] = number
         self._line_count = number
         return has_replaced
+
+    @property
+    def settlements(self) -> int:
+        """How often a row was settled: one that was tried again counts again."""
+        return self._line_count - self._reopened
 
     def line(self, row: int) -> int:
         """The number of the line of the log that counts for a row, from 1; 0 where it has none."""

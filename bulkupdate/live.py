@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from bulkupdate import messages
@@ -30,6 +32,12 @@ _STYLES = {
 
 class LiveProgress(TextProgress):
     """A picture of the run at the foot of the terminal, drawn anew several times a second."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__(write)
+        # Loaded before rows flow: it takes a tenth of a second.
+        for module in ("console", "live", "progress_bar", "table", "text"):
+            import_module(f"rich.{module}")
 
     async def watch(self, progress: Progress) -> None:
         """Draw until cancelled, or until the terminal is gone."""
@@ -66,7 +74,7 @@ def picture(progress: Progress, console: "Console") -> "Group":
         *_joined(_outcomes(progress), between, width),
     ]
     if waiting := progress.lane.waiting_for:
-        lines.append(Text(f"waiting: {waiting}", style="bold yellow"))
+        lines.append(Text(f"waiting: {messages.printable(waiting)}", style="bold yellow"))
     if progress.recent:
         lines.append(Text("the last that did not go through:", style="dim"))
         lines += [_problem(result, width) for result in progress.recent]
@@ -76,7 +84,7 @@ def picture(progress: Progress, console: "Console") -> "Group":
 def _bar(progress: Progress) -> "RenderableType":
     from rich.table import Table
 
-    rows, done = progress.goal, progress.ledger.settled
+    rows, done = progress.goal, progress.done
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)

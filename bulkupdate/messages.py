@@ -152,7 +152,7 @@ def progress_line(progress: "Progress") -> str:
 
 def pace_parts(progress: "Progress") -> list[str]:
     """How far a run is, how fast it goes and may go, and when it will be done."""
-    done, rows = progress.ledger.settled, progress.preview.rows
+    done, rows = progress.done, progress.preview.rows
     allowed, used = progress.lane.limiter.allowed, progress.recent_requests_per_second
     pace = f"{progress.recent_rows_per_second:.1f} rows/s"
     if allowed is not None:

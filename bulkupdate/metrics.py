@@ -32,7 +32,7 @@ _HELP = {
     "start_timestamp_seconds": "When the last session began.",
     "end_timestamp_seconds": "When the last session ended.",
     "exit_code": "What the last session exited with.",
-    _LAST_SUCCESS: "When a session last exited with 0.",
+    _LAST_SUCCESS: "When a run last finished with exit code 0.",
 }
 
 
@@ -128,8 +128,10 @@ class MetricsFile(Observer):
                 by_outcome.labels(run, outcome).set(number)
         try:
             write_to_textfile(str(self._path), registry)
-        except OSError as error:
-            log.warning("--metrics-file %s can't be written: %s", self._path, error.strerror)
+            # Whatever our umask: another user's program is to read it, and there is nothing in it.
+            self._path.chmod(0o644)
+        except (OSError, ValueError) as error:
+            log.warning("--metrics-file %s can't be written: %s", self._path, error)
 
 
 def _at_the_end(exit_code: int | None) -> dict[str, float]:
@@ -141,7 +143,7 @@ def _read_last_success(path: Path) -> float | None:
     from prometheus_client.parser import text_string_to_metric_families
 
     try:
-        for family in text_string_to_metric_families(path.read_text()):
+        for family in text_string_to_metric_families(path.read_text(encoding="utf-8")):
             for sample in family.samples:
                 if sample.name == _PREFIX + _LAST_SUCCESS:
                     return float(sample.value)

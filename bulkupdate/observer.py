@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from bulkupdate.lane import Lane
 from bulkupdate.ledger import Ledger
-from bulkupdate.models import SUCCESSES, Result, now
+from bulkupdate.models import SUCCESSES, Outcome, Result, now
 from bulkupdate.preview import Preview
 from bulkupdate.reader import Input
 from bulkupdate.traffic import Sample
@@ -28,6 +28,7 @@ class Progress:
         lane: the lane at work.
         target: where the edits go, a URL.
         recent: the results of the last few rows that did not succeed, the latest last.
+            It is the recorder's own, and changes.
         goal: how many rows will be settled once this session has done all that it is to do.
     """
 
@@ -40,26 +41,30 @@ class Progress:
         target: str = "",
         recent: Sequence[Result] = (),
         first: int | None = None,
+        retry_failed: bool = False,
     ) -> None:
         self.preview = preview
         self.ledger = ledger
         self.lane = lane
         self.target = target
         self.recent = recent
-        self._settled_before = ledger.settled
+        again = ledger.unsettled
+        if retry_failed:
+            counts = ledger.counts(preview.rows)
+            again = counts[Outcome.FAILED] + counts[Outcome.UNCONFIRMED]
+        self._done_before = ledger.settled - again
+        self._settlements_before = ledger.settlements
         self.goal = preview.rows
         if first is not None:
-            self.goal = min(preview.rows, ledger.settled + first)
+            self.goal = min(preview.rows, self._done_before + first)
         self._started = time.monotonic()
         self._last = self._now()
         self._paces = deque([self._last], _PACE_SAMPLES)
 
     def _now(self) -> tuple[float, int, int, int, int]:
         traffic = self.lane.traffic
-        settled = self.ledger.settled
-        return (
-            time.monotonic(), settled, traffic.requests, traffic.retries, traffic.rate_limited
-        )  # fmt: skip
+        sent = (traffic.requests, traffic.retries, traffic.rate_limited)
+        return time.monotonic(), self.ledger.settlements, *sent
 
     def sample(self) -> Sample:
         """What has happened since the last sample was taken. The pace is taken from samples too."""
@@ -80,6 +85,15 @@ class Progress:
         )
 
     @property
+    def done(self) -> int:
+        """Rows that are settled, those left out that this session is to try again."""
+        return min(self.preview.rows, self._done_before + self._settled_now)
+
+    @property
+    def _settled_now(self) -> int:
+        return self.ledger.settlements - self._settlements_before
+
+    @property
     def elapsed(self) -> float:
         """Seconds that this session has lasted."""
         return time.monotonic() - self._started
@@ -87,7 +101,7 @@ class Progress:
     @property
     def rows_per_second(self) -> float:
         """Rows settled by this session, over its length so far."""
-        return _pace(self.ledger.settled - self._settled_before, self.elapsed)
+        return _pace(self._settled_now, self.elapsed)
 
     @property
     def requests_per_second(self) -> float:
@@ -98,7 +112,7 @@ class Progress:
     def recent_rows_per_second(self) -> float:
         """Rows settled in the last minute, over its length."""
         began, settled, *_ = self._paces[0]
-        return _pace(self.ledger.settled - settled, time.monotonic() - began)
+        return _pace(self.ledger.settlements - settled, time.monotonic() - began)
 
     @property
     def recent_requests_per_second(self) -> float:
@@ -113,7 +127,7 @@ class Progress:
         An outage that is over doesn't make it longer; in one, nobody can tell.
         """
         pace = self.recent_rows_per_second
-        return max(0, self.goal - self.ledger.settled) / pace if pace else None
+        return max(0, self.goal - self.done) / pace if pace else None
 
     @property
     def counts(self) -> dict[str, int]:

@@ -15,10 +15,11 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from bulkupdate import schedule
 from bulkupdate.account import first_summary, lost_results, summary_of, why_ended
 from bulkupdate.backlog import Backlog
 from bulkupdate.client import TaskClient
@@ -83,40 +84,15 @@ async def run(
         # Before a directory is made for it: most wrong names are wrong here.
         await asyncio.to_thread(_check_input, config)
     stop = stop or Stop()
-    _check_deadline(config)
+    schedule.refuse_a_late_start(config)
     with RunDirectory(config.directory, config.mode) as directory:
         earlier = _read_earlier(config, directory)
         # A run that is gone on with means what it meant when it began.
         began = earlier.input.now if earlier is not None else None
         now = datetime.fromisoformat(began) if began else None
-        async with stop.at(config.last_start, f"the deadline, {_clock(config.deadline)}, is near"):
+        async with stop.at(config.last_start, schedule.reason(config)):
             with await asyncio.to_thread(open_input, config, directory, stop, now) as source:
                 return await _Session(config, directory, source, stop, observer, earlier).run()
-
-
-def _check_deadline(config: RunConfig) -> None:
-    if config.last_start is not None and config.last_start <= datetime.now(UTC):
-        raise RunStoppedError(
-            f"the deadline, {_clock(config.deadline)}, leaves no time, since requests in flight get"
-            f" {config.drain_timeout:g} s to end before it (--drain-timeout): nothing was sent"
-        )
-
-
-def _clock(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S %z}" if moment is not None else ""
-
-
-def _deadline_note(config: RunConfig, preview: Preview, settled: int) -> str | None:
-    """What the deadline means for a session that begins, for a person to read."""
-    if config.last_start is None:
-        return None
-    note = f"no request starts after {_clock(config.last_start)} (--deadline)"
-    requests = max(0, preview.requests - settled)
-    time_left = (config.last_start - datetime.now(UTC)).total_seconds()
-    if preview.seconds and time_left < preview.seconds * requests / preview.requests:
-        fit = int(max(0.0, time_left) * preview.requests / preview.seconds)
-        note += f": there is time for some {fit:,} of {requests:,}"
-    return note
 
 
 def _check_input(config: RunConfig) -> None:
@@ -197,12 +173,13 @@ class _Session:
                 target=self._config.endpoint.base_url,
                 recent=recorder.recent,
                 first=self._config.first,
+                retry_failed=self._config.retry_failed,
             )
             try:
                 so_far = summary_of(first, progress, self._stop, has_ended=False)
                 self._directory.write_summary(so_far)
                 self._observer.input_checked(self._source, preview)
-                if limit := _deadline_note(self._config, preview, recorder.ledger.settled):
+                if limit := schedule.note(self._config, preview, recorder.ledger):
                     self._observer.noted(limit)
                 await self._send(progress, writer)
             except BaseException as error:

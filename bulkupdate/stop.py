@@ -65,6 +65,8 @@ class Stop:
         finally:
             waiting.cancel()
             await asyncio.wait([waiting])
+            if not waiting.cancelled():
+                waiting.result()
 
     async def _wait_until(
         self,
@@ -75,7 +77,9 @@ class Stop:
         """Stop once the clock says so: one that was set, or asleep, counts."""
         while (left := (moment - now()).total_seconds()) > 0:  # noqa: ASYNC110 - it is the clock's
             await asyncio.sleep(min(left, _LOOK_INTERVAL))
-        self.set(reason, unless_complete=True)
+        if not self.is_set:
+            # One that drains already ends for the reason that it has.
+            self.set(reason, unless_complete=True)
 
     async def wait(self) -> None:
         """Wait until somebody stops it."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -108,9 +109,11 @@ def read_samples(path: Path) -> Iterator[Sample]:
         with path.open("rb") as lines:
             for line in lines:
                 try:
-                    yield parse_record(line, Sample)
+                    sample = parse_record(line, Sample)
+                    datetime.fromisoformat(sample.at)
                 except ValueError:
                     continue
+                yield sample
     except FileNotFoundError:
         return
     except OSError as error:

@@ -47,7 +47,7 @@ LAYERS = (
     ("lane", "recorder", "resume", "source"),
     ("observer", "stream", "writer"),
     ("metrics",),
-    ("account", "feeder", "messages"),
+    ("account", "feeder", "messages", "schedule"),
     ("pipeline", "report"),
     ("progress",),
     ("live",),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bulkupdate.config import ApiKey, Endpoint, RunConfig, deadline
+from bulkupdate.config import ApiKey, Endpoint, RunConfig
 from bulkupdate.errors import ConfigError, RunStoppedError
 from bulkupdate.pipeline import run
+from bulkupdate.schedule import deadline
 from bulkupdate.stop import Stop
 from tests.clock import run_virtual
 from tests.commands import bulkupdate, serving, summary_in

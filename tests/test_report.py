@@ -327,16 +327,7 @@ def test_without_the_libraries_nothing_is_sent_and_the_message_says_what_to_inst
 ) -> None:
     without = tmp_path / "without"
     without.mkdir()
-    (without / "sitecustomize.py").write_text(
-        "import sys, importlib.abc\n"
-        "class No(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name.split('.')[0] == 'matplotlib':\n"
-        "            raise ImportError(name)\n"
-        "import importlib.util\n"
-        "found = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda n, *a: None if n == 'matplotlib' else found(n, *a)\n"
-    )
+    (without / "matplotlib.py").write_text("raise ImportError('no such luck')")
     Path("edits.csv").write_text("id,done\nopp_1,yes\n")
     done = bulkupdate("run", "edits.csv", "--sandbox", "--report", PYTHONPATH="without")
     assert done.returncode == 2

@@ -35,7 +35,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is called; a file in its place is likely to be an INPUT."""
-        if args[0] not in _COMMANDS and Path(args[0]).is_file():
+        if not ctx.resilient_parsing and args[0] not in _COMMANDS and _is_file(args[0]):
             ctx.fail(f"{args[0]!r} is a file: say 'bulkupdate check' or 'bulkupdate run' before it")
         return super().resolve_command(ctx, args)
 
@@ -49,6 +49,13 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @click.group(

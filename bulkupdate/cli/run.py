@@ -8,7 +8,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -19,29 +19,20 @@ from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command, point_out_strangers
 from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.options import (
-    READING_GROUP,
-    Setting,
     input_argument,
-    json_option,
-    merge_option,
-    quiet_option,
-    rate_option,
     read_options,
-    reading_options,
 )
+from bulkupdate.cli.run_flags import EXAMPLES, GROUPS, run_flags
 from bulkupdate.cli.screen import IN_USE, INTERRUPTED, STOPPED, USAGE, Screen
 from bulkupdate.config import (
     BASE_URL_VARIABLE,
     DEFAULT_BASE_URL,
     LEMLIST_RATE,
-    MAX_WORKERS,
     ApiKey,
     Endpoint,
-    FailureLimit,
     Mode,
     RetryPolicy,
     RunConfig,
-    deadline,
 )
 from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError
 from bulkupdate.report import check_installed, write_report
@@ -54,145 +45,13 @@ if TYPE_CHECKING:
     from bulkupdate.stop import Stop
 
 
-_GROUPS = {
-    "Where results go": (
-        "--out", "--resume", "--overwrite", "--retry-failed", "--changed-input",
-    ),
-    "Where edits go": ("--base-url", "--api-key-file", "--sandbox", "--proxy"),
-    "What is sent": ("--dry-run", "--first", "--skip-invalid"),
-    **READING_GROUP,
-    "How fast, and how often": ("--rate", "--workers", "--max-attempts", "--timeout"),
-    "When to stop": (
-        "--deadline", "--max-failures", "--give-up-after", "--drain-timeout", "--strict",
-    ),
-    "What is said": (
-        "--json", "--report", "--metrics-file", "--log-format", "--verbose", "--quiet",
-    ),
-}  # fmt: skip
-
-_EXAMPLES = (
-    ("bulkupdate run edits.csv --sandbox", "try it on a stand-in on this machine"),
-    ("bulkupdate run edits.csv --first 10", "send ten rows, to look at them in lemlist"),
-    ("bulkupdate run edits.csv --resume", "go on with the rest"),
-    ("bulkupdate run edits.csv --resume --retry-failed", "try again what failed"),
-)
+#: What ends a run, each in the same way.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@click.command("run", cls=Command, groups=_GROUPS, examples=_EXAMPLES)
+@click.command("run", cls=Command, groups=GROUPS, examples=EXAMPLES)
 @input_argument
-@reading_options
-@merge_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The run directory.  [default: INPUT's name with .run for its suffix]",
-)
-@click.option("--resume", is_flag=True, help="Go on with the run that is there.")
-@click.option("--overwrite", is_flag=True, help="Start the run that is there again.")
-@click.option(
-    "--retry-failed",
-    is_flag=True,
-    help="With --resume: also try again what failed or stayed unconfirmed.",
-)
-@click.option(
-    "--changed-input",
-    is_flag=True,
-    help="With --resume: go on though INPUT has been edited since.",
-)
-@click.option(
-    "--base-url",
-    metavar="URL",
-    help=f"Where to send.  [default: ${BASE_URL_VARIABLE}, else {DEFAULT_BASE_URL}]",
-)
-@click.option(
-    "--api-key-file",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A file that holds the API key.  [default: the key in $LEMLIST_API_KEY]",
-)
-@click.option(
-    "--sandbox", is_flag=True, help="Send to a local stand-in that holds the tasks of INPUT."
-)
-@rate_option
-@click.option(
-    "--workers",
-    type=click.IntRange(1, MAX_WORKERS),
-    default=16,
-    show_default=True,
-    metavar="N",
-    help="Requests in flight at most.",
-)
-@click.option(
-    "--max-attempts",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    metavar="N",
-    help="Attempts for one row; being rate limited does not count.",
-)
-@click.option(
-    "--timeout", default=30.0, show_default=True, metavar="S", help="Seconds for one attempt."
-)
-@click.option(
-    "--drain-timeout",
-    default=30.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds that requests in flight get to end when the run is stopped.",
-)
-@click.option(
-    "--give-up-after",
-    default=600.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds to wait for a server that is down.",
-)
-@click.option(
-    "--deadline",
-    type=Setting("deadline", deadline),
-    metavar="HH:MM|+2h",
-    help="When all is to be over, by this machine's clock; --resume goes on with the rest.",
-)
-@click.option(
-    "--max-failures",
-    type=Setting("failures", FailureLimit.parse),
-    metavar="N|N%",
-    help="Stop once so many rows did not go through, or such a share of 100 or more.",
-)
-@click.option(
-    "--strict", is_flag=True, help="Exit with 1 if a Task comes back with other values than sent."
-)
-@click.option("--proxy", is_flag=True, help="Obey HTTPS_PROXY and its like.")
-@click.option(
-    "--skip-invalid", is_flag=True, help="Send the valid rows of a file that has invalid ones."
-)
-@click.option(
-    "--first",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Send N rows and stop; --resume goes on from there.",
-)
-@click.option("--dry-run", is_flag=True, help="Check everything, show it, send nothing.")
-@json_option
-@click.option(
-    "--report", is_flag=True, help="Write report.html to the run directory, for people to read."
-)
-@click.option(
-    "--metrics-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write how it stands and ends to FILE, for Prometheus' node exporter.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="What goes to stderr when nobody watches.",
-)
-@click.option("-v", "--verbose", count=True, help="Say what is retried; twice: every request.")
-@quiet_option
+@run_flags
 @click.pass_context
 def run_command(ctx: click.Context, /, **flags: Any) -> None:
     """Send the edits of INPUT: CSV, TSV, JSONL or a spreadsheet, compressed or not; - is stdin.
@@ -228,12 +87,12 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
             if metrics is not None:
                 metrics.ended(summary)
             screen.summary(summary)
-            if flags["report"]:
-                _report(config.directory, screen)
             if flags["as_json"]:
                 screen.result(summary)
             for line in next_lines(ctx, summary):
                 screen.say(line)
+            if flags["report"]:
+                _report(config.directory, screen)
             sys.exit(summary.exit_code)
     except SystemExit as leaving:
         # The run that is under way writes the metrics of that.
@@ -243,19 +102,39 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
 
 
 def _report(directory: Path, screen: Screen) -> None:
-    """Write the report. Where that fails the run has ended as it has."""
+    """Write the report. Whatever becomes of that, the run has ended as it has."""
+
+    def leave_out(number: int, _: object) -> NoReturn:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    handlers = {number: signal.signal(number, leave_out) for number in SIGNALS}
     try:
         screen.say(f"report: {write_report(directory)}")
-    except BulkUpdateError as error:
-        screen.error(f"no report: {error}")
+    except KeyboardInterrupt as interrupt:
+        screen.error(f"no report ({interrupt}): bulkupdate report {directory} writes it")
+    except Exception as error:
+        what = str(error) if isinstance(error, BulkUpdateError) else repr(error)
+        screen.error(f"no report: {what}")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+#: Flags that exclude each other: what is typed wins over what lies in the environment.
+_RIVALS = (
+    ("resume", "overwrite"),
+    ("sandbox", "base_url"),
+    ("sandbox", "api_key_file"),
+)
 
 
 def _prefer_command_line(ctx: click.Context, flags: dict[str, Any]) -> None:
-    """Let a `--sandbox` that was typed win over a URL and a key that lie in the environment."""
-    if ctx.get_parameter_source("sandbox") is ParameterSource.COMMANDLINE:
-        for name in ("base_url", "api_key_file"):
-            if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
-                flags[name] = None
+    """Drop flags of the environment that exclude one that was typed."""
+    for pair in _RIVALS:
+        for typed, other in (pair, pair[::-1]):
+            is_typed = ctx.get_parameter_source(typed) is ParameterSource.COMMANDLINE
+            if is_typed and ctx.get_parameter_source(other) is ParameterSource.ENVIRONMENT:
+                flags[other] = ctx.params[other] = None
 
 
 def _run_config(flags: dict[str, Any]) -> RunConfig:
@@ -361,7 +240,6 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
     """Let the first signal stop the run, and the second end it at once."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     received: list[int] = []
 
     def on_signal(number: signal.Signals) -> None:
@@ -373,7 +251,7 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
         reason = f"interrupted by {number.name}"
         stop.set(reason, state=State.INTERRUPTED, exit_code=128 + number)
 
-    for number in signals:
+    for number in SIGNALS:
         # `nohup` has a closed terminal ignored.
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal, number)

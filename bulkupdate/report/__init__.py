@@ -4,7 +4,8 @@ It needs the extra `[report]`: Jinja2 and matplotlib.
 """
 
 import os
-from importlib.util import find_spec
+import tempfile
+from importlib import import_module
 from pathlib import Path
 
 from bulkupdate.errors import ConfigError, JournalError
@@ -18,8 +19,12 @@ def check_installed() -> None:
     Raises:
         ConfigError: it is not; the message says how to install it.
     """
-    if find_spec("jinja2") is None or find_spec("matplotlib") is None:
-        raise ConfigError("a report needs more: pip install 'bulkupdate[report]'")
+    try:
+        import_module("bulkupdate.report.page")
+    except ImportError as error:
+        raise ConfigError(
+            f"a report needs more ({error}): pip install 'bulkupdate[report]'"
+        ) from None
 
 
 def write_report(directory: Path, output: Path | None = None) -> Path:
@@ -43,7 +48,10 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
     from bulkupdate.report.page import page
 
     path = directory / "report.html" if output is None else _checked(output, directory)
-    html = page(read_history(directory))
+    history = read_history(directory)
+    if output is not None and path.exists() and _is_input(path, history.summary.input.path):
+        raise ConfigError(f"{output} is the run's input: name another")
+    html = page(history)
     try:
         if path.exists() and not path.is_file():
             # A pipe or a device, as /dev/stdout is: not to be replaced by a file.
@@ -57,7 +65,7 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
 
 
 def _checked(output: Path, directory: Path) -> Path:
-    """Where `output` leads to: a link is followed, a file of a run is not replaced."""
+    """Where `output` leads to: a link is followed; what the run is made of is not replaced."""
     if output.exists() and not output.is_file():
         return output
     path = output.resolve()
@@ -66,19 +74,21 @@ def _checked(output: Path, directory: Path) -> Path:
     return path if output.is_symlink() else output
 
 
+def _is_input(path: Path, name: str) -> bool:
+    input_ = Path(name)
+    return input_.exists() and path.samefile(input_)
+
+
 def _replace(path: Path, html: str) -> None:
     """Write a file, whole or not at all: its owner's alone where it is new."""
-    part = path.with_name(f"{path.name}.part")
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    part.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = Path(name)
     try:
-        with open(part, "x", encoding="utf-8", opener=_private) as file:
-            file.write(html)
+        os.close(descriptor)
+        part.write_text(html, encoding="utf-8")
         part.chmod(mode)
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    except BaseException:
+        part.unlink()
+        raise

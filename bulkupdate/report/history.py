@@ -5,6 +5,7 @@ import statistics
 from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -238,49 +239,57 @@ def _spans(times: "array[float]", gap: float) -> Iterator[tuple[float, float]]:
 
 
 def _points(clock: _Clock, events: _Events, samples: list[Sample]) -> list[Point]:
-    """The run in parts of equal length, the last one as long as is left."""
+    """The run in parts of equal length; the last one takes what is left along."""
+    if not clock.seconds:
+        return []
     width = next((w for w in _WIDTHS if clock.seconds <= w * POINTS), clock.seconds / POINTS)
-    count = max(1, -(-int(clock.seconds * 1000) // int(width * 1000))) if clock.seconds else 0
-    outcomes: list[dict[Outcome, int]] = [{} for _ in range(count)]
-    latencies = [array("f") for _ in range(count)]
-    for at, ms, code in zip(events.times, events.milliseconds, events.outcomes, strict=True):
-        place = min(count - 1, int(clock.running_time(at) / width)) if count else 0
-        if count:
-            by_outcome = outcomes[place]
-            outcome = _OUTCOMES[code]
-            by_outcome[outcome] = by_outcome.get(outcome, 0) + 1
-            if ms >= 0:
-                latencies[place].append(ms)
-    sent = _Sent(count, width, clock, samples)
+    edges = [place * width for place in range(max(1, int(clock.seconds / width)))]
+    settled = _Settled(edges, clock, events)
+    sent = _Sent([*edges, clock.seconds], clock, samples)
     return [
         Point(
-            start=place * width,
-            seconds=min(width, clock.seconds - place * width) or width,
-            outcomes=outcomes[place],
-            latencies=_percentiles(latencies[place]),
+            start=start,
+            seconds=end - start,
+            outcomes=settled.outcomes[place],
+            latencies=_percentiles(settled.latencies[place]),
             requests=sent.requests[place] if samples else None,
             retries=sent.retries[place] if samples else None,
             rate_limited=sent.rate_limited[place] if samples else None,
             allowed=sent.allowed[place],
             is_waiting=sent.is_waiting[place],
         )
-        for place in range(count)
+        for place, (start, end) in enumerate(pairwise([*edges, clock.seconds]))
     ]
+
+
+class _Settled:
+    """What the log says of each part, by where it begins."""
+
+    def __init__(self, edges: list[float], clock: _Clock, events: _Events) -> None:
+        self.outcomes: list[dict[Outcome, int]] = [{} for _ in edges]
+        self.latencies = [array("f") for _ in edges]
+        for at, ms, code in zip(events.times, events.milliseconds, events.outcomes, strict=True):
+            place = bisect.bisect_right(edges, clock.running_time(at)) - 1
+            outcome = _OUTCOMES[code]
+            self.outcomes[place][outcome] = self.outcomes[place].get(outcome, 0) + 1
+            if ms >= 0:
+                self.latencies[place].append(ms)
 
 
 class _Sent:
     """What the samples say of each part: a sample that lies in several is shared among them."""
 
-    def __init__(self, count: int, width: float, clock: _Clock, samples: list[Sample]) -> None:
+    def __init__(self, edges: list[float], clock: _Clock, samples: list[Sample]) -> None:
+        count = len(edges) - 1
         self.requests, self.retries, self.rate_limited = ([0.0] * count for _ in range(3))
         self.allowed: list[float | None] = [None] * count
         self.is_waiting = [False] * count
         for sample in samples:
             end = clock.running_time(_ended(sample))
             begin = max(0.0, end - sample.seconds)
-            first, last = (min(count - 1, int(at / width)) for at in (begin, end))
+            first, last = (min(count, bisect.bisect_right(edges, at)) - 1 for at in (begin, end))
             for place in range(first, last + 1):
-                within = min(end, (place + 1) * width) - max(begin, place * width)
+                within = min(end, edges[place + 1]) - max(begin, edges[place])
                 share = within / (end - begin) if first < last and end > begin else 1.0
                 self.requests[place] += share * sample.requests
                 self.retries[place] += share * sample.retries

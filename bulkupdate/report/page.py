@@ -77,7 +77,10 @@ def page(history: History) -> str:
         verdict=verdict(history),
         tiles=_tiles(history),
         parts=_parts(history),
-        causes=[(cause, printable(cut(cause.message, _MESSAGE_WIDTH))) for cause in history.causes],
+        causes=[
+            (cause, printable(cause.id), printable(cut(cause.message, _MESSAGE_WIDTH)))
+            for cause in history.causes
+        ],
         charts=[
             (chart, Markup(chart.wide), Markup(chart.narrow))  # noqa: S704 - matplotlib's own
             for chart in charts(history)
@@ -88,7 +91,7 @@ def page(history: History) -> str:
         shown=len(history.unsuccessful),
         not_shown=history.unsuccessful_count - len(history.unsuccessful),
         max_rows=f"{MAX_ROWS:,}",
-        failed=failed_file(summary),
+        failed=printable(failed_file(summary)),
         style=Markup((folder / "report.css").read_text()),  # noqa: S704 - our own
         script=Markup((folder / "report.js").read_text()),  # noqa: S704 - our own
         version=__version__,
@@ -107,7 +110,7 @@ def verdict(history: History) -> Verdict:
     rows = sum(counts.values())
     done = counts[Outcome.UPDATED] + counts[Outcome.UNCHANGED]
     left, amiss = counts["unprocessed"], rows - done - counts["unprocessed"]
-    failed = failed_file(summary)
+    failed = printable(failed_file(summary))
     if summary.state is State.RUNNING:
         return Verdict(
             "open",

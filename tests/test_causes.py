@@ -54,6 +54,14 @@ def test_ids_numbers_and_quotations_do_not_tell_causes_apart() -> None:
     assert causes[0].message == "no opp_1 in 'a'"
 
 
+def test_long_quotations_and_apostrophes_tell_no_causes_apart() -> None:
+    long = [f"title '{'x' * 300} {chr(97 + n)}': is too long" for n in range(5)]
+    causes = causes_of(result(n, text) for n, text in enumerate(long, 1))
+    assert [cause.count for cause in causes] == [5]
+    other = ("can't find the owner, isn't here", "can't take the date, isn't here")
+    assert len(causes_of(result(n, text) for n, text in enumerate(other, 1))) == 2
+
+
 def test_another_outcome_or_status_is_another_cause() -> None:
     causes = causes_of(
         [

@@ -1,5 +1,6 @@
 """`--metrics-file`: what the node exporter reads."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -59,21 +60,22 @@ def test_the_last_success_is_remembered_through_failures_of_every_kind() -> None
 
 
 def test_a_second_run_leaves_with_4_and_leaves_the_metrics_to_the_first() -> None:
-    with serving("--unknown-id", "create", "--latency", "400") as sandbox:
+    with serving("--unknown-id", "create", "--fault", "hang=1") as sandbox:
         first = start(
-            "run", "edits.csv", "--metrics-file", "nightly.prom", "--workers", "1",
+            "run", "edits.csv", "--metrics-file", "nightly.prom", "--drain-timeout", "0",
             **sandbox.environment,
         )  # fmt: skip
-        wait_for_results(1)
+        wait_for_results(1)  # the row that changes nothing; the others hang
         second = bulkupdate(
             "run", "edits.csv", "--resume", "--metrics-file", "nightly.prom", **sandbox.environment
         )
         assert second.returncode == 4
         assert "error: edits.run is in use by another run: nothing was sent" in second.stderr
         assert metrics()["running"] == 1
+        first.terminate()
         _, error = first.communicate(timeout=30)
-    assert first.returncode == 0, error
-    assert metrics()["updated"] == 2
+    assert first.returncode == 143, error
+    assert metrics()["exit_code"] == 143
 
 
 def test_promtool_finds_nothing_wrong_with_them() -> None:
@@ -106,6 +108,18 @@ def test_without_the_library_the_message_says_how_to_install_it(tmp_path: Path) 
     )
     assert done.returncode == 2
     assert "pip install 'bulkupdate[metrics]'" in done.stderr
+
+
+def test_others_can_read_them_whatever_the_umask_and_a_name_that_is_no_text_ends_nothing() -> None:
+    flags = ("run", "edits.csv", "--sandbox", "--overwrite", "--metrics-file")
+    umask = os.umask(0o077)
+    try:
+        bulkupdate(*flags, "nightly.prom")
+    finally:
+        os.umask(umask)
+    assert Path("nightly.prom").stat().st_mode & 0o777 == 0o644
+    done = bulkupdate(*flags, os.fsdecode(b"\xff.prom"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_run_that_goes_on_writes_every_fifteen_seconds() -> None:

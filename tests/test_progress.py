@@ -148,6 +148,27 @@ def test_a_session_without_a_pace_promises_nothing() -> None:
     assert run_virtual(main()) is None
 
 
+def test_a_session_that_tries_rows_again_has_a_bar_and_a_pace_of_its_own() -> None:
+    async def main() -> tuple[int, int, int]:
+        ledger = progress().ledger
+        for number in range(4, 101):
+            ledger.record(Result(row=number, id="a", outcome=Outcome.UPDATED, attempts=1, at=""))
+        going = Progress(progress().preview, ledger, progress().lane, retry_failed=True)
+        before = going.done
+        reopened = ErrorInfo("sent_again", "x")
+        ledger.record(
+            Result(
+                row=3, id="a", outcome=Outcome.UNCONFIRMED, attempts=0, at="", error=reopened,
+                cut_short=True,
+            )
+        )  # fmt: skip
+        between = going.done
+        ledger.record(Result(row=3, id="a", outcome=Outcome.UPDATED, attempts=1, at=""))
+        return before, between, going.done
+
+    assert run_virtual(main()) == (99, 99, 100)
+
+
 def test_a_watcher_that_fails_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Observer):
         async def watch(self, progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""The recipes: linted by the tools of their fields, and run as they are written."""
+"""The recipes: linted by the tools of their fields; what cron and systemd run is run as written."""
 
 import json
 import os

@@ -41,9 +41,9 @@ def failed(row: int, seconds: float, message: str = "Bad team", **more: Any) -> 
     )  # fmt: skip
 
 
-def sample(seconds: float, **values: Any) -> dict[str, Any]:
+def sample(end: float, **values: Any) -> dict[str, Any]:
     return {
-        "at": at(seconds), "seconds": 5.0, "rows": 0, "requests": 0, "retries": 0,
+        "at": at(end), "seconds": 5.0, "rows": 0, "requests": 0, "retries": 0,
         "rate_limited": 0, "allowed_rate": 10.0, **values,
     }  # fmt: skip
 
@@ -333,6 +333,72 @@ def test_without_the_libraries_nothing_is_sent_and_the_message_says_what_to_inst
     assert done.returncode == 2
     assert "pip install 'bulkupdate[report]'" in done.stderr
     assert not Path("edits.run").exists()
+
+
+def test_whatever_becomes_of_the_report_the_run_has_ended_as_it_has(tmp_path: Path) -> None:
+    Path("edits.csv").write_text("id,done\nopp_none,yes\n")
+    broken = tmp_path / "broken" / "sitecustomize.py"
+    broken.parent.mkdir()
+    broken.write_text(
+        "import bulkupdate.report.page as page\n"
+        "def fail(history): raise ZeroDivisionError\n"
+        "page.page = fail\n"
+    )
+    slow = tmp_path / "slow" / "sitecustomize.py"
+    slow.parent.mkdir()
+    slow.write_text(
+        "import os, signal, bulkupdate.report.page as page\n"
+        "page.page = lambda history: os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    with serving() as sandbox:
+        for path, said in (
+            (broken, "no report: ZeroDivisionError()"),
+            (slow, "no report (SIGTERM)"),
+        ):
+            done = bulkupdate(
+                "run", "edits.csv", "--report", "--json", "--overwrite",
+                PYTHONPATH=str(path.parent), **sandbox.environment,
+            )  # fmt: skip
+            assert done.returncode == 1, done.stderr
+            assert json.loads(done.stdout)["state"] == "finished"
+            assert f"error: {said}" in done.stderr
+            assert "once it is mended: " in done.stderr
+
+
+def test_it_is_written_in_any_locale(tmp_path: Path) -> None:
+    run_directory(tmp_path / "a.run", [updated(1, 1)])
+    done = bulkupdate("report", "a.run", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 0, done.stderr
+    assert "✓" in Path("a.run/report.html").read_text(encoding="utf-8")
+
+
+def test_the_input_is_not_replaced_by_its_report(tmp_path: Path) -> None:
+    Path("edits.csv").write_text("id,done\nopp_1,yes\n")
+    directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
+    with pytest.raises(ConfigError, match="is the run's input"):
+        write_report(directory, Path("edits.csv"))
+    with pytest.raises(ConfigError, match="can't be written: Is a directory"):
+        write_report(directory, Path())
+    assert Path("edits.csv").read_text().startswith("id,done")
+
+
+@pytest.mark.parametrize("seconds", [2.01, 4.3, 179.9, 200.1, 1000])
+def test_no_part_of_a_chart_is_shorter_than_the_others(tmp_path: Path, seconds: float) -> None:
+    rows = int(seconds * 10)
+    results = [updated(n, n / 10) for n in range(1, rows + 1)]
+    directory = run_directory(tmp_path / "a.run", results, [sample(seconds, seconds=seconds)])
+    history = read_history(directory)
+    assert len(history.points) <= 90
+    assert min(point.seconds for point in history.points) >= 2
+    assert history.points[-1].start + history.points[-1].seconds == pytest.approx(history.seconds)
+    rates = [sum(point.outcomes.values()) / point.seconds for point in history.points]
+    assert max(rates) <= 10.6
+
+
+def test_samples_without_length_and_with_a_wrong_time_do_no_harm(tmp_path: Path) -> None:
+    samples = [sample(1, seconds=0.0, requests=3), {**sample(2), "at": "what"}]
+    history = read_history(run_directory(tmp_path / "a.run", [], samples, rows=1))
+    assert history.points == []
 
 
 def test_a_report_that_cannot_be_written_does_not_change_how_the_run_ended() -> None:

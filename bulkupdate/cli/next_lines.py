@@ -1,5 +1,7 @@
 """The commands that may come after a run."""
 
+import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,11 @@ _NOT_AGAIN = frozenset(
     {"input_", "resume", "overwrite", "changed_input", "first", "out", "retry_failed", "deadline"}
 )
 
+#: A cell, or a value of JSON, that is a date counted from now.
+_RELATIVE = re.compile(
+    r"""(?:^|[,;|\t"])\s*(?:\+\s*\d+\s*[mhdw]|today|tomorrow)\s*(?:$|[,;|\t"])""", re.IGNORECASE
+)
+
 #: Where flags come from that were said, by whoever started the run or by what did.
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
@@ -35,7 +42,8 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
             yield f"go on with: {_command_line(ctx, input_, *again)}"
     elif any(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES):
         failed = messages.failed_file(summary)
-        yield f"once it is mended: {_command_line(ctx, failed, *_out_beside(failed))}"
+        more = (*_now_of(summary), *_out_beside(failed))
+        yield f"once it is mended: {_command_line(ctx, failed, *more)}"
         if summary.counts[Outcome.FAILED] or summary.counts[Outcome.UNCONFIRMED]:
             retry = _command_line(ctx, input_, *again, "--retry-failed")
             yield f"or, as they are, once more: {retry}"
@@ -47,7 +55,17 @@ def _out_beside(failed: str) -> tuple[str, ...]:
     while Path(f"{name}.run").exists():
         number += 1
         name = f"{Path(failed).stem}-{number}"
-    return () if number == 1 else ("--out", f"{name}.run")
+    is_default = number == 1 and "BULKUPDATE_OUT" not in os.environ
+    return () if is_default else ("--out", f"{name}.run")
+
+
+def _now_of(summary: Summary) -> tuple[str, ...]:
+    """What relative dates among the failed rows were counted from: they say `+3d` still."""
+    if summary.input.now is None:
+        return ()
+    with Path(messages.failed_file(summary)).open(encoding="utf-8", errors="replace") as failed:
+        has_any = any(_RELATIVE.search(line) for line in failed)
+    return ("--now", summary.input.now) if has_any else ()
 
 
 def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
@@ -56,13 +74,22 @@ def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
     words = ["bulkupdate", "run", f"./{input_}" if input_[:1] == "-" else input_]
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        if ctx.get_parameter_source(name) not in _GIVEN or name in _NOT_AGAIN:
-            continue
-        if isinstance(parameter, click.Option) and parameter.is_flag and not ctx.params[name]:
-            continue
-        words.append(_flag(parameter, ctx.params[name]))
-    words += more
-    return " ".join(_quoted(word) for piece in words for word in piece.split("\0"))
+        is_given = ctx.get_parameter_source(name) in _GIVEN
+        if is_given and name not in _NOT_AGAIN and f"--{name}" not in more:
+            words += _words(parameter, ctx.params[name])
+    return " ".join(map(_quoted, (*words, *more)))
+
+
+def _words(parameter: click.Parameter, value: Any) -> list[str]:
+    """A flag as it is typed."""
+    flag = max(parameter.opts, key=len)
+    if isinstance(parameter, click.Option) and (parameter.count or parameter.is_flag):
+        return [flag] * int(value)
+    if isinstance(parameter, click.Option) and parameter.multiple:
+        items = ("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
+        return [word for item in items for word in (flag, item)]
+    is_none = value is None and isinstance(parameter.type, Setting)
+    return [flag, "none" if is_none else str(value)]
 
 
 def _quoted(word: str) -> str:
@@ -77,16 +104,3 @@ def _quoted(word: str) -> str:
 
 def _bytes(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
-
-
-def _flag(parameter: click.Parameter, value: Any) -> str:
-    flag = max(parameter.opts, key=len)
-    if isinstance(parameter, click.Option) and parameter.count:
-        return "\0".join([flag] * value)
-    if isinstance(parameter, click.Option) and parameter.is_flag:
-        return flag
-    if isinstance(parameter, click.Option) and parameter.multiple:
-        items = ("=".join(item) if isinstance(item, tuple) else item for item in value)
-        return "\0".join(f"{flag}\0{item}" for item in items)
-    shown = "none" if isinstance(parameter.type, Setting) and value is None else str(value)
-    return f"{flag}\0{shown}"

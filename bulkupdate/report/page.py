@@ -92,8 +92,8 @@ def page(history: History) -> str:
         not_shown=history.unsuccessful_count - len(history.unsuccessful),
         max_rows=f"{MAX_ROWS:,}",
         failed=printable(failed_file(summary)),
-        style=Markup((folder / "report.css").read_text()),  # noqa: S704 - our own
-        script=Markup((folder / "report.js").read_text()),  # noqa: S704 - our own
+        style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # noqa: S704
+        script=Markup((folder / "report.js").read_text(encoding="utf-8")),  # noqa: S704
         version=__version__,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         count=count,

@@ -9,6 +9,7 @@ from bulkupdate import (
     BulkUpdateError,
     ConfigError,
     Endpoint,
+    FailureLimit,
     Format,
     InputError,
     InvalidUpdateError,
@@ -23,6 +24,7 @@ from bulkupdate import (
     RetryPolicy,
     RunConfig,
     RunDirectoryError,
+    RunInUseError,
     RunStoppedError,
     State,
     Stop,
@@ -34,6 +36,7 @@ from bulkupdate import (
     __version__,
     run,
     update_tasks,
+    write_report,
 )
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Unknown, Window
 
@@ -54,6 +57,10 @@ config = RunConfig(
     workers=16,
     retry=RetryPolicy(max_attempts=5, max_throttles=20, first_backoff=0.5, longest_backoff=30),
     drain_timeout=30,
+    max_failures=FailureLimit.parse("5%"),
+    deadline=datetime(2026, 12, 1, 6, tzinfo=UTC),
+    sandbox=False,
+    strict=True,
 )
 
 
@@ -66,10 +73,17 @@ class Watching(Observer):
         print(pace, left)  # noqa: T201
 
 
+def report() -> Path:
+    path: Path = write_report(Path("edits.run"))
+    assert path.name == "report.html"
+    return write_report(Path("edits.run"), Path("edits.html"))
+
+
 async def file() -> Summary:
     summary: Summary = await run(config, stop=Stop(), observer=Watching())
     state: State = summary.state
     counts: dict[str, int] = summary.counts
+    assert all(cause.count and cause.message for cause in summary.problems)
     assert state in counts
     return summary
 
@@ -103,6 +117,7 @@ ERRORS: tuple[type[BulkUpdateError], ...] = (
     InvalidUpdateError,
     JournalError,
     RunDirectoryError,
+    RunInUseError,
     RunStoppedError,
     TaskError,
 )

@@ -172,6 +172,18 @@ def test_a_typed_flag_wins_over_its_rival_in_the_environment(
     assert not summary_in()["sandbox"]
 
 
+def test_a_flag_that_was_given_up_for_a_typed_one_is_not_in_the_next_commands() -> None:
+    flags = ("run", "edits.csv", "--ignore-extra", "--set", "done=yes", "--first", "1")
+    with serving("--unknown-id", "create") as sandbox:
+        real = bulkupdate(
+            *flags, "--base-url", sandbox.url, BULKUPDATE_SANDBOX="1", LEMLIST_API_KEY="sandbox"
+        )
+    trial = bulkupdate(*flags, "--sandbox", "--overwrite", BULKUPDATE_BASE_URL="https://a.example")
+    goes_on = "go on with: bulkupdate run edits.csv --set done=yes --ignore-extra"
+    assert f"{goes_on} --base-url {sandbox.url} --out edits.run --resume\n" in real.stderr
+    assert f"{goes_on} --sandbox --out edits.run --resume\n" in trial.stderr
+
+
 def test_dates_from_now_on_mean_the_same_when_a_failed_file_is_sent() -> None:
     Path("later.csv").write_text("id,dueDate\nopp_none,+3d\n")
     with serving() as sandbox:

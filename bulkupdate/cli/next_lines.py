@@ -63,8 +63,11 @@ def _now_of(summary: Summary) -> tuple[str, ...]:
     """What relative dates among the failed rows were counted from: they say `+3d` still."""
     if summary.input.now is None:
         return ()
-    with Path(messages.failed_file(summary)).open(encoding="utf-8", errors="replace") as failed:
-        has_any = any(_RELATIVE.search(line) for line in failed)
+    try:
+        with Path(messages.failed_file(summary)).open(encoding="utf-8", errors="replace") as failed:
+            has_any = any(_RELATIVE.search(line) for line in failed)
+    except OSError:
+        return ()  # Gone already: whoever took it away knows where it is.
     return ("--now", summary.input.now) if has_any else ()
 
 
@@ -83,13 +86,15 @@ def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
 def _words(parameter: click.Parameter, value: Any) -> list[str]:
     """A flag as it is typed."""
     flag = max(parameter.opts, key=len)
+    if value is None:
+        # Given up for a rival that was typed; a rate of "none" is none.
+        return [flag, "none"] if isinstance(parameter.type, Setting) else []
     if isinstance(parameter, click.Option) and (parameter.count or parameter.is_flag):
         return [flag] * int(value)
     if isinstance(parameter, click.Option) and parameter.multiple:
         items = ("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
         return [word for item in items for word in (flag, item)]
-    is_none = value is None and isinstance(parameter.type, Setting)
-    return [flag, "none" if is_none else str(value)]
+    return [flag, str(value)]
 
 
 def _quoted(word: str) -> str:

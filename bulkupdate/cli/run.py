@@ -77,10 +77,10 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
             if flags["dry_run"]:
                 preview = check(screen, flags)
                 sys.exit((1 if flags["skip_invalid"] else USAGE) if preview.invalid else 0)
+            metrics = _metrics(flags["metrics_file"])
             if flags["report"]:
                 # Not in the end, three hours later.
                 check_installed()
-            metrics = _metrics(flags["metrics_file"])
             config = _run_config(flags)
             observers = [screen.observer(), *([metrics] if metrics else [])]
             summary = eventloop.run(_run(config, screen, observers, sandboxed=flags["sandbox"]))
@@ -107,7 +107,9 @@ def _report(directory: Path, screen: Screen) -> None:
     def leave_out(number: int, _: object) -> NoReturn:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    handlers = {number: signal.signal(number, leave_out) for number in SIGNALS}
+    # `nohup` has a closed terminal ignored.
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, leave_out) for number in heard}
     try:
         screen.say(f"report: {write_report(directory)}")
     except KeyboardInterrupt as interrupt:
@@ -134,7 +136,8 @@ def _prefer_command_line(ctx: click.Context, flags: dict[str, Any]) -> None:
         for typed, other in (pair, pair[::-1]):
             is_typed = ctx.get_parameter_source(typed) is ParameterSource.COMMANDLINE
             if is_typed and ctx.get_parameter_source(other) is ParameterSource.ENVIRONMENT:
-                flags[other] = ctx.params[other] = None
+                is_switch = isinstance(flags[other], bool)
+                flags[other] = ctx.params[other] = False if is_switch else None
 
 
 def _run_config(flags: dict[str, Any]) -> RunConfig:

@@ -281,6 +281,11 @@ def test_a_trial_on_the_sandbox_says_so_and_is_not_gone_on_with_elsewhere() -> N
     text = _Text(Path("edits.run/report.html").read_text()).text
     assert "This was a trial on the sandbox: nothing has reached lemlist." in text
     assert "edits.csv → the sandbox" in text
+    assert "lemlist has" not in text.replace("nothing has reached lemlist", "")
+    Path("wrong.csv").write_text("id,done\nopp_1,maybe\n")
+    bulkupdate("run", "wrong.csv", "--sandbox", "--report")
+    wrong = _Text(Path("wrong.run/report.html").read_text()).text
+    assert "This was a trial on the sandbox" in wrong
     with serving("--unknown-id", "create") as sandbox:
         done = bulkupdate("run", "edits.csv", "--resume", **sandbox.environment)
         assert done.returncode == 2
@@ -306,6 +311,14 @@ def test_the_report_of_an_earlier_session_does_not_outlive_the_next() -> None:
         assert Path("edits.run/report.html").exists()
         bulkupdate(*flags, "--resume", **sandbox.environment)
     assert not Path("edits.run/report.html").exists()
+
+
+def test_what_a_killed_session_settled_after_its_last_sample_belongs_to_it(tmp_path: Path) -> None:
+    results = [updated(1, 3), updated(2, 6.5), updated(3, 7.4), updated(4, 9.1), updated(5, 61)]
+    samples = [sample(5), sample(65)]  # from 0 to 5 s, and from 60 to 65 s
+    history = read_history(run_directory(tmp_path / "a.run", results, samples))
+    assert [began for began, _ in history.sessions] == pytest.approx([0, 9.1])
+    assert history.seconds == pytest.approx(14.1)
 
 
 def test_a_short_pause_between_sessions_does_not_count_either(tmp_path: Path) -> None:

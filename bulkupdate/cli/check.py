@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bulkupdate import messages
-from bulkupdate.cli.command import Command, point_out_strangers
+from bulkupdate.cli.command import Command
 from bulkupdate.cli.options import (
     READING_GROUP,
     input_argument,
@@ -53,14 +53,12 @@ _EXAMPLES = (
 @rate_option
 @json_option
 @quiet_option
-@click.pass_context
-def check_command(ctx: click.Context, /, **flags: Any) -> None:
+def check_command(**flags: Any) -> None:
     """Validate every row of INPUT and show what would be sent. Nothing is sent.
 
     Exits with 0 if every row is valid, else with 2.
     """
     screen = Screen(quiet=flags["quiet"])
-    point_out_strangers(ctx, screen.say)
     with screen.errors():
         preview = check(screen, flags)
         sys.exit(USAGE if preview.invalid else 0)

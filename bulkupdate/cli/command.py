@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -96,13 +96,6 @@ class Command(click.Command):
                 close = difflib.get_close_matches(name, known, n=1)
                 meant = f": did you mean ${close[0]}?" if close else ""
                 yield f"${name} sets no flag of {self.name}{meant}"
-
-
-def point_out_strangers(ctx: click.Context, say: Callable[[str], None]) -> None:
-    """Say which variables look like one of ours, and set nothing."""
-    if isinstance(ctx.command, Command):
-        for stranger in ctx.command.strangers(os.environ):
-            say(f"note: {stranger}")
 
 
 class Repeatable(click.Option):

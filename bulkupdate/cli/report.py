@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bulkupdate.cli.command import Command, point_out_strangers
+from bulkupdate.cli.command import Command
 from bulkupdate.cli.options import json_option, quiet_option
 from bulkupdate.cli.screen import Screen
 
@@ -27,17 +27,13 @@ _EXAMPLES = (
 )
 @json_option
 @quiet_option
-@click.pass_context
-def report_command(
-    ctx: click.Context, /, directory: Path, output: Path | None, **flags: Any
-) -> None:
+def report_command(directory: Path, output: Path | None, **flags: Any) -> None:
     """Write what became of a run as one HTML file that anybody can read, with charts.
 
     The run may have ended, have been killed, or be under way. The file needs no network and no
     other file. It holds what was sent for the rows that did not go through.
     """
     screen = Screen(quiet=flags["quiet"])
-    point_out_strangers(ctx, screen.say)
     with screen.errors():
         from bulkupdate.report import write_report
 

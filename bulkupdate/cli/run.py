@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from bulkupdate import messages
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
-from bulkupdate.cli.command import Command, point_out_strangers
+from bulkupdate.cli.command import Command
 from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.options import (
     input_argument,
@@ -69,7 +69,9 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
     """  # noqa: D301 - click wants the \b
     screen = Screen(as_json=flags["log_format"] == "json", quiet=flags["quiet"])
     screen.log(flags["verbose"])
-    point_out_strangers(ctx, screen.say)
+    if isinstance(ctx.command, Command):
+        for stranger in ctx.command.strangers(os.environ):
+            screen.say(f"note: {stranger}")
     metrics: MetricsFile | None = None
     try:
         with screen.errors():

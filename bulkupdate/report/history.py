@@ -1,9 +1,10 @@
 """What a run directory tells of its run: how it went over time, and what became of its rows."""
 
 import bisect
+import math
 import statistics
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from bulkupdate.journal import line_offsets, read_lines
 from bulkupdate.ledger import Ledger
 from bulkupdate.models import Mark, Outcome, Result
 from bulkupdate.summary import Summary
-from bulkupdate.traffic import Sample, read_samples
+from bulkupdate.traffic import LONGEST_SAMPLE, Sample, read_samples
 
 #: Points of a chart at most.
 POINTS = 90
@@ -28,12 +29,17 @@ MAX_ROWS = 100_000
 #: one ended.
 _GAP = 0.25
 
-#: The same where a run of an earlier version has kept no samples, and an outage may look like it.
-_GAP_OF_RESULTS = 30.0
+#: The same between results that no sample covers: those after the last sample of a session that was
+#: killed; or all, where an earlier version has kept no samples, and an outage may look like it.
+_GAP_OF_RESULTS = LONGEST_SAMPLE + 1
+_GAP_WITHOUT_SAMPLES = 30.0
 
 #: Lengths of what a point stands for, in seconds. In one that is shorter than a period of the limit
 #: (2 s), a pace that keeps it would seem to go over it.
 _WIDTHS = (2, 4, 6, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+
+#: When it begins and ends, on the clock.
+_Span = tuple[float, float]
 
 _OUTCOMES = tuple(Outcome)
 _PERCENTILES = (50, 90, 99)
@@ -189,7 +195,7 @@ class _Clock:
 
     Args:
         samples: each stands for some seconds in which somebody was.
-        events: so does each of them.
+        events: those that no sample covers tell of further such seconds.
 
     Attributes:
         sessions: where each stretch of it begins: in running time, and on the clock.
@@ -197,20 +203,14 @@ class _Clock:
     """
 
     def __init__(self, samples: list[Sample], events: _Events) -> None:
-        spans = [(_ended(sample) - sample.seconds, _ended(sample)) for sample in samples]
-        gap = _GAP if samples else _GAP_OF_RESULTS
-        spans += _spans(events.times, gap)
-        self._begins: list[float] = []
-        ends: list[float] = []
-        for begin, end in sorted(spans):
-            if ends and begin - ends[-1] <= gap:
-                ends[-1] = max(ends[-1], end)
-            else:
-                self._begins.append(begin)
-                ends.append(end)
-        self.seconds = 0.0
+        sampled = _merged(((_ended(one) - one.seconds, _ended(one)) for one in samples), _GAP)
+        gap = _GAP_OF_RESULTS if samples else _GAP_WITHOUT_SAMPLES
+        others = _merged(((at, at) for at in _uncovered(events.times, sampled)), gap)
+        spans = _joined(sampled, others, gap)
+        self._begins = [begin for begin, _ in spans]
         self._before = []
-        for begin, end in zip(self._begins, ends, strict=True):
+        self.seconds = 0.0
+        for begin, end in spans:
             self._before.append(self.seconds)
             self.seconds += end - begin
         self.sessions = list(zip(self._before, self._begins, strict=True))
@@ -225,17 +225,36 @@ def _ended(sample: Sample) -> float:
     return datetime.fromisoformat(sample.at).timestamp()
 
 
-def _spans(times: "array[float]", gap: float) -> Iterator[tuple[float, float]]:
-    """From when to when events follow one another closely."""
-    if not times:
-        return
-    begin = end = times[0]
+def _merged(spans: Iterable[_Span], gap: float) -> list[_Span]:
+    """Spans in their order, those that lie no further apart than `gap` made one."""
+    merged: list[_Span] = []
+    for begin, end in sorted(spans):
+        if merged and begin - merged[-1][1] <= gap:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def _joined(sampled: list[_Span], others: list[_Span], gap: float) -> list[_Span]:
+    """All of them; one of the others is added to the sampled one before it, if that is near."""
+    joined = list(sampled)
+    for begin, end in others:
+        place = bisect.bisect_right(joined, (begin, math.inf)) - 1
+        if place >= 0 and begin - joined[place][1] <= gap:
+            joined[place] = (joined[place][0], max(joined[place][1], end))
+        else:
+            joined.insert(place + 1, (begin, end))
+    return joined
+
+
+def _uncovered(times: "array[float]", spans: list[_Span]) -> Iterator[float]:
+    """Those of some moments that lie in no span, nor at the edge of one."""
+    begins = [begin for begin, _ in spans]
     for at in times:
-        if at - end > gap or at < begin:
-            yield begin, end
-            begin = end = at
-        end = max(end, at)
-    yield begin, end
+        place = bisect.bisect_right(begins, at + _GAP) - 1
+        if place < 0 or at > spans[place][1] + _GAP:
+            yield at
 
 
 def _points(clock: _Clock, events: _Events, samples: list[Sample]) -> list[Point]:

@@ -17,10 +17,10 @@ from bulkupdate.summary import State, Summary
 
 #: What each outcome means, for somebody who knows nothing of this program.
 _MEANINGS = {
-    Outcome.UPDATED: "lemlist has confirmed the edit",
+    Outcome.UPDATED: "the server has confirmed the edit",
     Outcome.UNCHANGED: "the row holds nothing to change; nothing was sent",
     Outcome.INVALID: "the row is wrong; nothing was sent for it",
-    Outcome.FAILED: "lemlist refused the edit, or was never reached; the task is as it was",
+    Outcome.FAILED: "the server refused the edit, or was never reached; the task is as it was",
     Outcome.UNCONFIRMED: "sent, but never confirmed: the edit may or may not be there",
 }
 _UNPROCESSED = "not tried yet"
@@ -72,9 +72,10 @@ def page(history: History) -> str:
     folder = Path(__file__).parent / "templates"
     summary = history.summary
     return environment.get_template("report.html").render(
-        title=f"{summary.input.path} → {_target(summary)}",
+        title=printable(f"{summary.input.path} → {_target(summary)}"),
         summary=summary,
         verdict=verdict(history),
+        is_trial=summary.sandbox,
         tiles=_tiles(history),
         parts=_parts(history),
         causes=[
@@ -125,7 +126,7 @@ def verdict(history: History) -> Verdict:
         )
     if left:
         return Verdict(
-            "bad" if summary.state is State.STOPPED else "mixed",
+            "bad" if summary.state is State.STOPPED and summary.exit_code else "mixed",
             f"Ended early: {done:,} of {count(rows, 'row')} done, {left:,} not tried yet"
             + (f", {amiss:,} did not go through." if amiss else "."),
             f"Why: {printable(summary.reason or 'unknown')}. Run it again with --resume to go on.",
@@ -140,10 +141,8 @@ def verdict(history: History) -> Verdict:
     if history.mismatches:
         advice = (
             f"But {count(history.mismatches, 'Task')} came back with other values than were sent:"
-            f" see 'mismatches' in {summary.directory}/results.jsonl."
+            f" see 'mismatches' in {printable(summary.directory)}/results.jsonl."
         )
-    if summary.sandbox:
-        advice = f"This was a trial on the sandbox: nothing has reached lemlist. {advice}"
     title = "The one row is done." if rows == 1 else f"All {rows:,} rows are done."
     return Verdict("mixed" if history.mismatches else "good", title, advice)
 

@@ -14,8 +14,11 @@ from typing import Self
 from bulkupdate.models import Row
 from bulkupdate.scratch import Scratch
 
-#: Rows that may be ready or out at once, and rows parked in memory.
-READ_AHEAD = 1000
+#: Rows for each worker that may be ready or out at once. More would cost more: what is read just
+#: before it is sent is still in the processor's cache.
+READ_AHEAD = 4
+
+#: Rows parked in memory.
 PARKED = 1000
 
 
@@ -23,20 +26,28 @@ class Backlog:
     """A bounded queue that never hands out two rows of one task at once.
 
     Args:
-        read_ahead: rows that may be ready or out at once, before `put` waits.
+        workers: how many take rows from it. `READ_AHEAD` times as many may be ready or out at once,
+            before `put` waits.
         parked: rows kept in memory until an earlier one of their task is done.
         directory: where the rest of those is put on disk; without it, `put` waits for room.
     """
 
     def __init__(
-        self, read_ahead: int = READ_AHEAD, parked: int = PARKED, directory: Path | None = None
+        self, workers: int = 16, parked: int = PARKED, directory: Path | None = None
     ) -> None:
-        self._room = read_ahead
+        self._room = READ_AHEAD * workers
         self._room_to_park = parked
-        #: Who waits in `put` for a row to be done.
+        #: Room to wait for once there is none, so that filling it is worth a wake-up; what is ready
+        #: then lasts for as long as that takes.
+        self._enough_room = max(1, self._room // 2)
+        #: Who waits in `put`, for that or for a row to be done.
         self._has_room = asyncio.Event()
-        #: By row number, so that an early row which was parked is not overtaken again.
-        self._ready: list[tuple[int, Row]] = []
+        self._has_done = asyncio.Event()
+        #: Rows as they came: earliest first.
+        self._ready: deque[Row] = deque()
+        #: Those that are ready out of that order, by number: an early row which was parked is not
+        #: overtaken again.
+        self._ready_late: list[tuple[int, Row]] = []
         #: Who waits in `get` for a row to be ready.
         self._getters: deque[asyncio.Future[None]] = deque()
         #: Tasks that have a row ready or out, and the rows parked behind it, if there are any.
@@ -54,8 +65,9 @@ class Backlog:
         """
         if row.id in self._out and await self._park(row):
             return
-        while not self._room:
-            await self._wait_for_room()
+        if not self._room:
+            self._has_room.clear()
+            await self._has_room.wait()
         self._room -= 1
         self._out[row.id] = None
         self._add(row)
@@ -67,7 +79,8 @@ class Backlog:
             scratch.put(row)
             return True
         while not self._room_to_park:
-            await self._wait_for_room()
+            self._has_done.clear()
+            await self._has_done.wait()
         if row.id not in self._out:
             return False
         self._room_to_park -= 1
@@ -77,13 +90,9 @@ class Backlog:
         parked.append(row)
         return True
 
-    async def _wait_for_room(self) -> None:
-        self._has_room.clear()
-        await self._has_room.wait()
-
     async def get(self) -> Row | None:
         """The earliest row whose task has no other row out; None when the backlog has closed."""
-        while not self._ready:
+        while not (self._ready or self._ready_late):
             if self._has_ended:
                 return None
             getter = asyncio.get_running_loop().create_future()
@@ -95,7 +104,10 @@ class Backlog:
                     # Whoever waits behind is to have the row.
                     self._wake()
                 raise
-        return heapq.heappop(self._ready)[1]
+        late = self._ready_late
+        if late and not (self._ready and self._ready[0].number < late[0][0]):
+            return heapq.heappop(late)[1]
+        return self._ready.popleft()
 
     def done(self, row: Row) -> None:
         """Say that a row is settled, so that the next one of its task may go.
@@ -109,7 +121,9 @@ class Backlog:
             self._room += 1
         else:
             self._add(following)
-        self._has_room.set()
+        if self._room >= self._enough_room:
+            self._has_room.set()
+        self._has_done.set()
         if self._closed:
             self._wake_all_at_the_end()
 
@@ -135,7 +149,10 @@ class Backlog:
         return self._closed and not self._out
 
     def _add(self, row: Row) -> None:
-        heapq.heappush(self._ready, (row.number, row))
+        if not self._ready or row.number > self._ready[-1].number:
+            self._ready.append(row)
+        else:
+            heapq.heappush(self._ready_late, (row.number, row))
         if self._getters:
             self._wake()
 

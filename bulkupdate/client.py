@@ -4,17 +4,19 @@ The one place that knows HTTP. It never retries, never paces and never follows a
 key leaves only in the `Authorization` header of a request to the base URL.
 """
 
+import functools
 import logging
 import math
 import time
 import zlib
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.hdrs import CONTENT_ENCODING, RETRY_AFTER
+from multidict import istr
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_json
@@ -37,7 +39,8 @@ from bulkupdate.errors import (
     UnauthorizedError,
 )
 from bulkupdate.fields import shorten
-from bulkupdate.models import Quota, Task, TaskUpdate
+from bulkupdate.models import Answer, Quota, Task, TaskUpdate
+from bulkupdate.payload import JsonPayload
 from bulkupdate.redact import Redactor
 
 #: An answer is read so far and no further, in bytes. A Task has a few thousand.
@@ -63,6 +66,10 @@ LONGEST_RETRY_AFTER = 365 * 86400.0
 #: Seconds to connect in, at most.
 CONNECT_TIMEOUT = 10.0
 
+# `istr` is looked up without being folded again.
+_LIMIT = istr("X-RateLimit-Limit")
+_REMAINING = istr("X-RateLimit-Remaining")
+
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
     402: PaymentRequiredError,
@@ -73,21 +80,6 @@ _ERRORS: dict[int, type[TaskError]] = {
 }
 
 log = logging.getLogger(__name__)
-
-
-class Answer(NamedTuple):
-    """One HTTP answer: either a Task or an error, and what it says of the rate limit."""
-
-    status: int
-    quota: Quota
-    task: Task | None
-    error: TaskError | None
-
-    def result(self) -> Task:
-        """The Task; raises the error where there is none."""
-        if self.task is None:
-            raise self.error or BadResponseError("no Task in the answer", self.status)
-        return self.task
 
 
 class TaskClient:
@@ -121,7 +113,6 @@ class TaskClient:
                 # A Task is short, and what is not squeezed can't burst.
                 "Accept-Encoding": "identity",
                 "Authorization": self._authorization,
-                "Content-Type": "application/json",
                 "User-Agent": f"bulkupdate/{__version__}",
             },
             timeout=aiohttp.ClientTimeout(
@@ -167,12 +158,13 @@ class TaskClient:
         failure: TaskError | None = None
         try:
             with Deadline(self._deadlines, seconds):
-                async with self._session.patch(
-                    self._url, data=update.encode(), allow_redirects=False
-                ) as response:
-                    content = response.content
-                    # A Task is short: nearly always all of it is there with the headers.
-                    body = content.read_nowait() if content.is_eof() else await _read(response)
+                response = await self._session.patch(
+                    self._url, data=JsonPayload(update.encode()), allow_redirects=False
+                )
+                content = response.content
+                # A Task is short: nearly always all of it is there with the headers, and
+                # the connection is free again.
+                body = content.read_nowait() if content.is_eof() else await _read(response)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             failure = _without_answer(error, self._redactor)
         if failure is not None:
@@ -199,12 +191,12 @@ class TaskClient:
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     """The body, or a little more than `MAX_BODY` of it: more than that is nothing we can use."""
     content = response.content
-    body = await content.read(MAX_BODY)
-    while len(body) <= MAX_BODY and not content.at_eof():
-        body += await content.read(MAX_BODY)
-    if len(body) > MAX_BODY:
-        response.close()
-    return body
+    # A connection with more to come is closed.
+    async with response:
+        body = await content.read(MAX_BODY)
+        while len(body) <= MAX_BODY and not content.at_eof():
+            body += await content.read(MAX_BODY)
+        return body
 
 
 def _inflated(body: bytes, encoding: str | None) -> bytes:
@@ -272,6 +264,8 @@ def _confirmed(update: TaskUpdate, body: bytes) -> Task:
 
 def _nests_deeper(value: Any, body: bytes) -> bool:
     """Whether a JSON value nests deeper than `MAX_DEPTH`. Nearly all are told by their brackets."""
+    if body.find(b"{", 1) < 0 and body.find(b"[") < 0:
+        return False
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
     level = [value]
@@ -324,13 +318,15 @@ def _clean(text: str) -> str:
 def _quota(response: aiohttp.ClientResponse) -> Quota:
     headers = response.headers
     return Quota(
-        _number(headers.get("X-RateLimit-Limit")),
-        _number(headers.get("X-RateLimit-Remaining")),
+        _number(headers.get(_LIMIT)),
+        _number(headers.get(_REMAINING)),
         _seconds(headers.get(RETRY_AFTER)),
         response.status == 429,
     )
 
 
+# Answers hold the same few numbers.
+@functools.lru_cache(maxsize=256)
 def _number(text: str | None) -> float | None:
     """The finite, non-negative number that a header holds, or None."""
     if not text:

@@ -14,8 +14,8 @@ from bulkupdate.reader import Input
 from bulkupdate.stop import Stop
 from bulkupdate.writer import Writer
 
-#: Rows read between two looks at the rest of the program: a millisecond or two.
-READ_BATCH = 64
+#: Rows read between two looks at the rest of the program: less than a millisecond.
+READ_BATCH = 32
 
 
 class Feeder:

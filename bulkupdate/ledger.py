@@ -6,7 +6,7 @@ from bulkupdate.errors import LANE_STOPPERS, REOPENED
 from bulkupdate.models import SUCCESSES, Mark, Outcome, Result
 
 _OUTCOMES = tuple(Outcome)
-_CODES = {outcome.value: code for code, outcome in enumerate(_OUTCOMES, 1)}
+_CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES, 1)}
 _OUTCOME_BITS = 0x0F
 _MISMATCH = 0x10
 _UNSETTLED = 0x20
@@ -80,7 +80,7 @@ class Ledger:
 
     def unsuccessful_lines(self) -> list[tuple[int, int]]:
         """The line of the log and the number of every row that did not succeed, by line."""
-        failed = {_CODES[outcome.value] for outcome in _OUTCOMES if outcome not in SUCCESSES}
+        failed = {_CODES[outcome] for outcome in _OUTCOMES if outcome not in SUCCESSES}
         return sorted(
             (self._lines[place], place + 1)
             for place, code in enumerate(self._codes)
@@ -157,5 +157,5 @@ class Ledger:
         return self._codes[row - 1] if row <= len(self._codes) else 0
 
     def _count(self, outcome: Outcome) -> int:
-        wanted = _CODES[outcome.value]
+        wanted = _CODES[outcome]
         return sum(n for code, n in enumerate(self._counts) if code & _OUTCOME_BITS == wanted)

@@ -8,7 +8,7 @@ import enum
 import functools
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,7 +16,7 @@ from msgspec.structs import force_setattr
 
 from bulkupdate import fields
 from bulkupdate.codec import writable
-from bulkupdate.errors import InvalidUpdateError, Problem
+from bulkupdate.errors import BadResponseError, InvalidUpdateError, Problem, TaskError
 
 
 class TaskUpdate(
@@ -305,7 +305,7 @@ class Mark(msgspec.Struct, frozen=True):
         type: str
 
     row: Annotated[int, msgspec.Meta(ge=1)]
-    outcome: Literal["updated", "unchanged", "invalid", "failed", "unconfirmed"]
+    outcome: Outcome
     mismatches: dict[str, Any] | None = None
     error: Kind | None = None
     cut_short: bool = False
@@ -331,6 +331,21 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     remaining: float | None = None
     retry_after: float | None = None
     throttled: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """One HTTP answer: either a Task or an error, and what it says of the rate limit."""
+
+    status: int
+    quota: Quota
+    task: Task | None
+    error: TaskError | None
+
+    def result(self) -> Task:
+        """The Task; raises the error where there is none."""
+        if self.task is None:
+            raise self.error or BadResponseError("no Task in the answer", self.status)
+        return self.task
 
 
 class Traffic(msgspec.Struct):

@@ -257,7 +257,9 @@ class _Session:
     async def _send(self, progress: Progress, writer: Writer) -> None:
         refused = progress.preview.invalid and not self._config.skip_invalid
         with contextlib.ExitStack() as stack:
-            backlog = stack.enter_context(Backlog(directory=self._directory.path))
+            backlog = stack.enter_context(
+                Backlog(self._config.workers, directory=self._directory.path)
+            )
             merger = None
             if self._followed is not None:
                 merger = stack.enter_context(Merger(self._followed, self._directory.path))

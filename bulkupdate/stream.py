@@ -83,7 +83,7 @@ async def _send(
     stop: Stop,
     results: asyncio.Queue[Result],
 ) -> None:
-    backlog = Backlog()
+    backlog = Backlog(workers)
     try:
         async with TaskClient(endpoint, connections=workers) as client:
             lane = Lane(

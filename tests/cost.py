@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from aiohttp import Payload
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from benchmarks.inputs import write_edits
@@ -117,7 +118,7 @@ class Parts:
         return asyncio.run(self._lane())
 
     async def _lane(self) -> Steps:
-        backlog = Backlog(read_ahead=self._rows)
+        backlog = Backlog(self._rows)
         for row in self._read():
             await backlog.put(row)
         backlog.close()
@@ -168,7 +169,7 @@ class Parts:
         return asyncio.run(self._feeder())
 
     async def _feeder(self) -> Steps:
-        with Input(self._edits) as source, Backlog(read_ahead=self._rows) as backlog:
+        with Input(self._edits) as source, Backlog(self._rows) as backlog:
             # Nothing but rows to be sent: nothing for a writer.
             writer = Writer(Recorder.__new__(Recorder), Stop())
             feeder = Feeder(source, Ledger(), writer, Stop(), retry_failed=False)
@@ -186,7 +187,7 @@ class Parts:
         async with TaskClient(endpoint) as client:
             if client._session is None:
                 raise AssertionError("it is open")
-            client._session.patch = _Answering  # type: ignore[method-assign,assignment]
+            client._session.patch = _answer  # type: ignore[method-assign,assignment]
             with _counting() as count:
                 for update in updates:
                     await client.update(update)
@@ -210,22 +211,20 @@ class _Answering:
         CIMultiDict({"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "19", "Retry-After": "1"})
     )
 
-    def __init__(self, _: str, *, data: bytes, **__: object) -> None:
+    def __init__(self, body: bytes) -> None:
         # `{"id": …` becomes `{"_id": …`.
-        self._body = data.replace(b"id", b"_id", 1)
+        self._body = body.replace(b"id", b"_id", 1)
         self.content = self
-
-    async def __aenter__(self) -> "_Answering":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
 
     def is_eof(self) -> bool:
         return True
 
     def read_nowait(self) -> bytes:
         return self._body
+
+
+async def _answer(_: str, *, data: Payload, **__: object) -> _Answering:
+    return _Answering(await data.as_bytes())
 
 
 def costs() -> dict[str, Steps]:

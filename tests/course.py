@@ -34,7 +34,7 @@ class Course:
         return {result.row: result for result in self.results}
 
     async def _main(self, rows: tuple[Row, ...], workers: int) -> None:
-        backlog = Backlog(read_ahead=len(rows) + 1, parked=len(rows) + 1)
+        backlog = Backlog(len(rows) + 1, parked=len(rows) + 1)
         for one in rows:
             await backlog.put(one)
         backlog.close()

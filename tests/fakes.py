@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from bulkupdate.client import Answer
 from bulkupdate.errors import BadRequestError, RateLimitedError, TaskError
-from bulkupdate.models import Quota, Row, Task, TaskUpdate
+from bulkupdate.models import Answer, Quota, Row, Task, TaskUpdate
 
 #: Answers the n-th request of an update: with the Task's fields, an error, or a wait first.
 Script = Callable[[TaskUpdate, int], dict[str, Any] | TaskError | float | None]

@@ -22,6 +22,7 @@ LAYERS = (
     ("summary",),
     (
         "files",
+        "payload",
         "redact",
         "scratch",
         "stop",
@@ -58,7 +59,8 @@ LAYERS = (
 
 #: Each library is known to these modules alone.
 HOMES = {
-    "aiohttp": {"client", "sandbox"},
+    "aiohttp": {"client", "payload", "sandbox"},
+    "multidict": {"client", "payload"},
     "aiolimiter": {"permits"},
     "click": {"cli"},
     "csv": {"reader", "failed", "problems"},

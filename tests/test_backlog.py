@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkupdate.backlog import Backlog
+from bulkupdate.backlog import READ_AHEAD, Backlog
 from bulkupdate.models import Row, TaskUpdate
 
 
@@ -38,15 +38,17 @@ async def test_an_early_row_that_was_parked_goes_before_later_ones() -> None:
     assert await backlog.get() is second
 
 
-async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait() -> None:
-    backlog = Backlog(read_ahead=2)
-    first = row(1, "a")
-    await backlog.put(first)
-    await backlog.put(row(2, "c"))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(backlog.put(row(3, "b")), 0.01)
-    backlog.done(first)
-    await asyncio.wait_for(backlog.put(row(3, "b")), 1)
+async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait_for_room_for_some() -> None:
+    backlog = Backlog(workers=1)
+    rows = [row(number, f"t{number}") for number in range(1, READ_AHEAD + 2)]
+    for one in rows[:READ_AHEAD]:
+        await backlog.put(one)
+    putting = asyncio.create_task(backlog.put(rows[-1]))
+    for one in rows[: READ_AHEAD // 2]:
+        await asyncio.sleep(0.001)
+        assert not putting.done()
+        backlog.done(one)
+    await asyncio.wait_for(putting, 1)
 
 
 async def test_those_who_wait_get_rows_in_the_order_they_came() -> None:
@@ -112,7 +114,7 @@ async def test_a_row_that_waited_for_room_behind_its_task_does_not_wait_for_ever
 async def test_a_task_with_very_many_rows_does_not_keep_the_others_waiting(
     tmp_path: Path,
 ) -> None:
-    with Backlog(read_ahead=5, parked=2, directory=tmp_path) as backlog:
+    with Backlog(workers=1, parked=2, directory=tmp_path) as backlog:
         rows = [row(n, "hot" if n % 2 else f"t{n}") for n in range(1, 200)]
         putting = asyncio.create_task(_put_all(backlog, rows))
         seen: list[Row] = []

@@ -16,9 +16,9 @@ from aiohttp import web
 
 from bulkupdate import client as client_module
 from bulkupdate import errors
-from bulkupdate.client import Answer, TaskClient
+from bulkupdate.client import TaskClient
 from bulkupdate.config import ApiKey, Endpoint
-from bulkupdate.models import TaskUpdate
+from bulkupdate.models import Answer, TaskUpdate
 
 KEY = "s3cr3t-k3y"
 URL = "https://api.example.com/api"
@@ -50,7 +50,7 @@ async def test_an_update_is_confirmed_by_the_task_that_comes_back(http: Any) -> 
         task = await client.update(UPDATE)
     assert task.fields == {"_id": "opp_a", "title": "T", "x": 1}
     ((_, calls),) = http.requests.items()
-    assert json.loads(calls[0].kwargs["data"]) == {"id": "opp_a", "title": "T"}
+    assert json.loads(calls[0].kwargs["data"].decode()) == {"id": "opp_a", "title": "T"}
     assert calls[0].kwargs["allow_redirects"] is False
 
 
@@ -190,21 +190,36 @@ async def failure(reply: Reply, timeout: float = 5) -> errors.TaskError:
     return caught.value
 
 
-async def test_the_key_goes_into_a_basic_header_without_a_user_name() -> None:
-    seen: list[str] = []
+async def received(update: TaskUpdate) -> tuple[Any, bytes]:
+    """The headers and the body of the request for an update, as a server gets them."""
+    seen: list[tuple[Any, bytes]] = []
 
     async def answer(request: web.Request) -> web.Response:
-        seen.append(request.headers["Authorization"])
-        return web.json_response({"_id": "opp_a"})
+        seen.append((request.headers, await request.read()))
+        return web.json_response({"_id": update.id})
 
     app = web.Application()
     app.router.add_patch("/tasks", answer)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    await send(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await send(f"http://127.0.0.1:{runner.addresses[0][1]}", update)
     await runner.cleanup()
-    assert seen == ["Basic " + base64.b64encode(f":{KEY}".encode()).decode()]
+    (one,) = seen
+    return one
+
+
+async def test_the_key_goes_into_a_basic_header_without_a_user_name() -> None:
+    headers, _ = await received(UPDATE)
+    assert headers["Authorization"] == "Basic " + base64.b64encode(f":{KEY}".encode()).decode()
+
+
+async def test_a_body_arrives_whole_and_is_called_json() -> None:
+    update = TaskUpdate(id="opp_a", title="Ünïcödé ✓", message="x" * 200_000)
+    headers, body = await received(update)
+    assert json.loads(body) == {"id": "opp_a", "title": "Ünïcödé ✓", "message": "x" * 200_000}
+    assert headers["Content-Length"] == str(len(body))
+    assert headers.getall("Content-Type") == ["application/json"]
 
 
 async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere() -> None:

@@ -61,11 +61,14 @@ def measure(command: Command, variables: Mapping[str, str] | None = None) -> Usa
 def start(
     command: Command, variables: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Start `python` with these arguments, in the project's directory."""
+    """Start `python` with these arguments, in the project's directory.
+
+    As where a program is installed: what was compiled once is not compiled again.
+    """
     return subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
-        env={**os.environ, **(variables or {})},
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(variables or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

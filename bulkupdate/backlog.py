@@ -119,11 +119,12 @@ class Backlog:
         if following is None:
             del self._out[row.id]
             self._room += 1
+            if self._room == self._enough_room:
+                self._has_room.set()
         else:
             self._add(following)
-        if self._room >= self._enough_room:
-            self._has_room.set()
-        self._has_done.set()
+        if self._scratch is None:
+            self._has_done.set()
         if self._closed:
             self._wake_all_at_the_end()
 

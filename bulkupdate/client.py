@@ -40,8 +40,8 @@ from bulkupdate.errors import (
 )
 from bulkupdate.fields import shorten
 from bulkupdate.models import Answer, Quota, Task, TaskUpdate
-from bulkupdate.payload import JsonPayload
 from bulkupdate.redact import Redactor
+from bulkupdate.request import JsonPayload, ReadyRequest
 
 #: An answer is read so far and no further, in bytes. A Task has a few thousand.
 MAX_BODY = 1 << 18
@@ -122,6 +122,7 @@ class TaskClient:
             ),
             auto_decompress=False,
             proxy=self._proxy(),
+            request_class=ReadyRequest,
         )
         return self
 
@@ -264,7 +265,7 @@ def _confirmed(update: TaskUpdate, body: bytes) -> Task:
 
 def _nests_deeper(value: Any, body: bytes) -> bool:
     """Whether a JSON value nests deeper than `MAX_DEPTH`. Nearly all are told by their brackets."""
-    if body.find(b"{", 1) < 0 and body.find(b"[") < 0:
+    if ord("[") not in body and body.rfind(b"{") <= 0:
         return False
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False

@@ -5,6 +5,7 @@ that has only moved is the same row.
 """
 
 import bisect
+import struct
 import sys
 from array import array
 from collections import defaultdict
@@ -21,6 +22,8 @@ from bulkupdate.models import Outcome, Result, Row
 #: Rows whose digests are written at once, and the length of a line.
 _BATCH = 2048
 _LINE = 34
+
+_unpack = struct.Struct(">Q").unpack
 
 #: The bit of a row's content that says whether a request is sent for it.
 _SENDS = 1
@@ -41,18 +44,19 @@ class DigestFile:
 
     def __init__(self, path: Path) -> None:
         self._file = AppendOnlyFile(path, empty=True)
-        self._batch: list[bytes] = []
+        self._numbers = array("Q")
 
     def add(self, row: Row) -> None:
         """Take in the next row."""
-        sends = row.is_sent
         content = (
             row.update.encode()
             if row.update is not None
             else repr(row.record).encode("utf-8", "replace")
         )
-        self._batch.append(b"%016x %016x\n" % (_hash(row.id.encode()), _content(content, sends)))
-        if len(self._batch) == _BATCH:
+        numbers = self._numbers
+        numbers.append(_hash(row.id.encode()))
+        numbers.append(_content(content, row.is_sent))
+        if len(numbers) == 2 * _BATCH:
             self._flush()
 
     def close(self) -> None:
@@ -63,8 +67,15 @@ class DigestFile:
             self._file.close()
 
     def _flush(self) -> None:
-        self._file.write(b"".join(self._batch))
-        self._batch.clear()
+        """Write the numbers, two a line."""
+        numbers = self._numbers
+        if numbers:
+            if sys.byteorder == "little":
+                numbers.byteswap()
+            lines = bytearray(numbers.tobytes().hex(" ", 8), "ascii") + b"\n"
+            lines[_LINE - 1 :: _LINE] = b"\n" * (len(numbers) // 2)
+            self._file.write(bytes(lines))
+            self._numbers = array("Q")
 
 
 class Digests:
@@ -239,9 +250,10 @@ def _by_task(digests: Digests, numbers: Iterable[int]) -> dict[int, _Rows]:
 
 
 def _content(data: bytes, sends: bool) -> int:
-    return _hash(data) | _SENDS if sends else _hash(data) & ~_SENDS
+    return _hash(data) & ~_SENDS | sends
 
 
 def _hash(data: bytes) -> int:
     # Never 0, which stands for no row.
-    return int.from_bytes(blake2b(data, digest_size=8).digest()) or 1
+    number: int = _unpack(blake2b(data, digest_size=8).digest())[0]
+    return number or 1

@@ -149,7 +149,8 @@ class Worker:
     async def _send(self, update: TaskUpdate, leave: float, attempts: Attempts) -> Task:
         attempts.sent += 1
         self._traffic.requests += 1
-        self._traffic.retries += attempts.sent > 1
+        if attempts.sent > 1:
+            self._traffic.retries += 1
         started = time.monotonic()
         self.idle, self.sending = False, True
         answer: Answer | None = None

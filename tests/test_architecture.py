@@ -22,8 +22,8 @@ LAYERS = (
     ("summary",),
     (
         "files",
-        "payload",
         "redact",
+        "request",
         "scratch",
         "stop",
         "turns",
@@ -59,8 +59,8 @@ LAYERS = (
 
 #: Each library is known to these modules alone.
 HOMES = {
-    "aiohttp": {"client", "payload", "sandbox"},
-    "multidict": {"client", "payload"},
+    "aiohttp": {"client", "request", "sandbox"},
+    "multidict": {"client", "request"},
     "aiolimiter": {"permits"},
     "click": {"cli"},
     "csv": {"reader", "failed", "problems"},

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -220,6 +221,19 @@ async def test_a_body_arrives_whole_and_is_called_json() -> None:
     assert json.loads(body) == {"id": "opp_a", "title": "Ünïcödé ✓", "message": "x" * 200_000}
     assert headers["Content-Length"] == str(len(body))
     assert headers.getall("Content-Type") == ["application/json"]
+
+
+async def test_our_request_is_the_one_that_aiohttp_would_make(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, _ = await received(UPDATE)
+    monkeypatch.setattr(client_module, "ReadyRequest", aiohttp.ClientRequest)
+    theirs, _ = await received(UPDATE)
+    ports = re.compile(r":\d+$")
+    assert len(ours) == 7
+    assert [(name, ports.sub("", value)) for name, value in ours.items()] == [
+        (name, ports.sub("", value)) for name, value in theirs.items()
+    ]
 
 
 async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere() -> None:

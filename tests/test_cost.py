@@ -17,12 +17,12 @@ from tests.conftest import TESTS
 #: they are within 10 % of these.
 BASELINE = {
     "reader": (311.2, 5.1),
-    "inspection": (186.0, 15.0),
-    "feeder": (449.3, 8.3),
+    "inspection": (195.0, 16.0),
+    "feeder": (463.9, 8.5),
     "encoder": (7.0, 1.0),
-    "lane": (943.4, 25.0),
-    "client": (539.6, 18.0),
-    "journal": (425.8, 12.1),
+    "lane": (937.9, 24.0),
+    "client": (464.4, 17.1),
+    "journal": (417.6, 11.8),
 }
 
 

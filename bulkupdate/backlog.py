@@ -14,7 +14,7 @@ from typing import Self
 from bulkupdate.models import Row
 from bulkupdate.scratch import Scratch
 
-#: Rows for each worker that may be ready or out at once. More would cost more: what is read just
+#: Rows for each worker that may be ready or out at once. More would cost more: what was read just
 #: before it is sent is still in the processor's cache.
 READ_AHEAD = 4
 
@@ -26,28 +26,27 @@ class Backlog:
     """A bounded queue that never hands out two rows of one task at once.
 
     Args:
-        workers: how many take rows from it. `READ_AHEAD` times as many may be ready or out at once,
-            before `put` waits.
+        read_ahead: rows that may be ready or out at once, before `put` waits; 2 at least.
         parked: rows kept in memory until an earlier one of their task is done.
         directory: where the rest of those is put on disk; without it, `put` waits for room.
     """
 
     def __init__(
-        self, workers: int = 16, parked: int = PARKED, directory: Path | None = None
+        self, read_ahead: int, parked: int = PARKED, directory: Path | None = None
     ) -> None:
-        self._room = READ_AHEAD * workers
+        self._room = read_ahead
         self._room_to_park = parked
         #: Room to wait for once there is none, so that filling it is worth a wake-up; what is ready
         #: then lasts for as long as that takes.
-        self._enough_room = max(1, self._room // 2)
+        self._enough_room = read_ahead // 2
         #: Who waits in `put`, for that or for a row to be done.
         self._has_room = asyncio.Event()
         self._has_done = asyncio.Event()
         #: Rows as they came: earliest first.
         self._ready: deque[Row] = deque()
-        #: Those that are ready out of that order, by number: an early row which was parked is not
-        #: overtaken again.
-        self._ready_late: list[tuple[int, Row]] = []
+        #: Those that come to be ready after later ones, by number: an early row which was parked is
+        #: not overtaken again.
+        self._ready_early: list[tuple[int, Row]] = []
         #: Who waits in `get` for a row to be ready.
         self._getters: deque[asyncio.Future[None]] = deque()
         #: Tasks that have a row ready or out, and the rows parked behind it, if there are any.
@@ -92,7 +91,7 @@ class Backlog:
 
     async def get(self) -> Row | None:
         """The earliest row whose task has no other row out; None when the backlog has closed."""
-        while not (self._ready or self._ready_late):
+        while not (self._ready or self._ready_early):
             if self._has_ended:
                 return None
             getter = asyncio.get_running_loop().create_future()
@@ -104,10 +103,10 @@ class Backlog:
                     # Whoever waits behind is to have the row.
                     self._wake()
                 raise
-        late = self._ready_late
-        if late and not (self._ready and self._ready[0].number < late[0][0]):
-            return heapq.heappop(late)[1]
-        return self._ready.popleft()
+        early, ready = self._ready_early, self._ready
+        if early and (not ready or early[0][0] < ready[0].number):
+            return heapq.heappop(early)[1]
+        return ready.popleft()
 
     def done(self, row: Row) -> None:
         """Say that a row is settled, so that the next one of its task may go.
@@ -153,7 +152,7 @@ class Backlog:
         if not self._ready or row.number > self._ready[-1].number:
             self._ready.append(row)
         else:
-            heapq.heappush(self._ready_late, (row.number, row))
+            heapq.heappush(self._ready_early, (row.number, row))
         if self._getters:
             self._wake()
 

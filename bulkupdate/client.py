@@ -1,7 +1,8 @@
 """One `PATCH /tasks`: an update in, a Task or a typed error out.
 
-The one place that knows HTTP. It never retries, never paces and never follows a redirect; the
-key leaves only in the `Authorization` header of a request to the base URL.
+The one place that knows HTTP, with `request` for its small print. It never retries, never paces
+and never follows a redirect; the key leaves only in the `Authorization` header of a request to the
+base URL.
 """
 
 import functools
@@ -15,8 +16,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.hdrs import CONTENT_ENCODING, RETRY_AFTER
-from multidict import istr
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING, RETRY_AFTER
+from multidict import CIMultiDict, istr
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_json
@@ -41,7 +42,7 @@ from bulkupdate.errors import (
 from bulkupdate.fields import shorten
 from bulkupdate.models import Answer, Quota, Task, TaskUpdate
 from bulkupdate.redact import Redactor
-from bulkupdate.request import JsonPayload, ReadyRequest
+from bulkupdate.request import EncodedJson, ReadyRequest
 
 #: An answer is read so far and no further, in bytes. A Task has a few thousand.
 MAX_BODY = 1 << 18
@@ -69,6 +70,8 @@ CONNECT_TIMEOUT = 10.0
 # `istr` is looked up without being folded again.
 _LIMIT = istr("X-RateLimit-Limit")
 _REMAINING = istr("X-RateLimit-Remaining")
+
+_BRACKET = ord("[")
 
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
@@ -98,8 +101,10 @@ class TaskClient:
         self._connections = connections
         self._url = f"{endpoint.base_url}/tasks"
         key = endpoint.api_key.reveal()
-        self._authorization = aiohttp.encode_basic_auth("", key)
-        self._redactor = Redactor(key, self._authorization.removeprefix("Basic "))
+        authorization = aiohttp.encode_basic_auth("", key)
+        self._redactor = Redactor(key, authorization.removeprefix("Basic "))
+        # Said of each request: what a session says of all, aiohttp says to a proxy too.
+        self._headers = CIMultiDict({AUTHORIZATION: authorization})
         self._session: aiohttp.ClientSession | None = None
         self._deadlines: Deadlines | None = None
 
@@ -112,7 +117,6 @@ class TaskClient:
                 "Accept": "application/json",
                 # A Task is short, and what is not squeezed can't burst.
                 "Accept-Encoding": "identity",
-                "Authorization": self._authorization,
                 "User-Agent": f"bulkupdate/{__version__}",
             },
             timeout=aiohttp.ClientTimeout(
@@ -160,12 +164,15 @@ class TaskClient:
         try:
             with Deadline(self._deadlines, seconds):
                 response = await self._session.patch(
-                    self._url, data=JsonPayload(update.encode()), allow_redirects=False
+                    self._url,
+                    data=EncodedJson(update.encode()),
+                    headers=self._headers,
+                    allow_redirects=False,
                 )
-                content = response.content
-                # A Task is short: nearly always all of it is there with the headers, and
-                # the connection is free again.
-                body = content.read_nowait() if content.is_eof() else await _read(response)
+                # A Task is short: nearly always all of it is there with the headers, and the
+                # connection is free again.
+                is_whole = response.closed
+                body = response.content.read_nowait() if is_whole else await _read(response)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             failure = _without_answer(error, self._redactor)
         if failure is not None:
@@ -265,7 +272,7 @@ def _confirmed(update: TaskUpdate, body: bytes) -> Task:
 
 def _nests_deeper(value: Any, body: bytes) -> bool:
     """Whether a JSON value nests deeper than `MAX_DEPTH`. Nearly all are told by their brackets."""
-    if ord("[") not in body and body.rfind(b"{") <= 0:
+    if _BRACKET not in body and body.rfind(b"{") <= 0:
         return False
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return False
@@ -319,15 +326,13 @@ def _clean(text: str) -> str:
 def _quota(response: aiohttp.ClientResponse) -> Quota:
     headers = response.headers
     return Quota(
-        _number(headers.get(_LIMIT)),
-        _number(headers.get(_REMAINING)),
+        _count(headers.get(_LIMIT)),
+        _count(headers.get(_REMAINING)),
         _seconds(headers.get(RETRY_AFTER)),
         response.status == 429,
     )
 
 
-# Answers hold the same few numbers.
-@functools.lru_cache(maxsize=256)
 def _number(text: str | None) -> float | None:
     """The finite, non-negative number that a header holds, or None."""
     if not text:
@@ -337,6 +342,10 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value < math.inf else None
+
+
+#: For those that have few values.
+_count = functools.lru_cache(maxsize=256)(_number)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -68,14 +68,13 @@ class DigestFile:
 
     def _flush(self) -> None:
         """Write the numbers, two a line."""
-        numbers = self._numbers
+        numbers, self._numbers = self._numbers, array("Q")
         if numbers:
             if sys.byteorder == "little":
                 numbers.byteswap()
             lines = bytearray(numbers.tobytes().hex(" ", 8), "ascii") + b"\n"
             lines[_LINE - 1 :: _LINE] = b"\n" * (len(numbers) // 2)
             self._file.write(bytes(lines))
-            self._numbers = array("Q")
 
 
 class Digests:
@@ -250,7 +249,7 @@ def _by_task(digests: Digests, numbers: Iterable[int]) -> dict[int, _Rows]:
 
 
 def _content(data: bytes, sends: bool) -> int:
-    return _hash(data) & ~_SENDS | sends
+    return _hash(data) & ~_SENDS | _SENDS * sends
 
 
 def _hash(data: bytes) -> int:

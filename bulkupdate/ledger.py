@@ -31,6 +31,7 @@ class Ledger:
         """
         has_replaced = False
         codes, lines, counts, number = self._codes, self._lines, self._counts, self._line_count
+        size = len(codes)
         for result in results:
             code = _CODES[result.outcome]
             if result.mismatches:
@@ -40,20 +41,25 @@ class Ledger:
                 code |= _UNSETTLED
                 if error is not None and error.type == REOPENED:
                     self._reopened += 1
-            place = result.row - 1
-            if place >= len(codes):
-                missing = place + 1 - len(codes)
-                codes.extend(bytes(missing))
-                lines.extend([0] * missing)
-            was = codes[place]
-            if was:
-                code |= _SENT_AGAIN
-                has_replaced = True
-            counts[was] -= 1
-            counts[code] += 1
-            codes[place] = code
             number += 1
-            lines[place] = number
+            place = result.row - 1
+            if place >= size:
+                # Nearly always the next one.
+                missing = place - size
+                if missing:
+                    codes.extend(bytes(missing))
+                    lines.extend([0] * missing)
+                codes.append(code)
+                lines.append(number)
+                size = place + 1
+            else:
+                if was := codes[place]:
+                    code |= _SENT_AGAIN
+                    has_replaced = True
+                    counts[was] -= 1
+                codes[place] = code
+                lines[place] = number
+            counts[code] += 1
         self._line_count = number
         return has_replaced
 

@@ -333,7 +333,7 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     throttled: bool = False
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class Answer(msgspec.Struct, frozen=True):  # an error that is raised refers back to it
     """One HTTP answer: either a Task or an error, and what it says of the rate limit."""
 
     status: int

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from bulkupdate import schedule
 from bulkupdate.account import first_summary, lost_results, summary_of, why_ended
-from bulkupdate.backlog import Backlog
+from bulkupdate.backlog import READ_AHEAD, Backlog
 from bulkupdate.client import TaskClient
 from bulkupdate.codec import replaced
 from bulkupdate.config import Mode, RunConfig
@@ -258,7 +258,7 @@ class _Session:
         refused = progress.preview.invalid and not self._config.skip_invalid
         with contextlib.ExitStack() as stack:
             backlog = stack.enter_context(
-                Backlog(self._config.workers, directory=self._directory.path)
+                Backlog(READ_AHEAD * self._config.workers, directory=self._directory.path)
             )
             merger = None
             if self._followed is not None:

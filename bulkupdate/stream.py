@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from typing import Literal
 
-from bulkupdate.backlog import Backlog
+from bulkupdate.backlog import READ_AHEAD, Backlog
 from bulkupdate.client import TaskClient
-from bulkupdate.config import Endpoint, RateLimit, RetryPolicy
-from bulkupdate.errors import RunStoppedError
+from bulkupdate.config import MAX_WORKERS, Endpoint, RateLimit, RetryPolicy
+from bulkupdate.errors import ConfigError, RunStoppedError
 from bulkupdate.lane import Lane
 from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
 from bulkupdate.permits import limiter_for
@@ -42,9 +42,12 @@ async def update_tasks(
         One result for each update.
 
     Raises:
+        ConfigError: there are no workers, or more than a thousand.
         RunStoppedError: the key was refused or the server is down; the results that were
             settled have been yielded, and the rest was not sent.
     """
+    if not 1 <= workers <= MAX_WORKERS:
+        raise ConfigError(f"workers is a number from 1 to {MAX_WORKERS}")
     results: asyncio.Queue[Result] = asyncio.Queue(_RESULT_QUEUE)
     stop = Stop()
     sending = asyncio.create_task(
@@ -83,7 +86,7 @@ async def _send(
     stop: Stop,
     results: asyncio.Queue[Result],
 ) -> None:
-    backlog = Backlog(workers)
+    backlog = Backlog(READ_AHEAD * workers)
     try:
         async with TaskClient(endpoint, connections=workers) as client:
             lane = Lane(

@@ -55,7 +55,7 @@ class Writer:
         self._sent = self._failures = 0
         self._said: set[str] = set()
         self._batch = _Batch()
-        #: Of `run`, while it waits for a row. (An Event costs twice as much, in every turn.)
+        #: What `run` waits for when there is no row. (An Event costs twice as much, in every turn.)
         self._waiting: asyncio.Future[None] | None = None
         self._has_ended = False
 

@@ -206,7 +206,7 @@ class Parts:
 class _Answering:
     """What aiohttp gives back for a request, with the Task in it: the work of its own left out."""
 
-    status, reason = 200, "OK"
+    status, reason, closed = 200, "OK", True
     headers = CIMultiDictProxy(
         CIMultiDict({"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "19", "Retry-After": "1"})
     )
@@ -215,9 +215,6 @@ class _Answering:
         # `{"id": …` becomes `{"_id": …`.
         self._body = body.replace(b"id", b"_id", 1)
         self.content = self
-
-    def is_eof(self) -> bool:
-        return True
 
     def read_nowait(self) -> bytes:
         return self._body

@@ -14,7 +14,7 @@ def row(number: int, task: str) -> Row:
 
 
 async def test_two_rows_of_one_task_are_never_out_together() -> None:
-    backlog = Backlog()
+    backlog = Backlog(64)
     first, second, other = row(1, "a"), row(2, "a"), row(3, "b")
     for one in (first, second, other):
         await backlog.put(one)
@@ -27,7 +27,7 @@ async def test_two_rows_of_one_task_are_never_out_together() -> None:
 
 
 async def test_an_early_row_that_was_parked_goes_before_later_ones() -> None:
-    backlog = Backlog()
+    backlog = Backlog(64)
     first, second = row(1, "a"), row(2, "a")
     await backlog.put(first)
     await backlog.put(second)
@@ -39,7 +39,7 @@ async def test_an_early_row_that_was_parked_goes_before_later_ones() -> None:
 
 
 async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait_for_room_for_some() -> None:
-    backlog = Backlog(workers=1)
+    backlog = Backlog(READ_AHEAD)
     rows = [row(number, f"t{number}") for number in range(1, READ_AHEAD + 2)]
     for one in rows[:READ_AHEAD]:
         await backlog.put(one)
@@ -52,7 +52,7 @@ async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait_for_room_for
 
 
 async def test_those_who_wait_get_rows_in_the_order_they_came() -> None:
-    backlog = Backlog()
+    backlog = Backlog(64)
     getting = [asyncio.create_task(backlog.get()) for _ in range(3)]
     await asyncio.sleep(0)
     for number in (1, 2, 3):
@@ -62,7 +62,7 @@ async def test_those_who_wait_get_rows_in_the_order_they_came() -> None:
 
 
 async def test_a_row_for_someone_who_has_gone_goes_to_the_next() -> None:
-    backlog = Backlog()
+    backlog = Backlog(64)
     gone, woken, left = (asyncio.create_task(backlog.get()) for _ in range(3))
     await asyncio.sleep(0)
     gone.cancel()
@@ -80,7 +80,7 @@ async def test_a_row_for_someone_who_has_gone_goes_to_the_next() -> None:
 
 
 async def test_without_a_disk_rows_of_one_task_wait_for_room_too() -> None:
-    backlog = Backlog(parked=1)
+    backlog = Backlog(64, parked=1)
     first, second, third = (row(number, "a") for number in (1, 2, 3))
     await backlog.put(first)
     await backlog.put(second)
@@ -94,7 +94,7 @@ async def test_without_a_disk_rows_of_one_task_wait_for_room_too() -> None:
 
 
 async def test_a_row_that_waited_for_room_behind_its_task_does_not_wait_for_ever() -> None:
-    backlog = Backlog(parked=1)
+    backlog = Backlog(64, parked=1)
     first, second, other = row(1, "a"), row(2, "a"), row(3, "b")
     late = row(4, "b")
     for one in (first, second, other):
@@ -114,7 +114,7 @@ async def test_a_row_that_waited_for_room_behind_its_task_does_not_wait_for_ever
 async def test_a_task_with_very_many_rows_does_not_keep_the_others_waiting(
     tmp_path: Path,
 ) -> None:
-    with Backlog(workers=1, parked=2, directory=tmp_path) as backlog:
+    with Backlog(4, parked=2, directory=tmp_path) as backlog:
         rows = [row(n, "hot" if n % 2 else f"t{n}") for n in range(1, 200)]
         putting = asyncio.create_task(_put_all(backlog, rows))
         seen: list[Row] = []
@@ -145,7 +145,7 @@ async def _put_all(backlog: Backlog, rows: list[Row]) -> None:
 
 
 async def test_it_ends_when_it_is_closed_and_every_row_is_done() -> None:
-    backlog = Backlog()
+    backlog = Backlog(64)
     first, second = row(1, "a"), row(2, "a")
     await backlog.put(first)
     await backlog.put(second)
@@ -161,7 +161,7 @@ async def test_it_ends_when_it_is_closed_and_every_row_is_done() -> None:
 
 
 async def test_an_empty_backlog_ends_at_once() -> None:
-    backlog = Backlog()
+    backlog = Backlog(64)
     backlog.close()
     assert await backlog.get() is None
     assert await backlog.get() is None

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import gc
 import json
 import logging
@@ -20,6 +21,7 @@ from bulkupdate import errors
 from bulkupdate.client import TaskClient
 from bulkupdate.config import ApiKey, Endpoint
 from bulkupdate.models import Answer, TaskUpdate
+from bulkupdate.request import EncodedJson, ReadyRequest
 
 KEY = "s3cr3t-k3y"
 URL = "https://api.example.com/api"
@@ -226,14 +228,90 @@ async def test_a_body_arrives_whole_and_is_called_json() -> None:
 async def test_our_request_is_the_one_that_aiohttp_would_make(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ours, _ = await received(UPDATE)
+    ours, our_body = await received(UPDATE)
+    payload = functools.partial(aiohttp.BytesPayload, content_type="application/json")
+    monkeypatch.setattr(client_module, "EncodedJson", payload)
     monkeypatch.setattr(client_module, "ReadyRequest", aiohttp.ClientRequest)
-    theirs, _ = await received(UPDATE)
-    ports = re.compile(r":\d+$")
+    theirs, their_body = await received(UPDATE)
+    port = re.compile(r":\d+$")
     assert len(ours) == 7
-    assert [(name, ports.sub("", value)) for name, value in ours.items()] == [
-        (name, ports.sub("", value)) for name, value in theirs.items()
+    assert [(name, port.sub("", value)) for name, value in ours.items()] == [
+        (name, port.sub("", value)) for name, value in theirs.items()
     ]
+    assert our_body == their_body
+
+
+def test_what_is_done_in_fewer_steps_is_still_done_by_aiohttp() -> None:
+    for changed in (ReadyRequest, EncodedJson):
+        base = changed.__mro__[1]
+        own = {name for name in vars(changed) if not name.startswith("_")}
+        assert own <= set(dir(base))
+
+
+async def test_refused_updates_leave_nothing_behind(http: Any) -> None:
+    http.patch(f"{URL}/tasks", status=404, body="gone, and forgotten", repeat=True)
+    async with TaskClient(endpoint()) as client:
+        for _ in range(20):
+            with pytest.raises(errors.NotFoundError):
+                await client.update(UPDATE)
+    gc.collect()
+    left = [one for one in gc.get_objects() if isinstance(one, errors.NotFoundError)]
+    assert "gone, and forgotten" not in {one.message for one in left}
+
+
+async def test_a_server_that_answers_before_it_has_read_the_body_keeps_no_connection() -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    large = TaskUpdate(id="opp_a", message="x" * 5_000_000)
+    async with raw_server(refuse) as url, TaskClient(endpoint(url, 5), connections=1) as client:
+        for update in (large, large, UPDATE):
+            with pytest.raises(errors.TaskError) as caught:
+                await client.update(update)
+            assert not isinstance(caught.value, errors.RequestTimeoutError)
+
+
+async def test_a_connection_that_the_server_upgrades_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def upgrade(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+    # Which would give it back too, where nothing else refers to the answer.
+    monkeypatch.delattr(aiohttp.ClientResponse, "__del__")
+    async with raw_server(upgrade) as url, TaskClient(endpoint(url, 5), connections=1) as client:
+        for _ in range(2):
+            with pytest.raises(errors.BadResponseError):
+                await client.update(UPDATE)
+            assert client._session is not None
+            assert client._session.connector is not None
+            assert not client._session.connector._acquired
+
+
+async def test_a_proxy_never_sees_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    secret = base64.b64encode(f":{KEY}".encode())
+    async with server:
+        for user, said in (("", b""), ("u:p@", base64.b64encode(b"u:p"))):
+            monkeypatch.setenv("https_proxy", f"http://{user}127.0.0.1:{port}")
+            one = Endpoint(api_key=ApiKey(KEY), base_url="https://a.example", use_proxy=True)
+            async with TaskClient(one) as client:
+                with pytest.raises(errors.TaskError):
+                    await client.update(UPDATE)
+            assert heads[-1].startswith(b"CONNECT a.example:443 ")
+            assert secret not in heads[-1]
+            assert (b"Proxy-Authorization: Basic " + said in heads[-1]) == bool(user)
 
 
 async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere() -> None:

@@ -175,3 +175,8 @@ def test_digests_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("something else, of some length" * 9)
     with pytest.raises(JournalError, match="none of ours"):
         Digests(tmp_path / "other")
+
+
+def test_a_line_is_what_it_was_in_the_version_before(tmp_path: Path) -> None:
+    digests(tmp_path / "digests", row(1, title="T"))
+    assert (tmp_path / "digests").read_bytes() == b"1da12481992cb53d b65033fb2b7256b3\n"

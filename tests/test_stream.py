@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bulkupdate import ApiKey, Endpoint, Outcome, RetryPolicy, TaskUpdate, update_tasks
-from bulkupdate.errors import RunStoppedError
+from bulkupdate.errors import ConfigError, RunStoppedError
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
 
 
@@ -101,3 +101,10 @@ async def test_a_slow_caller_still_gets_everything_that_was_settled() -> None:
                     await asyncio.sleep(0.3)
         applied = server.requests["200"]
     assert taken >= applied > 20
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1001])
+async def test_a_number_of_workers_that_can_not_be_is_refused(workers: int) -> None:
+    nowhere = Endpoint(api_key=ApiKey("k"), base_url="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="from 1 to 1000"):
+        await anext(update_tasks([TaskUpdate(id="opp_a", title="T")], nowhere, workers=workers))

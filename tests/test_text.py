@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bulkupdate.errors import InputError
-from bulkupdate.reader.text import KEEP_BYTES, Encoding, encoding_of, lines, undecodable
+from bulkupdate.reader.text import KEEP_BYTES, Encoding, encoding_of, text_of, undecodable
 
 WORDS = [
     "Relancer Zoé", "Ça va être génial à Noël", "Jürgen Müller", "Grüße aus Zürich", "Straße 5",
@@ -96,7 +96,7 @@ def test_an_encoding_that_is_said_is_taken_with_or_without_its_mark() -> None:
         content = io.BytesIO(text)
         found = encoding_of(content, said, "a.csv")
         content.seek(0)
-        assert list(lines(content, found, "a.csv")) == ["id\n"], said
+        assert list(text_of(content, found, "a.csv")) == ["id\n"], said
 
 
 def test_a_long_run_without_blanks_takes_no_longer_than_others() -> None:

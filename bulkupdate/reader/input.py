@@ -2,7 +2,9 @@
 
 import contextlib
 import csv
+import io
 import itertools
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Dialect, Record, dialect_of
 from bulkupdate.reader.rows import json_rows, table_rows
 from bulkupdate.reader.sheet import SheetTable, format_of
-from bulkupdate.reader.text import Encoding, encoding_of, lines
+from bulkupdate.reader.text import Encoding, encoding_of, text_of
 from bulkupdate.reader.valuemap import ValueMap, columns_known
 from bulkupdate.summary import InputInfo
 
@@ -88,10 +90,18 @@ class TextFile:
 
     def lines(self) -> Generator[str]:
         """The lines of a text."""
+        with self._text() as text:
+            yield from text
+
+    @contextlib.contextmanager
+    def _text(self) -> Iterator[io.TextIOWrapper]:
         if self.encoding is None:
             raise AssertionError("a spreadsheet has no lines")
-        with self.raw.content() as content:
-            yield from lines(content, self.encoding, self.name)
+        with (
+            self.raw.content() as content,
+            text_of(content, self.encoding, self.name) as text,
+        ):
+            yield text
 
     def records(self) -> Generator[Record]:
         """The records of a file in columns, its header first.
@@ -105,7 +115,8 @@ class TextFile:
         if self.dialect is None:
             raise AssertionError("a file of JSON objects has no columns")
         try:
-            yield from table.records(self.lines(), self.dialect)
+            with self._text() as text:
+                yield from table.records(text, self.dialect)
         except csv.Error as error:
             raise table.broken(error, self.name) from None
 
@@ -288,9 +299,10 @@ class Input:
             yield from table_rows(records, self.layout, reader, self._naming, self.name, after)
 
     def _pass_over(self, found: Iterator[object], count: int) -> None:
-        for place, _ in enumerate(itertools.islice(found, count)):
-            if not place % _LOOK_UP and self._is_to_leave():
+        for place in range(0, count, _LOOK_UP):
+            if self._is_to_leave():
                 raise RunStoppedError("stopped while rows were passed over")
+            deque(itertools.islice(found, min(_LOOK_UP, count - place)), maxlen=0)
 
     def _layout(self, header: tuple[str, ...]) -> Layout:
         if hint := format_hint(header):

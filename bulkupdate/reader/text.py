@@ -7,7 +7,6 @@ spreadsheets still write in the West; of any other, the user is asked.
 import codecs
 import io
 import re
-from collections.abc import Iterator
 from typing import IO, Literal, NamedTuple, cast
 from unicodedata import category
 
@@ -138,19 +137,18 @@ def encoding_of(content: IO[bytes], said: str | None, name: str) -> Encoding:
     return _western(words, name)
 
 
-def lines(content: IO[bytes], encoding: Encoding, name: str) -> Iterator[str]:
-    """The lines of a file, with their ends, whatever these are.
+def text_of(content: IO[bytes], encoding: Encoding, name: str) -> io.TextIOWrapper:
+    """The text of a file, as its lines with their ends, whatever these are.
 
     Bytes that can't be decoded come as half characters, which `undecodable` finds.
 
     Raises:
-        InputError: a line is too long, or the file is no text.
+        InputError: while it is read: a line is too long, or the file is no text.
     """
     content.read(len(encoding.mark))
     errors = "strict" if encoding.is_clean else KEEP_BYTES
     bounded = cast("io.BufferedReader", _Bounded(content, name))
-    with io.TextIOWrapper(bounded, encoding.codec, errors, newline="") as text:
-        yield from text
+    return io.TextIOWrapper(bounded, encoding.codec, errors, newline="")
 
 
 class _Bounded(io.BufferedIOBase):

@@ -147,7 +147,7 @@ class _Events:
     def add(self, event: _Event) -> None:
         self.times.append(datetime.fromisoformat(event.at).timestamp())
         self.milliseconds.append(-1.0 if event.ms is None else event.ms)
-        self.outcomes.append(_OUTCOMES.index(Outcome(event.outcome)))
+        self.outcomes.append(_OUTCOMES.index(event.outcome))
 
 
 def _read_summary(directory: Path) -> Summary:

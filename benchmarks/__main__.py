@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from operator import truediv
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -156,30 +157,32 @@ class Bench:
 
     def _scaling(self) -> list[Measured]:
         sizes = self._sizes
-        # A small run is little but its start, so it takes many to tell what its rows cost.
-        small = self._alternate(
-            {str(n): (*PLAIN, *self._run(self._edits(n))) for n in (FEW, sizes.small)},
-            sizes.starts,
+        few, small, rows = (
+            (*PLAIN, *self._run(self._edits(n))) for n in (FEW, sizes.small, sizes.rows)
         )
         # The log of the largest is resumed later, to send a row more.
         more = self._edits(sizes.large + sizes.starts)
-        large = self._alternate(
-            {
-                str(sizes.rows): (*PLAIN, *self._run(self._edits(sizes.rows))),
-                str(sizes.large): (*PLAIN, *self._run(more), "--first", str(sizes.large)),
-            }
-        )
-        start = _cpu(small[str(FEW)])
-        found = {**small, **large}
-        costs = {
-            n: (_cpu(found[str(n)]) - start) / (n - FEW) * 1e6
-            for n in (sizes.small, sizes.rows, sizes.large)
+        large = (*PLAIN, *self._run(more), "--first", str(sizes.large))
+        rounds = []
+        for _ in range(sizes.rounds):
+            # A small run is little but its start, so it takes many to tell what its rows cost.
+            found = self._alternate({str(FEW): few, str(sizes.small): small}, sizes.starts)
+            found |= self._alternate({str(sizes.rows): rows, str(sizes.large): large}, 1)
+            rounds.append(found)
+        counts = (sizes.small, sizes.rows, sizes.large)
+        costs = {n: [_cost(found, n) for found in rounds] for n in counts}
+        shares = [statistics.median(map(truediv, costs[n], costs[sizes.large])) for n in counts]
+        spread = 100 * (max(shares) / min(shares) - 1)
+        peaks = {
+            n: statistics.median(u.peak for found in rounds for u in found[str(n)]) / MB
+            for n in counts
         }
-        spread = 100 * (max(costs.values()) / min(costs.values()) - 1)
-        peaks = {n: statistics.median(usage.peak for usage in found[str(n)]) / MB for n in costs}
         growth = peaks[sizes.large] - peaks[sizes.small]
         return [
-            *(Measured(f"CPU of a row, of {n:,} rows", cost, "µs") for n, cost in costs.items()),
+            *(
+                Measured(f"CPU of a row, of {n:,} rows", 1e6 * statistics.median(of), "µs")
+                for n, of in costs.items()
+            ),
             _at_most("from the cheapest row to the dearest", spread, "%", 10),
             *(
                 _at_most(f"peak memory, {n:,} rows", peak, "MB", 90 if n == sizes.large else None)
@@ -244,6 +247,11 @@ class Bench:
         with urllib.request.urlopen(self._base_url) as answer:  # noqa: S310 - on this machine
             first: float | None = json.load(answer)["first"]
         return first
+
+
+def _cost(found: dict[str, list[Usage]], rows: int) -> float:
+    """Seconds of CPU that one row more costs: without the start."""
+    return (_cpu(found[str(rows)]) - _cpu(found[str(FEW)])) / (rows - FEW)
 
 
 def _cpu(usages: list[Usage]) -> float:

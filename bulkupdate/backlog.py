@@ -26,7 +26,7 @@ class Backlog:
     """A bounded queue that never hands out two rows of one task at once.
 
     Args:
-        read_ahead: rows that may be ready or out at once, before `put` waits; 2 at least.
+        read_ahead: rows that may be ready or out at once, before `put` waits.
         parked: rows kept in memory until an earlier one of their task is done.
         directory: where the rest of those is put on disk; without it, `put` waits for room.
     """
@@ -38,7 +38,7 @@ class Backlog:
         self._room_to_park = parked
         #: Room to wait for once there is none, so that filling it is worth a wake-up; what is ready
         #: then lasts for as long as that takes.
-        self._enough_room = read_ahead // 2
+        self._enough_room = max(1, read_ahead // 2)
         #: Who waits in `put`, for that or for a row to be done.
         self._has_room = asyncio.Event()
         self._has_done = asyncio.Event()

@@ -227,6 +227,9 @@ def _without_answer(error: Exception, redactor: Redactor) -> TaskError:
         return ConnectError(f"no connection: {said}")
     if isinstance(error, TimeoutError):
         return RequestTimeoutError("no answer in time")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        status = f"{error.status} {_clean(redactor.text(error.message))}".rstrip()
+        return ConnectError(f"no connection: the proxy answered {status}")
     if isinstance(error, aiohttp.ClientResponseError):
         return BadResponseError(f"not an HTTP answer: {_clean(redactor.text(error.message))}")
     return ConnectionLostError(f"the connection broke: {said or type(error).__name__}")

@@ -13,10 +13,10 @@ from multidict import CIMultiDict
 
 
 class ReadyRequest(ClientRequest):
-    """A request whose session names every header but those of the body."""
+    """A request that is given every header but those of the body."""
 
     def update_headers(self, headers: Any) -> None:
-        """Take the session's headers at once, not one by one."""
+        """Take the headers at once, not one by one."""
         super().update_headers(None)
         self.headers.extend(headers)
 

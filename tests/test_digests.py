@@ -1,5 +1,6 @@
 """What has become of the rows of an input that was edited."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,20 @@ def test_digests_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
 def test_a_line_is_what_it_was_in_the_version_before(tmp_path: Path) -> None:
     digests(tmp_path / "digests", row(1, title="T"))
     assert (tmp_path / "digests").read_bytes() == b"1da12481992cb53d b65033fb2b7256b3\n"
+
+
+def test_what_could_not_be_written_is_not_written_again_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = DigestFile(tmp_path / "digests")
+    file.add(row(1, title="T"))
+    with monkeypatch.context() as full:
+        full.setattr("os.write", _no_space)
+        with pytest.raises(JournalError):
+            file._flush()
+    file.close()
+    assert (tmp_path / "digests").read_bytes() == b""
+
+
+def _no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -19,14 +19,27 @@ def result(row: int, outcome: Outcome, error: str | None = None, mismatch: bool 
     )
 
 
-@given(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(Outcome), st.booleans())))
+@given(st.lists(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(Outcome), st.booleans()))))
 def test_counts_always_add_up_and_the_last_outcome_counts(
-    written: list[tuple[int, Outcome, bool]],
+    batches: list[list[tuple[int, Outcome, bool]]],
 ) -> None:
     ledger, model = Ledger(), dict[int, tuple[Outcome, bool]]()
-    for row, outcome, mismatch in written:
-        ledger.record(result(row, outcome, mismatch=mismatch))
-        model[row] = (outcome, mismatch)
+    line, lines = 0, dict[int, int]()
+    again = set[int]()
+    for batch in batches:
+        repeated = set[int]()
+        for row, outcome, mismatch in batch:
+            line += 1
+            repeated |= {row} & set(model)
+            model[row], lines[row] = (outcome, mismatch), line
+        found = ledger.record(*(result(row, o, mismatch=m) for row, o, m in batch))
+        assert found == bool(repeated)
+        again |= repeated
+    assert ledger.settlements == line
+    for row in range(1, 60):
+        assert ledger.line(row) == lines.get(row, 0)
+        assert ledger.was_sent_again(row) == (row in again)
+    assert ledger.last_row == max(model, default=0)
     counts = ledger.counts(60)
     assert sum(counts.values()) == 60
     assert counts["unprocessed"] == 60 - len(model)

@@ -344,7 +344,9 @@ def test_rows_of_blanks_of_any_kind_are_passed_over(write: Callable[..., Path]) 
 
 
 @pytest.mark.parametrize("name", ["edits.csv", "edits.jsonl", "edits.xlsx"])
-def test_rows_may_be_passed_over(tmp_path: Path, name: str) -> None:
+def test_rows_may_be_passed_over(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / name
     rows = [("opp_1", "a"), ("opp_2", 'b\n"c"'), ("", "no id"), ("opp_4", "é"), ("opp_5", "")]
     if name.endswith("csv"):
@@ -361,6 +363,7 @@ def test_rows_may_be_passed_over(tmp_path: Path, name: str) -> None:
     with Input(path) as source:
         whole = list(source.rows())
         assert len(whole) >= 5
+        monkeypatch.setattr("bulkupdate.reader.input._LOOK_UP", 2)
         for after in range(len(whole) + 2):
             assert list(source.rows(after=after)) == whole[after:]
 
@@ -379,3 +382,15 @@ def test_rows_are_passed_over_no_longer_than_wanted(tmp_path: Path) -> None:
         assert len(list(source.rows())) == 2
         with pytest.raises(RunStoppedError):
             list(source.rows(after=1))
+
+
+def test_rows_are_passed_over_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "edits.csv"
+    path.write_text("id,title\n" + "a,T\n" * 9)
+    monkeypatch.setattr("bulkupdate.reader.input._LOOK_UP", 2)
+    looks = iter([False, False, True])
+    with Input(path, is_to_leave=lambda: next(looks)) as source, pytest.raises(RunStoppedError):
+        list(source.rows(after=8))
+    assert next(looks, None) is None

@@ -224,6 +224,7 @@ class Input:
             self._values = Values(options, self.now, value_map, is_clean=is_clean)
             self._constants = self._values.constants(self._naming.constants)
             self.layout: Layout | None = None
+            self._reader: CellReader | None = None
             if self.format is not Format.JSONL:
                 self.layout = self._layout(self.file.header())
         except BaseException:
@@ -295,8 +296,12 @@ class Input:
         with contextlib.closing(self.file.records()) as records:
             next(records)
             self._pass_over(records, after)
-            reader = CellReader(self.layout, self._values, self._constants)
-            yield from table_rows(records, self.layout, reader, self._naming, self.name, after)
+            if self._reader is None:
+                # What cells say is remembered from one reading to the next.
+                self._reader = CellReader(self.layout, self._values, self._constants)
+            yield from table_rows(
+                records, self.layout, self._reader, self._naming, self.name, after
+            )
 
     def _pass_over(self, found: Iterator[object], count: int) -> None:
         for place in range(0, count, _LOOK_UP):

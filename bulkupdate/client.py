@@ -5,21 +5,19 @@ and never follows a redirect; the key leaves only in the `Authorization` header 
 base URL.
 """
 
-import functools
 import logging
-import math
 import time
 import zlib
-from email.utils import parsedate_to_datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING, RETRY_AFTER
-from multidict import CIMultiDict, istr
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING
+from multidict import CIMultiDict
 
 from bulkupdate._version import __version__
+from bulkupdate.answer import Answer
 from bulkupdate.codec import parse_json
 from bulkupdate.config import Endpoint
 from bulkupdate.deadlines import Deadline, Deadlines
@@ -40,7 +38,7 @@ from bulkupdate.errors import (
     UnauthorizedError,
 )
 from bulkupdate.fields import shorten
-from bulkupdate.models import Answer, Quota, Task, TaskUpdate
+from bulkupdate.models import Task, TaskUpdate
 from bulkupdate.redact import Redactor
 from bulkupdate.request import EncodedJson, ReadyRequest
 
@@ -61,15 +59,8 @@ MEDIA_TIMEOUT = 60.0
 #: into that moment is lost, so ours are closed before.
 KEEP_ALIVE = 4.0
 
-#: A `Retry-After` beyond a year, in seconds, is cut: it says no more than that it is absurd.
-LONGEST_RETRY_AFTER = 365 * 86400.0
-
 #: Seconds to connect in, at most.
 CONNECT_TIMEOUT = 10.0
-
-# `istr` is looked up without being folded again.
-_LIMIT = istr("X-RateLimit-Limit")
-_REMAINING = istr("X-RateLimit-Remaining")
 
 _BRACKET = ord("[")
 
@@ -253,7 +244,7 @@ def _answer(
     else:
         reason = _clean(redactor.text(response.reason or ""))
         error = _refusal(status, _message(body) or reason)
-    return Answer(status, _quota(response), task, error)
+    return Answer(status, response.headers, task, error)
 
 
 def _confirmed(update: TaskUpdate, body: bytes) -> Task:
@@ -324,40 +315,3 @@ def _clean(text: str) -> str:
     text = text[: 4 * MAX_MESSAGE]
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
-
-
-def _quota(response: aiohttp.ClientResponse) -> Quota:
-    headers = response.headers
-    return Quota(
-        _count(headers.get(_LIMIT)),
-        _count(headers.get(_REMAINING)),
-        _seconds(headers.get(RETRY_AFTER)),
-        response.status == 429,
-    )
-
-
-def _number(text: str | None) -> float | None:
-    """The finite, non-negative number that a header holds, or None."""
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < math.inf else None
-
-
-#: For those that have few values.
-_count = functools.lru_cache(maxsize=256)(_number)
-
-
-def _seconds(text: str | None) -> float | None:
-    """`Retry-After`: seconds, fractional ones too, or an HTTP date (RFC 9110, 10.2.3)."""
-    seconds = _number(text)
-    if seconds is not None or not text:
-        return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)
-    try:
-        moment = parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError, TypeError):
-        return None
-    return min(max(0.0, moment - time.time()), LONGEST_RETRY_AFTER)

@@ -120,6 +120,11 @@ class RateLimit:
         requests, count, unit = match.groups()
         return cls(int(requests), float(count or 1) * _UNIT_SECONDS[unit])
 
+    @property
+    def per_second(self) -> float:
+        """Requests per second, on average."""
+        return self.requests / self.period
+
     def __str__(self) -> str:
         return f"{self.requests}/{self.period:g}s"
 

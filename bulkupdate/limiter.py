@@ -7,9 +7,9 @@ import asyncio
 import math
 from typing import Protocol
 
+from bulkupdate.answer import Answer
 from bulkupdate.config import LEMLIST_RATE
 from bulkupdate.errors import WaitTooLongError
-from bulkupdate.models import Quota
 
 #: A longer wait than this, in seconds, is no wait but an end.
 LONGEST_WAIT = 300.0
@@ -32,8 +32,8 @@ class Limiter(Protocol):
             WaitTooLongError: that would take more than `LONGEST_WAIT`.
         """
 
-    def release(self, leave: float, quota: Quota | None) -> None:
-        """Hear how an attempt ended: with the answer's quota, or None where there was none."""
+    def release(self, leave: float, answer: Answer | None) -> None:
+        """Hear how an attempt ended: with an answer, or None where there was none."""
 
     @property
     def allowed(self) -> float | None:
@@ -128,13 +128,15 @@ class NoLimiter(Pausing):
             await asyncio.sleep(self._pause.until - now)
         return now
 
-    def release(self, leave: float, quota: Quota | None) -> None:
+    def release(self, leave: float, answer: Answer | None) -> None:
         """After a 429, hold everything back for as long as it asks."""
-        if quota is None:
+        if answer is None:
             return
-        if quota.throttled:
-            asked = self.DEFAULT_PAUSE if quota.retry_after is None else quota.retry_after
-            self._pause.hold(leave, asked, self.SHORTEST_PAUSE)
+        if answer.is_throttled:
+            asked = answer.quota.retry_after
+            self._pause.hold(
+                leave, self.DEFAULT_PAUSE if asked is None else asked, self.SHORTEST_PAUSE
+            )
         else:
             self._pause.succeeded()
 

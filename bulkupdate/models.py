@@ -16,7 +16,7 @@ from msgspec.structs import force_setattr
 
 from bulkupdate import fields
 from bulkupdate.codec import writable
-from bulkupdate.errors import BadResponseError, InvalidUpdateError, Problem, TaskError
+from bulkupdate.errors import InvalidUpdateError, Problem
 
 
 class TaskUpdate(
@@ -314,38 +314,6 @@ class Mark(msgspec.Struct, frozen=True):
 def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:
     """The result of a row for which no request was sent."""
     return Result(row=row.number, id=row.id, outcome=outcome, attempts=0, at=now(), error=error)
-
-
-class Quota(msgspec.Struct, frozen=True, gc=False):
-    """What one answer's headers say of the rate limit (`lemlist: rate-limits`).
-
-    Attributes:
-        limit: requests per period (`X-RateLimit-Limit`), or None.
-        remaining: requests left in this period (`X-RateLimit-Remaining`), or None.
-        retry_after: seconds until the period ends (`Retry-After`), or None. A 200 carries it
-            too, and does not mean wait.
-        throttled: whether the answer was a 429.
-    """
-
-    limit: float | None = None
-    remaining: float | None = None
-    retry_after: float | None = None
-    throttled: bool = False
-
-
-class Answer(msgspec.Struct, frozen=True):  # an error that is raised refers back to it
-    """One HTTP answer: either a Task or an error, and what it says of the rate limit."""
-
-    status: int
-    quota: Quota
-    task: Task | None
-    error: TaskError | None
-
-    def result(self) -> Task:
-        """The Task; raises the error where there is none."""
-        if self.task is None:
-            raise self.error or BadResponseError("no Task in the answer", self.status)
-        return self.task
 
 
 class Traffic(msgspec.Struct):

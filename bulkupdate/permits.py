@@ -42,9 +42,9 @@ from typing import Literal
 
 from aiolimiter import AsyncLimiter
 
+from bulkupdate.answer import Answer, Quota
 from bulkupdate.config import LEMLIST_RATE, RateLimit
 from bulkupdate.limiter import Limiter, NoLimiter, Pausing
-from bulkupdate.models import Quota
 from bulkupdate.turns import Turns
 
 #: Requests start at most so much faster than the limit: what a late start leaves unused in one
@@ -122,7 +122,7 @@ class PermitWindow(Pausing):
         self._grown_at = self._now()
         self._least_room: float | None = None
         # A ceiling above the documented limit is for a server with a limit of its own.
-        is_lower = ceiling is None or _per_second(ceiling) <= _per_second(LEMLIST_RATE)
+        is_lower = ceiling is None or ceiling.per_second <= LEMLIST_RATE.per_second
         self._set_rate(LEMLIST_RATE if is_lower else ceiling or LEMLIST_RATE)
         self._share = float(self._rate.requests)
 
@@ -199,17 +199,17 @@ class PermitWindow(Pausing):
 
     # --- hearing of answers ---------------------------------------------------------------
 
-    def release(self, leave: float, quota: Quota | None) -> None:
+    def release(self, leave: float, answer: Answer | None) -> None:
         """Take a permit back, and learn what the answer says of the limit."""
         self._in_flight -= 1
         self._grow()
-        if quota is None:
+        if answer is None:
             # It may have been counted at any time until now.
             self._give_back(sure=0.0)
         else:
-            quota = self._believable(quota)
+            quota = self._believable(answer)
             self._follow(quota)
-            if quota.throttled:
+            if answer.is_throttled:
                 self._throttle(leave, quota)
             else:
                 self._learn(leave, quota)
@@ -339,7 +339,7 @@ class PermitWindow(Pausing):
             return
         now, announced = self._now(), RateLimit(int(quota.limit), LEMLIST_RATE.period)
         is_first, self._announced = not self._announced, True
-        if _per_second(announced) <= _per_second(self._rate):
+        if announced.per_second <= self._rate.per_second:
             self._last_lower = now
         elif not is_first and now - self._last_lower < self._rate.period:
             return
@@ -355,11 +355,12 @@ class PermitWindow(Pausing):
     def _set_rate(self, rate: RateLimit) -> None:
         """Work at `rate`, the server's."""
         self._rate = rate
-        slowest = min(_per_second(limit) for limit in (rate, self._ceiling or rate))
+        slowest = min(limit.per_second for limit in (rate, self._ceiling or rate))
         self._spacing = AsyncLimiter(1, _SPACING / slowest)
 
-    def _believable(self, quota: Quota) -> Quota:
-        """`quota` without what can't be true. Each kind of oddity is said once."""
+    def _believable(self, answer: Answer) -> Quota:
+        """Its quota, without what can't be true. Each kind of oddity is said once."""
+        quota = answer.quota
         limit, remaining = quota.limit, quota.remaining
         if limit is not None and (not 1 <= limit <= _HIGHEST_LIMIT or limit % 1):
             self._say_once("limit", f"X-RateLimit-Limit says {limit:g}: ignored")
@@ -367,9 +368,9 @@ class PermitWindow(Pausing):
         if remaining is not None and remaining > (limit or _HIGHEST_LIMIT):
             self._say_once("remaining", f"X-RateLimit-Remaining says {remaining:g}: ignored")
             remaining = None
-        if quota.limit is None and not self._announced and not quota.throttled:
+        if quota.limit is None and not self._announced and not answer.is_throttled:
             self._say_once("none", f"answers don't say what the limit is: keeping to {self._rate}")
-        return Quota(limit, remaining, quota.retry_after, quota.throttled)
+        return Quota(limit, remaining, quota.retry_after)
 
     def _say_once(self, kind: str, text: str) -> None:
         if kind not in self._seen:
@@ -382,11 +383,7 @@ class PermitWindow(Pausing):
     def allowed(self) -> float | None:
         """Requests per second that it allows at present."""
         servers = self._share / self._rate.period
-        return servers if self._ceiling is None else min(servers, _per_second(self._ceiling))
-
-
-def _per_second(rate: RateLimit) -> float:
-    return rate.requests / rate.period
+        return servers if self._ceiling is None else min(servers, self._ceiling.per_second)
 
 
 def limiter_for(rate: RateLimit | Literal["auto"] | None) -> Limiter:

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Protocol
 
+from bulkupdate.answer import Answer
 from bulkupdate.config import RetryPolicy
 from bulkupdate.errors import (
     BadRequestError,
@@ -17,7 +18,7 @@ from bulkupdate.errors import (
 )
 from bulkupdate.health import Health
 from bulkupdate.limiter import Limiter
-from bulkupdate.models import Answer, ErrorInfo, Outcome, Result, Task, TaskUpdate, Traffic, now
+from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, Traffic, now
 from bulkupdate.retry import Attempts, Retrier
 from bulkupdate.stop import Stop
 from bulkupdate.verify import mismatches
@@ -166,7 +167,7 @@ class Worker:
         finally:
             self.sending = False
             attempts.last_ms = (time.monotonic() - started) * 1000
-            self._limiter.release(leave, None if answer is None else answer.quota)
+            self._limiter.release(leave, answer)
         self._health.heard(update.id, None)
         return task
 

@@ -5,11 +5,34 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from multidict import CIMultiDict
+
+from bulkupdate.answer import Answer
 from bulkupdate.errors import BadRequestError, RateLimitedError, TaskError
-from bulkupdate.models import Answer, Quota, Row, Task, TaskUpdate
+from bulkupdate.models import Row, Task, TaskUpdate
 
 #: Answers the n-th request of an update: with the Task's fields, an error, or a wait first.
 Script = Callable[[TaskUpdate, int], dict[str, Any] | TaskError | float | None]
+
+
+def answered(
+    limit: float | None = None,
+    remaining: float | None = None,
+    retry_after: float | None = None,
+    throttled: bool = False,
+    error: TaskError | None = None,
+) -> Answer:
+    """An answer whose headers say this of the rate limit."""
+    said = {
+        "x-ratelimit-limit": limit,
+        "x-ratelimit-remaining": remaining,
+        "retry-after": retry_after,
+    }
+    headers = CIMultiDict({name: repr(value) for name, value in said.items() if value is not None})
+    if throttled:
+        error = RateLimitedError("too many", 429)
+    status = error.status if error and error.status else 200
+    return Answer(status, headers, None if error else Task({"_id": "opp_a"}), error)
 
 
 class FakeServer:
@@ -48,12 +71,9 @@ class FakeServer:
         if isinstance(says, TaskError):
             if says.status is None:
                 raise says
-            throttled = isinstance(says, RateLimitedError)
-            return Answer(
-                says.status, Quota(retry_after=self.retry_after, throttled=throttled), None, says
-            )
+            return answered(retry_after=self.retry_after, error=says)
         fields = says if isinstance(says, dict) else {}
-        return Answer(200, Quota(), Task({"_id": update.id, **fields}), None)
+        return Answer(200, {}, Task({"_id": update.id, **fields}), None)
 
 
 def row(number: int, task: str = "", **fields: Any) -> Row:

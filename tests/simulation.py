@@ -9,24 +9,25 @@ import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from bulkupdate.answer import Answer
 from bulkupdate.config import LEMLIST_RATE, RateLimit
 from bulkupdate.limiter import Limiter
-from bulkupdate.models import Quota
 from bulkupdate.permits import PermitWindow
 from bulkupdate.sandbox.config import Window
 from bulkupdate.sandbox.windows import Verdict, window
 from tests.clock import VirtualLoop, run_virtual
+from tests.fakes import answered
 
 #: What a server says of its verdict.
-Headers = Callable[[RateLimit, Verdict], Quota]
+Headers = Callable[[RateLimit, Verdict], Answer]
 
 WORKERS = 16
 
 
-def exact(rate: RateLimit, verdict: Verdict) -> Quota:
+def exact(rate: RateLimit, verdict: Verdict) -> Answer:
     """As the sandbox: the limit, what remains, and `Retry-After` to the millisecond."""
     seconds = round(verdict.reset_after, 3)
-    return Quota(rate.requests, verdict.remaining, seconds, not verdict.allowed)
+    return answered(rate.requests, verdict.remaining, seconds, not verdict.allowed)
 
 
 class Course(NamedTuple):

@@ -18,7 +18,7 @@ LAYERS = (
     ("_version", "codec", "deadlines", "errors", "fields"),
     ("read_options",),
     ("config", "models"),
-    ("causes",),
+    ("answer", "causes"),
     ("summary",),
     (
         "files",
@@ -60,11 +60,11 @@ LAYERS = (
 #: Each library is known to these modules alone.
 HOMES = {
     "aiohttp": {"client", "request", "sandbox"},
-    "multidict": {"client", "request"},
+    "multidict": {"answer", "client", "request"},
     "aiolimiter": {"permits"},
     "click": {"cli"},
     "csv": {"reader", "failed", "problems"},
-    "msgspec": {"causes", "codec", "models", "preview", "problems", "summary", "traffic"},
+    "msgspec": {"answer", "causes", "codec", "models", "preview", "problems", "summary", "traffic"},
     "charset_normalizer": {"reader"},
     "jinja2": {"report"},
     "markupsafe": {"report"},

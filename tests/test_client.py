@@ -18,9 +18,10 @@ from aiohttp import web
 
 from bulkupdate import client as client_module
 from bulkupdate import errors
+from bulkupdate.answer import Answer
 from bulkupdate.client import TaskClient
 from bulkupdate.config import ApiKey, Endpoint
-from bulkupdate.models import Answer, TaskUpdate
+from bulkupdate.models import TaskUpdate
 from bulkupdate.request import EncodedJson, ReadyRequest
 
 KEY = "s3cr3t-k3y"
@@ -154,13 +155,13 @@ async def test_the_quota_is_read_from_every_answer(
     answer = await send()
     found = answer.quota
     assert (found.limit, found.remaining, found.retry_after) == quota
-    assert not answer.quota.throttled
+    assert not answer.is_throttled
 
 
 async def test_a_429_says_that_it_is_one(http: Any) -> None:
     http.patch(f"{URL}/tasks", status=429, headers={"Retry-After": "0.5"})
     answer = await send()
-    assert answer.quota.throttled
+    assert answer.is_throttled
     assert answer.quota.retry_after == 0.5
 
 

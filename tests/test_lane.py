@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from bulkupdate import errors
+from bulkupdate.answer import Answer
 from bulkupdate.config import RateLimit
 from bulkupdate.limiter import NoLimiter
-from bulkupdate.models import Outcome, Quota, TaskUpdate
+from bulkupdate.models import Outcome, TaskUpdate
 from bulkupdate.permits import PermitWindow
 from tests.course import Course
 from tests.fakes import bad_request, row
@@ -210,12 +211,12 @@ def test_a_result_that_waits_to_be_taken_is_not_thrown_away() -> None:
 
 
 def test_the_limiter_hears_of_every_answer_and_of_none() -> None:
-    heard: list[Quota | None] = []
+    heard: list[Answer | None] = []
 
     class Hearing(NoLimiter):
-        def release(self, leave: float, quota: Quota | None) -> None:
-            heard.append(quota)
-            super().release(leave, quota)
+        def release(self, leave: float, answer: Answer | None) -> None:
+            heard.append(answer)
+            super().release(leave, answer)
 
     def script(_: object, n: int) -> errors.TaskError | None:
         if n == 1:
@@ -225,7 +226,7 @@ def test_the_limiter_hears_of_every_answer_and_of_none() -> None:
     course = Course(script)
     course.make_limiter = Hearing  # type: ignore[method-assign]
     course.run(row(1))
-    assert heard == [Quota(retry_after=0.0, throttled=True), None, Quota()]
+    assert [answer and answer.status for answer in heard] == [429, None, 200]
 
 
 def test_a_429_that_asks_for_an_hour_stops_the_lane_and_says_when_to_come_back() -> None:

@@ -2,22 +2,23 @@
 
 import asyncio
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkupdate.codec import replaced
+from bulkupdate.answer import Answer
 from bulkupdate.config import RateLimit
 from bulkupdate.errors import WaitTooLongError
 from bulkupdate.limiter import Limiter, NoLimiter
-from bulkupdate.models import Quota
 from bulkupdate.permits import PermitWindow, limiter_for
 from bulkupdate.sandbox.config import Window
 from bulkupdate.sandbox.windows import Verdict
 from bulkupdate.turns import Turns
 from tests.clock import run_virtual
+from tests.fakes import answered
 from tests.simulation import Course, Headers, Simulation, exact
 
 SHORT, LONG = (5.0, 50.0), (20.0, 200.0)
@@ -51,7 +52,7 @@ def test_alone_it_keeps_close_to_the_limit_and_never_goes_over(
 def test_alone_no_server_ever_refuses_and_every_row_is_sent(
     kind: Window, latency: tuple[float, float], limit: int, integer: bool, seed: int
 ) -> None:
-    def rounded_up(rate: RateLimit, verdict: Verdict) -> Quota:
+    def rounded_up(rate: RateLimit, verdict: Verdict) -> Answer:
         return exact(rate, verdict._replace(reset_after=math.ceil(verdict.reset_after)))
 
     low, more = latency
@@ -91,28 +92,28 @@ def test_it_follows_the_limit_that_the_server_announces(kind: Window, limit: int
     assert course.refused == 0
 
 
-def silent(_: RateLimit, verdict: Verdict) -> Quota:
-    return Quota(retry_after=verdict.reset_after, throttled=not verdict.allowed)
+def silent(_: RateLimit, verdict: Verdict) -> Answer:
+    return answered(retry_after=verdict.reset_after, throttled=not verdict.allowed)
 
 
-def mute(_: RateLimit, verdict: Verdict) -> Quota:
-    return Quota(throttled=not verdict.allowed)
+def mute(_: RateLimit, verdict: Verdict) -> Answer:
+    return answered(throttled=not verdict.allowed)
 
 
-def absurd(_: RateLimit, verdict: Verdict) -> Quota:
-    return Quota(1e9, 1e9, 0.001, not verdict.allowed)
+def absurd(_: RateLimit, verdict: Verdict) -> Answer:
+    return answered(1e9, 1e9, 0.001, not verdict.allowed)
 
 
-def too_high(_: RateLimit, verdict: Verdict) -> Quota:
-    return Quota(1000, verdict.remaining, round(verdict.reset_after, 3), not verdict.allowed)
+def too_high(_: RateLimit, verdict: Verdict) -> Answer:
+    return answered(1000, verdict.remaining, round(verdict.reset_after, 3), not verdict.allowed)
 
 
-def flapping(rate: RateLimit, verdict: Verdict) -> Quota:
-    return replaced(exact(rate, verdict), limit=rate.requests * (1 + verdict.remaining % 2))
+def flapping(rate: RateLimit, verdict: Verdict) -> Answer:
+    return exact(replace(rate, requests=rate.requests * (1 + verdict.remaining % 2)), verdict)
 
 
-def zero(rate: RateLimit, verdict: Verdict) -> Quota:
-    return Quota(rate.requests, 0, 0.0, not verdict.allowed)
+def zero(rate: RateLimit, verdict: Verdict) -> Answer:
+    return answered(rate.requests, 0, 0.0, not verdict.allowed)
 
 
 @pytest.mark.parametrize("headers", [silent, mute, absurd, too_high, zero, flapping])
@@ -196,11 +197,11 @@ def test_an_early_row_is_overtaken_by_few() -> None:
 def test_refusals_of_what_was_out_already_do_not_lengthen_the_pause() -> None:
     async def main() -> float:
         limiter = PermitWindow()
-        limiter.release(await limiter.acquire(0), Quota(20, 19, 2.0))
+        limiter.release(await limiter.acquire(0), answered(20, 19, 2.0))
         leaves = [await limiter.acquire(row) for row in range(8)]
         begun = asyncio.get_running_loop().time()
         for leave in leaves:
-            limiter.release(leave, Quota(20, 0, 0.5, throttled=True))
+            limiter.release(leave, answered(20, 0, 0.5, throttled=True))
         await limiter.acquire(9)
         return asyncio.get_running_loop().time() - begun
 
@@ -214,7 +215,7 @@ def test_a_server_that_refuses_again_and_again_is_asked_less_and_less_often() ->
             leave = await limiter.acquire(1)
             moments.append(asyncio.get_running_loop().time())
             await asyncio.sleep(0.01)
-            limiter.release(leave, Quota(20, 0, 0.0, throttled=True))
+            limiter.release(leave, answered(20, 0, 0.0, throttled=True))
         return moments
 
     async def each() -> list[list[float]]:
@@ -232,7 +233,7 @@ def test_an_answer_wakes_a_row_that_waits_for_a_permit() -> None:
         waiting = asyncio.create_task(limiter.acquire(2))
         await asyncio.sleep(5)
         assert not waiting.done()
-        limiter.release(leave, Quota(20, 19, 2.0))
+        limiter.release(leave, answered(20, 19, 2.0))
         begun = asyncio.get_running_loop().time()
         await waiting
         return asyncio.get_running_loop().time() - begun
@@ -259,7 +260,7 @@ def test_a_limit_that_changes_midway_is_followed_both_ways() -> None:
         limiter, allowed = PermitWindow(RateLimit(20, 2)), []
         for limit in (20, 5, 20, 20):
             for _ in range(5):
-                limiter.release(await limiter.acquire(1), Quota(limit, 1, 1.5))
+                limiter.release(await limiter.acquire(1), answered(limit, 1, 1.5))
                 await asyncio.sleep(1)
             allowed.append(limiter.allowed)
         return allowed
@@ -274,7 +275,7 @@ async def _starts(limiter: Limiter, rows: list[int]) -> list[int]:
     async def attempt(row: int) -> None:
         leave = await limiter.acquire(row)
         order.append(row)
-        limiter.release(leave, Quota(20, 20, 2.0))
+        limiter.release(leave, answered(20, 20, 2.0))
 
     await asyncio.gather(*(attempt(row) for row in rows))
     return order
@@ -307,7 +308,7 @@ def test_a_429_holds_everyone_back_for_as_long_as_it_says(rate: "RateLimit | Non
         leave = await limiter.acquire(1)
         before = limiter.waiting_for
         begun = asyncio.get_running_loop().time()
-        limiter.release(leave, Quota(20, 0, 7.25, throttled=True))
+        limiter.release(leave, answered(20, 0, 7.25, throttled=True))
         during = limiter.waiting_for
         await asyncio.gather(*(limiter.acquire(row) for row in range(5)))
         return asyncio.get_running_loop().time() - begun, before, during, limiter.paused
@@ -326,7 +327,7 @@ def test_a_wait_of_an_hour_is_an_end(rate: "RateLimit | None") -> None:
         limiter = limiter_for(rate)
         waiting = asyncio.create_task(limiter.acquire(3))
         leave = await limiter.acquire(1)
-        limiter.release(leave, Quota(20, 0, 3600.0, throttled=True))
+        limiter.release(leave, answered(20, 0, 3600.0, throttled=True))
         await asyncio.gather(waiting, limiter.acquire(2))
 
     with pytest.raises(WaitTooLongError, match="3600"):
@@ -338,7 +339,7 @@ def test_a_429_that_does_not_say_how_long_pauses_for_one_period() -> None:
         one = limiter()
         leave = await one.acquire(1)
         begun = asyncio.get_running_loop().time()
-        one.release(leave, Quota(throttled=True))
+        one.release(leave, answered(throttled=True))
         await one.acquire(1)
         return asyncio.get_running_loop().time() - begun
 
@@ -350,7 +351,7 @@ def test_a_retry_after_on_a_200_does_not_mean_wait() -> None:
     async def main() -> float:
         limiter = NoLimiter()
         begun = asyncio.get_running_loop().time()
-        limiter.release(await limiter.acquire(1), Quota(limit=20, remaining=0, retry_after=1.9))
+        limiter.release(await limiter.acquire(1), answered(limit=20, remaining=0, retry_after=1.9))
         await limiter.acquire(2)
         return asyncio.get_running_loop().time() - begun
 
@@ -362,8 +363,8 @@ def test_what_it_saw_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
 
     async def main() -> None:
         limiter = PermitWindow()
-        for quota in [Quota(), Quota(1e9, 5, 1.5), Quota(0, 5), Quota(20, 500)] * 3:
-            limiter.release(await limiter.acquire(1), quota)
+        for answer in [answered(), answered(1e9, 5, 1.5), answered(0, 5), answered(20, 500)] * 3:
+            limiter.release(await limiter.acquire(1), answer)
 
     run_virtual(main())
     said = [record.getMessage() for record in caplog.records]
@@ -378,9 +379,9 @@ def test_it_says_what_it_allows() -> None:
     async def main() -> list[float | None]:
         limiter = PermitWindow()
         allowed = [NoLimiter().allowed, limiter.allowed]
-        limiter.release(await limiter.acquire(1), Quota(40, 39, 1.5))
+        limiter.release(await limiter.acquire(1), answered(40, 39, 1.5))
         allowed.append(limiter.allowed)
-        limiter.release(await limiter.acquire(1), Quota(40, 0, 1.5, throttled=True))
+        limiter.release(await limiter.acquire(1), answered(40, 0, 1.5, throttled=True))
         return [*allowed, limiter.allowed, PermitWindow(RateLimit(5, 1)).allowed]
 
     assert run_virtual(main()) == [None, 10, 20, 10, 5]

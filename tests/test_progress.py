@@ -12,14 +12,14 @@ from bulkupdate.config import RetryPolicy
 from bulkupdate.lane import Lane
 from bulkupdate.ledger import Ledger
 from bulkupdate.limiter import NoLimiter
-from bulkupdate.models import ErrorInfo, Outcome, Quota, Result
+from bulkupdate.models import ErrorInfo, Outcome, Result
 from bulkupdate.observer import Observer, Observers, Progress
 from bulkupdate.preview import Inspection
 from bulkupdate.progress import JsonProgress, TextProgress
 from bulkupdate.reader import Input
 from bulkupdate.stop import Stop
 from tests.clock import run_virtual
-from tests.fakes import FakeServer, row
+from tests.fakes import FakeServer, answered, row
 
 
 async def _take(*_: object) -> None:
@@ -48,7 +48,7 @@ def progress() -> Progress:
             Result(row=number, id="a", outcome=outcome, attempts=1, at="", error=error)
         )
     lane.traffic.requests, lane.traffic.retries, lane.traffic.rate_limited = 9, 5, 2
-    limiter.release(0.0, Quota(retry_after=90, throttled=True))
+    limiter.release(0.0, answered(retry_after=90, throttled=True))
     return going
 
 

@@ -95,7 +95,7 @@ class TokenBucket:
 
     def take(self, now: float) -> Verdict:
         """Count a request that arrives at `now`."""
-        per_second = self._rate.requests / self._rate.period
+        per_second = self._rate.per_second
         back = (now - self._at) * per_second
         self._tokens = min(float(self._rate.requests), self._tokens + back)
         self._at = now

@@ -74,6 +74,42 @@ async def test_what_a_turn_of_the_loop_settles_is_written_at_once_and_told_then(
     assert writing.recorder.batches == [[3, 1, 2], [5]]
 
 
+async def test_what_comes_turn_by_turn_is_written_at_once() -> None:
+    writing = Writing()
+
+    async def worker(number: int) -> None:
+        for _ in range(number):
+            await asyncio.sleep(0)
+        await writing.write(number)
+
+    await asyncio.gather(*(worker(number) for number in range(1, 17)))
+    await writing.end()
+    assert writing.recorder.batches == [list(range(1, 17))]
+
+
+async def test_nobody_waits_for_a_result_that_does_not_come() -> None:
+    writing = Writing()
+    await asyncio.sleep(0)
+    first = asyncio.create_task(writing.write(1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (writing.recorder.batches, writing.told) == ([[1]], [1])
+    await first
+    await writing.end()
+
+
+async def test_a_worker_that_is_cancelled_while_it_waits_leaves_its_row_and_the_others() -> None:
+    writing = Writing()
+    await asyncio.sleep(0)
+    workers = [asyncio.create_task(writing.write(number)) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    workers[1].cancel()
+    await asyncio.wait(workers, timeout=5)
+    await writing.end()
+    assert workers[1].cancelled()
+    assert (writing.recorder.batches, writing.told) == ([[1, 2, 3]], [1, 3])
+
+
 async def test_no_more_wait_than_are_written_at_once() -> None:
     writing = Writing()
     await asyncio.sleep(0)

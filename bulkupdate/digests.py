@@ -48,14 +48,9 @@ class DigestFile:
 
     def add(self, row: Row) -> None:
         """Take in the next row."""
-        content = (
-            row.update.encode()
-            if row.update is not None
-            else repr(row.record).encode("utf-8", "replace")
-        )
         numbers = self._numbers
         numbers.append(_hash(row.id.encode()))
-        numbers.append(_content(content, row.is_sent))
+        numbers.append(_content(_said(row), row.is_sent))
         if len(numbers) == 2 * _BATCH:
             self._flush()
 
@@ -70,11 +65,25 @@ class DigestFile:
         """Write the numbers, two a line."""
         numbers, self._numbers = self._numbers, array("Q")
         if numbers:
-            if sys.byteorder == "little":
-                numbers.byteswap()
-            lines = bytearray(numbers.tobytes().hex(" ", 8), "ascii") + b"\n"
-            lines[_LINE - 1 :: _LINE] = b"\n" * (len(numbers) // 2)
-            self._file.write(bytes(lines))
+            self._file.write(_lines(numbers))
+
+
+def is_row_of(path: Path, row: Row) -> bool:
+    """Whether a file of digests knows no other row of this number.
+
+    Raises:
+        JournalError: it can't be read.
+    """
+    expected = _lines(array("Q", (_hash(row.id.encode()), _content(_said(row), row.is_sent))))
+    try:
+        with path.open("rb") as file:
+            file.seek((row.number - 1) * _LINE)
+            line = file.read(_LINE)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise JournalError(f"{path} can't be read: {error.strerror}") from error
+    return line == expected or len(line) < _LINE
 
 
 class Digests:
@@ -246,6 +255,22 @@ def _by_task(digests: Digests, numbers: Iterable[int]) -> dict[int, _Rows]:
         task, content = digests.of(number)
         tasks[task].append((number, content))
     return tasks
+
+
+def _lines(numbers: "array[int]") -> bytes:
+    """Numbers as they are written, two a line."""
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    lines = bytearray(numbers.tobytes().hex(" ", 8), "ascii") + b"\n"
+    lines[_LINE - 1 :: _LINE] = b"\n" * (len(numbers) // 2)
+    return bytes(lines)
+
+
+def _said(row: Row) -> bytes:
+    """What a row says."""
+    if row.update is not None:
+        return row.update.encode()
+    return repr(row.record).encode("utf-8", "replace")
 
 
 def _content(data: bytes, sends: bool) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bulkupdate.backlog import Backlog
 from bulkupdate.codec import replaced
@@ -32,6 +32,8 @@ class Feeder:
         rows: how many rows it was found to have when it was checked, perhaps by another session;
             None for any number.
         may_be_invalid: whether there may be invalid ones among those that are sent.
+        is_known: tells whether a row may be what was checked under its number; is asked about the
+            first one, where others were passed over.
 
     Attributes:
         has_ended: whether every row has been handed out.
@@ -51,6 +53,7 @@ class Feeder:
         merger: Merger | None = None,
         rows: int | None = None,
         may_be_invalid: bool = True,
+        is_known: Callable[[Row], bool] = lambda _: True,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -65,6 +68,7 @@ class Feeder:
         self._sent_late: dict[str, int] = {}
         self._rows_checked = rows
         self._may_be_invalid = may_be_invalid
+        self._is_known = is_known
         self.has_ended = False
         self.is_otherwise = False
         self.sent = 0
@@ -124,7 +128,11 @@ class Feeder:
             return rows
         # Passing over a million takes a second or more.
         first = await asyncio.to_thread(next, rows, None)
-        return itertools.chain((first,) if first else (), rows)
+        if first is None:
+            return rows
+        if not self._is_known(first):
+            raise self._unexpected(first, "another row stood there")
+        return itertools.chain((first,), rows)
 
     def _batches(self, rows: Iterator[Row]) -> Iterator[list[Row]]:
         """The rows, some at a time. None that was read after somebody wrote to the file."""

@@ -25,7 +25,7 @@ from bulkupdate.backlog import READ_AHEAD, Backlog
 from bulkupdate.client import TaskClient
 from bulkupdate.codec import replaced
 from bulkupdate.config import Mode, RunConfig
-from bulkupdate.digests import DigestFile
+from bulkupdate.digests import DigestFile, is_row_of
 from bulkupdate.directory import RunDirectory
 from bulkupdate.errors import (
     ConfigError,
@@ -145,7 +145,7 @@ class _Session:
         elif not is_same:
             await self._adopt_edited_input(self._earlier, info)
         if known is None:
-            keep_check(self._directory, info, preview)
+            keep_check(self._directory, self._source, info, preview)
         if info.path == "-":
             self._directory.adopt_stdin(self._source.path, self._source.format)
         recorder = await self._in_thread(
@@ -196,7 +196,7 @@ class _Session:
 
         Which rows are sent as one is only told by all of them.
         """
-        known = await asyncio.to_thread(recall_check, self._directory, info)
+        known = await asyncio.to_thread(recall_check, self._directory, self._source, info)
         if known is None or known.merged or self._config.merge_duplicates:
             return None
         return known.at(self._config.rate)
@@ -273,6 +273,7 @@ class _Session:
                 merger=merger,
                 rows=progress.preview.rows,
                 may_be_invalid=self._config.skip_invalid,
+                is_known=functools.partial(is_row_of, self._directory.digests),
             )
             await self._work_off(backlog, feeder, progress, writer, send=not refused)
             if feeder.is_otherwise:

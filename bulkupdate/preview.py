@@ -31,6 +31,9 @@ _PARTS = 64
 #: Rows read between two looks at the rest of the program: a few milliseconds.
 INSPECT_BATCH = 128
 
+#: Such batches between two rows of which it is kept where they begin.
+PLACE_BATCHES = 512
+
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What would be sent.
@@ -79,11 +82,13 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         version: of the program that made it.
         input: what was read, and how.
         preview: what it would do.
+        places: where some of its rows begin, as in `Input`.
     """
 
     version: str
     input: InputInfo
     preview: Preview
+    places: list[tuple[int, int]] = []
 
 
 class Inspection:
@@ -225,6 +230,8 @@ def inspect(
 ) -> Iterator[Inspection]:
     """Read all rows of an input, pausing after every few for the caller to look up.
 
+    The input's `places` are found on the way.
+
     Args:
         source: the input.
         also: is called with each row too.
@@ -239,7 +246,10 @@ def inspect(
     """
     inspection = Inspection(merge=merge)
     rows = source.rows()
+    source.places.clear()
     while batch := list(islice(rows, INSPECT_BATCH)):
+        if inspection.rows and not inspection.rows % (PLACE_BATCHES * INSPECT_BATCH):
+            source.places.append((inspection.rows, batch[0].line))
         for row in batch:
             inspection.add(row)
         for row in batch if also is not None or invalid is not None else ():

@@ -12,6 +12,7 @@ from bulkupdate.errors import RunDirectoryError, RunStoppedError
 from bulkupdate.journal import mend_journal, read_journal, renumber_journal
 from bulkupdate.ledger import Ledger
 from bulkupdate.preview import Checked, Preview
+from bulkupdate.reader import Input
 from bulkupdate.summary import InputInfo, Summary
 
 #: Rows that are named when an input has been edited.
@@ -45,27 +46,29 @@ def is_same_input(earlier: InputInfo, info: InputInfo) -> bool:
     return earlier.sha256 == info.sha256 and _reading(earlier) == _reading(info)
 
 
-def keep_check(directory: RunDirectory, info: InputInfo, preview: Preview) -> None:
+def keep_check(directory: RunDirectory, source: Input, info: InputInfo, preview: Preview) -> None:
     """Write down what checking an input has found.
 
     Raises:
         JournalError: it could not be written.
     """
-    checked = Checked(version=__version__, input=info, preview=preview)
+    checked = Checked(version=__version__, input=info, preview=preview, places=source.places)
     directory.write_check(to_json(checked, indent=2) + b"\n")
 
 
-def recall_check(directory: RunDirectory, info: InputInfo) -> Preview | None:
+def recall_check(directory: RunDirectory, source: Input, info: InputInfo) -> Preview | None:
     """What this version of the program has found before in the same input, if it did.
 
-    None where that can't be read: the input is then checked again.
+    None where that can't be read: the input is then checked again. Else it knows its places too.
     """
     try:
         checked = parse_record(directory.check.read_bytes(), Checked)
     except (OSError, ValueError):
         return None
-    is_same = checked.version == __version__ and is_same_input(checked.input, info)
-    return checked.preview if is_same else None
+    if checked.version != __version__ or not is_same_input(checked.input, info):
+        return None
+    source.places = checked.places
+    return checked.preview
 
 
 def _reading(info: InputInfo) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from bulkupdate.errors import InputError, RunStoppedError
 from bulkupdate.models import Row, TaskUpdate
+from bulkupdate.preview import inspect
 from bulkupdate.read_options import Format, ReadOptions
 from bulkupdate.reader import Input, text
 
@@ -366,6 +368,34 @@ def test_rows_may_be_passed_over(
         monkeypatch.setattr("bulkupdate.reader.input._LOOK_UP", 2)
         for after in range(len(whole) + 2):
             assert list(source.rows(after=after)) == whole[after:]
+
+
+@pytest.mark.parametrize("start", ["", "sep=,\r\n"])
+@pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r"])
+def test_reading_begins_where_the_check_has_found_a_row_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, line_end: str
+) -> None:
+    path = tmp_path / "edits.csv"
+    with path.open("w", newline="", encoding="utf-16") as file:
+        file.write(f"{start}id,title{line_end}")
+        for number in range(1, 41):
+            title = f'"of{line_end}two ""lines"""' if number % 3 else f"é{number}"
+            blank = f"{line_end},{line_end}" if number % 4 == 0 else ""
+            file.write(f"opp_{number},{title}{line_end}{blank}")
+    monkeypatch.setattr("bulkupdate.preview.INSPECT_BATCH", 4)
+    monkeypatch.setattr("bulkupdate.preview.PLACE_BATCHES", 2)
+    with Input(path) as source:
+        whole = list(source.rows())
+        deque(inspect(source), maxlen=0)
+        assert [before for before, _ in source.places] == [8, 16, 24, 32]
+        for after in range(42):
+            assert list(source.rows(after=after)) == whole[after:]
+    cell, broken = (text.encode("utf-16-le") for text in ("opp_1,", '"opp_1'))
+    path.write_bytes(path.read_bytes().replace(cell, broken, 1))
+    with Input(path) as other:
+        other.places = source.places
+        # What comes before is not looked at.
+        assert list(other.rows(after=9)) == whole[9:]
 
 
 def test_a_key_that_only_rows_passed_over_have_is_known(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from bulkupdate import errors, pipeline
+from bulkupdate.codec import parse_record
 from bulkupdate.config import FailureLimit, Mode, RetryPolicy
 from bulkupdate.directory import RunDirectory
 from bulkupdate.files import AppendOnlyFile
 from bulkupdate.observer import Observer, Progress
 from bulkupdate.pipeline import run
-from bulkupdate.preview import Preview, inspect
+from bulkupdate.preview import Checked, Preview, inspect
 from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader import Input
 from bulkupdate.recorder import Recorder
@@ -270,6 +271,39 @@ async def test_a_row_that_is_not_as_it_was_checked_stops_the_run_and_all_is_chec
         assert "is not as it was checked" in (stopped.reason or "")
         again = await bench.run(path, mode=Mode.RESUME, skip_invalid=True)
     assert (again.counts["unprocessed"], len(checks)) == (0, 2)
+
+
+async def test_where_another_row_stands_at_a_known_place_nothing_is_sent_and_all_is_checked_again(
+    write: Write, checks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bulkupdate.preview.INSPECT_BATCH", 2)
+    monkeypatch.setattr("bulkupdate.preview.PLACE_BATCHES", 4)
+    path = write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, 31)))
+    async with Bench() as bench:
+        await bench.run(path, first=20)
+        check = Path("edits.run/check.json")
+        places = parse_record(check.read_bytes(), Checked).places
+        assert places == [(8, 10), (16, 18), (24, 26)]
+        check.write_text(re.sub(r"\b18\b", "19", check.read_text()))
+        stopped = await bench.run(path, mode=Mode.RESUME)
+        assert (stopped.exit_code, check.exists(), len(bench.seen)) == (3, False, 20)
+        assert "row 21 is not as it was checked: another row stood there" in (stopped.reason or "")
+        again = await bench.run(path, mode=Mode.RESUME)
+    assert (again.counts["updated"], again.requests, len(checks)) == (30, 10, 2)
+
+
+@pytest.mark.parametrize("left", [0, 100])
+async def test_digests_that_are_lost_are_missed_by_nobody(write: Write, left: int) -> None:
+    path = write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, 31)))
+    async with Bench() as bench:
+        await bench.run(path, first=20)
+        digests = Path("edits.run/rows.digest")
+        if left:
+            os.truncate(digests, left)
+        else:
+            digests.unlink()
+        rest = await bench.run(path, mode=Mode.RESUME)
+    assert (rest.exit_code, rest.requests, rest.counts["updated"]) == (0, 10, 30)
 
 
 async def test_names_that_utf_8_can_not_hold_are_told_like_any_other(write: Write) -> None:

@@ -103,11 +103,15 @@ class TextFile:
         ):
             yield text
 
-    def records(self) -> Generator[Record]:
+    def records(self, line: int = 1) -> Generator[Record]:
         """The records of a file in columns, its header first.
+
+        Args:
+            line: of a text file, where to begin, which has to be the beginning of a record.
 
         Raises:
             InputError: from here on no record can be told from the next.
+            RunStoppedError: `is_to_leave` said so, while lines were passed over.
         """
         if self._sheet is not None:
             yield from self._sheet.records()
@@ -116,7 +120,8 @@ class TextFile:
             raise AssertionError("a file of JSON objects has no columns")
         try:
             with self._text() as text:
-                yield from table.records(text, self.dialect)
+                _pass_over(text, line - 1, self._is_to_leave)
+                yield from table.records(text, self.dialect, line)
         except csv.Error as error:
             raise table.broken(error, self.name) from None
 
@@ -195,6 +200,8 @@ class Input:
         format: what it is.
         layout: what its header says; None for JSONL.
         now: what relative dates are counted from.
+        places: where some rows of a text file in columns begin, in their order, as far as somebody
+            has found out: how many rows come before, and the line.
 
     Raises:
         InputError: it can't be read, is empty, or its header is wrong.
@@ -214,6 +221,7 @@ class Input:
         self.name = (name or str(path)).replace("\n", "\\n")
         self.options = options = options or ReadOptions()
         self.now = (options.now or datetime.now(UTC)).astimezone(UTC)
+        self.places: list[tuple[int, int]] = []
         self._naming = Naming(options)
         value_map = _value_map(options.value_map, self._naming) if options.value_map else None
         self.file = TextFile(path, self.name, options, self._naming.knows, is_to_leave)
@@ -279,7 +287,7 @@ class Input:
 
         Args:
             after: so many rows at the beginning are passed over. Of a file in columns, their cells
-                are not looked at; where they were found good before, that is a third of the work.
+                are not looked at, and nor are their lines up to the last of the `places`.
 
         Raises:
             InputError: from here on no row can be told from the next.
@@ -290,12 +298,14 @@ class Input:
             with contextlib.closing(self.file.lines()) as found:
                 rows = json_rows(found, self._naming, values, constants, self.name)
                 # Its keys are told from all of it.
-                self._pass_over(rows, after)
+                _pass_over(rows, after, self._is_to_leave)
                 yield from rows
             return
-        with contextlib.closing(self.file.records()) as records:
-            next(records)
-            self._pass_over(records, after)
+        before, line = self._place(after)
+        with contextlib.closing(self.file.records(line)) as records:
+            if line == 1:
+                next(records)
+            _pass_over(records, after - before, self._is_to_leave)
             if self._reader is None:
                 # What cells say is remembered from one reading to the next.
                 self._reader = CellReader(self.layout, self._values, self._constants)
@@ -303,11 +313,10 @@ class Input:
                 records, self.layout, self._reader, self._naming, self.name, after
             )
 
-    def _pass_over(self, found: Iterator[object], count: int) -> None:
-        for place in range(0, count, _LOOK_UP):
-            if self._is_to_leave():
-                raise RunStoppedError("stopped while rows were passed over")
-            deque(itertools.islice(found, min(_LOOK_UP, count - place)), maxlen=0)
+    def _place(self, after: int) -> tuple[int, int]:
+        """The last known place that no more than `after` rows come before."""
+        places = [place for place in self.places if place[0] <= after]
+        return places[-1] if places and self.file.dialect is not None else (0, 1)
 
     def _layout(self, header: tuple[str, ...]) -> Layout:
         if hint := format_hint(header):
@@ -316,6 +325,18 @@ class Input:
         if problems:
             raise InputError("\n".join(f"{self.name}: {problem}" for problem in problems))
         return layout
+
+
+def _pass_over(found: Iterator[object], count: int, is_to_leave: Callable[[], bool]) -> None:
+    """Take so many, and look at none.
+
+    Raises:
+        RunStoppedError: `is_to_leave` said so.
+    """
+    for place in range(0, count, _LOOK_UP):
+        if is_to_leave():
+            raise RunStoppedError("stopped while rows were passed over")
+        deque(itertools.islice(found, min(_LOOK_UP, count - place)), maxlen=0)
 
 
 def _value_map(path: Path, naming: Naming) -> ValueMap:

@@ -72,14 +72,18 @@ def dialect_of(
     return Dialect(best[0], line_end)
 
 
-def records(lines: Iterator[str], dialect: Dialect) -> Iterator[Record]:
+def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[Record]:
     """The records of a file that are not blank.
+
+    Args:
+        lines: of the file.
+        dialect: how it is written.
+        line: which of the file's lines is the first of these; a record begins there.
 
     Raises:
         csv.Error: from here on no record can be told from the next.
     """
-    line = 1
-    if dialect.has_sep_line:
+    if dialect.has_sep_line and line == 1:
         next(lines)
         line = 2
     skipped = line - 1

@@ -50,6 +50,10 @@ class Answer(msgspec.Struct, frozen=True):  # an error that is raised refers bac
     task: Task | None
     error: TaskError | None
 
+    def __repr__(self) -> str:
+        # A server may say what it was sent in its headers.
+        return f"Answer({self.status}, task={self.task!r}, error={self.error!r})"
+
     def result(self) -> Task:
         """The Task; raises the error where there is none."""
         if self.task is None:
@@ -63,7 +67,10 @@ class Answer(msgspec.Struct, frozen=True):  # an error that is raised refers bac
 
     @property
     def quota(self) -> Quota:
-        """What it says of the rate limit. Read when it is asked for: without a limit, it isn't."""
+        """What it says of the rate limit, as of now.
+
+        Read when it is asked for: without a limit, it isn't.
+        """
         headers = self.headers
         return Quota(
             _number(headers.get(_LIMIT)),

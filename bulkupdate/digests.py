@@ -69,21 +69,15 @@ class DigestFile:
 
 
 def is_row_of(path: Path, row: Row) -> bool:
-    """Whether a file of digests knows no other row of this number.
-
-    Raises:
-        JournalError: it can't be read.
-    """
+    """Whether a row is known to be the one that a file of digests has under its number."""
     expected = _lines(array("Q", (_hash(row.id.encode()), _content(_said(row), row.is_sent))))
     try:
         with path.open("rb") as file:
             file.seek((row.number - 1) * _LINE)
             line = file.read(_LINE)
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        raise JournalError(f"{path} can't be read: {error.strerror}") from error
-    return line == expected or len(line) < _LINE
+    except OSError:
+        return False
+    return line == expected
 
 
 class Digests:

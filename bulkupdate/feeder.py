@@ -32,8 +32,7 @@ class Feeder:
         rows: how many rows it was found to have when it was checked, perhaps by another session;
             None for any number.
         may_be_invalid: whether there may be invalid ones among those that are sent.
-        is_known: tells whether a row may be what was checked under its number; is asked about the
-            first one, where others were passed over.
+        is_known: tells whether a row is known to be the one that was checked under its number.
 
     Attributes:
         has_ended: whether every row has been handed out.
@@ -53,7 +52,7 @@ class Feeder:
         merger: Merger | None = None,
         rows: int | None = None,
         may_be_invalid: bool = True,
-        is_known: Callable[[Row], bool] = lambda _: True,
+        is_known: Callable[[Row], bool] = lambda _: False,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -67,6 +66,7 @@ class Feeder:
         #: Tasks of which a row was sent after a later one: the line of the log that says so.
         self._sent_late: dict[str, int] = {}
         self._rows_checked = rows
+        self._rows_read = 0
         self._may_be_invalid = may_be_invalid
         self._is_known = is_known
         self.has_ended = False
@@ -84,8 +84,6 @@ class Feeder:
             for batch in self._batches(await self._rows()):
                 # Reading a local file is quick, and never waits: give way.
                 await asyncio.sleep(0)
-                if self._rows_checked is not None and batch[-1].number > self._rows_checked:
-                    raise self._unexpected(batch[-1], "is one too many")
                 last = self._ledger.last_row
                 for row in batch:
                     if row.number <= last and self._is_settled(row):
@@ -106,7 +104,6 @@ class Feeder:
                 if not await self._may_hand_out(ready):
                     return
                 await backlog.put(ready)
-            self._check_unchanged()
             self.has_ended = True
         except (InputError, JournalError) as error:
             self._stop.set(str(error))
@@ -123,22 +120,38 @@ class Feeder:
     async def _rows(self) -> Iterator[Row]:
         """The rows, but for those at the beginning that a session before has settled."""
         settled = self._ledger.settled_prefix(retry_failed=self._retry_failed)
+        self._rows_read = settled
+        if settled == self._rows_checked:
+            return iter(())
         rows = self._source.rows(after=settled)
         if not settled:
             return rows
-        # Passing over a million takes a second or more.
+        # Passing over a million may take seconds.
         first = await asyncio.to_thread(next, rows, None)
-        if first is None:
-            return rows
-        if not self._is_known(first):
-            raise self._unexpected(first, "another row stood there")
-        return itertools.chain((first,), rows)
+        if self._source.places and not (first and self._is_known(first)):
+            # Where a row begins was found out by another session: look for it ourselves.
+            rows.close()
+            self._source.places = []
+            rows = self._source.rows(after=settled)
+            first = await asyncio.to_thread(next, rows, None)
+        return itertools.chain((first,) if first else (), rows)
 
     def _batches(self, rows: Iterator[Row]) -> Iterator[list[Row]]:
         """The rows, some at a time. None that was read after somebody wrote to the file."""
+        checked = self._rows_checked
         while batch := list(itertools.islice(rows, READ_BATCH)):
             self._check_unchanged()
+            self._rows_read = batch[-1].number
+            if checked is not None and self._rows_read > checked:
+                raise self._unexpected(batch[-1], "is one too many")
             yield batch
+        self._check_unchanged()
+        if checked is not None and self._rows_read < checked:
+            self.is_otherwise = True
+            raise InputError(
+                f"{self._source.name} has {self._rows_read:,} rows, and had {checked:,} when it was"
+                " checked"
+            )
 
     async def _may_hand_out(self, row: Row) -> bool:
         """Count a row that is about to be sent; False where it would be one too many."""

@@ -196,10 +196,11 @@ class _Session:
 
         Which rows are sent as one is only told by all of them.
         """
-        known = await asyncio.to_thread(recall_check, self._directory, self._source, info)
-        if known is None or known.merged or self._config.merge_duplicates:
+        known = await asyncio.to_thread(recall_check, self._directory, info)
+        if known is None or known.preview.merged or self._config.merge_duplicates:
             return None
-        return known.at(self._config.rate)
+        self._source.places = known.places
+        return known.preview.at(self._config.rate)
 
     async def _check(self, *, with_digests: bool) -> Preview:
         """Read all of the input, and tell what it would do."""

@@ -230,7 +230,7 @@ def inspect(
 ) -> Iterator[Inspection]:
     """Read all rows of an input, pausing after every few for the caller to look up.
 
-    The input's `places` are found on the way.
+    The input learns on the way where some of its rows begin.
 
     Args:
         source: the input.
@@ -246,10 +246,9 @@ def inspect(
     """
     inspection = Inspection(merge=merge)
     rows = source.rows()
-    source.places.clear()
     while batch := list(islice(rows, INSPECT_BATCH)):
         if inspection.rows and not inspection.rows % (PLACE_BATCHES * INSPECT_BATCH):
-            source.places.append((inspection.rows, batch[0].line))
+            source.remember_place(inspection.rows, batch[0].line)
         for row in batch:
             inspection.add(row)
         for row in batch if also is not None or invalid is not None else ():

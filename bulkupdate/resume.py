@@ -56,19 +56,17 @@ def keep_check(directory: RunDirectory, source: Input, info: InputInfo, preview:
     directory.write_check(to_json(checked, indent=2) + b"\n")
 
 
-def recall_check(directory: RunDirectory, source: Input, info: InputInfo) -> Preview | None:
+def recall_check(directory: RunDirectory, info: InputInfo) -> Checked | None:
     """What this version of the program has found before in the same input, if it did.
 
-    None where that can't be read: the input is then checked again. Else it knows its places too.
+    None where that can't be read: the input is then checked again.
     """
     try:
         checked = parse_record(directory.check.read_bytes(), Checked)
     except (OSError, ValueError):
         return None
-    if checked.version != __version__ or not is_same_input(checked.input, info):
-        return None
-    source.places = checked.places
-    return checked.preview
+    is_same = checked.version == __version__ and is_same_input(checked.input, info)
+    return checked if is_same else None
 
 
 def _reading(info: InputInfo) -> tuple[object, ...]:

@@ -105,7 +105,7 @@ class Writer:
                     self._waiting = self._loop.create_future()
                     await self._waiting
                 # As long as every turn brings more: what is written together, and then sent
-                # together, costs a seventh less. It ends with the last worker, if not before.
+                # together, costs a seventh less. It ends with the last worker, or a whole batch.
                 size = 0
                 while size < len(self._batch.rows) < BATCH:
                     size = len(self._batch.rows)

@@ -156,6 +156,7 @@ async def test_the_quota_is_read_from_every_answer(
     found = answer.quota
     assert (found.limit, found.remaining, found.retry_after) == quota
     assert not answer.is_throttled
+    assert "X-RateLimit" not in repr(answer)
 
 
 async def test_a_429_says_that_it_is_one(http: Any) -> None:

@@ -227,6 +227,8 @@ def test_the_limiter_hears_of_every_answer_and_of_none() -> None:
     course.make_limiter = Hearing  # type: ignore[method-assign]
     course.run(row(1))
     assert [answer and answer.status for answer in heard] == [429, None, 200]
+    assert heard[0]
+    assert heard[0].quota.retry_after == 0.0
 
 
 def test_a_429_that_asks_for_an_hour_stops_the_lane_and_says_when_to_come_back() -> None:

@@ -1,6 +1,7 @@
 """What a session that ended at a bad moment leaves to the next one."""
 
 import asyncio
+import gzip
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -8,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from bulkupdate import errors, pipeline
-from bulkupdate.codec import parse_record
+from bulkupdate.codec import parse_record, replaced, to_json, to_lines
 from bulkupdate.config import FailureLimit, Mode, RetryPolicy
 from bulkupdate.directory import RunDirectory
 from bulkupdate.files import AppendOnlyFile
@@ -256,7 +258,7 @@ async def test_what_is_not_known_to_have_been_checked_is_checked(
     assert len(checks) == (3 if changed == "merged" else 2)
 
 
-@pytest.mark.parametrize("told", ['"invalid": 0', '"rows": 2'])
+@pytest.mark.parametrize("told", ['"invalid": 0', '"rows": 2', '"rows": 9'])
 async def test_a_row_that_is_not_as_it_was_checked_stops_the_run_and_all_is_checked_again(
     write: Write, checks: list[str], told: str
 ) -> None:
@@ -268,42 +270,79 @@ async def test_a_row_that_is_not_as_it_was_checked_stops_the_run_and_all_is_chec
         check.write_text(re.sub(f"{told[:-1]}[0-9]", told, check.read_text()))
         stopped = await bench.run(path, mode=Mode.RESUME)
         assert (stopped.exit_code, check.exists()) == (3, False)
-        assert "is not as it was checked" in (stopped.reason or "")
+        assert re.search("is not as it was checked|3 rows, and had 9 when", stopped.reason or "")
         again = await bench.run(path, mode=Mode.RESUME, skip_invalid=True)
     assert (again.counts["unprocessed"], len(checks)) == (0, 2)
 
 
-async def test_where_another_row_stands_at_a_known_place_nothing_is_sent_and_all_is_checked_again(
-    write: Write, checks: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def many_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a few rows has some places that are known."""
     monkeypatch.setattr("bulkupdate.preview.INSPECT_BATCH", 2)
     monkeypatch.setattr("bulkupdate.preview.PLACE_BATCHES", 4)
+
+
+PLACES = [(8, 10), (16, 18), (24, 26)]
+
+
+@pytest.mark.usefixtures("many_places")
+@pytest.mark.parametrize(
+    ("places", "digests"),
+    [
+        (PLACES, "whole"),
+        (PLACES, "missing"),
+        (PLACES, "torn"),
+        (PLACES, "garbled"),
+        ([(8, 10), (16, 19), (24, 26)], "whole"),
+        ([(8, 10), (17, 18), (24, 26)], "whole"),
+        ([(16, 17)], "missing"),
+        ([(16, 180)], "whole"),
+        ([(16, 180)], "missing"),
+    ],
+)
+async def test_the_rest_is_sent_wherever_the_check_is_said_to_have_found_it(
+    write: Write, checks: list[str], places: list[tuple[int, int]], digests: str
+) -> None:
     path = write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, 31)))
     async with Bench() as bench:
         await bench.run(path, first=20)
-        check = Path("edits.run/check.json")
-        places = parse_record(check.read_bytes(), Checked).places
-        assert places == [(8, 10), (16, 18), (24, 26)]
-        check.write_text(re.sub(r"\b18\b", "19", check.read_text()))
-        stopped = await bench.run(path, mode=Mode.RESUME)
-        assert (stopped.exit_code, check.exists(), len(bench.seen)) == (3, False, 20)
-        assert "row 21 is not as it was checked: another row stood there" in (stopped.reason or "")
-        again = await bench.run(path, mode=Mode.RESUME)
-    assert (again.counts["updated"], again.requests, len(checks)) == (30, 10, 2)
-
-
-@pytest.mark.parametrize("left", [0, 100])
-async def test_digests_that_are_lost_are_missed_by_nobody(write: Write, left: int) -> None:
-    path = write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, 31)))
-    async with Bench() as bench:
-        await bench.run(path, first=20)
-        digests = Path("edits.run/rows.digest")
-        if left:
-            os.truncate(digests, left)
-        else:
-            digests.unlink()
+        check, of_rows = Path("edits.run/check.json"), Path("edits.run/rows.digest")
+        checked = parse_record(check.read_bytes(), Checked)
+        assert checked.places == PLACES
+        check.write_bytes(to_json(replaced(checked, places=places)))
+        if digests == "missing":
+            of_rows.unlink()
+        elif digests == "torn":
+            os.truncate(of_rows, 100)
+        elif digests == "garbled":
+            of_rows.write_bytes(bytes(of_rows.stat().st_size))
         rest = await bench.run(path, mode=Mode.RESUME)
+        assert [row["row"] for row in results_in(Path("edits.run"))] == list(range(1, 31))
+        again = await bench.run(path, mode=Mode.RESUME)
     assert (rest.exit_code, rest.requests, rest.counts["updated"]) == (0, 10, 30)
+    assert (again.exit_code, again.requests, len(checks)) == (0, 0, 1)
+
+
+@pytest.mark.usefixtures("many_places")
+@pytest.mark.parametrize("name", ["edits.jsonl", "edits.xlsx", "edits.tsv.gz"])
+async def test_any_input_is_gone_on_with_where_it_was_left(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    rows = [(f"opp_{n}", f"T{n}") for n in range(1, 31)]
+    if name.endswith("jsonl"):
+        path.write_bytes(to_lines([{"id": id_, "title": title} for id_, title in rows]))
+    elif name.endswith("xlsx"):
+        book = openpyxl.Workbook()
+        for cells in (("id", "title"), *rows):
+            book.active.append(cells)
+        book.save(path)
+    else:
+        text = "".join(f"{id_}\t{title}\n" for id_, title in [("id", "title"), *rows])
+        path.write_bytes(gzip.compress(text.encode()))
+    async with Bench() as bench:
+        await run(bench.config(path, first=20))
+        rest = await run(bench.config(path, mode=Mode.RESUME))
+    assert (rest.exit_code, rest.requests, rest.counts["updated"]) == (0, 10, 30)
+    assert [result["id"] for result in results_in(Path("edits.run"))] == [id_ for id_, _ in rows]
 
 
 async def test_names_that_utf_8_can_not_hold_are_told_like_any_other(write: Write) -> None:

@@ -200,8 +200,8 @@ class Input:
         format: what it is.
         layout: what its header says; None for JSONL.
         now: what relative dates are counted from.
-        places: where some rows of a text file in columns begin, in their order, as far as somebody
-            has found out: how many rows come before, and the line.
+        places: where some rows begin, in their order, as far as that is known: how many rows come
+            before, and the line.
 
     Raises:
         InputError: it can't be read, is empty, or its header is wrong.
@@ -282,7 +282,7 @@ class Input:
         """Whether somebody has written to the file since it was opened."""
         return self.file.raw.has_changed()
 
-    def rows(self, after: int = 0) -> Iterator[Row]:
+    def rows(self, after: int = 0) -> Generator[Row]:
         """Every row of the file. One such iterator may be in use at a time.
 
         Args:
@@ -313,10 +313,15 @@ class Input:
                 records, self.layout, self._reader, self._naming, self.name, after
             )
 
+    def remember_place(self, before: int, line: int) -> None:
+        """Take in where a row begins; of a file that can be read from there on, no other."""
+        if self.file.dialect is not None:
+            self.places.append((before, line))
+
     def _place(self, after: int) -> tuple[int, int]:
         """The last known place that no more than `after` rows come before."""
         places = [place for place in self.places if place[0] <= after]
-        return places[-1] if places and self.file.dialect is not None else (0, 1)
+        return places[-1] if places else (0, 1)
 
     def _layout(self, header: tuple[str, ...]) -> Layout:
         if hint := format_hint(header):

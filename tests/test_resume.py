@@ -340,6 +340,8 @@ async def test_any_input_is_gone_on_with_where_it_was_left(tmp_path: Path, name:
         path.write_bytes(gzip.compress(text.encode()))
     async with Bench() as bench:
         await run(bench.config(path, first=20))
+        checked = parse_record(Path("edits.run/check.json").read_bytes(), Checked)
+        assert checked.places == (PLACES if "tsv" in name else [])
         rest = await run(bench.config(path, mode=Mode.RESUME))
     assert (rest.exit_code, rest.requests, rest.counts["updated"]) == (0, 10, 30)
     assert [result["id"] for result in results_in(Path("edits.run"))] == [id_ for id_, _ in rows]

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from bulkupdate._version import __version__
 
 if TYPE_CHECKING:
-    from bulkupdate.client import TaskClient
     from bulkupdate.config import (
         ApiKey,
         Endpoint,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         RetryPolicy,
         RunConfig,
     )
+    from bulkupdate.engine.stream import update_tasks
     from bulkupdate.errors import (
         BulkUpdateError,
         ConfigError,
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
         RunStoppedError,
         TaskError,
     )
+    from bulkupdate.journal.summary import State, Summary
+    from bulkupdate.lemlist.client import TaskClient
     from bulkupdate.models import Outcome, Result, Task, TaskUpdate
-    from bulkupdate.observer import Observer, Progress
-    from bulkupdate.pipeline import run
-    from bulkupdate.read_options import Format, ReadOptions
+    from bulkupdate.reader.options import Format, ReadOptions
     from bulkupdate.report import write_report
+    from bulkupdate.session.observer import Observer, Progress
+    from bulkupdate.session.pipeline import run
     from bulkupdate.stop import Stop
-    from bulkupdate.stream import update_tasks
-    from bulkupdate.summary import State, Summary
 
 __all__ = [
     "ApiKey",
@@ -83,7 +83,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "client": ("TaskClient",),
+    "lemlist.client": ("TaskClient",),
     "config": (
         "ApiKey",
         "Endpoint",
@@ -105,13 +105,13 @@ _HOMES = {
         "TaskError",
     ),
     "models": ("Outcome", "Result", "Task", "TaskUpdate"),
-    "observer": ("Observer", "Progress"),
-    "pipeline": ("run",),
-    "read_options": ("Format", "ReadOptions"),
+    "session.observer": ("Observer", "Progress"),
+    "session.pipeline": ("run",),
+    "reader.options": ("Format", "ReadOptions"),
     "report": ("write_report",),
     "stop": ("Stop",),
-    "stream": ("update_tasks",),
-    "summary": ("State", "Summary"),
+    "engine.stream": ("update_tasks",),
+    "journal.summary": ("State", "Summary"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

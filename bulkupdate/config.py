@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from bulkupdate.errors import ConfigError
-from bulkupdate.read_options import ReadOptions, unpacked_name
+from bulkupdate.reader.options import ReadOptions, unpacked_name
 
 DEFAULT_BASE_URL = "https://api.lemlist.com/api"
 KEY_VARIABLE = "LEMLIST_API_KEY"

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-from bulkupdate.summary import State
+from bulkupdate.journal.summary import State
 
 #: Seconds between two looks at the clock on the wall.
 _LOOK_INTERVAL = 10.0

@@ -19,22 +19,22 @@ from aiohttp import Payload
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from benchmarks.inputs import write_edits
-from bulkupdate.backlog import Backlog
-from bulkupdate.client import TaskClient
 from bulkupdate.config import ApiKey, Endpoint, Mode, RetryPolicy
-from bulkupdate.digests import DigestFile
-from bulkupdate.directory import RunDirectory
-from bulkupdate.feeder import Feeder
-from bulkupdate.lane import Lane
-from bulkupdate.ledger import Ledger
-from bulkupdate.limiter import NoLimiter
+from bulkupdate.engine.backlog import Backlog
+from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.limiter import NoLimiter
+from bulkupdate.journal.digests import DigestFile
+from bulkupdate.journal.directory import RunDirectory
+from bulkupdate.journal.ledger import Ledger
+from bulkupdate.journal.recorder import Recorder
+from bulkupdate.lemlist.client import TaskClient
 from bulkupdate.models import Outcome, Result, Row
-from bulkupdate.preview import Inspection
+from bulkupdate.plan.preview import Inspection
 from bulkupdate.reader import Input
-from bulkupdate.recorder import Recorder
+from bulkupdate.session.feeder import Feeder
+from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop
-from bulkupdate.writer import Writer
-from tests.fakes import FakeServer
+from tests.support.fakes import FakeServer
 
 #: Rows of the two runs whose difference is told: what a run costs besides its rows cancels out.
 FEW, MANY = 600, 1600

@@ -25,11 +25,11 @@ from bulkupdate.cli.check import check_command
 from bulkupdate.cli.options import read_options
 from bulkupdate.errors import BulkUpdateError
 from bulkupdate.models import Row
-from bulkupdate.preview import inspect
-from bulkupdate.read_options import ReadOptions
+from bulkupdate.plan.preview import inspect
 from bulkupdate.reader import Input
-from tests.test_corpus import CASES, CORPUS
-from tests.test_failed import failed_of
+from bulkupdate.reader.options import ReadOptions
+from tests.journal.test_failed import failed_of
+from tests.reader.test_corpus import CASES, CORPUS
 
 #: Seconds that one file may take, and kilobytes that memory may grow by after the first tenth.
 LONGEST = 10

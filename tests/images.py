@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import pyte
 from playwright.sync_api import Browser
 
-from tests.browser import browser, visit
-from tests.commands import BIN, serving
-from tests.pages import DOCS
-from tests.terminal import terminal
+from tests.support.browser import browser, visit
+from tests.support.commands import BIN, serving
+from tests.support.pages import DOCS
+from tests.support.terminal import terminal
 
 ROWS = 5000
 

@@ -10,7 +10,7 @@ import click
 
 from bulkupdate.cli import cli
 from bulkupdate.cli.command import Command, variable
-from tests.pages import DOCS
+from tests.support.pages import DOCS
 
 PAGE = DOCS / "reference" / "commands.md"
 
@@ -24,7 +24,7 @@ stdout carries only what a program wants; everything for people goes to stderr.
 
 #: What a program calls where a person types the command.
 _TWINS = {
-    "run": "[`bulkupdate.run`](python.md#bulkupdate.pipeline.run)",
+    "run": "[`bulkupdate.run`](python.md#bulkupdate.session.pipeline.run)",
     "report": "[`bulkupdate.write_report`](python.md#bulkupdate.report.write_report)",
     "sandbox": "[`bulkupdate.sandbox.Sandbox`](python.md#bulkupdate.sandbox.Sandbox)",
 }

@@ -9,14 +9,14 @@ import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from bulkupdate.answer import Answer
 from bulkupdate.config import LEMLIST_RATE, RateLimit
-from bulkupdate.limiter import Limiter
-from bulkupdate.permits import PermitWindow
+from bulkupdate.engine.limiter import Limiter
+from bulkupdate.engine.permits import PermitWindow
+from bulkupdate.lemlist.answer import Answer
 from bulkupdate.sandbox.config import Window
 from bulkupdate.sandbox.windows import Verdict, window
-from tests.clock import VirtualLoop, run_virtual
-from tests.fakes import answered
+from tests.support.clock import VirtualLoop, run_virtual
+from tests.support.fakes import answered
 
 #: What a server says of its verdict.
 Headers = Callable[[RateLimit, Verdict], Answer]

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from bulkupdate import messages
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.options import (
     READING_GROUP,
@@ -24,10 +23,11 @@ from bulkupdate.cli.options import (
 )
 from bulkupdate.cli.screen import USAGE, Screen
 from bulkupdate.errors import ConfigError, InputError
-from bulkupdate.preview import Inspection, Preview, inspect
-from bulkupdate.problems import ProblemsFile
-from bulkupdate.read_options import ReadOptions
+from bulkupdate.plan.preview import Inspection, Preview, inspect
+from bulkupdate.plan.problems import ProblemsFile
 from bulkupdate.reader import Input
+from bulkupdate.reader.options import ReadOptions
+from bulkupdate.ui import messages
 
 _GROUPS = {
     **READING_GROUP,

@@ -10,11 +10,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from bulkupdate import messages
 from bulkupdate.cli.options import Setting
 from bulkupdate.cli.screen import USAGE
+from bulkupdate.journal.summary import State, Summary
 from bulkupdate.models import SUCCESSES, Outcome
-from bulkupdate.summary import State, Summary
+from bulkupdate.ui import messages
 
 #: Parameters that the command which goes on with a run doesn't repeat.
 _NOT_AGAIN = frozenset(

@@ -10,7 +10,7 @@ import click
 from bulkupdate.cli.command import Repeatable
 from bulkupdate.config import RateLimit
 from bulkupdate.errors import ConfigError
-from bulkupdate.read_options import CLEAR, Format, ReadOptions, moment
+from bulkupdate.reader.options import CLEAR, Format, ReadOptions, moment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

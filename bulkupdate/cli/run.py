@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from bulkupdate import messages
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
@@ -35,14 +34,15 @@ from bulkupdate.config import (
     RunConfig,
 )
 from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError
+from bulkupdate.journal.summary import State, Summary
 from bulkupdate.report import check_installed, write_report
-from bulkupdate.summary import State, Summary
+from bulkupdate.ui import messages
 
 if TYPE_CHECKING:
-    from bulkupdate.metrics import MetricsFile
-    from bulkupdate.observer import Observer
     from bulkupdate.sandbox import Sandbox
+    from bulkupdate.session.observer import Observer
     from bulkupdate.stop import Stop
+    from bulkupdate.ui.metrics import MetricsFile
 
 
 #: What ends a run, each in the same way.
@@ -189,7 +189,7 @@ def _endpoint(flags: dict[str, Any]) -> Endpoint:
 def _metrics(path: Path | None) -> "MetricsFile | None":
     if path is None:
         return None
-    from bulkupdate.metrics import MetricsFile
+    from bulkupdate.ui.metrics import MetricsFile
 
     return MetricsFile(path)
 
@@ -197,8 +197,8 @@ def _metrics(path: Path | None) -> "MetricsFile | None":
 async def _run(
     config: RunConfig, screen: Screen, observers: "list[Observer]", *, sandboxed: bool
 ) -> Summary:
-    from bulkupdate.observer import Observers
-    from bulkupdate.pipeline import run
+    from bulkupdate.session.observer import Observers
+    from bulkupdate.session.pipeline import run
     from bulkupdate.stop import Stop
 
     stop = Stop()

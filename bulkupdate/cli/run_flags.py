@@ -21,7 +21,7 @@ from bulkupdate.config import (
     MAX_WORKERS,
     FailureLimit,
 )
-from bulkupdate.schedule import deadline
+from bulkupdate.session.deadline import deadline
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulkupdate import messages
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.options import RATE, Setting
 from bulkupdate.cli.screen import Screen
 from bulkupdate.config import LEMLIST_RATE
 from bulkupdate.errors import ConfigError
+from bulkupdate.ui import messages
 
 if TYPE_CHECKING:
     from bulkupdate.sandbox import SandboxConfig

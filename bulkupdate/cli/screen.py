@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from bulkupdate import messages
 from bulkupdate.codec import to_json
 from bulkupdate.errors import BulkUpdateError, JournalError, RunInUseError, RunStoppedError
-from bulkupdate.summary import Summary
+from bulkupdate.journal.summary import Summary
+from bulkupdate.ui import messages
 
 if TYPE_CHECKING:
-    from bulkupdate.observer import Observer
+    from bulkupdate.session.observer import Observer
 
 USAGE = 2
 STOPPED = 3
@@ -84,9 +84,9 @@ class Screen:
 
     def observer(self) -> "Observer":
         """Whoever shows a run's progress here."""
-        from bulkupdate.live import LiveProgress
-        from bulkupdate.observer import Observer
-        from bulkupdate.progress import JsonProgress, TextProgress
+        from bulkupdate.session.observer import Observer
+        from bulkupdate.ui.lines import JsonProgress, TextProgress
+        from bulkupdate.ui.live import LiveProgress
 
         if self._quiet:
             return Observer()

@@ -11,9 +11,9 @@ from typing import Any
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError, InputError, Problem
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
-from bulkupdate.read_options import ReadOptions
 from bulkupdate.reader.columns import Layout
 from bulkupdate.reader.dates import DateReader
+from bulkupdate.reader.options import ReadOptions
 from bulkupdate.reader.sheet import Cell
 from bulkupdate.reader.text import damage
 from bulkupdate.reader.valuemap import ValueMap

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError
 from bulkupdate.models import PYTHON_NAMES
-from bulkupdate.read_options import ReadOptions
+from bulkupdate.reader.options import ReadOptions
 
 #: Columns and keys that begin so are ours: they are in `failed.csv`, and are passed over.
 OWN_PREFIX = "bulkupdate_"

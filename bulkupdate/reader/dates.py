@@ -4,7 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from bulkupdate import fields
-from bulkupdate.read_options import ReadOptions
+from bulkupdate.reader.options import ReadOptions
 
 _RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])")
 _DAYS = {"today": 0, "tomorrow": 1}

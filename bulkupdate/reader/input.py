@@ -12,18 +12,18 @@ from pathlib import Path
 from bulkupdate import fields
 from bulkupdate.codec import writable
 from bulkupdate.errors import InputError, RunStoppedError
+from bulkupdate.journal.summary import InputInfo
 from bulkupdate.models import Row
-from bulkupdate.read_options import Format, ReadOptions, unpacked_name
 from bulkupdate.reader import records as table
 from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import JSON_HINT, Layout, Naming, format_hint
+from bulkupdate.reader.options import Format, ReadOptions, unpacked_name
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Dialect, Record, dialect_of
 from bulkupdate.reader.rows import json_rows, table_rows
 from bulkupdate.reader.sheet import SheetTable, format_of
 from bulkupdate.reader.text import Encoding, encoding_of, text_of
 from bulkupdate.reader.valuemap import ValueMap, columns_known
-from bulkupdate.summary import InputInfo
 
 _FORMATS = {
     ".csv": Format.CSV,

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from bulkupdate.codec import parse_json
 from bulkupdate.errors import InputError, RunStoppedError
-from bulkupdate.read_options import Format
+from bulkupdate.reader.options import Format
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Record
 

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bulkupdate.messages import duration
 from bulkupdate.models import Outcome
 from bulkupdate.report.history import History, Point
+from bulkupdate.ui.messages import duration
 
 #: Inches, of which the page shows one or the other: for a wide page and for a narrow one.
 WIDE, NARROW = (9.2, 2.9), (4.3, 2.7)

@@ -10,14 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from bulkupdate.causes import Cause, Causes
 from bulkupdate.codec import parse_record
 from bulkupdate.errors import JournalError, RunDirectoryError
-from bulkupdate.journal import line_offsets, read_lines
-from bulkupdate.ledger import Ledger
+from bulkupdate.journal.causes import Cause, Causes
+from bulkupdate.journal.ledger import Ledger
+from bulkupdate.journal.results import line_offsets, read_lines
+from bulkupdate.journal.summary import Summary
+from bulkupdate.journal.traffic import LONGEST_SAMPLE, Sample, read_samples
 from bulkupdate.models import Mark, Outcome, Result
-from bulkupdate.summary import Summary
-from bulkupdate.traffic import LONGEST_SAMPLE, Sample, read_samples
 
 #: Points of a chart at most.
 POINTS = 90

@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import to_json
-from bulkupdate.messages import count, cut, duration, error_text, failed_file, host, printable
+from bulkupdate.journal.summary import State, Summary
 from bulkupdate.models import Outcome, Result
 from bulkupdate.report.charts import charts
 from bulkupdate.report.history import MAX_ROWS, History
-from bulkupdate.summary import State, Summary
+from bulkupdate.ui.messages import count, cut, duration, error_text, failed_file, host, printable
 
 #: What each outcome means, for somebody who knows nothing of this program.
 _MEANINGS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
 from bulkupdate.sandbox.server import Seen
 from tests.chaos.audit import Audit, Findings
-from tests.commands import COMMAND, environment
+from tests.support.commands import COMMAND, environment
 
 WORKERS = 4
 FAULTS = {

@@ -1,0 +1,1 @@
+"""Updates to results, under the limit: backlog, lanes, workers, retries, health, pacing."""

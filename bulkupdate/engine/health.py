@@ -1,0 +1,157 @@
+"""What a lane knows of its server: whether it takes the key, and whether it answers at all.
+
+While it answers, this only counts. Once requests of several tasks have failed in a row, the lane
+waits, and one request at a time probes, at growing intervals, until one gets a usable answer or
+the run gives up::
+
+    up ──────────(20 failures in a row, of 5 tasks)──────────▶ down
+    ▲                                                           │ one probe at a time,
+    └──────────────────(a usable answer)────────────────────────┤ after 1, 2, 4 … 30 s
+                                                                ▼
+                                        no usable answer for `give_up_after`: stop
+
+A usable answer is one that speaks of the update: a Task, or a refusal. A 429 is neither that nor a
+failure. A failed probe doesn't count against its row's attempts: it is the server, not the row.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+
+from bulkupdate.engine.retry import is_transient
+from bulkupdate.errors import RateLimitedError, TaskError
+from bulkupdate.stop import Stop
+
+#: Failures in a row, and tasks that they are of, after which the server counts as down. That they
+#: are of several tasks tells it from a task that the server stumbles over each time.
+OUTAGE_FAILURES = 20
+OUTAGE_TASKS = 5
+
+#: Failures of the first row, which goes alone, after which the others are tried too.
+FIRST_FAILURES = 5
+
+#: Seconds before the first probe, and between two at most.
+FIRST_PROBE = 1.0
+LONGEST_PROBE = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Health:
+    """What a lane knows of its server.
+
+    Args:
+        stop: is set once the key is refused, or the server has been down for too long.
+        give_up_after: seconds without a usable answer before that.
+
+    Attributes:
+        is_down: whether only probes may be sent.
+        all_may_start: is set once an answer has shown that the key is good, or the first row has
+            failed so often that the others are worth a try.
+    """
+
+    def __init__(self, stop: Stop, give_up_after: float) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._stop = stop
+        self._give_up_after = give_up_after
+        self._failures = 0
+        self._tasks: set[str] = set()
+        self._since = math.inf
+        self._why = ""
+        self._turns = asyncio.Lock()
+        self._is_up = asyncio.Event()
+        self._is_up.set()
+        self._next_probe = math.inf
+        self._interval = FIRST_PROBE
+        self.is_down = False
+        self.all_may_start = asyncio.Event()
+
+    async def wait(self) -> bool:
+        """Wait until a request may be made: at once, or, while the server is down, as a probe.
+
+        Returns:
+            Whether it is a probe: `end_probe` follows, however that ends.
+        """
+        while self.is_down:
+            await self._turns.acquire()
+            try:
+                while (wait := self._until_probe) > 0:
+                    # An answer to a request that was out before may end it at any time.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._is_up.wait(), wait)
+            except BaseException:
+                self._turns.release()
+                raise
+            if not self._is_up.is_set():
+                return True
+            self._turns.release()
+        return False
+
+    def end_probe(self) -> None:
+        """Let the next probe go, in its time."""
+        self._interval = min(2 * self._interval, LONGEST_PROBE)
+        self._schedule_probe()
+        self._turns.release()
+
+    def heard(self, task: str, error: TaskError | None) -> None:
+        """Hear how a request for a task ended: with a Task, or with an error."""
+        if error is None and not self._failures and self.all_may_start.is_set():
+            return
+        if error is None or not (is_transient(error) or error.stops_lane):
+            self._answered()
+        elif error.stops_lane:
+            status = f"{error.status} " if error.status else ""
+            self._stop.set(f"no other row could fare better: {error.type}: {status}{error.message}")
+        elif not isinstance(error, RateLimitedError):
+            self._failed(task, error)
+
+    @property
+    def _until_probe(self) -> float:
+        """Seconds until the next one; 0 where none is needed."""
+        return max(0.0, self._next_probe - self._now()) if self.is_down else 0.0
+
+    @property
+    def waiting_for(self) -> str | None:
+        """Why nothing but a probe starts, for a person to read; None while the server answers."""
+        if not self.is_down:
+            return None
+        wait = self._until_probe
+        return f"server down for {self._down_for:.0f} s ({self._why}): trying again in {wait:.0f} s"
+
+    def _answered(self) -> None:
+        if self.is_down:
+            log.warning("the server answers again, after %.0f s", self._down_for)
+        self.is_down = False
+        self._is_up.set()
+        self._failures = 0
+        self._tasks.clear()
+        self.all_may_start.set()
+
+    def _failed(self, task: str, error: TaskError) -> None:
+        if not self._failures:
+            self._since = self._now()
+        self._failures += 1
+        self._why = f"{error.type}: {error.message}"
+        if len(self._tasks) < OUTAGE_TASKS:
+            self._tasks.add(task)
+        if self._failures >= FIRST_FAILURES:
+            self.all_may_start.set()
+        is_outage = self._failures >= OUTAGE_FAILURES and len(self._tasks) >= OUTAGE_TASKS
+        if is_outage and not self.is_down:
+            self.is_down = True
+            self._is_up.clear()
+            self._interval = FIRST_PROBE
+            self._schedule_probe()
+            log.warning("the server is down (%s): waiting for it", self._why)
+        if self.is_down and self._down_for >= self._give_up_after:
+            self._stop.set(f"no usable answer for {self._down_for:.0f} s: {self._why}")
+
+    def _schedule_probe(self) -> None:
+        left = max(0.0, self._give_up_after - self._down_for)
+        self._next_probe = self._now() + min(self._interval, left)
+
+    @property
+    def _down_for(self) -> float:
+        """Seconds since the first of the failures in a row."""
+        return self._now() - self._since

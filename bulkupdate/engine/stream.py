@@ -1,0 +1,134 @@
+"""`update_tasks`: paced, retried updates for a program that brings no file."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from typing import Literal
+
+from bulkupdate.config import MAX_WORKERS, Endpoint, RateLimit, RetryPolicy
+from bulkupdate.engine.backlog import READ_AHEAD, Backlog
+from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.permits import limiter_for
+from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.lemlist.client import TaskClient
+from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
+from bulkupdate.stop import Stop
+
+#: Results that may wait for the caller, before the workers wait too.
+_RESULT_QUEUE = 64
+
+
+async def update_tasks(
+    updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
+    endpoint: Endpoint,
+    *,
+    rate: RateLimit | Literal["auto"] | None = "auto",
+    workers: int = 16,
+    retry: RetryPolicy | None = None,
+) -> AsyncGenerator[Result, None]:
+    """Send updates under the rate limit, with retries, and yield what became of each.
+
+    Updates of one task are applied in the order given. Results come as they are settled, in any
+    order: `Result.row` is the update's place in `updates`, from 1. Only so many updates are read
+    ahead; a caller who is slow to take results holds the sending back.
+
+    Args:
+        updates: what to send; taken one by one.
+        endpoint: where to, and with which key.
+        rate: "auto" follows what the server says; a rate is a ceiling; None is no limit.
+        workers: requests in flight at most.
+        retry: how often each is tried.
+
+    Yields:
+        One result for each update.
+
+    Raises:
+        ConfigError: there are no workers, or more than a thousand.
+        RunStoppedError: the key was refused or the server is down; the results that were
+            settled have been yielded, and the rest was not sent.
+    """
+    if not 1 <= workers <= MAX_WORKERS:
+        raise ConfigError(f"workers is a number from 1 to {MAX_WORKERS}")
+    results: asyncio.Queue[Result] = asyncio.Queue(_RESULT_QUEUE)
+    stop = Stop()
+    sending = asyncio.create_task(
+        _send(updates, endpoint, rate, workers, retry or RetryPolicy(), stop, results)
+    )
+    try:
+        while (result := await _next(results, sending)) is not None:
+            yield result
+        await sending
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    if stop.is_set:
+        raise RunStoppedError(stop.reason or "stopped")
+
+
+async def _next(results: asyncio.Queue[Result], sending: asyncio.Task[None]) -> Result | None:
+    """The next result; None when there is none left and the sending has ended."""
+    if results.empty() and not sending.done():
+        getting = asyncio.ensure_future(results.get())
+        try:
+            await asyncio.wait({getting, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if getting.done():
+                return getting.result()
+        finally:
+            getting.cancel()
+    return None if results.empty() else results.get_nowait()
+
+
+async def _send(
+    updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
+    endpoint: Endpoint,
+    rate: RateLimit | Literal["auto"] | None,
+    workers: int,
+    retry: RetryPolicy,
+    stop: Stop,
+    results: asyncio.Queue[Result],
+) -> None:
+    backlog = Backlog(READ_AHEAD * workers)
+    try:
+        async with TaskClient(endpoint, connections=workers) as client:
+            lane = Lane(
+                client,
+                limiter_for(rate),
+                retry,
+                workers=workers,
+                drain_timeout=endpoint.timeout,
+                stop=stop,
+                on_result=lambda _, result: results.put(result),
+            )
+            async with asyncio.TaskGroup() as group:
+                feeder = group.create_task(_feed(updates, backlog, results))
+                await lane.run(backlog)
+                feeder.cancel()
+    except ExceptionGroup as group:
+        # What the caller's own iterable raised is the caller's, as it was.
+        raise group.exceptions[0] from group
+
+
+async def _feed(
+    updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
+    backlog: Backlog,
+    results: asyncio.Queue[Result],
+) -> None:
+    number = 0
+    async for update in _each(updates):
+        number += 1
+        row = Row(number, number, update.id, update, (), "")
+        if update.changes():
+            await backlog.put(row)
+        else:
+            await results.put(unsent(row, Outcome.UNCHANGED))
+    backlog.close()
+
+
+async def _each(
+    updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
+) -> AsyncIterator[TaskUpdate]:
+    if isinstance(updates, AsyncIterable):
+        async for update in updates:
+            yield update
+        return
+    for update in updates:
+        yield update

@@ -1,0 +1,1 @@
+"""Results to the run directory, and back."""

@@ -1,0 +1,1 @@
+"""What would be sent, found out before anything is."""

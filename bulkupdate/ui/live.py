@@ -1,0 +1,134 @@
+"""What a person watches on a terminal while a run goes on."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from bulkupdate.models import Outcome, Result
+from bulkupdate.session.observer import Progress
+from bulkupdate.ui import messages
+from bulkupdate.ui.lines import TextProgress
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group, RenderableType
+    from rich.text import Text
+
+#: Seconds between two pictures.
+INTERVAL = 0.25
+
+#: Terminals that are narrower show less of a row that failed.
+_NARROW = 60
+
+_STYLES = {
+    Outcome.UPDATED: "green",
+    Outcome.UNCHANGED: "cyan",
+    Outcome.INVALID: "magenta",
+    Outcome.FAILED: "bold red",
+    Outcome.UNCONFIRMED: "bold yellow",
+}
+
+
+class LiveProgress(TextProgress):
+    """A picture of the run at the foot of the terminal, drawn anew several times a second."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__(write)
+        # Loaded before rows flow: it takes a tenth of a second.
+        for module in ("console", "live", "progress_bar", "table", "text"):
+            import_module(f"rich.{module}")
+
+    async def watch(self, progress: Progress) -> None:
+        """Draw until cancelled, or until the terminal is gone."""
+        # Imported here: the library is large, and most commands draw nothing.
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True)
+        with (
+            contextlib.suppress(OSError),
+            Live(console=console, auto_refresh=False, transient=True) as live,
+        ):
+            while True:
+                live.update(picture(progress, console), refresh=True)
+                await asyncio.sleep(INTERVAL)
+
+
+def picture(progress: Progress, console: "Console") -> "Group":
+    """How a run stands: where it goes, a bar, the pace, the outcomes, what went amiss last."""
+    from rich.console import Group
+    from rich.text import Text
+
+    is_plain = not console.encoding.lower().startswith("utf")
+    between = " | " if is_plain else " · "
+    width = console.width
+    head = [Text.assemble(("updating ", "bold"), (messages.host(progress.target), "bold cyan"))]
+    head.append(Text(f"{messages.duration(progress.elapsed)} so far"))
+    pace = [Text(part) for part in messages.pace_parts(progress)]
+    lines: list[RenderableType] = [
+        "",
+        *_joined(head, between, width),
+        _bar(progress),
+        *_joined(pace, between, width),
+        *_joined(_outcomes(progress), between, width),
+    ]
+    if waiting := progress.lane.waiting_for:
+        lines.append(Text(f"waiting: {messages.printable(waiting)}", style="bold yellow"))
+    if progress.recent:
+        lines.append(Text("the last that did not go through:", style="dim"))
+        lines += [_problem(result, width) for result in progress.recent]
+    return Group(*lines)
+
+
+def _bar(progress: Progress) -> "RenderableType":
+    from rich.table import Table
+
+    rows, done = progress.goal, progress.done
+    line = Table.grid(padding=(0, 1), expand=True)
+    line.add_column(ratio=1)
+    line.add_column(justify="right", no_wrap=True)
+    # Rounded down: 100 % is the end.
+    line.add_row(_progress_bar(rows, done), f"{100 * min(done, rows) // rows} %")
+    return line
+
+
+def _progress_bar(rows: int, done: int) -> "RenderableType":
+    from rich.progress_bar import ProgressBar
+
+    # Not rich's own colour, which is that of an error.
+    return ProgressBar(total=rows, completed=done, complete_style="cyan", finished_style="green")
+
+
+def _outcomes(progress: Progress) -> "list[Text]":
+    from rich.text import Text
+
+    counts = progress.counts
+    parts = [
+        Text(f"{counts[outcome]:,} {outcome}", style=style)
+        for outcome, style in _STYLES.items()
+        if counts[outcome] or outcome is Outcome.UPDATED
+    ]
+    return [*parts, *(Text(part, style="yellow") for part in messages.traffic_parts(progress))]
+
+
+def _problem(result: Result, width: int) -> "Text":
+    from rich.text import Text
+
+    text = Text("  ", no_wrap=True, overflow="ellipsis")
+    text.append(f"row {result.row:,} ", style="bold")
+    if width >= _NARROW:
+        text.append(f"{messages.printable(result.id)} ")
+    text.append(f"{result.outcome}: ", style=_STYLES[result.outcome])
+    return text.append(messages.printable(messages.error_text(result)))
+
+
+def _joined(parts: "list[Text]", between: str, width: int) -> "list[Text]":
+    """Some parts on as few lines as hold them; none is broken in two unless it is a line's all."""
+    lines: list[Text] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(between) + len(part) <= width:
+            lines[-1] = lines[-1] + between + part
+        else:
+            lines.append(part)
+    return lines

@@ -1,0 +1,292 @@
+"""What a person reads about a file and about a run, as lines of text."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from unicodedata import category
+from urllib.parse import urlsplit
+
+from bulkupdate.codec import to_json
+from bulkupdate.fields import shorten
+from bulkupdate.journal.causes import Cause
+from bulkupdate.journal.summary import State, Summary
+from bulkupdate.models import Result
+from bulkupdate.plan.preview import Preview
+from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup
+from bulkupdate.reader import Input
+from bulkupdate.reader.options import Format
+
+if TYPE_CHECKING:
+    from bulkupdate.session.observer import Progress
+
+_REFUSED = 2
+
+#: Fewer requests than these say little of a rate: a window that is whole at the start lets a short
+#: run have more than its share of time.
+_TELLING_REQUESTS = 200
+
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+
+#: Examples of a problem that are shown.
+_SHOWN_EXAMPLES = 3
+
+#: Causes that are shown at the end of a run, and characters shown of each: it is to fit a screen.
+_SHOWN_CAUSES = 8
+_CAUSE_WIDTH = 120
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 row`, `2 rows`, `1,000 rows`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `1 m 05 s`, `2 h 46 m`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} m"
+
+
+def source_line(source: Input) -> str:
+    """What was read, and as what."""
+    file = source.file
+    kind = [file.raw.compression, source.format.upper()]
+    if file.encoding is not None:
+        kind.append(file.encoding.shown)
+    if file.dialect is not None:
+        kind.append(_DELIMITERS.get(file.dialect.delimiter, repr(file.dialect.delimiter)))
+    if file.sheet is not None:
+        kind.append(f"sheet {file.sheet!r}")
+    return f"{source.name}: {', '.join(filter(None, kind))}"
+
+
+def reading_lines(source: Input) -> Iterator[str]:
+    """What was taken for what, where it goes without saying no more."""
+    if (encoding := source.file.encoding) is not None and encoding.examples:
+        words = ", ".join(map(repr, encoding.examples))
+        yield f"  {encoding.shown} was told by {words}: if these look wrong, say --encoding"
+    if source.layout is None:
+        return
+    renamed = [f"{c.name!r} is {c.field}" for c in source.layout.columns if c.name != c.field]
+    if renamed:
+        yield "  columns: " + ", ".join(renamed)
+    if source.layout.passed_over:
+        yield "  not sent: " + ", ".join(map(repr, source.layout.passed_over))
+
+
+def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
+    """What a file would do, in a few lines."""
+    yield source_line(source)
+    yield from reading_lines(source)
+    parts = [count(preview.rows, "row"), count(preview.tasks, "task")]
+    if preview.unchanged:
+        parts.append(f"{preview.unchanged:,} with no field to change")
+    if preview.invalid:
+        parts.append(f"{preview.invalid:,} invalid")
+    yield "  " + ", ".join(parts)
+    if preview.edits:
+        yield "  sets: " + _by_field(preview.edits)
+    if preview.clears:
+        yield "  CLEARS: " + _by_field(preview.clears)
+    if preview.repeated:
+        examples = "; ".join("rows " + ", ".join(map(str, rows)) for rows in preview.repeats)
+        more = "; …" if preview.repeated > len(preview.repeats) else ""
+        tasks = count(preview.repeated, "task") + (" has" if preview.repeated == 1 else " have")
+        how = "merged into one request each" if preview.merged else "applied in their order"
+        yield f"  {tasks} several rows, {how} ({examples}{more})"
+    if preview.seconds is not None:
+        yield f"  {count(preview.requests, 'request')}, at least {duration(preview.seconds)}"
+
+
+def body_lines(preview: Preview) -> Iterator[str]:
+    """The first bodies as they would be sent."""
+    for body in preview.bodies:
+        yield "  PATCH /tasks " + to_json(body).decode()
+    if preview.requests > len(preview.bodies) > 0:
+        yield f"  … and {preview.requests - len(preview.bodies):,} more"
+
+
+def problem_lines(preview: Preview) -> Iterator[str]:
+    """What is wrong, each kind once, and how many rows it is wrong with."""
+    shown = preview.problem_groups[:SHOWN_PROBLEMS]
+    for group in shown:
+        if group.count == 1:
+            example = group.examples[0]
+            yield f"{_place(example)}: {example.problem}"
+        else:
+            yield _group_line(group)
+    hidden = preview.problems - sum(group.count for group in shown)
+    if hidden:
+        yield f"… and {count(hidden, 'more problem')} of other kinds: check --problems FILE has all"
+    if preview.invalid:
+        problems, rows = count(preview.problems, "problem"), count(preview.invalid, "row")
+        yield f"{problems} in {rows} of {preview.rows:,}"
+
+
+def _group_line(group: ProblemGroup) -> str:
+    problem = group.examples[0].problem
+    named = f"{problem.named}: " if problem.field else ""
+    examples = [
+        f"{_place(example)} {example.problem.value}{example.problem.hint}".rstrip()
+        for example in group.examples[:_SHOWN_EXAMPLES]
+    ]
+    more = "; …" if group.count > len(examples) else ""
+    return f"{group.count:,} rows: {named}{problem.message}: {'; '.join(examples)}{more}"
+
+
+def _place(example: Example) -> str:
+    named = f", {shorten(example.id)}" if example.id else ""
+    return f"row {example.row} (line {example.line}{named})"
+
+
+def progress_line(progress: "Progress") -> str:
+    """How a run stands."""
+    parts = [*pace_parts(progress), *_counted(progress.unsuccessful), *traffic_parts(progress)]
+    if waiting := progress.lane.waiting_for:
+        parts.append(waiting)
+    return ", ".join(parts)
+
+
+def pace_parts(progress: "Progress") -> list[str]:
+    """How far a run is, how fast it goes and may go, and when it will be done."""
+    done, rows = progress.done, progress.preview.rows
+    allowed, used = progress.lane.limiter.allowed, progress.recent_requests_per_second
+    pace = f"{progress.recent_rows_per_second:.1f} rows/s"
+    if allowed is not None:
+        pace = f"{used:.1f} of {allowed:.1f} requests/s"
+    parts = [f"{done:,} of {rows:,} rows", pace]
+    if left := progress.seconds_left:
+        parts.append(f"{duration(left)} left, until {clock_time(left)}")
+    return parts
+
+
+def clock_time(seconds: float, now: datetime | None = None) -> str:
+    """What the clock will say in so many seconds: `14:32`, or `Wed 14:32` on another day."""
+    now = now or datetime.now().astimezone()
+    then = now + timedelta(seconds=seconds)
+    return then.strftime("%H:%M" if then.date() == now.date() else "%a %H:%M")
+
+
+def traffic_parts(progress: "Progress") -> list[str]:
+    """How much had to be sent again."""
+    traffic = progress.lane.traffic
+    parts = []
+    if traffic.retries:
+        parts.append(count(traffic.retries, "retry", "retries"))
+    if traffic.rate_limited:
+        parts.append(f"{traffic.rate_limited:,} times 429")
+    return parts
+
+
+def _counted(counts: dict[str, int]) -> list[str]:
+    return [f"{n:,} {outcome}" for outcome, n in counts.items() if n]
+
+
+def host(url: str) -> str:
+    """The part of a URL that says who is spoken to."""
+    return urlsplit(url).netloc
+
+
+def error_text(result: "Result | Cause") -> str:
+    """Why a row did not succeed: `404 not_found: Task not found`."""
+    error = result.error if isinstance(result, Result) else result
+    status = f"{result.status} " if result.status else ""
+    return f"{status}{error.type}: {error.message}" if error else status.strip()
+
+
+def printable(text: str) -> str:
+    """`text` with nothing in it that a terminal would obey; what is JSON stays the same JSON."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or category(c) == "Zs" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
+    return "".join(f"\\u{unit}" for unit in units)
+
+
+def progress_event(progress: "Progress") -> dict[str, object]:
+    """How a run stands, for a program."""
+    traffic = progress.lane.traffic
+    left = progress.seconds_left
+    return {
+        "event": "progress",
+        "rows": progress.preview.rows,
+        "counts": progress.ledger.counts(progress.preview.rows),
+        "rows_per_second": round(progress.rows_per_second, 2),
+        "allowed_rate": progress.lane.limiter.allowed,
+        "used_rate": round(progress.requests_per_second, 2),
+        "seconds_left": None if left is None else round(left, 1),
+        "requests": traffic.requests,
+        "retries": traffic.retries,
+        "rate_limited": traffic.rate_limited,
+        "paused": round(progress.lane.limiter.paused, 3),
+        "waiting_for": progress.lane.waiting_for,
+    }
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """How a run ended."""
+    lasted = ""
+    if summary.ended is not None and (seconds := _seconds_of(summary)) >= 1:
+        lasted = f" in {duration(seconds)}"
+    yield f"{count(summary.input.rows, 'row')}{lasted}: {', '.join(_counted(summary.counts))}"
+    if summary.mismatches:
+        yield (
+            f"{count(summary.mismatches, 'Task')} came back with other values than were sent:"
+            " see 'mismatches' in results.jsonl"
+        )
+    sent = f"{count(summary.requests, 'request')}, {count(summary.retries, 'retry', 'retries')}"
+    waited = f" ({duration(summary.paused)} of waiting)" if summary.paused else ""
+    throttled = f"{summary.rate_limited:,} times 429{waited}"
+    yield f"{sent}, {throttled}, {summary.rows_per_second:.1f} rows/s"
+    if summary.allowed_rate is not None and summary.requests >= _TELLING_REQUESTS:
+        yield f"rate: {summary.used_rate:.1f} requests/s of {summary.allowed_rate:.1f} allowed"
+    if summary.exit_code != _REFUSED:
+        # What is wrong with a file that was refused was said when it was checked.
+        yield from cause_lines(summary.problems)
+    if summary.reason:
+        yield f"{summary.state}: {summary.reason}"
+    yield f"results: {summary.directory}/results.jsonl"
+    unsuccessful = sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed"))
+    listed = f"{failed_file(summary)} ({count(unsuccessful, 'row')})"
+    if summary.exit_code == _REFUSED:
+        yield f"what is wrong: {listed}"
+        yield "mend the input and run it again with --overwrite; or --resume --skip-invalid"
+        yield "  sends its valid rows"
+    elif unsuccessful and summary.state is State.FINISHED:
+        yield f"to mend and run again: {listed}"
+    elif unsuccessful:
+        yield f"not through so far: {listed}"
+
+
+def cause_lines(causes: list[Cause]) -> Iterator[str]:
+    """Why rows did not succeed, each cause with one of them."""
+    for cause in causes[:_SHOWN_CAUSES]:
+        text = cut(error_text(cause), _CAUSE_WIDTH)
+        yield f"  {cause.count:,} {cause.outcome}: {text} (row {cause.row:,}, {shorten(cause.id)})"
+    if more := sum(cause.count for cause in causes[_SHOWN_CAUSES:]):
+        yield f"  {more:,} for other reasons: see summary.json"
+
+
+def failed_file(summary: Summary) -> str:
+    """The file of rows that did not succeed."""
+    return f"{summary.directory}/failed.{Format(summary.input.format).failed}"
+
+
+def cut(text: str, length: int) -> str:
+    """`text`, or as much of its beginning as fits."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _seconds_of(summary: Summary) -> float:
+    ended = datetime.fromisoformat(summary.ended or summary.started)
+    return (ended - datetime.fromisoformat(summary.started)).total_seconds()
+
+
+def _by_field(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in counts.items())

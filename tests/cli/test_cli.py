@@ -1,0 +1,486 @@
+"""The command line: flags in, exit code out. In a process of its own, over real HTTP."""
+
+import base64
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SAMPLES
+from tests.support.commands import (
+    COMMAND,
+    Serving,
+    bulkupdate,
+    serving,
+    start,
+    summary_in,
+    wait_for_results,
+)
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Serving]:
+    """A sandbox without a limit that takes any id."""
+    with serving("--rate", "none", "--unknown-id", "create") as server:
+        yield server
+
+
+def edits(write: Write, count: int) -> Path:
+    return write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, count + 1)))
+
+
+def test_a_run_ends_with_0_and_says_so_on_stderr_alone(write: Write, sandbox: Serving) -> None:
+    done = bulkupdate("run", edits(write, 20), "--rate", "none", **sandbox.environment)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "20 rows: 20 updated" in done.stderr
+
+
+def test_json_is_one_line_on_stdout(write: Write, sandbox: Serving) -> None:
+    path = edits(write, 3)
+    done = bulkupdate("run", path, "--json", "-q", "--rate", "none", **sandbox.environment)
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
+    assert json.loads(done.stdout) == summary_in()
+
+
+def test_a_log_in_json_is_json_in_every_line(write: Write, sandbox: Serving) -> None:
+    flags = ("--rate", "none", "--log-format", "json", "-vv")
+    done = bulkupdate("run", edits(write, 3), *flags, **sandbox.environment)
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert events[0]["event"] == "input"
+    assert events[-1]["event"] == "summary"
+    assert any("PATCH 'opp_1': 200" in event.get("message", "") for event in events)
+    done = bulkupdate("run", "none.csv", *flags, **sandbox.environment)
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["error"]
+
+
+def test_every_mistake_of_the_broken_sample_is_named_with_row_field_and_cure() -> None:
+    done = bulkupdate("check", SAMPLES / "broken.csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    for said in (
+        "row 2 (line 3): id: is empty",
+        "row 3 (line 4, 'opp two words'): id 'opp two words': has a blank",
+        "assignedTo 'Jane Doe': has a blank",
+        "assignedTo '<clear>': can't be cleared: leave the cell blank",
+        "dueDate '2026-12-01': has no time of day: say --time 09:00, or write",
+        "dueDate '2026-12-01T09:00:00': has no offset from UTC: add Z",
+        "dueDate '01/12/2026 09:00': may be two days: say --date-format '%d/%m/%Y %H:%M' or",
+        "3 rows: priority: is not a priority: write 0, 1, 2, low",
+        "'opp_eeb4b5afbd69125bf') 'urgent'; row 12 (line 13, 'opp_7bcb6ea934545c40f') '3'; row 17",
+        "2 rows: done: is neither true nor false: write true",
+        "row 15 (line 16, 'opp_de33d58cb7fc71e6d'): has 2 cells where the header has 7: add",
+        "has 8 cells where the header has 7: put text with a delimiter or a line end in quotes",
+        "18 problems in 16 rows of 18",
+    ):
+        assert said in done.stderr
+
+
+def test_a_refused_file_sends_nothing_and_its_valid_rows_go_on_demand() -> None:
+    done = bulkupdate("run", SAMPLES / "broken.csv", "--sandbox", "--out", "b")
+    assert done.returncode == 2
+    assert "the sandbox saw 0 requests" in done.stderr
+    assert Path("b/failed.csv").read_text().count("\n") == 17
+    flags = ("--skip-invalid", "--overwrite", "--sandbox", "--out", "b")
+    assert bulkupdate("run", SAMPLES / "broken.csv", *flags).returncode == 1
+    assert summary_in("b")["counts"]["updated"] == 2
+
+
+def test_a_dry_run_sends_nothing_and_leaves_nothing(write: Write) -> None:
+    done = bulkupdate("run", edits(write, 3), "--dry-run")
+    assert done.returncode == 0
+    assert 'PATCH /tasks {"id":"opp_1","title":"T1"}' in done.stderr
+    assert not Path("edits.run").exists()
+    assert bulkupdate("run", SAMPLES / "broken.csv", "--dry-run").returncode == 2
+    flags = ("--dry-run", "--skip-invalid")
+    assert bulkupdate("run", SAMPLES / "broken.csv", *flags).returncode == 1
+
+
+def test_check_tells_a_program_what_it_found(write: Write) -> None:
+    done = bulkupdate("check", edits(write, 5), "--json", "-q")
+    preview = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (preview["rows"], preview["edits"]) == (5, {"title": 5})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "none.csv"), "no API key"),
+        (("run", "none.csv", "--sandbox"), "none.csv: there is no such file"),
+        (("check", "."), ".: is a directory"),
+        (("run", "e.csv", "--sandbox", "--resume", "--overwrite"), "choose one"),
+        (("run", "e.csv", "--sandbox", "--base-url", "https://x.example"), "leave the other two"),
+        (("run", "e.csv", "--sandbox", "--retry-failed"), "--retry-failed goes with --resume"),
+        (("run", "e.csv", "--sandbox", "--changed-input"), "--changed-input goes with --resume"),
+        (("run", "e.csv", "--sandbox", "--give-up-after", "-1"), "number of seconds"),
+        (("run", "e.csv", "--first", "0"), "--first"),
+        (("run", "e.csv", "--max-failures", "none"), "write it as 100 or 5%"),
+        (("run", "e.csv", "--max-failures", "0"), "1 row or more"),
+        (("run", "e.csv", "--sandbox", "--resume"), "there is no run to resume"),
+        (("run", "e.csv", "--rate", "fast"), "'fast' is not a rate: write it as 20/2s"),
+        (("run", "e.csv", "--workers", "0"), "--workers"),
+        (("run", "e.csv", "--workers", "99999999"), "--workers"),
+        (("run", "e.csv", "--sandbox", "--drain-timeout", "nan"), "number of seconds"),
+        (("run", "e.csv", "--sandbox", "--out", ""), "names no directory"),
+        (("run", "e.csv", "--timeout", "0", "--sandbox"), "above 0"),
+        (("run",), "Missing argument 'INPUT'"),
+        (("sandbox", "--fault", "quake=0.5"), "known faults are 500, 503"),
+        (("sandbox", "--fault", "500"), "write it as 500=0.1"),
+        (("sandbox", "--outage", "5"), "write it as 10:60"),
+        (("sandbox", "--latency", "x"), "could not convert"),
+        (("sandbox", "--host", "0.0.0.0"), "--expose if you mean it"),  # noqa: S104 - refused
+        (("sandbox", "--tasks", "none.csv"), "there is no such file"),
+    ],
+)
+def test_wrong_usage_is_one_clear_message_and_a_2(
+    write: Write, arguments: tuple[str, ...], says: str
+) -> None:
+    write("e.csv", "id,title", "a,b")
+    done = bulkupdate(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Path("e.run").exists()
+
+
+def test_a_port_in_use_is_an_error(sandbox: Serving) -> None:
+    port = sandbox.url.split(":")[2].removesuffix("/api")
+    done = bulkupdate("sandbox", "--port", port)
+    assert done.returncode == 2
+    assert "can't serve on" in done.stderr
+
+
+def test_a_key_never_leaves_in_the_clear(write: Write) -> None:
+    done = bulkupdate(
+        "run", edits(write, 3), "--base-url", "http://example.com/api", LEMLIST_API_KEY="x"
+    )
+    assert done.returncode == 2
+    assert "unencrypted: use https://" in done.stderr
+
+
+def test_a_wrong_key_costs_one_request_and_the_right_one_goes_on(write: Write) -> None:
+    path = edits(write, 40)
+    with serving("--api-key", "right", "--rate", "none", "--unknown-id", "create") as server:
+        flags = ("--base-url", server.url, "--rate", "none")
+        done = bulkupdate("run", path, *flags, LEMLIST_API_KEY="wr0ng-k3y")
+        assert done.returncode == 3
+        assert "401 The authentication you supplied is incorrect" in done.stderr
+        assert f"--base-url {server.url} --rate none --out edits.run --resume" in done.stderr
+        assert summary_in()["counts"]["unprocessed"] == 39
+        Path("key").write_text("right\n")
+        Path("key").chmod(0o600)
+        done = bulkupdate("run", path, *flags, "--resume", "--api-key-file", "key")
+        assert done.returncode == 0
+        server.process.send_signal(signal.SIGINT)
+        _, said = server.process.communicate(timeout=20)
+    assert "41 requests (200: 40, 401: 1)" in said
+
+
+def test_the_key_is_nowhere_at_the_loudest(write: Write) -> None:
+    key = "s3cr3t-k3y"
+    with serving("--api-key", key, "--unknown-id", "create", "--fault", "500=0.3",
+                 "--fault", "reset-after=0.2", "--rate", "none") as server:  # fmt: skip
+        flags = ("--rate", "none", "-vv", "--max-attempts", "9")
+        done = bulkupdate(
+            "run", edits(write, 30), *flags, LEMLIST_API_KEY=key, LEMLIST_BASE_URL=server.url
+        )
+    everything = done.stderr + done.stdout
+    everything += "".join(path.read_text() for path in Path("edits.run").iterdir())
+    assert "server_error" in everything
+    assert key not in everything
+    assert base64.b64encode(f":{key}".encode()).decode() not in everything
+
+
+def test_standard_input_is_kept_and_can_be_resumed(sandbox: Serving) -> None:
+    text = "id,title\nopp_1,A\nopp_2,B\n"
+    done = bulkupdate("run", "-", "--rate", "none", stdin=text, **sandbox.environment)
+    assert done.returncode == 0
+    assert Path("stdin.run/stdin.csv").read_text() == text
+    assert summary_in("stdin.run")["input"]["path"] == "-"
+    flags = ("--resume", "--out", "stdin.run", "--rate", "none")
+    done = bulkupdate("run", "stdin.run/stdin.csv", *flags, **sandbox.environment)
+    assert "2 rows: 2 updated" in done.stderr
+    done = bulkupdate("run", "-", "--resume", "--rate", "none", stdin=text, **sandbox.environment)
+    assert (done.returncode, summary_in("stdin.run")["requests"]) == (0, 0)
+    done = bulkupdate("check", "-", stdin='{"id": "a", "done": true}\n')
+    assert done.returncode == 0
+    assert "stdin: JSONL" in done.stderr
+    done = bulkupdate("run", "-", "--sandbox", "--out", "none.run", stdin="")
+    assert (done.returncode, "the file is empty" in done.stderr) == (2, True)
+    assert not Path("none.run").exists()
+
+
+@pytest.mark.usefixtures("either_loop")
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_drains_writes_and_says_how_to_go_on(
+    write: Write, sandbox: Serving, number: signal.Signals, code: int
+) -> None:
+    path = edits(write, 2000)
+    process = start("run", path, "--rate", "200/1s", **sandbox.environment)
+    wait_for_results(20)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    summary = summary_in()
+    assert process.returncode == code
+    assert (summary["state"], summary["exit_code"]) == ("interrupted", code)
+    assert f"interrupted by {number.name}" in said
+    assert f"go on with: bulkupdate run {path} --rate 200/1s --out edits.run --resume" in said
+    done = bulkupdate("run", path, "--rate", "none", "--resume", **sandbox.environment)
+    assert done.returncode == 0
+    assert summary_in()["requests"] == summary["counts"]["unprocessed"]
+
+
+@pytest.mark.usefixtures("either_loop")
+def test_a_second_signal_leaves_at_once_with_everything_settled_on_disk(write: Write) -> None:
+    path = edits(write, 500)
+    with serving("--rate", "none", "--unknown-id", "create", "--fault", "hang=0.1") as server:
+        process = start("run", path, "--rate", "none", **server.environment)
+        wait_for_results(5)
+        time.sleep(0.3)  # until every worker hangs
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=0.3)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert time.monotonic() - begun < 1
+    lines = Path("edits.run/results.jsonl").read_text().splitlines()
+    summary = summary_in()
+    assert process.returncode == 130
+    assert summary["state"] == "interrupted"
+    assert summary["counts"]["updated"] == len([json.loads(line) for line in lines])
+
+
+@pytest.mark.usefixtures("either_loop")
+def test_a_signal_while_standard_input_is_awaited_ends_it() -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "run", "-", "--sandbox"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not Path("stdin.run/stdin.part").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    _, said = process.communicate()
+    assert "interrupted by SIGINT: nothing was sent" in said
+    assert not Path("stdin.run").exists()
+
+
+@pytest.mark.usefixtures("either_loop")
+def test_a_crash_loses_nothing_that_was_settled(write: Write, sandbox: Serving) -> None:
+    path = edits(write, 1000)
+    process = start("run", path, "--rate", "300/1s", **sandbox.environment)
+    wait_for_results(30)
+    process.kill()
+    process.communicate(timeout=20)
+    assert summary_in()["state"] == "running"
+    settled = Path("edits.run/results.jsonl").read_bytes().count(b"\n")
+    done = bulkupdate("run", path, "--rate", "none", "--resume", **sandbox.environment)
+    assert done.returncode == 0
+    summary = summary_in()
+    assert (summary["requests"], summary["counts"]["updated"]) == (1000 - settled, 1000)
+
+
+def test_a_run_directory_in_use_is_refused(write: Write, sandbox: Serving) -> None:
+    path = edits(write, 1000)
+    process = start("run", path, "--rate", "100/1s", **sandbox.environment)
+    wait_for_results(1)
+    done = bulkupdate("run", path, "--resume", **sandbox.environment)
+    process.terminate()
+    process.communicate(timeout=20)
+    assert (done.returncode, "in use by another run" in done.stderr) == (4, True)
+
+
+def test_a_person_at_a_terminal_watches_a_bar(write: Write, sandbox: Serving) -> None:
+    path = edits(write, 30)
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(path), "--rate", "60/1s"],
+        stdin=subprocess.DEVNULL,
+        stderr=terminal,
+        env={**os.environ, **sandbox.environment, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(terminal)
+    shown = b""
+    try:
+        while chunk := os.read(main, 4096):
+            shown += chunk
+    except OSError:
+        pass  # a terminal ends so
+    os.close(main)
+    assert process.wait(20) == 0
+    assert b"rows/s" in shown
+    assert "━".encode() in shown
+    assert b"30 rows: 30 updated" in shown
+
+
+def test_a_closed_stderr_does_not_stop_a_run(write: Write, sandbox: Serving) -> None:
+    path = edits(write, 5)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as broken:
+        done = subprocess.run(
+            [*COMMAND, "run", str(path), "--rate", "none"],
+            stderr=broken,
+            env={**os.environ, **sandbox.environment},
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert summary_in()["counts"]["updated"] == 5
+
+
+def test_a_million_rows_take_no_more_memory_than_a_thousand(tmp_path: Path) -> None:
+    """A tenth of a million, so that the test is quick: what grows with it would show."""
+    peaks = []
+    for count in (1000, 100_000):
+        path = tmp_path / f"{count}.csv"
+        with path.open("w") as file:
+            file.write("id,title\n")
+            file.writelines(f"opp_{n:017},Call lead {n}\n" for n in range(count))
+        code = (
+            "import resource, sys; from bulkupdate.cli import cli;"
+            f"cli(['check', {str(path)!r}, '-q'], standalone_mode=False)"
+        )
+        peak = "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        done = subprocess.run(
+            [sys.executable, "-c", f"import atexit; atexit.register(lambda: {peak});{code}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(done.stdout))
+    assert peaks[1] - peaks[0] < 12_000
+
+
+@pytest.mark.parametrize("where", ["flag", "environment"])
+def test_an_empty_url_is_not_the_real_one(write: Write, where: str) -> None:
+    flags = ("--base-url", "") if where == "flag" else ()
+    environ = {"LEMLIST_API_KEY": "x"} | ({} if flags else {"LEMLIST_BASE_URL": ""})
+    done = bulkupdate("run", edits(write, 1), *flags, **environ)
+    assert (done.returncode, "must look like" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&- 2>&-"])
+def test_a_descriptor_that_is_closed_changes_nothing(write: Write, closed: str) -> None:
+    path = edits(write, 3)
+    command = f"{sys.executable} -m bulkupdate run {path} --sandbox --rate none {closed}"
+    assert subprocess.run(["bash", "-c", command], timeout=20, check=False).returncode == 0
+    assert summary_in()["counts"]["updated"] == 3
+
+
+def test_a_full_stdout_does_not_change_how_a_run_ends(write: Write) -> None:
+    flags = f"--sandbox --rate none --json {'>'} /dev/full"
+    command = f"{sys.executable} -m bulkupdate run {edits(write, 3)} {flags}"
+    done = subprocess.run(
+        ["bash", "-c", command], stderr=subprocess.PIPE, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0
+    assert "error: stdout can't be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_sigterm_ends_with_the_code_of_the_first(write: Write) -> None:
+    path = edits(write, 50)
+    with serving("--rate", "none", "--unknown-id", "create", "--fault", "hang=1") as server:
+        process = start("run", path, "--rate", "none", **server.environment)
+        while not Path("edits.run/results.jsonl").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert summary_in()["exit_code"] == 143
+    assert "--resume goes on with edits.run" in said
+
+
+def test_a_terminal_that_is_closed_ends_a_run_in_order(write: Write, sandbox: Serving) -> None:
+    path = edits(write, 1000)
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(path), "--rate", "200/1s"],
+        stdin=subprocess.DEVNULL,
+        stderr=terminal,
+        env={**os.environ, **sandbox.environment, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    wait_for_results(20)
+    os.close(main)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(20) == 129
+    assert summary_in()["state"] == "interrupted"
+
+
+def test_a_run_under_nohup_does_not_mind_that_the_terminal_is_closed(
+    write: Write, sandbox: Serving
+) -> None:
+    edits(write, 300)
+    command = ["nohup", *COMMAND, "run", "edits.csv", "--rate", "300/1s", "-q"]
+    variables = {**os.environ, **sandbox.environment}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=variables)
+    wait_for_results(20)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(20) == 0
+
+
+def test_the_rest_follows_the_first_rows_with_the_command_that_is_printed(
+    write: Write, sandbox: Serving
+) -> None:
+    edits(write, 20)
+    done = bulkupdate("run", "edits.csv", "--first", "5", **sandbox.environment)
+    assert done.returncode == 0
+    found = re.search(r"go on with: bulkupdate (.*)", done.stderr)
+    assert found is not None
+    assert bulkupdate(*shlex.split(found[1]), **sandbox.environment).returncode == 0
+    assert summary_in()["counts"]["updated"] == 20
+
+
+def test_a_bug_is_one_line_and_a_3(write: Write) -> None:
+    path = edits(write, 3)
+    code = (
+        "import sys, bulkupdate.plan.preview as p;"
+        "p.Inspection.add = lambda *_: 1/0;"
+        f"sys.argv = ['bulkupdate', 'run', {str(path)!r}, '--sandbox'];"
+        "from bulkupdate.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 3
+    assert done.stderr == (
+        "error: a bug, please report it: ZeroDivisionError: division by zero (-vv shows where)\n"
+    )
+
+
+def test_a_wrong_command_is_told_what_it_may_have_meant() -> None:
+    done = bulkupdate("chekc")
+    assert done.returncode == 2
+    assert "No such command 'chekc'. Did you mean 'check'?" in done.stderr
+
+
+def test_ctrl_c_before_it_has_begun_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bulkupdate import __main__, cli
+
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "cli", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        __main__.main()
+    assert caught.value.code == 130

@@ -1,0 +1,252 @@
+"""What a shell has to do with the command: variables, completion, help, the key's file."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from bulkupdate.cli import cli
+from bulkupdate.cli.command import Command, variable
+from tests.conftest import needed
+from tests.support.commands import bulkupdate, environment, serving, summary_in
+
+GROUPED = [
+    command
+    for name in cli.list_commands(click.Context(cli))
+    if isinstance(command := cli.get_command(click.Context(cli), name), Command)
+]
+
+
+@pytest.fixture(autouse=True)
+def _edits() -> None:
+    Path("edits.csv").write_text("id,Subject Line,Notes\nopp_1,a,x\nopp_2,b,y\n")
+
+
+def test_every_flag_stands_in_one_group_of_the_help() -> None:
+    assert [command.name for command in GROUPED] == ["check", "run", "report"]
+    for command in GROUPED:
+        flags = [max(p.opts, key=len) for p in command.params if isinstance(p, click.Option)]
+        grouped = [flag for group in command.groups.values() for flag in group]
+        assert sorted(grouped) == sorted(flags)
+        text = command.get_help(click.Context(command, info_name=command.name))
+        for line, _ in command.examples:
+            assert line in text
+
+
+def test_every_flag_has_a_variable_and_a_typed_one_wins() -> None:
+    for command in GROUPED:
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.envvar == variable(parameter)
+                assert parameter.help
+    done = bulkupdate(
+        "run", "edits.csv", "--sandbox", "--first", "2", "--json",
+        BULKUPDATE_MAP="Subject Line=title\nNotes=message\n",
+        BULKUPDATE_FIRST="1",
+        BULKUPDATE_OUT="there.run",
+        BULKUPDATE_STRICT="1",
+        BULKUPDATE_PROXY="0",
+        BULKUPDATE_RATE="none",
+        BULKUPDATE_VERBOSE="2",
+        BULKUPDATE_LOG_FORMAT="json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["directory"] == "there.run"
+    assert summary["counts"]["updated"] == 2
+    assert summary["input"]["columns"] == {
+        "id": "id", "Subject Line": "title", "Notes": "message"
+    }  # fmt: skip
+    assert all(json.loads(line) for line in done.stderr.splitlines())
+
+
+def test_check_takes_from_the_environment_what_run_does() -> None:
+    done = bulkupdate("check", "edits.csv", BULKUPDATE_MAP="Subject Line=title\nNotes=message")
+    assert done.returncode == 0
+    assert "sets: title 2, message 2" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["BULKUPDATE_BASE_URL", "BULKUPDATE_MAP", "BULKUPDATE_RESUME"])
+def test_a_variable_that_is_set_and_empty_is_an_error(name: str) -> None:
+    done = bulkupdate("run", "edits.csv", "--sandbox", **{name: " "})
+    assert done.returncode == 2
+    assert f"${name} is set and empty" in done.stderr
+
+
+def test_a_wrong_value_in_a_variable_is_an_error_that_names_it() -> None:
+    done = bulkupdate("run", "edits.csv", "--sandbox", BULKUPDATE_RATE="fast")
+    assert done.returncode == 2
+    assert "--rate" in done.stderr
+    assert "(this is what $BULKUPDATE_RATE says)" in done.stderr
+
+
+def test_a_variable_that_sets_nothing_is_pointed_out() -> None:
+    done = bulkupdate(
+        "run", "edits.csv", "--sandbox", "--ignore-extra", BULKUPDATE_MAX_FAILURE="5", OTHER="x"
+    )
+    said = (
+        "note: $BULKUPDATE_MAX_FAILURE sets no flag of run: did you mean $BULKUPDATE_MAX_FAILURES?"
+    )
+    assert said in done.stderr
+
+
+def test_a_typed_sandbox_wins_over_a_url_in_the_environment() -> None:
+    flags = ("run", "edits.csv", "--sandbox", "--ignore-extra", "--set", "done=yes")
+    done = bulkupdate(*flags, BULKUPDATE_BASE_URL="https://api.example.com")
+    assert done.returncode == 0, done.stderr
+    assert "the sandbox saw 2 requests" in done.stderr
+    both = bulkupdate(*flags, "--base-url", "https://api.example.com", "--overwrite")
+    assert both.returncode == 2
+
+
+def test_a_file_in_the_place_of_a_command_is_taken_for_an_input() -> None:
+    done = bulkupdate("edits.csv")
+    assert done.returncode == 2
+    assert "'edits.csv' is a file: say 'bulkupdate check' or 'bulkupdate run'" in done.stderr
+
+
+@pytest.mark.parametrize(("mode", "code"), [(0o600, 0), (0o400, 0), (0o640, 2), (0o604, 2)])
+def test_a_key_file_that_others_can_read_is_refused(mode: int, code: int) -> None:
+    key = Path("key")
+    key.write_text("sandbox\n")
+    key.chmod(mode)
+    flags = ("--ignore-extra", "--set", "done=yes", "--api-key-file", "key")
+    with serving("--unknown-id", "create") as sandbox:
+        done = bulkupdate("run", "edits.csv", *flags, LEMLIST_BASE_URL=sandbox.url)
+    assert done.returncode == code, done.stderr
+    if code:
+        assert "--api-key-file key can be read or written by others: chmod 600 key" in done.stderr
+
+
+def test_an_empty_variable_hinders_neither_help_nor_completion() -> None:
+    assert bulkupdate("run", "--help", BULKUPDATE_RATE="").returncode == 0
+    done = bulkupdate(
+        BULKUPDATE_RATE="", COMP_WORDS="bulkupdate run --ret", COMP_CWORD="2",
+        _BULKUPDATE_COMPLETE="bash_complete",
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("plain,--retry-failed\n", "")
+
+
+def test_the_next_commands_can_be_pasted_whatever_was_said_and_wherever() -> None:
+    flags = ("run", "./-e d'its.csv", "--ignore-extra", "--first", "1")
+    Path("-e d'its.csv").write_text("id,Notes\nopp_1,x\nopp_2,y\n")
+    said = {"BULKUPDATE_SET": "message=Hi\ttab\ndone=yes", "BULKUPDATE_PROXY": "0"}
+    with serving("--unknown-id", "create") as sandbox:
+        first = bulkupdate(*flags, **said, **sandbox.environment)
+        [line] = [text for text in first.stderr.splitlines() if text.startswith("go on with: ")]
+        command = line.removeprefix("go on with: ")
+        assert "--set $'message=Hi\\ttab' --set done=yes" in command
+        assert "--proxy" not in command
+        done = subprocess.run(
+            ["bash", "-c", command],
+            capture_output=True,
+            text=True,
+            env=environment(**sandbox.environment),
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "2 rows: 2 updated" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "variables"),
+    [
+        (("--overwrite",), {"BULKUPDATE_RESUME": "1"}),
+        (("--resume",), {"BULKUPDATE_OVERWRITE": "1"}),
+        (("--overwrite",), {"BULKUPDATE_SANDBOX": "1"}),
+    ],
+)
+def test_a_typed_flag_wins_over_its_rival_in_the_environment(
+    typed: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    flags = ("run", "edits.csv", "--ignore-extra", "--set", "done=yes")
+    with serving("--unknown-id", "create") as sandbox:
+        goes = ("--base-url", sandbox.url)
+        key = {"LEMLIST_API_KEY": "sandbox"}
+        bulkupdate(*flags, *goes, **key)
+        done = bulkupdate(*flags, *goes, *typed, **variables, **key)
+    assert done.returncode == 0, done.stderr
+    assert summary_in()["requests"] == (0 if "--resume" in typed else 2)
+    assert not summary_in()["sandbox"]
+
+
+def test_a_flag_that_was_given_up_for_a_typed_one_is_not_in_the_next_commands() -> None:
+    flags = ("run", "edits.csv", "--ignore-extra", "--set", "done=yes", "--first", "1")
+    with serving("--unknown-id", "create") as sandbox:
+        real = bulkupdate(
+            *flags, "--base-url", sandbox.url, BULKUPDATE_SANDBOX="1", LEMLIST_API_KEY="sandbox"
+        )
+    trial = bulkupdate(*flags, "--sandbox", "--overwrite", BULKUPDATE_BASE_URL="https://a.example")
+    goes_on = "go on with: bulkupdate run edits.csv --set done=yes --ignore-extra"
+    assert f"{goes_on} --base-url {sandbox.url} --out edits.run --resume\n" in real.stderr
+    assert f"{goes_on} --sandbox --out edits.run --resume\n" in trial.stderr
+
+
+def test_dates_from_now_on_mean_the_same_when_a_failed_file_is_sent() -> None:
+    Path("later.csv").write_text("id,dueDate\nopp_none,+3d\n")
+    with serving() as sandbox:
+        done = bulkupdate("run", "later.csv", "--rate", "none", **sandbox.environment)
+        plain = bulkupdate(
+            "run", "edits.csv", "--ignore-extra", "--set", "done=yes", **sandbox.environment
+        )
+        other = bulkupdate(
+            "run", "later.csv", "--overwrite", BULKUPDATE_OUT="x.run", **sandbox.environment
+        )
+    now = json.loads(Path("later.run/summary.json").read_text())["input"]["now"]
+    command = f"bulkupdate run later.run/failed.csv --rate none --now {now}"
+    assert f"once it is mended: {command}\n" in done.stderr
+    assert "--now" not in plain.stderr
+    assert "--out failed.run" in other.stderr
+
+
+def completed(shell: str, script: str) -> list[str]:
+    """What a script of a real shell prints, in lines."""
+    done = subprocess.run(
+        [needed(shell), "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment(HOME=str(Path.cwd())),
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_and_flags() -> None:
+    script = """
+        eval "$(bulkupdate completion bash)"
+        complete -p bulkupdate | grep -o _bulkupdate_completion
+        COMP_WORDS=(bulkupdate run edits.csv --ret) COMP_CWORD=3
+        _bulkupdate_completion bulkupdate
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    assert completed("bash", script) == ["_bulkupdate_completion", "--retry-failed"]
+
+
+def test_fish_completes_commands_flags_and_values() -> None:
+    script = """
+        bulkupdate completion fish | source
+        complete -C 'bulkupdate che' | cut -f 1
+        complete -C 'bulkupdate run edits.csv --log-format j' | cut -f 1
+        complete -C 'bulkupdate run edits.csv --timezone Europe/Par' | cut -f 1
+    """
+    assert completed("fish", script) == ["check", "json", "Europe/Paris"]
+
+
+def test_zsh_takes_the_script_and_is_told_the_flags() -> None:
+    script = """
+        autoload -Uz compinit && compinit -u -d ./zcompdump
+        eval "$(bulkupdate completion zsh)"
+        print -r -- ${_comps[bulkupdate]}
+        COMP_WORDS="bulkupdate run edits.csv --max-f" COMP_CWORD=3 \\
+            _BULKUPDATE_COMPLETE=zsh_complete bulkupdate
+    """
+    assert completed("zsh", script)[:3] == ["_bulkupdate_completion", "plain", "--max-failures"]
+
+
+def test_other_shells_are_refused_with_those_there_are() -> None:
+    done = bulkupdate("completion", "tcsh")
+    assert done.returncode == 2
+    assert "'bash', 'zsh', 'fish'" in done.stderr

@@ -1,0 +1,1 @@
+"""Tests of the README, the docs and the recipes."""

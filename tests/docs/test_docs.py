@@ -1,0 +1,144 @@
+"""Every command and code block of the README and the docs, run as it stands."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bulkupdate
+from tests.conftest import SAMPLES, needed
+from tests.reference import PAGE, reference
+from tests.support.commands import environment, serving
+from tests.support.pages import PAGES, ROOT, blocks
+
+RUN_BY_CI = "python3 -m venv"
+
+#: Kinds of blocks that nobody runs: what is said, and files that the tests of the recipes lint.
+SHOWN = {"", "json", "text"}
+
+
+def masked(text: str) -> str:
+    """Output without what differs from run to run."""
+    return re.sub(r"\d+\.\d+ (rows/s|requests/s|s)\b", "N \\1", text).strip()
+
+
+def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(**variables),
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    if "jq " in page.read_text():
+        needed("jq")
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    # Python blocks show unpaced requests too: where all rows of a window were used up just before,
+    # these would be refused.
+    with serving() as sandbox, serving("--rate", "none") as unlimited:
+        for kind, title, text in blocks(page):
+            if title:
+                Path(title).write_text(text)
+            elif kind == "console":
+                command, _, expected = text.removeprefix("$ ").partition("\n")
+                done = run("bash", "-c", command, **sandbox.environment)
+                assert masked(done.stdout) == masked(expected)
+            elif kind == "sh" and not text.startswith(RUN_BY_CI):
+                done = run("bash", "-ec", text, **sandbox.environment)
+                assert done.returncode == 0, done.stdout
+            elif kind == "python":
+                shutil.rmtree(tmp_path / "reassign.run", ignore_errors=True)
+                done = run(sys.executable, "-c", text, **unlimited.environment)
+                assert done.returncode == 0, done.stdout
+            else:
+                assert kind in SHOWN or text.startswith(RUN_BY_CI)
+
+
+def test_ci_runs_the_readmes_two_set_up_commands() -> None:
+    commands = [b.text for b in blocks(PAGES[0]) if b.text.startswith(RUN_BY_CI)]
+    script = (ROOT / ".ci" / "run").read_text()
+    assert len(commands) == 2
+    assert "bulkupdate run samples/reassign.csv --sandbox --report" in commands[0]
+    assert "python -m tests" in commands[1]
+    assert "for last in 'bulkupdate run' 'python -m tests'" in script
+
+
+def test_the_reference_of_commands_is_what_help_says() -> None:
+    assert PAGE.read_text() == reference(), "python -m tests.reference makes it anew"
+
+
+def test_every_public_name_is_in_the_reference_of_python() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    named = {line.rpartition(".")[2] for line in page.splitlines() if line.startswith("::: ")}
+    exceptions = {name for name in bulkupdate.__all__ if name.endswith("Error")}
+    assert set(bulkupdate.__all__) - exceptions - {"__version__"} <= named
+    assert "::: bulkupdate.errors" in page
+
+
+def test_the_tutorial_sets_it_up_as_ci_does_and_takes_five_commands() -> None:
+    setting_up, *rest = list(blocks(ROOT / "docs" / "tutorials" / "edits.md"))
+    first, second = setting_up.text.splitlines()
+    assert f"{first} && " in PAGES[0].read_text()
+    commands = [block.text.splitlines()[0] for block in rest if not block.title][:3]
+    assert [first, second, *commands][2:] == [
+        "$ bulkupdate check edits.csv",
+        "$ bulkupdate run edits.csv --sandbox --report",
+        "xdg-open edits.run/report.html      # on a Mac: open edits.run/report.html",
+    ]
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGES[0].read_text())
+    assert len(links) > 20
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    done = run(
+        sys.executable, "-m", "mkdocs", "build", "--strict",
+        "--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(tmp_path / "site"),
+        NO_MKDOCS_2_WARNING="1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    pages = [page.relative_to(ROOT / "docs") for page in PAGES[1:]]
+    for page in pages:
+        html = (
+            page.with_suffix(".html")
+            if page.stem == "index"
+            else page.with_suffix("") / "index.html"
+        )
+        text = (tmp_path / "site" / html).read_text()
+        # Nothing is loaded from anywhere else.
+        assert re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)', text) == []
+
+
+def test_every_error_type_is_documented() -> None:
+    documented = (ROOT / "docs" / "run-directory.md").read_text()
+    from bulkupdate import errors
+
+    abstract = {errors.TaskError, errors.RefusedError, errors.KeyRefusedError}
+    abstract |= {errors.RateLimitedError}  # it never ends a row
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.TaskError) and kind not in abstract:
+            assert f"`{kind.type}`" in documented
+
+
+def test_every_guarantee_names_tests_that_are_there() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), name
+    promises = text.partition("## What is not promised")[0].split("\n## ")[1:]
+    assert len(promises) > 10
+    for promise in promises:
+        assert "**Tested by**" in promise, promise.splitlines()[0]

@@ -1,0 +1,280 @@
+"""The recipes: linted by the tools of their fields; what cron and systemd run is run as written."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SAMPLES, needed
+from tests.support.commands import BIN, Serving, serving
+from tests.support.pages import DOCS, files_of
+
+RECIPES = DOCS / "recipes"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Every file of every recipe, in one directory."""
+    directory = tmp_path / "files"
+    directory.mkdir()
+    for page in RECIPES.glob("*.md"):
+        for name, text in files_of(page).items():
+            (directory / name).write_text(text)
+    return directory
+
+
+@pytest.fixture
+def home(files: Path, tmp_path: Path) -> Path:
+    """A user's home as the recipes describe it."""
+    home = tmp_path / "home"
+    work = home / "bulkupdate"
+    (work / ".venv").mkdir(parents=True)
+    (work / ".venv" / "bin").symlink_to(BIN)
+    (work / "reassign.csv").write_bytes((SAMPLES / "reassign.csv").read_bytes())
+    for name in ("nightly.sh", "notify.sh"):
+        (work / name).write_bytes((files / name).read_bytes())
+        (work / name).chmod(0o700)
+    (work / "key").write_text("sandbox\n")
+    (work / "key").chmod(0o600)
+    return home
+
+
+def tool(name: str) -> str:
+    """A command of one of our own test dependencies, or one that is installed."""
+    ours = BIN / name
+    return str(ours) if ours.exists() else needed(name)
+
+
+def lint(*command: str | Path, **variables: str) -> str:
+    """What a linter says that finds nothing wrong."""
+    done = subprocess.run(
+        [tool(str(command[0])), *map(str, command[1:])],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **variables},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def run_at_night(
+    command: list[str], home: Path, sandbox: Serving
+) -> "subprocess.CompletedProcess[str]":
+    """A command as cron and systemd run it: with next to nothing in its environment."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={
+            "HOME": str(home),
+            "PATH": "/usr/bin:/bin",
+            "SHELL": "/bin/sh",
+            "LEMLIST_BASE_URL": sandbox.url,
+        },
+        timeout=60,
+        check=False,
+    )
+
+
+def summary(home: Path) -> dict[str, Any]:
+    [run] = (home / "bulkupdate" / "runs").glob("*.run")
+    found: dict[str, Any] = json.loads((run / "summary.json").read_text())
+    return found
+
+
+def cron_command(files: Path) -> list[str]:
+    """What cron runs, as it is written in the crontab."""
+    lines = (files / "bulkupdate.crontab").read_text().splitlines()
+    [line] = [line for line in lines if line[0].isdigit()]
+    return ["/bin/sh", "-c", line.split(maxsplit=5)[5]]
+
+
+def systemd_command(unit: Path, home: Path) -> list[str]:
+    """What systemd runs, with its specifier for the home directory filled in."""
+    [line] = [line for line in unit.read_text().splitlines() if line.startswith("ExecStart=")]
+    return line.removeprefix("ExecStart=").replace("%h", str(home)).split()
+
+
+def test_shell_scripts_pass_shellcheck(files: Path) -> None:
+    scripts = sorted(files.glob("*.sh"))
+    assert len(scripts) == 2
+    assert lint("shellcheck", *scripts) == ""
+
+
+def test_the_crontab_passes_crons_own_check(files: Path) -> None:
+    assert "successfully checked" in lint("crontab", "-n", files / "bulkupdate.crontab")
+
+
+def test_the_units_pass_systemds_own_check(files: Path, home: Path, tmp_path: Path) -> None:
+    names = ("bulkupdate.service", "bulkupdate.timer", "bulkupdate-failed@.service")
+    units = [files / name for name in names]
+    # A warning leaves the exit code as it is: nothing is to be said at all.
+    said = lint(
+        "systemd-analyze", "--user", "verify", "--man=no", *units,
+        HOME=str(home), XDG_RUNTIME_DIR=str(tmp_path),
+    )  # fmt: skip
+    assert said == ""
+    timer = (files / "bulkupdate.timer").read_text()
+    [when] = [line for line in timer.splitlines() if line.startswith("OnCalendar=")]
+    assert "02:00:00" in lint("systemd-analyze", "calendar", when.removeprefix("OnCalendar="))
+
+
+def test_the_workflow_passes_its_schema_and_zizmor(files: Path) -> None:
+    workflow = files / "bulkupdate.yml"
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
+    assert "No findings" in lint("zizmor", "--offline", "--no-progress", workflow)
+
+
+def test_the_manifest_passes_kubernetes_schema(files: Path) -> None:
+    assert "passed" in lint("kubernetes-validate", "--strict", files / "cronjob.yaml")
+    assert "concurrencyPolicy: Forbid" in (files / "cronjob.yaml").read_text()
+
+
+def test_the_dockerfile_passes_hadolint(files: Path) -> None:
+    assert (
+        lint("hadolint", "--no-color", "--failure-threshold", "warning", files / "Dockerfile") == ""
+    )
+
+
+def test_the_alerts_pass_promtool_and_fire_when_they_should(files: Path) -> None:
+    assert "4 rules found" in lint("promtool", "check", "rules", files / "bulkupdate.rules.yml")
+    assert "SUCCESS" in lint("promtool", "test", "rules", files / "bulkupdate.rules.test.yml")
+
+
+def test_the_dag_passes_ruffs_airflow_rules(files: Path) -> None:
+    lint("ruff", "check", "--isolated", "--select", "AIR,E,F", files / "reassign_dag.py")
+    assert "skip_on_exit_code=4" in (files / "reassign_dag.py").read_text()
+
+
+def test_airflow_takes_the_dag(files: Path, tmp_path: Path) -> None:
+    python = os.environ.get("AIRFLOW_PYTHON")
+    if not python:
+        pytest.skip("$AIRFLOW_PYTHON names no Python that has Airflow")
+    (tmp_path / "dags").mkdir()
+    (files / "reassign_dag.py").rename(tmp_path / "dags" / "reassign_dag.py")
+    code = (
+        "import sys; from airflow.dag_processing.dagbag import DagBag; bag = DagBag(sys.argv[1]);"
+        "print(bag.import_errors, sorted(bag.dags))"
+    )
+    done = subprocess.run(
+        [python, "-c", code, tmp_path / "dags"],
+        capture_output=True,
+        text=True,
+        env={
+            "HOME": str(tmp_path),
+            "AIRFLOW_HOME": str(tmp_path / "airflow"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "PATH": os.environ["PATH"],
+        },
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "{} ['reassign_lemlist_tasks']", done.stderr
+
+
+def test_what_cron_runs_sends_the_file_and_says_nothing(files: Path, home: Path) -> None:
+    with serving() as sandbox:
+        done = run_at_night(cron_command(files), home, sandbox)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert summary(home)["counts"]["updated"] == 40
+    [report] = (home / "bulkupdate" / "runs").glob("*.run/report.html")
+    assert "All 40 rows are done." in report.read_text()
+
+
+def test_a_file_that_was_refused_and_mended_is_sent_on_the_same_day(
+    files: Path, home: Path
+) -> None:
+    edits = home / "bulkupdate" / "reassign.csv"
+    edits.write_text("id,done\nopp_cc59f197f5832d74d,maybe\n")
+    with serving() as sandbox:
+        assert run_at_night(cron_command(files), home, sandbox).returncode == 2
+        edits.write_text("id,done\nopp_cc59f197f5832d74d,yes\n")
+        assert run_at_night(cron_command(files), home, sandbox).returncode == 0
+    assert summary(home)["counts"]["updated"] == 1
+
+
+def test_a_night_without_a_run_is_told_as_a_failure(files: Path, home: Path) -> None:
+    needed("jq")
+    (home / "bulkupdate" / "reassign.csv").unlink()
+    with inbox() as (port, messages), serving() as sandbox:
+        (home / "bulkupdate" / "apprise.conf").write_text(f"json://127.0.0.1:{port}/\n")
+        assert run_at_night(cron_command(files), home, sandbox).returncode == 2
+        run_at_night(systemd_command(files / "bulkupdate-failed@.service", home), home, sandbox)
+    [message] = messages
+    assert (message["title"], message["type"]) == ("bulkupdate: nothing was sent", "failure")
+    assert "there is no such file" in message["message"]
+
+
+def test_a_second_start_goes_on_and_a_failure_is_said(files: Path, home: Path) -> None:
+    key = home / "bulkupdate" / "key"
+    key.write_text("wrong\n")
+    with serving() as sandbox:
+        refused = run_at_night(cron_command(files), home, sandbox)
+        assert refused.returncode == 3
+        assert "reassign.csv: exit code 3, see " in refused.stderr
+        assert "unauthorized" in refused.stderr
+        key.write_text("sandbox\n")
+        done = run_at_night(cron_command(files), home, sandbox)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert summary(home)["counts"]["updated"] == 40
+    assert summary(home)["resumed"]
+
+
+class _Inbox(BaseHTTPRequestHandler):
+    """Takes in messages."""
+
+    messages: list[dict[str, Any]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.messages.append(json.loads(body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        pass
+
+
+@contextmanager
+def inbox() -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """A server that takes messages in, its port, and what it has taken in."""
+    messages: list[dict[str, Any]] = []
+    handler = type("Inbox", (_Inbox,), {"messages": messages})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port, messages
+        server.shutdown()
+        thread.join()
+
+
+def test_what_systemd_runs_sends_the_file_and_the_message_when_it_fails(
+    files: Path, home: Path
+) -> None:
+    needed("jq")
+    (home / "bulkupdate" / "reassign.csv").write_text("id,done\nopp_none,yes\nopp_other,yes\n")
+    with inbox() as (port, messages), serving() as sandbox:
+        config = home / "bulkupdate" / "apprise.conf"
+        config.write_text(f"json://127.0.0.1:{port}/\n")
+        night = systemd_command(files / "bulkupdate.service", home)
+        assert run_at_night(night, home, sandbox).returncode == 1
+        said = run_at_night(
+            systemd_command(files / "bulkupdate-failed@.service", home), home, sandbox
+        )
+    assert said.returncode == 0, said.stdout + said.stderr
+    [message] = messages
+    assert message["title"] == "bulkupdate: reassign.csv finished, exit code 1"
+    assert message["message"] == "2 failed\n2 failed: 404 not_found Task not found"
+    assert message["type"] == "warning"

@@ -1,0 +1,167 @@
+"""Rows on their way to the workers."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bulkupdate.engine.backlog import READ_AHEAD, Backlog
+from bulkupdate.models import Row, TaskUpdate
+
+
+def row(number: int, task: str) -> Row:
+    return Row(number, number, task, TaskUpdate(id=task, title=str(number)), (), ("x", "é"))
+
+
+async def test_two_rows_of_one_task_are_never_out_together() -> None:
+    backlog = Backlog(64)
+    first, second, other = row(1, "a"), row(2, "a"), row(3, "b")
+    for one in (first, second, other):
+        await backlog.put(one)
+    assert await backlog.get() is first
+    assert await backlog.get() is other
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(backlog.get(), 0.01)
+    backlog.done(first)
+    assert await backlog.get() is second
+
+
+async def test_an_early_row_that_was_parked_goes_before_later_ones() -> None:
+    backlog = Backlog(64)
+    first, second = row(1, "a"), row(2, "a")
+    await backlog.put(first)
+    await backlog.put(second)
+    assert await backlog.get() is first
+    for number in range(3, 50):
+        await backlog.put(row(number, f"t{number}"))
+    backlog.done(first)
+    assert await backlog.get() is second
+
+
+async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait_for_room_for_some() -> None:
+    backlog = Backlog(READ_AHEAD)
+    rows = [row(number, f"t{number}") for number in range(1, READ_AHEAD + 2)]
+    for one in rows[:READ_AHEAD]:
+        await backlog.put(one)
+    putting = asyncio.create_task(backlog.put(rows[-1]))
+    for one in rows[: READ_AHEAD // 2]:
+        await asyncio.sleep(0.001)
+        assert not putting.done()
+        backlog.done(one)
+    await asyncio.wait_for(putting, 1)
+
+
+async def test_those_who_wait_get_rows_in_the_order_they_came() -> None:
+    backlog = Backlog(64)
+    getting = [asyncio.create_task(backlog.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for number in (1, 2, 3):
+        await backlog.put(row(number, f"t{number}"))
+    found = await asyncio.gather(*getting)
+    assert [one.number for one in found if one] == [1, 2, 3]
+
+
+async def test_a_row_for_someone_who_has_gone_goes_to_the_next() -> None:
+    backlog = Backlog(64)
+    gone, woken, left = (asyncio.create_task(backlog.get()) for _ in range(3))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await backlog.put(row(1, "a"))  # wakes the second, who goes before it can take it
+    woken.cancel()
+    found = await asyncio.wait_for(left, 1)
+    assert found is not None
+    assert gone.cancelled()
+    assert woken.cancelled()
+    getting = [asyncio.create_task(backlog.get()) for _ in range(2)]
+    await asyncio.sleep(0)
+    backlog.close()
+    backlog.done(found)
+    assert await asyncio.gather(*getting) == [None, None]
+
+
+async def test_without_a_disk_rows_of_one_task_wait_for_room_too() -> None:
+    backlog = Backlog(64, parked=1)
+    first, second, third = (row(number, "a") for number in (1, 2, 3))
+    await backlog.put(first)
+    await backlog.put(second)
+    putting = asyncio.create_task(backlog.put(third))
+    await asyncio.sleep(0)
+    assert not putting.done()
+    backlog.done(first)
+    await putting
+    backlog.done(second)
+    assert [await backlog.get() for _ in range(3)] == [first, second, third]
+
+
+async def test_a_row_that_waited_for_room_behind_its_task_does_not_wait_for_ever() -> None:
+    backlog = Backlog(64, parked=1)
+    first, second, other = row(1, "a"), row(2, "a"), row(3, "b")
+    late = row(4, "b")
+    for one in (first, second, other):
+        await backlog.put(one)
+    putting = asyncio.create_task(backlog.put(late))
+    await asyncio.sleep(0)
+    backlog.done(other)
+    backlog.done(first)
+    await asyncio.wait_for(putting, 1)
+    backlog.done(second)
+    backlog.close()
+    assert [await backlog.get() for _ in range(4)] == [first, second, other, late]
+    backlog.done(late)
+    assert await backlog.get() is None
+
+
+async def test_a_task_with_very_many_rows_does_not_keep_the_others_waiting(
+    tmp_path: Path,
+) -> None:
+    with Backlog(4, parked=2, directory=tmp_path) as backlog:
+        rows = [row(n, "hot" if n % 2 else f"t{n}") for n in range(1, 200)]
+        putting = asyncio.create_task(_put_all(backlog, rows))
+        seen: list[Row] = []
+        held: Row | None = None
+        while len(seen) < 99:
+            one = await backlog.get()
+            assert one is not None
+            if one.id == "hot":
+                held = one  # and is not done for as long as the others last
+                continue
+            seen.append(one)
+            backlog.done(one)
+        await putting
+        assert [one.number for one in seen] == list(range(2, 200, 2))
+        hot = []
+        while held is not None:
+            hot.append(held)
+            backlog.done(held)
+            held = await backlog.get()
+        assert hot == rows[::2]
+        assert list(tmp_path.iterdir()) == []
+
+
+async def _put_all(backlog: Backlog, rows: list[Row]) -> None:
+    for one in rows:
+        await backlog.put(one)
+    backlog.close()
+
+
+async def test_it_ends_when_it_is_closed_and_every_row_is_done() -> None:
+    backlog = Backlog(64)
+    first, second = row(1, "a"), row(2, "a")
+    await backlog.put(first)
+    await backlog.put(second)
+    assert await backlog.get() is first
+    backlog.close()
+    waiting = [asyncio.create_task(backlog.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    backlog.done(first)
+    done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    assert {task.result() for task in done} == {second}
+    backlog.done(second)
+    assert await asyncio.gather(*waiting) in ([second, None, None], [None, second, None])
+
+
+async def test_an_empty_backlog_ends_at_once() -> None:
+    backlog = Backlog(64)
+    backlog.close()
+    assert await backlog.get() is None
+    assert await backlog.get() is None

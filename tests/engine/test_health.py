@@ -1,0 +1,188 @@
+"""What a lane does while its server is down: it waits, probes, and goes on or gives up."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from bulkupdate import errors
+from bulkupdate.config import RateLimit
+from bulkupdate.engine.health import LONGEST_PROBE, OUTAGE_FAILURES
+from bulkupdate.engine.permits import PermitWindow
+from bulkupdate.models import Outcome, TaskUpdate
+from tests.support.course import Course
+from tests.support.fakes import Script, row
+
+DOWN = errors.ServerError("Service Unavailable", 503)
+UNREACHED = errors.ConnectError("refused")
+
+
+def now() -> float:
+    """Virtual time, which begins at 1000."""
+    return asyncio.get_running_loop().time() - 1000
+
+
+def down_between(begin: float, end: float, error: errors.TaskError = DOWN) -> Script:
+    """A server that takes 0.1 s for an answer, and gives none for a while."""
+    return lambda *_: error if begin <= now() < end else 0.1
+
+
+@pytest.mark.parametrize("error", [DOWN, UNREACHED, errors.RequestTimeoutError("no answer")])
+@pytest.mark.parametrize("workers", [8, 16])
+def test_an_outage_costs_time_and_few_requests_and_no_row(
+    error: errors.TaskError, workers: int
+) -> None:
+    course = Course(down_between(5, 65, error))
+    results = course.run(*(row(n) for n in range(1, 1001)), workers=workers)
+    assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
+    assert len(results) == 1000
+    wasted = len(course.server.sent) - 1000
+    assert OUTAGE_FAILURES <= wasted < OUTAGE_FAILURES + workers + 10
+    assert course.seconds < 65 + LONGEST_PROBE + 0.1 * 1000 / workers
+
+
+def test_a_server_that_is_down_from_the_start_is_waited_for_too() -> None:
+    course = Course(down_between(0, 60))
+    results = course.run(*(row(n) for n in range(1, 101)), workers=16)
+    assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
+    assert len(course.server.sent) < 150
+
+
+def test_a_server_that_never_comes_back_is_given_up_and_the_rest_is_unprocessed() -> None:
+    course = Course(down_between(5, 1e9), give_up_after=100)
+    results = course.run(*(row(n) for n in range(1, 1001)), workers=10)
+    updated = [r for r in results.values() if r.outcome is Outcome.UPDATED]
+    in_doubt = [r for r in results.values() if r.outcome is Outcome.UNCONFIRMED]
+    assert 400 < len(updated) < 600
+    assert len(in_doubt) == 10
+    assert all(result.cut_short for result in in_doubt)
+    assert len(results) == len(updated) + len(in_doubt)
+    assert course.stop.exit_code == 3
+    assert "no usable answer for 100 s: server_error: Service Unavailable" in (
+        course.stop.reason or ""
+    )
+    assert 104 < course.seconds < 110
+
+
+def test_rows_that_never_left_are_as_they_were_when_the_server_is_given_up() -> None:
+    course = Course(lambda *_: UNREACHED, give_up_after=20)
+    assert course.run(*(row(n) for n in range(1, 1001))) == {}
+    assert "no usable answer for 20 s: connection: refused" in (course.stop.reason or "")
+
+
+def test_giving_up_at_once_is_possible() -> None:
+    course = Course(lambda *_: UNREACHED, give_up_after=0)
+    assert course.run(*(row(n) for n in range(1, 1001))) == {}
+    assert len(course.server.sent) <= OUTAGE_FAILURES + 16
+
+
+def test_probes_go_one_at_a_time_at_growing_intervals_each_with_another_row() -> None:
+    probes: list[tuple[float, str]] = []
+
+    def script(update: TaskUpdate, _: int) -> errors.TaskError | float:
+        if course.lane.health.is_down:
+            assert course.server.in_flight == 1
+            probes.append((now(), update.id))
+        return DOWN if 5 <= now() < 400 else 0.1
+
+    course = Course(script)
+    course.run(*(row(n) for n in range(1, 1000)), workers=8)
+    times = [at for at, _ in probes]
+    gaps = [round(b - a) for a, b in itertools.pairwise(times)]
+    assert gaps[:4] == [2, 4, 8, 16]
+    assert set(gaps[4:]) == {int(LONGEST_PROBE)}
+    assert len({task for _, task in probes[:8]}) > 5
+
+
+def test_it_is_said_what_is_waited_for() -> None:
+    said: list[str | None] = []
+
+    def script(*_: object) -> errors.TaskError | float:
+        said.append(course.lane.waiting_for)
+        return DOWN if now() < 60 else 0.1
+
+    course = Course(script)
+    course.run(*(row(n) for n in range(1, 50)))
+    assert said[0] is None
+    assert any("server down for" in (one or "") for one in said)
+    assert any("server_error: Service Unavailable" in (one or "") for one in said)
+    assert course.lane.waiting_for is None
+
+
+def test_a_task_that_the_server_stumbles_over_is_no_outage() -> None:
+    course = Course(lambda u, _: DOWN if u.id == "bad" else 0.1)
+    results = course.run(row(1, "bad"), *(row(n) for n in range(2, 50)))
+    assert results[1].outcome is Outcome.UNCONFIRMED
+    assert results[1].attempts == 8
+    assert len(results) == 49
+
+
+def test_a_few_such_rows_at_the_end_of_a_file_are_no_outage() -> None:
+    course = Course(lambda u, _: DOWN if u.id.startswith("bad") else 0.1)
+    rows = [*(row(n) for n in range(1, 50)), *(row(n, f"bad{n}") for n in range(50, 54))]
+    results = course.run(*rows)
+    assert len(results) == 53
+    assert not course.stop.is_set
+
+
+def test_a_first_row_that_the_server_stumbles_over_does_not_hold_up_the_rest() -> None:
+    course = Course(lambda u, _: DOWN if u.id == "opp_1" else 0.1)
+    results = course.run(*(row(n) for n in range(1, 50)), workers=16)
+    assert results[1].outcome is Outcome.UNCONFIRMED
+    assert sum(result.outcome is Outcome.UPDATED for result in results.values()) == 48
+
+
+def test_a_refused_key_ends_an_outage_and_the_run() -> None:
+    wrong = errors.UnauthorizedError("no", 401)
+    course = Course(lambda *_: DOWN if now() < 60 else wrong)
+    results = course.run(*(row(n) for n in range(1, 1001)), workers=16)
+    assert "unauthorized" in (course.stop.reason or "")
+    assert sum(result.status == 401 for result in results.values()) == 1
+
+
+def test_being_throttled_is_no_outage() -> None:
+    course = Course(lambda _, n: errors.RateLimitedError("x", 429) if n < 3 else None)
+    assert len(course.run(*(row(n) for n in range(1, 200)))) == 199
+    assert course.lane.health.waiting_for is None
+
+
+def test_a_stop_in_an_outage_does_not_wait_for_a_probe() -> None:
+    course = Course(down_between(5, 1e9), give_up_after=1e6)
+
+    async def stop_later() -> None:
+        await asyncio.sleep(100)
+        course.stop.set("enough")
+
+    course.meanwhile = stop_later
+    results = course.run(*(row(n) for n in range(1, 1001)), workers=6)
+    assert 100 <= course.seconds < 101
+    in_doubt = [r for r in results.values() if r.outcome is Outcome.UNCONFIRMED]
+    assert len(in_doubt) == 6
+    assert all(result.cut_short for result in in_doubt)
+
+
+def test_requests_that_wait_for_leave_when_the_server_goes_down_are_held_back_too() -> None:
+    sent_while_down: list[float] = []
+
+    def script(*_: object) -> errors.TaskError | float:
+        if course.lane.health.is_down:
+            sent_while_down.append(now())
+        return DOWN if now() < 60 else 0.1
+
+    course = Course(script)
+    course.make_limiter = lambda: PermitWindow(RateLimit(10, 10))  # type: ignore[method-assign]
+    course.run(*(row(n) for n in range(1, 40)), workers=16)
+    gaps = [round(b - a) for a, b in itertools.pairwise(sent_while_down)]
+    assert gaps
+    assert min(gaps) >= 2
+
+
+def test_a_server_that_is_back_is_noticed_by_all_who_wait() -> None:
+    def script(update: TaskUpdate, _: int) -> errors.TaskError | float:
+        if update.id == "opp_2":
+            return 29.0
+        return DOWN if 0 < now() < 28 and update.id != "opp_1" else 0.1
+
+    course = Course(script)
+    course.run(*(row(n) for n in range(1, 60)), workers=16)
+    assert course.seconds < 30

@@ -1,0 +1,393 @@
+"""When the next request may start, in virtual time: hours of it."""
+
+import asyncio
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bulkupdate.config import RateLimit
+from bulkupdate.engine.limiter import Limiter, NoLimiter
+from bulkupdate.engine.permits import PermitWindow, limiter_for
+from bulkupdate.engine.turns import Turns
+from bulkupdate.errors import WaitTooLongError
+from bulkupdate.lemlist.answer import Answer
+from bulkupdate.sandbox.config import Window
+from bulkupdate.sandbox.windows import Verdict
+from tests.simulation import Course, Headers, Simulation, exact
+from tests.support.clock import run_virtual
+from tests.support.fakes import answered
+
+SHORT, LONG = (5.0, 50.0), (20.0, 200.0)
+
+
+@pytest.mark.parametrize(
+    ("latency", "kind", "percent"),
+    [
+        (SHORT, Window.FIXED, 98), (SHORT, Window.CLOCK, 98),
+        (SHORT, Window.SLIDING, 97), (SHORT, Window.BUCKET, 98),
+        (LONG, Window.FIXED, 94), (LONG, Window.CLOCK, 94),
+        (LONG, Window.SLIDING, 90), (LONG, Window.BUCKET, 94),
+    ],
+)  # fmt: skip
+def test_alone_it_keeps_close_to_the_limit_and_never_goes_over(
+    latency: tuple[float, float], kind: Window, percent: float
+) -> None:
+    course = Simulation(kind, latency).run(600)
+    assert course.refused == 0
+    assert course.percent >= percent
+
+
+@settings(max_examples=40)
+@given(
+    st.sampled_from(Window),
+    st.tuples(st.floats(0, 100), st.floats(0, 300)),
+    st.sampled_from([5, 10, 20, 40]),
+    st.booleans(),
+    st.integers(0, 1000),
+)
+def test_alone_no_server_ever_refuses_and_every_row_is_sent(
+    kind: Window, latency: tuple[float, float], limit: int, integer: bool, seed: int
+) -> None:
+    def rounded_up(rate: RateLimit, verdict: Verdict) -> Answer:
+        return exact(rate, verdict._replace(reset_after=math.ceil(verdict.reset_after)))
+
+    low, more = latency
+    headers = rounded_up if integer else exact
+    server = RateLimit(limit, 2)
+    course = Simulation(kind, (low, low + more), server=server, headers=headers, seed=seed).run(150)
+    # Until the first answer says otherwise, the limit is the documented one.
+    late = [accepted for at, accepted in course.arrivals if at > course.arrivals[0][0] + 4]
+    assert all(late) if limit < 20 else course.refused == 0
+    assert sorted(course.order) == list(range(1, 151))
+
+
+@pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK, Window.BUCKET, Window.SLIDING])
+@pytest.mark.parametrize("latency", [SHORT, LONG])
+def test_it_takes_its_share_beside_somebody_else_and_does_not_hammer(
+    kind: Window, latency: tuple[float, float]
+) -> None:
+    course = Simulation(kind, latency, other=5.0).run(1000)
+    least, most = (35, 30) if kind is Window.SLIDING else (43, 17)
+    assert course.percent >= least
+    assert course.refused <= most
+
+
+@pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK])
+def test_two_of_ours_share_one_key(kind: Window) -> None:
+    course = Simulation(kind, clients=2).run(400)
+    assert course.percent >= 90
+    assert course.refused <= 15
+    assert max(course.ends) <= 1.3 * min(course.ends)
+
+
+@pytest.mark.parametrize("limit", [10, 40])
+@pytest.mark.parametrize("kind", list(Window))
+def test_it_follows_the_limit_that_the_server_announces(kind: Window, limit: int) -> None:
+    course = Simulation(kind, server=RateLimit(limit, 2)).run(1000)
+    assert course.percent >= 96
+    assert course.refused == 0
+
+
+def silent(_: RateLimit, verdict: Verdict) -> Answer:
+    return answered(retry_after=verdict.reset_after, throttled=not verdict.allowed)
+
+
+def mute(_: RateLimit, verdict: Verdict) -> Answer:
+    return answered(throttled=not verdict.allowed)
+
+
+def absurd(_: RateLimit, verdict: Verdict) -> Answer:
+    return answered(1e9, 1e9, 0.001, not verdict.allowed)
+
+
+def too_high(_: RateLimit, verdict: Verdict) -> Answer:
+    return answered(1000, verdict.remaining, round(verdict.reset_after, 3), not verdict.allowed)
+
+
+def flapping(rate: RateLimit, verdict: Verdict) -> Answer:
+    return exact(replace(rate, requests=rate.requests * (1 + verdict.remaining % 2)), verdict)
+
+
+def zero(rate: RateLimit, verdict: Verdict) -> Answer:
+    return answered(rate.requests, 0, 0.0, not verdict.allowed)
+
+
+@pytest.mark.parametrize("headers", [silent, mute, absurd, too_high, zero, flapping])
+@pytest.mark.parametrize("kind", list(Window))
+@pytest.mark.parametrize("limit", [8, 20])
+def test_headers_that_are_missing_or_wrong_cost_some_speed_and_lose_nothing(
+    headers: Headers, limit: int, kind: Window
+) -> None:
+    course = Simulation(kind, server=RateLimit(limit, 2), headers=headers).run(300)
+    assert sorted(course.order) == list(range(1, 301))
+    assert course.percent > 50
+    assert course.refused < 60
+
+
+@pytest.mark.parametrize("kind", list(Window))
+def test_answers_that_never_come_leak_no_permit(kind: Window) -> None:
+    course = Simulation(kind, lost=0.2).run(400)
+    assert course.refused == 0
+    assert sorted(course.order) == list(range(1, 401))
+    assert course.percent > 70
+
+
+@pytest.mark.parametrize("announced", [7, 9, 20, 40])
+@pytest.mark.parametrize("ceiling", [RateLimit(5, 1), RateLimit(1, 0.3), RateLimit(12, 3)])
+def test_a_ceiling_is_never_exceeded_in_any_period_of_its_own(
+    ceiling: RateLimit, announced: int
+) -> None:
+    server = RateLimit(announced, 2)
+    course = Simulation(Window.FIXED, (0, 1), server=server, ceiling=ceiling).run(200)
+    starts = [at for at, _ in course.arrivals]
+    assert course.refused == 0
+    several = zip(starts, starts[ceiling.requests :], strict=False)
+    assert all(later - first > ceiling.period - 0.002 for first, later in several)
+
+
+@pytest.mark.parametrize("kind", list(Window))
+@pytest.mark.parametrize("ceiling", [RateLimit(100, 60), RateLimit(600, 60), RateLimit(100, 10)])
+def test_a_ceiling_over_a_long_period_keeps_the_servers_short_one_too(
+    kind: Window, ceiling: RateLimit
+) -> None:
+    course = Simulation(kind, ceiling=ceiling).run(300)
+    assert course.refused == 0
+    assert course.percent > 5
+
+
+def test_a_ceiling_above_the_documented_limit_is_for_a_server_of_ones_own() -> None:
+    server = RateLimit(200, 2)
+    course = Simulation(Window.SLIDING, server=server, headers=mute, ceiling=server).run(600)
+    assert course.refused == 0
+    assert course.percent > 50
+
+
+def test_the_server_may_lower_a_ceiling_and_never_raises_it() -> None:
+    lowered = Simulation(Window.FIXED, server=RateLimit(5, 2), ceiling=RateLimit(20, 2)).run(200)
+    assert sum(not accepted for _, accepted in lowered.arrivals) == 0
+    raised = Simulation(Window.FIXED, server=RateLimit(40, 2), ceiling=RateLimit(20, 2)).run(300)
+    assert raised.percent <= 51
+
+
+def test_a_process_that_stood_still_lets_no_burst_out() -> None:
+    for kind in Window:
+        course = Simulation(kind, freeze=(20, 30)).run(600)
+        assert course.refused == 0
+
+
+def test_slow_answers_now_and_then_bring_no_refusals() -> None:
+    for kind in Window:
+        course = Simulation(kind, tail=0.03).run(600)
+        assert course.refused == 0
+        assert course.percent > 85
+
+
+def test_an_early_row_is_overtaken_by_few() -> None:
+    """A row that is ready waits for one leave that was promised before, and no more."""
+    course = Simulation(Window.FIXED, server=RateLimit(10, 2), headers=silent).run(300)
+    assert course.refused > 0
+    assert course.overtaken <= 1
+    assert all(abs(row - place) <= 16 for place, row in enumerate(course.order, 1))
+
+
+def test_refusals_of_what_was_out_already_do_not_lengthen_the_pause() -> None:
+    async def main() -> float:
+        limiter = PermitWindow()
+        limiter.release(await limiter.acquire(0), answered(20, 19, 2.0))
+        leaves = [await limiter.acquire(row) for row in range(8)]
+        begun = asyncio.get_running_loop().time()
+        for leave in leaves:
+            limiter.release(leave, answered(20, 0, 0.5, throttled=True))
+        await limiter.acquire(9)
+        return asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main()) < 1
+
+
+def test_a_server_that_refuses_again_and_again_is_asked_less_and_less_often() -> None:
+    async def main(limiter: Limiter) -> list[float]:
+        moments = []
+        for _ in range(6):
+            leave = await limiter.acquire(1)
+            moments.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(0.01)
+            limiter.release(leave, answered(20, 0, 0.0, throttled=True))
+        return moments
+
+    async def each() -> list[list[float]]:
+        return [await main(NoLimiter()), await main(PermitWindow())]
+
+    for moments in run_virtual(each()):
+        gaps = [later - first for first, later in pairwise(moments)]
+        assert all(later > 1.5 * first for first, later in pairwise(gaps))
+
+
+def test_an_answer_wakes_a_row_that_waits_for_a_permit() -> None:
+    async def main() -> float:
+        limiter = PermitWindow(RateLimit(1, 1))
+        leave = await limiter.acquire(1)
+        waiting = asyncio.create_task(limiter.acquire(2))
+        await asyncio.sleep(5)
+        assert not waiting.done()
+        limiter.release(leave, answered(20, 19, 2.0))
+        begun = asyncio.get_running_loop().time()
+        await waiting
+        return asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main()) == pytest.approx(1, abs=0.01)
+
+
+def test_a_turn_that_was_just_given_to_a_row_that_is_cancelled_goes_on() -> None:
+    async def main() -> bool:
+        turns = Turns()
+        async with turns.turn(1):
+            second = asyncio.create_task(turns.turn(2).__aenter__())
+            third = asyncio.create_task(turns.turn(3).__aenter__())
+            await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait_for(third, 1)
+        return second.cancelled()
+
+    assert run_virtual(main())
+
+
+def test_a_limit_that_changes_midway_is_followed_both_ways() -> None:
+    async def main() -> list[float | None]:
+        limiter, allowed = PermitWindow(RateLimit(20, 2)), []
+        for limit in (20, 5, 20, 20):
+            for _ in range(5):
+                limiter.release(await limiter.acquire(1), answered(limit, 1, 1.5))
+                await asyncio.sleep(1)
+            allowed.append(limiter.allowed)
+        return allowed
+
+    assert run_virtual(main()) == [10, 2.5, 10, 10]
+
+
+async def _starts(limiter: Limiter, rows: list[int]) -> list[int]:
+    """The order in which rows get their leave, all waiting at once."""
+    order: list[int] = []
+
+    async def attempt(row: int) -> None:
+        leave = await limiter.acquire(row)
+        order.append(row)
+        limiter.release(leave, answered(20, 20, 2.0))
+
+    await asyncio.gather(*(attempt(row) for row in rows))
+    return order
+
+
+def test_earlier_rows_go_first() -> None:
+    async def main() -> list[int]:
+        return await _starts(PermitWindow(), [9, 4, 7, 1, 8])
+
+    assert run_virtual(main()) == [9, 4, 1, 7, 8]
+
+
+def test_a_waiting_row_that_is_cancelled_holds_nobody_up() -> None:
+    async def main() -> list[int]:
+        limiter = PermitWindow()
+        tasks = [asyncio.create_task(limiter.acquire(row)) for row in range(40)]
+        await asyncio.sleep(0.01)
+        for task in tasks[1:30]:
+            task.cancel()
+        await asyncio.sleep(10)
+        return [row for row, task in enumerate(tasks) if task.done() and not task.cancelled()]
+
+    assert run_virtual(main()) == [0, *range(30, 40)]
+
+
+@pytest.mark.parametrize("rate", ["auto", None, RateLimit(20, 2)])
+def test_a_429_holds_everyone_back_for_as_long_as_it_says(rate: "RateLimit | None") -> None:
+    async def main() -> tuple[float, str | None, str | None, float]:
+        limiter = limiter_for(rate)
+        leave = await limiter.acquire(1)
+        before = limiter.waiting_for
+        begun = asyncio.get_running_loop().time()
+        limiter.release(leave, answered(20, 0, 7.25, throttled=True))
+        during = limiter.waiting_for
+        await asyncio.gather(*(limiter.acquire(row) for row in range(5)))
+        return asyncio.get_running_loop().time() - begun, before, during, limiter.paused
+
+    waited, before, during, paused = run_virtual(main())
+    assert 7.25 <= waited < 8.5
+    assert before is None
+    assert during is not None
+    assert "rate limited: going on in 7.2" in during or "7.3" in during
+    assert paused == pytest.approx(7.25, abs=0.01)
+
+
+@pytest.mark.parametrize("rate", ["auto", None])
+def test_a_wait_of_an_hour_is_an_end(rate: "RateLimit | None") -> None:
+    async def main() -> None:
+        limiter = limiter_for(rate)
+        waiting = asyncio.create_task(limiter.acquire(3))
+        leave = await limiter.acquire(1)
+        limiter.release(leave, answered(20, 0, 3600.0, throttled=True))
+        await asyncio.gather(waiting, limiter.acquire(2))
+
+    with pytest.raises(WaitTooLongError, match="3600"):
+        run_virtual(main())
+
+
+def test_a_429_that_does_not_say_how_long_pauses_for_one_period() -> None:
+    async def main(limiter: type[NoLimiter] | type[PermitWindow]) -> float:
+        one = limiter()
+        leave = await one.acquire(1)
+        begun = asyncio.get_running_loop().time()
+        one.release(leave, answered(throttled=True))
+        await one.acquire(1)
+        return asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main(NoLimiter)) == pytest.approx(2, abs=0.01)
+    assert run_virtual(main(PermitWindow)) == pytest.approx(2, abs=0.2)
+
+
+def test_a_retry_after_on_a_200_does_not_mean_wait() -> None:
+    async def main() -> float:
+        limiter = NoLimiter()
+        begun = asyncio.get_running_loop().time()
+        limiter.release(await limiter.acquire(1), answered(limit=20, remaining=0, retry_after=1.9))
+        await limiter.acquire(2)
+        return asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main()) < 0.01
+
+
+def test_what_it_saw_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", "bulkupdate")
+
+    async def main() -> None:
+        limiter = PermitWindow()
+        for answer in [answered(), answered(1e9, 5, 1.5), answered(0, 5), answered(20, 500)] * 3:
+            limiter.release(await limiter.acquire(1), answer)
+
+    run_virtual(main())
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "answers don't say what the limit is: keeping to 20/2s",
+        "X-RateLimit-Limit says 1e+09: ignored",
+        "X-RateLimit-Remaining says 500: ignored",
+    ]
+
+
+def test_it_says_what_it_allows() -> None:
+    async def main() -> list[float | None]:
+        limiter = PermitWindow()
+        allowed = [NoLimiter().allowed, limiter.allowed]
+        limiter.release(await limiter.acquire(1), answered(40, 39, 1.5))
+        allowed.append(limiter.allowed)
+        limiter.release(await limiter.acquire(1), answered(40, 0, 1.5, throttled=True))
+        return [*allowed, limiter.allowed, PermitWindow(RateLimit(5, 1)).allowed]
+
+    assert run_virtual(main()) == [None, 10, 20, 10, 5]
+
+
+def test_a_course_of_hours_takes_seconds() -> None:
+    course: Course = Simulation(Window.FIXED).run(5000)
+    assert course.ends[0] > 490
+    assert course.refused == 0

@@ -1,0 +1,132 @@
+"""Which failures are tried again, when, and how often."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from bulkupdate import errors
+from bulkupdate.config import RetryPolicy
+from bulkupdate.engine.retry import TRANSIENT, Attempts, Retrier, is_transient
+from bulkupdate.errors import (
+    BadRequestError,
+    CertificateError,
+    ConnectError,
+    NotFoundError,
+    RateLimitedError,
+    ServerError,
+    TaskError,
+)
+
+
+async def try_all(
+    retrier: Retrier, attempt: Callable[[Attempts], Awaitable[None]], attempts: Attempts
+) -> None:
+    """A first attempt, and those that follow where it fails."""
+    try:
+        await attempt(attempts)
+    except TaskError as first:
+        await retrier.go_on(first, functools.partial(attempt, attempts), attempts)
+
+
+async def run(
+    *script: TaskError | None, policy: RetryPolicy | None = None
+) -> tuple[int, list[float]]:
+    """How many attempts this script of failures takes, and the waits between them."""
+    waits: list[float] = []
+    attempts = Attempts()
+    failures = iter(script)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def attempt(attempts: Attempts) -> None:
+        attempts.sent += 1
+        failure = next(failures)
+        if isinstance(failure, RateLimitedError):
+            attempts.throttled += 1
+        if failure:
+            raise failure
+
+    try:
+        await try_all(Retrier(policy or RetryPolicy(), sleep), attempt, attempts)
+    except TaskError:
+        return attempts.sent, waits
+    assert next(failures, "end") == "end"
+    return attempts.sent, waits
+
+
+@pytest.mark.parametrize("kind", TRANSIENT)
+async def test_a_transient_failure_is_tried_again(kind: type[TaskError]) -> None:
+    sent, waits = await run(kind("x"), None)
+    assert (sent, len(waits)) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", [BadRequestError, NotFoundError, CertificateError,
+                                  errors.UnauthorizedError, errors.RedirectError])  # fmt: skip
+async def test_a_refusal_is_not_tried_again(kind: type[TaskError]) -> None:
+    assert not is_transient(kind("x"))
+    assert await run(kind("x"), None) == (1, [])
+
+
+async def test_a_row_is_given_up_after_so_many_attempts() -> None:
+    sent, waits = await run(*[ServerError("x")] * 9, policy=RetryPolicy(max_attempts=3))
+    assert (sent, len(waits)) == (3, 2)
+
+
+async def test_the_last_error_is_the_one_that_is_raised() -> None:
+    attempts = Attempts()
+
+    async def attempt(attempts: Attempts) -> None:
+        attempts.sent += 1
+        raise ConnectError(f"attempt {attempts.sent}")
+
+    async def sleep(_: float) -> None:
+        return
+
+    with pytest.raises(ConnectError, match="attempt 2"):
+        await try_all(Retrier(RetryPolicy(max_attempts=2), sleep), attempt, attempts)
+
+
+async def test_being_throttled_costs_no_attempt_and_the_limiter_does_the_waiting() -> None:
+    script = [RateLimitedError("x")] * 10 + [ServerError("x"), None]
+    sent, waits = await run(*script, policy=RetryPolicy(max_attempts=2))
+    assert sent == 12
+    assert waits[:10] == [0.0] * 10
+    assert waits[10] > 0
+
+
+async def test_being_throttled_has_a_budget_of_its_own() -> None:
+    policy = RetryPolicy(max_attempts=1, max_throttles=4)
+    assert (await run(*[RateLimitedError("x")] * 9, policy=policy))[0] == 4
+
+
+async def test_the_backoff_doubles_up_to_its_longest_with_full_jitter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: (low, high)[1])
+    policy = RetryPolicy(max_attempts=7, first_backoff=0.5, longest_backoff=4)
+    _, waits = await run(*[ServerError("x")] * 7, policy=policy)
+    assert waits == [0.5, 1, 2, 4, 4, 4]
+
+
+async def test_thousands_of_attempts_are_possible() -> None:
+    sent, _ = await run(*[ServerError("x")] * 1500, None, policy=RetryPolicy(max_attempts=2000))
+    assert sent == 1501
+
+
+async def test_a_cancellation_is_never_retried() -> None:
+    calls = 0
+
+    async def attempt() -> None:
+        nonlocal calls
+        calls += 1
+        raise asyncio.CancelledError
+
+    async def sleep(_: float) -> None:
+        return
+
+    with pytest.raises(asyncio.CancelledError):
+        await Retrier(RetryPolicy(), sleep).go_on(ServerError("x"), attempt, Attempts())
+    assert calls == 1

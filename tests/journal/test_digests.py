@@ -1,0 +1,200 @@
+"""What has become of the rows of an input that was edited."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkupdate.errors import JournalError
+from bulkupdate.journal.digests import Changes, DigestFile, Digests, compare
+from bulkupdate.models import ErrorInfo, Outcome, Result, Row, TaskUpdate, unsent
+from tests.support.fakes import row
+
+Edits = list[tuple[str, str]]  # task and title
+
+
+def digests(path: Path, *rows: Row) -> Digests:
+    file = DigestFile(path)
+    for one in rows:
+        file.add(one)
+    file.close()
+    return Digests(path)
+
+
+def compared(folder: Path, before: Edits, after: Edits, settled: set[int] | None = None) -> Changes:
+    old, new = (
+        digests(folder / name, *(row(n, task, title=t) for n, (task, t) in enumerate(edits, 1)))
+        for name, edits in (("old", before), ("new", after))
+    )
+    return compare(old, new, lambda n: n if settled is None or n in settled else 0)
+
+
+ABC = [("a", "1"), ("b", "1"), ("c", "1")]
+
+
+def test_the_same_rows_have_not_changed(tmp_path: Path) -> None:
+    assert compared(tmp_path, ABC, ABC)[:3] == ([], [], [])
+    assert list(compared(tmp_path, ABC, ABC).kept) == [1, 2, 3]
+    assert list(compared(tmp_path, ABC, ABC, {2}).kept) == [0, 2, 0]
+
+
+def test_a_row_that_has_only_moved_is_the_same_row(tmp_path: Path) -> None:
+    changes = compared(tmp_path, ABC, [ABC[2], ABC[0], ABC[1]])
+    assert changes[:3] == ([], [], [])
+    assert list(changes.kept) == [3, 1, 2]
+
+
+def test_rows_are_changed_added_or_removed(tmp_path: Path) -> None:
+    changes = compared(tmp_path, ABC, [("a", "2"), ("c", "1"), ("d", "1")])
+    assert changes[:3] == ([1], [3], [2])
+    assert list(changes.kept) == [0, 3, 0]
+
+
+def test_what_follows_an_edit_of_its_task_that_is_sent_now_is_sent_again(tmp_path: Path) -> None:
+    before = [("a", "1"), ("b", "1"), ("a", "2")]
+    changed_first = [("a", "0"), ("b", "1"), ("a", "2")]
+    assert list(compared(tmp_path, before, changed_first).kept) == [0, 2, 0]
+    # The edit that is gone may have set what the new one leaves alone.
+    changed_last = [("a", "1"), ("b", "1"), ("a", "3")]
+    assert list(compared(tmp_path, before, changed_last).kept) == [0, 2, 0]
+    added_last = [*before, ("a", "3")]
+    assert list(compared(tmp_path, before, added_last).kept) == [1, 2, 3, 0]
+
+
+def test_rows_of_a_task_that_have_changed_places_are_sent_in_their_new_order(
+    tmp_path: Path,
+) -> None:
+    before = [("a", "1"), ("a", "2"), ("b", "1")]
+    changes = compared(tmp_path, before, [("a", "2"), ("a", "1"), ("b", "1")])
+    assert changes[:3] == ([], [], [])
+    assert list(changes.kept) == [2, 0, 3]
+
+
+def test_of_rows_that_say_the_same_those_stay_that_keep_the_order(tmp_path: Path) -> None:
+    changes = compared(tmp_path, [("a", "1"), ("a", "2"), ("a", "1")], [("a", "2"), ("a", "1")])
+    assert changes[:3] == ([], [], [1])
+    assert list(changes.kept) == [2, 3]
+
+
+def test_a_row_that_sends_nothing_has_nothing_sent_again(tmp_path: Path) -> None:
+    then = digests(tmp_path / "old", row(1, "a", title="1"))
+    invalid = Row(1, 2, "a", None, (), ("a", "bad"))
+    empty = Row(1, 2, "a", TaskUpdate(id="a"), (), ("a",))
+    for name, first in (("invalid", invalid), ("empty", empty)):
+        now = digests(tmp_path / name, first, row(2, "a", title="1"))
+        assert list(compare(then, now, lambda n: n).kept) == [0, 1]
+
+
+def test_what_a_removed_row_has_overwritten_is_sent_again(tmp_path: Path) -> None:
+    before = [("a", "1"), ("a", "2"), ("b", "1")]
+    assert list(compared(tmp_path, before, [("a", "1"), ("b", "1")]).kept) == [0, 3]
+    assert list(compared(tmp_path, before, [("a", "2"), ("b", "1")]).kept) == [2, 3]
+    empty = Row(2, 3, "a", TaskUpdate(id="a"), (), ("a",))
+    then = digests(tmp_path / "old", row(1, "a", title="1"), empty)
+    now = digests(tmp_path / "new", row(1, "a", title="1"))
+    assert list(compare(then, now, lambda n: n).kept) == [1]
+
+
+def test_rows_are_in_the_order_in_which_the_log_says_they_were_applied(tmp_path: Path) -> None:
+    rows = [row(1, "a", title="1"), row(2, "a", title="2"), row(3, "b", title="1")]
+    then, now = digests(tmp_path / "old", *rows), digests(tmp_path / "new", *rows)
+    lines = {1: 9, 2: 4, 3: 5}
+    assert list(compare(then, now, lambda n: lines[n]).kept) == [1, 0, 3]
+
+
+def test_a_task_that_holds_a_whole_long_file_is_compared_in_time(tmp_path: Path) -> None:
+    before = [("a", str(n % 5000)) for n in range(20000)]
+    changes = compared(tmp_path, before, [*before, ("a", "new")])
+    assert changes[:3] == ([], [20001], [])
+    assert list(changes.kept) == [*range(1, 20001), 0]
+
+
+EDITS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("12")), max_size=8)
+
+
+@given(EDITS, EDITS, st.sets(st.integers(1, 8)))
+def test_what_is_kept_is_settled_and_keeps_the_order(
+    tmp_path_factory: pytest.TempPathFactory, before: Edits, after: Edits, settled: set[int]
+) -> None:
+    changes = compared(tmp_path_factory.mktemp("digests"), before, after, settled)
+    kept = {now: was for now, was in enumerate(changes.kept, 1) if was}
+    assert len(set(kept.values())) == len(kept)
+    for now, was in kept.items():
+        assert was in settled
+        assert before[was - 1] == after[now - 1]
+    for task in "ab":
+        of_task = [now for now, (id_, _) in enumerate(after, 1) if id_ == task]
+        was_kept = [now in kept for now in of_task]
+        assert was_kept == sorted(was_kept, reverse=True)
+        numbers = [kept[now] for now in of_task if now in kept]
+        assert numbers == sorted(numbers)
+    assert len(changes.changed) + len(changes.added) == len(after) - _matches(before, after)
+    assert len(changes.changed) + len(changes.removed) == len(before) - _matches(before, after)
+
+
+def _matches(before: Edits, after: Edits) -> int:
+    return sum(min(before.count(edit), after.count(edit)) for edit in set(before))
+
+
+def test_the_log_has_the_last_word_on_what_was_sent(tmp_path: Path) -> None:
+    then = digests(tmp_path / "old", row(1, "a", title="1"), row(2, "b", title="1"))
+    sent = Result(
+        row=2, id="c", outcome=Outcome.FAILED, attempts=1, at="", sent={"title": "x"},
+        error=ErrorInfo("not_found", ""),
+    )  # fmt: skip
+    then.correct(sent)
+    then.correct(unsent(row(4, "d"), Outcome.INVALID))
+    now = digests(tmp_path / "new", row(1, "c", title="x"), row(2, "b", title="1"))
+    changes = compare(then, now, lambda n: n)
+    assert list(changes.kept) == [2, 0]
+    assert changes[:3] == ([], [2], [1])
+
+
+def test_a_row_without_a_field_is_the_same_in_the_log_and_in_the_input(tmp_path: Path) -> None:
+    empty = Row(1, 2, "a", TaskUpdate(id="a"), (), ("a",))
+    then = digests(tmp_path / "none")
+    then.correct(unsent(empty, Outcome.UNCHANGED))
+    assert list(compare(then, digests(tmp_path / "new", empty), lambda n: n).kept) == [1]
+
+
+def test_many_rows_are_written_and_a_torn_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "many"
+    whole = digests(path, *(row(n, f"t{n}") for n in range(1, 10001)))
+    assert len(whole) == 10000
+    assert path.stat().st_size == 340000
+    path.write_bytes(path.read_bytes()[:-7])
+    torn = Digests(path)
+    assert len(torn) == 9999
+    assert torn.of(9999) == whole.of(9999)
+
+
+def test_digests_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="can't be read"):
+        Digests(tmp_path)
+    (tmp_path / "other").write_text("something else, of some length" * 9)
+    with pytest.raises(JournalError, match="none of ours"):
+        Digests(tmp_path / "other")
+
+
+def test_a_line_is_what_it_was_in_the_version_before(tmp_path: Path) -> None:
+    digests(tmp_path / "digests", row(1, title="T"))
+    assert (tmp_path / "digests").read_bytes() == b"1da12481992cb53d b65033fb2b7256b3\n"
+
+
+def test_what_could_not_be_written_is_not_written_again_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = DigestFile(tmp_path / "digests")
+    file.add(row(1, title="T"))
+    with monkeypatch.context() as full:
+        full.setattr("os.write", _no_space)
+        with pytest.raises(JournalError):
+            file._flush()
+    file.close()
+    assert (tmp_path / "digests").read_bytes() == b""
+
+
+def _no_space(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,0 +1,113 @@
+"""The rows that did not succeed, as a file that can be mended and given to `run` again."""
+
+import codecs
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bulkupdate.errors import JournalError
+from bulkupdate.journal.failed import FailedFile
+from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.reader import Input
+from bulkupdate.reader.options import ReadOptions
+
+Write = Callable[..., Path]
+
+
+def failed_of(path: Path, message: str = "Bad team", options: ReadOptions | None = None) -> Path:
+    """The failed file of an input, all of whose rows have failed."""
+    with Input(path, options=options) as source:
+        failed_path = path.with_name(f"failed.{source.format.failed}")
+        failed = FailedFile(failed_path, source)
+        for row in source.rows():
+            error = ErrorInfo("bad_request", message)
+            result = Result(
+                row=row.number, id=row.id, outcome=Outcome.FAILED, attempts=1, at="", error=error
+            )
+            failed.append(row, result)
+        failed.close()
+    return failed_path
+
+
+def test_the_inputs_own_columns_come_first_as_they_were(write: Write) -> None:
+    path = failed_of(write("a.csv", "id,title,priority", 'a,"x, ""y""",HIGH', "b,,"))
+    assert list(csv.reader(path.read_text().splitlines())) == [
+        ["id", "title", "priority", "bulkupdate_row", "bulkupdate_outcome", "bulkupdate_error"],
+        ["a", 'x, "y"', "HIGH", "1", "failed", "Bad team"],
+        ["b", "", "", "2", "failed", "Bad team"],
+    ]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_failing_twice_adds_our_columns_once(write: Write) -> None:
+    once = failed_of(write("a.csv", "id,title", "a,b"))
+    again = once.rename(once.with_name("again.csv"))
+    twice = failed_of(again, "Other")
+    assert twice.read_text().splitlines() == [
+        "id,title,bulkupdate_row,bulkupdate_outcome,bulkupdate_error",
+        "a,b,1,failed,Other",
+    ]
+
+
+def test_jsonl_keeps_each_object_and_adds_our_keys(write: Write) -> None:
+    path = failed_of(write("a.jsonl", {"id": "a", "title": "Zoé", "bulkupdate_row": 9}, "{broken"))
+    first, second = path.read_text(encoding="utf-8").splitlines()
+    assert json.loads(first) == {
+        "id": "a",
+        "title": "Zoé",
+        "bulkupdate_row": 1,
+        "bulkupdate_outcome": "failed",
+        "bulkupdate_error": "Bad team",
+    }
+    assert second == "{broken"
+
+
+def test_a_byte_order_mark_and_tabs_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(codecs.BOM_UTF8 + "id\ttitle\na\tZoé\n".encode())
+    content = failed_of(path).read_bytes()
+    assert content.startswith(codecs.BOM_UTF8 + b"id\ttitle\tbulkupdate_row")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+def test_an_error_is_no_formula(write: Write, start: str) -> None:
+    path = failed_of(write("a.csv", "id,title", "a,=1+1"), f"{start}cmd")
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert row["bulkupdate_error"] == f"'{start}cmd"
+    assert row["title"] == "=1+1"
+
+
+def test_a_row_of_another_width_stays_one(write: Write) -> None:
+    path = write(
+        "a.csv", "id,bulkupdate_row,bulkupdate_outcome,bulkupdate_error", "a", "b,c", "d,e,f"
+    )
+    with Input(failed_of(path)) as source:
+        assert [bool(row.problems) for row in source.rows()] == [True, True, True]
+
+
+CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+
+
+@settings(max_examples=80)
+@given(st.lists(st.lists(CELL, max_size=6), max_size=5))
+def test_every_row_reads_back_as_right_or_as_wrong_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, table: list[list[str]]
+) -> None:
+    path = tmp_path_factory.mktemp("failed") / "a.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", "title", "priority"], *table])
+    with Input(path) as source, Input(failed_of(path)) as again:
+        before, after = list(source.rows()), list(again.rows())
+    assert [row.update for row in after] == [row.update for row in before]
+
+
+def test_a_file_that_cannot_be_written_is_an_error(write: Write, tmp_path: Path) -> None:
+    with Input(write("a.csv", "id", "a")) as source, pytest.raises(JournalError, match="opened"):
+        FailedFile(tmp_path / "none" / "failed.csv", source)
+    with Input(write("a.csv", "id", "a")) as source, pytest.raises(JournalError, match="written"):
+        FailedFile(Path("/dev/full"), source)

@@ -1,0 +1,340 @@
+"""The results log."""
+
+import errno
+import itertools
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from bulkupdate.codec import to_json
+from bulkupdate.errors import JournalError
+from bulkupdate.journal import results as journal_module
+from bulkupdate.journal.results import Journal, line_offsets, mend_journal, read_journal, read_marks
+from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
+
+
+def result(row: int, title: str = "x", **more: Any) -> Result:
+    return Result(
+        row=row,
+        id=f"opp_{row}",
+        outcome=Outcome.UPDATED,
+        attempts=1,
+        at="",
+        sent={"title": title},
+        **more,
+    )
+
+
+def log_of(path: Path, *rows: int) -> Path:
+    journal = Journal(path)
+    journal.append(result(row) for row in rows)
+    journal.sync()
+    journal.close()
+    return path
+
+
+def rows_in(path: Path) -> list[int]:
+    return [read.row for _, read in read_journal(path)]
+
+
+def test_results_read_back_with_the_offset_of_their_line(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "log", 1, 2)
+    log_of(path, 3)
+    content = path.read_bytes()
+    assert rows_in(path) == [1, 2, 3]
+    for offset, read in read_journal(path):
+        assert content[offset:].startswith(b'{"row":%d,' % read.row)
+
+
+def test_the_log_is_its_owners_alone(tmp_path: Path) -> None:
+    assert log_of(tmp_path / "log", 1).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(JournalError, match="can't be opened"):
+        Journal(tmp_path / "log")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_log_torn_at_any_byte_of_its_last_two_lines_loses_only_what_was_torn(
+    tmp_path: Path,
+) -> None:
+    whole = log_of(tmp_path / "whole", 1, 2, 3).read_bytes()
+    starts = [offset for offset, _ in read_journal(tmp_path / "whole")]
+    path = tmp_path / "torn"
+    for length in range(starts[1], len(whole) + 1):
+        path.write_bytes(whole[:length])
+        note = mend_journal(path)
+        expected = [row for row, end in ((1, starts[1]), (2, starts[2]), (3, len(whole)))
+                    if length >= end - 1]  # fmt: skip
+        assert rows_in(path) == expected, length
+        assert path.read_bytes() in (whole[:end] for end in (*starts, len(whole)))
+        assert (note is None) == (length in (*starts, len(whole)))
+
+
+@settings(max_examples=50)
+@given(st.binary(min_size=1, max_size=200).filter(lambda tail: not tail.startswith(b"\n")))
+def test_any_torn_bytes_are_dropped(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
+    path = tmp_path_factory.mktemp("torn") / "log"
+    log_of(path, 1)
+    with path.open("ab") as log:
+        log.write(tail.replace(b"\n", b" "))
+    assert "dropped a torn last line" in (mend_journal(path) or "")
+    assert rows_in(path) == [1]
+
+
+def test_an_empty_log_needs_no_mending(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "log")
+    assert mend_journal(path) is None
+    assert rows_in(path) == []
+
+
+def test_a_line_in_the_middle_that_is_no_result_is_an_error_with_its_number(
+    tmp_path: Path,
+) -> None:
+    path = log_of(tmp_path / "log", 1)
+    with path.open("ab") as log:
+        log.write(b"what\n")
+    log_of(path, 2)
+    with pytest.raises(JournalError, match="line 2, is no result"):
+        rows_in(path)
+
+
+def test_a_log_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    for use in (rows_in, mend_journal):
+        with pytest.raises(JournalError, match="No such file"):
+            use(tmp_path / "none")
+
+
+def test_a_failed_write_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = log_of(tmp_path / "log", 1)
+    before = path.read_bytes()
+    journal = Journal(path)
+    real = os.write
+
+    def fills_up(descriptor: int, data: bytes) -> int:
+        if len(data) < 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[: len(data) // 2])
+
+    monkeypatch.setattr(os, "write", fills_up)
+    with pytest.raises(JournalError, match="No space left"):
+        journal.append([result(2)])
+    journal.close()
+    assert path.read_bytes() == before
+
+
+def test_a_disk_that_does_not_confirm_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    journal = Journal(tmp_path / "log")
+    monkeypatch.setattr(os, "fsync", broken)
+    journal.sync()
+    journal.append([result(1)])
+    with pytest.raises(JournalError, match="Input/output"):
+        journal.sync()
+    journal.close()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.text(max_size=30)), max_size=8))
+def test_whatever_was_appended_reads_back(
+    tmp_path_factory: pytest.TempPathFactory, written: list[tuple[int, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "log"
+    journal = Journal(path)
+    results = [result(row, title) for row, title in written]
+    for one in results:
+        journal.append([one])
+    journal.close()
+    assert [read for _, read in read_journal(path)] == results
+    marks = [(mark.row, mark.outcome) for some in read_marks(path) for mark in some]
+    assert marks == [(one.row, one.outcome) for one in results]
+
+
+def test_marks_tell_what_resuming_needs_across_the_borders_of_what_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_CHUNK", 100)
+    journal = Journal(tmp_path / "log")
+    wrong_key = Result(
+        row=2,
+        id="b",
+        outcome=Outcome.FAILED,
+        attempts=1,
+        at="",
+        error=ErrorInfo("unauthorized", ""),
+    )
+    differs = result(3, mismatches={"title": Mismatch("a", "b")})
+    cut = result(4, cut_short=True)
+    journal.append([result(1, "x" * 500), wrong_key, differs, cut])
+    journal.close()
+    marks = [mark for some in read_marks(tmp_path / "log") for mark in some]
+    assert [mark.row for mark in marks] == [1, 2, 3, 4]
+    assert marks[1].error is not None
+    assert marks[1].error.type == "unauthorized"
+    assert [bool(mark.mismatches) for mark in marks] == [False, False, True, False]
+    assert [mark.cut_short for mark in marks] == [False, False, False, True]
+
+
+def test_a_mark_that_cannot_be_read_is_an_error_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = log_of(tmp_path / "log", 1)
+    with path.open("ab") as log:
+        log.write(b'{"row": 2}\n')
+    with pytest.raises(JournalError, match="line 2, is no result"):
+        list(read_marks(path))
+    row_0 = log_of(tmp_path / "row_0", 0)
+    with pytest.raises(JournalError, match="a line is no result"):
+        list(read_marks(row_0))
+    monkeypatch.setattr(journal_module, "_CHUNK", 100)
+    monkeypatch.setattr(journal_module, "_MAX_LINE", 1000)
+    endless = tmp_path / "endless"
+    endless.write_bytes(b"x" * 5000)
+    with pytest.raises(JournalError):
+        list(read_marks(endless))
+    with pytest.raises(JournalError, match="No such file"):
+        list(read_marks(tmp_path / "none"))
+
+
+def test_a_log_that_ends_in_a_torn_line_takes_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "log")
+    real = os.write
+
+    def half(descriptor: int, data: bytes) -> int:
+        if len(data) < 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, data[: len(data) // 2])
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", half)
+        broken.setattr(os, "ftruncate", refuse)
+        with pytest.raises(JournalError, match="No space left"):
+            journal.append([result(1)])
+    with pytest.raises(JournalError, match="torn line"):
+        journal.append([result(2)])
+    journal.close()
+    assert mend_journal(tmp_path / "log") is not None
+    assert rows_in(tmp_path / "log") == []
+
+
+def test_a_sync_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def fails_once(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails_once)
+    journal = Journal(tmp_path / "log")
+    journal.append([result(1)])
+    with pytest.raises(JournalError):
+        journal.sync()
+    journal.sync()
+    journal.sync()
+    journal.close()
+    assert len(calls) == 2
+
+
+def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    path = log_of(tmp_path / "log", 1, 2)
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + b"\n  \n" + second)
+    assert rows_in(path) == [1, 2]
+    assert [mark.row for some in read_marks(path) for mark in some] == [1, 2]
+    assert list(line_offsets(path, [1, 2])) == [0, len(first) + 4]
+    with pytest.raises(JournalError, match="no line 3"):
+        list(line_offsets(path, [3]))
+    with pytest.raises(JournalError, match="can't be read"):
+        list(line_offsets(tmp_path / "none", [1]))
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """A log and a list: whatever is done to the one is done to the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "log"
+        self.journal = Journal(self.path)
+        self.model: list[Result] = []
+
+    @rule(rows=st.lists(st.integers(1, 99), max_size=4), title=st.text(max_size=9))
+    def append(self, rows: list[int], title: str) -> None:
+        results = [result(row, title) for row in rows]
+        self.journal.append(results)
+        self.model += results
+
+    @rule()
+    def sync(self) -> None:
+        self.journal.sync()
+
+    @rule(lost=st.integers(0, 500))
+    def crash(self, lost: int) -> None:
+        """The process dies, and the disk with its last bytes: some lines, and a part of one."""
+        self.journal.close()
+        length = self.path.stat().st_size
+        kept = max(0, length - lost)
+        os.truncate(self.path, kept)
+        whole = list(itertools.accumulate(len(to_json(one)) + 1 for one in self.model))
+        # A line that has only lost its line end is whole.
+        self.model = self.model[: sum(end - 1 <= kept for end in whole)]
+        mend_journal(self.path)
+        self.journal = Journal(self.path)
+
+    @rule(room=st.integers(0, 300), row=st.integers(1, 99))
+    def fill_the_disk(self, room: int, row: int) -> None:
+        """Only so many bytes more can be written: none of the results is in the log then."""
+        real = os.write
+
+        def write(descriptor: int, data: bytes) -> int:
+            nonlocal room
+            if not room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written = real(descriptor, data[:room])
+            room -= written
+            return written
+
+        results = [result(row, "x" * 200), result(row, "y" * 200)]
+        with mock.patch.object(os, "write", write), pytest.raises(JournalError):
+            self.journal.append(results)
+
+    @invariant()
+    def the_log_holds_what_its_model_does(self) -> None:
+        assert [read for _, read in read_journal(self.path)] == self.model
+        marks = [mark.row for some in read_marks(self.path) for mark in some]
+        assert marks == [one.row for one in self.model]
+
+    def teardown(self) -> None:
+        self.journal.close()
+        self.folder.cleanup()
+
+
+def test_the_log_holds_what_its_model_does() -> None:
+    """`JournalMachine` asserts it after every step."""
+    run_state_machine_as_test(JournalMachine, settings=settings(max_examples=60))

@@ -1,0 +1,581 @@
+"""One PATCH: an update in, a Task or a typed error out."""
+
+import asyncio
+import base64
+import contextlib
+import functools
+import gc
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from bulkupdate import errors
+from bulkupdate.config import ApiKey, Endpoint
+from bulkupdate.lemlist import client as client_module
+from bulkupdate.lemlist.answer import Answer
+from bulkupdate.lemlist.client import TaskClient
+from bulkupdate.lemlist.request import EncodedJson, ReadyRequest
+from bulkupdate.models import TaskUpdate
+
+KEY = "s3cr3t-k3y"
+URL = "https://api.example.com/api"
+UPDATE = TaskUpdate(id="opp_a", title="T")
+Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def endpoint(base_url: str = URL, timeout: float = 30) -> Endpoint:
+    return Endpoint(api_key=ApiKey(KEY), base_url=base_url, timeout=timeout)
+
+
+async def send(base_url: str = URL, update: TaskUpdate = UPDATE, timeout: float = 30) -> Answer:
+    async with TaskClient(endpoint(base_url, timeout)) as client:
+        return await client.send(update)
+
+
+async def refusal(http: Any, **answer: Any) -> errors.TaskError:
+    """The error that a scripted answer becomes."""
+    http.patch(f"{URL}/tasks", **answer)
+    async with TaskClient(endpoint()) as client:
+        with pytest.raises(errors.TaskError) as caught:
+            await client.update(UPDATE)
+    return caught.value
+
+
+async def test_an_update_is_confirmed_by_the_task_that_comes_back(http: Any) -> None:
+    http.patch(f"{URL}/tasks", payload={"_id": "opp_a", "title": "T", "x": 1})
+    async with TaskClient(endpoint()) as client:
+        task = await client.update(UPDATE)
+    assert task.fields == {"_id": "opp_a", "title": "T", "x": 1}
+    ((_, calls),) = http.requests.items()
+    assert json.loads(calls[0].kwargs["data"].decode()) == {"id": "opp_a", "title": "T"}
+    assert calls[0].kwargs["allow_redirects"] is False
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.BadRequestError),
+        (401, errors.UnauthorizedError),
+        (402, errors.PaymentRequiredError),
+        (403, errors.ForbiddenError),
+        (404, errors.NotFoundError),
+        (405, errors.BadRequestError),
+        (408, errors.RequestTimeoutError),
+        (422, errors.BadRequestError),
+        (429, errors.RateLimitedError),
+        (500, errors.ServerError),
+        (503, errors.ServerError),
+        (599, errors.ServerError),
+        (204, errors.BadResponseError),
+        (302, errors.RedirectError),
+    ],
+)
+async def test_every_status_has_its_error(
+    http: Any, status: int, kind: type[errors.TaskError]
+) -> None:
+    error = await refusal(http, status=status, body="because")
+    assert type(error) is kind
+    assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("Bad team", "Bad team"),
+        ('{"error": "Malformed"}', "Malformed"),
+        ('{"error": "E", "code": "C"}', "E: C"),
+        ('{"error": "E", "message": "M"}', "E: M"),
+        ('{"error": {"deep": 1}}', '{"error": {"deep": 1}}'),
+        ('"words"', "words"),
+        ("{ error: }", "{ error: }"),
+        ("", "HTTP 400"),
+        ("a\x1b[2J\nb\0", "a [2J b"),
+    ],
+)
+async def test_the_servers_own_words_are_kept(http: Any, body: str, message: str) -> None:
+    error = await refusal(http, status=400, body=body, reason="")
+    assert error.message == message
+
+
+async def test_long_words_are_cut(http: Any) -> None:
+    error = await refusal(http, status=500, body="x" * 100_000)
+    assert len(error.message) == client_module.MAX_MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("<!DOCTYPE html>", "not JSON: <!DOCTYPE html>"),
+        ("", "not JSON"),
+        ("{}", "without a Task"),
+        ("[1]", "without a Task"),
+        ('{"_id": "opp_b"}', "another Task: 'opp_b'"),
+        ('{"_id": null}', "another Task: None"),
+    ],
+)
+async def test_a_200_that_confirms_nothing_is_ambiguous(http: Any, body: str, says: str) -> None:
+    error = await refusal(http, status=200, body=body)
+    assert type(error) is errors.BadResponseError
+    assert error.ambiguous
+    assert says in error.message
+
+
+async def test_a_redirect_says_where_it_pointed(http: Any) -> None:
+    error = await refusal(http, status=307, headers={"Location": "https://evil.example/"})
+    assert "https://evil.example/" in error.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "quota"),
+    [
+        ({}, (None, None, None)),
+        (
+            {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "7", "Retry-After": "1.237"},
+            (20, 7, 1.237),
+        ),
+        (
+            {"X-RateLimit-Limit": "nan", "X-RateLimit-Remaining": "-1", "Retry-After": "soon"},
+            (None, None, None),
+        ),
+        ({"Retry-After": "Sat, 12 Sep 2020 04:07:49 GMT"}, (None, None, 0)),
+        ({"Retry-After": "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT"}, (None, None, None)),
+    ],
+)
+async def test_the_quota_is_read_from_every_answer(
+    http: Any, headers: dict[str, str], quota: tuple[float | None, ...]
+) -> None:
+    http.patch(f"{URL}/tasks", payload={"_id": "opp_a"}, headers=headers)
+    answer = await send()
+    found = answer.quota
+    assert (found.limit, found.remaining, found.retry_after) == quota
+    assert not answer.is_throttled
+    assert "X-RateLimit" not in repr(answer)
+
+
+async def test_a_429_says_that_it_is_one(http: Any) -> None:
+    http.patch(f"{URL}/tasks", status=429, headers={"Retry-After": "0.5"})
+    answer = await send()
+    assert answer.is_throttled
+    assert answer.quota.retry_after == 0.5
+
+
+# --- over a real socket --------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def raw_server(reply: Reply) -> AsyncIterator[str]:
+    """A server that answers each connection as `reply` does."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await reply(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield f"http://127.0.0.1:{port}"
+
+
+async def failure(reply: Reply, timeout: float = 5) -> errors.TaskError:
+    async with raw_server(reply) as url, TaskClient(endpoint(url, timeout)) as client:
+        with pytest.raises(errors.TaskError) as caught:
+            await client.update(UPDATE)
+    return caught.value
+
+
+async def received(update: TaskUpdate) -> tuple[Any, bytes]:
+    """The headers and the body of the request for an update, as a server gets them."""
+    seen: list[tuple[Any, bytes]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append((request.headers, await request.read()))
+        return web.json_response({"_id": update.id})
+
+    app = web.Application()
+    app.router.add_patch("/tasks", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await send(f"http://127.0.0.1:{runner.addresses[0][1]}", update)
+    await runner.cleanup()
+    (one,) = seen
+    return one
+
+
+async def test_the_key_goes_into_a_basic_header_without_a_user_name() -> None:
+    headers, _ = await received(UPDATE)
+    assert headers["Authorization"] == "Basic " + base64.b64encode(f":{KEY}".encode()).decode()
+
+
+async def test_a_body_arrives_whole_and_is_called_json() -> None:
+    update = TaskUpdate(id="opp_a", title="Ünïcödé ✓", message="x" * 200_000)
+    headers, body = await received(update)
+    assert json.loads(body) == {"id": "opp_a", "title": "Ünïcödé ✓", "message": "x" * 200_000}
+    assert headers["Content-Length"] == str(len(body))
+    assert headers.getall("Content-Type") == ["application/json"]
+
+
+async def test_our_request_is_the_one_that_aiohttp_would_make(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, our_body = await received(UPDATE)
+    payload = functools.partial(aiohttp.BytesPayload, content_type="application/json")
+    monkeypatch.setattr(client_module, "EncodedJson", payload)
+    monkeypatch.setattr(client_module, "ReadyRequest", aiohttp.ClientRequest)
+    theirs, their_body = await received(UPDATE)
+    port = re.compile(r":\d+$")
+    assert len(ours) == 7
+    assert [(name, port.sub("", value)) for name, value in ours.items()] == [
+        (name, port.sub("", value)) for name, value in theirs.items()
+    ]
+    assert our_body == their_body
+
+
+async def test_what_is_done_in_fewer_steps_is_what_aiohttp_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: set[str] = set()
+
+    def spy(on: type, name: str) -> None:
+        own = vars(on)[name]
+        does: Callable[..., Any] = own.__get__ if isinstance(own, property) else own
+
+        def call(*arguments: Any) -> Any:
+            asked.add(name)
+            return does(*arguments)
+
+        monkeypatch.setattr(on, name, property(call) if isinstance(own, property) else call)
+
+    for on, name in (
+        (ReadyRequest, "update_headers"),
+        (ReadyRequest, "update_auto_headers"),
+        (EncodedJson, "headers"),
+        (EncodedJson, "size"),
+        (EncodedJson, "write_with_length"),
+    ):
+        spy(on, name)
+    await received(UPDATE)
+    assert len(asked) == 5
+
+
+async def test_refused_updates_leave_nothing_behind(http: Any) -> None:
+    http.patch(f"{URL}/tasks", status=404, body="gone, and forgotten", repeat=True)
+    async with TaskClient(endpoint()) as client:
+        for _ in range(20):
+            with pytest.raises(errors.NotFoundError):
+                await client.update(UPDATE)
+    gc.collect()
+    left = [one for one in gc.get_objects() if isinstance(one, errors.NotFoundError)]
+    assert "gone, and forgotten" not in {one.message for one in left}
+
+
+async def test_a_server_that_answers_before_it_has_read_the_body_keeps_no_connection() -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    large = TaskUpdate(id="opp_a", message="x" * 5_000_000)
+    async with raw_server(refuse) as url, TaskClient(endpoint(url, 5), connections=1) as client:
+        for update in (large, large, UPDATE):
+            with pytest.raises(errors.TaskError) as caught:
+                await client.update(update)
+            assert not isinstance(caught.value, (errors.RequestTimeoutError, errors.ConnectError))
+            assert client._session is not None
+            assert client._session.connector is not None
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert not client._session.connector._acquired
+    assert caught.value.status == 413
+
+
+async def test_a_connection_that_the_server_upgrades_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def upgrade(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+    # Which would give it back too, where nothing else refers to the answer.
+    monkeypatch.delattr(aiohttp.ClientResponse, "__del__")
+    async with raw_server(upgrade) as url, TaskClient(endpoint(url, 5), connections=1) as client:
+        for _ in range(2):
+            with pytest.raises(errors.BadResponseError):
+                await client.update(UPDATE)
+            assert client._session is not None
+            assert client._session.connector is not None
+            assert not client._session.connector._acquired
+
+
+async def test_a_proxy_never_sees_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    secret = base64.b64encode(f":{KEY}".encode())
+    async with server:
+        for user, said in (("", b""), ("u:p@", base64.b64encode(b"u:p"))):
+            monkeypatch.setenv("https_proxy", f"http://{user}127.0.0.1:{port}")
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            one = Endpoint(api_key=ApiKey(KEY), base_url="https://a.example", use_proxy=True)
+            async with TaskClient(one) as client:
+                with pytest.raises(errors.ConnectError, match="502"):
+                    await client.update(UPDATE)
+            assert heads[-1].startswith(b"CONNECT a.example:443 ")
+            assert secret not in heads[-1]
+            assert (b"Proxy-Authorization: Basic " + said in heads[-1]) == bool(user)
+
+
+async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere() -> None:
+    visits: list[bytes] = []
+
+    async def trap(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append(b"visited")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    async with raw_server(trap) as elsewhere:
+
+        async def redirect(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            location = f"Location: {elsewhere}/x\r\n".encode()
+            writer.write(b"HTTP/1.1 308 Gone\r\n" + location + b"Content-Length: 0\r\n\r\n")
+            await writer.drain()
+
+        error = await failure(redirect)
+    assert type(error) is errors.RedirectError
+    assert visits == []
+
+
+async def test_no_answer_in_time_is_ambiguous() -> None:
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.wait_closed()
+
+    error = await failure(hang, timeout=0.05)
+    assert type(error) is errors.RequestTimeoutError
+    assert error.ambiguous
+
+
+async def test_an_answer_that_begins_in_time_and_does_not_end_is_ambiguous() -> None:
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    assert type(await failure(drip, timeout=0.2)) is errors.RequestTimeoutError
+
+
+async def test_media_get_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MEDIA_TIMEOUT", 20)
+
+    async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        with contextlib.suppress(ConnectionError):
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"_id":"opp_a"}')
+            await writer.drain()
+
+    pictured = TaskUpdate(id="opp_a", images=("https://a.example/i",))
+    async with raw_server(slow) as url:
+        assert (await send(url, pictured, timeout=0.05)).status == 200
+        with pytest.raises(errors.RequestTimeoutError):
+            await send(url, UPDATE, timeout=0.05)
+
+
+async def test_a_connection_that_breaks_is_ambiguous() -> None:
+    async def drop(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async def half(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"_id')
+        await writer.drain()
+
+    for reply in (drop, half):
+        error = await failure(reply)
+        assert type(error) is errors.ConnectionLostError
+        assert error.ambiguous
+
+
+async def test_what_is_no_http_is_a_bad_response_and_does_not_carry_the_key() -> None:
+    async def nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+        await writer.drain()
+
+    async def long_header(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n")
+        await writer.drain()
+
+    for reply in (nonsense, long_header):
+        error = await failure(reply)
+        assert type(error) is errors.BadResponseError
+        assert error.__cause__ is None
+        assert error.__context__ is None
+        assert KEY not in repr(error)
+
+
+async def test_a_refused_connection_was_never_made() -> None:
+    async with raw_server(lambda *_: asyncio.sleep(0)) as url:
+        pass
+    async with TaskClient(endpoint(url)) as client:
+        with pytest.raises(errors.ConnectError) as caught:
+            await client.update(UPDATE)
+    assert not caught.value.ambiguous
+
+
+async def test_a_body_without_end_is_read_so_far_and_no_further() -> None:
+    sent = 0
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while sent < 1 << 28:
+            writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            sent += 65536
+            await writer.drain()
+
+    error = await failure(endless)
+    assert type(error) is errors.BadResponseError
+    assert "longer than" in error.message
+    assert sent < 1 << 25
+
+
+async def test_a_certificate_that_nobody_vouches_for_stops_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise aiohttp.ClientConnectorCertificateError(
+            aiohttp.client_reqrep.ConnectionKey("x", 443, True, True, None, None, None),
+            ssl_error(),
+        )
+
+    def ssl_error() -> Exception:
+        import ssl
+
+        return ssl.SSLCertVerificationError("self-signed certificate")
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", refuse)
+    async with TaskClient(endpoint()) as client:
+        with pytest.raises(errors.CertificateError) as caught:
+            await client.update(UPDATE)
+    assert caught.value.stops_lane
+
+
+async def test_a_client_is_used_inside_async_with() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await TaskClient(endpoint()).send(UPDATE)
+
+
+async def test_the_key_is_not_in_the_log(http: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    http.patch(f"{URL}/tasks", payload={"_id": "opp_a"})
+    http.patch(f"{URL}/tasks", exception=aiohttp.ServerDisconnectedError())
+    await send()
+    with pytest.raises(errors.ConnectionLostError):
+        await send()
+    gc.collect()
+    assert "PATCH 'opp_a'" in caplog.text
+    assert KEY not in caplog.text
+    assert base64.b64encode(f":{KEY}".encode()).decode() not in caplog.text
+
+
+async def test_a_tls_error_that_is_not_about_the_certificate_may_pass() -> None:
+    async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    async with raw_server(plain) as url:
+        secure = url.replace("http:", "https:")
+        async with TaskClient(endpoint(secure, 5)) as client:
+            with pytest.raises(errors.ConnectError) as caught:
+                await client.update(UPDATE)
+    assert not caught.value.stops_lane
+
+
+async def test_a_server_that_quotes_the_key_is_not_passed_on(http: Any) -> None:
+    encoded = base64.b64encode(f":{KEY}".encode()).decode()
+    error = await refusal(http, status=400, body=f"your key {KEY} as {encoded}")
+    assert error.message == "your key [redacted] as [redacted]"
+
+
+async def test_no_cookie_is_sent_back() -> None:
+    seen: list[bytes] = []
+
+    async def baker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readexactly(len(UPDATE.encode()))
+            body = b'{"_id": "opp_a"}'
+            head = f"Content-Length: {len(body)}\r\nSet-Cookie: a=b; Path=/\r\n\r\n".encode()
+            writer.write(b"HTTP/1.1 200 OK\r\n" + head + body)
+            await writer.drain()
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
+
+    async with raw_server(baker) as url, TaskClient(endpoint(url)) as client:
+        await client.update(UPDATE)
+        await client.update(UPDATE)
+    assert b"PATCH" in seen[0]
+    assert b"cookie" not in seen[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "use_proxy", "proxy"),
+    [
+        ("https://api.example.com", True, "http://proxy.example:3128"),
+        ("https://api.example.com", False, None),
+        ("https://direct.example.com", True, None),
+        ("http://127.0.0.1:1", True, None),
+    ],
+)
+async def test_a_proxy_is_used_on_demand_and_never_for_what_is_not_encrypted(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, use_proxy: bool, proxy: str | None
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "direct.example.com")
+    used: list[str | None] = []
+
+    monkeypatch.setattr(aiohttp, "ClientSession", lambda **options: used.append(options["proxy"]))
+    client = TaskClient(Endpoint(api_key=ApiKey(KEY), base_url=base_url, use_proxy=use_proxy))
+    await client.__aenter__()
+    assert used == [proxy]
+
+
+async def test_a_client_that_is_closed_leaves_no_timer_behind(http: Any) -> None:
+    http.patch(f"{URL}/tasks", payload={"_id": "opp_a"})
+    async with TaskClient(endpoint()) as client:
+        await client.send(UPDATE)
+        deadlines = client._deadlines
+        assert deadlines is not None
+        timer = deadlines._timer
+    assert timer is not None
+    assert timer.cancelled()
+
+
+async def test_connecting_has_a_shorter_time_of_its_own() -> None:
+    for timeout, expected in ((30, client_module.CONNECT_TIMEOUT), (2, 1)):
+        async with TaskClient(endpoint(timeout=timeout)) as client:
+            assert client._session is not None
+            assert client._session.timeout.connect == expected
+
+
+async def test_connections_are_closed_before_the_server_does() -> None:
+    async with TaskClient(endpoint()) as client:
+        assert client._session is not None
+        connector = client._session.connector
+        assert isinstance(connector, aiohttp.TCPConnector)
+        assert (connector._keepalive_timeout or 99) < 5

@@ -1,0 +1,67 @@
+"""Whether the Task that came back is the one that was asked for."""
+
+from typing import Any
+
+import pytest
+
+from bulkupdate.lemlist.verify import mismatches
+from bulkupdate.models import Mismatch, TaskUpdate
+
+SENT = TaskUpdate(
+    id="a",
+    assigned_to="usr_b",
+    due_date="2026-01-31T07:58:00Z",
+    title="T",
+    message="",
+    priority="2",
+    done=True,
+    images=("https://a.example/1",),
+)
+RETURNED: dict[str, Any] = {
+    "_id": "a",
+    "userId": "usr_b",
+    "dueDate": "2026-01-31T08:58:00+01:00",
+    "title": "T",
+    "content": "",
+    "priority": 2,
+    "status": "completed",
+    "images": ["https://cdn.example/9"],
+}
+
+
+def test_values_are_compared_through_the_names_and_types_that_change() -> None:
+    assert mismatches(SENT.changes(), RETURNED) == {}
+
+
+def test_a_field_that_did_not_come_back_is_not_judged() -> None:
+    assert mismatches(SENT.changes(), {"_id": "a"}) == {}
+
+
+def test_a_cleared_field_may_come_back_as_nothing() -> None:
+    cleared = TaskUpdate(id="a", title="", message="", priority="none")
+    assert mismatches(cleared.changes(), {"title": None, "content": "", "priority": None}) == {}
+    assert mismatches(cleared.changes(), {"priority": ""}) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "returned"),
+    [
+        ("userId", "usr_c"),
+        ("dueDate", "2026-01-31T07:58:01Z"),
+        ("dueDate", None),
+        ("title", "t"),
+        ("content", "still here"),
+        ("priority", 1),
+        ("priority", None),
+        ("status", "pending"),
+        ("images", []),
+        ("images", None),
+    ],
+)
+def test_another_value_is_a_mismatch_under_the_name_it_came_back_with(
+    name: str, returned: object
+) -> None:
+    found = mismatches(SENT.changes(), {**RETURNED, name: returned})
+    assert list(found) == [name]
+    assert isinstance(found[name], Mismatch)
+    assert found[name].returned == returned

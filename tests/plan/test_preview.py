@@ -1,0 +1,78 @@
+"""What a file of edits would do."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bulkupdate.config import RateLimit
+from bulkupdate.errors import InputError, Problem
+from bulkupdate.models import Row, TaskUpdate
+from bulkupdate.plan import preview as preview_module
+from bulkupdate.plan.preview import Inspection, Preview, inspect
+from bulkupdate.reader import Input
+from tests.support.fakes import row
+
+
+def preview_of(*rows: Row) -> Preview:
+    inspection = Inspection()
+    for one in rows:
+        inspection.add(one)
+    return inspection.preview(RateLimit(20, 2))
+
+
+def test_it_counts_edits_clears_and_what_would_be_sent() -> None:
+    preview = preview_of(
+        row(1, title="x", done=False),
+        row(2, title="", priority="none"),
+        Row(3, 4, "c", TaskUpdate(id="c"), (), ""),
+        Row(4, 5, "", None, (Problem("id", "", "x"), Problem("done", "", "y")), ""),
+    )
+    assert (preview.rows, preview.invalid, preview.problems, preview.unchanged) == (4, 1, 2, 1)
+    assert preview.edits == {"title": 1, "done": 1}
+    assert preview.clears == {"title": 1, "priority": 1}
+    assert (preview.requests, preview.tasks) == (2, 3)
+    assert preview.seconds == pytest.approx(0.2)
+    assert [(group.count, group.examples[0].row) for group in preview.problem_groups] == [
+        (1, 4),
+        (1, 4),
+    ]
+
+
+def test_it_shows_a_few_and_counts_all() -> None:
+    invalid = [Row(n, n, "", None, (Problem("id", "", "x"),), "") for n in range(1, 101)]
+    preview = preview_of(*invalid, *(row(n) for n in range(101, 201)))
+    (group,) = preview.problem_groups
+    assert (preview.invalid, group.count, len(group.examples)) == (100, 100, 5)
+    assert (preview.requests, len(preview.bodies)) == (100, 3)
+
+
+def test_tasks_with_several_rows_are_counted_and_the_first_are_named() -> None:
+    tasks = ["a", "b", "a", "c", "b", "a", "d", "d", "e", "e"]
+    preview = preview_of(*(row(n, task) for n, task in enumerate(tasks, 1)))
+    assert (preview.tasks, preview.repeated) == (5, 4)
+    assert preview.repeats == [[1, 3, 6], [2, 5], [7, 8]]
+
+
+@given(st.lists(st.integers(0, 30)), st.integers(1, 10))
+def test_tasks_are_counted_right_however_many_parts_it_takes(ids: list[int], size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preview_module, "_PARTS", size)
+        preview = preview_of(*(row(n, f"t{id_}") for n, id_ in enumerate(ids, 1)))
+    assert preview.tasks == len(set(ids))
+    assert preview.repeated == sum(ids.count(id_) > 1 for id_ in set(ids))
+
+
+def test_a_header_without_rows_is_refused(write: Callable[..., Path]) -> None:
+    with Input(write("a.csv", "id,title")) as source, pytest.raises(InputError, match="no row"):
+        list(inspect(source))
+
+
+def test_a_long_file_is_read_with_pauses(write: Callable[..., Path]) -> None:
+    with Input(write("a.csv", "id", *(f"t{n}" for n in range(1000)))) as source:
+        pauses = [inspection.rows for inspection in inspect(source)]
+    assert pauses[-1] == 1000
+    assert max(b - a for a, b in pairwise(pauses)) <= 128

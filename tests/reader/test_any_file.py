@@ -1,0 +1,207 @@
+"""The command, given files as people have them, with the flags that say how to read them."""
+
+import csv
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.reader.test_corpus import CORPUS
+from tests.support.commands import COMMAND, Serving, bulkupdate, environment, serving, summary_in
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Serving]:
+    """A sandbox that knows of no task but those of its made-up team."""
+    with serving() as running:
+        yield running
+
+
+FLAGS = ("--map", "Owner=assignedTo", "--map", "When=dueDate", "--ignore-extra", "--timezone",
+         "Europe/Paris", "--date-format", "%d/%m/%Y %H:%M", "--set", "priority=high",
+         "--clear-token", "leer")  # fmt: skip
+TABLE = (
+    "Task ID;Owner;When;Title;Notes;;\r\n"
+    "opp_cc59f197f5832d74d;usr_a;24/12/2026 09:00;Größe prüfen;x;;\r\n"
+    "opp_none;usr_b;24/12/2026 10:00;leer;für später;;\r\n"
+    "opp_13f6e732d8c5534bf;Jane Doe;;Straße;;;\r\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "mac-roman", "utf-8", "utf-8-sig", "utf-16"])
+def test_what_failed_goes_back_in_with_the_same_flags(sandbox: Serving, encoding: str) -> None:
+    Path("edits.csv").write_bytes(f"sep=;\r\n{TABLE}".encode(encoding))
+    done = bulkupdate("run", "edits.csv", *FLAGS, "--skip-invalid", **sandbox.environment)
+    assert done.returncode == 1, done.stderr
+    assert summary_in()["counts"] == {
+        "updated": 1, "unchanged": 0, "invalid": 1, "failed": 1, "unconfirmed": 0, "unprocessed": 0,
+    }  # fmt: skip
+    failed = Path("edits.run/failed.csv").read_bytes()
+    text = failed.decode("utf-8-sig" if encoding == "utf-8-sig" else encoding)
+    assert text.startswith("sep=;\r\nTask ID;Owner;When;Title;Notes;bulkupdate_")
+    assert text.splitlines()[1].endswith(";bulkupdate_row;bulkupdate_outcome;bulkupdate_error")
+    (line,) = [line for line in text.splitlines() if line.startswith("opp_none;")]
+    assert line.startswith("opp_none;usr_b;24/12/2026 10:00;leer;für später;")
+    assert line.endswith(";2;failed;Task not found")
+    mended = text.replace("opp_none", "opp_0e1e22bec60e6a5a3").replace("Jane Doe", "usr_c")
+    marked = "utf-8-sig" if encoding == "utf-8-sig" else encoding
+    Path("mended.csv").write_bytes(mended.encode(marked))
+    again = bulkupdate("run", "mended.csv", *FLAGS, **sandbox.environment)
+    assert again.returncode == 0, again.stderr
+    lines = Path("mended.run/results.jsonl").read_text().splitlines()
+    sent = {result["id"]: result["sent"] for result in map(json.loads, lines)}
+    assert sent == {
+        "opp_0e1e22bec60e6a5a3": {
+            "assignedTo": "usr_b", "dueDate": "2026-12-24T09:00:00.000Z", "title": "",
+            "priority": "2",
+        },
+        "opp_13f6e732d8c5534bf": {"assignedTo": "usr_c", "title": "Straße", "priority": "2"},
+    }  # fmt: skip
+
+
+def test_the_failed_rows_of_a_spreadsheet_are_a_csv_file_that_one_opens(sandbox: Serving) -> None:
+    shutil.copy(CORPUS / "openpyxl.xlsx", "edits.xlsx")
+    flags = ("--sheet", "Edits", "--timezone", "Europe/Paris", "--time", "09:00", "--skip-invalid")
+    done = bulkupdate("run", "edits.xlsx", *flags, **sandbox.environment)
+    assert done.returncode == 1, done.stderr
+    assert "edits.run/failed.csv (5 rows)" in done.stderr
+    content = Path("edits.run/failed.csv").read_bytes()
+    assert content.startswith("\ufeffTask ID,Due Date,title,".encode())
+    rows = {row["Task ID"]: row for row in csv.DictReader(content.decode("utf-8-sig").splitlines())}
+    assert rows["opp_1"]["Due Date"] == "2026-12-01T09:00:00"
+    assert rows["opp_1"]["bulkupdate_outcome"] == "failed"
+    assert "#VALUE! 123456789012345696" in rows
+    again = bulkupdate("check", "edits.run/failed.csv", *flags[:-1])
+    assert again.returncode == 2
+    assert "5 rows, 2 tasks, 3 invalid" in again.stderr
+
+
+def test_every_problem_goes_to_a_file_that_a_spreadsheet_opens(write: Write) -> None:
+    path = write("a.csv", "id,Prio,done", *("opp,hihg,=maybe" for _ in range(50)))
+    done = bulkupdate("check", path, "--map", "Prio=priority", "--problems", "p.csv")
+    assert done.returncode == 2
+    text = Path("p.csv").read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert len(rows) == 100
+    assert rows[0] == {
+        "row": "1", "line": "2", "id": "opp", "column": "Prio", "field": "priority",
+        "value": "'hihg'",
+        "problem": "is not a priority: write 0, 1, 2, low, medium, high or none: did you mean"
+        " 'high'?",
+    }  # fmt: skip
+    assert rows[1]["field"] == "done"
+    refused = bulkupdate("check", path, "--map", "Prio=priority", "--problems", path)
+    assert (refused.returncode, path.read_text().count("\n")) == (2, 51)
+    assert "is a file that is read: name another" in refused.stderr
+    broken = bulkupdate("check", path, "--problems", "p.csv")
+    assert broken.returncode == 2
+    (row,) = csv.DictReader(Path("p.csv").read_text(encoding="utf-8-sig").splitlines())
+    assert "unknown column 'Prio'" in row["problem"]
+    nowhere = bulkupdate("check", path, "--map", "Prio=priority", "--problems", "none/p.csv")
+    assert "none/p.csv can't be written: No such file or directory" in nowhere.stderr
+
+
+def test_check_tells_a_program_what_is_wrong(write: Write) -> None:
+    path = write("a.csv", "id,done", *("opp,maybe" for _ in range(10_000)), "opp,yes")
+    done = bulkupdate("check", path, "--json", "-q")
+    (group,) = json.loads(done.stdout)["problem_groups"]
+    assert (group["count"], len(group["examples"])) == (10_000, 5)
+    assert group["examples"][0] == {
+        "row": 1, "line": 2, "id": "opp",
+        "problem": ["done", "'maybe'", group["examples"][0]["problem"][2], "", ""],
+    }  # fmt: skip
+    assert done.stderr == ""
+
+
+def test_a_run_that_is_gone_on_with_means_the_same_days(sandbox: Serving, write: Write) -> None:
+    path = write("edits.csv", "id", "opp_cc59f197f5832d74d", "opp_13f6e732d8c5534bf")
+    flags = ("--set", "dueDate=+3d", "--map", "id=id")
+    first = bulkupdate("run", path, *flags, "--first", "1", **sandbox.environment)
+    assert "--set dueDate=+3d --map id=id --out" in first.stderr or (
+        "--map id=id --set dueDate=+3d --out" in first.stderr
+    ), first.stderr
+    bulkupdate("run", path, *flags, "--resume", **sandbox.environment)
+    lines = Path("edits.run/results.jsonl").read_text().splitlines()
+    days = {json.loads(line)["sent"]["dueDate"] for line in lines}
+    assert (len(lines), len(days)) == (2, 1)
+    assert summary_in()["input"]["options"] == {"map": {"id": "id"}, "set": {"dueDate": "+3d"}}
+
+
+def test_a_run_is_not_gone_on_with_under_flags_that_say_otherwise(
+    sandbox: Serving, write: Write
+) -> None:
+    path = write(
+        "edits.csv", "id,dueDate,title", "opp_cc59f197f5832d74d,2026-12-24T09:00,a",
+        "opp_13f6e732d8c5534bf,2026-12-24T09:00,b",
+    )  # fmt: skip
+    flags = (path, "--timezone", "Europe/Paris")
+    bulkupdate("run", *flags, "--first", "1", **sandbox.environment)
+    refused = bulkupdate("run", path, "--timezone", "UTC", "--resume", **sandbox.environment)
+    assert refused.returncode == 2
+    assert "is read otherwise (--timezone) since this run began: 2 rows changed" in refused.stderr
+    harmless = bulkupdate("run", *flags, "--ignore-extra", "--resume", **sandbox.environment)
+    assert harmless.returncode == 0, harmless.stderr
+    assert summary_in()["counts"]["updated"] == 2
+
+
+def test_what_was_found_is_printed_and_kept(sandbox: Serving) -> None:
+    Path("team.csv").write_bytes(
+        "Task ID\tOwner\tNotes\nopp_cc59f197f5832d74d\tusr_a\tZoé\n".encode("cp1252")
+    )
+    flags = ("--map", "Owner=assignedTo", "--ignore-extra")
+    done = bulkupdate("run", "team.csv", *flags, **sandbox.environment)
+    for said in (
+        "team.csv: CSV, Windows-1252, tab",
+        "Windows-1252 was told by 'Zoé': if these look wrong, say --encoding",
+        "columns: 'Task ID' is id, 'Owner' is assignedTo",
+        "not sent: 'Notes'",
+    ):
+        assert said in done.stderr
+    found = summary_in("team.run")["input"]
+    assert (found["encoding"], found["delimiter"], found["passed_over"]) == (
+        "cp1252",
+        "\t",
+        ["Notes"],
+    )
+    assert found["columns"] == {"Task ID": "id", "Owner": "assignedTo"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--map", "Owner"), "'Owner' is no pair: write it as 'Owner=assignedTo'"),
+        (("--set", "high"), "'high' sets nothing: write it as priority=high"),
+        (("--set", "done=1", "--set", "done=0"), "--set names the same thing twice"),
+        (("--now", "soon"), "'soon' is no date-time"),
+        (("--time", "25:00"), "'25:00' is no time of day"),
+        (("--encoding", "utf-9"), "'utf-9' is no encoding of text"),
+        (("--delimiter", "ab"), "'ab' can't be a delimiter"),
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_a_usage_error(
+    write: Write, flags: tuple[str, ...], says: str
+) -> None:
+    done = bulkupdate("check", write("a.csv", "id", "a"), *flags)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_standard_input_may_be_anything_too() -> None:
+    with (CORPUS / "edits.csv.gz").open("rb") as packed:
+        done = subprocess.run(
+            [*COMMAND, "check", "-"], stdin=packed, capture_output=True, text=True,
+            env=environment(), check=False,
+        )  # fmt: skip
+    assert "stdin: gzip, CSV, UTF-8, comma" in done.stderr
+    with (CORPUS / "hidden-sheet.xlsx").open("rb") as book:
+        done = subprocess.run(
+            [*COMMAND, "run", "-", "--sandbox", "--out", "s.run"], stdin=book,
+            capture_output=True, text=True, env=environment(), check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert Path("s.run/stdin.xlsx").exists()

@@ -1,0 +1,81 @@
+"""What the cells of a row say."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from bulkupdate import fields
+from bulkupdate.reader import cells as cells_module
+from bulkupdate.reader.cells import CellReader, Values
+from bulkupdate.reader.columns import Naming
+from bulkupdate.reader.options import ReadOptions
+
+HEADER = ("id", "assignedTo", "dueDate", "title", "message", "priority", "done", "bulkupdate_row")
+
+DAYS = ("today", "tomorrow")
+
+CELLS = st.one_of(
+    st.sampled_from([
+        "", " ", "\t", "a", " a ", "a b", "é", "opp_1", "1a", "-", "_id", "<clear>", " <CLEAR> ",
+        "<x", "0", "2", "3", "low", " High", "none", "yes", "No", "true", "1", "x\u2028y", "\x00",
+        "2026-01-31T07:58:00Z", "2026-01-31T07:58:00.000Z", "2026-01-31T07:58:00.123Z",
+        "2026-01-31T24:00:00.000Z", "2026-13-31T07:58:00.000Z", "2026-01-31T07:58:00,000Z",
+        "2026-W05-6T07:58:00.000Z", "2026-01-31t07:58:00.000Z", "2026-01-31T08:58:00.000+01:00",
+        "2026-01-31", "2026-01-31T07:58", "0000-01-31T07:58:00.000Z", "9999-12-31T23:59:59.999Z",
+    ]),
+    st.text(max_size=12).filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text)),
+)  # fmt: skip
+
+
+def reader_of(header: tuple[str, ...]) -> CellReader:
+    layout, problems = Naming(ReadOptions()).layout(header)
+    assert problems == []
+    return CellReader(layout, Values(ReadOptions(), datetime.now(UTC)), {})
+
+
+def plainly(row: list[str]) -> dict[str, Any] | None:
+    """What a row says by the rules of its fields alone; None where it is wrong."""
+    found: dict[str, Any] = {}
+    for name, cell in zip(HEADER, row, strict=True):
+        word = cell.strip()
+        if not word or name == "bulkupdate_row":
+            continue
+        try:
+            is_clear = word.lower() == "<clear>" and name in fields.CLEARABLE
+            found[name] = "" if is_clear else fields.RULES[name](cell)
+        except ValueError:
+            return None
+    return found if "id" in found and found["id"].lower() != "<clear>" else None
+
+
+@given(st.lists(CELLS, min_size=8, max_size=8))
+@example(["opp_1", "usr", "", "", "", "", "", "x"])
+def test_a_row_says_what_the_rules_of_its_fields_say(row: list[str]) -> None:
+    # What else a date may be is another matter, and so is the word where it clears nothing.
+    assume(not row[2].strip().startswith("+") and row[2].strip().lower() not in DAYS)
+    assume(not any(row[n].strip().lower() == "<clear>" for n in (1, 2, 6)))
+    assume(not any(cell.strip().startswith("#") for cell in row))
+    reader = reader_of(HEADER)
+    read = reader.row(1, 2, row)
+    assert (read is None) == bool(reader.problems(row))
+    update = read.update if read is not None else None
+    expected = plainly(row)
+    assert (update is None) == (expected is None)
+    if update is not None and expected is not None:
+        assert {"id": update.id, **update.changes()} == expected
+        assert read is not None
+        assert sorted(read.shape) == sorted(update.shape())
+
+
+def test_what_is_remembered_is_bounded_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells_module, "_REMEMBERED", 3)
+    reader = reader_of(("id", "assignedTo"))
+    for number in [*range(10), *range(10)]:
+        row = reader.row(1, 2, [f"opp_{number}", f" usr_{number} "])
+        assert row is not None
+        assert row.update is not None
+        assert (row.id, row.update.assigned_to) == (f"opp_{number}", f"usr_{number}")
+    assert [len(memory) <= 3 for _, _, memory in reader._others] == [True]

@@ -1,0 +1,67 @@
+"""Files as people really have them, each beside what must come of it.
+
+`NAME.json` says how `NAME` is read (`flags`) and what comes of it: what it was recognised as
+(`found`), the exact bodies in the order of the rows, and every problem as `check` prints it; or
+why it is refused.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate.cli.check import check_command
+from bulkupdate.cli.options import read_options
+from bulkupdate.errors import InputError
+from bulkupdate.plan.preview import Inspection, inspect
+from bulkupdate.reader import Input
+from bulkupdate.ui import messages
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+CASES = sorted(CORPUS.glob("*.json"))
+
+
+def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
+    """What comes of a file, as its `.json` says it."""
+    flagged = check_command.make_context("check", [*shlex.split(flags), name]).params
+    try:
+        with Input(Path(name), options=read_options(flagged)) as source:
+            found = messages.source_line(source).removeprefix(f"{name}: ")
+            bodies = [
+                json.loads(row.update.encode()) for row in source.rows() if row.update is not None
+            ]
+            inspection = Inspection()
+            for inspection in inspect(source):  # noqa: B007 - the whole
+                pass
+            problems = list(messages.problem_lines(inspection.preview(None)))[:-1]
+    except InputError as error:
+        yield (
+            "refused",
+            "\n".join(line.removeprefix(f"{name}: ") for line in str(error).splitlines()),
+        )
+        return
+    yield from (("found", found), ("bodies", bodies))
+    if problems:
+        yield "problems", problems
+
+
+@pytest.mark.parametrize("expected", CASES, ids=lambda path: path.stem)
+def test_a_file_makes_these_bodies_or_these_problems(
+    expected: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CORPUS)
+    wanted = json.loads(expected.read_text(encoding="utf-8"))
+    flags = wanted.pop("flags")
+    assert dict(read(expected.stem, flags)) == wanted
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(CASES) >= 60
+    assert {path.stem for path in CASES} == {
+        path.name
+        for path in CORPUS.iterdir()
+        if path.suffix not in (".json", ".py") and path.is_file()
+    }

@@ -1,0 +1,185 @@
+"""What the user says of an input."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate.errors import ConfigError, InputError
+from bulkupdate.reader import Input
+from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name, zone
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"encoding": "klingon"}, "'klingon' is no encoding of text: write it as utf-8"),
+        ({"encoding": "base64"}, "is no encoding of text"),
+        ({"encoding": "hex"}, "is no encoding of text"),
+        ({"delimiter": ""}, "can't be a delimiter"),
+        ({"delimiter": ";;"}, "can't be a delimiter: it is one character"),
+        ({"delimiter": '"'}, "can't be a delimiter"),
+        ({"delimiter": "x"}, "can't be a delimiter"),
+        ({"timezone": "Europe/Berlni"}, "'Europe/Berlni' is no time zone: write it as"),
+        ({"timezone": "../etc/passwd"}, "is no time zone"),
+        ({"timezone": ""}, "is no time zone"),
+        ({"timezone": "+25:00"}, "is no offset from UTC"),
+        ({"timezone": "+2 h"}, "is no offset from UTC"),
+        ({"time": "9 o'clock"}, "is no time of day: write it as 09:00"),
+        ({"time": "09:00+01:00"}, "is no time of day"),
+        ({"date_formats": ("%d/%m",)}, "lacks the day, the month or the year"),
+        ({"date_formats": ("%d.%m.%Y %H:%M %p",)}, "with %p the hour is %I, not %H"),
+        ({"date_formats": ("%d.%m.%Y %I:%M",)}, "%I says no time of day without %p"),
+        ({"date_formats": ("%x",)}, "%x depends on the machine"),
+        ({"date_formats": ("%d.%m.%Y %Q",)}, "is a bad directive"),
+        ({"clear_token": " "}, "--clear-token is a word"),
+        ({"now": datetime(2026, 1, 1)}, "--now has no offset from UTC"),  # noqa: DTZ001
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_would(said: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        ReadOptions(**said)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"mapping": {"Owner": "asignee"}}, "--map: 'asignee' is no field"),
+        ({"constants": {"asignedTo": "x"}}, "--set: 'asignedTo' is no field: did you mean"),
+        ({"constants": {"id": "x"}}, "--set id: each row is about a task of its own"),
+        ({"constants": {"due": "x", "dueDate": "y"}}, "--set says 'dueDate' twice"),
+        ({"constants": {"images": "x"}}, "--set images: a list can only be given in JSONL"),
+        ({"constants": {"priority": "hihg"}}, "--set priority 'hihg': is not a priority"),
+        ({"constants": {"title": " "}}, "--set title: is blank: to empty it, say <clear>"),
+        ({"constants": {"done": "<clear>"}}, "--set done '<clear>': can't be cleared"),
+        ({"value_map": Path("none.csv")}, "none.csv: there is no such file"),
+    ],
+)
+def test_what_fits_no_field_is_refused_before_a_row_is_read(
+    tmp_path: Path, said: dict[str, Any], says: str
+) -> None:
+    (tmp_path / "a.csv").write_text("id,Owner\na,b\n")
+    with pytest.raises((ConfigError, InputError)) as refused:
+        Input(tmp_path / "a.csv", options=ReadOptions(**said))
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("from,to\na,b\n", "a value map has the columns column, from, to, not from, to"),
+        ("column,from,to\nOwner,a,b\n", "line 2: column 'Owner' is no field"),
+        ("column,from,to\nid,a,b\n", "line 2: column 'id' is the task: it can't be mapped"),
+        ("column,from,to\nassignedTo,a,\n", "line 2: 'from' and 'to' can't be blank"),
+        ("column,from,to\nassignedTo,a\n", "line 2: has 2 cells and not 3"),
+        (
+            "column,from,to\nassignedTo,a,b\nassignedTo,A,c\n",
+            "line 3: 'A' stands for two values",
+        ),
+        ('{"column": "assignedTo"}\n', "a value map is a file with the columns"),
+        ("column,from,to\n", "the value map has a header, but no line"),
+        ("column;from;to;note\nassignedTo;a;<clear>;x\n", "line 2: 'to': assignedTo '<clear>'"),
+        ("column,from,to\nassignedTo,a,#N/A\n", "what a spreadsheet shows for an error"),
+        ("column,from,to\npriority,a,hot\n", "line 2: 'to': priority 'hot': is not a priority"),
+    ],
+)
+def test_a_value_map_that_is_wrong_is_refused_with_its_line(
+    tmp_path: Path, content: str, says: str
+) -> None:
+    (tmp_path / "a.csv").write_text("id,assignedTo\na,b\n")
+    (tmp_path / "map.csv" if content[0] != "{" else tmp_path / "map.jsonl").write_text(content)
+    path = next(tmp_path.glob("map.*"))
+    with pytest.raises(InputError) as refused:
+        Input(tmp_path / "a.csv", options=ReadOptions(value_map=path))
+    assert says in str(refused.value)
+
+
+def test_a_value_map_may_clear_and_may_repeat_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,priority\na,cold\nb,hot\nc,<clear>\nd,\n")
+    (tmp_path / "map.tsv").write_text(
+        "To\tcolumn\tFrom\n<clear>\tpriority\tCold\nhigh\tPriority\thot\nhigh\tpriority\tHOT\n"
+    )
+    options = ReadOptions(value_map=tmp_path / "map.tsv")
+    with Input(tmp_path / "a.csv", options=options) as source:
+        changes = [row.update and row.update.changes() for row in source.rows()]
+    assert changes == [{"priority": ""}, {"priority": "2"}, {"priority": ""}, {}]
+
+
+def test_a_moment_takes_the_time_zone_where_it_has_none() -> None:
+    assert moment("2026-11-24T06:00:00Z", None) == datetime(2026, 11, 24, 6, tzinfo=UTC)
+    assert moment("2026-11-24T06:00", "+02:00").utcoffset() == timedelta(hours=2)
+    with pytest.raises(ConfigError, match="'noon' is no date-time"):
+        moment("noon", None)
+
+
+def test_zones_are_names_or_offsets() -> None:
+    summer = datetime(2026, 7, 1, tzinfo=UTC)
+    assert summer.astimezone(zone("Europe/Paris")).utcoffset() == timedelta(hours=2)
+    assert zone("utc").utcoffset(summer) == timedelta(0)
+    assert zone("-03:30").utcoffset(summer) == -timedelta(hours=3, minutes=30)
+
+
+def test_the_name_of_a_compressed_file_is_the_one_inside() -> None:
+    assert unpacked_name(Path("x/edits.csv.GZ")) == Path("x/edits.csv")
+    assert unpacked_name(Path("edits.csv")) == Path("edits.csv")
+
+
+def test_what_was_said_is_told_and_what_was_not_is_left_out(tmp_path: Path) -> None:
+    assert ReadOptions().said() == {}
+    assert ReadOptions(format=Format.CSV).said() == {"format": "csv"}
+    (tmp_path / "map.csv").write_text("column,from,to\n")
+    said = ReadOptions(value_map=tmp_path / "map.csv", only=("title",), timezone="UTC").said()
+    assert (said["only"], said["timezone"], len(said["value_map_sha256"])) == (
+        ["title"],
+        "UTC",
+        64,
+    )
+
+
+def read_one(tmp_path: Path, text: str, **said: Any) -> Any:
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    with Input(tmp_path / "a.csv", options=ReadOptions(**said)) as source:
+        (row,) = source.rows()
+    return row.error if row.update is None else {"id": row.id, **row.update.changes()}
+
+
+def test_hours_are_hours_whatever_the_clocks_do(tmp_path: Path) -> None:
+    now = moment("2026-10-25T01:30", "Europe/Paris")
+    said = read_one(tmp_path, "id,dueDate\na,+3h\n", now=now, timezone="Europe/Paris")
+    assert said == {"id": "a", "dueDate": "2026-10-25T02:30:00.000Z"}
+
+
+def test_a_moment_that_comes_twice_takes_an_offset() -> None:
+    with pytest.raises(ConfigError, match="comes twice or not at all there: write its offset"):
+        moment("2026-10-25T02:30", "Europe/Paris")
+
+
+def test_days_that_end_where_the_clocks_skip_are_refused(tmp_path: Path) -> None:
+    now = datetime.fromisoformat("2026-03-28T02:30:00+01:00")
+    said = read_one(tmp_path, "id,dueDate\na,+1d\n", now=now, timezone="Europe/Paris")
+    assert "is skipped in Europe/Paris, where the clocks change" in said
+
+
+def test_a_format_that_looks_like_iso_is_the_only_one(tmp_path: Path) -> None:
+    said = {"date_formats": ("%Y-%d-%m",), "timezone": "UTC", "time": "09:00"}
+    right = read_one(tmp_path, "id,dueDate\na,2026-03-04\n", **said)
+    assert right == {"id": "a", "dueDate": "2026-04-03T09:00:00.000Z"}
+    wrong = read_one(tmp_path, "id,dueDate\na,2026-12-25\n", **said)
+    assert "is not a date as --date-format says: '%Y-%d-%m'" in wrong
+
+
+def test_the_word_that_clears_is_no_id_however_long(tmp_path: Path) -> None:
+    said = read_one(tmp_path, "id,title\nCLEARED,x\n", clear_token="cleared")
+    assert said == "id: is empty: say what task this row is about"
+
+
+def test_a_value_map_says_the_same_of_json(tmp_path: Path) -> None:
+    (tmp_path / "map.csv").write_text("column,from,to\ntitle,old,<clear>\npriority,hot,high\n")
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "title": "OLD", "priority": "Hot"}\n')
+    options = ReadOptions(value_map=tmp_path / "map.csv")
+    with Input(tmp_path / "a.jsonl", options=options) as source:
+        (row,) = source.rows()
+    assert row.update is not None
+    assert row.update.changes() == {"title": "", "priority": "2"}

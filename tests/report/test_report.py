@@ -1,0 +1,426 @@
+"""The report of a run: what it is made from, and what it says."""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate import write_report
+from bulkupdate.errors import ConfigError, JournalError, RunDirectoryError
+from bulkupdate.journal.summary import State, Summary
+from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.report.history import Point, read_history
+from bulkupdate.report.page import verdict
+from tests.support.commands import bulkupdate, serving
+from tests.support.runs import run_directory
+
+BEGAN = datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> str:
+    return (BEGAN + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+
+def updated(row: int, seconds: float, ms: float = 50.0) -> Result:
+    return Result(
+        row=row, id=f"opp_{row}", outcome=Outcome.UPDATED, status=200, attempts=1, at=at(seconds),
+        ms=ms,
+    )  # fmt: skip
+
+
+def failed(row: int, seconds: float, message: str = "Bad team", **more: Any) -> Result:
+    return Result(
+        row=row, id=more.pop("id", f"opp_{row}"), outcome=Outcome.FAILED, status=400, attempts=1,
+        at=at(seconds), ms=50.0, error=ErrorInfo("bad_request", message), **more,
+    )  # fmt: skip
+
+
+def sample(end: float, **values: Any) -> dict[str, Any]:
+    return {
+        "at": at(end), "seconds": 5.0, "rows": 0, "requests": 0, "retries": 0,
+        "rate_limited": 0, "allowed_rate": 10.0, **values,
+    }  # fmt: skip
+
+
+class _Text(HTMLParser):
+    """What a page says, and which elements it has."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")
+        ]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def text_of(directory: Path) -> str:
+    return _Text(write_report(directory).read_text()).text
+
+
+def test_a_run_of_the_command_has_a_report_that_says_what_became_of_it() -> None:
+    rows = "".join(f"opp_{n},x\n" for n in range(1, 41))
+    Path("edits.csv").write_text(f"id,title\n{rows}opp_none,x\n")
+    Path("team.csv").write_text(f"id,title\n{rows}")
+    with serving("--tasks", "team.csv", "--rate", "none") as sandbox:
+        done = bulkupdate("run", "edits.csv", "--report", "--rate", "none", **sandbox.environment)
+    assert done.returncode == 1
+    assert "report: edits.run/report.html\n" in done.stderr
+    path = Path("edits.run/report.html")
+    assert path.stat().st_mode & 0o777 == 0o600
+    text = _Text(path.read_text()).text
+    for said in (
+        "40 of 41 rows done; 1 did not go through.",
+        "edits.run/failed.csv",
+        "updated 40 97.6 %",
+        "404 not_found Task not found for example row 41, task opp_none",
+        "40 updated, 1 failed",
+        "title as title",
+    ):
+        assert said in text
+    again = bulkupdate("report", "edits.run", "--output", "for-others.html", "--json")
+    assert json.loads(again.stdout) == {"report": "for-others.html"}
+    assert _Text(Path("for-others.html").read_text()).text.split(" Made by")[0] in text
+
+
+def test_it_needs_no_other_file_and_is_small(tmp_path: Path) -> None:
+    results = [updated(n, n / 10) for n in range(1, 5001)]
+    samples = [sample(5 * n, requests=50, rows=50) for n in range(1, 101)]
+    html = write_report(run_directory(tmp_path / "a.run", results, samples)).read_text()
+    page = _Text(html)
+    assert len(html) < 1_000_000
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"url\((?!#)", html)
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+    assert page.tags.count("svg") == 6
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+
+
+def test_what_the_file_or_the_server_says_is_text_and_nothing_else(tmp_path: Path) -> None:
+    evil = "</script><script>alert(1)</script><!--"
+    results = [failed(1, 1, evil, id=evil, sent={"title": evil})]
+    directory = run_directory(tmp_path / "a.run", results, path=f"{evil}.csv")
+    html = write_report(directory).read_text()
+    page = _Text(html)
+    assert page.tags.count("script") == 2  # the data, and what shows them
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', html)
+    assert data
+    assert json.loads(data[1])[0][1] == evil
+    assert "alert(1)</script><!--.csv" in page.text
+
+
+def test_pauses_between_sessions_do_not_count_and_an_outage_does(tmp_path: Path) -> None:
+    results = [updated(1, 1), updated(2, 4), updated(3, 100_001), updated(4, 100_060)]
+    samples = [sample(5 * n) for n in range(1, 3)]
+    samples += [sample(100_000 + 5 * n, waiting_for="server down") for n in range(1, 13)]
+    history = read_history(run_directory(tmp_path / "a.run", results, samples))
+    assert history.seconds == pytest.approx(70)
+    assert history.sessions == [(0.0, BEGAN), (10.0, BEGAN + timedelta(seconds=100_000))]
+    by_start = {point.start: point for point in history.points}
+    assert sum(by_start[start].outcomes.get(Outcome.UPDATED, 0) for start in (0, 4, 10)) == 3
+    assert by_start[40].is_waiting
+    assert not by_start[40].outcomes
+    assert "Sessions began at 2026-11-24 14:00:00 UTC, 2026-11-25 17:46:40 UTC" in text_of(
+        tmp_path / "a.run"
+    )
+
+
+def test_requests_are_shared_among_the_points_that_a_sample_covers(tmp_path: Path) -> None:
+    samples = [sample(5, requests=50, retries=5, rate_limited=10), sample(10, requests=20)]
+    history = read_history(run_directory(tmp_path / "a.run", [updated(1, 1)], samples))
+    assert [point.requests for point in history.points] == pytest.approx([20, 20, 14, 8, 8])
+    assert sum(point.retries or 0 for point in history.points) == pytest.approx(5)
+    assert sum(point.rate_limited or 0 for point in history.points) == pytest.approx(10)
+    assert history.points[0].allowed == 10
+
+
+def test_percentiles_are_those_of_the_rows_settled_in_a_point(tmp_path: Path) -> None:
+    results = [updated(n, 1, ms=float(n)) for n in range(1, 101)]
+    history = read_history(run_directory(tmp_path / "a.run", results, [sample(2)]))
+    first: Point = next(point for point in history.points if point.latencies)
+    assert first.latencies == pytest.approx((50.5, 90.1, 99.01))
+
+
+def test_a_run_of_an_earlier_version_has_charts_without_samples(tmp_path: Path) -> None:
+    text = text_of(run_directory(tmp_path / "a.run", [updated(1, 0), updated(2, 20)]))
+    assert "Rows as they were settled: 2 updated." in text
+    assert "were sent again" not in text
+
+
+def test_only_the_last_line_of_a_row_counts_and_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+    directory = run_directory(
+        tmp_path / "a.run", [failed(1, 1), failed(2, 1), updated(1, 2)], [sample(5)]
+    )
+    with (directory / "results.jsonl").open("a") as log:
+        log.write('{"row":3,"id":"opp')
+    history = read_history(directory)
+    assert history.counts["updated"] == 1
+    assert [result.row for result in history.unsuccessful] == [2]
+    assert [(cause.message, cause.count) for cause in history.causes] == [("Bad team", 1)]
+
+
+Change = Callable[[Summary], dict[str, Any]]
+
+
+@pytest.mark.parametrize(
+    ("results", "changes", "kind", "said"),
+    [
+        ([updated(1, 1), updated(2, 2)], {}, "good", "All 2 rows are done."),
+        ([updated(1, 1), failed(2, 2)], {}, "mixed", "1 of 2 rows done; 1 did not go through."),
+        ([failed(1, 1), failed(2, 2)], {}, "bad", "0 of 2 rows done; 2 did not go through."),
+        (
+            [updated(1, 1)],
+            {"state": State.STOPPED, "reason": "server down", "exit_code": 3},
+            "bad",
+            "Ended early: 1 of 2 rows done, 1 not tried yet.",
+        ),
+        (
+            [updated(1, 1)],
+            {"state": State.INTERRUPTED, "reason": "SIGTERM", "exit_code": 143},
+            "mixed",
+            "Ended early: 1 of 2 rows done, 1 not tried yet.",
+        ),
+        (
+            [updated(1, 1)],
+            {"state": State.RUNNING, "exit_code": None, "ended": None},
+            "open",
+            "Under way, or cut off: 1 of 2 rows done, 1 not tried.",
+        ),
+        (
+            [{"row": 1, "id": "a", "outcome": "invalid", "attempts": 0, "at": at(1)}],
+            {"state": State.STOPPED, "reason": "invalid", "exit_code": 2},
+            "bad",
+            "Nothing was sent: 1 of 2 rows are wrong.",
+        ),
+    ],
+)
+def test_the_verdict_is_one_sentence(
+    tmp_path: Path, results: list[object], changes: dict[str, Any], kind: str, said: str
+) -> None:
+    history = read_history(run_directory(tmp_path / "a.run", results, rows=2, **changes))
+    assert (verdict(history).kind, verdict(history).title) == (kind, said)
+    assert said in text_of(tmp_path / "a.run")
+
+
+def test_values_that_came_back_otherwise_are_in_the_verdict(tmp_path: Path) -> None:
+    results = [{"row": 1, "id": "a", "outcome": "updated", "attempts": 1, "at": at(1),
+                "mismatches": {"title": {"sent": "a", "returned": "b"}}}]  # fmt: skip
+    text = text_of(run_directory(tmp_path / "a.run", results))
+    assert "The one row is done. But 1 Task came back with other values than were sent" in text
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunDirectoryError, match="is a file"):
+        write_report(tmp_path / "file")
+    with pytest.raises(RunDirectoryError, match="there is no run"):
+        write_report(tmp_path / "empty")
+    directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
+    with pytest.raises(ConfigError, match="can't be written"):
+        write_report(directory, tmp_path / "none" / "a.html")
+    (directory / "results.jsonl").write_text("what\n")
+    with pytest.raises(JournalError, match="no result"):
+        write_report(directory)
+    (directory / "summary.json").write_text("{}")
+    with pytest.raises(RunDirectoryError, match="can't be read"):
+        write_report(directory)
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    run_directory(tmp_path / "a.run", [updated(1, 1)])
+    done = bulkupdate("report", "a.run", "--output", "/dev/stdout", "-q")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("<!doctype html>")
+    full = bulkupdate("report", "a.run", "--output", "/dev/full")
+    assert full.returncode == 2
+    assert "error: /dev/full can't be written: No space left on device" in full.stderr
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_file_of_the_run_is_not_replaced_and_a_link_is_followed(tmp_path: Path) -> None:
+    directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
+    log = (directory / "results.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match="is a file of the run"):
+        write_report(directory, directory / "results.jsonl")
+    assert (directory / "results.jsonl").read_bytes() == log
+    target, link = tmp_path / "target.html", tmp_path / "link.html"
+    target.touch(0o640)
+    target.chmod(0o640)
+    link.symlink_to(target)
+    write_report(directory, link)
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert "The one row is done." in target.read_text()
+    assert write_report(directory, tmp_path / "new.html").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_trial_on_the_sandbox_says_so_and_is_not_gone_on_with_elsewhere() -> None:
+    Path("edits.csv").write_text("id,done\nopp_1,yes\n")
+    assert bulkupdate("run", "edits.csv", "--sandbox", "--report").returncode == 0
+    text = _Text(Path("edits.run/report.html").read_text()).text
+    assert "This was a trial on the sandbox: nothing has reached lemlist." in text
+    assert "edits.csv → the sandbox" in text
+    assert "lemlist has" not in text.replace("nothing has reached lemlist", "")
+    Path("wrong.csv").write_text("id,done\nopp_1,maybe\n")
+    bulkupdate("run", "wrong.csv", "--sandbox", "--report")
+    wrong = _Text(Path("wrong.run/report.html").read_text()).text
+    assert "This was a trial on the sandbox" in wrong
+    with serving("--unknown-id", "create") as sandbox:
+        done = bulkupdate("run", "edits.csv", "--resume", **sandbox.environment)
+        assert done.returncode == 2
+        assert "is a run that went to the sandbox, this would go on at http://" in done.stderr
+        assert bulkupdate("run", "edits.csv", "--overwrite", **sandbox.environment).returncode == 0
+        back = bulkupdate("run", "edits.csv", "--resume", "--sandbox")
+        assert "this would go on at the sandbox" in back.stderr
+
+
+def test_a_name_that_is_no_text_is_sent_and_reported_all_the_same() -> None:
+    name = os.fsdecode(b"z\xff.csv")
+    Path(name).write_text("id,done\nopp_1,yes\n")
+    done = bulkupdate("run", name, "--sandbox", "--report")
+    assert done.returncode == 0, done.stderr
+    assert "z\\udcff.csv" in Path(os.fsdecode(b"z\xff.run"), "report.html").read_text()
+
+
+def test_the_report_of_an_earlier_session_does_not_outlive_the_next() -> None:
+    Path("edits.csv").write_text("id,done\nopp_1,yes\nopp_2,yes\n")
+    with serving("--unknown-id", "create") as sandbox:
+        flags = ("run", "edits.csv")
+        bulkupdate(*flags, "--first", "1", "--report", **sandbox.environment)
+        assert Path("edits.run/report.html").exists()
+        bulkupdate(*flags, "--resume", **sandbox.environment)
+    assert not Path("edits.run/report.html").exists()
+
+
+def test_what_a_killed_session_settled_after_its_last_sample_belongs_to_it(tmp_path: Path) -> None:
+    results = [updated(1, 3), updated(2, 6.5), updated(3, 7.4), updated(4, 9.1), updated(5, 61)]
+    samples = [sample(5), sample(65)]  # from 0 to 5 s, and from 60 to 65 s
+    history = read_history(run_directory(tmp_path / "a.run", results, samples))
+    assert [began for began, _ in history.sessions] == pytest.approx([0, 9.1])
+    assert history.seconds == pytest.approx(14.1)
+
+
+def test_a_short_pause_between_sessions_does_not_count_either(tmp_path: Path) -> None:
+    results = [updated(1, 1), updated(2, 4), updated(3, 12)]
+    samples = [sample(5), sample(15)]  # from 0 to 5 s, and from 10 to 15 s
+    history = read_history(run_directory(tmp_path / "a.run", results, samples))
+    assert history.seconds == pytest.approx(10)
+    assert len(history.sessions) == 2
+
+
+def test_a_run_that_has_settled_nothing_has_a_report(tmp_path: Path) -> None:
+    text = text_of(run_directory(tmp_path / "a.run", [], rows=3, state=State.RUNNING))
+    assert "0 of 3 rows done, 3 not tried" in text
+    assert "Over time" not in text
+
+
+def test_without_the_libraries_nothing_is_sent_and_the_message_says_what_to_install(
+    tmp_path: Path,
+) -> None:
+    without = tmp_path / "without"
+    without.mkdir()
+    (without / "matplotlib.py").write_text("raise ImportError('no such luck')")
+    Path("edits.csv").write_text("id,done\nopp_1,yes\n")
+    done = bulkupdate("run", "edits.csv", "--sandbox", "--report", PYTHONPATH="without")
+    assert done.returncode == 2
+    assert "pip install 'bulkupdate[report]'" in done.stderr
+    assert not Path("edits.run").exists()
+
+
+def test_whatever_becomes_of_the_report_the_run_has_ended_as_it_has(tmp_path: Path) -> None:
+    Path("edits.csv").write_text("id,done\nopp_none,yes\n")
+    broken = tmp_path / "broken" / "sitecustomize.py"
+    broken.parent.mkdir()
+    broken.write_text(
+        "import bulkupdate.report.page as page\n"
+        "def fail(history): raise ZeroDivisionError\n"
+        "page.page = fail\n"
+    )
+    slow = tmp_path / "slow" / "sitecustomize.py"
+    slow.parent.mkdir()
+    slow.write_text(
+        "import os, signal, bulkupdate.report.page as page\n"
+        "page.page = lambda history: os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    with serving() as sandbox:
+        for path, said in (
+            (broken, "no report: ZeroDivisionError()"),
+            (slow, "no report (SIGTERM)"),
+        ):
+            done = bulkupdate(
+                "run", "edits.csv", "--report", "--json", "--overwrite",
+                PYTHONPATH=str(path.parent), **sandbox.environment,
+            )  # fmt: skip
+            assert done.returncode == 1, done.stderr
+            assert json.loads(done.stdout)["state"] == "finished"
+            assert f"error: {said}" in done.stderr
+            assert "once it is mended: " in done.stderr
+
+
+def test_it_is_written_in_any_locale(tmp_path: Path) -> None:
+    run_directory(tmp_path / "a.run", [updated(1, 1)])
+    done = bulkupdate("report", "a.run", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 0, done.stderr
+    assert "✓" in Path("a.run/report.html").read_text(encoding="utf-8")
+
+
+def test_the_input_is_not_replaced_by_its_report(tmp_path: Path) -> None:
+    Path("edits.csv").write_text("id,done\nopp_1,yes\n")
+    directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
+    with pytest.raises(ConfigError, match="is the run's input"):
+        write_report(directory, Path("edits.csv"))
+    with pytest.raises(ConfigError, match="can't be written: Is a directory"):
+        write_report(directory, Path())
+    assert Path("edits.csv").read_text().startswith("id,done")
+
+
+@pytest.mark.parametrize("seconds", [2.01, 4.3, 179.9, 200.1, 1000])
+def test_no_part_of_a_chart_is_shorter_than_the_others(tmp_path: Path, seconds: float) -> None:
+    rows = int(seconds * 10)
+    results = [updated(n, n / 10) for n in range(1, rows + 1)]
+    directory = run_directory(tmp_path / "a.run", results, [sample(seconds, seconds=seconds)])
+    history = read_history(directory)
+    assert len(history.points) <= 90
+    assert min(point.seconds for point in history.points) >= 2
+    assert history.points[-1].start + history.points[-1].seconds == pytest.approx(history.seconds)
+    rates = [sum(point.outcomes.values()) / point.seconds for point in history.points]
+    assert max(rates) <= 10.6
+
+
+def test_samples_without_length_and_with_a_wrong_time_do_no_harm(tmp_path: Path) -> None:
+    samples = [sample(1, seconds=0.0, requests=3), {**sample(2), "at": "what"}]
+    history = read_history(run_directory(tmp_path / "a.run", [], samples, rows=1))
+    assert history.points == []
+
+
+def test_a_report_that_cannot_be_written_does_not_change_how_the_run_ended() -> None:
+    Path("edits.csv").write_text("id,done\nopp_1,yes\n")
+    flags = ("run", "edits.csv", "--sandbox", "--report")
+    assert bulkupdate(*flags).returncode == 0
+    Path("edits.run/report.html").unlink()
+    Path("edits.run/report.html").mkdir()
+    done = bulkupdate(*flags, "--resume")
+    assert done.returncode == 0
+    assert "note: edits.run/report.html is of an earlier session" in done.stderr
+    assert "error: no report: edits.run/report.html can't be written" in done.stderr

@@ -1,0 +1,143 @@
+"""`--deadline`: over in time, and the rest can be resumed."""
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bulkupdate.config import ApiKey, Endpoint, RunConfig
+from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.journal.summary import State
+from bulkupdate.session.deadline import deadline
+from bulkupdate.session.pipeline import run
+from bulkupdate.stop import Stop
+from tests.support.clock import run_virtual
+from tests.support.commands import bulkupdate, serving, summary_in
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock is set twice a year."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+NIGHT = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)  # 0:00 in Berlin; at 2:00 it becomes 3:00
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("06:00", "2026-03-29T06:00:00+02:00"),  # five hours later, not six
+        ("23:59", "2026-03-29T23:59:00+02:00"),
+        ("6:00", "2026-03-29T06:00:00+02:00"),
+        ("06:00:30", "2026-03-29T06:00:30+02:00"),
+        ("00:00", "2026-03-30T00:00:00+02:00"),
+        ("+2h", "2026-03-29T03:00:00+02:00"),
+        ("+90m", "2026-03-29T01:30:00+01:00"),
+        ("2026-03-29T05:00Z", "2026-03-29T07:00:00+02:00"),
+        ("2026-03-29T05:00", "2026-03-29T05:00:00+02:00"),
+        ("2026-03-28T05:00", "2026-03-28T05:00:00+01:00"),
+    ],
+)
+def test_a_deadline_is_the_next_time_that_the_clock_says_so(text: str, moment: str) -> None:
+    assert deadline(text, NIGHT).isoformat() == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "6",
+        "6am",
+        "25:00",
+        "6:60",
+        "06.00",
+        "2h",
+        "+2d",
+        "+2 h",
+        "+１h",
+        "2026-W48-3T06:00",
+        "tomorrow",
+    ],
+)
+def test_what_is_no_deadline_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="write it as 06:00"):
+        deadline(text)
+
+
+def test_the_clock_on_the_wall_counts_even_where_it_is_set() -> None:
+    stop, clock = Stop(), [datetime(2026, 1, 1, 5, 0, tzinfo=UTC)]
+    looks = []
+
+    def now() -> datetime:
+        looks.append(clock[0])
+        clock[0] += timedelta(minutes=20)  # between two looks, whatever the loop's clock says
+        return looks[-1]
+
+    run_virtual(stop._wait_until(datetime(2026, 1, 1, 6, 0, tzinfo=UTC), "it is six", now))
+    assert stop.reason == "it is six"
+    assert len(looks) == 4
+
+
+def test_a_deadline_that_passes_while_a_run_drains_is_no_reason() -> None:
+    stop = Stop()
+    stop.set("SIGINT", state=State.INTERRUPTED, exit_code=130)
+    run_virtual(stop._wait_until(datetime(2026, 1, 1, tzinfo=UTC), "it is six"))
+    assert (stop.reason, stop.exit_code) == ("SIGINT", 130)
+
+
+def test_what_there_is_time_for_is_told_by_what_is_left_to_send() -> None:
+    rows = "".join(f"opp_{n},x\n" for n in range(50)) + "opp_x,\n" * 30
+    Path("edits.csv").write_text(f"id,title\n{rows}")
+    flags = ("run", "edits.csv", "--drain-timeout", "0", "--deadline", "+4s")
+    with serving("--unknown-id", "create") as sandbox:
+        first = bulkupdate(*flags, "--first", "3", **sandbox.environment)
+        rest = bulkupdate(*flags, "--resume", **sandbox.environment)
+    assert ": there is time for" not in first.stderr
+    assert re.search(r": there is time for some \d\d of 47\n", rest.stderr)
+
+
+def test_a_run_is_over_by_its_deadline_and_resume_does_the_rest() -> None:
+    rows = "".join(f"opp_{n},x\n" for n in range(60))
+    Path("edits.csv").write_text(f"id,title\n{rows}")
+    with serving("--unknown-id", "create") as sandbox:
+        by = datetime.now(UTC) + timedelta(seconds=3)
+        done = bulkupdate(
+            "run", "edits.csv", "--deadline", by.isoformat(), "--drain-timeout", "0.3",
+            **sandbox.environment,
+        )  # fmt: skip
+        assert datetime.fromisoformat(summary_in()["ended"]) <= by
+        rest = bulkupdate(
+            "run", "edits.csv", "--resume", "--deadline", "+2h", **sandbox.environment
+        )
+    assert done.returncode == 3, done.stderr
+    assert "note: no request starts after" in done.stderr
+    assert ": there is time for some" in done.stderr
+    assert "stopped: the deadline, " in done.stderr
+    assert (
+        "go on with: bulkupdate run edits.csv --drain-timeout 0.3 --out edits.run --resume\n"
+        in (done.stderr)
+    )
+    assert rest.returncode == 0, rest.stderr
+    assert ": there is time for" not in rest.stderr
+    assert summary_in()["counts"]["updated"] == 60
+
+
+async def test_a_deadline_that_leaves_no_time_sends_nothing(tmp_path: Path) -> None:
+    edits = tmp_path / "edits.csv"
+    edits.write_text("id,done\nopp_1,yes\n")
+    endpoint = Endpoint(api_key=ApiKey("x"), base_url="http://127.0.0.1:9")
+    soon = datetime.now(UTC) + timedelta(seconds=29)
+    with pytest.raises(RunStoppedError, match=r"leaves no time.*30 s.*nothing was sent"):
+        await run(RunConfig(input=str(edits), endpoint=endpoint, deadline=soon))
+    assert not Path("edits.run").exists()
+    with pytest.raises(ConfigError, match="offset"):
+        RunConfig(input=str(edits), endpoint=endpoint, deadline=datetime(2026, 1, 1))  # noqa: DTZ001

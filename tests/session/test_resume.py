@@ -1,0 +1,633 @@
+"""What a session that ended at a bad moment leaves to the next one."""
+
+import asyncio
+import gzip
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from bulkupdate import errors
+from bulkupdate.codec import parse_record, replaced, to_json, to_lines
+from bulkupdate.config import FailureLimit, Mode, RetryPolicy
+from bulkupdate.journal.directory import RunDirectory
+from bulkupdate.journal.files import AppendOnlyFile
+from bulkupdate.journal.recorder import Recorder
+from bulkupdate.journal.summary import State
+from bulkupdate.plan.preview import Checked, Preview, inspect
+from bulkupdate.reader import Input
+from bulkupdate.reader.options import ReadOptions
+from bulkupdate.sandbox import Fault, Unknown
+from bulkupdate.sandbox.team import BadUpdateError
+from bulkupdate.session import pipeline
+from bulkupdate.session.observer import Observer, Progress
+from bulkupdate.session.pipeline import run
+from bulkupdate.stop import Stop
+from tests.support.bench import Bench, Notes, StopsAfter, edits, results_in
+
+Write = Callable[..., Path]
+
+
+async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_is_sent(
+    write: Write,
+) -> None:
+    path = edits(write, 20)
+    soon = StopsAfter(8)
+    async with Bench(latency=(1, 2)) as bench:
+        before = await run(bench.config(path, workers=1), stop=soon.stop, observer=soon)
+        settled = before.counts["updated"]
+        assert 8 <= settled < 18
+        rows = path.read_text().splitlines()
+        edited = [rows[0], *rows[2:5], "opp_5,other", *rows[6:20], "opp_20,unsent", "opp_21,new"]
+        path.write_text("".join(f"{line}\n" for line in edited))
+        sent = len(bench.seen)
+        with pytest.raises(errors.RunDirectoryError) as refused:
+            await bench.run(path, mode=Mode.RESUME)
+        assert (
+            "2 rows changed (4, 19), 1 row added (20), 1 row removed (1, as they were numbered)"
+            in str(refused.value)
+        )
+        assert "--changed-input" in str(refused.value)
+        assert len(bench.seen) == sent
+        notes = Notes()
+        again = await bench.run(path, notes, mode=Mode.RESUME, changed_input=True)
+        titles = {id_: task["title"] for id_, task in bench.sandbox.team.tasks.items()}
+    assert (again.exit_code, again.counts["updated"], again.input.rows) == (0, 20, 20)
+    assert again.requests == 20 - (settled - 2)
+    assert titles["opp_5"] == "other"
+    assert (titles["opp_20"], titles["opp_21"]) == ("unsent", "new")
+    results = {result["row"]: result["id"] for result in results_in(Path("edits.run"))}
+    assert results == {n: line.split(",")[0] for n, line in enumerate(edited[1:], 1)}
+    old_log = Path("edits.run/results.1.jsonl").read_text().splitlines()
+    assert len(old_log) == settled
+    assert "2 rows changed" in notes.said[0]
+
+
+async def test_an_input_that_is_only_written_otherwise_needs_nothing_sent(write: Write) -> None:
+    path = edits(write, 5)
+    async with Bench() as bench:
+        await bench.run(path)
+        lines = path.read_text().splitlines()
+        path.write_text("".join(f"{line}\n" for line in [lines[0], *reversed(lines[1:])]))
+        with pytest.raises(errors.RunDirectoryError, match="the same rows"):
+            await bench.run(path, mode=Mode.RESUME)
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        assert (again.requests, again.counts["updated"]) == (0, 5)
+        assert (await bench.run(path, mode=Mode.RESUME)).requests == 0
+
+
+@pytest.mark.parametrize("name", ["part.replace", "adopt_digests", "write_summary"])
+async def test_a_crash_while_an_edited_input_is_adopted_loses_nothing(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = edits(write, 10)
+
+    class Crash(BaseException):
+        pass
+
+    def crash(*_: object) -> None:
+        raise Crash
+
+    async with Bench() as bench:
+        await bench.run(path)
+        lines = path.read_text().splitlines()
+        lines = [lines[0], *reversed(lines[2:]), "opp_0,first"]
+        path.write_text("".join(f"{line}\n" for line in lines))
+        with monkeypatch.context() as patched:
+            if name == "part.replace":
+                patched.setattr(os, "link", crash)
+            else:
+                patched.setattr(RunDirectory, name, crash)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+    assert (again.requests, again.counts["updated"]) == (1, 10)
+    ids = {result["row"]: result["id"] for result in results_in(Path("edits.run"))}
+    assert ids == {n: line.split(",")[0] for n, line in enumerate(lines[1:], 1)}
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+def crash(*_: object) -> None:
+    raise Crash
+
+
+@contextmanager
+def refusing(bench: Bench, title: str) -> Iterator[None]:
+    """The server refuses this title for now."""
+    real = bench.sandbox.team.update
+
+    def update(body: dict[str, Any]) -> dict[str, Any]:
+        if body.get("title") == title:
+            raise BadUpdateError(400, "not now")
+        return real(body)
+
+    bench.sandbox.team.update = update  # type: ignore[method-assign,assignment]
+    yield
+    bench.sandbox.team.update = real  # type: ignore[method-assign]
+
+
+def stopping_at_the_first_request(bench: Bench) -> Stop:
+    """A stop that is set once the server has seen a request."""
+    stop = Stop()
+
+    def watch(seen: Any) -> None:
+        bench.seen.append(seen)
+        stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+
+    bench.sandbox._watch = watch
+    return stop
+
+
+async def test_a_session_that_ends_between_a_row_tried_again_and_the_next_of_its_task_owes_that(
+    write: Write,
+) -> None:
+    later = [f"opp_1,N{n}" for n in range(5)]
+    path = write("edits.csv", "id,title", "opp_1,OLD", *later, "opp_2,x")
+    async with Bench(latency=(5, 5)) as bench:
+        with refusing(bench, "OLD"):
+            await bench.run(path)
+        stop = stopping_at_the_first_request(bench)
+        config = bench.config(path, mode=Mode.RESUME, retry_failed=True)
+        cut = await run(config, stop=stop)
+        assert (cut.state, cut.exit_code) == (State.INTERRUPTED, 130)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "OLD"
+        bench.sandbox._watch = bench.seen.append
+        rest = await bench.run(path, mode=Mode.RESUME)
+        assert (rest.requests, rest.exit_code) == (5, 0)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "N4"
+        assert (await bench.run(path, mode=Mode.RESUME)).requests == 0
+
+
+async def _interrupted(bench: Bench, path: Path, **more: Any) -> None:
+    """A run that ends in its middle, and a look at how often its input is read from then on."""
+    summary = await run(bench.config(path, **more), stop=stopping_at_the_first_request(bench))
+    assert summary.state is State.INTERRUPTED
+    bench.sandbox._watch = bench.seen.append
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Inputs that are checked from now on."""
+    found: list[str] = []
+
+    def counting(source: Input, *rest: Any, **more: Any) -> Any:
+        found.append(source.name)
+        return inspect(source, *rest, **more)
+
+    monkeypatch.setattr(pipeline, "inspect", counting)
+    return found
+
+
+async def test_what_a_session_has_checked_the_next_one_need_not(
+    write: Write, checks: list[str]
+) -> None:
+    shown: list[Preview] = []
+
+    class Watching(Observer):
+        def input_checked(self, source: Input, preview: Preview) -> None:
+            shown.append(preview)
+
+    path = write("edits.csv", "id,title", *(f"opp_{n},T" for n in range(1, 101)))
+    async with Bench() as bench:
+        await _interrupted(bench, path)
+        assert len(checks) == 1
+        for _ in range(2):
+            rest = await run(bench.config(path, mode=Mode.RESUME), observer=Watching())
+            assert (rest.exit_code, rest.input.rows, rest.counts["updated"]) == (0, 100, 100)
+        applied = [seen.applied["id"] for seen in bench.seen if seen.applied]
+    assert len(checks) == 1
+    assert sorted(applied) == sorted(f"opp_{n}" for n in range(1, 101))
+    assert [(p.rows, p.requests, p.edits) for p in shown] == [(100, 100, {"title": 100})] * 2
+    assert shown[0].bodies[0] == {"id": "opp_1", "title": "T"}
+
+
+async def test_invalid_rows_that_a_session_has_found_are_still_refused(
+    write: Write, checks: list[str]
+) -> None:
+    path = write("edits.csv", "id,priority", "opp_1,high", "opp_2,urgent", "opp_3,low")
+    async with Bench() as bench:
+        refused = await bench.run(path)
+        again = await bench.run(path, mode=Mode.RESUME)
+        assert (refused.exit_code, again.exit_code, bench.seen) == (2, 2, [])
+        passed_over = await bench.run(path, mode=Mode.RESUME, skip_invalid=True)
+    assert (passed_over.counts["updated"], passed_over.counts["invalid"]) == (2, 1)
+    assert len(checks) == 1
+
+
+@pytest.mark.parametrize(
+    "changed", ["garbled", "missing", "version", "input", "merged", "edited", "read otherwise"]
+)
+async def test_what_is_not_known_to_have_been_checked_is_checked(
+    write: Write, checks: list[str], changed: str
+) -> None:
+    lines = [f"opp_{n % 50},T{n}" for n in range(100)]
+    path = write("edits.csv", "id,title", *lines)
+    async with Bench() as bench:
+        await _interrupted(bench, path)
+        check = Path("edits.run/check.json")
+        text = check.read_text()
+        more: dict[str, Any] = {}
+        if changed == "garbled":
+            check.write_text(text[:-30])
+        elif changed == "missing":
+            check.unlink()
+        elif changed == "version":
+            check.write_text(text.replace('"version": "', '"version": "9'))
+        elif changed == "input":
+            check.write_text(re.sub(r'"sha256": "..', '"sha256": "zz', text))
+        elif changed == "merged":
+            more["merge_duplicates"] = True
+        elif changed == "edited":
+            write("edits.csv", "id,title", *lines, "opp_new,T")
+            more["changed_input"] = True
+        else:
+            more["read"] = ReadOptions(constants={"priority": "high"})
+            more["changed_input"] = True
+        rest = await bench.run(path, mode=Mode.RESUME, **more)
+        assert rest.exit_code == 0
+        assert len(checks) == 2
+        # And what was found then is known from then on.
+        assert (await bench.run(path, mode=Mode.RESUME, **more)).requests == 0
+    assert len(checks) == (3 if changed == "merged" else 2)
+
+
+@pytest.mark.parametrize("told", ['"invalid": 0', '"rows": 2', '"rows": 9'])
+async def test_a_row_that_is_not_as_it_was_checked_stops_the_run_and_all_is_checked_again(
+    write: Write, checks: list[str], told: str
+) -> None:
+    invalid = "urgent" if "invalid" in told else "low"
+    path = write("edits.csv", "id,priority", "opp_1,high", "opp_2,low", f"opp_3,{invalid}")
+    async with Bench() as bench:
+        await bench.run(path, skip_invalid=True, first=1)
+        check = Path("edits.run/check.json")
+        check.write_text(re.sub(f"{told[:-1]}[0-9]", told, check.read_text()))
+        stopped = await bench.run(path, mode=Mode.RESUME)
+        assert (stopped.exit_code, check.exists()) == (3, False)
+        assert re.search("is not as it was checked|3 rows, and had 9 when", stopped.reason or "")
+        again = await bench.run(path, mode=Mode.RESUME, skip_invalid=True)
+    assert (again.counts["unprocessed"], len(checks)) == (0, 2)
+
+
+@pytest.fixture
+def many_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a few rows has some places that are known."""
+    monkeypatch.setattr("bulkupdate.plan.preview.INSPECT_BATCH", 2)
+    monkeypatch.setattr("bulkupdate.plan.preview.PLACE_BATCHES", 4)
+
+
+PLACES = [(8, 10), (16, 18), (24, 26)]
+
+
+@pytest.mark.usefixtures("many_places")
+@pytest.mark.parametrize(
+    ("places", "digests"),
+    [
+        (PLACES, "whole"),
+        (PLACES, "missing"),
+        (PLACES, "torn"),
+        (PLACES, "garbled"),
+        ([(8, 10), (16, 19), (24, 26)], "whole"),
+        ([(8, 10), (17, 18), (24, 26)], "whole"),
+        ([(16, 17)], "missing"),
+        ([(16, 180)], "whole"),
+        ([(16, 180)], "missing"),
+    ],
+)
+async def test_the_rest_is_sent_wherever_the_check_is_said_to_have_found_it(
+    write: Write, checks: list[str], places: list[tuple[int, int]], digests: str
+) -> None:
+    path = write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, 31)))
+    async with Bench() as bench:
+        await bench.run(path, first=20)
+        check, of_rows = Path("edits.run/check.json"), Path("edits.run/rows.digest")
+        checked = parse_record(check.read_bytes(), Checked)
+        assert checked.places == PLACES
+        check.write_bytes(to_json(replaced(checked, places=places)))
+        if digests == "missing":
+            of_rows.unlink()
+        elif digests == "torn":
+            os.truncate(of_rows, 100)
+        elif digests == "garbled":
+            of_rows.write_bytes(bytes(of_rows.stat().st_size))
+        rest = await bench.run(path, mode=Mode.RESUME)
+        assert [row["row"] for row in results_in(Path("edits.run"))] == list(range(1, 31))
+        again = await bench.run(path, mode=Mode.RESUME)
+    assert (rest.exit_code, rest.requests, rest.counts["updated"]) == (0, 10, 30)
+    assert (again.exit_code, again.requests, len(checks)) == (0, 0, 1)
+
+
+@pytest.mark.usefixtures("many_places")
+@pytest.mark.parametrize("name", ["edits.jsonl", "edits.xlsx", "edits.tsv.gz"])
+async def test_any_input_is_gone_on_with_where_it_was_left(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    rows = [(f"opp_{n}", f"T{n}") for n in range(1, 31)]
+    if name.endswith("jsonl"):
+        path.write_bytes(to_lines([{"id": id_, "title": title} for id_, title in rows]))
+    elif name.endswith("xlsx"):
+        book = openpyxl.Workbook()
+        for cells in (("id", "title"), *rows):
+            book.active.append(cells)
+        book.save(path)
+    else:
+        text = "".join(f"{id_}\t{title}\n" for id_, title in [("id", "title"), *rows])
+        path.write_bytes(gzip.compress(text.encode()))
+    async with Bench() as bench:
+        await run(bench.config(path, first=20))
+        checked = parse_record(Path("edits.run/check.json").read_bytes(), Checked)
+        assert checked.places == (PLACES if "tsv" in name else [])
+        rest = await run(bench.config(path, mode=Mode.RESUME))
+    assert (rest.exit_code, rest.requests, rest.counts["updated"]) == (0, 10, 30)
+    assert [result["id"] for result in results_in(Path("edits.run"))] == [id_ for id_, _ in rows]
+
+
+async def test_names_that_utf_8_can_not_hold_are_told_like_any_other(write: Write) -> None:
+    path = write("edits.jsonl", '{"id": "a", "title": "x", "\\ud800title": 3}')
+    async with Bench() as bench:
+        refused = await bench.run(path)
+    assert (refused.exit_code, refused.counts["invalid"]) == (2, 1)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+async def test_rows_at_the_beginning_that_are_settled_are_passed_over_and_no_other(
+    write: Write, suffix: str
+) -> None:
+    """With one that failed among them, which is tried again with what follows it of its task."""
+    rows = [(f"opp_{n % 30}", f"T{n}") for n in range(90)]
+    if suffix == "csv":
+        path = write("edits.csv", "id,title", *(",".join(row) for row in rows))
+    else:
+        path = write("edits.jsonl", *({"id": task, "title": title} for task, title in rows))
+    async with Bench() as bench:
+        with refusing(bench, "T40"):
+            await bench.run(path, first=60)
+        rest = await bench.run(path, mode=Mode.RESUME, first=10)
+        assert (rest.counts["updated"], rest.counts["failed"]) == (69, 1)
+        last = await bench.run(path, mode=Mode.RESUME, retry_failed=True)
+        assert (last.exit_code, last.counts["updated"]) == (0, 90)
+        tasks = bench.sandbox.team.tasks
+        assert {t: tasks[t]["title"] for t, _ in rows} == dict(rows)
+
+
+async def test_the_next_row_of_a_task_goes_once_the_earlier_one_is_in_the_log(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else that one would be sent again, after the later one."""
+    path = write("edits.csv", "id,title", "opp_0,x", "opp_1,OLD", "opp_1,NEW")
+    real = AppendOnlyFile.write
+
+    def write_all_but_one(self: AppendOnlyFile, data: bytes) -> None:
+        if b'"OLD"' in data:
+            raise errors.JournalError("No space left on device")
+        real(self, data)
+
+    for workers in (1, 16):
+        async with Bench() as bench:
+            with monkeypatch.context() as patched:
+                patched.setattr(AppendOnlyFile, "write", write_all_but_one)
+                config = bench.config(path, workers=workers, mode=Mode.OVERWRITE)
+                assert (await run(config)).exit_code == 3
+            await bench.run(path, mode=Mode.RESUME)
+            titles = [seen.applied["title"] for seen in bench.seen if seen.applied]
+        assert titles == ["x", "OLD", "OLD", "NEW"]
+
+
+@pytest.mark.parametrize("name", ["adopt_digests", "write_summary"])
+async def test_an_input_that_is_put_back_after_a_crash_is_known_by_what_it_says(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = write("edits.csv", "id,title", "opp_a,A", "opp_b,B")
+    original = path.read_text()
+    async with Bench() as bench:
+        await run(bench.config(path, workers=1), stop=stopping_at_the_first_request(bench))
+        bench.sandbox._watch = bench.seen.append
+        path.write_text("id,title\nopp_b,B\nopp_a,A\n")
+        with monkeypatch.context() as patched:
+            real = getattr(RunDirectory, name)
+            calls = [0]
+
+            def crash_later(self: RunDirectory, *arguments: object) -> None:
+                calls[0] += 1
+                if name == "write_summary" and calls[0] == 1:
+                    real(self, *arguments)
+                    return
+                raise Crash
+
+            patched.setattr(RunDirectory, name, crash_later)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
+        path.write_text(original)
+        with pytest.raises(errors.RunDirectoryError, match="has been edited"):
+            await bench.run(path, mode=Mode.RESUME)
+        rest = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        applied = [seen.applied["id"] for seen in bench.seen if seen.applied]
+    assert (applied, rest.counts["updated"]) == (["opp_a", "opp_b"], 2)
+
+
+async def test_a_crash_while_an_insertion_is_adopted_sends_nothing_again(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("edits.csv", "id,title", "opp_a,A", "opp_b,B")
+    async with Bench() as bench:
+        await bench.run(path)
+        path.write_text("id,title\nopp_n,N\nopp_a,A\nopp_b,B\n")
+        with monkeypatch.context() as patched:
+            patched.setattr(RunDirectory, "adopt_digests", crash)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+    assert (again.requests, again.counts["updated"]) == (1, 3)
+
+
+async def test_a_later_row_that_was_removed_does_not_keep_the_last_word(write: Write) -> None:
+    path = write("edits.csv", "id,title", "opp_1,first", "opp_1,second", "opp_2,x")
+    async with Bench() as bench:
+        await bench.run(path)
+        path.write_text("id,title\nopp_1,first\nopp_2,x\n")
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        assert (again.requests, again.counts["updated"]) == (1, 2)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "first"
+
+
+async def test_a_failed_file_of_our_own_is_not_taken_for_an_edited_one(write: Write) -> None:
+    path = edits(write, 3)
+    notes = Notes()
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+        failed = Path("edits.run/failed.csv")
+        failed.write_text("id,title\nopp_1,mended\n")
+        await bench.run(path, notes, mode=Mode.RESUME)
+        for title in ("a", "b"):
+            path.write_text(f"title,id\n{title},opp_1\n")
+            await bench.run(path, notes, mode=Mode.RESUME, changed_input=True)
+    assert len([note for note in notes.said if "kept as" in note]) == 1
+    assert Path("edits.run/failed.1.csv").read_text() == "id,title\nopp_1,mended\n"
+
+
+async def test_whoever_is_in_a_hurry_does_not_wait_for_the_log_or_the_failed_rows(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = edits(write, 300)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+    looks = iter([False] * 100 + [True] * 1000)
+    monkeypatch.setattr("bulkupdate.journal.recorder._BATCH", 1)
+    with RunDirectory(Path("edits.run"), Mode.RESUME) as directory, Input(path) as source:
+        with pytest.raises(errors.RunStoppedError):
+            Recorder(directory, source, lambda: True)
+        with pytest.raises(errors.RunStoppedError):
+            Recorder(directory, source, lambda: next(looks))
+        recorder = Recorder(directory, source)
+        recorder.close()
+    assert recorder.failed_sha256 is not None
+
+
+async def test_the_last_row_may_be_one_failure_too_many(write: Write) -> None:
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        limit = FailureLimit(rows=3)
+        summary = await bench.run(edits(write, 3), max_failures=limit, workers=1)
+        assert (summary.state, summary.exit_code) == (State.FINISHED, 1)
+        more = await bench.run(edits(write, 9, "more.csv"), max_failures=limit, workers=1)
+        assert (more.state, more.exit_code) == (State.STOPPED, 3)
+
+
+async def test_rows_cut_short_by_a_signal_are_no_failures(write: Write) -> None:
+    path = edits(write, 200)
+    soon = StopsAfter(50)
+    async with Bench(latency=(5, 9), faults={Fault.INTERNAL_ERROR: 0.5}) as bench:
+        slow = RetryPolicy(first_backoff=5, longest_backoff=9)
+        config = bench.config(path, max_failures=FailureLimit(rows=1), retry=slow)
+        summary = await run(config, stop=soon.stop, observer=soon)
+    assert summary.counts["unconfirmed"] > 0
+    assert (summary.state, summary.exit_code) == (State.INTERRUPTED, 130)
+
+
+async def test_an_overwriting_that_crashes_leaves_a_directory_that_can_be_overwritten(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = edits(write, 3)
+    real = Path.unlink
+    async with Bench() as bench:
+        await bench.run(path)
+        for survived in range(4):
+            count = [0]
+
+            def unlink(self: Path, missing_ok: bool = False, *, count: list[int] = count) -> None:
+                if self.parent.name == "edits.run":
+                    count[0] += 1
+                if self.parent.name == "edits.run" and count[0] == survived + 4:  # noqa: B023 - called in this turn only
+                    raise Crash
+                real(self, missing_ok=missing_ok)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Path, "unlink", unlink)
+                with pytest.raises((Crash, BaseExceptionGroup)):
+                    await run(bench.config(path, mode=Mode.OVERWRITE))
+            assert (await bench.run(path, mode=Mode.OVERWRITE)).exit_code == 0
+
+
+async def cut_off_while_a_row_is_tried_again(bench: Bench, path: Path) -> None:
+    """The server has applied OLD again, and the program is gone before it could say so."""
+    with refusing(bench, "OLD"):
+        await bench.run(path)
+
+    def seen(one: Any) -> None:
+        bench.seen.append(one)
+        running.cancel()
+
+    bench.sandbox._watch = seen
+    config = bench.config(path, mode=Mode.RESUME, retry_failed=True)
+    running = asyncio.create_task(run(config))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    bench.sandbox._watch = bench.seen.append
+    assert bench.sandbox.team.tasks["opp_1"]["title"] == "OLD"
+
+
+async def test_a_row_that_was_tried_again_when_the_session_ended_is_in_doubt_and_sent_again(
+    write: Write,
+) -> None:
+    path = write("edits.csv", "id,title", "opp_1,OLD", "opp_1,NEW", "opp_2,x")
+    async with Bench(latency=(5, 5)) as bench:
+        await cut_off_while_a_row_is_tried_again(bench, path)
+        last = {result["row"]: result for result in results_in(Path("edits.run"))}
+        assert (last[1]["outcome"], last[1]["cut_short"]) == ("unconfirmed", True)
+        edited = path.read_text() + "opp_3,y\n"
+        path.write_text(edited)
+        with pytest.raises(errors.RunDirectoryError, match="began: 1 row added"):
+            await bench.run(path, mode=Mode.RESUME)
+        path.write_text(edited.removesuffix("opp_3,y\n"))
+        rest = await bench.run(path, mode=Mode.RESUME)
+        assert (rest.requests, rest.counts["updated"]) == (2, 3)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEW"
+
+
+async def test_what_is_owed_is_not_forgotten_over_an_edit_of_the_input(write: Write) -> None:
+    path = write("edits.csv", "id,title", "opp_1,OLD", "opp_1,NEW")
+    async with Bench(latency=(5, 5)) as bench:
+        with refusing(bench, "OLD"):
+            await bench.run(path)
+        stop = stopping_at_the_first_request(bench)
+        await run(bench.config(path, mode=Mode.RESUME, retry_failed=True), stop=stop)
+        bench.sandbox._watch = bench.seen.append
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "OLD"
+        path.write_text(path.read_text() + "opp_2,x\n")
+        rest = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        assert (rest.requests, rest.counts["updated"]) == (2, 3)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEW"
+
+
+async def test_an_invalid_row_settles_nothing_that_comes_to_stand_in_its_place(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write("edits.csv", "id,priority", "opp_0,high", "opp_a,low", "opp_x,what")
+    async with Bench(latency=(2, 2)) as bench:
+        stop = stopping_at_the_first_request(bench)
+        await run(bench.config(path, skip_invalid=True, workers=1), stop=stop)
+        bench.sandbox._watch = bench.seen.append
+        await bench.run(path, mode=Mode.RESUME)  # writes down the invalid row alone
+        path.write_text("id,priority\nopp_0,high\nopp_x,what\nopp_a,low\n")
+        again: dict[str, Any] = {
+            "mode": Mode.RESUME,
+            "changed_input": True,
+            "skip_invalid": True,
+        }
+        with monkeypatch.context() as patched:
+            patched.setattr(RunDirectory, "adopt_digests", crash)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, **again))
+        rest = await bench.run(path, **again)
+        assert (rest.counts["updated"], rest.counts["invalid"]) == (2, 1)
+        assert "opp_a" in bench.sandbox.team.tasks
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_a_failed_file_that_is_saved_during_a_run_is_kept_by_the_next(
+    write: Write, *, in_place: bool
+) -> None:
+    path = edits(write, 100)
+    mended = "id,title\nopp_1,mended\n"
+
+    class Editor(Observer):
+        async def watch(self, progress: Progress) -> None:
+            while not progress.unsuccessful:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            failed = Path("edits.run/failed.csv")
+            if not in_place:
+                failed.rename("edits.run/backup~")
+            failed.write_text(mended)
+
+    async with Bench(unknown=Unknown.NOT_FOUND, latency=(1, 2)) as bench:
+        for n in range(2, 101):
+            bench.sandbox.team.add(f"opp_{n}")
+        await run(bench.config(path, workers=2), observer=Editor())
+        await bench.run(path, mode=Mode.RESUME)
+    assert Path("edits.run/failed.1.csv").read_text() == mended

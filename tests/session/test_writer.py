@@ -1,0 +1,157 @@
+"""Settled rows on their way to the disk."""
+
+import asyncio
+
+import pytest
+
+from bulkupdate.config import FailureLimit
+from bulkupdate.errors import JournalError
+from bulkupdate.journal.recorder import Recorder
+from bulkupdate.models import ErrorInfo, Outcome, Result, Row
+from bulkupdate.session.writer import BATCH, Writer
+from bulkupdate.stop import Stop
+from tests.support.fakes import row
+
+
+class FakeRecorder(Recorder):
+    """Keeps what it is given, each batch by itself; rows in `refused` can't be written."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.refused: set[int] = set()
+
+    def log(self, settled: list[tuple[Row, Result]]) -> None:
+        numbers = [result.row for _, result in settled]
+        if self.refused.intersection(numbers):
+            raise JournalError("No space left on device")
+        if numbers:
+            self.batches.append(numbers)
+
+    def list_failed(self, settled: list[tuple[Row, Result]]) -> None:
+        """There is no such file."""
+
+
+class Writing:
+    """A writer at work, and what has come of it."""
+
+    def __init__(self, max_failures: FailureLimit | None = None) -> None:
+        self.recorder = FakeRecorder()
+        self.stop = Stop()
+        self.writer = Writer(self.recorder, self.stop, max_failures)
+        self.told: list[int] = []
+        self.task = asyncio.create_task(self.writer.run())
+
+    async def write(self, number: int) -> None:
+        """As a worker does, which starts nothing until it is told."""
+        await self.writer.write(row(number), result(number))
+        self.told.append(number)
+
+    async def put(self, *numbers: int, outcome: Outcome = Outcome.UPDATED) -> None:
+        for number in numbers:
+            await self.writer.put(row(number, title="T"), result(number, outcome))
+
+    async def end(self) -> None:
+        self.writer.end()
+        await self.task
+
+
+def result(number: int, outcome: Outcome = Outcome.UPDATED) -> Result:
+    error = None if outcome is Outcome.UPDATED else ErrorInfo("bad_request", "x")
+    return Result(row=number, id=f"opp_{number}", outcome=outcome, attempts=1, at="", sent={},
+                  error=error)  # fmt: skip
+
+
+async def test_what_a_turn_of_the_loop_settles_is_written_at_once_and_told_then() -> None:
+    writing = Writing()
+    await asyncio.sleep(0)
+    workers = [asyncio.create_task(writing.write(number)) for number in (3, 1, 2)]
+    await asyncio.sleep(0)
+    assert (writing.recorder.batches, writing.told) == ([], [])
+    await asyncio.gather(*workers)
+    assert (writing.recorder.batches, writing.told) == ([[3, 1, 2]], [3, 1, 2])
+    await writing.put(5)
+    await writing.end()
+    assert writing.recorder.batches == [[3, 1, 2], [5]]
+
+
+async def test_what_comes_turn_by_turn_is_written_at_once() -> None:
+    writing = Writing()
+
+    async def worker(number: int) -> None:
+        for _ in range(number):
+            await asyncio.sleep(0)
+        await writing.write(number)
+
+    await asyncio.gather(*(worker(number) for number in range(1, 17)))
+    await writing.end()
+    assert writing.recorder.batches == [list(range(1, 17))]
+
+
+async def test_nobody_waits_for_a_result_that_does_not_come() -> None:
+    writing = Writing()
+    await asyncio.sleep(0)
+    first = asyncio.create_task(writing.write(1))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (writing.recorder.batches, writing.told) == ([[1]], [1])
+    await first
+    await writing.end()
+
+
+async def test_a_worker_that_is_cancelled_while_it_waits_leaves_its_row_and_the_others() -> None:
+    writing = Writing()
+    await asyncio.sleep(0)
+    workers = [asyncio.create_task(writing.write(number)) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    workers[1].cancel()
+    await asyncio.wait(workers, timeout=5)
+    await writing.end()
+    assert workers[1].cancelled()
+    assert (writing.recorder.batches, writing.told) == ([[1, 2, 3]], [1, 3])
+
+
+async def test_no_more_wait_than_are_written_at_once() -> None:
+    writing = Writing()
+    await asyncio.sleep(0)
+    await writing.put(*range(1, 10 * BATCH))
+    await writing.end()
+    assert max(map(len, writing.recorder.batches)) == BATCH
+    written = [number for batch in writing.recorder.batches for number in batch]
+    assert written == list(range(1, 10 * BATCH))
+
+
+async def test_what_can_not_be_written_is_an_error_and_stops_the_run() -> None:
+    writing = Writing()
+    writing.recorder.refused = {2}
+    workers = [asyncio.create_task(writing.write(number)) for number in (1, 2)]
+    found = await asyncio.gather(*workers, return_exceptions=True)
+    assert [str(error) for error in found] == ["No space left on device"] * 2
+    await writing.write(3)
+    await writing.end()
+    assert writing.told == [3]
+    assert writing.stop.reason == "No space left on device"
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_nothing_is_left_behind_by_a_writer_that_is_cancelled(has_begun: bool) -> None:
+    writing = Writing()
+    if has_begun:
+        await asyncio.sleep(0)
+        await writing.put(1, 2)
+        writing.task.cancel()
+        await asyncio.wait([writing.task])
+        assert writing.recorder.batches == [[1, 2]]
+    else:
+        await writing.end()
+    await writing.put(3)
+    await writing.write(4)
+    assert writing.recorder.batches[-2:] == [[3], [4]]
+
+
+async def test_too_many_failures_stop_the_run_before_they_are_written() -> None:
+    writing = Writing(FailureLimit(rows=2))
+    await writing.put(1, 2)
+    assert not writing.stop.is_set
+    await writing.put(3, 4, outcome=Outcome.FAILED)
+    assert writing.stop.is_set
+    await writing.end()

@@ -1,0 +1,87 @@
+"""Fakes by function: a server that is a function of the update and of how often it came."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from multidict import CIMultiDict
+
+from bulkupdate.errors import BadRequestError, RateLimitedError, TaskError
+from bulkupdate.lemlist.answer import Answer
+from bulkupdate.models import Row, Task, TaskUpdate
+
+#: Answers the n-th request of an update: with the Task's fields, an error, or a wait first.
+Script = Callable[[TaskUpdate, int], dict[str, Any] | TaskError | float | None]
+
+
+def answered(
+    limit: float | None = None,
+    remaining: float | None = None,
+    retry_after: float | None = None,
+    throttled: bool = False,
+    error: TaskError | None = None,
+) -> Answer:
+    """An answer whose headers say this of the rate limit."""
+    said = {
+        "x-ratelimit-limit": limit,
+        "x-ratelimit-remaining": remaining,
+        "retry-after": retry_after,
+    }
+    headers = CIMultiDict({name: repr(value) for name, value in said.items() if value is not None})
+    if throttled:
+        error = RateLimitedError("too many", 429)
+    status = error.status if error and error.status else 200
+    return Answer(status, headers, None if error else Task({"_id": "opp_a"}), error)
+
+
+class FakeServer:
+    """A `Sender` that answers by script and remembers what it was sent."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.script = script or (lambda *_: None)
+        self.sent: list[str] = []
+        self.updates: list[TaskUpdate] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.retry_after = 0.0
+        self._counts: Counter[bytes] = Counter()
+
+    def titles(self, task: str) -> list[object]:
+        """The titles that a task was given, in their order."""
+        return [update.title for update in self.updates if update.id == task]
+
+    async def send(self, update: TaskUpdate) -> Answer:
+        body = update.encode()
+        self._counts[body] += 1
+        self.sent.append(update.id)
+        self.updates.append(update)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            says = self.script(update, self._counts[body])
+            await asyncio.sleep(says if isinstance(says, float) else 0)
+        finally:
+            self.in_flight -= 1
+        return self._answer(update, says)
+
+    def _answer(
+        self, update: TaskUpdate, says: dict[str, Any] | TaskError | float | None
+    ) -> Answer:
+        if isinstance(says, TaskError):
+            if says.status is None:
+                raise says
+            return answered(retry_after=self.retry_after, error=says)
+        fields = says if isinstance(says, dict) else {}
+        return Answer(200, {}, Task({"_id": update.id, **fields}), None)
+
+
+def row(number: int, task: str = "", **fields: Any) -> Row:
+    """A valid row."""
+    update = TaskUpdate(id=task or f"opp_{number}", **(fields or {"done": True}))
+    return Row(number, number + 1, update.id, update, (), (update.id,))
+
+
+def bad_request(*_: Any) -> TaskError:
+    """Every update is refused."""
+    return BadRequestError("Bad team", 400)

@@ -1,0 +1,58 @@
+"""Run directories made up for tests of what reads them."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bulkupdate._version import __version__
+from bulkupdate.codec import replaced, to_json, to_lines
+from bulkupdate.journal.summary import InputInfo, State, Summary
+
+
+def run_directory(
+    directory: Path,
+    results: Iterable[object],
+    samples: Iterable[object] = (),
+    *,
+    rows: int | None = None,
+    path: str = "edits.csv",
+    **changes: Any,
+) -> Path:
+    """A run with these results and samples; `changes` are of its summary."""
+    directory.mkdir()
+    lines = list(results)
+    (directory / "results.jsonl").write_bytes(to_lines(lines))
+    if samples := list(samples):
+        (directory / "traffic.jsonl").write_bytes(to_lines(samples))
+    info = InputInfo(
+        path=path,
+        sha256=hashlib.sha256(path.encode()).hexdigest(),
+        rows=len(lines) if rows is None else rows,
+        format="csv",
+        encoding="utf-8",
+        delimiter=",",
+    )
+    summary = Summary(
+        version=__version__,
+        input=info,
+        directory=directory.name,
+        base_url="https://api.lemlist.com/api",
+        started="2026-11-24T14:00:00.000Z",
+        ended="2026-11-24T14:10:00.000Z",
+        state=State.FINISHED,
+        reason=None,
+        exit_code=0,
+        counts={},
+        mismatches=0,
+        requests=len(lines),
+        retries=0,
+        rate_limited=0,
+        rows_per_second=9.8,
+        allowed_rate=10.0,
+        used_rate=9.8,
+        paused=0.0,
+        resumed=False,
+    )
+    (directory / "summary.json").write_bytes(to_json(replaced(summary, **changes)))
+    return directory

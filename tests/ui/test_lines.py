@@ -1,0 +1,186 @@
+"""What a person watches, and what a log collects."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from bulkupdate.config import RetryPolicy
+from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.limiter import NoLimiter
+from bulkupdate.journal.ledger import Ledger
+from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.plan.preview import Inspection
+from bulkupdate.reader import Input
+from bulkupdate.session.observer import Observer, Observers, Progress
+from bulkupdate.stop import Stop
+from bulkupdate.ui import messages
+from bulkupdate.ui.lines import JsonProgress, TextProgress
+from tests.support.clock import run_virtual
+from tests.support.fakes import FakeServer, answered, row
+
+
+async def _take(*_: object) -> None:
+    return
+
+
+def progress() -> Progress:
+    """A run of 100 rows, 3 of them settled, one of these failed, with a pause under way."""
+    inspection = Inspection()
+    for number in range(1, 101):
+        inspection.add(row(number))
+    limiter = NoLimiter()
+    lane = Lane(
+        FakeServer(),
+        limiter,
+        RetryPolicy(),
+        workers=1,
+        drain_timeout=1,
+        stop=Stop(),
+        on_result=_take,
+    )
+    going = Progress(inspection.preview(None), Ledger(), lane)
+    for number, outcome in enumerate((Outcome.UPDATED, Outcome.UPDATED, Outcome.FAILED), 1):
+        error = ErrorInfo("bad_request", "x") if outcome is Outcome.FAILED else None
+        going.ledger.record(
+            Result(row=number, id="a", outcome=outcome, attempts=1, at="", error=error)
+        )
+    lane.traffic.requests, lane.traffic.retries, lane.traffic.rate_limited = 9, 5, 2
+    limiter.release(0.0, answered(retry_after=90, throttled=True))
+    return going
+
+
+def watched(make: Callable[[Callable[[str], None]], Observer], seconds: float) -> list[str]:
+    """The lines that an observer writes in so many seconds."""
+    lines: list[str] = []
+
+    async def main() -> None:
+        task = asyncio.create_task(make(lines.append).watch(progress()))
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.wait([task])
+
+    run_virtual(main())
+    return lines
+
+
+async def watched_by(
+    observer: Observer, going: Progress, *, seconds: tuple[float, ...]
+) -> AsyncIterator[None]:
+    """Let an observer watch, and look up after so many seconds, and so many more."""
+    task = asyncio.create_task(observer.watch(going))
+    for wait in seconds:
+        await asyncio.sleep(wait)
+        yield
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def test_a_line_every_ten_seconds_says_how_the_run_stands() -> None:
+    lines = watched(TextProgress, 25)
+    assert len(lines) == 2
+    for said in ("3 of 100 rows", "rows/s", "left, until ", "1 failed", "5 retries", "2 times 429",
+                 "rate limited: going on in 8"):  # fmt: skip
+        assert said in lines[0]
+
+
+def test_json_says_the_same_to_a_program() -> None:
+    first = json.loads(watched(JsonProgress, 15)[0])
+    assert first["event"] == "progress"
+    assert first["rows"] == 100
+    assert first["counts"]["failed"] == 1
+    assert (first["requests"], first["retries"], first["rate_limited"]) == (9, 5, 2)
+    assert "rate limited" in first["waiting_for"]
+
+
+def test_what_was_read_is_said_before_anything_is_sent(write: Callable[..., Path]) -> None:
+    path = write("a.csv", "id,title,done", "a,<clear>,", "a,x,yes", "b,,maybe", "c,,")
+    inspection = Inspection()
+    lines: list[str] = []
+    with Input(path) as source:
+        for one in source.rows():
+            inspection.add(one)
+        TextProgress(lines.append).input_checked(source, inspection.preview(None))
+        text = "\n".join(lines)
+        JsonProgress(lines.append).input_checked(source, inspection.preview(None))
+    for said in (
+        "CSV, UTF-8, comma",
+        "4 rows, 2 tasks, 1 with no field to change, 1 invalid",
+        "sets: title 1, done 1",
+        "CLEARS: title 1",
+        "1 task has several rows, applied in their order (rows 1, 2)",
+        "row 3 (line 4, 'b'): done 'maybe'",
+        "1 problem in 1 row of 4",
+    ):
+        assert said in text
+    assert json.loads(lines[-1])["preview"]["clears"] == {"title": 1}
+
+
+def test_notes_are_passed_on() -> None:
+    lines: list[str] = []
+    TextProgress(lines.append).noted("mended")
+    JsonProgress(lines.append).noted("mended")
+    assert lines == ["note: mended", '{"event":"note","message":"mended"}']
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (59.9, "59.9 s"),
+        (60, "1 m 00 s"),
+        (3599, "59 m 59 s"),
+        (10_000, "2 h 46 m"),
+    ],
+)
+def test_durations_are_said_as_people_do(seconds: float, text: str) -> None:
+    assert messages.duration(seconds) == text
+
+
+def test_a_session_without_a_pace_promises_nothing() -> None:
+    async def main() -> float | None:
+        going = progress()
+        fresh = Progress(going.preview, Ledger(), going.lane)
+        return fresh.seconds_left
+
+    assert run_virtual(main()) is None
+
+
+def test_a_session_that_tries_rows_again_has_a_bar_and_a_pace_of_its_own() -> None:
+    async def main() -> tuple[int, int, int]:
+        ledger = progress().ledger
+        for number in range(4, 101):
+            ledger.record(Result(row=number, id="a", outcome=Outcome.UPDATED, attempts=1, at=""))
+        going = Progress(progress().preview, ledger, progress().lane, retry_failed=True)
+        before = going.done
+        reopened = ErrorInfo("sent_again", "x")
+        ledger.record(
+            Result(
+                row=3, id="a", outcome=Outcome.UNCONFIRMED, attempts=0, at="", error=reopened,
+                cut_short=True,
+            )
+        )  # fmt: skip
+        between = going.done
+        ledger.record(Result(row=3, id="a", outcome=Outcome.UPDATED, attempts=1, at=""))
+        return before, between, going.done
+
+    assert run_virtual(main()) == (99, 99, 100)
+
+
+def test_a_watcher_that_fails_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Observer):
+        async def watch(self, progress: Progress) -> None:
+            raise ZeroDivisionError
+
+    lines: list[str] = []
+    both = Observers([Broken(), TextProgress(lines.append)])
+
+    async def main() -> None:
+        async for _ in watched_by(both, progress(), seconds=(15,)):
+            pass
+
+    run_virtual(main())
+    assert "Broken has failed, the run goes on: ZeroDivisionError" in caplog.text
+    assert len(lines) == 1

@@ -1,0 +1,196 @@
+"""What a person watches on a terminal."""
+
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from rich.console import Console
+
+from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.ui import live, messages
+from tests.support.clock import run_virtual
+from tests.support.commands import Serving, serving
+from tests.support.terminal import terminal
+from tests.ui.test_lines import progress
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Serving]:
+    """A team in which every thirtieth of our tasks is missing."""
+    ids = [f"opp_{n:017}" for n in range(1, 601)]
+    Path("edits.csv").write_text("id,title\n" + "".join(f"{one},x\n" for one in ids))
+    there = (one for number, one in enumerate(ids, 1) if number % 30)
+    Path("team.csv").write_text("id,title\n" + "".join(f"{one},x\n" for one in there))
+    with serving("--tasks", "team.csv", "--rate", "none", "--latency", "20:30") as started:
+        yield started
+
+
+def picture(width: int, *, encoding: str = "utf-8", recent: Sequence[Result] = ()) -> str:
+    """A picture of a run as text, so many columns wide."""
+
+    async def main() -> str:
+        file = mock.Mock(wraps=io.StringIO(), encoding=encoding)
+        console = Console(file=file, width=width, force_terminal=False, color_system=None)
+        with console.capture() as captured:
+            going = progress()
+            going.recent = recent
+            console.print(live.picture(going, console))
+        return captured.get()
+
+    return run_virtual(main())
+
+
+def test_eighty_columns_show_the_bar_the_pace_the_outcomes_and_the_last_problems(
+    sandbox: Serving,
+) -> None:
+    with terminal("run", "edits.csv", columns=80, variables=sandbox.environment) as screen:
+        text = screen.wait_for(lambda text: "row 30 " in text)
+        screen.process.terminate()
+        screen.finish()
+    for said in (
+        "updating 127.0.0.1:",
+        "of 600 rows · ",
+        "requests/s · ",
+        "left, until ",
+        "updated · 1 failed",
+        "row 30 opp_00000000000000030 failed: 404 not_found: Task not found",
+    ):
+        assert said in text
+    # Gone in the end: what stays are lines.
+    assert "━" in text
+    assert "━" not in screen.text
+    assert "go on with: bulkupdate run edits.csv --out edits.run --resume" in screen.text
+
+
+def test_forty_columns_break_between_parts_and_show_no_ids(sandbox: Serving) -> None:
+    with terminal("run", "edits.csv", columns=40, variables=sandbox.environment) as screen:
+        text = screen.wait_for(lambda text: "row 30 " in text)
+    assert "row 30 failed: 404 not_found: Task not f" in text or "row 30 failed: 404 not_" in text
+    assert " of 10.0 requests/s" in text
+    assert all(len(line) <= 40 for line in text.splitlines())
+
+
+def test_no_part_of_a_picture_is_broken_in_two() -> None:
+    for width in (30, 40, 80, 200):
+        text = picture(width)
+        assert "3 of 100 rows" in text
+        assert "1 failed" in text
+        assert "2 times 429" in text
+        assert "waiting: rate limited: going" in text
+
+
+def test_a_terminal_without_unicode_gets_none() -> None:
+    text = picture(80, encoding="latin-1")
+    assert text.isascii()
+    assert " | " in text
+
+
+def test_what_a_server_says_is_shown_and_not_obeyed() -> None:
+    recent = Result(
+        row=7,
+        id="a\x1b[2J",
+        outcome=Outcome.FAILED,
+        status=400,
+        attempts=1,
+        at="",
+        error=ErrorInfo("bad_request", "[bold]x[/bold]\x1b]0;title\x07"),
+    )
+    text = picture(120, recent=[recent])
+    assert "\x1b" not in text
+    assert "[bold]x[/bold]\\u001b]0;title\\u0007" in text
+
+
+def test_outcomes_are_in_colour_unless_asked_not_to_be(sandbox: Serving) -> None:
+    arguments = ("run", "edits.csv", "--first", "60", "--rate", "none", "--overwrite")
+    with terminal(*arguments, variables=sandbox.environment) as screen:
+        screen.finish()
+        colours = {cell.fg for line in screen.screen.buffer.values() for cell in line.values()}
+    with terminal(*arguments, variables={**sandbox.environment, "NO_COLOR": "1"}) as screen:
+        screen.finish()
+        plain = {cell.fg for line in screen.screen.buffer.values() for cell in line.values()}
+    assert "brown" in colours
+    assert plain == {"default"}
+
+
+def test_a_dumb_terminal_gets_lines_and_q_nothing(sandbox: Serving) -> None:
+    arguments = ("run", "edits.csv", "--first", "60", "--rate", "none", "--overwrite")
+    with terminal(*arguments, variables={**sandbox.environment, "TERM": "dumb"}) as screen:
+        screen.finish()
+        assert "600 rows" in screen.text
+        assert "━" not in screen.text
+    with terminal(*arguments, "-q", variables=sandbox.environment) as screen:
+        screen.finish()
+        assert screen.text == "error: stopped: the first 60 rows were sent (--first)"
+
+
+def test_the_time_left_is_told_by_the_last_minute_and_not_by_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("bulkupdate.session.observer.time.monotonic", lambda: clock[0])
+
+    async def main() -> list[float | None]:
+        going = progress()
+        settled, told = going.ledger.settled, []
+        # Ten rows in 5 s, two minutes of nothing, ten rows in 5 s again.
+        for rows in (10, *[0] * 24, 10):
+            clock[0] += 5
+            for number in range(settled + 1, settled + rows + 1):
+                done = Result(row=number, id="a", outcome=Outcome.UPDATED, attempts=1, at="")
+                going.ledger.record(done)
+            settled += rows
+            going.sample()
+            told.append(going.seconds_left)
+        return told
+
+    told = run_virtual(main())
+    assert told[0] == pytest.approx(87 * 5 / 13)
+    assert told[23] is None
+    assert told[25] == pytest.approx(77 * 65 / 10)
+
+
+def test_the_bar_ends_where_the_session_does(sandbox: Serving) -> None:
+    with terminal("run", "edits.csv", "--first", "60", variables=sandbox.environment) as screen:
+        screen.wait_for(lambda text: re.search(r"\n4\d of 600 rows", text) and "2 %" not in text)
+        percent = re.search(r"(\d+) %", screen.text)
+        screen.finish()
+    assert percent
+    assert int(percent[1]) > 60
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(60, "14:01"), (10 * 3600, "Wed 00:00"), (3 * 86400, "Fri 14:00")]
+)
+def test_the_end_is_told_as_the_clock_will_show_it(seconds: float, said: str) -> None:
+    assert messages.clock_time(seconds, datetime(2026, 11, 24, 14, 0).astimezone()) == said
+
+
+def test_the_end_says_why_rows_failed_and_what_may_come_next(sandbox: Serving) -> None:
+    with terminal(
+        "run", "edits.csv", "--rate", "none", columns=160, variables=sandbox.environment
+    ) as one:
+        assert one.finish() == 1
+        text = one.text
+    assert "20 failed: 404 not_found: Task not found (row 30, 'opp_00000000000000030')" in text
+    assert "once it is mended: bulkupdate run edits.run/failed.csv --rate none\n" in text
+    assert (
+        "or, as they are, once more: bulkupdate run edits.csv --rate none --out edits.run --resume"
+        " --retry-failed" in text
+    )
+    problems = json.loads(Path("edits.run/summary.json").read_text())["problems"]
+    assert problems == [
+        {
+            "outcome": "failed",
+            "type": "not_found",
+            "status": 404,
+            "count": 20,
+            "row": 30,
+            "id": "opp_00000000000000030",
+            "message": "Task not found",
+        }
+    ]

@@ -1,0 +1,140 @@
+"""`--metrics-file`: what the node exporter reads."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bulkupdate.ui.metrics import MetricsFile
+from tests.conftest import needed
+from tests.support.clock import run_virtual
+from tests.support.commands import bulkupdate, serving, start, wait_for_results
+from tests.ui.test_lines import progress, watched_by
+
+
+@pytest.fixture(autouse=True)
+def _edits() -> None:
+    Path("edits.csv").write_text("id,done\nopp_1,yes\nopp_2,yes\nopp_3,\n")
+
+
+def metrics(path: str = "nightly.prom") -> dict[str, float]:
+    """The metrics in a file, by name, or by outcome for the rows."""
+    found = {}
+    for family in text_string_to_metric_families(Path(path).read_text()):
+        for sample in family.samples:
+            assert sample.labels.pop("run") == Path(path).stem
+            name = sample.labels.get("outcome", sample.name.removeprefix("bulkupdate_"))
+            found[name] = sample.value
+    return found
+
+
+def test_a_run_writes_how_it_ended() -> None:
+    done = bulkupdate("run", "edits.csv", "--sandbox", "--metrics-file", "nightly.prom")
+    assert done.returncode == 0, done.stderr
+    found = metrics()
+    assert (found["running"], found["exit_code"]) == (0, 0)
+    assert (found["updated"], found["unchanged"], found["unprocessed"]) == (2, 1, 0)
+    assert found["requests"] == 2
+    assert found["start_timestamp_seconds"] <= found["last_success_timestamp_seconds"]
+    assert found["last_success_timestamp_seconds"] == pytest.approx(
+        found["end_timestamp_seconds"], abs=1
+    )
+
+
+def test_the_last_success_is_remembered_through_failures_of_every_kind() -> None:
+    flags = ("--metrics-file", "nightly.prom", "--overwrite")
+    bulkupdate("run", "edits.csv", "--sandbox", *flags)
+    success = metrics()["last_success_timestamp_seconds"]
+    codes = []
+    with serving("--unknown-id", "404") as sandbox:
+        for arguments in (("edits.csv",), ("none.csv",), ("edits.csv", "--rate", "5/2s")):
+            environment = dict(sandbox.environment)
+            if len(arguments) > 1:
+                environment["LEMLIST_API_KEY"] = "wrong"
+            bulkupdate("run", *arguments, *flags, **environment)
+            codes.append(metrics()["exit_code"])
+            assert metrics()["last_success_timestamp_seconds"] == success
+    assert codes == [1, 2, 3]
+
+
+def test_a_second_run_leaves_with_4_and_leaves_the_metrics_to_the_first() -> None:
+    with serving("--unknown-id", "create", "--fault", "hang=1") as sandbox:
+        first = start(
+            "run", "edits.csv", "--metrics-file", "nightly.prom", "--drain-timeout", "0",
+            **sandbox.environment,
+        )  # fmt: skip
+        wait_for_results(1)  # the row that changes nothing; the others hang
+        second = bulkupdate(
+            "run", "edits.csv", "--resume", "--metrics-file", "nightly.prom", **sandbox.environment
+        )
+        assert second.returncode == 4
+        assert "error: edits.run is in use by another run: nothing was sent" in second.stderr
+        assert metrics()["running"] == 1
+        first.terminate()
+        _, error = first.communicate(timeout=30)
+    assert first.returncode == 143, error
+    assert metrics()["exit_code"] == 143
+
+
+def test_promtool_finds_nothing_wrong_with_them() -> None:
+    bulkupdate("run", "edits.csv", "--sandbox", "--metrics-file", "nightly.prom")
+    done = subprocess.run(
+        [needed("promtool"), "check", "metrics"],
+        input=Path("nightly.prom").read_bytes(),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_sent() -> None:
+    for name, why in (
+        ("nightly.txt", "reads files named *.prom"),
+        ("none/nightly.prom", "can't be written"),
+    ):
+        done = bulkupdate("run", "edits.csv", "--sandbox", "--metrics-file", name)
+        assert done.returncode == 2
+        assert why in done.stderr
+    assert not Path("edits.run").exists()
+
+
+def test_without_the_library_the_message_says_how_to_install_it(tmp_path: Path) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "prometheus_client.py").write_text("raise ImportError")
+    done = bulkupdate(
+        "run", "edits.csv", "--sandbox", "--metrics-file", "a.prom", PYTHONPATH="without"
+    )
+    assert done.returncode == 2
+    assert "pip install 'bulkupdate[metrics]'" in done.stderr
+
+
+def test_others_can_read_them_whatever_the_umask_and_a_name_that_is_no_text_ends_nothing() -> None:
+    flags = ("run", "edits.csv", "--sandbox", "--overwrite", "--metrics-file")
+    umask = os.umask(0o077)
+    try:
+        bulkupdate(*flags, "nightly.prom")
+    finally:
+        os.umask(umask)
+    assert Path("nightly.prom").stat().st_mode & 0o777 == 0o644
+    done = bulkupdate(*flags, os.fsdecode(b"\xff.prom"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_goes_on_writes_every_fifteen_seconds() -> None:
+
+    async def main() -> list[bool]:
+        file = MetricsFile(Path("nightly.prom"))
+        looks = watched_by(file, progress(), seconds=(14, 2))
+        return [Path("nightly.prom").exists() async for _ in looks]
+
+    assert run_virtual(main()) == [False, True]
+    assert metrics()["failed"] == 1
+    assert metrics()["rate_limited"] == 2
+
+
+def test_a_file_that_is_no_metrics_is_made_anew(caplog: pytest.LogCaptureFixture) -> None:
+    Path("nightly.prom").write_text("what {{{ is this\n")
+    MetricsFile(Path("nightly.prom"))
+    assert "is made anew" in caplog.text

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import aiohttp
 
-from bulkupdate.config import LEMLIST_RATE, RateLimit
+from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown, Window
 from bulkupdate.sandbox.server import Seen
 

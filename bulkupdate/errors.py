@@ -32,8 +32,32 @@ name in the results log; `ambiguous`, whether the update may have been applied a
 `stops_lane`, whether every other row would meet the same end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import ClassVar, NamedTuple
+
+
+def _in_python(name: str) -> str:
+    """The spelling of a setting in Python."""
+    return {"resume": "Mode.RESUME", "overwrite": "Mode.OVERWRITE"}.get(name, name)
+
+
+#: How the user of the program spells its settings: the command line sets it to the names of flags.
+spelling: ContextVar[Callable[[str], str]] = ContextVar("spelling", default=_in_python)
+
+
+def setting(name: str) -> str:
+    """A setting as its user spells it: `drain_timeout`, or `--drain-timeout` on the command line.
+
+    Args:
+        name: of the setting in Python.
+    """
+    return spelling.get()(name)
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 row`, `2 rows`, `1,000 rows`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 class BulkUpdateError(Exception):

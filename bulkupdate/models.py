@@ -347,3 +347,78 @@ def _millisecond(timestamp: int) -> str:
 @functools.lru_cache(maxsize=2)
 def _second(timestamp: int) -> str:
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+class State(enum.StrEnum):
+    """The state of a run."""
+
+    RUNNING = "running"
+    """Under way; or killed, where no process holds the run directory any more."""
+
+    FINISHED = "finished"
+    """Every row has its outcome."""
+
+    STOPPED = "stopped"
+    """The run gave up before the end: the reason says why."""
+
+    INTERRUPTED = "interrupted"
+    """A signal ended it."""
+
+
+class Reason(enum.StrEnum):
+    """Why a run, or a lane of it, stops before its end."""
+
+    REQUESTED = "requested"
+    """The program that called it stopped it."""
+
+    SIGNAL = "signal"
+    """The process got a signal."""
+
+    CANCELLED = "cancelled"
+    """The task that awaited it was cancelled."""
+
+    KEY_REFUSED = "key_refused"
+    """The server refuses the key, or can't prove who it is: every other row would fail too."""
+
+    SERVER_DOWN = "server_down"
+    """The server gave no usable answer for too long."""
+
+    RATE_LIMITED = "rate_limited"
+    """The server asks for a longer wait than a run waits, or limits one row again and again."""
+
+    TOO_MANY_FAILURES = "too_many_failures"
+    """More rows failed or stayed unconfirmed than the settings allow."""
+
+    DEADLINE = "deadline"
+    """No request may start any more, so that all is over by the deadline."""
+
+    FIRST_ROWS = "first_rows"
+    """As many rows were sent as the settings ask for."""
+
+    INVALID_ROWS = "invalid_rows"
+    """The input has invalid rows, and nothing was sent."""
+
+    INPUT_CHANGED = "input_changed"
+    """The input is no longer what was checked, or can't be read any more."""
+
+    NOT_WRITTEN = "not_written"
+    """A result could not be written down."""
+
+    INTERNAL_ERROR = "internal_error"
+    """A bug."""
+
+
+class Level(enum.IntEnum):
+    """How urgently to stop."""
+
+    GO = 0
+    """Not at all."""
+
+    DRAIN = 1
+    """Start nothing more; what is in flight may end."""
+
+    ABORT = 2
+    """Give up what is in flight too."""
+
+    NEVER = 3
+    """No stop reaches it."""

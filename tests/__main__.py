@@ -1,5 +1,6 @@
-"""Every check there is: lint, format, types, tests with coverage. `python -m tests`."""
+"""Every check there is, or the fast ones: `python -m tests`, `python -m tests --fast`."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -7,25 +8,42 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-CHECKS = (
+#: Programs of the environment that this Python is of.
+BIN = Path(sys.executable).parent
+
+STATIC = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
+    ("lint-imports", "--no-logo"),
     ("mypy",),
+)
+PYTEST = ("pytest", "-q", "-n", "auto", "--dist", "worksteal")
+WHOLE = (
+    *STATIC,
     ("coverage", "erase"),
-    ("coverage", "run", "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal"),
+    ("coverage", "run", "-m", *PYTEST),
     ("coverage", "combine", "-q"),
     ("coverage", "report"),
 )
+FAST = (*STATIC, (*PYTEST, "-m", "not slow"))
+
+#: What other versions of Python are tried with: what is written is the same, so it is not linted.
+ONLY_TESTS = ((*PYTEST, "-m", "not slow"),)
 
 
 def main() -> int:
-    """Run all checks, the first that fails last."""
+    """Run checks, the first that fails last."""
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--fast", action="store_true", help="leave out what takes long")
+    kind.add_argument("--only-tests", action="store_true", help="likewise, and no linters")
+    given = parser.parse_args()
+    checks = FAST if given.fast else ONLY_TESTS if given.only_tests else WHOLE
     environment = {name: value for name, value in os.environ.items() if "LEMLIST" not in name}
-    for check in CHECKS:
-        print("$", *check, flush=True)
-        done = subprocess.run(
-            [sys.executable, "-m", *check], cwd=ROOT, env=environment, check=False
-        )
+    for name, *arguments in checks:
+        print("$", name, *arguments, flush=True)
+        program = [str(BIN / name), *arguments]
+        done = subprocess.run(program, cwd=ROOT, env=environment, check=False)
         if done.returncode:
             return done.returncode
     return 0

@@ -53,7 +53,7 @@ def pytest_asyncio_loop_factories(
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Event loops that a test is run in, each in turn: what speaks HTTP, in either."""
     loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    if item.path.name == "test_client.py":
+    if item.path.name == "test_tasks.py":
         loops["uvloop"] = uvloop.new_event_loop
     return loops
 

@@ -15,23 +15,24 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from aiohttp import Payload
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from benchmarks.inputs import write_edits
-from bulkupdate.config import ApiKey, Endpoint, Mode, RetryPolicy
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.limiter import NoLimiter
+from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.journal.digests import DigestFile
-from bulkupdate.journal.directory import RunDirectory
+from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.recorder import Recorder
-from bulkupdate.lemlist.client import TaskClient
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Outcome, Result, Row
 from bulkupdate.plan.preview import Inspection
 from bulkupdate.reader import Input
 from bulkupdate.session.feeder import Feeder
+from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop
 from tests.support.fakes import FakeServer
@@ -89,7 +90,7 @@ class Parts:
 
     def reader(self) -> Steps:
         """From a line of CSV to a checked row."""
-        with Input(self._edits) as source, _counting() as count:
+        with Input.open(self._edits) as source, _counting() as count:
             for _ in source.rows():
                 pass
             return count()
@@ -145,8 +146,8 @@ class Parts:
 
     async def _journal(self) -> Steps:
         path = self._directory / f"{self._rows}.run"
-        with Input(self._edits) as source, RunDirectory(path, Mode.NEW) as directory:
-            recorder = Recorder(directory, source)
+        with Input.open(self._edits) as source, RunDirectory.open(path, Mode.NEW) as directory:
+            recorder, _ = Recorder.open(directory, source, Stop())
             writer = Writer(recorder, Stop())
             settled = [(row, self._result(row)) for row in self._read()]
             writing = asyncio.create_task(writer.run())
@@ -169,10 +170,11 @@ class Parts:
         return asyncio.run(self._feeder())
 
     async def _feeder(self) -> Steps:
-        with Input(self._edits) as source, Backlog(self._rows) as backlog:
+        with Input.open(self._edits) as source, Backlog(self._rows) as backlog:
             # Nothing but rows to be sent: nothing for a writer.
             writer = Writer(Recorder.__new__(Recorder), Stop())
-            feeder = Feeder(source, Ledger(), writer, Stop(), retry_failed=False)
+            remaining = Remaining(Ledger(), retry_failed=False)
+            feeder = Feeder(source, remaining, writer, Stop())
             with _counting() as count:
                 await feeder.feed(backlog, send=True)
                 return count()
@@ -185,9 +187,10 @@ class Parts:
         updates = [row.update for row in self._read() if row.update]
         endpoint = Endpoint(api_key=ApiKey("s3cret-k3y"), base_url="http://127.0.0.1:9")
         async with TaskClient(endpoint) as client:
-            if client._session is None:
+            session = client._http._session
+            if session is None:
                 raise AssertionError("it is open")
-            client._session.patch = _answer  # type: ignore[method-assign,assignment]
+            session.request = _answer  # type: ignore[method-assign,assignment]
             with _counting() as count:
                 for update in updates:
                     await client.update(update)
@@ -199,29 +202,29 @@ class Parts:
                       task={"_id": row.id, "title": "T"})  # fmt: skip
 
     def _read(self) -> list[Row]:
-        with Input(self._edits) as source:
+        with Input.open(self._edits) as source:
             return list(source.rows())
 
 
 class _Answering:
-    """What aiohttp gives back for a request, with the Task in it: the work of its own left out."""
+    """What aiohttp gives back for a request, with the Task in it: without the work of its own."""
 
     status, reason, closed = 200, "OK", True
     headers = CIMultiDictProxy(
         CIMultiDict({"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "19", "Retry-After": "1"})
     )
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, data: bytes) -> None:
         # `{"id": …` becomes `{"_id": …`.
-        self._body = body.replace(b"id", b"_id", 1)
+        self._body = data.replace(b"id", b"_id", 1)
         self.content = self
 
     def read_nowait(self) -> bytes:
         return self._body
 
 
-async def _answer(_: str, *, data: Payload, **__: object) -> _Answering:
-    return _Answering(await data.as_bytes())
+async def _answer(*_: object, data: bytes, **__: object) -> _Answering:
+    return _Answering(data)
 
 
 def costs() -> dict[str, Steps]:

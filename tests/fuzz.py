@@ -21,8 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bulkupdate.cli.check import check_command
-from bulkupdate.cli.options import read_options
+from bulkupdate.cli.check import CheckFlags, check_command
 from bulkupdate.errors import BulkUpdateError
 from bulkupdate.models import Row
 from bulkupdate.plan.preview import inspect
@@ -85,7 +84,7 @@ def read(path: Path, options: ReadOptions) -> None:
         AssertionError: the two don't say the same.
     """
     try:
-        with Input(path, options=options) as source:
+        with Input.open(path, options=options) as source:
             for _ in inspect(source):
                 pass
             rows = list(source.rows())
@@ -93,7 +92,7 @@ def read(path: Path, options: ReadOptions) -> None:
             raise AssertionError("a row is neither right nor wrong")
     except BulkUpdateError:
         return
-    with Input(failed_of(path, options=options), options=options) as again:
+    with Input.open(failed_of(path, options=options), options=options) as again:
         if told_apart(list(again.rows())) != told_apart(rows):
             raise AssertionError("the failed file reads otherwise")
 
@@ -116,7 +115,8 @@ def in_time() -> Iterator[None]:
 def options_of(flags: str) -> ReadOptions:
     """What these flags say."""
     flagged = [*shlex.split(flags), "--now", "2026-11-24T06:00:00Z", "x"]
-    return read_options(check_command.make_context("check", flagged).params)
+    context = check_command.make_context("check", flagged)
+    return CheckFlags(**context.params).read_options()
 
 
 def fuzz(seconds: float, seed: int, directory: Path) -> tuple[int, int]:

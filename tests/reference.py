@@ -4,12 +4,12 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
 from bulkupdate.cli import cli
-from bulkupdate.cli.command import Command, variable
+from bulkupdate.cli.command import Command
 from tests.support.pages import DOCS
 
 PAGE = DOCS / "reference" / "commands.md"
@@ -24,7 +24,7 @@ stdout carries only what a program wants; everything for people goes to stderr.
 
 #: What a program calls where a person types the command.
 _TWINS = {
-    "run": "[`bulkupdate.run`](python.md#bulkupdate.session.pipeline.run)",
+    "run": "[`bulkupdate.run`](python.md#bulkupdate.session.run.run)",
     "report": "[`bulkupdate.write_report`](python.md#bulkupdate.report.write_report)",
     "sandbox": "[`bulkupdate.sandbox.Sandbox`](python.md#bulkupdate.sandbox.Sandbox)",
 }
@@ -49,16 +49,17 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
     yield from _prose(command.help or "")
     if command.name in _TWINS:
         yield f"From Python: {_TWINS[command.name]}.\n"
-    if isinstance(command, Command):
-        for title, flags in command.groups.items():
-            yield f"### {title}\n" if command.name == "run" else f"**{title}**\n"
-            yield from _table([p for p in command.params if max(p.opts, key=len) in flags], context)
-        if command.examples:
-            yield "**Examples**\n"
-            lines = [f"{line}\n    {what}" for line, what in command.examples]
-            yield "```text\n" + "\n".join(lines) + "\n```\n"
-    elif any(isinstance(p, click.Option) for p in command.params):
-        yield from _table(command.params, context, with_variables=False)
+    if not isinstance(command, Command):
+        return
+    for group in command.option_groups:
+        yield f"### {group.title}\n" if command.name == "run" else f"**{group.title}**\n"
+        yield from _table(group.options, context)
+    if command.ungrouped_options:
+        yield from _table(command.ungrouped_options, context, with_variables=False)
+    if command.examples:
+        yield "**Examples**\n"
+        lines = [f"{line}\n    {what}" for line, what in command.examples]
+        yield "```text\n" + "\n".join(lines) + "\n```\n"
 
 
 def _prose(text: str) -> Iterator[str]:
@@ -71,17 +72,17 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _table(
-    parameters: list[click.Parameter], context: click.Context, *, with_variables: bool = True
+    parameters: Sequence[click.Option], context: click.Context, *, with_variables: bool = True
 ) -> Iterator[str]:
     lines = ["| flag | meaning |" + (" variable |" if with_variables else "")]
     lines.append("| --- | --- |" + (" --- |" if with_variables else ""))
     for parameter in parameters:
         record = parameter.get_help_record(context)
-        if record is None or not isinstance(parameter, click.Option):
+        if record is None:
             continue
         flag, meaning = (_cell(text) for text in record)
         line = f"| `{flag}` | {meaning} |"
-        lines.append(line + (f" `{variable(parameter)}` |" if with_variables else ""))
+        lines.append(line + (f" `{parameter.envvar}` |" if with_variables else ""))
     yield "\n".join(lines) + "\n"
 
 

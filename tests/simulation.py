@@ -9,22 +9,23 @@ import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from bulkupdate.config import LEMLIST_RATE, RateLimit
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.permits import PermitWindow
 from bulkupdate.lemlist.answer import Answer
+from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
+from bulkupdate.models import Task
 from bulkupdate.sandbox.config import Window
 from bulkupdate.sandbox.windows import Verdict, window
 from tests.support.clock import VirtualLoop, run_virtual
 from tests.support.fakes import answered
 
 #: What a server says of its verdict.
-Headers = Callable[[RateLimit, Verdict], Answer]
+Headers = Callable[[RateLimit, Verdict], Answer[Task]]
 
 WORKERS = 16
 
 
-def exact(rate: RateLimit, verdict: Verdict) -> Answer:
+def exact(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
     """As the sandbox: the limit, what remains, and `Retry-After` to the millisecond."""
     seconds = round(verdict.reset_after, 3)
     return answered(rate.requests, verdict.remaining, seconds, not verdict.allowed)
@@ -38,8 +39,6 @@ class Course(NamedTuple):
         refused: 429s in 1,000 rows.
         ends: when each client's last row was settled, in seconds.
         arrivals: every request at the server: when, and whether it was accepted.
-        overtaken: the most requests of later rows that went between a row's being ready and its
-            leave.
         order: the rows in the order in which they were settled.
     """
 
@@ -47,7 +46,6 @@ class Course(NamedTuple):
     refused: float
     ends: list[float]
     arrivals: list[tuple[float, bool]]
-    overtaken: int
     order: list[int]
 
 
@@ -96,9 +94,7 @@ class Simulation:
         self.random = random.Random(seed)
         self.arrivals: list[tuple[float, bool]] = []
         self.starts: list[float] = []
-        self.started: list[int] = []
         self.order: list[int] = []
-        self.overtaken = 0
 
     def run(self, rows: int) -> Course:
         """Send so many rows from each client."""
@@ -112,7 +108,6 @@ class Simulation:
             1000 * refused / total,
             ends,
             self.arrivals,
-            self.overtaken,
             self.order,
         )
 
@@ -135,26 +130,21 @@ class Simulation:
 
     async def _worker(self, limiter: Limiter, numbers: Iterator[int]) -> None:
         for number in numbers:
-            while not await self._request(limiter, number):
+            while not await self._request(limiter):
                 pass
             self.order.append(number)
 
-    async def _request(self, limiter: Limiter, number: int) -> bool:
-        ready = len(self.started)
-        leave = await limiter.acquire(number)
-        later = sum(row > number for row in self.started[ready:])
-        self.overtaken = max(self.overtaken, later)
+    async def _request(self, limiter: Limiter) -> bool:
         now = asyncio.get_running_loop().time
-        self.starts.append(now())
-        self.started.append(number)
-        await self._travel()
-        verdict = self.window.take(now())
-        self.arrivals.append((now(), verdict.allowed))
-        await self._travel()
-        if self.random.random() < self.lost:
-            limiter.release(leave, None)
-            return False
-        limiter.release(leave, self.headers(self.server, verdict))
+        async with limiter.permit() as permit:
+            self.starts.append(now())
+            await self._travel()
+            verdict = self.window.take(now())
+            self.arrivals.append((now(), verdict.allowed))
+            await self._travel()
+            if self.random.random() < self.lost:
+                return False
+            permit.answered(self.headers(self.server, verdict))
         return verdict.allowed
 
     async def _travel(self) -> None:

@@ -5,34 +5,29 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
-from bulkupdate.cli.command import Command
+from bulkupdate.cli.command import Command, option
 from bulkupdate.cli.options import (
-    READING_GROUP,
+    Rate,
+    ReadingFlags,
     input_argument,
     json_option,
-    merge_option,
     quiet_option,
     rate_option,
-    read_options,
     reading_options,
 )
-from bulkupdate.cli.screen import USAGE, Screen
+from bulkupdate.cli.screen import Screen
 from bulkupdate.errors import ConfigError, InputError
-from bulkupdate.plan.preview import Inspection, Preview, inspect
-from bulkupdate.plan.problems import ProblemsFile
-from bulkupdate.reader import Input
-from bulkupdate.reader.options import ReadOptions
+from bulkupdate.journal import ExitCode
+from bulkupdate.plan import Inspection, Preview, ProblemsFile, inspect
+from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.ui import messages
-
-_GROUPS = {
-    **READING_GROUP,
-    "What is shown": ("--problems", "--rate", "--json", "--quiet"),
-}
 
 _EXAMPLES = (
     ("bulkupdate check edits.csv", "what would be sent, and what is wrong"),
@@ -40,42 +35,57 @@ _EXAMPLES = (
 )
 
 
-@click.command("check", cls=Command, groups=_GROUPS, examples=_EXAMPLES)
+@dataclass(frozen=True, kw_only=True)
+class CheckFlags(ReadingFlags):
+    """The flags of `bulkupdate check`."""
+
+    problems: Path | None
+    rate: Rate
+    as_json: bool
+    quiet: bool
+
+
+@cloup.command("check", cls=Command, examples=_EXAMPLES)
 @input_argument
 @reading_options
-@merge_option
-@click.option(
-    "--problems",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write every problem of every row to FILE, as CSV.",
+@cloup.option_group(
+    "What is shown",
+    option(
+        "--problems",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write every problem of every row to FILE, as CSV.",
+    ),
+    rate_option,
+    json_option,
+    quiet_option,
 )
-@rate_option
-@json_option
-@quiet_option
 def check_command(**flags: Any) -> None:
     """Validate every row of INPUT and show what would be sent. Nothing is sent.
 
     Exits with 0 if every row is valid, else with 2.
     """
-    screen = Screen(quiet=flags["quiet"])
+    given = CheckFlags(**flags)
+    screen = Screen(quiet=given.quiet)
     with screen.errors():
-        preview = check(screen, flags)
-        sys.exit(USAGE if preview.invalid else 0)
+        preview = check(screen, given, given.rate, given.problems)
+        if given.as_json:
+            screen.result(preview)
+        sys.exit(ExitCode.REFUSED if preview.invalid else ExitCode.DONE)
 
 
-def check(screen: Screen, flags: dict[str, Any]) -> Preview:
+def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None = None) -> Preview:
     """Read all of the input and show what it would do."""
     with ExitStack() as stack:
-        problems = _problems_file(flags)
-        if problems is not None:
-            stack.enter_context(problems)
+        listed = _problems_file(flags, problems) if problems is not None else None
+        if listed is not None:
+            stack.enter_context(listed)
         try:
-            source = stack.enter_context(_input(flags["input_"], read_options(flags)))
-            preview = _inspected(source, flags, problems)
+            source = stack.enter_context(_input(flags.input_, flags.read_options()))
+            preview = _inspected(source, flags, listed).preview(rate)
         except InputError as error:
-            if problems is not None:
-                problems.refuse(str(error))
+            if listed is not None:
+                listed.refuse(str(error))
             raise
         for lines in (
             messages.preview_lines(source, preview),
@@ -84,8 +94,6 @@ def check(screen: Screen, flags: dict[str, Any]) -> Preview:
         ):
             for line in lines:
                 screen.say(line)
-    if flags["as_json"]:
-        screen.result(preview)
     return preview
 
 
@@ -93,32 +101,28 @@ def check(screen: Screen, flags: dict[str, Any]) -> Preview:
 def _input(name: str, options: ReadOptions) -> Iterator[Input]:
     """The input, with standard input copied to where it can be read more than once."""
     if name != "-":
-        with Input(Path(name), options=options) as source:
+        with Input.open(Path(name), options=options) as source:
             yield source
         return
     with tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory:
         copy = Path(directory) / "stdin"
         with copy.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        with Input(copy, name="stdin", options=options) as source:
+        with Input.open(copy, name="stdin", options=options) as source:
             yield source
 
 
-def _inspected(source: Input, flags: dict[str, Any], problems: ProblemsFile | None) -> Preview:
-    merge = flags["merge_duplicates"]
-    also = problems.add if problems is not None else None
+def _inspected(source: Input, flags: ReadingFlags, listed: ProblemsFile | None) -> Inspection:
+    also = listed.add if listed is not None else None
     inspection = Inspection()
-    for inspection in inspect(source, invalid=also, merge=merge):  # noqa: B007 - the whole
+    for inspection in inspect(source, invalid=also, merge=flags.merge_duplicates):  # noqa: B007
         pass
-    return inspection.preview(flags["rate"])
+    return inspection
 
 
-def _problems_file(flags: dict[str, Any]) -> ProblemsFile | None:
+def _problems_file(flags: ReadingFlags, path: Path) -> ProblemsFile:
     """The file that `--problems` names. It is not to be one that is read."""
-    path: Path | None = flags.get("problems")
-    if path is None:
-        return None
-    for other in (Path(flags["input_"]), *flags["value_maps"]):
+    for other in (Path(flags.input_), *flags.value_maps):
         if path.exists() and other.exists() and path.samefile(other):
             raise ConfigError(f"--problems {path}: is a file that is read: name another")
     return ProblemsFile(path)

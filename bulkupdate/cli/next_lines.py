@@ -11,9 +11,8 @@ import click
 from click.core import ParameterSource
 
 from bulkupdate.cli.options import Setting
-from bulkupdate.cli.screen import USAGE
-from bulkupdate.journal.summary import State, Summary
-from bulkupdate.models import SUCCESSES, Outcome
+from bulkupdate.journal import RunFiles, Summary
+from bulkupdate.models import SUCCESSES, Outcome, Reason, State
 from bulkupdate.ui import messages
 
 #: Parameters that the command which goes on with a run doesn't repeat.
@@ -35,18 +34,19 @@ _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "'": "\\'"}
 def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
     """The commands that may come next."""
     stdin = summary.input.path == "-"
-    input_ = f"{summary.directory}/stdin.{summary.input.format}" if stdin else summary.input.path
+    files = RunFiles(Path(summary.directory))
+    input_ = str(files.stdin(summary.input.format)) if stdin else summary.input.path
     again = ("--out", summary.directory, "--resume")
     if summary.state is not State.FINISHED:
-        if summary.exit_code != USAGE:
-            yield f"go on with: {_command_line(ctx, input_, *again)}"
+        if summary.stopped_by is not Reason.INVALID_ROWS:
+            yield f"continue with: {_command_line(ctx, input_, *again)}"
     elif any(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES):
         failed = messages.failed_file(summary)
         more = (*_now_of(summary), *_out_beside(failed))
-        yield f"once it is mended: {_command_line(ctx, failed, *more)}"
+        yield f"once it is fixed: {_command_line(ctx, failed, *more)}"
         if summary.counts[Outcome.FAILED] or summary.counts[Outcome.UNCONFIRMED]:
             retry = _command_line(ctx, input_, *again, "--retry-failed")
-            yield f"or, as they are, once more: {retry}"
+            yield f"or, unchanged, once more: {retry}"
 
 
 def _out_beside(failed: str) -> tuple[str, ...]:

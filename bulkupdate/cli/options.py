@@ -1,18 +1,21 @@
 """Flags that several commands have, and values that our own types read."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from zoneinfo import available_timezones
 
 import click
+import cloup
 
-from bulkupdate.cli.command import Repeatable
-from bulkupdate.config import RateLimit
-from bulkupdate.errors import ConfigError
-from bulkupdate.reader.options import CLEAR, Format, ReadOptions, moment
+from bulkupdate.cli.command import Repeatable, option
+from bulkupdate.errors import ConfigError, setting
+from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.reader import CLEAR, Format, ReadOptions, moment
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Rate = RateLimit | Literal["auto"] | None
 
 
 class Setting(click.ParamType[Any]):
@@ -32,7 +35,66 @@ class Setting(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-def _rate(text: str) -> RateLimit | Literal["auto"] | None:
+@dataclass(frozen=True, kw_only=True)
+class ReadingFlags:
+    """The input, and the flags that tell how it is read."""
+
+    input_: str
+    format_: str | None
+    encoding: str | None
+    delimiter: str | None
+    sheet: str | None
+    mapping: tuple[tuple[str, str], ...]
+    constants: tuple[tuple[str, str], ...]
+    only: tuple[str, ...]
+    ignore_extra: bool
+    value_maps: tuple[Path, ...]
+    timezone: str | None
+    time: str | None
+    date_formats: tuple[str, ...]
+    clear_token: str
+    now: str | None
+    merge_duplicates: bool
+
+    def read_options(self) -> ReadOptions:
+        """These flags as options of the reader.
+
+        Raises:
+            ConfigError: one of them makes no sense.
+        """
+        if len(self.value_maps) > 1:
+            raise ConfigError(
+                f"{setting('value_map')} can be given once: its column 'column' tells fields apart"
+            )
+        return ReadOptions(
+            format=Format(self.format_) if self.format_ else None,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            sheet=self.sheet,
+            mapping=_once(self.mapping, "mapping"),
+            constants=_once(self.constants, "constants"),
+            only=self.only,
+            ignore_extra=self.ignore_extra,
+            value_map=self.value_maps[0] if self.value_maps else None,
+            timezone=self.timezone,
+            time=self.time,
+            date_formats=self.date_formats,
+            clear_token=self.clear_token,
+            now=self._moment(),
+        )
+
+    def _moment(self) -> datetime | None:
+        return None if self.now is None else moment(self.now, self.timezone)
+
+
+def _once(pairs: tuple[tuple[str, str], ...], name: str) -> dict[str, str]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ConfigError(f"{setting(name)} names the same thing twice")
+    return found
+
+
+def _rate(text: str) -> Rate:
     if text.lower() == "auto":
         return "auto"
     return None if text.lower() == "none" else RateLimit.parse(text)
@@ -46,7 +108,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _setting(text: str) -> tuple[str, str]:
+def _constant(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ConfigError(f"{text!r} sets nothing: write it as priority=high")
@@ -59,146 +121,94 @@ def _zones(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
 
 RATE = Setting("rate", _rate)
 
-rate_option = click.option(
+input_argument = cloup.argument("input_", metavar="INPUT", type=click.Path(allow_dash=True))
+
+rate_option = option(
     "--rate",
     type=RATE,
     default="auto",
     metavar="N/Ss|auto|none",
     help="auto follows the server, from lemlist's 20/2s on; 5/1s is a ceiling.  [default: auto]",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-merge_option = click.option(
-    "--merge-duplicates",
-    is_flag=True,
-    help="Send the rows of one task as one update, in which later rows win.",
-)
+json_option = option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+quiet_option = option("-q", "--quiet", is_flag=True, help="Print errors only.")
 
-#: The title under which help lists the flags that say how an input is read, and these.
-READING_GROUP = {
-    "How INPUT is read": (
-        "--format", "--encoding", "--delimiter", "--sheet", "--map", "--set", "--only",
-        "--ignore-extra", "--value-map", "--timezone", "--time", "--date-format", "--clear-token",
-        "--now", "--merge-duplicates",
-    )
-}  # fmt: skip
-
-input_argument = click.argument("input_", metavar="INPUT", type=click.Path(allow_dash=True))
-
-#: Flags that say how an input is to be read.
-_READING = (
-    click.option(
+#: The flags of `ReadingFlags`.
+reading_options = cloup.option_group(
+    "How INPUT is read",
+    option(
         "--format",
         "format_",
         type=click.Choice([str(f) for f in Format if not f.is_spreadsheet]),
-        help="What INPUT is. By default its suffix tells, else its first character.",
+        help="Format of INPUT. By default its suffix tells, else its first character.",
     ),
-    click.option("--encoding", metavar="NAME", help="Of INPUT's text.  [default: found out]"),
-    click.option(
-        "--delimiter", metavar="C", help="Between INPUT's columns: ;, tab, |.  [default: found out]"
+    option("--encoding", metavar="NAME", help="Encoding of INPUT's text.  [default: detected]"),
+    option(
+        "--delimiter",
+        metavar="C",
+        help="Delimiter between INPUT's columns: ;, tab, |.  [default: detected]",
     ),
-    click.option("--sheet", metavar="NAME", help="Of a spreadsheet that has several."),
-    click.option(
+    option("--sheet", metavar="NAME", help="Sheet of a spreadsheet that has several."),
+    option(
         "--map",
         "mapping",
         type=Setting("map", _pair),
-        multiple=True,
         cls=Repeatable,
         metavar="COLUMN=FIELD",
-        help="What a column stands for. Can be given several times.",
+        help="The field that a column stands for. Can be given several times.",
     ),
-    click.option(
+    option(
         "--set",
         "constants",
-        type=Setting("set", _setting),
-        multiple=True,
+        type=Setting("set", _constant),
         cls=Repeatable,
         metavar="FIELD=VALUE",
-        help="What every row says of a field. Can be given several times.",
+        help="The value of a field in every row. Can be given several times.",
     ),
-    click.option(
+    option(
         "--only",
-        multiple=True,
         cls=Repeatable,
         metavar="COLUMN",
         help="Send this column, and those of further --only, and no others.",
     ),
-    click.option("--ignore-extra", is_flag=True, help="Pass over columns that are no field."),
-    click.option(
+    option("--ignore-extra", is_flag=True, help="Ignore columns that match no field."),
+    option(
         "--value-map",
         "value_maps",
         type=click.Path(path_type=Path),
-        multiple=True,
         cls=Repeatable,
         metavar="FILE",
-        help="What values stand for: a file with the columns column, from, to.",
+        help="The meaning of values: a file with the columns column, from, to.",
     ),
-    click.option(
+    option(
         "--timezone",
         metavar="NAME",
         shell_complete=_zones,
-        help="Of times without an offset: Europe/Paris.",
+        help="Time zone of times that have no offset: Europe/Paris.",
     ),
-    click.option("--time", metavar="HH:MM", help="Of day, for dates without one."),
-    click.option(
+    option("--time", metavar="HH:MM", help="Time of day for dates without one."),
+    option(
         "--date-format",
         "date_formats",
-        multiple=True,
         cls=Repeatable,
         metavar="FORMAT",
-        help="Of dates that are not ISO 8601: '%d/%m/%Y %H:%M'. Can be given several times.",
+        help="Format of dates that are not ISO 8601: '%d/%m/%Y %H:%M'. Can be given several times.",
     ),
-    click.option(
+    option(
         "--clear-token",
         default=CLEAR,
         show_default=True,
         metavar="WORD",
-        help="What empties a field: a blank cell leaves it alone.",
+        help="The word that empties a field: a blank cell leaves it alone.",
     ),
-    click.option(
+    option(
         "--now",
         metavar="DATE-TIME",
-        help="What today, tomorrow and +3d are counted from.  [default: now]",
+        help="The moment that today, tomorrow and +3d are counted from.  [default: now]",
+    ),
+    option(
+        "--merge-duplicates",
+        is_flag=True,
+        help="Send the rows of one task as one update, in which later rows win.",
     ),
 )
-
-
-def reading_options(command: Command) -> Command:
-    """Give a command the flags that say how its input is to be read."""
-    for option in reversed(_READING):
-        command = option(command)
-    return command
-
-
-def read_options(flags: dict[str, Any]) -> ReadOptions:
-    """What these flags say.
-
-    Raises:
-        ConfigError: one of them makes no sense.
-    """
-    format_, now, value_maps = flags["format_"], flags["now"], flags["value_maps"]
-    if len(value_maps) > 1:
-        raise ConfigError("--value-map can be given once: its column 'column' tells fields apart")
-    return ReadOptions(
-        format=Format(format_) if format_ else None,
-        encoding=flags["encoding"],
-        delimiter=flags["delimiter"],
-        sheet=flags["sheet"],
-        mapping=_once(flags["mapping"], "--map"),
-        constants=_once(flags["constants"], "--set"),
-        only=flags["only"],
-        ignore_extra=flags["ignore_extra"],
-        value_map=value_maps[0] if value_maps else None,
-        timezone=flags["timezone"],
-        time=flags["time"],
-        date_formats=flags["date_formats"],
-        clear_token=flags["clear_token"],
-        now=moment(now, flags["timezone"]) if now is not None else None,
-    )
-
-
-def _once(pairs: tuple[tuple[str, str], ...], flag: str) -> dict[str, str]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ConfigError(f"{flag} names the same thing twice")
-    return found

@@ -11,32 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+import cloup
 from click.core import ParameterSource
 
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.next_lines import next_lines
-from bulkupdate.cli.options import (
-    input_argument,
-    read_options,
-)
-from bulkupdate.cli.run_flags import EXAMPLES, GROUPS, run_flags
-from bulkupdate.cli.screen import IN_USE, INTERRUPTED, STOPPED, USAGE, Screen
-from bulkupdate.config import (
-    BASE_URL_VARIABLE,
-    DEFAULT_BASE_URL,
-    LEMLIST_RATE,
-    ApiKey,
-    Endpoint,
-    Mode,
-    RetryPolicy,
-    RunConfig,
-)
-from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError
-from bulkupdate.journal.summary import State, Summary
+from bulkupdate.cli.options import input_argument
+from bulkupdate.cli.run_options import EXAMPLES, RunFlags, run_options
+from bulkupdate.cli.screen import INTERRUPTED, Screen
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError, count
+from bulkupdate.journal import ExitCode, Mode, RunFiles, Summary, exit_code
+from bulkupdate.lemlist.endpoint import BASE_URL_VARIABLE, DEFAULT_BASE_URL, ApiKey, Endpoint
+from bulkupdate.lemlist.rate import LEMLIST_RATE
+from bulkupdate.models import Reason
 from bulkupdate.report import check_installed, write_report
-from bulkupdate.ui import messages
+from bulkupdate.session.settings import RunConfig
 
 if TYPE_CHECKING:
     from bulkupdate.sandbox import Sandbox
@@ -49,11 +41,11 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@click.command("run", cls=Command, groups=GROUPS, examples=EXAMPLES)
+@cloup.command("run", cls=Command, examples=EXAMPLES)
 @input_argument
-@run_flags
+@run_options
 @click.pass_context
-def run_command(ctx: click.Context, /, **flags: Any) -> None:
+def run_command(ctx: click.Context, /, **given: Any) -> None:
     """Send the edits of INPUT: CSV, TSV, JSONL or a spreadsheet, compressed or not; - is stdin.
 
     \b
@@ -64,41 +56,40 @@ def run_command(ctx: click.Context, /, **flags: Any) -> None:
       3         stopped early: key refused, server down for too long, too many failures, the
                 deadline is near, more than 5 minutes to wait for the rate limit, results could not
                 be written
-      4         another run is at it in the same directory: nothing was sent
-      129, 130, 143   stopped by SIGHUP, Ctrl-C, SIGTERM: everything is written, --resume goes on
+      4         another run uses the same run directory: nothing was sent
+      129, 130, 143   stopped by SIGHUP, Ctrl-C, SIGTERM: everything is written, --resume continues
     """  # noqa: D301 - click wants the \b
-    screen = Screen(as_json=flags["log_format"] == "json", quiet=flags["quiet"])
-    screen.log(flags["verbose"])
+    flags = _prefer_command_line(ctx, RunFlags(**given))
+    screen = Screen(as_json=flags.log_format == "json", quiet=flags.quiet)
+    screen.log(flags.verbose)
     if isinstance(ctx.command, Command):
         for stranger in ctx.command.strangers(os.environ):
             screen.say(f"note: {stranger}")
     metrics: MetricsFile | None = None
     try:
         with screen.errors():
-            _prefer_command_line(ctx, flags)
-            if flags["dry_run"]:
-                preview = check(screen, flags)
-                sys.exit((1 if flags["skip_invalid"] else USAGE) if preview.invalid else 0)
-            metrics = _metrics(flags["metrics_file"])
-            if flags["report"]:
+            if flags.dry_run:
+                _check_only(screen, flags)
+            metrics = _metrics(flags.metrics_file)
+            if flags.report:
                 # Not in the end, three hours later.
                 check_installed()
             config = _run_config(flags)
             observers = [screen.observer(), *([metrics] if metrics else [])]
-            summary = eventloop.run(_run(config, screen, observers, sandboxed=flags["sandbox"]))
+            summary = eventloop.run(_run(config, screen, observers, sandboxed=flags.sandbox))
             if metrics is not None:
                 metrics.ended(summary)
             screen.summary(summary)
-            if flags["as_json"]:
+            if flags.as_json:
                 screen.result(summary)
             for line in next_lines(ctx, summary):
                 screen.say(line)
-            if flags["report"]:
+            if flags.report:
                 _report(config.directory, screen)
             sys.exit(summary.exit_code)
     except SystemExit as leaving:
         # The run that is under way writes the metrics of that.
-        if metrics is not None and not metrics.has_ended and leaving.code != IN_USE:
+        if metrics is not None and not metrics.has_ended and leaving.code != ExitCode.IN_USE:
             metrics.refused(int(leaving.code or 0))
         raise
 
@@ -132,57 +123,70 @@ _RIVALS = (
 )
 
 
-def _prefer_command_line(ctx: click.Context, flags: dict[str, Any]) -> None:
+def _prefer_command_line(ctx: click.Context, flags: RunFlags) -> RunFlags:
     """Drop flags of the environment that exclude one that was typed."""
+    dropped: dict[str, Any] = {}
     for pair in _RIVALS:
         for typed, other in (pair, pair[::-1]):
             is_typed = ctx.get_parameter_source(typed) is ParameterSource.COMMANDLINE
             if is_typed and ctx.get_parameter_source(other) is ParameterSource.ENVIRONMENT:
-                is_switch = isinstance(flags[other], bool)
-                flags[other] = ctx.params[other] = False if is_switch else None
+                is_switch = isinstance(getattr(flags, other), bool)
+                dropped[other] = False if is_switch else None
+    ctx.params.update(dropped)
+    return replace(flags, **dropped)
 
 
-def _run_config(flags: dict[str, Any]) -> RunConfig:
-    if flags["resume"] and flags["overwrite"]:
-        raise ConfigError("--resume goes on with a run, --overwrite starts it again: choose one")
-    if flags["sandbox"] and (flags["base_url"] or flags["api_key_file"]):
+def _check_only(screen: Screen, flags: RunFlags) -> NoReturn:
+    """Check the input, as `--dry-run` asks, and leave."""
+    preview = check(screen, flags, flags.rate)
+    if flags.as_json:
+        screen.result(preview)
+    if not preview.invalid:
+        sys.exit(ExitCode.DONE)
+    sys.exit(ExitCode.UNSUCCESSFUL if flags.skip_invalid else ExitCode.REFUSED)
+
+
+def _run_config(flags: RunFlags) -> RunConfig:
+    if flags.resume and flags.overwrite:
+        raise ConfigError("--resume continues a run, --overwrite starts it again: choose one")
+    if flags.sandbox and (flags.base_url or flags.api_key_file):
         raise ConfigError("--sandbox brings its own URL and key: leave the other two out")
-    mode = Mode.RESUME if flags["resume"] else Mode.NEW
+    mode = Mode.RESUME if flags.resume else Mode.NEW
     return RunConfig(
-        input=flags["input_"],
+        input=flags.input_,
         endpoint=_endpoint(flags),
-        read=read_options(flags),
-        merge_duplicates=flags["merge_duplicates"],
-        out=flags["out"],
-        mode=Mode.OVERWRITE if flags["overwrite"] else mode,
-        changed_input=flags["changed_input"],
-        retry_failed=flags["retry_failed"],
-        skip_invalid=flags["skip_invalid"],
-        first=flags["first"],
-        rate=flags["rate"],
-        workers=flags["workers"],
-        retry=RetryPolicy(max_attempts=flags["max_attempts"], give_up_after=flags["give_up_after"]),
-        drain_timeout=flags["drain_timeout"],
-        max_failures=flags["max_failures"],
-        deadline=flags["deadline"],
-        sandbox=flags["sandbox"],
-        strict=flags["strict"],
+        read=flags.read_options(),
+        merge_duplicates=flags.merge_duplicates,
+        out=flags.out,
+        mode=Mode.OVERWRITE if flags.overwrite else mode,
+        changed_input=flags.changed_input,
+        retry_failed=flags.retry_failed,
+        skip_invalid=flags.skip_invalid,
+        first=flags.first,
+        rate=flags.rate,
+        workers=flags.workers,
+        retry=RetryPolicy(max_attempts=flags.max_attempts, give_up_after=flags.give_up_after),
+        drain_timeout=flags.drain_timeout,
+        max_failures=flags.max_failures,
+        deadline=flags.deadline,
+        sandbox=flags.sandbox,
+        strict=flags.strict,
     )
 
 
-def _endpoint(flags: dict[str, Any]) -> Endpoint:
-    if flags["sandbox"]:
+def _endpoint(flags: RunFlags) -> Endpoint:
+    if flags.sandbox:
         key = ApiKey(secrets.token_hex(16))
-        return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags["timeout"])
-    base_url = flags["base_url"]
+        return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags.timeout)
+    base_url = flags.base_url
     if base_url is None:
         # Set and empty is a mistake, not the real thing: "$STAGING" may have been empty.
         base_url = os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
     return Endpoint(
         base_url=base_url,
-        api_key=ApiKey.find(flags["api_key_file"], os.environ),
-        timeout=flags["timeout"],
-        use_proxy=flags["proxy"],
+        api_key=ApiKey.find(flags.api_key_file, os.environ),
+        timeout=flags.timeout,
+        use_proxy=flags.proxy,
     )
 
 
@@ -198,7 +202,7 @@ async def _run(
     config: RunConfig, screen: Screen, observers: "list[Observer]", *, sandboxed: bool
 ) -> Summary:
     from bulkupdate.session.observer import Observers
-    from bulkupdate.session.pipeline import run
+    from bulkupdate.session.run import run
     from bulkupdate.stop import Stop
 
     stop = Stop()
@@ -211,16 +215,23 @@ async def _run(
             summary = await run(config, stop=stop, observer=Observers(observers))
         except RunStoppedError as error:
             screen.error(str(error))
-            sys.exit(stop.exit_code or STOPPED)
+            sys.exit(_code_of(stop) or ExitCode.STOPPED)
         except asyncio.CancelledError:
-            begun = (config.directory / "summary.json").exists()
-            rest = f"--resume goes on with {config.directory}" if begun else "nothing was sent"
+            has_begun = RunFiles(config.directory).summary.exists()
+            rest = f"--resume continues {config.directory}" if has_begun else "nothing was sent"
             screen.error(f"left at once: {rest}")
-            sys.exit(stop.exit_code or INTERRUPTED)
+            sys.exit(_code_of(stop) or INTERRUPTED)
         if sandboxed:
             seen = sum(sandbox.requests.values())
-            screen.say(f"the sandbox saw {messages.count(seen, 'request')}")
+            screen.say(f"the sandbox saw {count(seen, 'request')}")
     return summary
+
+
+def _code_of(stop: "Stop") -> int:
+    """The exit code of a run that was stopped; 0 for one that was not."""
+    if stop.reason is None:
+        return ExitCode.DONE
+    return exit_code(stop.reason, number=stop.signal, has_failures=False)
 
 
 def _own_sandbox(config: RunConfig) -> "Sandbox":
@@ -250,11 +261,11 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
     def on_signal(number: signal.Signals) -> None:
         received.append(number)
         if len(received) > 1 and running is not None:
+            stop.abort()
             running.cancel()
             return
         screen.say("stopping: letting requests in flight end (once more to leave at once)")
-        reason = f"interrupted by {number.name}"
-        stop.set(reason, state=State.INTERRUPTED, exit_code=128 + number)
+        stop.set(f"interrupted by {number.name}", Reason.SIGNAL, signal=number)
 
     for number in SIGNALS:
         # `nohup` has a closed terminal ignored.

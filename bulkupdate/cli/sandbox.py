@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
 from bulkupdate.cli import eventloop
+from bulkupdate.cli.command import Command
 from bulkupdate.cli.options import RATE, Setting
 from bulkupdate.cli.screen import Screen
-from bulkupdate.config import LEMLIST_RATE
-from bulkupdate.errors import ConfigError
-from bulkupdate.ui import messages
+from bulkupdate.errors import ConfigError, count
+from bulkupdate.lemlist.rate import LEMLIST_RATE
 
 if TYPE_CHECKING:
     from bulkupdate.sandbox import SandboxConfig
@@ -37,22 +38,22 @@ def _outage(text: str) -> tuple[float, float]:
     return float(begin), float(length)
 
 
-@click.command("sandbox")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--expose", is_flag=True, help="Allow a --host that other machines can reach.")
-@click.option("--port", default=8025, show_default=True, help="0 takes a free one.")
-@click.option(
+@cloup.command("sandbox", cls=Command)
+@cloup.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@cloup.option("--expose", is_flag=True, help="Allow a --host that other machines can reach.")
+@cloup.option("--port", default=8025, show_default=True, help="0 takes a free one.")
+@cloup.option(
     "--api-key", default="sandbox", show_default=True, help="The key to accept: no real one."
 )
-@click.option("--rate", type=RATE, default="auto", metavar="N/Ss|none", help="  [default: 20/2s]")
-@click.option(
+@cloup.option("--rate", type=RATE, default="auto", metavar="N/Ss|none", help="  [default: 20/2s]")
+@cloup.option(
     "--window",
     type=click.Choice(["fixed", "clock", "sliding", "bucket"]),
     default="fixed",
     show_default=True,
     help="How requests are counted. fixed is the best guess at lemlist's own way.",
 )
-@click.option(
+@cloup.option(
     "--latency",
     type=Setting("latency", _latency),
     default="0",
@@ -60,7 +61,7 @@ def _outage(text: str) -> tuple[float, float]:
     metavar="MIN:MAX",
     help="Milliseconds that a request takes each way.",
 )
-@click.option(
+@cloup.option(
     "--fault",
     "faults",
     type=Setting("fault", _fault),
@@ -69,7 +70,7 @@ def _outage(text: str) -> tuple[float, float]:
     help="A fault and its probability, as in 500=0.1: 500, 503, reset-before, reset-after, hang,"
     " cut, malformed or html. Can be given several times.",
 )
-@click.option(
+@cloup.option(
     "--outage",
     "outages",
     type=Setting("outage", _outage),
@@ -78,23 +79,23 @@ def _outage(text: str) -> tuple[float, float]:
     help="Answer 503 to everything for LENGTH seconds, from BEGIN seconds after the first request"
     " on. Can be given several times.",
 )
-@click.option(
+@cloup.option(
     "--unknown-id",
     type=click.Choice(["404", "400", "create"]),
     default="404",
     show_default=True,
     help="What an id that is not there gives. What lemlist gives is not known.",
 )
-@click.option("--filters-required", is_flag=True, help="Refuse GET /tasks without filters.")
-@click.option("--seed", default=0, show_default=True, help="Of latencies and faults.")
-@click.option(
+@cloup.option("--filters-required", is_flag=True, help="Refuse GET /tasks without filters.")
+@cloup.option("--seed", default=0, show_default=True, help="Of latencies and faults.")
+@cloup.option(
     "--tasks",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Tasks to hold: Tasks as the API returns them (JSONL), or a file of edits that names"
     " them.  [default: a made-up team]",
 )
-@click.option(
+@cloup.option(
     "--log",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -141,11 +142,11 @@ async def _serve(config: "SandboxConfig", tasks: Path | None, screen: Screen) ->
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     try:
         async with Sandbox(config, team) as sandbox:
-            screen.say(f"{sandbox.base_url} holds {messages.count(len(team.tasks), 'task')}")
+            screen.say(f"{sandbox.base_url} holds {count(len(team.tasks), 'task')}")
             screen.say(f"  LEMLIST_BASE_URL={sandbox.base_url} LEMLIST_API_KEY={config.key}")
             await ended.wait()
     except OSError as error:
         raise ConfigError(f"can't serve on {config.host}:{config.port}: {error}") from error
     by_status = ", ".join(f"{status}: {n:,}" for status, n in sorted(sandbox.requests.items()))
-    total = messages.count(sum(sandbox.requests.values()), "request")
+    total = count(sum(sandbox.requests.values()), "request")
     screen.say(f"{total}{f' ({by_status})' if by_status else ''}")

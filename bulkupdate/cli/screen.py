@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,16 +14,14 @@ import click
 
 from bulkupdate.codec import to_json
 from bulkupdate.errors import BulkUpdateError, JournalError, RunInUseError, RunStoppedError
-from bulkupdate.journal.summary import Summary
+from bulkupdate.journal import ExitCode, Summary
 from bulkupdate.ui import messages
 
 if TYPE_CHECKING:
     from bulkupdate.session.observer import Observer
 
-USAGE = 2
-STOPPED = 3
-IN_USE = 4
-INTERRUPTED = 130
+#: The exit code after Ctrl-C, as a shell expects it.
+INTERRUPTED = 128 + signal.SIGINT
 
 log = logging.getLogger("bulkupdate")
 
@@ -107,13 +106,13 @@ class Screen:
         try:
             yield
         except RunStoppedError as error:
-            self._leave(str(error), STOPPED)
+            self._leave(str(error), ExitCode.STOPPED)
         except JournalError as error:
-            self._leave(str(error), STOPPED)
+            self._leave(str(error), ExitCode.STOPPED)
         except RunInUseError as error:
-            self._leave(str(error), IN_USE)
+            self._leave(str(error), ExitCode.IN_USE)
         except BulkUpdateError as error:
-            self._leave(str(error), USAGE)
+            self._leave(str(error), ExitCode.REFUSED)
         except KeyboardInterrupt:
             self._leave("interrupted", INTERRUPTED)
         except Exception as error:
@@ -121,7 +120,7 @@ class Screen:
                 error = error.exceptions[0]
             log.debug("".join(traceback.format_exception(error)))
             what = f"{type(error).__name__}: {error}"
-            self._leave(f"a bug, please report it: {what} (-vv shows where)", STOPPED)
+            self._leave(f"a bug, please report it: {what} (-vv shows where)", ExitCode.STOPPED)
 
     def _leave(self, text: str, code: int) -> NoReturn:
         for line in text.splitlines():

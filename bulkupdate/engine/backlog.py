@@ -28,12 +28,10 @@ class Backlog:
     Args:
         read_ahead: rows that may be ready or out at once, before `put` waits.
         parked: rows kept in memory until an earlier one of their task is done.
-        directory: where the rest of those is put on disk; without it, `put` waits for room.
+        scratch: where the rest of those is put on disk; without it, `put` waits for room.
     """
 
-    def __init__(
-        self, read_ahead: int, parked: int = PARKED, directory: Path | None = None
-    ) -> None:
+    def __init__(self, read_ahead: int, parked: int = PARKED, scratch: Path | None = None) -> None:
         self._room = read_ahead
         self._room_to_park = parked
         #: Room to wait for once there is none, so that filling it is worth a wake-up; what is ready
@@ -51,7 +49,7 @@ class Backlog:
         self._getters: deque[asyncio.Future[None]] = deque()
         #: Tasks that have a row ready or out, and the rows parked behind it, if there are any.
         self._out: dict[str, deque[Row] | None] = {}
-        self._scratch = Scratch(directory) if directory else None
+        self._scratch = Scratch(scratch) if scratch else None
         self._closed = False
 
     async def put(self, row: Row) -> None:

@@ -21,6 +21,7 @@ import math
 
 from bulkupdate.engine.retry import is_transient
 from bulkupdate.errors import RateLimitedError, TaskError
+from bulkupdate.models import Reason
 from bulkupdate.stop import Stop
 
 #: Failures in a row, and tasks that they are of, after which the server counts as down. That they
@@ -56,7 +57,7 @@ class Health:
         self._stop = stop
         self._give_up_after = give_up_after
         self._failures = 0
-        self._tasks: set[str] = set()
+        self._subjects: set[str] = set()
         self._since = math.inf
         self._why = ""
         self._turns = asyncio.Lock()
@@ -94,17 +95,23 @@ class Health:
         self._schedule_probe()
         self._turns.release()
 
-    def heard(self, task: str, error: TaskError | None) -> None:
-        """Hear how a request for a task ended: with a Task, or with an error."""
+    def note(self, subject: str, error: TaskError | None) -> None:
+        """Take in how a request ended.
+
+        Args:
+            subject: what it was about: a task's id.
+            error: the error that it ended with, or None.
+        """
         if error is None and not self._failures and self.all_may_start.is_set():
             return
         if error is None or not (is_transient(error) or error.stops_lane):
             self._answered()
         elif error.stops_lane:
             status = f"{error.status} " if error.status else ""
-            self._stop.set(f"no other row could fare better: {error.type}: {status}{error.message}")
+            text = f"every other row would fail too: {error.type}: {status}{error.message}"
+            self._stop.set(text, Reason.KEY_REFUSED)
         elif not isinstance(error, RateLimitedError):
-            self._failed(task, error)
+            self._failed(subject, error)
 
     @property
     def _until_probe(self) -> float:
@@ -125,19 +132,19 @@ class Health:
         self.is_down = False
         self._is_up.set()
         self._failures = 0
-        self._tasks.clear()
+        self._subjects.clear()
         self.all_may_start.set()
 
-    def _failed(self, task: str, error: TaskError) -> None:
+    def _failed(self, subject: str, error: TaskError) -> None:
         if not self._failures:
             self._since = self._now()
         self._failures += 1
         self._why = f"{error.type}: {error.message}"
-        if len(self._tasks) < OUTAGE_TASKS:
-            self._tasks.add(task)
+        if len(self._subjects) < OUTAGE_TASKS:
+            self._subjects.add(subject)
         if self._failures >= FIRST_FAILURES:
             self.all_may_start.set()
-        is_outage = self._failures >= OUTAGE_FAILURES and len(self._tasks) >= OUTAGE_TASKS
+        is_outage = self._failures >= OUTAGE_FAILURES and len(self._subjects) >= OUTAGE_TASKS
         if is_outage and not self.is_down:
             self.is_down = True
             self._is_up.clear()
@@ -145,7 +152,8 @@ class Health:
             self._schedule_probe()
             log.warning("the server is down (%s): waiting for it", self._why)
         if self.is_down and self._down_for >= self._give_up_after:
-            self._stop.set(f"no usable answer for {self._down_for:.0f} s: {self._why}")
+            text = f"no usable answer for {self._down_for:.0f} s: {self._why}"
+            self._stop.set(text, Reason.SERVER_DOWN)
 
     def _schedule_probe(self) -> None:
         left = max(0.0, self._give_up_after - self._down_for)

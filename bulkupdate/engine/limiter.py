@@ -1,39 +1,46 @@
-"""What a limiter is, and the one that only waits when it is told to.
+"""What a limiter is, and the one that only waits when the server asks for it.
 
-The one that keeps a limit is `bulkupdate.engine.permits.PermitWindow`.
+The limiter that keeps a limit is `bulkupdate.engine.permits.PermitWindow`.
 """
 
 import asyncio
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, Self
 
-from bulkupdate.config import LEMLIST_RATE
 from bulkupdate.errors import WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
+from bulkupdate.lemlist.rate import LEMLIST_RATE
 
-#: A longer wait than this, in seconds, is no wait but an end.
+#: Seconds that a run waits for the server at most; a longer wait ends it.
 LONGEST_WAIT = 300.0
-
 
 #: The shortest pause doubles so often at most.
 _DOUBLINGS = 6
 
 
-class Limiter(Protocol):
-    """Gives each attempt leave to start, and hears of every answer."""
+class Permit(Protocol):
+    """The permission for one request."""
 
-    async def acquire(self, row: int) -> float:
-        """Wait until an attempt of row number `row` may start; earlier rows go first.
+    def answered(self, answer: Answer[Any]) -> None:
+        """Take in the answer, of which only the quota counts, and whether it is a 429.
 
-        Returns:
-            The leave: each is given back by one `release`.
-
-        Raises:
-            WaitTooLongError: that would take more than `LONGEST_WAIT`.
+        A permit that is given back without one stands for a request without an answer.
         """
 
-    def release(self, leave: float, answer: Answer | None) -> None:
-        """Hear how an attempt ended: with an answer, or None where there was none."""
+
+class Limiter(Protocol):
+    """Gives each request its permit, and learns from the answers."""
+
+    def permit(self) -> AbstractAsyncContextManager[Permit]:
+        """The permission for one request, from its start to its answer.
+
+        Entering waits until the request may start; what came first goes first.
+
+        Raises:
+            WaitTooLongError: on entering: the wait would take more than `LONGEST_WAIT`.
+        """
 
     @property
     def allowed(self) -> float | None:
@@ -49,7 +56,7 @@ class Limiter(Protocol):
 
 
 class Pause:
-    """Everything is held back until a moment. Each 429 may move it."""
+    """A time in which nothing starts. Each 429 may make it longer."""
 
     def __init__(self) -> None:
         self._now = asyncio.get_running_loop().time
@@ -58,16 +65,16 @@ class Pause:
         self._began = -math.inf
         self._in_a_row = 0
 
-    def hold(self, leave: float, asked: float, shortest: float) -> None:
+    def hold(self, started: float, asked: float, shortest: float) -> None:
         """Hold everything back, after a 429.
 
         Args:
-            leave: when the request that was refused started.
-            asked: how long the answer asks for, in seconds.
-            shortest: how long at least; twice as long for each further 429 without a success
-                between them. Requests that were out when the pause began don't count as such.
+            started: when the refused request started.
+            asked: the wait that the answer asks for, in seconds.
+            shortest: the shortest wait; it doubles with each further 429 without a success between
+                them. Requests that were in flight when the pause began don't count as such.
         """
-        if leave > self._began:
+        if started > self._began:
             self._began = self._now()
             self._in_a_row += 1
             asked = max(asked, shortest * 2 ** min(self._in_a_row - 1, _DOUBLINGS))
@@ -76,7 +83,7 @@ class Pause:
         self.until = max(self.until, until)
 
     def succeeded(self) -> None:
-        """Hear of an answer that was no 429."""
+        """Take in an answer that was no 429."""
         self._in_a_row = 0
 
     @property
@@ -85,23 +92,35 @@ class Pause:
         return self._held - max(0.0, self.until - self._now())
 
     def check(self) -> None:
-        """Raise if it is too long to be waited for."""
+        """Raise `WaitTooLongError` if it is too long to be waited for."""
         if (left := self.until - self._now()) > LONGEST_WAIT:
             raise WaitTooLongError(left)
 
     def __str__(self) -> str:
-        return f"rate limited: going on in {self.until - self._now():.1f} s"
+        return f"rate limited: continuing in {self.until - self._now():.1f} s"
 
     def __bool__(self) -> bool:
         return self.until > self._now()
 
 
-class Pausing:
-    """What every limiter does: hold everything back for as long as a 429 asks."""
+class LocalLimiter(ABC):
+    """A limiter of one process, which pauses for as long as a 429 asks."""
 
     def __init__(self) -> None:
         self._now = asyncio.get_running_loop().time
         self._pause = Pause()
+
+    def permit(self) -> "LocalPermit":
+        """The permission for one request; see `Limiter`."""
+        return LocalPermit(self)
+
+    @abstractmethod
+    async def start(self) -> float:
+        """Wait until a request may start; returns when it did."""
+
+    @abstractmethod
+    def end(self, started: float, answer: Answer[Any] | None) -> None:
+        """Take in how a request ended: with an answer, or without one."""
 
     @property
     def waiting_for(self) -> str | None:
@@ -114,28 +133,49 @@ class Pausing:
         return self._pause.total
 
 
-class NoLimiter(Pausing):
-    """No limit: every attempt may start at once. A 429 still pauses all of them."""
+class LocalPermit:
+    """The permission for one request from a limiter of this process."""
 
-    #: Seconds to wait after a 429 that doesn't say how long, and at least.
+    __slots__ = ("_answer", "_limiter", "_started")
+
+    def __init__(self, limiter: LocalLimiter) -> None:
+        self._limiter = limiter
+        self._answer: Answer[Any] | None = None
+
+    def answered(self, answer: Answer[Any]) -> None:
+        """Take in the answer; see `Permit`."""
+        self._answer = answer
+
+    async def __aenter__(self) -> Self:
+        self._started = await self._limiter.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._limiter.end(self._started, self._answer)
+
+
+class NoLimiter(LocalLimiter):
+    """No limit: every request may start at once. A 429 still pauses all of them."""
+
+    #: Seconds to wait after a 429 that names no time, and at least.
     DEFAULT_PAUSE = LEMLIST_RATE.period
     SHORTEST_PAUSE = 0.25
 
-    async def acquire(self, row: int) -> float:  # noqa: ARG002 - nobody waits for a turn
+    async def start(self) -> float:
         """Wait while the server has asked for a pause."""
         while (now := self._now()) < self._pause.until:
             self._pause.check()
             await asyncio.sleep(self._pause.until - now)
         return now
 
-    def release(self, leave: float, answer: Answer | None) -> None:
+    def end(self, started: float, answer: Answer[Any] | None) -> None:
         """After a 429, hold everything back for as long as it asks."""
         if answer is None:
             return
         if answer.is_throttled:
             asked = answer.quota.retry_after
             self._pause.hold(
-                leave, self.DEFAULT_PAUSE if asked is None else asked, self.SHORTEST_PAUSE
+                started, self.DEFAULT_PAUSE if asked is None else asked, self.SHORTEST_PAUSE
             )
         else:
             self._pause.succeeded()

@@ -33,44 +33,24 @@ stopped, finds its permits back but its requests still spaced.
 """
 
 import asyncio
-import bisect
 import heapq
 import logging
 import math
-from collections import deque
-from typing import Literal
+from typing import Any, Literal
 
 from aiolimiter import AsyncLimiter
 
-from bulkupdate.config import LEMLIST_RATE, RateLimit
-from bulkupdate.engine.limiter import Limiter, NoLimiter, Pausing
-from bulkupdate.engine.turns import Turns
+from bulkupdate.engine.limiter import Limiter, LocalLimiter, NoLimiter
+from bulkupdate.engine.quotas import Believed
+from bulkupdate.engine.roundtrips import ROUNDING, RoundTrips
+from bulkupdate.engine.share import Share
+from bulkupdate.engine.window import ServerWindow
 from bulkupdate.lemlist.answer import Answer, Quota
+from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 
 #: Requests start at most so much faster than the limit: what a late start leaves unused in one
 #: part of a period can be used in another.
 _SPACING = 0.8
-
-#: The part of the shortest possible round trip that is taken for granted, and after how many
-#: answers. The shortest there is has hardly been seen yet: from the shortest seen to the fourth
-#: shortest is, on average, as far as from the shortest possible to the shortest seen. The rest of
-#: it is the margin of that guess, and what is left of the risk is a 429 in some 20,000 rows.
-_ROUND_TRIP_PART = 0.7
-_ROUND_TRIP_ANSWERS = 60
-_SHORTEST_KEPT = 4
-
-#: Seconds added to what the server says, which it rounds to milliseconds, and to what we measure.
-_ROUNDING = 0.002
-
-#: Times that an answer must contradict a sliding log before the server's windows are believed in.
-_EVIDENCE = 3
-
-#: What is left of the share after a 429, and what it wins back in a period: always, and of each
-#: request that the server had room for. Together they keep two clients of one key within a few
-#: percent of each other and of the limit, at 3 to 15 429s in 1,000 rows (docs/benchmarks.md).
-_SHRINK = 0.85
-_GROWTH = 0.02
-_GROWTH_OF_ROOM = 0.04
 
 #: Requests that are left to others while the key is shared: the second where an answer is older
 #: than a request's worth of time. And how long there is no room once it has come to that, in
@@ -81,13 +61,39 @@ _FULL_HOLD = 2
 #: The shortest pause after a 429, in requests' worth of time; it doubles with each further one.
 _SHORTEST_PAUSE = 3
 
-#: A limit above this is taken for a mistake of the server's, or of what stands before it.
-_HIGHEST_LIMIT = 1000
-
 log = logging.getLogger(__name__)
 
 
-class PermitWindow(Pausing):
+class Permits:
+    """Permits in use, and when those come back that were used."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self._returns: list[float] = []
+
+    def free_at(self, count: int, now: float) -> float:
+        """When one of so many permits is free: now, or when the next comes back, or never yet."""
+        returns = self._returns
+        while returns and returns[0] <= now:
+            heapq.heappop(returns)
+        if self.in_flight + len(returns) < count:
+            return now
+        return returns[0] if returns else math.inf
+
+    def take(self) -> None:
+        """Take one."""
+        self.in_flight += 1
+
+    def end(self) -> None:
+        """Take note that a request has ended. Its permit is free, unless it is held."""
+        self.in_flight -= 1
+
+    def hold(self, until: float) -> None:
+        """Keep the permit of a request that has ended until a moment."""
+        heapq.heappush(self._returns, until)
+
+
+class PermitWindow(LocalLimiter):
     """The limiter that this module's docstring explains. One belongs to one key and event loop.
 
     Args:
@@ -97,90 +103,76 @@ class PermitWindow(Pausing):
 
     def __init__(self, ceiling: RateLimit | None = None) -> None:
         super().__init__()
-        self._ceiling = ceiling
-        self._ceiling_returns: list[float] = []
-        self._turns = Turns()
-        self._waker: asyncio.Future[None] | None = None
-        self._seen: set[str] = set()
-        # Permits.
-        self._in_flight = 0
-        self._returns: list[float] = []
-        self._last_start = -math.inf
-        # What the answers say.
-        self._answers: deque[tuple[float, float]] = deque()  # sent, answered; of two periods
-        self._answered = 0
-        self._round_trips: list[float] = []  # the shortest few
-        self._credit = 0
-        self._full_until = -math.inf
-        self._evidence = 0
-        self._window_end = -math.inf
-        self._window_used = -math.inf
-        # The share.
-        self._announced = False
-        self._last_lower = -math.inf
-        self._shrunk_at = -math.inf
-        self._grown_at = self._now()
-        self._least_room: float | None = None
         # A ceiling above the documented limit is for a server with a limit of its own.
         is_lower = ceiling is None or ceiling.per_second <= LEMLIST_RATE.per_second
-        self._set_rate(LEMLIST_RATE if is_lower else ceiling or LEMLIST_RATE)
-        self._share = float(self._rate.requests)
+        rate = LEMLIST_RATE if is_lower else ceiling or LEMLIST_RATE
+        self._ceiling = ceiling
+        self._own_permits = Permits()  # those of the ceiling
+        self._permits = Permits()
+        self._share = Share(rate, self._now())
+        self._window = ServerWindow()
+        self._round_trips = RoundTrips()
+        self._believed = Believed()
+        self._credit = 0
+        self._full_until = -math.inf
+        self._last_start = -math.inf
+        self._queue = asyncio.Lock()
+        self._waker: asyncio.Future[None] | None = None
+        self._space()
 
     # --- starting -------------------------------------------------------------------------
 
-    async def acquire(self, row: int) -> float:
-        """Wait until a request of row number `row` may start; earlier rows go first.
+    async def start(self) -> float:
+        """Wait until a request may start; what came first goes first.
 
         Raises:
             WaitTooLongError: the server has asked for more than `LONGEST_WAIT`.
         """
-        async with self._turns.turn(row):
+        async with self._queue:
             await self._spacing.acquire()
             while (start := self._next_start()) > self._now():
                 self._pause.check()
                 await self._sleep_until(start)
-            return self._start()
+            return self._take()
 
     def _next_start(self) -> float:
         """The earliest moment at which a request may start, by all that is known now."""
-        self._grow()
-        servers = self._servers_next_start()
+        now = self._now()
+        self._share.grow(now)
+        servers = self._servers_next_start(now)
         if self._ceiling is None:
             return servers
-        return max(servers, self._next_permit(self._ceiling_returns, self._ceiling.requests))
+        return max(servers, self._own_permits.free_at(self._ceiling.requests, now))
 
-    def _next_permit(self, returns: list[float], permits: int) -> float:
-        """When one of so many permits is free, of which some come back at these times."""
-        now = self._now()
-        while returns and returns[0] <= now:
-            heapq.heappop(returns)
-        if self._in_flight + len(returns) < permits:
-            return now
-        return returns[0] if returns else math.inf
-
-    def _servers_next_start(self) -> float:
-        now = self._now()
-        permit = self._next_permit(self._returns, int(self._share))
+    def _servers_next_start(self, now: float) -> float:
+        share = self._share
+        permit = self._permits.free_at(int(share.value), now)
         if self._pause:
             return self._pause.until
-        if self._is_shared and (even := self._last_start + self._rate.period / self._share) > now:
+        if share.is_part and (even := self._last_start + share.rate.period / share.value) > now:
             return even
-        window = self._window_opens()
+        window = self._window_opens
         if window <= now or self._credit >= 1:
             return now
         if self._full_until > now:
             return min(self._full_until, window)
         return min(permit, window)
 
-    def _start(self) -> float:
+    def _take(self) -> float:
         now = self._now()
-        if self._window_opens() <= now:
-            self._window_used = self._window_end
-            self._credit = max(self._credit, self._rate.requests - self._in_flight)
+        if self._window_opens <= now:
+            self._window.use()
+            self._credit = max(self._credit, self._share.rate.requests - self._permits.in_flight)
         self._credit = max(0, self._credit - 1)
-        self._in_flight += 1
+        self._permits.take()
+        self._own_permits.take()
         self._last_start = now
         return now
+
+    @property
+    def _window_opens(self) -> float:
+        """When the server's next window surely has opened; infinity while the key is shared."""
+        return math.inf if self._share.is_part else self._window.opens
 
     async def _sleep_until(self, moment: float) -> None:
         """Wait until then, or until an answer may have changed the picture."""
@@ -197,192 +189,101 @@ class PermitWindow(Pausing):
         if self._waker is not None and not self._waker.done():
             self._waker.set_result(None)
 
-    # --- hearing of answers ---------------------------------------------------------------
+    # --- learning from answers ------------------------------------------------------------
 
-    def release(self, leave: float, answer: Answer | None) -> None:
-        """Take a permit back, and learn what the answer says of the limit."""
-        self._in_flight -= 1
-        self._grow()
+    def end(self, started: float, answer: Answer[Any] | None) -> None:
+        """Take a permit back, and learn what the answer tells of the limit."""
+        now, share = self._now(), self._share
+        self._permits.end()
+        self._own_permits.end()
+        if self._ceiling is not None:
+            # Our own ceiling counts what starts, whatever becomes of it.
+            self._own_permits.hold(now + self._ceiling.period)
+        share.grow(now)
         if answer is None:
-            # It may have been counted at any time until now.
-            self._give_back(sure=0.0)
+            # The server may have counted it at any time until now.
+            self._permits.hold(now + share.rate.period)
         else:
-            quota = self._believable(answer)
-            self._follow(quota)
+            is_known = share.is_announced or answer.is_throttled
+            quota = self._believed.quota(answer.quota, share.rate, may_be_silent=is_known)
+            self._follow(quota, now)
             if answer.is_throttled:
-                self._throttle(leave, quota)
+                self._throttle(started, quota, now)
             else:
-                self._learn(leave, quota)
+                self._learn(started, quota, now)
+                self._permits.hold(now + share.rate.period - self._round_trips.sure)
         self._wake()
 
-    def _give_back(self, sure: float) -> None:
-        """Let a permit come back one period from now, less the seconds that are sure."""
-        now = self._now()
-        heapq.heappush(self._returns, now + self._rate.period - sure)
-        if self._ceiling is not None:
-            # Ours counts what we start, whatever becomes of it.
-            heapq.heappush(self._ceiling_returns, now + self._ceiling.period)
+    def _follow(self, quota: Quota, now: float) -> None:
+        if quota.limit is not None and self._share.follow(quota.limit, now):
+            log.info("the server's limit is now %s", self._share.rate)
+            self._space()
 
-    def _throttle(self, leave: float, quota: Quota) -> None:
-        """After a 429: it wasn't counted, everybody waits, and our share shrinks."""
-        now, period = self._now(), self._rate.period
-        if self._ceiling is not None:
-            heapq.heappush(self._ceiling_returns, now + self._ceiling.period)
-        asked = period if quota.retry_after is None else quota.retry_after + _ROUNDING
-        self._pause.hold(leave, asked, _SHORTEST_PAUSE * period / self._share)
+    def _throttle(self, started: float, quota: Quota, now: float) -> None:
+        """After a 429: it wasn't counted, everything waits, and our share shrinks."""
+        share, period = self._share, self._share.rate.period
+        asked = period if quota.retry_after is None else quota.retry_after + ROUNDING
+        self._pause.hold(started, asked, _SHORTEST_PAUSE * period / share.value)
         self._credit = 0
-        self._least_room = 0
-        if now - self._shrunk_at >= period:
-            # Once a period: the requests behind the one that was refused met the same wall.
-            self._shrunk_at = now
-            self._share = max(1.0, self._share * _SHRINK)
-            if self._share > LEMLIST_RATE.requests:
-                # More than is documented was announced, and refused: believe what was accepted.
-                self._say_once("refused", f"the server refuses below the {self._rate} it announces")
-                accepted = sum(at > now - period for _, at in self._answers)
-                self._share = min(self._share, max(accepted, LEMLIST_RATE.requests))
+        if share.shrink(now) and share.value > LEMLIST_RATE.requests:
+            # More than is documented was announced, and refused: believe what was accepted.
+            text = f"the server refuses below the {share.rate} that it announces"
+            self._believed.warn("refused", text)
+            accepted = self._round_trips.answered_since(math.nextafter(now - period, math.inf))
+            share.value = min(share.value, max(accepted, LEMLIST_RATE.requests))
 
-    def _learn(self, leave: float, quota: Quota) -> None:
-        now, period = self._now(), self._rate.period
+    def _learn(self, started: float, quota: Quota, now: float) -> None:
         self._pause.succeeded()
-        self._answered += 1
-        bisect.insort(self._round_trips, now - leave)
-        del self._round_trips[_SHORTEST_KEPT:]
-        while self._answers and self._answers[0][1] < now - 2 * period:
-            self._answers.popleft()
-        self._learn_room(leave, quota)
-        self._answers.append((leave, now))
-        self._give_back(sure=self._sure_round_trip)
+        self._round_trips.forget(now - 2 * self._share.rate.period)
+        if quota.remaining is not None:
+            self._learn_room(started, quota.remaining, quota.retry_after, now)
+        self._round_trips.add(started, now)
 
-    def _learn_room(self, leave: float, quota: Quota) -> None:
-        """What `X-RateLimit-Remaining` and `Retry-After` say of the server's window."""
-        if quota.remaining is None:
-            return
-        now, period = self._now(), self._rate.period
-        least = self._least_room
-        self._least_room = quota.remaining if least is None else min(least, quota.remaining)
-        surely_inside = sum(sent > now - period and at < leave for sent, at in self._answers) + 1
-        if quota.remaining + surely_inside > self._rate.requests:
-            self._evidence += 1  # a sliding log would still count all of these
-        maybe_after = sum(at >= leave for _, at in self._answers)
-        room = int(quota.remaining) - self._in_flight - maybe_after
-        self._credit = 0 if self._is_shared else max(0, room)
-        if quota.retry_after is not None and quota.retry_after <= period + 1:
-            self._learn_fullness(room, quota.retry_after)
-            if quota.retry_after % 1:
-                self._learn_window(now + quota.retry_after, quota.retry_after)
+    def _learn_room(
+        self, started: float, remaining: float, retry_after: float | None, now: float
+    ) -> None:
+        """What `X-RateLimit-Remaining` and `Retry-After` tell of the server's window."""
+        share, period = self._share, self._share.rate.period
+        share.note_room(remaining)
+        inside = self._round_trips.surely_between(now - period, started) + 1
+        if remaining + inside > share.rate.requests:
+            self._window.contradict_sliding_log()
+        later = self._round_trips.answered_since(started)
+        room = int(remaining) - self._permits.in_flight - later
+        self._credit = 0 if share.is_part else max(0, room)
+        if retry_after is not None and retry_after <= period + 1:
+            self._learn_fullness(room, retry_after, now)
+            if retry_after % 1:
+                self._window.learn(now, retry_after, period)
 
-    def _learn_fullness(self, room: int, retry_after: float) -> None:
+    def _learn_fullness(self, room: int, retry_after: float, now: float) -> None:
         """No room left: wait, while the key is shared, or has been used just before us."""
-        period, limit = self._rate.period, self._rate.requests
-        if self._is_shared:
-            wait = max(min(retry_after, period), _FULL_HOLD * period / limit)
-        elif self._answered <= limit:
+        share, period = self._share, self._share.rate.period
+        if share.is_part:
+            wait = max(min(retry_after, period), _FULL_HOLD * period / share.rate.requests)
+        elif self._round_trips.count < share.rate.requests:
             wait = min(retry_after, period)
         else:
             return
-        if room <= (self._reserve if self._is_shared else 0):
-            self._full_until = max(self._full_until, self._now() + wait)
-
-    def _learn_window(self, end: float, left: float) -> None:
-        """An answer says when the server's window ends; the one that came quickest is nearest."""
-        if end > self._window_end + self._rate.period / 2:
-            # A window that begins with nearly nothing left of it is none: a token bucket's
-            # `Retry-After` is the time to the next token.
-            self._window_end = end if left > self._rate.period / 2 else self._window_end
-        elif self._window_end > self._now():
-            self._window_end = min(self._window_end, end)
-
-    def _window_opens(self) -> float:
-        """When the server's next window surely has opened for what starts then, if it has any."""
-        is_known = self._evidence >= _EVIDENCE and self._window_end > self._window_used
-        if not is_known or self._is_shared:
-            return math.inf
-        return self._window_end + _ROUNDING
-
-    @property
-    def _sure_round_trip(self) -> float:
-        """Seconds that every request spends on its way, out and back."""
-        if self._answered < _ROUND_TRIP_ANSWERS:
-            return 0.0
-        shortest, *_, fourth = self._round_trips
-        shortest_possible = shortest - (fourth - shortest)
-        return max(0.0, _ROUND_TRIP_PART * shortest_possible - _ROUNDING)
+        if room <= (self._reserve if share.is_part else 0):
+            self._full_until = max(self._full_until, now + wait)
 
     @property
     def _reserve(self) -> int:
         """Requests that are left to others."""
-        round_trips = sum(at - sent for sent, at in self._answers)
-        requests_worth = self._rate.period / self._rate.requests
-        return _RESERVE[round_trips > requests_worth * len(self._answers)]
+        rate = self._share.rate
+        return _RESERVE[self._round_trips.mean > rate.period / rate.requests]
 
-    # --- the rate and the share -----------------------------------------------------------
-
-    @property
-    def _is_shared(self) -> bool:
-        """Whether somebody else seems to use the key too."""
-        return self._share < self._rate.requests
-
-    def _grow(self) -> None:
-        """Once a period, win back a part of the share, more where the server had room left."""
-        now = self._now()
-        if now - self._grown_at < self._rate.period:
-            return
-        room = self._least_room or 0
-        grown = self._share + _GROWTH + _GROWTH_OF_ROOM * room
-        self._share = min(float(self._rate.requests), grown)
-        self._grown_at, self._least_room = now, None
-
-    def _follow(self, quota: Quota) -> None:
-        """Follow the limit that the server announces: down at once, up when it means it."""
-        if quota.limit is None:
-            return
-        now, announced = self._now(), RateLimit(int(quota.limit), LEMLIST_RATE.period)
-        is_first, self._announced = not self._announced, True
-        if announced.per_second <= self._rate.per_second:
-            self._last_lower = now
-        elif not is_first and now - self._last_lower < self._rate.period:
-            return
-        if announced != self._rate:
-            self._change_rate(announced)
-
-    def _change_rate(self, rate: RateLimit) -> None:
-        log.info("the server's limit is now %s", rate)
-        whole = not self._is_shared
-        self._set_rate(rate)
-        self._share = float(rate.requests) if whole else min(self._share, rate.requests)
-
-    def _set_rate(self, rate: RateLimit) -> None:
-        """Work at `rate`, the server's."""
-        self._rate = rate
+    def _space(self) -> None:
+        """Space requests for the rate at which they go now."""
+        rate = self._share.rate
         slowest = min(limit.per_second for limit in (rate, self._ceiling or rate))
         self._spacing = AsyncLimiter(1, _SPACING / slowest)
-
-    def _believable(self, answer: Answer) -> Quota:
-        """Its quota, without what can't be true. Each kind of oddity is said once."""
-        quota = answer.quota
-        limit, remaining = quota.limit, quota.remaining
-        if limit is not None and (not 1 <= limit <= _HIGHEST_LIMIT or limit % 1):
-            self._say_once("limit", f"X-RateLimit-Limit says {limit:g}: ignored")
-            limit = None
-        if remaining is not None and remaining > (limit or _HIGHEST_LIMIT):
-            self._say_once("remaining", f"X-RateLimit-Remaining says {remaining:g}: ignored")
-            remaining = None
-        if quota.limit is None and not self._announced and not answer.is_throttled:
-            self._say_once("none", f"answers don't say what the limit is: keeping to {self._rate}")
-        return Quota(limit, remaining, quota.retry_after)
-
-    def _say_once(self, kind: str, text: str) -> None:
-        if kind not in self._seen:
-            self._seen.add(kind)
-            log.warning(text)
-
-    # --- for whoever watches --------------------------------------------------------------
 
     @property
     def allowed(self) -> float | None:
         """Requests per second that it allows at present."""
-        servers = self._share / self._rate.period
+        servers = self._share.value / self._share.rate.period
         return servers if self._ceiling is None else min(servers, self._ceiling.per_second)
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState
 
-from bulkupdate.config import RetryPolicy
+from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
     BadResponseError,
     CertificateError,
@@ -86,7 +86,7 @@ class Retrier:
         self._policy = policy
         self._sleep = sleep
 
-    async def go_on(
+    async def proceed(
         self, first: TaskError, attempt: Callable[[], Awaitable[T]], attempts: Attempts
     ) -> T:
         """Go on after a first attempt that failed, until one returns.

@@ -1,46 +1,47 @@
 """Rows put aside on disk until their turn comes, a queue for each task.
 
-Memory holds two numbers for each task that has any; the rows of a queue are a chain in one file,
-which has no name and goes with the process::
-
-    offset:  next     length   row
-             8 bytes  8 bytes  JSON
+They lie in an SQLite database without a name, which goes with the process. Memory holds a number
+for each task that has any.
 """
 
 import json
-import os
-import struct
-import tempfile
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from bulkupdate.codec import parse_json, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate
 
-_HEAD = struct.Struct("<QQ")
-_NONE = 0
+_SCHEMA = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA locking_mode = EXCLUSIVE;
+    CREATE TABLE parked (number INTEGER PRIMARY KEY, task TEXT NOT NULL, row BLOB NOT NULL);
+    CREATE INDEX parked_by_task ON parked (task, number);
+"""
+_TAKE = """
+    DELETE FROM parked WHERE number = (SELECT min(number) FROM parked WHERE task = ?) RETURNING row
+"""
 
 
 class Scratch:
     """Queues of rows on disk.
 
     Args:
-        directory: where the file is made.
-
-    Attributes:
-        length: of the file, in bytes.
+        path: where the database is made. Its name is removed at once.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._file: IO[bytes] | None = None
-        self._ends: dict[str, tuple[int, int]] = {}  # task: offsets of its first and last row
-        self.length = 0
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database: sqlite3.Connection | None = None
+        self._lengths: Counter[str] = Counter()
 
     def __contains__(self, task: str) -> bool:
         """Whether a task has rows here."""
-        return task in self._ends
+        return task in self._lengths
 
     def put(self, row: Row) -> None:
         """Put a row at the end of its task's queue.
@@ -48,12 +49,11 @@ class Scratch:
         Raises:
             JournalError: it could not be written.
         """
-        record = _record(row)
-        offset = self._append(_HEAD.pack(_NONE, len(record)) + record)
-        first, last = self._ends.get(row.id, (offset, _NONE))
-        if last:
-            self._write(offset.to_bytes(8, "little"), last)
-        self._ends[row.id] = first, offset
+        with _errors("rows can't be put aside"):
+            self._open().execute(
+                "INSERT INTO parked (task, row) VALUES (?, ?)", (_key(row.id), _record(row))
+            )
+        self._lengths[row.id] += 1
 
     def take(self, task: str) -> Row:
         """The first row of a task's queue, which leaves it.
@@ -61,53 +61,41 @@ class Scratch:
         Raises:
             JournalError: it could not be read.
         """
-        first, last = self._ends[task]
-        following, length = _HEAD.unpack(self._read(_HEAD.size, first))
-        row = _row(self._read(length, first + _HEAD.size))
-        if first == last:
-            del self._ends[task]
-        else:
-            self._ends[task] = following, last
-        return row
+        with _errors("rows that were put aside can't be read"):
+            found = self._open().execute(_TAKE, (_key(task),)).fetchone()
+        if found is None:
+            raise JournalError("rows that were put aside are gone")
+        self._lengths[task] -= 1
+        if not self._lengths[task]:
+            del self._lengths[task]
+        return _row(found[0])
 
     def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Let go of the database."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
 
-    def _append(self, data: bytes) -> int:
-        if not self._ends:
-            # Nothing in it is needed any more. The first byte is no row's: offset 0 is none.
-            self.length = 1
-        offset = self.length
-        self._write(data, offset)
-        self.length += len(data)
-        return offset
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            self._path.unlink(missing_ok=True)
+            self._database = sqlite3.connect(self._path, isolation_level=None)
+            self._database.executescript(_SCHEMA)
+            self._path.unlink()
+        return self._database
 
-    def _write(self, data: bytes, offset: int) -> None:
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115
-            rest = memoryview(data)
-            while rest:
-                written = os.pwrite(self._file.fileno(), rest, offset)
-                offset, rest = offset + written, rest[written:]
-        except OSError as error:
-            raise JournalError(f"rows can't be put aside: {error.strerror}") from error
 
-    def _read(self, length: int, offset: int) -> bytes:
-        if self._file is None:
-            raise JournalError("the rows that were put aside are gone")
-        try:
-            data = os.pread(self._file.fileno(), length, offset)
-        except OSError as error:
-            raise JournalError(
-                f"rows that were put aside can't be read: {error.strerror}"
-            ) from error
-        if len(data) < length:
-            raise JournalError("rows that were put aside are cut off")
-        return data
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise JournalError(f"{what}: {error}") from error
+
+
+def _key(task: str) -> str:
+    # An id may hold half of a character, which no database takes.
+    return json.dumps(task)
 
 
 def _record(row: Row) -> bytes:

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from typing import Literal
 
-from bulkupdate.config import MAX_WORKERS, Endpoint, RateLimit, RetryPolicy
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.permits import limiter_for
+from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, RunStoppedError
-from bulkupdate.lemlist.client import TaskClient
+from bulkupdate.lemlist.endpoint import Endpoint
+from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
 from bulkupdate.stop import Stop
 
@@ -61,7 +63,7 @@ async def update_tasks(
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     if stop.is_set:
-        raise RunStoppedError(stop.reason or "stopped")
+        raise RunStoppedError(stop.text or "stopped")
 
 
 async def _next(results: asyncio.Queue[Result], sending: asyncio.Task[None]) -> Result | None:
@@ -101,6 +103,7 @@ async def _send(
             async with asyncio.TaskGroup() as group:
                 feeder = group.create_task(_feed(updates, backlog, results))
                 await lane.run(backlog)
+                lane.stop.pass_on()
                 feeder.cancel()
     except ExceptionGroup as group:
         # What the caller's own iterable raised is the caller's, as it was.

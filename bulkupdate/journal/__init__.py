@@ -1,1 +1,65 @@
-"""Results to the run directory, and back."""
+"""Results → the run directory, and back.
+
+::
+
+    results ──▶ recorder ──▶ results.jsonl     the truth: a line for each settled row
+                ledger       failed.*          the rows that did not succeed
+                             summary.json      what was read, where it went, counts
+                             traffic.jsonl     what was sent when
+                             rows.digest       two hashes for each row of the input
+"""
+
+from bulkupdate.journal.causes import Cause, Causes
+from bulkupdate.journal.comparison import Changes, compare
+from bulkupdate.journal.digests import DigestFile, Digests, is_row_of
+from bulkupdate.journal.directory import Mode, RunDirectory
+from bulkupdate.journal.exitcodes import ExitCode, exit_code
+from bulkupdate.journal.files import replace_file
+from bulkupdate.journal.ledger import Ledger
+from bulkupdate.journal.recorder import Recorder
+from bulkupdate.journal.results import (
+    line_offsets,
+    read_journal,
+    read_lines,
+    renumber_journal,
+    repair_journal,
+)
+from bulkupdate.journal.runfiles import RunFiles
+from bulkupdate.journal.summary import Summary, read_summary
+from bulkupdate.journal.traffic import (
+    LONGEST_SAMPLE,
+    Sample,
+    TrafficLog,
+    read_samples,
+    sample_length,
+)
+
+__all__ = [
+    "LONGEST_SAMPLE",
+    "Cause",
+    "Causes",
+    "Changes",
+    "DigestFile",
+    "Digests",
+    "ExitCode",
+    "Ledger",
+    "Mode",
+    "Recorder",
+    "RunDirectory",
+    "RunFiles",
+    "Sample",
+    "Summary",
+    "TrafficLog",
+    "compare",
+    "exit_code",
+    "is_row_of",
+    "line_offsets",
+    "read_journal",
+    "read_lines",
+    "read_samples",
+    "read_summary",
+    "renumber_journal",
+    "repair_journal",
+    "replace_file",
+    "sample_length",
+]

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import tempfile
+import threading
 from pathlib import Path
 
 from bulkupdate.errors import JournalError
@@ -25,6 +27,9 @@ class AppendOnlyFile:
         self._descriptor = _open(path, os.O_APPEND | (os.O_TRUNC if empty else 0))
         self._length = os.fstat(self._descriptor).st_size
         self._is_torn = False
+        self._is_dirty = False
+        # A sync runs in a thread, and may still run when the file is closed.
+        self._syncing = threading.Lock()
 
     def write(self, data: bytes) -> None:
         """Append `data`, whole or not at all.
@@ -36,6 +41,7 @@ class AppendOnlyFile:
         if self._is_torn:
             raise JournalError(f"{self._path} ends in a torn line")
         self.check()
+        self._is_dirty = True
         start, rest = self._length, memoryview(data)
         try:
             while rest:
@@ -62,11 +68,19 @@ class AppendOnlyFile:
         Raises:
             JournalError: it did not, or it is not the file that its path names any more.
         """
-        try:
-            self.check_place()
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+        with self._syncing:
+            if not self._is_dirty:
+                return
+            self._is_dirty = False
+            try:
+                self.check_place()
+                os.fsync(self._descriptor)
+            except OSError as error:
+                self._is_dirty = True
+                raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
+            except JournalError:
+                self._is_dirty = True
+                raise
 
     def rename(self, path: Path) -> None:
         """Give it another name, in the place of what has that name.
@@ -78,10 +92,11 @@ class AppendOnlyFile:
         self._path = path
 
     def close(self) -> None:
-        """Close it; closing it again does nothing."""
-        if self._descriptor != _CLOSED:
-            os.close(self._descriptor)
-            self._descriptor = _CLOSED
+        """Close it; closing it again does nothing. `sync` comes first, where it matters."""
+        with self._syncing:
+            if self._descriptor != _CLOSED:
+                os.close(self._descriptor)
+                self._descriptor = _CLOSED
 
     def check(self) -> None:
         """See that it holds what was written, and is still there. Not while another thread writes.
@@ -123,6 +138,33 @@ def _open(path: Path, flags: int) -> int:
         return os.open(path, flags, 0o600)
     except OSError as error:
         raise JournalError(f"{path} can't be opened: {error.strerror}") from error
+
+
+def replace_file(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write a file whole or not at all: its owner's alone, where it is new.
+
+    Args:
+        path: of the file.
+        data: what it holds.
+        sync: whether the disk confirms it before it takes its place.
+
+    Raises:
+        OSError: it could not be written; an earlier one is unchanged.
+    """
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = Path(name)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - it is open already
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(descriptor)
+        part.chmod(mode)
+        part.replace(path)
+    except BaseException:
+        part.unlink()
+        raise
 
 
 def sha256(path: Path) -> str | None:

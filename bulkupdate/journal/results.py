@@ -1,14 +1,13 @@
 """The results log: one JSON object a line, appended when a row is settled, never rewritten."""
 
 import os
-import threading
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from bulkupdate.codec import parse_lines, parse_record, replaced, to_lines
-from bulkupdate.errors import JournalError
+from bulkupdate.errors import JournalError, setting
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.models import Mark, Result
 
@@ -24,22 +23,8 @@ _BATCH = 256
 _CHUNK = 1 << 20
 
 
-class Journal:
-    """An open results log.
-
-    Args:
-        path: of the log; created for its owner alone where it is not there.
-        empty: whether to drop what it holds.
-
-    Raises:
-        JournalError: it can't be opened.
-    """
-
-    def __init__(self, path: Path, *, empty: bool = False) -> None:
-        self._file = AppendOnlyFile(path, empty=empty)
-        self._dirty = False
-        # A sync runs in a thread, and may still do so when the run ends.
-        self._syncing = threading.Lock()
+class ResultsLog(AppendOnlyFile):
+    """The results log, open for appending: one line for each settled row."""
 
     def append(self, results: Iterable[Result]) -> None:
         """Write results, each a line, so that a crash of this process can't lose them.
@@ -47,37 +32,7 @@ class Journal:
         Raises:
             JournalError: they could not be written; none of them is in the log.
         """
-        self._file.write(to_lines(results))
-        self._dirty = True
-
-    def sync(self) -> None:
-        """Have the disk confirm what was written, so that a power cut can't lose it.
-
-        Raises:
-            JournalError: it did not.
-        """
-        with self._syncing:
-            if self._dirty:
-                self._dirty = False
-                try:
-                    self._file.sync()
-                except JournalError:
-                    self._dirty = True
-                    raise
-
-    def check(self) -> None:
-        """See that it holds what was written, and is where it was.
-
-        Raises:
-            JournalError: it was deleted or moved, or somebody else has written to it.
-        """
-        self._file.check()
-        self._file.check_place()
-
-    def close(self) -> None:
-        """Close the log. `sync` comes first, where it matters."""
-        with self._syncing:
-            self._file.close()
+        self.write(to_lines(results))
 
 
 def read_marks(path: Path) -> Iterator[list[Mark]]:
@@ -170,7 +125,7 @@ def read_journal(path: Path) -> Iterator[tuple[int, Result]]:
     except ValueError as error:
         raise JournalError(
             f"{path}, line {number}, is no result: {error}. Remove that line, and its row is sent"
-            " again; or start again with --overwrite"
+            f" again; or start again with {setting('overwrite')}"
         ) from error
 
 
@@ -194,7 +149,7 @@ def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
         numbers[was] = number
     numbers[0] = 0
     part = path.with_name(f"{path.name}.part")
-    renumbered = Journal(part, empty=True)
+    renumbered = ResultsLog(part, empty=True)
     try:
         with path.open("rb") as log:
             batch: list[Result] = []
@@ -226,13 +181,13 @@ def _renumbered(result: Result, number: int, numbers: "array[int]") -> Result:
     return replaced(result, row=number, merged=merged, sent_with=sent_with)
 
 
-def mend_journal(path: Path) -> str | None:
+def repair_journal(path: Path) -> str | None:
     """Drop a last line that a crash has torn.
 
     A whole line that only lacks its line end is kept.
 
     Returns:
-        What was done, for a person to read, or None where nothing was amiss.
+        What was done, for a person to read, or None where nothing was wrong.
 
     Raises:
         JournalError: the log can't be read or written.
@@ -252,7 +207,7 @@ def mend_journal(path: Path) -> str | None:
             log.truncate(start)
             return f"{path}: dropped a torn last line of {len(line)} bytes: its row is sent again"
     except OSError as error:
-        raise JournalError(f"{path} can't be mended: {error.strerror}") from error
+        raise JournalError(f"{path} can't be repaired: {error.strerror}") from error
 
 
 def _last_line(descriptor: int) -> tuple[int, bytes]:

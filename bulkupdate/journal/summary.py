@@ -1,59 +1,15 @@
 """How a run stands or ended: the content of `summary.json`."""
 
-import enum
-from typing import Any
+from pathlib import Path
 
 import msgspec
 
+from bulkupdate.codec import parse_record
+from bulkupdate.errors import RunDirectoryError
 from bulkupdate.journal.causes import Cause
-
-
-class State(enum.StrEnum):
-    """How a run stands."""
-
-    RUNNING = "running"
-    """Under way; or killed, where no process holds the run directory any more."""
-
-    FINISHED = "finished"
-    """Every row has its outcome."""
-
-    STOPPED = "stopped"
-    """The run gave up before the end: the reason says why."""
-
-    INTERRUPTED = "interrupted"
-    """A signal ended it."""
-
-
-class InputInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read, and how.
-
-    Attributes:
-        path: as it was given, or `-`.
-        sha256: of its bytes, in hexadecimal.
-        rows: how many it holds.
-        format: `csv`, `tsv`, `jsonl`, `xlsx`, `xls` or `ods`.
-        encoding: by Python's name, `utf-8-sig` with a byte order mark; None for a spreadsheet.
-        delimiter: between the cells of a row; None where there is none.
-        compression: `gzip`, `bzip2`, `xz` or None.
-        sheet: of a spreadsheet.
-        columns: what was read as which field: column → field. Empty for JSONL.
-        passed_over: columns that were not read.
-        options: what the user said of the input, as far as it decides what is sent.
-        now: what relative dates were counted from, UTC.
-    """
-
-    path: str
-    sha256: str
-    rows: int
-    format: str
-    encoding: str | None
-    delimiter: str | None
-    compression: str | None = None
-    sheet: str | None = None
-    columns: dict[str, str] = {}
-    passed_over: tuple[str, ...] = ()
-    options: dict[str, Any] = {}
-    now: str | None = None
+from bulkupdate.journal.runfiles import RunFiles
+from bulkupdate.models import Reason, State
+from bulkupdate.reader import InputInfo
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +24,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         started: when this session began, UTC.
         ended: when it ended, UTC, or None while it is under way.
         state: how it ended.
-        reason: why it stopped, or None.
+        reason: why it stopped, in words, or None.
+        stopped_by: the same as one of the known reasons.
         exit_code: what the command line exits with.
         counts: rows of the input by outcome, and `unprocessed`; they add up to `input.rows`.
         mismatches: updated rows whose Task came back with another value than was sent.
@@ -106,4 +63,26 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     resumed: bool
     failed_sha256: str | None = None
     sandbox: bool = False
+    stopped_by: Reason | None = None
     problems: list[Cause] = []
+
+
+def read_summary(directory: Path) -> Summary:
+    """The summary of the run in a directory.
+
+    Raises:
+        RunDirectoryError: there is no run, or its summary can't be read.
+    """
+    path = RunFiles(directory).summary
+    try:
+        return parse_record(path.read_bytes(), Summary)
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{directory}: there is no run: it has no {path.name}") from None
+    except NotADirectoryError:
+        raise RunDirectoryError(f"{directory} is a file: name the run directory") from None
+    except OSError as error:
+        raise RunDirectoryError(f"{path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RunDirectoryError(
+            f"{path} was not written by bulkupdate ({error}): choose another directory"
+        ) from error

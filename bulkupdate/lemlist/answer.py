@@ -1,17 +1,19 @@
-"""An answer of the server: a Task or an error, and what its headers say of the rate limit."""
+"""An answer of the server: a value or an error, and what its headers tell of the rate limit."""
 
 import math
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import Generic, TypeVar
 
 import msgspec
 from multidict import istr
 
 from bulkupdate.errors import BadResponseError, TaskError
-from bulkupdate.models import Task
 
-#: A `Retry-After` beyond a year, in seconds, is cut: it says no more than that it is absurd.
+Value = TypeVar("Value")
+
+#: A `Retry-After` beyond a year, in seconds, is cut: it is absurd anyway.
 LONGEST_RETRY_AFTER = 365 * 86400.0
 
 # `istr` is looked up without being folded again.
@@ -21,7 +23,7 @@ _RETRY_AFTER = istr("Retry-After")
 
 
 class Quota(msgspec.Struct, frozen=True, gc=False):
-    """What one answer's headers say of the rate limit (`lemlist: rate-limits`).
+    """What the headers of one answer tell of the rate limit (`lemlist: rate-limits`).
 
     Attributes:
         limit: requests per period (`X-RateLimit-Limit`), or None.
@@ -35,30 +37,38 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     retry_after: float | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):  # an error that is raised refers back to it
-    """One HTTP answer: either a Task or an error.
+class Answer(Generic[Value]):
+    """One answer of the server: what was asked for, or an error.
 
     Attributes:
-        status: of HTTP.
-        headers: by name, in whatever case.
-        task: the Task that came back, or None.
-        error: why there is none, or None.
+        status: the HTTP status.
+        value: what came back, or None.
+        error: why nothing came back, or None.
     """
 
-    status: int
-    headers: Mapping[str, str]
-    task: Task | None
-    error: TaskError | None
+    __slots__ = ("_headers", "error", "status", "value")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        value: Value | None = None,
+        error: TaskError | None = None,
+    ) -> None:
+        self.status = status
+        self.value = value
+        self.error = error
+        self._headers = headers
 
     def __repr__(self) -> str:
-        # A server may say what it was sent in its headers.
-        return f"Answer({self.status}, task={self.task!r}, error={self.error!r})"
+        # Without the headers: a server may repeat in them what it was sent.
+        return f"Answer({self.status}, {self.value!r}, {self.error!r})"
 
-    def result(self) -> Task:
-        """The Task; raises the error where there is none."""
-        if self.task is None:
-            raise self.error or BadResponseError("no Task in the answer", self.status)
-        return self.task
+    def result(self) -> Value:
+        """What came back; raises the error where there is one."""
+        if self.value is None:
+            raise self.error or BadResponseError("nothing in the answer", self.status)
+        return self.value
 
     @property
     def is_throttled(self) -> bool:
@@ -67,11 +77,8 @@ class Answer(msgspec.Struct, frozen=True):  # an error that is raised refers bac
 
     @property
     def quota(self) -> Quota:
-        """What it says of the rate limit, as of now.
-
-        Read when it is asked for: without a limit, it isn't.
-        """
-        headers = self.headers
+        """What its headers tell of the rate limit, as of now."""
+        headers = self._headers
         return Quota(
             _number(headers.get(_LIMIT)),
             _number(headers.get(_REMAINING)),

@@ -1,7 +1,7 @@
 """Time limits of many requests at once, on one timer.
 
-`asyncio.timeout` and aiohttp's own set a timer for each request and take it back: nearly a tenth
-of what a request costs, for something that hardly ever goes off.
+`asyncio.timeout` and aiohttp's own set a timer for each request and take it back, for something
+that hardly ever goes off: docs/benchmarks.md has what that costs.
 """
 
 import asyncio

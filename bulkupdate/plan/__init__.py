@@ -1,1 +1,18 @@
-"""What would be sent, found out before anything is."""
+"""What would be sent, found out before anything is sent."""
+
+from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
+from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile
+from bulkupdate.plan.rowset import MAX_MERGED, RowSet
+
+__all__ = [
+    "MAX_MERGED",
+    "SHOWN_PROBLEMS",
+    "Checked",
+    "Example",
+    "Inspection",
+    "Preview",
+    "ProblemGroup",
+    "ProblemsFile",
+    "RowSet",
+    "inspect",
+]

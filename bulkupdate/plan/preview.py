@@ -10,13 +10,12 @@ from typing import Any, Literal
 import msgspec
 
 from bulkupdate.codec import replaced
-from bulkupdate.config import LEMLIST_RATE, RateLimit
 from bulkupdate.errors import InputError, InvalidUpdateError
-from bulkupdate.journal.summary import InputInfo
+from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
 from bulkupdate.plan.problems import ProblemGroup, Problems
-from bulkupdate.reader import Input
-from bulkupdate.session.merger import MAX_MERGED, RowSet
+from bulkupdate.plan.rowset import MAX_MERGED, RowSet
+from bulkupdate.reader import Input, InputInfo
 
 #: Bodies shown as they would be sent.
 SHOWN_BODIES = 3

@@ -10,6 +10,7 @@ import msgspec
 from bulkupdate.codec import writable
 from bulkupdate.errors import ConfigError, Problem
 from bulkupdate.models import Row
+from bulkupdate.reader import not_a_formula
 
 #: Kinds of problems that are shown to a person.
 SHOWN_PROBLEMS = 20
@@ -19,9 +20,6 @@ _KINDS = 1000
 _EXAMPLES = 5
 
 _COLUMNS = ("row", "line", "id", "column", "field", "value", "problem")
-
-#: A spreadsheet takes a cell that begins so for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -130,8 +128,3 @@ class ProblemsFile:
             self._file.close()
         except OSError as failure:
             raise ConfigError(f"{self._path} can't be written: {failure.strerror}") from error
-
-
-def not_a_formula(text: str) -> str:
-    """`text` as a spreadsheet shows it, and doesn't take it for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

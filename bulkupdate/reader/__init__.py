@@ -11,7 +11,24 @@ but the names of the columns, and what the value map says. (The rows of a spread
 """
 
 from bulkupdate.reader.columns import OWN_PREFIX
+from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.input import Input
+from bulkupdate.reader.options import CLEAR, Format, ReadOptions, moment, unpacked_name
+from bulkupdate.reader.output import RowFormat, not_a_formula
+from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.rows import parse_object
 
-__all__ = ["OWN_PREFIX", "Input", "parse_object"]
+__all__ = [
+    "CLEAR",
+    "OWN_PREFIX",
+    "Format",
+    "Input",
+    "InputInfo",
+    "RawFile",
+    "ReadOptions",
+    "RowFormat",
+    "moment",
+    "not_a_formula",
+    "parse_object",
+    "unpacked_name",
+]

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bulkupdate import fields
-from bulkupdate.errors import ConfigError, InputError, Problem
+from bulkupdate.errors import ConfigError, InputError, Problem, setting
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
 from bulkupdate.reader.columns import Layout
 from bulkupdate.reader.dates import DateReader
@@ -103,9 +103,13 @@ class Values:
             try:
                 value = self.reading(field)(text)
             except ValueError as error:
-                raise ConfigError(f"--set {problem_of(field, text, error)}") from None
+                raise ConfigError(
+                    f"{setting('constants')} {problem_of(field, text, error)}"
+                ) from None
             if value is BLANK:
-                raise ConfigError(f"--set {field}: is blank: to empty it, say {self._clear}")
+                raise ConfigError(
+                    f"{setting('constants')} {field}: is blank: to empty it, write {self._clear}"
+                )
             constants[PYTHON_NAMES[field]] = value
         return constants
 
@@ -135,7 +139,7 @@ class Values:
             if mapped is not None:
                 return _meant(word, mapped, self._map_name)
             if word[0] == "#" and word.split(maxsplit=1)[0].upper() in _ERRORS:
-                raise ValueError("is what a spreadsheet shows for an error: mend the cell")
+                raise ValueError("is what a spreadsheet shows for an error: fix the cell")
             if isinstance(cell, Cell) and (problem := _cell_problem(cell, field)):
                 raise ValueError(problem)
             if wrong := damage(cell) or _artefact(cell, field):

@@ -5,15 +5,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bulkupdate import fields
-from bulkupdate.errors import ConfigError
+from bulkupdate.errors import ConfigError, setting
 from bulkupdate.models import PYTHON_NAMES
 from bulkupdate.reader.options import ReadOptions
 
 #: Columns and keys that begin so are ours: they are in `failed.csv`, and are passed over.
 OWN_PREFIX = "bulkupdate_"
 
-#: What a file is told that holds JSON where a header should be.
-JSON_HINT = "looks like JSON: put one object on each line, and name it .jsonl (or --format jsonl)"
 
 _JSONL_ONLY = frozenset({"images", "videos"})
 _FIELDS = tuple(PYTHON_NAMES)
@@ -55,14 +53,14 @@ class Layout(NamedTuple):
         header: the names as they were written.
         width: cells of a record that mean something: nameless columns at the end are none.
         columns: that are sent.
-        passed_over: names of those that are not, but for our own.
+        ignored: names of those that are not, except our own.
         kept: positions of all but our own.
     """
 
     header: tuple[str, ...]
     width: int
     columns: tuple[Column, ...]
-    passed_over: tuple[str, ...]
+    ignored: tuple[str, ...]
     kept: tuple[int, ...]
 
     @property
@@ -84,18 +82,20 @@ class Naming:
     def __init__(self, options: ReadOptions) -> None:
         self._ignores_extra = options.ignore_extra
         self._mapping = {
-            name.strip(): self._known_field(field, "--map")
+            name.strip(): self._known_field(field, "mapping")
             for name, field in options.mapping.items()
         }
         self.constants: dict[str, str] = {}
         for name, text in options.constants.items():
-            field = self._known_field(name, "--set")
+            field = self._known_field(name, "constants")
             if field == "id":
-                raise ConfigError("--set id: each row is about a task of its own")
+                raise ConfigError(f"{setting('constants')} id: each row is about a task of its own")
             if field in self.constants:
-                raise ConfigError(f"--set says {field!r} twice")
+                raise ConfigError(f"{setting('constants')} names {field!r} twice")
             if field in _JSONL_ONLY:
-                raise ConfigError(f"--set {field}: a list can only be given in JSONL")
+                raise ConfigError(
+                    f"{setting('constants')} {field}: a list can only be given in JSONL"
+                )
             self.constants[field] = text
         #: What `--only` names: names as they are written, and the fields they stand for.
         self._only = {name.strip(): self.meant(name) for name in options.only}
@@ -120,7 +120,7 @@ class Naming:
             return name
         return next((said for said in self._mapping if _plain(said) == _plain(name)), None)
 
-    def is_passed_over(self, name: str) -> bool:
+    def is_ignored(self, name: str) -> bool:
         """Whether a column or key is not read, whatever it holds."""
         name = name.strip()
         if name.startswith(OWN_PREFIX):
@@ -139,8 +139,8 @@ class Naming:
             return _unknown(kind, name)
         if field in self.constants:
             return (
-                f"{kind} {name!r} and --set {field} say the same field: leave one out (--only names"
-                " the columns to send)"
+                f"{kind} {name!r} and {setting('constants')} {field} set the same field: leave one"
+                f" out ({setting('only')} names the columns to send)"
             )
         return None
 
@@ -154,15 +154,15 @@ class Naming:
             names.pop()
         columns: list[Column] = []
         problems: list[str] = []
-        passed_over = []
+        ignored = []
         for position, name in enumerate(names):
-            if self.is_passed_over(name):
+            if self.is_ignored(name):
                 if name and not name.startswith(OWN_PREFIX):
-                    passed_over.append(name)
+                    ignored.append(name)
             elif not name:
                 problems.append(
-                    f"column {position + 1} has no name: name it, or pass over it with"
-                    " --ignore-extra"
+                    f"column {position + 1} has no name: name it, or ignore it with"
+                    f" {setting('ignore_extra')}"
                 )
             elif problem := self.problem("column", name):
                 problems.append(problem)
@@ -172,14 +172,14 @@ class Naming:
                 columns.append(column)
         if not any(column.field == "id" for column in columns):
             problems.append(
-                "there is no column 'id', which says what task a row is about; if it is called"
-                " otherwise, say --map 'NAME=id'; if lines stand above the header, remove them"
+                "there is no column 'id', which names the task of each row; if it has another name,"
+                f" set {setting('mapping')} 'NAME=id'; if lines stand above the header, remove them"
             )
         problems += self.missing(names)
         if len(problems) > _SHOWN:
             problems[_SHOWN:] = [f"… and {len(problems) - _SHOWN:,} more problems of the header"]
         kept = tuple(n for n, name in enumerate(names) if not name.startswith(OWN_PREFIX))
-        return Layout(header, len(names), tuple(columns), tuple(passed_over), kept), problems
+        return Layout(header, len(names), tuple(columns), tuple(ignored), kept), problems
 
     def knows(self, header: Iterable[str]) -> int:
         """How many of these names stand for a field."""
@@ -190,12 +190,13 @@ class Naming:
         there = {name.strip() for name in names}
         known = {self.field(name) for name in there}
         problems = [
-            f"--map {name!r}: there is no such column" + fields.suggestion(name, there)
+            f"{setting('mapping')} {name!r}: there is no such column"
+            + fields.suggestion(name, there)
             for name in self._mapping
             if name not in {self._said(other) for other in there}
         ]
         problems += [
-            f"--only {name!r}: there is no such column" + fields.suggestion(name, there)
+            f"{setting('only')} {name!r}: there is no such column" + fields.suggestion(name, there)
             for name, field in self._only.items()
             if name not in there and (field is None or field not in known)
         ]
@@ -206,7 +207,7 @@ class Naming:
         field = _field_called(name.strip())
         if field is None:
             near = fields.suggestion(name, PYTHON_NAMES) or f": known are {', '.join(_FIELDS)}"
-            raise ConfigError(f"{flag}: {name!r} is no field{near}")
+            raise ConfigError(f"{setting(flag)}: {name!r} is no field{near}")
         return field
 
 
@@ -232,26 +233,37 @@ def _clashes(columns: list[Column], column: Column) -> list[str]:
         if other.field == column.field:
             return [
                 f"columns {other.name!r} and {column.name!r} are one field: keep one"
-                " (--only names the columns to send)"
+                f" ({setting('only')} names the columns to send)"
             ]
     return []
+
+
+def json_hint() -> str:
+    """What to do with a file that holds JSON where a header should be."""
+    return (
+        "looks like JSON: put one object on each line, and name it .jsonl (or set"
+        f" {setting('format')} jsonl)"
+    )
 
 
 def format_hint(header: tuple[str, ...]) -> str:
     """What the file rather seems to be, where its first record shows that it is no such header."""
     first = header[0].strip() if header else ""
-    return JSON_HINT if first.startswith(("[", "{")) else ""
+    return json_hint() if first.startswith(("[", "{")) else ""
 
 
 def _unknown(kind: str, name: str) -> str:
     """What to say of a column or key that is no field."""
     if name in fields.READ_ONLY:
-        return f"{kind} {name!r} can't be changed through the API: remove it, or --ignore-extra"
+        return (
+            f"{kind} {name!r} can't be changed through the API: remove it, or set"
+            f" {setting('ignore_extra')}"
+        )
     near = fields.suggestion(name, (*PYTHON_NAMES, *fields.ALIASES))
     if near:
         return f"unknown {kind} {fields.shorten(name)}{near}"
     return (
-        f"unknown {kind} {fields.shorten(name)}: known are {', '.join(_FIELDS)}; --map"
-        f" '{fields.shorten(name)[1:-1]}=FIELD' says which it is, --ignore-extra passes over"
-        " what is none"
+        f"unknown {kind} {fields.shorten(name)}: known are {', '.join(_FIELDS)};"
+        f" {setting('mapping')} '{fields.shorten(name)[1:-1]}=FIELD' names the field it stands for,"
+        f" {setting('ignore_extra')} ignores columns that match no field"
     )

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from bulkupdate import fields
+from bulkupdate.errors import setting
 from bulkupdate.reader.options import ReadOptions
 
 _RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])")
@@ -65,7 +66,7 @@ class DateReader:
     def _relative(self, word: str) -> datetime | None:
         if word.lower() in _DAYS:
             if self._zone is None:
-                raise ValueError("is a day, but where? Say --timezone Europe/Paris")
+                raise ValueError(f"is a day, but where? Set {setting('timezone')} Europe/Paris")
             day = self._now.astimezone(self._zone) + timedelta(days=_DAYS[word.lower()])
             return self._at_time_of_day(day.date())
         match = _RELATIVE.fullmatch(word)
@@ -102,14 +103,15 @@ class DateReader:
         if len(found) > 1:
             raise ValueError(
                 f"means two things: {' and '.join(f'{m:%d %B %Y %H:%M}' for m in found)}, by"
-                f" --date-format {' and '.join(map(repr, found.values()))}"
+                f" {setting('date_formats')} {' and '.join(map(repr, found.values()))}"
             )
         return next(iter(found), None)
 
     def _at_time_of_day(self, day: date) -> datetime:
         if self._time is None:
             raise ValueError(
-                "has no time of day: say --time 09:00, or write it as 2026-01-31T08:58:00+01:00"
+                f"has no time of day: set {setting('time')} 09:00, or write it as"
+                " 2026-01-31T08:58:00+01:00"
             )
         return self._aware(datetime.combine(day, self._time))
 
@@ -119,7 +121,8 @@ class DateReader:
             return moment
         if zone is None:
             raise ValueError(
-                "has no offset from UTC: add Z or +02:00, or say --timezone Europe/Paris"
+                "has no offset from UTC: add Z or +02:00, or set"
+                f" {setting('timezone')} Europe/Paris"
             )
         return _in_zone(moment, zone, self._zone_name)
 
@@ -128,7 +131,7 @@ class DateReader:
         if self._formats:
             said = " or ".join(map(repr, self._formats))
             other = "is not" if self._is_rival else "is neither ISO 8601 nor"
-            return ValueError(f"{other} a date as --date-format says: {said}")
+            return ValueError(f"{other} a date in the format of {setting('date_formats')}: {said}")
         match = _FIGURES.fullmatch(word)
         if not match:
             return None
@@ -146,11 +149,13 @@ class DateReader:
             readings[date_format] = f"{day.day} {day:%B %Y}"
         if len(set(readings.values())) == 2:
             return fields.WrongValueError(
-                f"may be two days: say --date-format '{by_day}' or '{by_month}'",
+                f"may be two days: set {setting('date_formats')} '{by_day}' or '{by_month}'",
                 f": {readings[by_day]} or {readings[by_month]}?",
             )
         if readings:
-            return ValueError(f"is not ISO 8601: say --date-format '{next(iter(readings))}'")
+            return ValueError(
+                f"is not ISO 8601: set {setting('date_formats')} '{next(iter(readings))}'"
+            )
         return None
 
 

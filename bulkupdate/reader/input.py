@@ -8,15 +8,16 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from bulkupdate import fields
 from bulkupdate.codec import writable
-from bulkupdate.errors import InputError, RunStoppedError
-from bulkupdate.journal.summary import InputInfo
+from bulkupdate.errors import InputError, setting
 from bulkupdate.models import Row
 from bulkupdate.reader import records as table
 from bulkupdate.reader.cells import CellReader, Values
-from bulkupdate.reader.columns import JSON_HINT, Layout, Naming, format_hint
+from bulkupdate.reader.columns import Layout, Naming, format_hint, json_hint
+from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.options import Format, ReadOptions, unpacked_name
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Dialect, Record, dialect_of
@@ -24,6 +25,9 @@ from bulkupdate.reader.rows import json_rows, table_rows
 from bulkupdate.reader.sheet import SheetTable, format_of
 from bulkupdate.reader.text import Encoding, encoding_of, text_of
 from bulkupdate.reader.valuemap import ValueMap, columns_known
+
+if TYPE_CHECKING:
+    from bulkupdate.stop import Stop
 
 _FORMATS = {
     ".csv": Format.CSV,
@@ -33,7 +37,7 @@ _FORMATS = {
 }
 
 
-#: Rows passed over between two looks at whether to leave.
+#: Rows skipped between two looks at the stop.
 _LOOK_UP = 4096
 
 #: Characters by which it is told what kind of text a file is.
@@ -43,50 +47,64 @@ _START = 4096
 class TextFile:
     """A file of text or a spreadsheet, as records, before anything is known of their meaning.
 
+    `TextFile.open` makes one.
+
     Args:
-        path: the file.
+        raw: its bytes.
         name: what to call it in messages.
-        options: what its user says of it.
-        knows: how many of these cells are columns that mean something.
-        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
+        stop: ends a long reading early.
 
     Attributes:
-        raw: its bytes.
+        raw: as given.
         format: what it is.
         encoding: of its text; None for a spreadsheet.
         dialect: of a CSV file; None for others.
         sheet: the name of the sheet that is read; None for others.
-
-    Raises:
-        InputError: it can't be read.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        name: str,
-        options: ReadOptions,
-        knows: Callable[[list[str]], int],
-        is_to_leave: Callable[[], bool] = lambda: False,
-    ) -> None:
+    format: Format
+
+    def __init__(self, raw: RawFile, name: str, stop: "Stop | None" = None) -> None:
+        self.raw = raw
         self.name = name
-        self._knows = knows
-        self._is_to_leave = is_to_leave
         self.encoding: Encoding | None = None
         self.dialect: Dialect | None = None
         self.sheet: str | None = None
         self._sheet: SheetTable | None = None
-        self.raw = RawFile(path, name)
+        self._stop = stop
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        name: str,
+        options: ReadOptions,
+        knows: Callable[[list[str]], int],
+        stop: "Stop | None" = None,
+    ) -> Self:
+        """Open a file, and find out what it is.
+
+        Args:
+            path: the file.
+            name: what to call it in messages.
+            options: what the user knows of it.
+            knows: how many of these cells are columns that mean something.
+            stop: ends a long reading early.
+
+        Raises:
+            InputError: it can't be read.
+        """
+        file = cls(RawFile.open(path, name), name, stop)
         try:
-            head = self.raw.head()
             suffix = unpacked_name(path).suffix.lower()
-            if spreadsheet := format_of(head):
-                self._open_sheet(spreadsheet, options)
+            if spreadsheet := format_of(file.raw.head()):
+                file._open_sheet(spreadsheet, options)
             else:
-                self._open_text(options, options.format or _FORMATS.get(suffix))
+                file._open_text(options, options.format or _FORMATS.get(suffix), knows)
         except BaseException:
-            self.close()
+            file.close()
             raise
+        return file
 
     def lines(self) -> Generator[str]:
         """The lines of a text."""
@@ -111,7 +129,7 @@ class TextFile:
 
         Raises:
             InputError: from here on no record can be told from the next.
-            RunStoppedError: `is_to_leave` said so, while lines were passed over.
+            RunStoppedError: the stop was set while lines were skipped.
         """
         if self._sheet is not None:
             yield from self._sheet.records()
@@ -120,7 +138,7 @@ class TextFile:
             raise AssertionError("a file of JSON objects has no columns")
         try:
             with self._text() as text:
-                _pass_over(text, line - 1, self._is_to_leave)
+                _skip(text, line - 1, self._stop)
                 yield from table.records(text, self.dialect, line)
         except csv.Error as error:
             raise table.broken(error, self.name) from None
@@ -139,17 +157,20 @@ class TextFile:
     def _open_sheet(self, found: Format, options: ReadOptions) -> None:
         if options.format is not None and options.format is not found:
             raise InputError(
-                f"{self.name}: is a spreadsheet ({found}), not {options.format}: leave out --format"
+                f"{self.name}: is a spreadsheet ({found}), not {options.format}: leave out"
+                f" {setting('format')}"
             )
         for flag, value in (("encoding", options.encoding), ("delimiter", options.delimiter)):
             if value is not None:
                 # What fails is written as CSV of our own choice, and read with the same flags.
-                raise InputError(f"{self.name}: is a spreadsheet: leave out --{flag}")
+                raise InputError(f"{self.name}: is a spreadsheet: leave out {setting(flag)}")
         self.format = found
-        self._sheet = SheetTable(self.raw, options.sheet, self._is_to_leave)
+        self._sheet = SheetTable.read(self.raw, options.sheet, self._stop)
         self.sheet = self._sheet.sheet
 
-    def _open_text(self, options: ReadOptions, said: Format | None) -> None:
+    def _open_text(
+        self, options: ReadOptions, said: Format | None, knows: Callable[[list[str]], int]
+    ) -> None:
         with self.raw.content() as content:
             self.encoding = encoding_of(content, options.encoding, self.name)
         start = self._start()
@@ -161,20 +182,22 @@ class TextFile:
         if (said is not Format.JSONL and start.lstrip().startswith("[")) or (
             said not in (None, Format.JSONL) and is_json
         ):
-            raise InputError(f"{self.name}: {JSON_HINT}")
+            raise InputError(f"{self.name}: {json_hint()}")
         if start.lstrip()[:20].lower().startswith(("<!doctype", "<html", "<table", "<?xml")):
             raise InputError(
                 f"{self.name}: is a web page: open it in a spreadsheet, save it as CSV"
             )
         if said is not None and said.is_spreadsheet:
-            raise InputError(f"{self.name}: is no spreadsheet: leave out --format {said}")
+            raise InputError(
+                f"{self.name}: is no spreadsheet: leave out {setting('format')} {said}"
+            )
         self.format = said or (Format.JSONL if is_json else Format.CSV)
         if self.format is Format.JSONL:
             return
         likely = "\t" if self.format is Format.TSV else ","
         delimiter = options.delimiter or ("\t" if options.format is Format.TSV else None)
         with contextlib.closing(self.lines()) as start_lines:
-            self.dialect = dialect_of(start_lines, delimiter, likely, self._knows, self.name)
+            self.dialect = dialect_of(start_lines, delimiter, likely, knows, self.name)
 
     def _start(self) -> str:
         """The first few lines."""
@@ -188,62 +211,89 @@ class TextFile:
 
 
 class Input:
-    """An input that can be read more than once, and is the same each time.
+    """An input that can be read more than once, and is the same each time. `Input.open` makes one.
 
     Args:
         path: the file.
-        name: what to call it in messages; its path unless said otherwise.
-        options: what its user says of it.
-        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
+        name: what to call it in messages.
+        options: what the user knows of it.
+        now: what relative dates are counted from, UTC.
+        stop: ends a long reading early.
 
     Attributes:
+        file: the file as records.
         format: what it is.
-        layout: what its header says; None for JSONL.
-        now: what relative dates are counted from.
+        layout: what its header means; None for JSONL.
+        now: as given.
         places: where some rows begin, in their order, as far as that is known: how many rows come
             before, and the line.
-
-    Raises:
-        InputError: it can't be read, is empty, or its header is wrong.
-        ConfigError: what its user says of it makes no sense.
-        RunStoppedError: `is_to_leave` said so.
     """
 
+    file: TextFile
+    format: Format
+
     def __init__(
-        self,
+        self, path: Path, name: str, options: ReadOptions, now: datetime, stop: "Stop | None" = None
+    ) -> None:
+        self.path = path
+        self.name = name
+        self.options = options
+        self.now = now
+        self.places: list[tuple[int, int]] = []
+        self.layout: Layout | None = None
+        self._naming = Naming(options)
+        self._reader: CellReader | None = None
+        self._stop = stop
+
+    @classmethod
+    def open(
+        cls,
         path: Path,
         name: str | None = None,
         options: ReadOptions | None = None,
-        is_to_leave: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._is_to_leave = is_to_leave
-        self.path = path
-        self.name = (name or str(path)).replace("\n", "\\n")
-        self.options = options = options or ReadOptions()
-        self.now = (options.now or datetime.now(UTC)).astimezone(UTC)
-        self.places: list[tuple[int, int]] = []
-        self._naming = Naming(options)
-        value_map = _value_map(options.value_map, self._naming) if options.value_map else None
-        self.file = TextFile(path, self.name, options, self._naming.knows, is_to_leave)
+        stop: "Stop | None" = None,
+    ) -> Self:
+        """Open a file of edits, and find out what it is.
+
+        Args:
+            path: the file.
+            name: what to call it in messages; None for its path.
+            options: what the user knows of it.
+            stop: ends a long reading early.
+
+        Raises:
+            InputError: it can't be read, is empty, or its header is wrong.
+            ConfigError: one of the options makes no sense.
+            RunStoppedError: the stop was set.
+        """
+        options = options or ReadOptions()
+        now = (options.now or datetime.now(UTC)).astimezone(UTC)
+        shown = (name or str(path)).replace("\n", "\\n")
+        source = cls(path, shown, options, now, stop)
+        naming = source._naming
+        value_map = _value_map(options.value_map, naming) if options.value_map else None
+        source.file = TextFile.open(path, shown, options, naming.knows, stop)
         try:
-            self.format = self.file.format
-            encoding = self.file.encoding
-            is_clean = encoding is None or encoding.is_clean
-            self._values = Values(options, self.now, value_map, is_clean=is_clean)
-            self._constants = self._values.constants(self._naming.constants)
-            self.layout: Layout | None = None
-            self._reader: CellReader | None = None
-            if self.format is not Format.JSONL:
-                self.layout = self._layout(self.file.header())
+            source._open(value_map)
         except BaseException:
-            self.close()
+            source.close()
             raise
+        return source
+
+    def _open(self, value_map: ValueMap | None) -> None:
+        self.format = self.file.format
+        encoding = self.file.encoding
+        is_clean = encoding is None or encoding.is_clean
+        self._values = Values(self.options, self.now, value_map, is_clean=is_clean)
+        self._constants = self._values.constants(self._naming.constants)
+        if self.format is not Format.JSONL:
+            self.layout = self._layout(self.file.header())
 
     def close(self) -> None:
         """Close the file."""
         self.file.close()
 
-    def __enter__(self) -> "Input":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -273,7 +323,7 @@ class Input:
             compression=self.file.raw.compression,
             sheet=self.file.sheet,
             columns={writable(c.name): c.field for c in layout.columns} if layout else {},
-            passed_over=tuple(map(writable, layout.passed_over)) if layout else (),
+            passed_over=tuple(map(writable, layout.ignored)) if layout else (),
             options=self.options.said(),
             now=fields.due_date(self.now),
         )
@@ -286,26 +336,26 @@ class Input:
         """Every row of the file. One such iterator may be in use at a time.
 
         Args:
-            after: so many rows at the beginning are passed over. Of a file in columns, their cells
+            after: so many rows at the beginning are skipped. Of a file in columns, their cells
                 are not looked at, and nor are their lines up to the last of the `places`.
 
         Raises:
             InputError: from here on no row can be told from the next.
-            RunStoppedError: `is_to_leave` said so, while rows were passed over.
+            RunStoppedError: the stop was set while rows were skipped.
         """
         if self.layout is None:
             values, constants = self._values, self._constants
             with contextlib.closing(self.file.lines()) as found:
                 rows = json_rows(found, self._naming, values, constants, self.name)
                 # Its keys are told from all of it.
-                _pass_over(rows, after, self._is_to_leave)
+                _skip(rows, after, self._stop)
                 yield from rows
             return
         before, line = self._place(after)
         with contextlib.closing(self.file.records(line)) as records:
             if line == 1:
                 next(records)
-            _pass_over(records, after - before, self._is_to_leave)
+            _skip(records, after - before, self._stop)
             if self._reader is None:
                 # What cells say is remembered from one reading to the next.
                 self._reader = CellReader(self.layout, self._values, self._constants)
@@ -332,20 +382,20 @@ class Input:
         return layout
 
 
-def _pass_over(found: Iterator[object], count: int, is_to_leave: Callable[[], bool]) -> None:
+def _skip(found: Iterator[object], count: int, stop: "Stop | None") -> None:
     """Take so many, and look at none.
 
     Raises:
-        RunStoppedError: `is_to_leave` said so.
+        RunStoppedError: the stop was set.
     """
-    for place in range(0, count, _LOOK_UP):
-        if is_to_leave():
-            raise RunStoppedError("stopped while rows were passed over")
-        deque(itertools.islice(found, min(_LOOK_UP, count - place)), maxlen=0)
+    for start in range(0, count, _LOOK_UP):
+        if stop is not None:
+            stop.check()
+        deque(itertools.islice(found, min(_LOOK_UP, count - start)), maxlen=0)
 
 
 def _value_map(path: Path, naming: Naming) -> ValueMap:
-    file = TextFile(path, str(path), ReadOptions(), columns_known)
+    file = TextFile.open(path, str(path), ReadOptions(), columns_known)
     try:
         if file.format is Format.JSONL:
             raise InputError(f"{path}: a value map is a file with the columns column, from, to")

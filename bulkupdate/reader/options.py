@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bulkupdate.codec import writable
-from bulkupdate.errors import ConfigError
+from bulkupdate.errors import ConfigError, setting
 
 #: The word that empties a field: a blank cell leaves it alone.
 CLEAR = "<clear>"
@@ -106,11 +106,16 @@ class ReadOptions:
         if self.delimiter is not None:
             object.__setattr__(self, "delimiter", _delimiter(self.delimiter))
         if not self.clear_token.strip():
-            raise ConfigError("--clear-token is a word: a blank cell leaves its field alone")
+            raise ConfigError(
+                f"{setting('clear_token')} is a word: a blank cell leaves its field alone"
+            )
         for date_format in self.date_formats:
             _check_date_format(date_format)
         if self.now is not None and self.now.utcoffset() is None:
-            raise ConfigError("--now has no offset from UTC: add Z or +02:00, or give --timezone")
+            raise ConfigError(
+                f"{setting('now')} has no offset from UTC: add Z or +02:00, or set"
+                f" {setting('timezone')}"
+            )
         _ = self.zone, self.time_of_day
 
     @property
@@ -238,21 +243,24 @@ def _delimiter(text: str) -> str:
 def _check_date_format(text: str) -> None:
     directives = {text[place : place + 2] for place in range(len(text)) if text[place] == "%"}
     if found := directives & _LOCAL:
-        raise ConfigError(f"--date-format {text!r}: {found.pop()} depends on the machine: spell it")
+        raise ConfigError(
+            f"{setting('date_formats')} {text!r}: {found.pop()} depends on the machine:"
+            " spell it out"
+        )
     if not (directives & _DAY and directives & _MONTH and directives & _YEAR):
         raise ConfigError(
-            f"--date-format {text!r} lacks the day, the month or the year: write it as"
+            f"{setting('date_formats')} {text!r} lacks the day, the month or the year: write it as"
             " '%d/%m/%Y %H:%M'"
         )
     if "%p" in directives and "%H" in directives:
-        raise ConfigError(f"--date-format {text!r}: with %p the hour is %I, not %H")
+        raise ConfigError(f"{setting('date_formats')} {text!r}: with %p the hour is %I, not %H")
     if "%I" in directives and "%p" not in directives:
-        raise ConfigError(f"--date-format {text!r}: %I says no time of day without %p")
+        raise ConfigError(f"{setting('date_formats')} {text!r}: %I says no time of day without %p")
     try:
         example = datetime(2026, 1, 31, 8, 58).strftime(text)  # noqa: DTZ001 - only its shape
         datetime.strptime(example, text)  # noqa: DTZ007
     except ValueError as error:
-        raise ConfigError(f"--date-format {text!r}: {error}") from None
+        raise ConfigError(f"{setting('date_formats')} {text!r}: {error}") from None
 
 
 def _sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from bulkupdate.errors import InputError
 
@@ -37,40 +37,56 @@ _HEAD = 8192
 
 
 class RawFile:
-    """A regular file that is open.
+    """A regular file that is open. `RawFile.open` makes one.
 
     One descriptor serves every pass: a file that is replaced meanwhile changes nothing.
 
     Args:
-        path: of the file.
+        file: the file, open.
         name: what to call it in messages.
-
-    Attributes:
         compression: `gzip`, `bzip2`, `xz`, or None.
 
-    Raises:
-        InputError: it can't be read.
+    Attributes:
+        name: as given.
+        compression: as given.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, file: io.BufferedReader, name: str, compression: str | None) -> None:
         self.name = name
+        self.compression = compression
+        self._file = file
+        self._stamp = _stamp(file)
+
+    @classmethod
+    def open(cls, path: Path, name: str) -> Self:
+        """Open a file.
+
+        Args:
+            path: of the file.
+            name: what to call it in messages.
+
+        Raises:
+            InputError: it can't be read.
+        """
         try:
             _check_regular(path, name)
-            self._file = path.open("rb")
+            file = path.open("rb")
         except FileNotFoundError:
             raise InputError(f"{name}: there is no such file") from None
         except IsADirectoryError:
             raise InputError(f"{name}: is a directory, not a file") from None
         except OSError as error:
             raise InputError(f"{name}: can't be read: {error.strerror}") from None
-        self._stamp = _stamp(self._file)
-        self.compression = _compression(self._file.read(16))
-        if self.compression == "xz":
-            try:
-                self._check_memory()
-            except BaseException:
-                self.close()
-                raise
+        raw = cls(file, name, None)
+        try:
+            with raw._errors():
+                raw.compression = _compression(file.read(16))
+            if raw.compression == "xz":
+                raw._check_memory()
+        except BaseException:
+            raw.close()
+            raise
+        return raw
 
     def close(self) -> None:
         """Close it."""

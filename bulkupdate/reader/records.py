@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from bulkupdate.errors import InputError
+from bulkupdate.errors import InputError, setting
 
 #: What may stand between cells, the likeliest first.
 DELIMITERS = (",", ";", "\t", "|")
@@ -68,7 +68,9 @@ def dialect_of(
         return Dialect(likely, line_end)
     if len(best) > 1:
         shown = " or ".join(map(repr, best))
-        raise InputError(f"{name}: its columns are separated by {shown}: say which: --delimiter")
+        raise InputError(
+            f"{name}: its columns are separated by {shown}: say which with {setting('delimiter')}"
+        )
     return Dialect(best[0], line_end)
 
 

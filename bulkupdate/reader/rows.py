@@ -194,7 +194,7 @@ class _Keys:
 
     def _look_up(self, key: str) -> tuple[str, str]:
         field, wrong = "", ""
-        if not self._naming.is_passed_over(key):
+        if not self._naming.is_ignored(key):
             wrong = self._naming.problem("key", key) or ""
             field = "" if wrong else self._naming.field(key) or ""
         if len(self._known) < _MAX_KEYS:

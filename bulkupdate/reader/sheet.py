@@ -9,15 +9,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from bulkupdate.codec import parse_json
-from bulkupdate.errors import InputError, RunStoppedError
+from bulkupdate.errors import InputError, setting
 from bulkupdate.reader.options import Format
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Record
+
+if TYPE_CHECKING:
+    from bulkupdate.stop import Stop
 
 #: What the files of spreadsheets begin with. The first two are ZIP archives.
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -71,35 +74,44 @@ def format_of(head: bytes) -> Format | None:
 
 
 class SheetTable:
-    """One sheet, which another process has read and put on disk, in a file without a name.
+    """One sheet, which another process has read and put on disk. `SheetTable.read` makes one.
 
     Args:
-        raw: the file.
-        wanted: the name of the sheet, or None where there is but one.
-        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
+        rows: what that process wrote, in a file without a name.
+        sheet: the name of the sheet.
 
     Attributes:
-        sheet: its name.
-
-    Raises:
-        InputError: it can't be read, or it can't be told which sheet is meant.
-        RunStoppedError: `is_to_leave` said so.
+        sheet: as given.
     """
 
-    def __init__(
-        self, raw: RawFile, wanted: str | None, is_to_leave: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, rows: IO[bytes], sheet: str) -> None:
+        self._rows = rows
+        self.sheet = sheet
+
+    @classmethod
+    def read(cls, raw: RawFile, wanted: str | None, stop: "Stop | None" = None) -> Self:
+        """Have a sheet read.
+
+        Args:
+            raw: the file.
+            wanted: the name of the sheet, or None where there is but one.
+            stop: ends it early.
+
+        Raises:
+            InputError: it can't be read, or it can't be told which sheet is meant.
+            RunStoppedError: the stop was set.
+        """
         if importlib.util.find_spec("python_calamine") is None:
             raise InputError(
                 f"{raw.name}: is a spreadsheet; to read those: {_INSTALL}. Or save it as CSV"
             )
-        self._rows: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
+        rows = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the table
         try:
-            self._read(raw, wanted, is_to_leave)
-            self._rows.seek(0)
-            self.sheet = self._found(raw.name)
+            _read(raw, wanted, rows, stop)
+            rows.seek(0)
+            return cls(rows, _sheet_name(rows, raw.name))
         except BaseException:
-            self.close()
+            rows.close()
             raise
 
     def records(self) -> Iterator[Record]:
@@ -116,49 +128,54 @@ class SheetTable:
         """Let go of what is on disk."""
         self._rows.close()
 
-    def _found(self, name: str) -> str:
-        """The name of the sheet."""
-        found = parse_json(self._rows.readline())
-        if "error" in found:
-            raise InputError(f"{name}: {found['error']}")
-        return str(found["sheet"])
 
-    def _read(self, raw: RawFile, wanted: str | None, is_to_leave: Callable[[], bool]) -> None:
-        script = Path(__file__).with_name("workbook.py")
-        command = [sys.executable, "-P", str(script), *([] if wanted is None else [wanted])]
-        with tempfile.TemporaryFile() as whole:
-            with raw.content() as content:
-                shutil.copyfileobj(content, whole)
-            whole.seek(0)
-            if not self._run(command, whole, is_to_leave):
-                raise InputError(
-                    f"{raw.name}: is broken, or too large a spreadsheet to be read: save it as CSV"
-                )
+def _sheet_name(rows: IO[bytes], name: str) -> str:
+    """The name of the sheet, from the first line.
 
-    def _run(self, command: list[str], whole: IO[bytes], is_to_leave: Callable[[], bool]) -> bool:
-        """Run a command to its end; whether it succeeded in time."""
-        process = subprocess.Popen(  # noqa: S603 - a script of ours
-            command,
-            stdin=whole,
-            stdout=self._rows,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C is ours to act on; and no secret is its business.
-            start_new_session=True,
-            env={name: value for name, value in os.environ.items() if "LEMLIST" not in name},
-        )
-        deadline = time.monotonic() + _LONGEST
-        try:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return process.wait(_POLL) == 0
-                if is_to_leave():
-                    raise RunStoppedError(
-                        "stopped while the spreadsheet was read: nothing was sent"
-                    )
-            return False
-        finally:
-            process.kill()
-            process.wait()
+    Raises:
+        InputError: there is an error in its place.
+    """
+    found = parse_json(rows.readline())
+    if "error" in found:
+        raise InputError(f"{name}: {found['error'].replace('{sheet}', setting('sheet'))}")
+    return str(found["sheet"])
+
+
+def _read(raw: RawFile, wanted: str | None, rows: IO[bytes], stop: "Stop | None") -> None:
+    script = Path(__file__).with_name("workbook.py")
+    command = [sys.executable, "-P", str(script), *([] if wanted is None else [wanted])]
+    with tempfile.TemporaryFile() as whole:
+        with raw.content() as content:
+            shutil.copyfileobj(content, whole)
+        whole.seek(0)
+        if not _run(command, whole, rows, stop):
+            raise InputError(
+                f"{raw.name}: is broken, or too large a spreadsheet to be read: save it as CSV"
+            )
+
+
+def _run(command: list[str], whole: IO[bytes], rows: IO[bytes], stop: "Stop | None") -> bool:
+    """Run a command to its end; whether it succeeded in time."""
+    process = subprocess.Popen(  # noqa: S603 - a script of ours
+        command,
+        stdin=whole,
+        stdout=rows,
+        stderr=subprocess.DEVNULL,
+        # Ctrl-C is ours to act on; and no secret is its business.
+        start_new_session=True,
+        env={name: value for name, value in os.environ.items() if "LEMLIST" not in name},
+    )
+    deadline = time.monotonic() + _LONGEST
+    try:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(_POLL) == 0
+            if stop is not None:
+                stop.check()
+        return False
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import IO, Literal, NamedTuple, cast
 from unicodedata import category
 
-from bulkupdate.errors import InputError
+from bulkupdate.errors import InputError, setting
 
 #: The longest line, in bytes. A longer one is a file that is no text, or has an open quote.
 MAX_LINE = 1 << 20
@@ -321,13 +321,16 @@ def _western(words: list[bytes], name: str) -> Encoding:
             return Encoding(best, examples=_examples(words, best))
         readings |= guess
     shown = " or ".join(
-        f"--encoding {codec} (which reads {', '.join(map(repr, dict.fromkeys(texts[:3])))})"
+        f"{setting('encoding')} {codec} (which reads {_shown(texts)})"
         for codec, texts in readings.items()
     )
     raise InputError(
-        f"{name}: is not UTF-8, and its encoding can't be told for sure: say {shown},"
-        " or save it as UTF-8"
+        f"{name}: is not UTF-8, and its encoding is not certain: set {shown}, or save it as UTF-8"
     )
+
+
+def _shown(texts: list[str]) -> str:
+    return ", ".join(map(repr, dict.fromkeys(texts[:3])))
 
 
 def _examples(words: list[bytes], codec: str) -> tuple[str, ...]:

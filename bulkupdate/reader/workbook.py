@@ -138,7 +138,7 @@ def _chosen(workbook: "CalamineWorkbook", wanted: str | None) -> tuple[str, str]
     ]
     if len(full) > 1:
         names = ", ".join(map(repr, full))
-        return "", f"has several sheets: say which: --sheet {names}"
+        return "", f"has several sheets: say which: {{sheet}} {names}"
     return (full[0], "") if full else ("", "the file is empty")
 
 

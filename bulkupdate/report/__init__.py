@@ -3,12 +3,11 @@
 It needs the extra `[report]`: Jinja2 and matplotlib.
 """
 
-import os
-import tempfile
 from importlib import import_module
 from pathlib import Path
 
 from bulkupdate.errors import ConfigError, JournalError
+from bulkupdate.journal import RunFiles, replace_file
 
 __all__ = ["check_installed", "write_report"]
 
@@ -47,7 +46,8 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
     from bulkupdate.report.history import read_history
     from bulkupdate.report.page import page
 
-    path = directory / "report.html" if output is None else _checked(output, directory)
+    own = RunFiles(directory).report
+    path = own if output is None else _checked(output, directory)
     history = read_history(directory)
     if output is not None and path.exists() and _is_input(path, history.summary.input.path):
         raise ConfigError(f"{output} is the run's input: name another")
@@ -57,7 +57,7 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
             # A pipe or a device, as /dev/stdout is: not to be replaced by a file.
             path.write_text(html, encoding="utf-8")
         else:
-            _replace(path, html)
+            replace_file(path, html.encode())
     except OSError as error:
         kind = JournalError if output is None else ConfigError
         raise kind(f"{path} can't be written: {error.strerror}") from error
@@ -69,7 +69,11 @@ def _checked(output: Path, directory: Path) -> Path:
     if output.exists() and not output.is_file():
         return output
     path = output.resolve()
-    if path.parent == directory.resolve() and path.exists() and path.name != "report.html":
+    if (
+        path.parent == directory.resolve()
+        and path.exists()
+        and path.name != RunFiles(directory).report.name
+    ):
         raise ConfigError(f"{output} is a file of the run: name another")
     return path if output.is_symlink() else output
 
@@ -77,18 +81,3 @@ def _checked(output: Path, directory: Path) -> Path:
 def _is_input(path: Path, name: str) -> bool:
     input_ = Path(name)
     return input_.exists() and path.samefile(input_)
-
-
-def _replace(path: Path, html: str) -> None:
-    """Write a file, whole or not at all: its owner's alone where it is new."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    part = Path(name)
-    try:
-        os.close(descriptor)
-        part.write_text(html, encoding="utf-8")
-        part.chmod(mode)
-        part.replace(path)
-    except BaseException:
-        part.unlink()
-        raise

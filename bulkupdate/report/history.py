@@ -11,12 +11,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bulkupdate.codec import parse_record
-from bulkupdate.errors import JournalError, RunDirectoryError
-from bulkupdate.journal.causes import Cause, Causes
-from bulkupdate.journal.ledger import Ledger
-from bulkupdate.journal.results import line_offsets, read_lines
-from bulkupdate.journal.summary import Summary
-from bulkupdate.journal.traffic import LONGEST_SAMPLE, Sample, read_samples
+from bulkupdate.errors import JournalError
+from bulkupdate.journal import (
+    LONGEST_SAMPLE,
+    Cause,
+    Causes,
+    Ledger,
+    RunFiles,
+    Sample,
+    Summary,
+    line_offsets,
+    read_lines,
+    read_samples,
+    read_summary,
+)
 from bulkupdate.models import Mark, Outcome, Result
 
 #: Points of a chart at most.
@@ -111,10 +119,11 @@ def read_history(directory: Path) -> History:
         RunDirectoryError: there is no run.
         JournalError: its files can't be read.
     """
-    summary = _read_summary(directory)
-    results = directory / "results.jsonl"
+    files = RunFiles(directory)
+    summary = read_summary(directory)
+    results = files.results
     ledger, events = _read_events(results)
-    samples = list(read_samples(directory / "traffic.jsonl"))
+    samples = list(read_samples(files.traffic))
     clock = _Clock(samples, events)
     causes, unsuccessful = Causes(), []
     count = 0
@@ -148,17 +157,6 @@ class _Events:
         self.times.append(datetime.fromisoformat(event.at).timestamp())
         self.milliseconds.append(-1.0 if event.ms is None else event.ms)
         self.outcomes.append(_OUTCOMES.index(event.outcome))
-
-
-def _read_summary(directory: Path) -> Summary:
-    try:
-        return parse_record((directory / "summary.json").read_bytes(), Summary)
-    except FileNotFoundError:
-        raise RunDirectoryError(f"{directory}: there is no run: it has no summary.json") from None
-    except NotADirectoryError:
-        raise RunDirectoryError(f"{directory} is a file: name the run directory") from None
-    except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{directory}/summary.json can't be read: {error}") from error
 
 
 def _read_events(results: Path) -> tuple[Ledger, _Events]:

@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import to_json
-from bulkupdate.journal.summary import State, Summary
-from bulkupdate.models import Outcome, Result
+from bulkupdate.errors import count, setting
+from bulkupdate.journal import RunFiles, Summary
+from bulkupdate.models import Outcome, Result, State
 from bulkupdate.report.charts import charts
 from bulkupdate.report.history import MAX_ROWS, History
-from bulkupdate.ui.messages import count, cut, duration, error_text, failed_file, host, printable
+from bulkupdate.ui.messages import cut, duration, error_text, failed_file, host, printable
 
 #: What each outcome means, for somebody who knows nothing of this program.
 _MEANINGS = {
@@ -116,7 +117,8 @@ def verdict(history: History) -> Verdict:
         return Verdict(
             "open",
             f"Under way, or cut off: {done:,} of {count(rows, 'row')} done, {left:,} not tried.",
-            "If nothing is running, it was cut off: run it again with --resume. Nothing is lost.",
+            "If nothing is running, it was cut off: run it again with"
+            f" {setting('resume')}. Nothing is lost.",
         )
     if summary.exit_code == 2:
         return Verdict(
@@ -129,7 +131,8 @@ def verdict(history: History) -> Verdict:
             "bad" if summary.state is State.STOPPED and summary.exit_code else "mixed",
             f"Ended early: {done:,} of {count(rows, 'row')} done, {left:,} not tried yet"
             + (f", {amiss:,} did not go through." if amiss else "."),
-            f"Why: {printable(summary.reason or 'unknown')}. Run it again with --resume to go on.",
+            f"Why: {printable(summary.reason or 'unknown')}. Run it again with"
+            f" {setting('resume')} to continue.",
         )
     if amiss:
         return Verdict(
@@ -141,7 +144,7 @@ def verdict(history: History) -> Verdict:
     if history.mismatches:
         advice = (
             f"But {count(history.mismatches, 'Task')} came back with other values than were sent:"
-            f" see 'mismatches' in {printable(summary.directory)}/results.jsonl."
+            f" see 'mismatches' in {printable(str(RunFiles(Path(summary.directory)).results))}."
         )
     title = "The one row is done." if rows == 1 else f"All {rows:,} rows are done."
     return Verdict("mixed" if history.mismatches else "good", title, advice)

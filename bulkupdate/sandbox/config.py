@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bulkupdate.config import LEMLIST_RATE, RateLimit, is_loopback
-from bulkupdate.errors import ConfigError
+from bulkupdate.errors import ConfigError, setting
+from bulkupdate.lemlist.endpoint import is_loopback
+from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 
 
 class Window(enum.StrEnum):
@@ -104,7 +105,9 @@ class SandboxConfig:
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and not self.exposed:
-            raise ConfigError(f"{self.host} is not this machine alone: --expose if you mean it")
+            raise ConfigError(
+                f"{self.host} is not this machine alone: {setting('expose')} allows it"
+            )
         if not 0 <= self.port <= 65535:
             raise ConfigError("a port is a number from 0 to 65535")
         if not all(0 <= p <= 1 for p in self.faults.values()) or sum(self.faults.values()) > 1:

@@ -108,7 +108,7 @@ def team_of(path: Path) -> Team:
         InputError: it can't be read, or a row names no task.
     """
     team = Team()
-    with Input(path) as source:
+    with Input.open(path) as source:
         for row in source.rows():
             task = parse_object(row.record) if isinstance(row.record, str) else {}
             if "type" in task and isinstance(task.get("_id"), str):

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from bulkupdate.config import RateLimit
+from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.sandbox.config import Window
 
 

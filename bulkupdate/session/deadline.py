@@ -3,11 +3,11 @@
 import re
 from datetime import UTC, datetime, time, timedelta
 
-from bulkupdate.config import RunConfig
-from bulkupdate.errors import ConfigError, RunStoppedError
-from bulkupdate.journal.ledger import Ledger
+from bulkupdate.errors import ConfigError, RunStoppedError, setting
+from bulkupdate.journal import Ledger
 from bulkupdate.models import Outcome
-from bulkupdate.plan.preview import Preview
+from bulkupdate.plan import Preview
+from bulkupdate.session.settings import RunConfig
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _IN_A_WHILE = re.compile(r"\+([0-9]{1,6})(s|m|h)")
@@ -56,8 +56,9 @@ def refuse_a_late_start(config: RunConfig) -> None:
     """
     if config.last_start is not None and config.last_start <= datetime.now(UTC):
         raise RunStoppedError(
-            f"the deadline, {_clock(config.deadline)}, leaves no time, since requests in flight get"
-            f" {config.drain_timeout:g} s to end before it (--drain-timeout): nothing was sent"
+            f"the deadline, {_clock(config.deadline)}, leaves no time, since requests in flight"
+            f" get {config.drain_timeout:g} s to end before it ({setting('drain_timeout')}):"
+            " nothing was sent"
         )
 
 
@@ -70,7 +71,7 @@ def note(config: RunConfig, preview: Preview, ledger: Ledger) -> str | None:
     """What the deadline means for a session that begins, for a person to read."""
     if config.last_start is None:
         return None
-    text = f"no request starts after {_clock(config.last_start)} (--deadline)"
+    text = f"no request starts after {_clock(config.last_start)} ({setting('deadline')})"
     requests = _requests_left(config, preview, ledger)
     time_left = (config.last_start - datetime.now(UTC)).total_seconds()
     if preview.seconds and time_left < preview.seconds * requests / preview.requests:

@@ -1,25 +1,24 @@
-"""The summary of a run, from what is known of it."""
+"""The summary of a run, made from what is known of it."""
 
 import asyncio
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import replaced, writable
-from bulkupdate.config import Mode, RunConfig
-from bulkupdate.errors import JournalError
-from bulkupdate.journal.ledger import Ledger
-from bulkupdate.journal.summary import InputInfo, State, Summary
-from bulkupdate.models import now
-from bulkupdate.session.observer import Progress
+from bulkupdate.errors import JournalError, count
+from bulkupdate.journal import Ledger, Mode, RunDirectory, Summary, exit_code
+from bulkupdate.models import Reason, State, now
+from bulkupdate.reader import InputInfo
+from bulkupdate.session.progress import Progress
+from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
 
-def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summary:
+def first_summary(config: RunConfig, info: InputInfo) -> Summary:
     """The summary of a run that has not begun.
 
     Args:
         config: its settings.
         info: its input.
-        started: when, UTC.
     """
     return Summary(
         version=__version__,
@@ -27,7 +26,7 @@ def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summar
         directory=writable(str(config.directory)),
         base_url=config.endpoint.base_url,
         sandbox=config.sandbox,
-        started=started,
+        started=now(),
         ended=None,
         state=State.RUNNING,
         reason=None,
@@ -52,9 +51,9 @@ def summary_of(
     *,
     has_ended: bool = True,
     is_complete: bool = False,
-    strict: bool = False,
+    is_strict: bool = False,
 ) -> Summary:
-    """The summary of a run as it stands.
+    """The summary of a run at this moment.
 
     Args:
         first: of the same run, before it began.
@@ -62,46 +61,63 @@ def summary_of(
         stop: whether and why it was stopped.
         has_ended: whether this is the last one.
         is_complete: whether nothing is left to do.
-        strict: whether a mismatch counts as a row that went wrong.
+        is_strict: whether a mismatch counts as a row that did not succeed.
     """
-    ledger, traffic = progress.ledger, progress.lane.traffic
+    ledger = progress.ledger
+    reason, text, code = stop.reason, stop.text, None
     state = State.RUNNING
     if has_ended:
-        is_finished = stop.state is None or (is_complete and stop.unless_complete)
-        state = State.FINISHED if is_finished else stop.state or State.STOPPED
-    exit_code = stop.exit_code
-    if state is State.FINISHED:
-        exit_code = 1 if ledger.unsuccessful or (strict and ledger.mismatches) else 0
+        if is_complete and not stop.counts_when_complete:
+            reason = text = None
+        state = State.FINISHED if reason is None else stop.state or State.STOPPED
+        has_failures = bool(ledger.unsuccessful)
+        if reason is None:
+            has_failures |= is_strict and bool(ledger.mismatches)
+        code = exit_code(reason, number=stop.signal, has_failures=has_failures)
     return replaced(
         first,
         ended=now() if has_ended else None,
         state=state,
-        reason=stop.reason if state is not State.FINISHED else None,
-        exit_code=exit_code,
+        reason=text,
+        stopped_by=reason,
+        exit_code=code,
         counts=ledger.counts(first.input.rows),
         mismatches=ledger.mismatches,
-        requests=traffic.requests,
-        retries=traffic.retries,
-        rate_limited=traffic.rate_limited,
+        requests=progress.requests,
+        retries=progress.retries,
+        rate_limited=progress.rate_limited,
         rows_per_second=round(progress.rows_per_second, 2),
-        allowed_rate=progress.lane.limiter.allowed,
+        allowed_rate=progress.allowed_rate,
         used_rate=round(progress.requests_per_second, 2),
-        paused=round(progress.lane.limiter.paused, 3),
+        paused=round(progress.paused, 3),
     )
 
 
-def lost_results(earlier: Summary | None, ledger: Ledger) -> int:
-    """How many rows the last session had settled that the log knows nothing of any more."""
+def lost_results(
+    directory: RunDirectory, earlier: Summary | None, ledger: Ledger, *, was_repaired: bool
+) -> list[str]:
+    """A note where the log lacks rows that the session before had settled.
+
+    Args:
+        directory: of the run.
+        earlier: the summary of that session, if there was one.
+        ledger: of the log.
+        was_repaired: whether its torn last line, with one row, was reported already.
+    """
     if earlier is None:
-        return 0
+        return []
     settled = earlier.input.rows - earlier.counts["unprocessed"]
-    return max(0, settled - ledger.settled)
+    lost = max(0, settled - ledger.settled)
+    if lost <= was_repaired:
+        return []
+    rows = count(lost, "row")
+    return [f"{directory.files.results} has lost the results of {rows}: they are sent again"]
 
 
-def why_ended(error: BaseException) -> tuple[str, State, int]:
-    """What a summary says of a run that an exception has ended: reason, state, exit code."""
+def why_ended(error: BaseException) -> tuple[str, Reason]:
+    """The text and the reason for a run that an exception has ended."""
     if isinstance(error, asyncio.CancelledError):
-        return "cancelled", State.INTERRUPTED, 130
+        return "cancelled", Reason.CANCELLED
     if isinstance(error, JournalError):
-        return str(error), State.STOPPED, 3
-    return f"internal error: {type(error).__name__}", State.STOPPED, 3
+        return str(error), Reason.NOT_WRITTEN
+    return f"internal error: {type(error).__name__}", Reason.INTERNAL_ERROR

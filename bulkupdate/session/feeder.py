@@ -2,15 +2,15 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.errors import REOPENED, InputError, JournalError, RunStoppedError
-from bulkupdate.journal.ledger import Ledger
-from bulkupdate.models import SUCCESSES, ErrorInfo, Outcome, Row, unsent
+from bulkupdate.models import ErrorInfo, Outcome, Reason, Row, unsent
 from bulkupdate.reader import Input
 from bulkupdate.session.merger import Merger
+from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop
 
@@ -19,20 +19,18 @@ READ_BATCH = 32
 
 
 class Feeder:
-    """Reads an input that has been checked, and hands out every row that is not settled yet.
+    """A pump: reads an input that has been checked, and hands out every row that remains.
 
     Args:
         source: the input.
-        ledger: what is settled.
+        remaining: which rows are still to be settled.
         writer: takes the rows that need no request.
-        stop: is set where the input is no more what was checked, or can't be put aside.
-        retry_failed: whether what failed or stayed unconfirmed is tried again.
+        stop: is set where the input is no longer what was checked, or rows can't be put aside.
         first: so many rows are handed out to be sent, and no more; None for all.
         merger: makes one row of several of one task; None to send each.
-        rows: how many rows it was found to have when it was checked, perhaps by another session;
-            None for any number.
+        rows: how many rows the check found, perhaps in another session; None for any number.
         may_be_invalid: whether there may be invalid ones among those that are sent.
-        is_known: tells whether a row is known to be the one that was checked under its number.
+        is_known: whether a row is known to be the one that was checked under its number.
 
     Attributes:
         has_ended: whether every row has been handed out.
@@ -43,11 +41,10 @@ class Feeder:
     def __init__(
         self,
         source: Input,
-        ledger: Ledger,
+        remaining: Remaining,
         writer: Writer,
         stop: Stop,
         *,
-        retry_failed: bool,
         first: int | None = None,
         merger: Merger | None = None,
         rows: int | None = None,
@@ -55,16 +52,11 @@ class Feeder:
         is_known: Callable[[Row], bool] = lambda _: False,
     ) -> None:
         self._source = source
-        self._ledger = ledger
+        self._remaining = remaining
         self._writer = writer
         self._stop = stop
-        self._retry_failed = retry_failed
         self._first = first
         self._merger = merger
-        #: Tasks of which a row that comes before a settled one is sent now.
-        self._sent_now: set[str] = set()
-        #: Tasks of which a row was sent after a later one: the line of the log that says so.
-        self._sent_late: dict[str, int] = {}
         self._rows_checked = rows
         self._rows_read = 0
         self._may_be_invalid = may_be_invalid
@@ -74,7 +66,7 @@ class Feeder:
         self.sent = 0
 
     async def feed(self, backlog: Backlog, *, send: bool) -> None:
-        """Put every row that is not settled yet where it belongs.
+        """Put every row that remains where it belongs.
 
         Args:
             backlog: takes the rows to send; closed at the end.
@@ -84,52 +76,72 @@ class Feeder:
             for batch in self._batches(await self._rows()):
                 # Reading a local file is quick, and never waits: give way.
                 await asyncio.sleep(0)
-                last = self._ledger.last_row
                 for row in batch:
-                    if row.number <= last and self._is_settled(row):
+                    if not self._remaining.includes(row):
                         continue
                     if row.update is None:
-                        if send and not self._may_be_invalid:
-                            raise self._unexpected(row, row.error)
-                        error = ErrorInfo("invalid_row", row.error)
-                        await self._writer.put(row, unsent(row, Outcome.INVALID, error))
+                        await self._put_invalid(row, send=send)
                     elif send and row.is_sent:
-                        for ready in self._merger.add(row) if self._merger else (row,):
-                            if not await self._may_hand_out(ready):
-                                return
-                            await backlog.put(ready)
+                        ready = self._merger.add(row) if self._merger else [row]
+                        if not await self._hand_out(ready, backlog):
+                            return
                     elif send:
                         await self._writer.put(row, unsent(row, Outcome.UNCHANGED))
-            for ready in self._merger.rest() if self._merger else ():
-                if not await self._may_hand_out(ready):
-                    return
-                await backlog.put(ready)
+            if self._merger and not await self._hand_out(self._merger.rest(), backlog):
+                return
             self.has_ended = True
-        except (InputError, JournalError) as error:
-            self._stop.set(str(error))
+        except InputError as error:
+            self._stop.set(str(error), Reason.INPUT_CHANGED)
+        except JournalError as error:
+            self._stop.set(str(error), Reason.NOT_WRITTEN)
         except RunStoppedError:
-            return  # Whoever stopped the run has said why.
+            return  # The stop has its reason already.
         finally:
             backlog.close()
 
+    async def _put_invalid(self, row: Row, *, send: bool) -> None:
+        if send and not self._may_be_invalid:
+            raise self._unexpected(row, row.error)
+        error = ErrorInfo("invalid_row", row.error)
+        await self._writer.put(row, unsent(row, Outcome.INVALID, error))
+
+    async def _hand_out(self, rows: Iterable[Row], backlog: Backlog) -> bool:
+        """Put rows into the backlog; False where one of them would be one too many.
+
+        The log is told first of a row that it calls failed and that is about to be sent again:
+        whenever the program ends, it is known then that the update may have been applied.
+        """
+        for row in rows:
+            if self.sent == self._first:
+                return False
+            self.sent += 1
+            for one in self._remaining.to_reopen(row):
+                error = ErrorInfo(REOPENED, "was being sent again when the session ended")
+                result = unsent(one, Outcome.UNCONFIRMED, error)
+                await self._writer.write(one, replaced(result, cut_short=True))
+            await backlog.put(row)
+        return True
+
     def _unexpected(self, row: Row, why: str) -> InputError:
-        """What to say of a row that was checked as another: other libraries may read it so."""
+        """The error for a row that was checked as another: other libraries may read it so."""
         self.is_otherwise = True
-        return InputError(f"{self._source.name}: row {row.number} is not as it was checked: {why}")
+        return InputError(
+            f"{self._source.name}: row {row.number} is not the one that was checked: {why}"
+        )
 
     async def _rows(self) -> Iterator[Row]:
-        """The rows, but for those at the beginning that a session before has settled."""
-        settled = self._ledger.settled_prefix(retry_failed=self._retry_failed)
+        """The rows, except those at the beginning that an earlier session has settled."""
+        settled = self._remaining.settled_prefix
         self._rows_read = settled
         if settled == self._rows_checked:
             return iter(())
         rows = self._source.rows(after=settled)
         if not settled:
             return rows
-        # Passing over a million may take seconds.
+        # Skipping a million may take seconds.
         first = await asyncio.to_thread(next, rows, None)
         if self._source.places and not (first and self._is_known(first)):
-            # Where a row begins was found out by another session: look for it ourselves.
+            # Another session has noted where a row begins: look for it ourselves.
             rows.close()
             self._source.places = []
             rows = self._source.rows(after=settled)
@@ -152,47 +164,6 @@ class Feeder:
                 f"{self._source.name} has {self._rows_read:,} rows, and had {checked:,} when it was"
                 " checked"
             )
-
-    async def _may_hand_out(self, row: Row) -> bool:
-        """Count a row that is about to be sent; False where it would be one too many."""
-        if self.sent == self._first:
-            return False
-        self.sent += 1
-        if row.merged or row.number <= self._ledger.last_row:
-            for one in (*row.merged, row):
-                if self._ledger.is_settled(one.number):
-                    await self._reopen(replaced(one, merged=()))
-        return True
-
-    async def _reopen(self, row: Row) -> None:
-        """Have the log say that a row which it calls failed is about to be sent again.
-
-        Whenever the program ends, it is known then that it may have been applied.
-        """
-        if self._ledger.outcome(row.number) not in SUCCESSES:
-            error = ErrorInfo(REOPENED, "was being sent again when the session ended")
-            result = unsent(row, Outcome.UNCONFIRMED, error)
-            await self._writer.write(row, replaced(result, cut_short=True))
-
-    def _is_settled(self, row: Row) -> bool:
-        """Whether there is nothing to send for a row.
-
-        Where a row is sent now, or was sent again by a session that ended soon after, the later
-        ones of its task are sent again after it: or else the older edit would have the last word.
-        What is still owed shows in the log: the line of the later row comes before.
-        """
-        ledger, number = self._ledger, row.number
-        line = ledger.line(number)
-        settled = ledger.is_settled(number, retry_failed=self._retry_failed)
-        if not row.is_sent:
-            return settled
-        if row.id in self._sent_now or line < self._sent_late.get(row.id, 0):
-            settled = False
-        if not settled:
-            self._sent_now.add(row.id)
-        elif ledger.was_sent_again(number):
-            self._sent_late[row.id] = line
-        return settled
 
     def _check_unchanged(self) -> None:
         if self._source.has_changed():

@@ -8,27 +8,7 @@ from bulkupdate.codec import replaced
 from bulkupdate.engine.scratch import Scratch
 from bulkupdate.errors import InvalidUpdateError
 from bulkupdate.models import Row, TaskUpdate
-
-#: Rows that go in one request at most: they stand in memory while it is out.
-MAX_MERGED = 100
-
-
-class RowSet:
-    """Numbers of rows, a bit for each row of the input.
-
-    Args:
-        rows: of the input.
-    """
-
-    def __init__(self, rows: int) -> None:
-        self._bits = bytearray(rows // 8 + 1)
-
-    def add(self, row: int) -> None:
-        """Put a row in."""
-        self._bits[row >> 3] |= 1 << (row & 7)
-
-    def __contains__(self, row: int) -> bool:
-        return bool(self._bits[row >> 3] & 1 << (row & 7))
+from bulkupdate.plan import MAX_MERGED, RowSet
 
 
 class Merger:
@@ -39,12 +19,12 @@ class Merger:
 
     Args:
         followed: the rows that another one of the same task comes after.
-        directory: where the rows are put aside.
+        scratch: where the rows are put aside.
     """
 
-    def __init__(self, followed: RowSet, directory: Path) -> None:
+    def __init__(self, followed: RowSet, scratch: Path) -> None:
         self._followed = followed
-        self._scratch = Scratch(directory)
+        self._scratch = Scratch(scratch)
         self._held: dict[str, int] = {}
 
     def add(self, row: Row) -> list[Row]:

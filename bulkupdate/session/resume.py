@@ -1,28 +1,38 @@
-"""Whether a run may be gone on with: the same server; the same rows, or known to differ."""
+"""Whether a run may be resumed: the same server; the same rows, or known to differ."""
 
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from bulkupdate._version import __version__
-from bulkupdate.codec import parse_record, replaced, to_json
-from bulkupdate.config import RunConfig, is_loopback
-from bulkupdate.errors import RunDirectoryError, RunStoppedError
-from bulkupdate.journal.digests import Changes, Digests, compare
-from bulkupdate.journal.directory import RunDirectory
-from bulkupdate.journal.ledger import Ledger
-from bulkupdate.journal.results import mend_journal, read_journal, renumber_journal
-from bulkupdate.journal.summary import InputInfo, Summary
-from bulkupdate.plan.preview import Checked, Preview
-from bulkupdate.reader import Input
+from bulkupdate.codec import replaced
+from bulkupdate.errors import RunDirectoryError, count, setting
+from bulkupdate.journal import (
+    Changes,
+    Digests,
+    Ledger,
+    RunDirectory,
+    Summary,
+    compare,
+    read_journal,
+    renumber_journal,
+    repair_journal,
+)
+from bulkupdate.lemlist.endpoint import is_loopback
+from bulkupdate.reader import InputInfo
+from bulkupdate.session.settings import RunConfig
+from bulkupdate.stop import Stop
+
+#: What some settings are called in `InputInfo.options`.
+_SETTINGS = {"map": "mapping", "set": "constants", "date_format": "date_formats"}
 
 #: Rows that are named when an input has been edited.
 _NAMED = 10
 
-_CURE = "--out names another directory"
+
+def _cure() -> str:
+    return f"{setting('out')} names another directory"
 
 
 def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -> None:
-    """Refuse to go on elsewhere.
+    """Refuse to continue at another server.
 
     Raises:
         RunDirectoryError: the run went to another server.
@@ -32,41 +42,19 @@ def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -
         went = "the sandbox" if earlier.sandbox else earlier.base_url
         goes = "the sandbox" if config.sandbox else base_url
         raise RunDirectoryError(
-            f"{directory.path} is a run that went to {went}, this would go on at {goes}: {_CURE}"
+            f"{directory.path} is a run that went to {went}, and this would continue at"
+            f" {goes}: {_cure()}"
         )
     if _server(earlier.base_url) != _server(base_url):
         raise RunDirectoryError(
-            f"{directory.path} is a run that went to {earlier.base_url}, and this would go on at"
-            f" {base_url}: {_CURE}"
+            f"{directory.path} is a run that went to {earlier.base_url}, and this would continue at"
+            f" {base_url}: {_cure()}"
         )
 
 
 def is_same_input(earlier: InputInfo, info: InputInfo) -> bool:
     """Whether an input is known to hold the rows it held: the same bytes, read the same way."""
     return earlier.sha256 == info.sha256 and _reading(earlier) == _reading(info)
-
-
-def keep_check(directory: RunDirectory, source: Input, info: InputInfo, preview: Preview) -> None:
-    """Write down what checking an input has found.
-
-    Raises:
-        JournalError: it could not be written.
-    """
-    checked = Checked(version=__version__, input=info, preview=preview, places=source.places)
-    directory.write_check(to_json(checked, indent=2) + b"\n")
-
-
-def recall_check(directory: RunDirectory, info: InputInfo) -> Checked | None:
-    """What this version of the program has found before in the same input, if it did.
-
-    None where that can't be read: the input is then checked again.
-    """
-    try:
-        checked = parse_record(directory.check.read_bytes(), Checked)
-    except (OSError, ValueError):
-        return None
-    is_same = checked.version == __version__ and is_same_input(checked.input, info)
-    return checked if is_same else None
 
 
 def _reading(info: InputInfo) -> tuple[object, ...]:
@@ -79,11 +67,11 @@ def adopt_edited_input(
     directory: RunDirectory,
     earlier: Summary,
     info: InputInfo,
+    stop: Stop,
     *,
     is_allowed: bool,
-    is_to_leave: Callable[[], bool],
 ) -> list[str]:
-    """Go on with an input that has been edited, whose digests have just been written.
+    """Continue with an input that has been edited, whose digests have just been written.
 
     What the log calls settled stays settled, wherever it stands now, unless an edit that is sent
     now would have to come before it. The log is renumbered; as it was, it is kept beside.
@@ -92,8 +80,8 @@ def adopt_edited_input(
         directory: of the run.
         earlier: the summary of the run before.
         info: what the input is now.
+        stop: ends it early.
         is_allowed: whether the user knows that the input was edited.
-        is_to_leave: whether to drop everything, as somebody is in a hurry; called now and then.
 
     Returns:
         What was noticed, for a person to read.
@@ -101,24 +89,23 @@ def adopt_edited_input(
     Raises:
         RunDirectoryError: it is not allowed. The message says what has changed.
         JournalError: the log can't be read, or not renumbered; it is as it was.
-        RunStoppedError: `is_to_leave` said so.
+        RunStoppedError: the stop was set.
     """
     notes = []
     ledger = Ledger()
-    before = Digests(directory.digests)
-    if directory.results.exists():
-        note = mend_journal(directory.results)
+    before = Digests.read(directory.files.digests)
+    if directory.files.results.exists():
+        note = repair_journal(directory.files.results)
         notes += [note] if note else []
-        for _, result in read_journal(directory.results):
-            if is_to_leave():
-                raise RunStoppedError("stopped before anything was sent")
+        for _, result in read_journal(directory.files.results):
+            stop.check()
             ledger.record(result)
             before.correct(result)
             if not earlier.input.sha256 and (result.merged or result.sent_with):
                 # A crash came between: the log is renumbered and the digests are not, and what
                 # these rows said is in no line of their own.
                 before.forget(result.row)
-    after = Digests(directory.digests_part)
+    after = Digests.read(directory.files.digests_part)
     changes = compare(before, after, ledger.settling_line)
     how = _difference(earlier.input, info)
     said = f"{earlier.input.path} {how} since this run began: {_described(changes)}"
@@ -127,15 +114,16 @@ def adopt_edited_input(
         return notes
     if not is_allowed:
         raise RunDirectoryError(
-            f"{directory.path}: {said}. --changed-input goes on with it as it is now (what was"
-            f" sent and is as it was is not sent again), --overwrite starts again, {_CURE}"
+            f"{directory.path}: {said}. {setting('changed_input')} continues with it as it is now"
+            f" (what was sent and is unchanged is not sent again), {setting('overwrite')} starts"
+            f" again, {_cure()}"
         )
-    if directory.results.exists():
+    if directory.files.results.exists():
         # From here on the log speaks of an input that is known by no SHA-256 until all is done:
         # whatever comes between, and whichever input is there then, rows are told by content.
-        nobody = replaced(earlier, input=replaced(earlier.input, sha256=""))
-        directory.write_summary(nobody)
-        renumber_journal(directory.results, changes.kept, directory.free_results())
+        unknown = replaced(earlier, input=replaced(earlier.input, sha256=""))
+        directory.write_summary(unknown)
+        renumber_journal(directory.files.results, changes.kept, directory.files.free_results())
     directory.adopt_digests()
     return [*notes, said]
 
@@ -149,8 +137,11 @@ def _difference(earlier: InputInfo, info: InputInfo) -> str:
         for name in earlier.options.keys() | info.options.keys()
         if earlier.options.get(name) != info.options.get(name)
     )
-    flags = ", ".join(f"--{name.replace('_', '-')}" for name in names if "sha256" not in name)
-    return f"is read otherwise ({flags or 'by what was recognised, --value-map or --now'})"
+    changed = ", ".join(
+        setting(_SETTINGS.get(name, name)) for name in names if "sha256" not in name
+    )
+    others = f"what was recognised, {setting('value_map')} or {setting('now')}"
+    return f"is read in another way ({changed or others})"
 
 
 def _described(changes: Changes) -> str:
@@ -162,9 +153,8 @@ def _described(changes: Changes) -> str:
     ):
         if rows:
             named = ", ".join(map(str, rows[:_NAMED])) + (", …" if len(rows) > _NAMED else "")
-            noun = "row" if len(rows) == 1 else "rows"
-            parts.append(f"{len(rows):,} {noun} {verb} ({named}{where})")
-    return ", ".join(parts) or "the same rows, written or ordered otherwise"
+            parts.append(f"{count(len(rows), 'row')} {verb} ({named}{where})")
+    return ", ".join(parts) or "the same rows, written or ordered in another way"
 
 
 def _server(base_url: str) -> str:

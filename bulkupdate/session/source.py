@@ -7,13 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from bulkupdate.config import RunConfig
-from bulkupdate.errors import RunStoppedError
-from bulkupdate.journal.directory import RunDirectory
+from bulkupdate.journal import RunDirectory
 from bulkupdate.reader import Input
+from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
-#: Seconds between two looks at whether to go on waiting for standard input.
+#: Seconds between two looks at the stop while standard input is awaited.
 STDIN_POLL = 0.2
 
 
@@ -26,24 +25,20 @@ def open_input(
         config: of the run.
         directory: of the run, where a copy of standard input is kept.
         stop: is looked at while standard input is awaited.
-        now: what relative dates are counted from, unless the user says so.
+        now: what relative dates are counted from, unless the options name a moment.
 
     Raises:
         InputError: it can't be used.
-        ConfigError: what the user says of it makes no sense.
+        ConfigError: one of the options makes no sense.
         RunStoppedError: `stop` was set while standard input was awaited.
     """
     options = config.read
-
-    def is_to_leave() -> bool:
-        return stop.is_set
-
     if options.now is None and now is not None:
         options = replace(options, now=now)
     if config.input != "-":
-        return Input(Path(config.input), options=options, is_to_leave=is_to_leave)
+        return Input.open(Path(config.input), options=options, stop=stop)
     part = directory.keep_stdin(_stdin_chunks(stop))
-    return Input(part, name="stdin", options=options, is_to_leave=is_to_leave)
+    return Input.open(part, name="stdin", options=options, stop=stop)
 
 
 def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
@@ -52,9 +47,8 @@ def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
     while True:
         ready = select.select([descriptor], [], [], STDIN_POLL)[0]
         chunk = os.read(descriptor, 1 << 16) if ready else None
-        if stop.is_set:
-            # Ctrl-C ends whoever writes into the pipe too: what came is not all there is.
-            raise RunStoppedError(f"{stop.reason}: nothing was sent")
+        # Ctrl-C ends the program that writes into the pipe too: what came is not all there is.
+        stop.check()
         if chunk == b"":
             return
         if chunk:

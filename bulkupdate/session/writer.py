@@ -5,10 +5,10 @@ import logging
 from collections.abc import Iterator
 
 from bulkupdate.codec import replaced
-from bulkupdate.config import FailureLimit
-from bulkupdate.errors import JournalError
-from bulkupdate.journal.recorder import Recorder
-from bulkupdate.models import SUCCESSES, Result, Row
+from bulkupdate.errors import JournalError, setting
+from bulkupdate.journal import Recorder
+from bulkupdate.models import SUCCESSES, Reason, Result, Row
+from bulkupdate.session.settings import FailureLimit
 from bulkupdate.stop import Stop
 
 #: Settled rows that may wait to be written, before those who bring more wait too.
@@ -63,7 +63,7 @@ class Writer:
         self._stop = stop
         self._max_failures = max_failures
         self._sent = self._failures = 0
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self._batch = _Batch()
         #: What `run` waits for when there is no row. (An Event costs twice as much, in every turn.)
         self._waiting: asyncio.Future[None] | None = None
@@ -127,10 +127,10 @@ class Writer:
 
     def stop_for(self, error: JournalError) -> None:
         """Stop the run because something can't be written."""
-        if str(error) not in self._said:
-            self._said.add(str(error))
+        if str(error) not in self._logged:
+            self._logged.add(str(error))
             log.error("%s", error)
-        self._stop.set(str(error))
+        self._stop.set(str(error), Reason.NOT_WRITTEN)
 
     def _take(self, row: Row, result: Result) -> "_Batch":
         self._count(row, result)
@@ -158,7 +158,7 @@ class Writer:
         if not settled:
             return
         try:
-            self._recorder.log(settled)
+            self._recorder.record(settled)
         except JournalError as error:
             batch.end(error)
             self.stop_for(error)
@@ -181,9 +181,9 @@ class Writer:
         self._failures += rows * (result.outcome not in SUCCESSES)
         if limit.is_reached(self._failures, self._sent):
             self._stop.set(
-                f"{self._failures:,} of {self._sent:,} rows did not go through: --max-failures is"
-                f" {limit}",
-                unless_complete=True,
+                f"{self._failures:,} of {self._sent:,} rows did not go through:"
+                f" {setting('max_failures')} is {limit}",
+                Reason.TOO_MANY_FAILURES,
             )
 
 

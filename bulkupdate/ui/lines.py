@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from bulkupdate.codec import to_json
-from bulkupdate.plan.preview import Preview
+from bulkupdate.plan import Preview
 from bulkupdate.reader import Input
-from bulkupdate.session.observer import Observer, Progress
+from bulkupdate.session.observer import Observer
+from bulkupdate.session.progress import Progress
 from bulkupdate.ui import messages
 
 #: Seconds between two lines where nobody watches.

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from bulkupdate.models import Outcome, Result
-from bulkupdate.session.observer import Progress
+from bulkupdate.session.progress import Progress
 from bulkupdate.ui import messages
 from bulkupdate.ui.lines import TextProgress
 
@@ -56,7 +56,7 @@ class LiveProgress(TextProgress):
 
 
 def picture(progress: Progress, console: "Console") -> "Group":
-    """How a run stands: where it goes, a bar, the pace, the outcomes, what went amiss last."""
+    """How a run stands: where it goes, a bar, the pace, the outcomes, the latest failures."""
     from rich.console import Group
     from rich.text import Text
 
@@ -73,10 +73,10 @@ def picture(progress: Progress, console: "Console") -> "Group":
         *_joined(pace, between, width),
         *_joined(_outcomes(progress), between, width),
     ]
-    if waiting := progress.lane.waiting_for:
+    if waiting := progress.waiting_for:
         lines.append(Text(f"waiting: {messages.printable(waiting)}", style="bold yellow"))
     if progress.recent:
-        lines.append(Text("the last that did not go through:", style="dim"))
+        lines.append(Text("latest failures:", style="dim"))
         lines += [_problem(result, width) for result in progress.recent]
     return Group(*lines)
 

@@ -2,24 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import category
 from urllib.parse import urlsplit
 
 from bulkupdate.codec import to_json
+from bulkupdate.errors import count, setting
 from bulkupdate.fields import shorten
-from bulkupdate.journal.causes import Cause
-from bulkupdate.journal.summary import State, Summary
-from bulkupdate.models import Result
-from bulkupdate.plan.preview import Preview
-from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup
-from bulkupdate.reader import Input
-from bulkupdate.reader.options import Format
+from bulkupdate.journal import Cause, RunFiles, Summary
+from bulkupdate.models import Reason, Result, State
+from bulkupdate.plan import SHOWN_PROBLEMS, Example, Preview, ProblemGroup
+from bulkupdate.reader import Format, Input
 
 if TYPE_CHECKING:
-    from bulkupdate.session.observer import Progress
-
-_REFUSED = 2
+    from bulkupdate.session.progress import Progress
 
 #: Fewer requests than these say little of a rate: a window that is whole at the start lets a short
 #: run have more than its share of time.
@@ -33,11 +30,6 @@ _SHOWN_EXAMPLES = 3
 #: Causes that are shown at the end of a run, and characters shown of each: it is to fit a screen.
 _SHOWN_CAUSES = 8
 _CAUSE_WIDTH = 120
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 row`, `2 rows`, `1,000 rows`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -67,14 +59,15 @@ def reading_lines(source: Input) -> Iterator[str]:
     """What was taken for what, where it goes without saying no more."""
     if (encoding := source.file.encoding) is not None and encoding.examples:
         words = ", ".join(map(repr, encoding.examples))
-        yield f"  {encoding.shown} was told by {words}: if these look wrong, say --encoding"
+        cure = f"if these look wrong, set {setting('encoding')}"
+        yield f"  {encoding.shown} was recognised by the words {words}: {cure}"
     if source.layout is None:
         return
     renamed = [f"{c.name!r} is {c.field}" for c in source.layout.columns if c.name != c.field]
     if renamed:
         yield "  columns: " + ", ".join(renamed)
-    if source.layout.passed_over:
-        yield "  not sent: " + ", ".join(map(repr, source.layout.passed_over))
+    if source.layout.ignored:
+        yield "  not sent: " + ", ".join(map(repr, source.layout.ignored))
 
 
 def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
@@ -120,7 +113,8 @@ def problem_lines(preview: Preview) -> Iterator[str]:
             yield _group_line(group)
     hidden = preview.problems - sum(group.count for group in shown)
     if hidden:
-        yield f"… and {count(hidden, 'more problem')} of other kinds: check --problems FILE has all"
+        more = count(hidden, "more problem")
+        yield f"… and {more} of other kinds: check {setting('problems')} FILE lists all"
     if preview.invalid:
         problems, rows = count(preview.problems, "problem"), count(preview.invalid, "row")
         yield f"{problems} in {rows} of {preview.rows:,}"
@@ -145,7 +139,7 @@ def _place(example: Example) -> str:
 def progress_line(progress: "Progress") -> str:
     """How a run stands."""
     parts = [*pace_parts(progress), *_counted(progress.unsuccessful), *traffic_parts(progress)]
-    if waiting := progress.lane.waiting_for:
+    if waiting := progress.waiting_for:
         parts.append(waiting)
     return ", ".join(parts)
 
@@ -153,7 +147,7 @@ def progress_line(progress: "Progress") -> str:
 def pace_parts(progress: "Progress") -> list[str]:
     """How far a run is, how fast it goes and may go, and when it will be done."""
     done, rows = progress.done, progress.preview.rows
-    allowed, used = progress.lane.limiter.allowed, progress.recent_requests_per_second
+    allowed, used = progress.allowed_rate, progress.recent_requests_per_second
     pace = f"{progress.recent_rows_per_second:.1f} rows/s"
     if allowed is not None:
         pace = f"{used:.1f} of {allowed:.1f} requests/s"
@@ -172,12 +166,11 @@ def clock_time(seconds: float, now: datetime | None = None) -> str:
 
 def traffic_parts(progress: "Progress") -> list[str]:
     """How much had to be sent again."""
-    traffic = progress.lane.traffic
     parts = []
-    if traffic.retries:
-        parts.append(count(traffic.retries, "retry", "retries"))
-    if traffic.rate_limited:
-        parts.append(f"{traffic.rate_limited:,} times 429")
+    if progress.retries:
+        parts.append(count(progress.retries, "retry", "retries"))
+    if progress.rate_limited:
+        parts.append(f"{progress.rate_limited:,} rate-limited (429)")
     return parts
 
 
@@ -211,21 +204,20 @@ def _escaped(character: str) -> str:
 
 def progress_event(progress: "Progress") -> dict[str, object]:
     """How a run stands, for a program."""
-    traffic = progress.lane.traffic
     left = progress.seconds_left
     return {
         "event": "progress",
         "rows": progress.preview.rows,
         "counts": progress.ledger.counts(progress.preview.rows),
         "rows_per_second": round(progress.rows_per_second, 2),
-        "allowed_rate": progress.lane.limiter.allowed,
+        "allowed_rate": progress.allowed_rate,
         "used_rate": round(progress.requests_per_second, 2),
         "seconds_left": None if left is None else round(left, 1),
-        "requests": traffic.requests,
-        "retries": traffic.retries,
-        "rate_limited": traffic.rate_limited,
-        "paused": round(progress.lane.limiter.paused, 3),
-        "waiting_for": progress.lane.waiting_for,
+        "requests": progress.requests,
+        "retries": progress.retries,
+        "rate_limited": progress.rate_limited,
+        "paused": round(progress.paused, 3),
+        "waiting_for": progress.waiting_for,
     }
 
 
@@ -242,24 +234,25 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         )
     sent = f"{count(summary.requests, 'request')}, {count(summary.retries, 'retry', 'retries')}"
     waited = f" ({duration(summary.paused)} of waiting)" if summary.paused else ""
-    throttled = f"{summary.rate_limited:,} times 429{waited}"
+    throttled = f"{summary.rate_limited:,} rate-limited (429){waited}"
     yield f"{sent}, {throttled}, {summary.rows_per_second:.1f} rows/s"
     if summary.allowed_rate is not None and summary.requests >= _TELLING_REQUESTS:
         yield f"rate: {summary.used_rate:.1f} requests/s of {summary.allowed_rate:.1f} allowed"
-    if summary.exit_code != _REFUSED:
-        # What is wrong with a file that was refused was said when it was checked.
+    is_refused = summary.stopped_by is Reason.INVALID_ROWS
+    if not is_refused:
+        # The problems of a file that was refused were listed when it was checked.
         yield from cause_lines(summary.problems)
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"
-    yield f"results: {summary.directory}/results.jsonl"
+    yield f"results: {RunFiles(Path(summary.directory)).results}"
     unsuccessful = sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed"))
     listed = f"{failed_file(summary)} ({count(unsuccessful, 'row')})"
-    if summary.exit_code == _REFUSED:
+    if is_refused:
         yield f"what is wrong: {listed}"
-        yield "mend the input and run it again with --overwrite; or --resume --skip-invalid"
-        yield "  sends its valid rows"
+        again, skip = setting("overwrite"), f"{setting('resume')} {setting('skip_invalid')}"
+        yield f"fix the input and run it again with {again}; or {skip} sends its valid rows"
     elif unsuccessful and summary.state is State.FINISHED:
-        yield f"to mend and run again: {listed}"
+        yield f"to fix and run again: {listed}"
     elif unsuccessful:
         yield f"not through so far: {listed}"
 
@@ -275,7 +268,7 @@ def cause_lines(causes: list[Cause]) -> Iterator[str]:
 
 def failed_file(summary: Summary) -> str:
     """The file of rows that did not succeed."""
-    return f"{summary.directory}/failed.{Format(summary.input.format).failed}"
+    return str(RunFiles(Path(summary.directory)).failed(Format(summary.input.format)))
 
 
 def cut(text: str, length: int) -> str:

@@ -9,11 +9,13 @@ import os
 import time
 from pathlib import Path
 
-from bulkupdate.errors import ConfigError
-from bulkupdate.journal.summary import State, Summary
-from bulkupdate.plan.preview import Preview
+from bulkupdate.errors import ConfigError, setting
+from bulkupdate.journal import Summary
+from bulkupdate.models import State
+from bulkupdate.plan import Preview
 from bulkupdate.reader import Input
-from bulkupdate.session.observer import Observer, Progress
+from bulkupdate.session.observer import Observer
+from bulkupdate.session.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +53,19 @@ class MetricsFile(Observer):
 
     def __init__(self, path: Path) -> None:
         if path.suffix != ".prom":
-            raise ConfigError(f"--metrics-file {path}: the node exporter reads files named *.prom")
+            raise ConfigError(
+                f"{setting('metrics_file')} {path}: the node exporter reads files named *.prom"
+            )
         try:
             from prometheus_client import CollectorRegistry
         except ImportError:
             raise ConfigError(
-                "--metrics-file needs prometheus_client: pip install 'bulkupdate[metrics]'"
+                f"{setting('metrics_file')} needs prometheus_client:"
+                " pip install 'bulkupdate[metrics]'"
             ) from None
         if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
             why = "it is a directory" if path.is_dir() else f"is {path.parent} there, and ours?"
-            raise ConfigError(f"--metrics-file {path} can't be written: {why}")
+            raise ConfigError(f"{setting('metrics_file')} {path} can't be written: {why}")
         self.has_ended = False
         self._path = path
         self._new_registry = CollectorRegistry
@@ -76,13 +81,12 @@ class MetricsFile(Observer):
         """Write how the run stands every 15 s, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
-            traffic = progress.lane.traffic
             self._write(
                 {
                     "running": 1,
-                    "requests": traffic.requests,
-                    "retries": traffic.retries,
-                    "rate_limited": traffic.rate_limited,
+                    "requests": progress.requests,
+                    "retries": progress.retries,
+                    "rate_limited": progress.rate_limited,
                     "mismatches": progress.ledger.mismatches,
                 },
                 progress.counts,
@@ -131,7 +135,7 @@ class MetricsFile(Observer):
             # Whatever our umask: another user's program is to read it, and there is nothing in it.
             self._path.chmod(0o644)
         except (OSError, ValueError) as error:
-            log.warning("--metrics-file %s can't be written: %s", self._path, error)
+            log.warning("%s %s can't be written: %s", setting("metrics_file"), self._path, error)
 
 
 def _at_the_end(exit_code: int | None) -> dict[str, float]:
@@ -150,5 +154,5 @@ def _read_last_success(path: Path) -> float | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        log.warning("--metrics-file %s can't be read: %s: it is made anew", path, error)
+        log.warning("%s %s can't be read: %s: made anew", setting("metrics_file"), path, error)
     return None

@@ -72,9 +72,9 @@ def test_every_mistake_of_the_broken_sample_is_named_with_row_field_and_cure() -
         "row 3 (line 4, 'opp two words'): id 'opp two words': has a blank",
         "assignedTo 'Jane Doe': has a blank",
         "assignedTo '<clear>': can't be cleared: leave the cell blank",
-        "dueDate '2026-12-01': has no time of day: say --time 09:00, or write",
+        "dueDate '2026-12-01': has no time of day: set --time 09:00, or write",
         "dueDate '2026-12-01T09:00:00': has no offset from UTC: add Z",
-        "dueDate '01/12/2026 09:00': may be two days: say --date-format '%d/%m/%Y %H:%M' or",
+        "dueDate '01/12/2026 09:00': may be two days: set --date-format '%d/%m/%Y %H:%M' or",
         "3 rows: priority: is not a priority: write 0, 1, 2, low",
         "'opp_eeb4b5afbd69125bf') 'urgent'; row 12 (line 13, 'opp_7bcb6ea934545c40f') '3'; row 17",
         "2 rows: done: is neither true nor false: write true",
@@ -138,7 +138,7 @@ def test_check_tells_a_program_what_it_found(write: Write) -> None:
         (("sandbox", "--fault", "500"), "write it as 500=0.1"),
         (("sandbox", "--outage", "5"), "write it as 10:60"),
         (("sandbox", "--latency", "x"), "could not convert"),
-        (("sandbox", "--host", "0.0.0.0"), "--expose if you mean it"),  # noqa: S104 - refused
+        (("sandbox", "--host", "0.0.0.0"), "--expose allows it"),  # noqa: S104 - refused
         (("sandbox", "--tasks", "none.csv"), "there is no such file"),
     ],
 )
@@ -236,7 +236,7 @@ def test_a_signal_drains_writes_and_says_how_to_go_on(
     assert process.returncode == code
     assert (summary["state"], summary["exit_code"]) == ("interrupted", code)
     assert f"interrupted by {number.name}" in said
-    assert f"go on with: bulkupdate run {path} --rate 200/1s --out edits.run --resume" in said
+    assert f"continue with: bulkupdate run {path} --rate 200/1s --out edits.run --resume" in said
     done = bulkupdate("run", path, "--rate", "none", "--resume", **sandbox.environment)
     assert done.returncode == 0
     assert summary_in()["requests"] == summary["counts"]["unprocessed"]
@@ -407,7 +407,7 @@ def test_a_second_sigterm_ends_with_the_code_of_the_first(write: Write) -> None:
         _, said = process.communicate(timeout=20)
     assert process.returncode == 143
     assert summary_in()["exit_code"] == 143
-    assert "--resume goes on with edits.run" in said
+    assert "--resume continues edits.run" in said
 
 
 def test_a_terminal_that_is_closed_ends_a_run_in_order(write: Write, sandbox: Serving) -> None:
@@ -445,7 +445,7 @@ def test_the_rest_follows_the_first_rows_with_the_command_that_is_printed(
     edits(write, 20)
     done = bulkupdate("run", "edits.csv", "--first", "5", **sandbox.environment)
     assert done.returncode == 0
-    found = re.search(r"go on with: bulkupdate (.*)", done.stderr)
+    found = re.search(r"continue with: bulkupdate (.*)", done.stderr)
     assert found is not None
     assert bulkupdate(*shlex.split(found[1]), **sandbox.environment).returncode == 0
     assert summary_in()["counts"]["updated"] == 20

@@ -1,21 +1,32 @@
 """What a shell has to do with the command: variables, completion, help, the key's file."""
 
 import json
+import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import click
+import cloup
 import pytest
 
+import bulkupdate as bulkupdate_package
+from bulkupdate import ApiKey, ConfigError, Endpoint, RunConfig
 from bulkupdate.cli import cli
-from bulkupdate.cli.command import Command, variable
+from bulkupdate.cli.check import CheckFlags, check_command
+from bulkupdate.cli.command import Command, flag_of
+from bulkupdate.cli.run import run_command
+from bulkupdate.cli.run_options import RunFlags
 from tests.conftest import needed
 from tests.support.commands import bulkupdate, environment, serving, summary_in
+
+PACKAGE = Path(bulkupdate_package.__file__ or "").parent
 
 GROUPED = [
     command
     for name in cli.list_commands(click.Context(cli))
     if isinstance(command := cli.get_command(click.Context(cli), name), Command)
+    and command.variables
 ]
 
 
@@ -24,22 +35,48 @@ def _edits() -> None:
     Path("edits.csv").write_text("id,Subject Line,Notes\nopp_1,a,x\nopp_2,b,y\n")
 
 
-def test_every_flag_stands_in_one_group_of_the_help() -> None:
+def test_every_flag_stands_in_a_group_of_the_help() -> None:
     assert [command.name for command in GROUPED] == ["check", "run", "report"]
     for command in GROUPED:
-        flags = [max(p.opts, key=len) for p in command.params if isinstance(p, click.Option)]
-        grouped = [flag for group in command.groups.values() for flag in group]
-        assert sorted(grouped) == sorted(flags)
-        text = command.get_help(click.Context(command, info_name=command.name))
+        assert command.ungrouped_options == []
+        text = command.get_help(cloup.Context(command, info_name=command.name))
         for line, _ in command.examples:
             assert line in text
+
+
+def test_every_flag_of_run_is_typed() -> None:
+    """The record that the command works with has a field for each flag, and no other."""
+    assert {field.name for field in fields(RunFlags)} == {p.name for p in run_command.params}
+    assert {field.name for field in fields(CheckFlags)} == {p.name for p in check_command.params}
+
+
+def test_messages_name_settings_by_flags_that_are_there() -> None:
+    """Each name in a call of `setting` in the package becomes a flag of some command."""
+    source = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    named = set(re.findall(r"""setting\(["'](\w+)["']\)""", source))
+    flags = {
+        flag
+        for name in cli.list_commands(click.Context(cli))
+        for parameter in (cli.get_command(click.Context(cli), name) or run_command).params
+        for flag in parameter.opts
+    }
+    assert len(named) > 20
+    assert {flag_of(name) for name in named} <= flags
+
+
+def test_a_python_caller_is_told_of_settings_by_their_names_in_python() -> None:
+    with pytest.raises(ConfigError, match=r"^drain_timeout is a number of seconds"):
+        RunConfig(input="x", endpoint=Endpoint(api_key=ApiKey("k")), drain_timeout=-1)
+    done = bulkupdate("run", "edits.csv", "--sandbox", "--drain-timeout", "-1")
+    assert "error: --drain-timeout is a number of seconds" in done.stderr
 
 
 def test_every_flag_has_a_variable_and_a_typed_one_wins() -> None:
     for command in GROUPED:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
-                assert parameter.envvar == variable(parameter)
+                flag = max(parameter.opts, key=len)
+                assert parameter.envvar == "BULKUPDATE_" + flag[2:].replace("-", "_").upper()
                 assert parameter.help
     done = bulkupdate(
         "run", "edits.csv", "--sandbox", "--first", "2", "--json",
@@ -79,7 +116,7 @@ def test_a_wrong_value_in_a_variable_is_an_error_that_names_it() -> None:
     done = bulkupdate("run", "edits.csv", "--sandbox", BULKUPDATE_RATE="fast")
     assert done.returncode == 2
     assert "--rate" in done.stderr
-    assert "(this is what $BULKUPDATE_RATE says)" in done.stderr
+    assert "(the value of $BULKUPDATE_RATE)" in done.stderr
 
 
 def test_a_variable_that_sets_nothing_is_pointed_out() -> None:
@@ -135,8 +172,8 @@ def test_the_next_commands_can_be_pasted_whatever_was_said_and_wherever() -> Non
     said = {"BULKUPDATE_SET": "message=Hi\ttab\ndone=yes", "BULKUPDATE_PROXY": "0"}
     with serving("--unknown-id", "create") as sandbox:
         first = bulkupdate(*flags, **said, **sandbox.environment)
-        [line] = [text for text in first.stderr.splitlines() if text.startswith("go on with: ")]
-        command = line.removeprefix("go on with: ")
+        [line] = [text for text in first.stderr.splitlines() if text.startswith("continue with: ")]
+        command = line.removeprefix("continue with: ")
         assert "--set $'message=Hi\\ttab' --set done=yes" in command
         assert "--proxy" not in command
         done = subprocess.run(
@@ -179,9 +216,9 @@ def test_a_flag_that_was_given_up_for_a_typed_one_is_not_in_the_next_commands() 
             *flags, "--base-url", sandbox.url, BULKUPDATE_SANDBOX="1", LEMLIST_API_KEY="sandbox"
         )
     trial = bulkupdate(*flags, "--sandbox", "--overwrite", BULKUPDATE_BASE_URL="https://a.example")
-    goes_on = "go on with: bulkupdate run edits.csv --set done=yes --ignore-extra"
-    assert f"{goes_on} --base-url {sandbox.url} --out edits.run --resume\n" in real.stderr
-    assert f"{goes_on} --sandbox --out edits.run --resume\n" in trial.stderr
+    rest = "--set done=yes --ignore-extra --out edits.run --resume\n"
+    assert f"run edits.csv --base-url {sandbox.url} {rest}" in real.stderr
+    assert f"run edits.csv --sandbox {rest}" in trial.stderr
 
 
 def test_dates_from_now_on_mean_the_same_when_a_failed_file_is_sent() -> None:
@@ -196,7 +233,7 @@ def test_dates_from_now_on_mean_the_same_when_a_failed_file_is_sent() -> None:
         )
     now = json.loads(Path("later.run/summary.json").read_text())["input"]["now"]
     command = f"bulkupdate run later.run/failed.csv --rate none --now {now}"
-    assert f"once it is mended: {command}\n" in done.stderr
+    assert f"once it is fixed: {command}\n" in done.stderr
     assert "--now" not in plain.stderr
     assert "--out failed.run" in other.stderr
 

@@ -114,7 +114,7 @@ async def test_a_row_that_waited_for_room_behind_its_task_does_not_wait_for_ever
 async def test_a_task_with_very_many_rows_does_not_keep_the_others_waiting(
     tmp_path: Path,
 ) -> None:
-    with Backlog(4, parked=2, directory=tmp_path) as backlog:
+    with Backlog(4, parked=2, scratch=tmp_path / "parked") as backlog:
         rows = [row(n, "hot" if n % 2 else f"t{n}") for n in range(1, 200)]
         putting = asyncio.create_task(_put_all(backlog, rows))
         seen: list[Row] = []

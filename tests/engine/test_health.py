@@ -6,10 +6,10 @@ import itertools
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.config import RateLimit
 from bulkupdate.engine.health import LONGEST_PROBE, OUTAGE_FAILURES
 from bulkupdate.engine.permits import PermitWindow
-from bulkupdate.models import Outcome, TaskUpdate
+from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.models import Outcome, Reason, TaskUpdate
 from tests.support.course import Course
 from tests.support.fakes import Script, row
 
@@ -57,9 +57,9 @@ def test_a_server_that_never_comes_back_is_given_up_and_the_rest_is_unprocessed(
     assert len(in_doubt) == 10
     assert all(result.cut_short for result in in_doubt)
     assert len(results) == len(updated) + len(in_doubt)
-    assert course.stop.exit_code == 3
+    assert course.stop.reason is Reason.SERVER_DOWN
     assert "no usable answer for 100 s: server_error: Service Unavailable" in (
-        course.stop.reason or ""
+        course.stop.text or ""
     )
     assert 104 < course.seconds < 110
 
@@ -67,7 +67,7 @@ def test_a_server_that_never_comes_back_is_given_up_and_the_rest_is_unprocessed(
 def test_rows_that_never_left_are_as_they_were_when_the_server_is_given_up() -> None:
     course = Course(lambda *_: UNREACHED, give_up_after=20)
     assert course.run(*(row(n) for n in range(1, 1001))) == {}
-    assert "no usable answer for 20 s: connection: refused" in (course.stop.reason or "")
+    assert "no usable answer for 20 s: connection: refused" in (course.stop.text or "")
 
 
 def test_giving_up_at_once_is_possible() -> None:
@@ -80,7 +80,7 @@ def test_probes_go_one_at_a_time_at_growing_intervals_each_with_another_row() ->
     probes: list[tuple[float, str]] = []
 
     def script(update: TaskUpdate, _: int) -> errors.TaskError | float:
-        if course.lane.health.is_down:
+        if course.lane._health.is_down:
             assert course.server.in_flight == 1
             probes.append((now(), update.id))
         return DOWN if 5 <= now() < 400 else 0.1
@@ -136,14 +136,14 @@ def test_a_refused_key_ends_an_outage_and_the_run() -> None:
     wrong = errors.UnauthorizedError("no", 401)
     course = Course(lambda *_: DOWN if now() < 60 else wrong)
     results = course.run(*(row(n) for n in range(1, 1001)), workers=16)
-    assert "unauthorized" in (course.stop.reason or "")
+    assert "unauthorized" in (course.stop.text or "")
     assert sum(result.status == 401 for result in results.values()) == 1
 
 
 def test_being_throttled_is_no_outage() -> None:
     course = Course(lambda _, n: errors.RateLimitedError("x", 429) if n < 3 else None)
     assert len(course.run(*(row(n) for n in range(1, 200)))) == 199
-    assert course.lane.health.waiting_for is None
+    assert course.lane._health.waiting_for is None
 
 
 def test_a_stop_in_an_outage_does_not_wait_for_a_probe() -> None:
@@ -165,7 +165,7 @@ def test_requests_that_wait_for_leave_when_the_server_goes_down_are_held_back_to
     sent_while_down: list[float] = []
 
     def script(*_: object) -> errors.TaskError | float:
-        if course.lane.health.is_down:
+        if course.lane._health.is_down:
             sent_while_down.append(now())
         return DOWN if now() < 60 else 0.1
 

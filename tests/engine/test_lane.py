@@ -1,15 +1,16 @@
 """Workers that share one key: rows in, results out, and when they stop."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.config import RateLimit
 from bulkupdate.engine.limiter import NoLimiter
 from bulkupdate.engine.permits import PermitWindow
 from bulkupdate.lemlist.answer import Answer
-from bulkupdate.models import Outcome, TaskUpdate
+from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.models import Outcome, Reason, TaskUpdate
 from tests.support.course import Course
 from tests.support.fakes import bad_request, row
 
@@ -85,7 +86,7 @@ def test_a_wrong_key_costs_one_request_however_many_workers_there_are() -> None:
     assert course.server.sent == ["opp_1"]
     assert results[1].outcome is Outcome.FAILED
     assert len(results) == 1
-    assert "401 wrong" in (course.stop.reason or "")
+    assert "401 wrong" in (course.stop.text or "")
 
 
 def test_rows_go_one_by_one_until_an_answer_shows_that_the_key_is_good() -> None:
@@ -111,7 +112,7 @@ def test_a_key_that_is_refused_in_the_middle_stops_the_lane() -> None:
     course = Course(script)
     course.run(*(row(n) for n in range(1, 200)), workers=4)
     assert 20 < len(course.server.sent) <= 28
-    assert course.stop.exit_code == 3
+    assert course.stop.reason is Reason.KEY_REFUSED
 
 
 def test_edits_of_one_task_are_sent_in_their_order_through_failures_and_retries() -> None:
@@ -143,7 +144,7 @@ def test_being_throttled_is_no_failure_of_the_row() -> None:
 def test_a_row_that_is_throttled_for_ever_stops_the_lane_and_stays_unprocessed() -> None:
     course = Course(lambda *_: errors.RateLimitedError("slow down", 429), max_throttles=5)
     assert course.run(row(1), row(2)) == {}
-    assert "still rate limited after 5 tries" in (course.stop.reason or "")
+    assert "still rate limited after 5 attempts" in (course.stop.text or "")
 
 
 def test_rows_that_are_refused_one_by_one_are_no_outage() -> None:
@@ -211,12 +212,12 @@ def test_a_result_that_waits_to_be_taken_is_not_thrown_away() -> None:
 
 
 def test_the_limiter_hears_of_every_answer_and_of_none() -> None:
-    heard: list[Answer | None] = []
+    heard: list[tuple[int, float | None] | None] = []
 
     class Hearing(NoLimiter):
-        def release(self, leave: float, answer: Answer | None) -> None:
-            heard.append(answer)
-            super().release(leave, answer)
+        def end(self, started: float, answer: Answer[Any] | None) -> None:
+            heard.append((answer.status, answer.quota.retry_after) if answer else None)
+            super().end(started, answer)
 
     def script(_: object, n: int) -> errors.TaskError | None:
         if n == 1:
@@ -226,17 +227,15 @@ def test_the_limiter_hears_of_every_answer_and_of_none() -> None:
     course = Course(script)
     course.make_limiter = Hearing  # type: ignore[method-assign]
     course.run(row(1))
-    assert [answer and answer.status for answer in heard] == [429, None, 200]
-    assert heard[0]
-    assert heard[0].quota.retry_after == 0.0
+    assert heard == [(429, 0.0), None, (200, None)]
 
 
 def test_a_429_that_asks_for_an_hour_stops_the_lane_and_says_when_to_come_back() -> None:
     course = Course(lambda *_: errors.RateLimitedError("x", 429))
     course.server.retry_after = 3600.0
     assert course.run(row(1), row(2)) == {}
-    assert "come back at 2" in (course.stop.reason or "")
-    assert course.stop.exit_code == 3
+    assert "come back at 2" in (course.stop.text or "")
+    assert course.stop.reason is Reason.RATE_LIMITED
 
 
 def test_one_task_that_always_fails_is_no_outage() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.config import RetryPolicy
 from bulkupdate.engine.retry import TRANSIENT, Attempts, Retrier, is_transient
+from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
     BadRequestError,
     CertificateError,
@@ -27,7 +27,7 @@ async def try_all(
     try:
         await attempt(attempts)
     except TaskError as first:
-        await retrier.go_on(first, functools.partial(attempt, attempts), attempts)
+        await retrier.proceed(first, functools.partial(attempt, attempts), attempts)
 
 
 async def run(
@@ -128,5 +128,5 @@ async def test_a_cancellation_is_never_retried() -> None:
         return
 
     with pytest.raises(asyncio.CancelledError):
-        await Retrier(RetryPolicy(), sleep).go_on(ServerError("x"), attempt, Attempts())
+        await Retrier(RetryPolicy(), sleep).proceed(ServerError("x"), attempt, Attempts())
     assert calls == 1

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkupdate.errors import JournalError
-from bulkupdate.journal.digests import Changes, DigestFile, Digests, compare
+from bulkupdate.journal.comparison import Changes, compare
+from bulkupdate.journal.digests import DigestFile, Digests
 from bulkupdate.models import ErrorInfo, Outcome, Result, Row, TaskUpdate, unsent
 from tests.support.fakes import row
 
@@ -20,7 +21,7 @@ def digests(path: Path, *rows: Row) -> Digests:
     for one in rows:
         file.add(one)
     file.close()
-    return Digests(path)
+    return Digests.read(path)
 
 
 def compared(folder: Path, before: Edits, after: Edits, settled: set[int] | None = None) -> Changes:
@@ -165,17 +166,17 @@ def test_many_rows_are_written_and_a_torn_file_is_read_as_far_as_it_goes(tmp_pat
     assert len(whole) == 10000
     assert path.stat().st_size == 340000
     path.write_bytes(path.read_bytes()[:-7])
-    torn = Digests(path)
+    torn = Digests.read(path)
     assert len(torn) == 9999
     assert torn.of(9999) == whole.of(9999)
 
 
 def test_digests_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="can't be read"):
-        Digests(tmp_path)
+        Digests.read(tmp_path)
     (tmp_path / "other").write_text("something else, of some length" * 9)
-    with pytest.raises(JournalError, match="none of ours"):
-        Digests(tmp_path / "other")
+    with pytest.raises(JournalError, match="was not written by bulkupdate"):
+        Digests.read(tmp_path / "other")
 
 
 def test_a_line_is_what_it_was_in_the_version_before(tmp_path: Path) -> None:

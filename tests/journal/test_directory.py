@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 
 from bulkupdate.codec import to_json
-from bulkupdate.config import Mode
 from bulkupdate.errors import JournalError, RunDirectoryError
-from bulkupdate.journal.directory import RunDirectory
-from bulkupdate.journal.summary import InputInfo, State, Summary
+from bulkupdate.journal.directory import Mode, RunDirectory
+from bulkupdate.journal.summary import Summary
+from bulkupdate.models import State
+from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.options import Format
 
 
 def refusal(path: Path, mode: Mode = Mode.NEW) -> str:
     before = sorted(path.iterdir()) if path.is_dir() else None
     with pytest.raises(RunDirectoryError) as caught:
-        RunDirectory(path, mode)
+        RunDirectory.open(path, mode)
     assert (sorted(path.iterdir()) if path.is_dir() else None) == before
     return str(caught.value)
 
@@ -35,7 +36,7 @@ def a_run(path: Path) -> Path:
 
 
 def test_it_is_its_owners_alone(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "a.run", Mode.NEW) as directory:
+    with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
         assert directory.path.stat().st_mode & 0o777 == 0o700
         directory.adopt_stdin(directory.keep_stdin([b"id\n", b"a\n"]), Format.CSV)
     kept = tmp_path / "a.run" / "stdin.csv"
@@ -44,14 +45,14 @@ def test_it_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 def test_it_leaves_no_empty_directory_behind(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path / "a.run", Mode.NEW) as directory:
+    with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
         directory.keep_stdin([b"x"])
     assert not (tmp_path / "a.run").exists()
 
 
 def test_a_run_that_is_there_is_refused_with_the_ways_on(tmp_path: Path) -> None:
     message = refusal(a_run(tmp_path / "a.run"))
-    assert all(flag in message for flag in ("--resume", "--overwrite", "--out"))
+    assert all(flag in message for flag in ("Mode.RESUME", "Mode.OVERWRITE", "out"))
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
 def test_overwriting_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     path = a_run(tmp_path / "a.run")
     (path / "notes.txt").write_text("mine")
-    with RunDirectory(path, Mode.OVERWRITE) as directory:
+    with RunDirectory.open(path, Mode.OVERWRITE) as directory:
         assert (path / "results.jsonl").exists()
         directory.clear()
     assert [file.name for file in path.iterdir()] == ["notes.txt"]
@@ -86,9 +87,9 @@ def test_overwriting_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> No
 
 def test_a_directory_in_use_is_refused_and_free_again_afterwards(tmp_path: Path) -> None:
     path = a_run(tmp_path / "a.run")
-    with RunDirectory(path, Mode.RESUME):
+    with RunDirectory.open(path, Mode.RESUME):
         assert "in use by another run" in refusal(path, Mode.RESUME)
-    RunDirectory(path, Mode.RESUME).close()
+    RunDirectory.open(path, Mode.RESUME).close()
 
 
 def test_a_link_in_it_is_not_followed(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_a_link_in_it_is_not_followed(tmp_path: Path) -> None:
 
 def test_it_knows_which_files_overwriting_would_remove(tmp_path: Path) -> None:
     path = a_run(tmp_path / "a.run")
-    with RunDirectory(path, Mode.OVERWRITE) as directory:
+    with RunDirectory.open(path, Mode.OVERWRITE) as directory:
         (path / "failed.csv").write_text("")
         (tmp_path / "link.csv").symlink_to(path / "failed.csv")
         assert directory.holds(path / "failed.csv")
@@ -128,13 +129,13 @@ def test_what_a_run_that_was_killed_at_its_start_left_behind_is_no_hindrance(
     path = tmp_path / "a.run"
     path.mkdir(mode=0o755)
     (path / "stdin.part").write_text("half")
-    with RunDirectory(path, Mode.NEW):
+    with RunDirectory.open(path, Mode.NEW):
         assert path.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_directory_that_vanishes_is_an_error_of_the_journal(tmp_path: Path) -> None:
     path = tmp_path / "a.run"
-    with RunDirectory(path, Mode.NEW) as directory:
+    with RunDirectory.open(path, Mode.NEW) as directory:
         path.rmdir()
         with pytest.raises(JournalError, match="can't be written"):
             directory.keep_stdin([b"x"])

@@ -21,7 +21,7 @@ Write = Callable[..., Path]
 
 def failed_of(path: Path, message: str = "Bad team", options: ReadOptions | None = None) -> Path:
     """The failed file of an input, all of whose rows have failed."""
-    with Input(path, options=options) as source:
+    with Input.open(path, options=options) as source:
         failed_path = path.with_name(f"failed.{source.format.failed}")
         failed = FailedFile(failed_path, source)
         for row in source.rows():
@@ -86,7 +86,7 @@ def test_a_row_of_another_width_stays_one(write: Write) -> None:
     path = write(
         "a.csv", "id,bulkupdate_row,bulkupdate_outcome,bulkupdate_error", "a", "b,c", "d,e,f"
     )
-    with Input(failed_of(path)) as source:
+    with Input.open(failed_of(path)) as source:
         assert [bool(row.problems) for row in source.rows()] == [True, True, True]
 
 
@@ -101,13 +101,19 @@ def test_every_row_reads_back_as_right_or_as_wrong_as_it_was(
     path = tmp_path_factory.mktemp("failed") / "a.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id", "title", "priority"], *table])
-    with Input(path) as source, Input(failed_of(path)) as again:
+    with Input.open(path) as source, Input.open(failed_of(path)) as again:
         before, after = list(source.rows()), list(again.rows())
     assert [row.update for row in after] == [row.update for row in before]
 
 
 def test_a_file_that_cannot_be_written_is_an_error(write: Write, tmp_path: Path) -> None:
-    with Input(write("a.csv", "id", "a")) as source, pytest.raises(JournalError, match="opened"):
+    with (
+        Input.open(write("a.csv", "id", "a")) as source,
+        pytest.raises(JournalError, match="opened"),
+    ):
         FailedFile(tmp_path / "none" / "failed.csv", source)
-    with Input(write("a.csv", "id", "a")) as source, pytest.raises(JournalError, match="written"):
+    with (
+        Input.open(write("a.csv", "id", "a")) as source,
+        pytest.raises(JournalError, match="written"),
+    ):
         FailedFile(Path("/dev/full"), source)

@@ -21,7 +21,13 @@ from hypothesis.stateful import (
 from bulkupdate.codec import to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.journal import results as journal_module
-from bulkupdate.journal.results import Journal, line_offsets, mend_journal, read_journal, read_marks
+from bulkupdate.journal.results import (
+    ResultsLog,
+    line_offsets,
+    read_journal,
+    read_marks,
+    repair_journal,
+)
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
 
 
@@ -38,7 +44,7 @@ def result(row: int, title: str = "x", **more: Any) -> Result:
 
 
 def log_of(path: Path, *rows: int) -> Path:
-    journal = Journal(path)
+    journal = ResultsLog(path)
     journal.append(result(row) for row in rows)
     journal.sync()
     journal.close()
@@ -65,7 +71,7 @@ def test_the_log_is_its_owners_alone(tmp_path: Path) -> None:
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(JournalError, match="can't be opened"):
-        Journal(tmp_path / "log")
+        ResultsLog(tmp_path / "log")
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -77,7 +83,7 @@ def test_a_log_torn_at_any_byte_of_its_last_two_lines_loses_only_what_was_torn(
     path = tmp_path / "torn"
     for length in range(starts[1], len(whole) + 1):
         path.write_bytes(whole[:length])
-        note = mend_journal(path)
+        note = repair_journal(path)
         expected = [row for row, end in ((1, starts[1]), (2, starts[2]), (3, len(whole)))
                     if length >= end - 1]  # fmt: skip
         assert rows_in(path) == expected, length
@@ -92,13 +98,13 @@ def test_any_torn_bytes_are_dropped(tmp_path_factory: pytest.TempPathFactory, ta
     log_of(path, 1)
     with path.open("ab") as log:
         log.write(tail.replace(b"\n", b" "))
-    assert "dropped a torn last line" in (mend_journal(path) or "")
+    assert "dropped a torn last line" in (repair_journal(path) or "")
     assert rows_in(path) == [1]
 
 
 def test_an_empty_log_needs_no_mending(tmp_path: Path) -> None:
     path = log_of(tmp_path / "log")
-    assert mend_journal(path) is None
+    assert repair_journal(path) is None
     assert rows_in(path) == []
 
 
@@ -114,7 +120,7 @@ def test_a_line_in_the_middle_that_is_no_result_is_an_error_with_its_number(
 
 
 def test_a_log_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    for use in (rows_in, mend_journal):
+    for use in (rows_in, repair_journal):
         with pytest.raises(JournalError, match="No such file"):
             use(tmp_path / "none")
 
@@ -124,7 +130,7 @@ def test_a_failed_write_leaves_the_log_as_it_was(
 ) -> None:
     path = log_of(tmp_path / "log", 1)
     before = path.read_bytes()
-    journal = Journal(path)
+    journal = ResultsLog(path)
     real = os.write
 
     def fills_up(descriptor: int, data: bytes) -> int:
@@ -145,7 +151,7 @@ def test_a_disk_that_does_not_confirm_is_an_error(
     def broken(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    journal = Journal(tmp_path / "log")
+    journal = ResultsLog(tmp_path / "log")
     monkeypatch.setattr(os, "fsync", broken)
     journal.sync()
     journal.append([result(1)])
@@ -160,7 +166,7 @@ def test_whatever_was_appended_reads_back(
     tmp_path_factory: pytest.TempPathFactory, written: list[tuple[int, str]]
 ) -> None:
     path = tmp_path_factory.mktemp("log") / "log"
-    journal = Journal(path)
+    journal = ResultsLog(path)
     results = [result(row, title) for row, title in written]
     for one in results:
         journal.append([one])
@@ -174,7 +180,7 @@ def test_marks_tell_what_resuming_needs_across_the_borders_of_what_is_read_at_on
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_module, "_CHUNK", 100)
-    journal = Journal(tmp_path / "log")
+    journal = ResultsLog(tmp_path / "log")
     wrong_key = Result(
         row=2,
         id="b",
@@ -219,7 +225,7 @@ def test_a_mark_that_cannot_be_read_is_an_error_with_its_line(
 def test_a_log_that_ends_in_a_torn_line_takes_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = Journal(tmp_path / "log")
+    journal = ResultsLog(tmp_path / "log")
     real = os.write
 
     def half(descriptor: int, data: bytes) -> int:
@@ -238,7 +244,7 @@ def test_a_log_that_ends_in_a_torn_line_takes_no_more(
     with pytest.raises(JournalError, match="torn line"):
         journal.append([result(2)])
     journal.close()
-    assert mend_journal(tmp_path / "log") is not None
+    assert repair_journal(tmp_path / "log") is not None
     assert rows_in(tmp_path / "log") == []
 
 
@@ -251,7 +257,7 @@ def test_a_sync_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.M
             raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fails_once)
-    journal = Journal(tmp_path / "log")
+    journal = ResultsLog(tmp_path / "log")
     journal.append([result(1)])
     with pytest.raises(JournalError):
         journal.sync()
@@ -281,7 +287,7 @@ class JournalMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "log"
-        self.journal = Journal(self.path)
+        self.journal = ResultsLog(self.path)
         self.model: list[Result] = []
 
     @rule(rows=st.lists(st.integers(1, 99), max_size=4), title=st.text(max_size=9))
@@ -304,8 +310,8 @@ class JournalMachine(RuleBasedStateMachine):
         whole = list(itertools.accumulate(len(to_json(one)) + 1 for one in self.model))
         # A line that has only lost its line end is whole.
         self.model = self.model[: sum(end - 1 <= kept for end in whole)]
-        mend_journal(self.path)
-        self.journal = Journal(self.path)
+        repair_journal(self.path)
+        self.journal = ResultsLog(self.path)
 
     @rule(room=st.integers(0, 300), row=st.integers(1, 99))
     def fill_the_disk(self, room: int, row: int) -> None:

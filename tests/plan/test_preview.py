@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkupdate.config import RateLimit
 from bulkupdate.errors import InputError, Problem
+from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Row, TaskUpdate
 from bulkupdate.plan import preview as preview_module
 from bulkupdate.plan.preview import Inspection, Preview, inspect
@@ -67,12 +67,15 @@ def test_tasks_are_counted_right_however_many_parts_it_takes(ids: list[int], siz
 
 
 def test_a_header_without_rows_is_refused(write: Callable[..., Path]) -> None:
-    with Input(write("a.csv", "id,title")) as source, pytest.raises(InputError, match="no row"):
+    with (
+        Input.open(write("a.csv", "id,title")) as source,
+        pytest.raises(InputError, match="no row"),
+    ):
         list(inspect(source))
 
 
 def test_a_long_file_is_read_with_pauses(write: Callable[..., Path]) -> None:
-    with Input(write("a.csv", "id", *(f"t{n}" for n in range(1000)))) as source:
+    with Input.open(write("a.csv", "id", *(f"t{n}" for n in range(1000)))) as source:
         pauses = [inspection.rows for inspection in inspect(source)]
     assert pauses[-1] == 1000
     assert max(b - a for a, b in pairwise(pauses)) <= 128

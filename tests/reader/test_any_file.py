@@ -143,7 +143,9 @@ def test_a_run_is_not_gone_on_with_under_flags_that_say_otherwise(
     bulkupdate("run", *flags, "--first", "1", **sandbox.environment)
     refused = bulkupdate("run", path, "--timezone", "UTC", "--resume", **sandbox.environment)
     assert refused.returncode == 2
-    assert "is read otherwise (--timezone) since this run began: 2 rows changed" in refused.stderr
+    assert (
+        "is read in another way (--timezone) since this run began: 2 rows changed" in refused.stderr
+    )
     harmless = bulkupdate("run", *flags, "--ignore-extra", "--resume", **sandbox.environment)
     assert harmless.returncode == 0, harmless.stderr
     assert summary_in()["counts"]["updated"] == 2
@@ -157,7 +159,7 @@ def test_what_was_found_is_printed_and_kept(sandbox: Serving) -> None:
     done = bulkupdate("run", "team.csv", *flags, **sandbox.environment)
     for said in (
         "team.csv: CSV, Windows-1252, tab",
-        "Windows-1252 was told by 'Zoé': if these look wrong, say --encoding",
+        "Windows-1252 was recognised by the words 'Zoé': if these look wrong, set --encoding",
         "columns: 'Task ID' is id, 'Owner' is assignedTo",
         "not sent: 'Notes'",
     ):

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.cli.check import check_command
-from bulkupdate.cli.options import read_options
+from bulkupdate.cli.check import CheckFlags, check_command
+from bulkupdate.cli.command import flags_in_messages
 from bulkupdate.errors import InputError
 from bulkupdate.plan.preview import Inspection, inspect
 from bulkupdate.reader import Input
@@ -26,9 +26,10 @@ CASES = sorted(CORPUS.glob("*.json"))
 
 def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
     """What comes of a file, as its `.json` says it."""
-    flagged = check_command.make_context("check", [*shlex.split(flags), name]).params
+    context = check_command.make_context("check", [*shlex.split(flags), name])
     try:
-        with Input(Path(name), options=read_options(flagged)) as source:
+        options = CheckFlags(**context.params).read_options()
+        with Input.open(Path(name), options=options) as source:
             found = messages.source_line(source).removeprefix(f"{name}: ")
             bodies = [
                 json.loads(row.update.encode()) for row in source.rows() if row.update is not None
@@ -55,7 +56,8 @@ def test_a_file_makes_these_bodies_or_these_problems(
     monkeypatch.chdir(CORPUS)
     wanted = json.loads(expected.read_text(encoding="utf-8"))
     flags = wanted.pop("flags")
-    assert dict(read(expected.stem, flags)) == wanted
+    with flags_in_messages():
+        assert dict(read(expected.stem, flags)) == wanted
 
 
 def test_the_corpus_is_large() -> None:

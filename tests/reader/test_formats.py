@@ -83,7 +83,7 @@ def with_line_end(text: str, line_end: str) -> str:
 
 
 def bodies(path: Path, **options: Any) -> list[bytes | str]:
-    with Input(path, options=ReadOptions(**options)) as source:
+    with Input.open(path, options=ReadOptions(**options)) as source:
         return [row.error if row.update is None else row.update.encode() for row in source.rows()]
 
 
@@ -165,7 +165,7 @@ def test_the_failed_file_of_any_file_reads_back_to_the_same_rows(
     path.write_bytes((sep + text.getvalue()).encode(encoding))
     options = ReadOptions(encoding=encoding if encoding == "cp1252" else None)
     failed = failed_of(path, options=options)
-    with Input(path, options=options) as source, Input(failed, options=options) as again:
+    with Input.open(path, options=options) as source, Input.open(failed, options=options) as again:
         before, after = list(source.rows()), list(again.rows())
         assert again.info("").encoding == source.info("").encoding
         assert again.info("").delimiter == source.info("").delimiter == delimiter

@@ -20,12 +20,13 @@ from bulkupdate.models import Row, TaskUpdate
 from bulkupdate.plan.preview import inspect
 from bulkupdate.reader import Input, text
 from bulkupdate.reader.options import Format, ReadOptions
+from tests.support.fakes import SetAfter
 
 Write = Callable[..., Path]
 
 
 def rows(path: Path, format_: Format | None = None) -> list[Row]:
-    with Input(path, options=ReadOptions(format=format_)) as source:
+    with Input.open(path, options=ReadOptions(format=format_)) as source:
         return list(source.rows())
 
 
@@ -219,7 +220,7 @@ def test_an_unreadable_json_row_leaves_the_others_alone(write: Write) -> None:
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(codecs.BOM_UTF8 + "id,title\na,Zoé\n".encode())
-    with Input(path) as source:
+    with Input.open(path) as source:
         assert source.info("a.csv").encoding == "utf-8-sig"
         assert changes(next(source.rows())) == {"title": "Zoé"}
 
@@ -276,7 +277,7 @@ def test_tabs_and_json_are_told_by_the_name_or_the_first_character(write: Write)
 
 def test_a_file_can_be_read_again_and_tells_when_it_was_written_to(write: Write) -> None:
     path = write("a.csv", "id,title", "a,b")
-    with Input(path) as source:
+    with Input.open(path) as source:
         assert list(source.rows()) == list(source.rows())
         digest = source.sha256()
         assert not source.has_changed()
@@ -362,7 +363,7 @@ def test_rows_may_be_passed_over(
         for cells in (("id", "title"), *rows):
             book.active.append(cells)
         book.save(path)
-    with Input(path) as source:
+    with Input.open(path) as source:
         whole = list(source.rows())
         assert len(whole) >= 5
         monkeypatch.setattr("bulkupdate.reader.input._LOOK_UP", 2)
@@ -384,7 +385,7 @@ def test_reading_begins_where_the_check_has_found_a_row_to_begin(
             file.write(f"opp_{number},{title}{line_end}{blank}")
     monkeypatch.setattr("bulkupdate.plan.preview.INSPECT_BATCH", 4)
     monkeypatch.setattr("bulkupdate.plan.preview.PLACE_BATCHES", 2)
-    with Input(path) as source:
+    with Input.open(path) as source:
         whole = list(source.rows())
         deque(inspect(source), maxlen=0)
         assert [before for before, _ in source.places] == [8, 16, 24, 32]
@@ -392,7 +393,7 @@ def test_reading_begins_where_the_check_has_found_a_row_to_begin(
             assert list(source.rows(after=after)) == whole[after:]
     cell, broken = (text.encode("utf-16-le") for text in ("opp_1,", '"opp_1'))
     path.write_bytes(path.read_bytes().replace(cell, broken, 1))
-    with Input(path) as other:
+    with Input.open(path) as other:
         other.places = source.places
         # What comes before is not looked at.
         assert list(other.rows(after=9)) == whole[9:]
@@ -401,14 +402,14 @@ def test_reading_begins_where_the_check_has_found_a_row_to_begin(
 def test_a_key_that_only_rows_passed_over_have_is_known(tmp_path: Path) -> None:
     path = tmp_path / "edits.jsonl"
     path.write_text('{"id": "a", "Owner": "usr_a"}\n{"id": "b", "title": "T"}\n')
-    with Input(path, options=ReadOptions(mapping={"Owner": "assignedTo"})) as source:
+    with Input.open(path, options=ReadOptions(mapping={"Owner": "assignedTo"})) as source:
         assert [row.id for row in source.rows(after=1)] == ["b"]
 
 
 def test_rows_are_passed_over_no_longer_than_wanted(tmp_path: Path) -> None:
     path = tmp_path / "edits.csv"
     path.write_text("id,title\na,T\nb,T\n")
-    with Input(path, is_to_leave=lambda: True) as source:
+    with Input.open(path, stop=SetAfter(0)) as source:
         assert len(list(source.rows())) == 2
         with pytest.raises(RunStoppedError):
             list(source.rows(after=1))
@@ -420,7 +421,10 @@ def test_rows_are_passed_over_some_at_a_time(
     path = tmp_path / "edits.csv"
     path.write_text("id,title\n" + "a,T\n" * 9)
     monkeypatch.setattr("bulkupdate.reader.input._LOOK_UP", 2)
-    looks = iter([False, False, True])
-    with Input(path, is_to_leave=lambda: next(looks)) as source, pytest.raises(RunStoppedError):
+    stop = SetAfter(2)
+    with (
+        Input.open(path, stop=stop) as source,
+        pytest.raises(RunStoppedError),
+    ):
         list(source.rows(after=8))
-    assert next(looks, None) is None
+    assert stop.looks == -1

@@ -33,8 +33,8 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"date_formats": ("%d.%m.%Y %I:%M",)}, "%I says no time of day without %p"),
         ({"date_formats": ("%x",)}, "%x depends on the machine"),
         ({"date_formats": ("%d.%m.%Y %Q",)}, "is a bad directive"),
-        ({"clear_token": " "}, "--clear-token is a word"),
-        ({"now": datetime(2026, 1, 1)}, "--now has no offset from UTC"),  # noqa: DTZ001
+        ({"clear_token": " "}, "clear_token is a word"),
+        ({"now": datetime(2026, 1, 1)}, "now has no offset from UTC"),  # noqa: DTZ001
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_would(said: dict[str, Any], says: str) -> None:
@@ -46,14 +46,14 @@ def test_what_makes_no_sense_is_refused_with_what_would(said: dict[str, Any], sa
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        ({"mapping": {"Owner": "asignee"}}, "--map: 'asignee' is no field"),
-        ({"constants": {"asignedTo": "x"}}, "--set: 'asignedTo' is no field: did you mean"),
-        ({"constants": {"id": "x"}}, "--set id: each row is about a task of its own"),
-        ({"constants": {"due": "x", "dueDate": "y"}}, "--set says 'dueDate' twice"),
-        ({"constants": {"images": "x"}}, "--set images: a list can only be given in JSONL"),
-        ({"constants": {"priority": "hihg"}}, "--set priority 'hihg': is not a priority"),
-        ({"constants": {"title": " "}}, "--set title: is blank: to empty it, say <clear>"),
-        ({"constants": {"done": "<clear>"}}, "--set done '<clear>': can't be cleared"),
+        ({"mapping": {"Owner": "asignee"}}, "mapping: 'asignee' is no field"),
+        ({"constants": {"asignedTo": "x"}}, "constants: 'asignedTo' is no field: did you mean"),
+        ({"constants": {"id": "x"}}, "constants id: each row is about a task of its own"),
+        ({"constants": {"due": "x", "dueDate": "y"}}, "constants names 'dueDate' twice"),
+        ({"constants": {"images": "x"}}, "constants images: a list can only be given in JSONL"),
+        ({"constants": {"priority": "hihg"}}, "constants priority 'hihg': is not a priority"),
+        ({"constants": {"title": " "}}, "constants title: is blank: to empty it, write <clear>"),
+        ({"constants": {"done": "<clear>"}}, "constants done '<clear>': can't be cleared"),
         ({"value_map": Path("none.csv")}, "none.csv: there is no such file"),
     ],
 )
@@ -62,7 +62,7 @@ def test_what_fits_no_field_is_refused_before_a_row_is_read(
 ) -> None:
     (tmp_path / "a.csv").write_text("id,Owner\na,b\n")
     with pytest.raises((ConfigError, InputError)) as refused:
-        Input(tmp_path / "a.csv", options=ReadOptions(**said))
+        Input.open(tmp_path / "a.csv", options=ReadOptions(**said))
     assert says in str(refused.value)
 
 
@@ -92,7 +92,7 @@ def test_a_value_map_that_is_wrong_is_refused_with_its_line(
     (tmp_path / "map.csv" if content[0] != "{" else tmp_path / "map.jsonl").write_text(content)
     path = next(tmp_path.glob("map.*"))
     with pytest.raises(InputError) as refused:
-        Input(tmp_path / "a.csv", options=ReadOptions(value_map=path))
+        Input.open(tmp_path / "a.csv", options=ReadOptions(value_map=path))
     assert says in str(refused.value)
 
 
@@ -102,7 +102,7 @@ def test_a_value_map_may_clear_and_may_repeat_itself(tmp_path: Path) -> None:
         "To\tcolumn\tFrom\n<clear>\tpriority\tCold\nhigh\tPriority\thot\nhigh\tpriority\tHOT\n"
     )
     options = ReadOptions(value_map=tmp_path / "map.tsv")
-    with Input(tmp_path / "a.csv", options=options) as source:
+    with Input.open(tmp_path / "a.csv", options=options) as source:
         changes = [row.update and row.update.changes() for row in source.rows()]
     assert changes == [{"priority": ""}, {"priority": "2"}, {"priority": ""}, {}]
 
@@ -140,7 +140,7 @@ def test_what_was_said_is_told_and_what_was_not_is_left_out(tmp_path: Path) -> N
 
 def read_one(tmp_path: Path, text: str, **said: Any) -> Any:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    with Input(tmp_path / "a.csv", options=ReadOptions(**said)) as source:
+    with Input.open(tmp_path / "a.csv", options=ReadOptions(**said)) as source:
         (row,) = source.rows()
     return row.error if row.update is None else {"id": row.id, **row.update.changes()}
 
@@ -167,7 +167,7 @@ def test_a_format_that_looks_like_iso_is_the_only_one(tmp_path: Path) -> None:
     right = read_one(tmp_path, "id,dueDate\na,2026-03-04\n", **said)
     assert right == {"id": "a", "dueDate": "2026-04-03T09:00:00.000Z"}
     wrong = read_one(tmp_path, "id,dueDate\na,2026-12-25\n", **said)
-    assert "is not a date as --date-format says: '%Y-%d-%m'" in wrong
+    assert "is not a date in the format of date_formats: '%Y-%d-%m'" in wrong
 
 
 def test_the_word_that_clears_is_no_id_however_long(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_value_map_says_the_same_of_json(tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_text("column,from,to\ntitle,old,<clear>\npriority,hot,high\n")
     (tmp_path / "a.jsonl").write_text('{"id": "a", "title": "OLD", "priority": "Hot"}\n')
     options = ReadOptions(value_map=tmp_path / "map.csv")
-    with Input(tmp_path / "a.jsonl", options=options) as source:
+    with Input.open(tmp_path / "a.jsonl", options=options) as source:
         (row,) = source.rows()
     assert row.update is not None
     assert row.update.changes() == {"title": "", "priority": "2"}

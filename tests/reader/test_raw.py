@@ -11,7 +11,7 @@ from bulkupdate.reader import Input, raw
 
 
 def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as refused, Input(path) as source:
+    with pytest.raises(InputError) as refused, Input.open(path) as source:
         list(source.rows())
     return str(refused.value)
 
@@ -28,7 +28,7 @@ def test_a_bomb_is_refused_before_it_fills_anything(
 def test_what_shrinks_well_is_no_bomb(tmp_path: Path) -> None:
     path = tmp_path / "edits.csv.gz"
     path.write_bytes(gzip.compress(b"id,title\n" + b"opp_1,x\n" * 20_000))
-    with Input(path) as source:
+    with Input.open(path) as source:
         assert sum(1 for _ in source.rows()) == 20_000
 
 
@@ -52,7 +52,7 @@ def test_a_file_that_was_cut_off_says_so(tmp_path: Path, cut: int) -> None:
 def test_a_compressed_file_can_be_read_again_and_keeps_its_own_sum(tmp_path: Path) -> None:
     path = tmp_path / "edits.csv.gz"
     path.write_bytes(gzip.compress(b"id,title\nopp_1,x\n", mtime=0))
-    with Input(path) as source:
+    with Input.open(path) as source:
         assert list(source.rows()) == list(source.rows())
         info = source.info("edits.csv.gz")
     assert (info.compression, info.format, info.encoding) == ("gzip", "csv", "utf-8")

@@ -15,11 +15,12 @@ from bulkupdate.errors import InputError, RunStoppedError
 from bulkupdate.reader import Input, sheet, workbook
 from bulkupdate.reader.options import Format, ReadOptions
 from tests.reader.test_corpus import CORPUS
+from tests.support.fakes import SetAfter
 
 
 def refusal(path: Path) -> str:
     with pytest.raises(InputError) as refused:
-        Input(path)
+        Input.open(path)
     return str(refused.value)
 
 
@@ -57,22 +58,22 @@ def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch: pytest.Monke
 
 def test_a_sheet_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(InputError, match="no sheet 'edits': there are 'Edits', 'More'"):
-        Input(CORPUS / "two-sheets.xlsx", options=ReadOptions(sheet="edits"))
+        Input.open(CORPUS / "two-sheets.xlsx", options=ReadOptions(sheet="edits"))
 
 
 def test_flags_of_text_are_refused_for_a_spreadsheet() -> None:
     for said, flag in (
-        (ReadOptions(encoding="utf-8"), "--encoding"),
-        (ReadOptions(delimiter=";"), "--delimiter"),
-        (ReadOptions(format=Format.CSV), "--format"),
+        (ReadOptions(encoding="utf-8"), "encoding"),
+        (ReadOptions(delimiter=";"), "delimiter"),
+        (ReadOptions(format=Format.CSV), "format"),
     ):
         with pytest.raises(InputError, match=f"leave out {flag}"):
-            Input(CORPUS / "pandas.xlsx", options=said)
+            Input.open(CORPUS / "pandas.xlsx", options=said)
 
 
 def test_rows_of_a_spreadsheet_can_be_read_again() -> None:
     options = ReadOptions(timezone="UTC")
-    with Input(CORPUS / "pandas.ods", options=options) as source:
+    with Input.open(CORPUS / "pandas.ods", options=options) as source:
         assert list(source.rows()) == list(source.rows())
         info = source.info("x.ods")
     assert (info.format, info.sheet, info.encoding, info.delimiter) == ("ods", "Sheet1", None, None)
@@ -99,7 +100,7 @@ def rows_of(tmp_path: Path, *rows: list[Any], **said: Any) -> list[str]:
     for row in rows:
         book.active.append(row)
     book.save(tmp_path / "a.xlsx")
-    with Input(tmp_path / "a.xlsx", options=ReadOptions(**said)) as source:
+    with Input.open(tmp_path / "a.xlsx", options=ReadOptions(**said)) as source:
         return [row.error for row in source.rows()]
 
 
@@ -140,7 +141,7 @@ def test_whoever_is_in_a_hurry_does_not_wait_for_a_spreadsheet(
 ) -> None:
     monkeypatch.setattr(sheet, "_POLL", 0.001)
     with pytest.raises(RunStoppedError, match="nothing was sent"):
-        Input(CORPUS / "pandas.xlsx", is_to_leave=lambda: True)
+        Input.open(CORPUS / "pandas.xlsx", stop=SetAfter(0))
 
 
 def test_the_key_is_not_handed_to_whoever_reads_the_spreadsheet(
@@ -155,6 +156,6 @@ def test_the_key_is_not_handed_to_whoever_reads_the_spreadsheet(
 
     monkeypatch.setenv("LEMLIST_API_KEY", "secret")
     monkeypatch.setattr(subprocess, "Popen", noted)
-    Input(CORPUS / "hidden-sheet.xlsx").close()
+    Input.open(CORPUS / "hidden-sheet.xlsx").close()
     assert "PATH" in given
     assert "secret" not in given.values()

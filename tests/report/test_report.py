@@ -13,8 +13,8 @@ import pytest
 
 from bulkupdate import write_report
 from bulkupdate.errors import ConfigError, JournalError, RunDirectoryError
-from bulkupdate.journal.summary import State, Summary
-from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.journal.summary import Summary
+from bulkupdate.models import ErrorInfo, Outcome, Result, State
 from bulkupdate.report.history import Point, read_history
 from bulkupdate.report.page import verdict
 from tests.support.commands import bulkupdate, serving
@@ -243,7 +243,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="no result"):
         write_report(directory)
     (directory / "summary.json").write_text("{}")
-    with pytest.raises(RunDirectoryError, match="can't be read"):
+    with pytest.raises(RunDirectoryError, match="was not written by bulkupdate"):
         write_report(directory)
 
 
@@ -289,10 +289,12 @@ def test_a_trial_on_the_sandbox_says_so_and_is_not_gone_on_with_elsewhere() -> N
     with serving("--unknown-id", "create") as sandbox:
         done = bulkupdate("run", "edits.csv", "--resume", **sandbox.environment)
         assert done.returncode == 2
-        assert "is a run that went to the sandbox, this would go on at http://" in done.stderr
+        assert (
+            "is a run that went to the sandbox, and this would continue at http://" in done.stderr
+        )
         assert bulkupdate("run", "edits.csv", "--overwrite", **sandbox.environment).returncode == 0
         back = bulkupdate("run", "edits.csv", "--resume", "--sandbox")
-        assert "this would go on at the sandbox" in back.stderr
+        assert "this would continue at the sandbox" in back.stderr
 
 
 def test_a_name_that_is_no_text_is_sent_and_reported_all_the_same() -> None:
@@ -375,7 +377,7 @@ def test_whatever_becomes_of_the_report_the_run_has_ended_as_it_has(tmp_path: Pa
             assert done.returncode == 1, done.stderr
             assert json.loads(done.stdout)["state"] == "finished"
             assert f"error: {said}" in done.stderr
-            assert "once it is mended: " in done.stderr
+            assert "once it is fixed: " in done.stderr
 
 
 def test_it_is_written_in_any_locale(tmp_path: Path) -> None:

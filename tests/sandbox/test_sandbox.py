@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bulkupdate.config import RateLimit
 from bulkupdate.errors import InputError
+from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.sandbox import (
     Fault,
     Sandbox,

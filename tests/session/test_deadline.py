@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bulkupdate.config import ApiKey, Endpoint, RunConfig
 from bulkupdate.errors import ConfigError, RunStoppedError
-from bulkupdate.journal.summary import State
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.models import Reason
 from bulkupdate.session.deadline import deadline
-from bulkupdate.session.pipeline import run
+from bulkupdate.session.run import run
+from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 from tests.support.clock import run_virtual
 from tests.support.commands import bulkupdate, serving, summary_in
@@ -83,15 +84,15 @@ def test_the_clock_on_the_wall_counts_even_where_it_is_set() -> None:
         return looks[-1]
 
     run_virtual(stop._wait_until(datetime(2026, 1, 1, 6, 0, tzinfo=UTC), "it is six", now))
-    assert stop.reason == "it is six"
+    assert (stop.text, stop.reason) == ("it is six", Reason.DEADLINE)
     assert len(looks) == 4
 
 
 def test_a_deadline_that_passes_while_a_run_drains_is_no_reason() -> None:
     stop = Stop()
-    stop.set("SIGINT", state=State.INTERRUPTED, exit_code=130)
+    stop.set("SIGINT", Reason.SIGNAL, signal=2)
     run_virtual(stop._wait_until(datetime(2026, 1, 1, tzinfo=UTC), "it is six"))
-    assert (stop.reason, stop.exit_code) == ("SIGINT", 130)
+    assert (stop.text, stop.reason) == ("SIGINT", Reason.SIGNAL)
 
 
 def test_what_there_is_time_for_is_told_by_what_is_left_to_send() -> None:
@@ -123,7 +124,7 @@ def test_a_run_is_over_by_its_deadline_and_resume_does_the_rest() -> None:
     assert ": there is time for some" in done.stderr
     assert "stopped: the deadline, " in done.stderr
     assert (
-        "go on with: bulkupdate run edits.csv --drain-timeout 0.3 --out edits.run --resume\n"
+        "continue with: bulkupdate run edits.csv --drain-timeout 0.3 --out edits.run --resume\n"
         in (done.stderr)
     )
     assert rest.returncode == 0, rest.stderr

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkupdate.config import FailureLimit, Mode
+from bulkupdate.journal.directory import Mode
 from bulkupdate.models import Row
 from bulkupdate.plan.preview import Inspection
+from bulkupdate.plan.rowset import RowSet
 from bulkupdate.sandbox import Unknown
 from bulkupdate.session import merger as merger_module
-from bulkupdate.session.merger import Merger, RowSet
-from bulkupdate.session.pipeline import run
+from bulkupdate.session.merger import Merger
+from bulkupdate.session.run import run
+from bulkupdate.session.settings import FailureLimit
 from tests.support.bench import Bench, StopsAfter, results_in
 from tests.support.fakes import row
 
@@ -26,7 +28,7 @@ def merged(rows: list[Row], directory: Path) -> list[Row]:
     inspection = Inspection(merge=True)
     for one in rows:
         inspection.add(one)
-    with Merger(inspection.followed(), directory) as merger:
+    with Merger(inspection.followed(), directory / "parked") as merger:
         sent = [ready for one in rows for ready in merger.add(one)]
         sent += merger.rest()
     assert inspection.preview(None).requests == len(sent)
@@ -52,7 +54,7 @@ def test_what_no_task_takes_together_goes_one_after_another(tmp_path: Path) -> N
     inspection = Inspection(merge=True)
     for one in rows:
         inspection.add(one)
-    with Merger(inspection.followed(), tmp_path) as merger:
+    with Merger(inspection.followed(), tmp_path / "parked") as merger:
         sent = [ready for one in rows for ready in merger.add(one)]
     assert [ready.number for ready in sent] == [1, 3]
     assert sent[1].update is not None

@@ -14,21 +14,24 @@ import pytest
 
 from bulkupdate import errors
 from bulkupdate.codec import parse_record, replaced, to_json, to_lines
-from bulkupdate.config import FailureLimit, Mode, RetryPolicy
-from bulkupdate.journal.directory import RunDirectory
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.journal.recorder import Recorder
-from bulkupdate.journal.summary import State
+from bulkupdate.models import Reason, State
 from bulkupdate.plan.preview import Checked, Preview, inspect
 from bulkupdate.reader import Input
 from bulkupdate.reader.options import ReadOptions
 from bulkupdate.sandbox import Fault, Unknown
 from bulkupdate.sandbox.team import BadUpdateError
-from bulkupdate.session import pipeline
-from bulkupdate.session.observer import Observer, Progress
-from bulkupdate.session.pipeline import run
+from bulkupdate.session import prepare
+from bulkupdate.session.observer import Observer
+from bulkupdate.session.progress import Progress
+from bulkupdate.session.run import run
+from bulkupdate.session.settings import FailureLimit
 from bulkupdate.stop import Stop
 from tests.support.bench import Bench, Notes, StopsAfter, edits, results_in
+from tests.support.fakes import SetAfter
 
 Write = Callable[..., Path]
 
@@ -52,7 +55,7 @@ async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_i
             "2 rows changed (4, 19), 1 row added (20), 1 row removed (1, as they were numbered)"
             in str(refused.value)
         )
-        assert "--changed-input" in str(refused.value)
+        assert "changed_input" in str(refused.value)
         assert len(bench.seen) == sent
         notes = Notes()
         again = await bench.run(path, notes, mode=Mode.RESUME, changed_input=True)
@@ -140,7 +143,7 @@ def stopping_at_the_first_request(bench: Bench) -> Stop:
 
     def watch(seen: Any) -> None:
         bench.seen.append(seen)
-        stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+        stop.set("interrupted by SIGINT", Reason.SIGNAL, signal=2)
 
     bench.sandbox._watch = watch
     return stop
@@ -182,7 +185,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(source.name)
         return inspect(source, *rest, **more)
 
-    monkeypatch.setattr(pipeline, "inspect", counting)
+    monkeypatch.setattr(prepare, "inspect", counting)
     return found
 
 
@@ -271,7 +274,9 @@ async def test_a_row_that_is_not_as_it_was_checked_stops_the_run_and_all_is_chec
         check.write_text(re.sub(f"{told[:-1]}[0-9]", told, check.read_text()))
         stopped = await bench.run(path, mode=Mode.RESUME)
         assert (stopped.exit_code, check.exists()) == (3, False)
-        assert re.search("is not as it was checked|3 rows, and had 9 when", stopped.reason or "")
+        assert re.search(
+            "is not the one that was checked|3 rows, and had 9 when", stopped.reason or ""
+        )
         again = await bench.run(path, mode=Mode.RESUME, skip_invalid=True)
     assert (again.counts["unprocessed"], len(checks)) == (0, 2)
 
@@ -477,14 +482,13 @@ async def test_whoever_is_in_a_hurry_does_not_wait_for_the_log_or_the_failed_row
     path = edits(write, 300)
     async with Bench(unknown=Unknown.NOT_FOUND) as bench:
         await bench.run(path)
-    looks = iter([False] * 100 + [True] * 1000)
-    monkeypatch.setattr("bulkupdate.journal.recorder._BATCH", 1)
-    with RunDirectory(Path("edits.run"), Mode.RESUME) as directory, Input(path) as source:
+    monkeypatch.setattr("bulkupdate.journal.rebuild._BATCH", 1)
+    with RunDirectory.open(Path("edits.run"), Mode.RESUME) as directory, Input.open(path) as source:
         with pytest.raises(errors.RunStoppedError):
-            Recorder(directory, source, lambda: True)
+            Recorder.open(directory, source, SetAfter(0))
         with pytest.raises(errors.RunStoppedError):
-            Recorder(directory, source, lambda: next(looks))
-        recorder = Recorder(directory, source)
+            Recorder.open(directory, source, SetAfter(100))
+        recorder, _ = Recorder.open(directory, source, Stop())
         recorder.close()
     assert recorder.failed_sha256 is not None
 

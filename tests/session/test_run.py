@@ -11,25 +11,24 @@ from typing import Any
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.config import (
-    FailureLimit,
-    Mode,
-    RateLimit,
-    RetryPolicy,
-)
 from bulkupdate.engine.limiter import Limiter, NoLimiter
 from bulkupdate.engine.scratch import Scratch
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.journal.recorder import Recorder
-from bulkupdate.journal.summary import State
-from bulkupdate.models import Result, Row
+from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.models import Reason, Result, Row, State
 from bulkupdate.plan.preview import Preview
 from bulkupdate.reader import Input
 from bulkupdate.sandbox import Fault, Team, Unknown
 from bulkupdate.sandbox.team import BadUpdateError
-from bulkupdate.session import pipeline, writer
-from bulkupdate.session.observer import Observer, Progress
-from bulkupdate.session.pipeline import run
+from bulkupdate.session import run as run_module
+from bulkupdate.session import writer
+from bulkupdate.session.observer import Observer
+from bulkupdate.session.progress import Progress
+from bulkupdate.session.run import run
+from bulkupdate.session.settings import FailureLimit
 from bulkupdate.stop import Stop
 from tests.support.bench import KEY, Bench, Notes, StopsAfter, check, edits, results_in
 
@@ -232,7 +231,7 @@ async def test_a_cancelled_run_keeps_what_was_settled(write: Write) -> None:
 
 async def test_a_stop_before_anything_was_sent_sends_nothing(write: Write) -> None:
     stop = Stop()
-    stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+    stop.set("interrupted by SIGINT", Reason.SIGNAL, signal=2)
     async with Bench() as bench:
         with pytest.raises(errors.RunStoppedError, match="nothing was sent"):
             await run(bench.config(edits(write, 5)), stop=stop)
@@ -336,16 +335,16 @@ async def test_no_attempt_starts_without_the_limiters_leave(
     leaves = 0
 
     class Counting(NoLimiter):
-        async def acquire(self, row: int) -> float:
+        async def start(self) -> float:
             nonlocal leaves
             leaves += 1
-            return await super().acquire(row)
+            return await super().start()
 
     def limiter_for(rate: Any) -> Limiter:
         rates.append(rate)
         return Counting()
 
-    monkeypatch.setattr(pipeline, "limiter_for", limiter_for)
+    monkeypatch.setattr(run_module, "limiter_for", limiter_for)
     async with Bench(faults={Fault.INTERNAL_ERROR: 0.3}) as bench:
         summary = await bench.run(edits(write, 40), rate=RateLimit(20, 2))
     assert rates == [RateLimit(20, 2)]
@@ -533,7 +532,7 @@ async def test_a_disk_that_fails_at_the_end_is_said_even_after_a_signal(
         async def watch(self, progress: Progress) -> None:
             while not progress.ledger.settled:
                 await asyncio.sleep(0)
-            stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+            stop.set("interrupted by SIGINT", Reason.SIGNAL, signal=2)
             monkeypatch.setattr(AppendOnlyFile, "sync", broken)
 
     async with Bench() as bench:
@@ -547,7 +546,7 @@ async def test_no_more_rows_are_sent_and_not_in_the_log_than_there_are_workers(
 ) -> None:
     """They are what a crash can cause to be sent twice."""
     open_rows: list[int] = []
-    real = Recorder.log
+    real = Recorder.record
 
     class Watching(Observer):
         progress: Progress
@@ -558,10 +557,10 @@ async def test_no_more_rows_are_sent_and_not_in_the_log_than_there_are_workers(
     watching = Watching()
 
     def log(self: Recorder, settled: list[tuple[Row, Result]]) -> None:
-        open_rows.append(watching.progress.lane.traffic.requests - self.ledger.settled)
+        open_rows.append(watching.progress.requests - self.ledger.settled)
         real(self, settled)
 
-    monkeypatch.setattr(Recorder, "log", log)
+    monkeypatch.setattr(Recorder, "record", log)
     async with Bench() as bench:
         await run(bench.config(edits(write, 300), workers=8), observer=watching)
     assert 1 < max(open_rows) <= 8
@@ -590,7 +589,7 @@ async def test_a_failed_file_that_cannot_be_made_again_stops_with_3(write: Write
 
         class Meddler(Observer):
             async def watch(self, progress: Progress) -> None:
-                while progress.lane.traffic.requests < 5:
+                while progress.requests < 5:
                     await asyncio.sleep(0.001)
                 with path.open("a") as file:
                     file.write('"open quote\n')
@@ -608,7 +607,7 @@ async def test_an_edit_in_doubt_is_written_down_when_a_stop_cuts_it_short(write:
 
     class StopsSoon(Observer):
         async def watch(self, progress: Progress) -> None:
-            while not progress.lane.traffic.requests:
+            while not progress.requests:
                 await asyncio.sleep(0.001)
             stop.set("enough")
 
@@ -631,7 +630,7 @@ async def test_a_wrong_file_is_stopped_early_on_demand(
     async with Bench(unknown=Unknown.NOT_FOUND, latency=(1, 2)) as bench:
         summary = await bench.run(path, max_failures=limits)
         assert (summary.state, summary.exit_code) == (State.STOPPED, 3)
-        assert f"--max-failures is {limit}" in (summary.reason or "")
+        assert f"max_failures is {limit}" in (summary.reason or "")
         assert least <= summary.counts["failed"] == len(bench.seen) <= least + 50
         assert summary.counts["unprocessed"] == 1000 - len(bench.seen)
         again = await bench.run(path, mode=Mode.RESUME, max_failures=limits)

@@ -7,17 +7,13 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.config import (
-    ApiKey,
-    Endpoint,
-    FailureLimit,
-    Mode,
-    RateLimit,
-    RetryPolicy,
-    RunConfig,
-)
+from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import ConfigError
+from bulkupdate.journal.directory import Mode
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.sandbox import Fault, SandboxConfig
+from bulkupdate.session.settings import FailureLimit, RunConfig
 
 KEY = ApiKey("s3cr3t")
 

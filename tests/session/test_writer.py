@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from bulkupdate.config import FailureLimit
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.models import ErrorInfo, Outcome, Result, Row
+from bulkupdate.session.settings import FailureLimit
 from bulkupdate.session.writer import BATCH, Writer
 from bulkupdate.stop import Stop
 from tests.support.fakes import row
@@ -20,7 +20,7 @@ class FakeRecorder(Recorder):
         self.batches: list[list[int]] = []
         self.refused: set[int] = set()
 
-    def log(self, settled: list[tuple[Row, Result]]) -> None:
+    def record(self, settled: list[tuple[Row, Result]]) -> None:
         numbers = [result.row for _, result in settled]
         if self.refused.intersection(numbers):
             raise JournalError("No space left on device")
@@ -129,7 +129,7 @@ async def test_what_can_not_be_written_is_an_error_and_stops_the_run() -> None:
     await writing.write(3)
     await writing.end()
     assert writing.told == [3]
-    assert writing.stop.reason == "No space left on device"
+    assert writing.stop.text == "No space left on device"
 
 
 @pytest.mark.parametrize("has_begun", [False, True])

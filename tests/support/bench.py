@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bulkupdate.config import ApiKey, Endpoint, RetryPolicy, RunConfig
-from bulkupdate.journal.summary import State, Summary
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.journal.summary import Summary
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.models import Reason
 from bulkupdate.reader import Input
 from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown
 from bulkupdate.sandbox.server import Seen
-from bulkupdate.session.observer import Observer, Progress
-from bulkupdate.session.pipeline import run
+from bulkupdate.session.observer import Observer
+from bulkupdate.session.progress import Progress
+from bulkupdate.session.run import run
+from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
 Write = Callable[..., Path]
@@ -40,7 +44,7 @@ class StopsAfter(Observer):
     async def watch(self, progress: Progress) -> None:
         while progress.ledger.settled < self.rows:
             await asyncio.sleep(0.001)
-        self.stop.set("interrupted by SIGINT", state=State.INTERRUPTED, exit_code=130)
+        self.stop.set("interrupted by SIGINT", Reason.SIGNAL, signal=2)
 
 
 class Bench:
@@ -91,7 +95,7 @@ def check(summary: Summary) -> None:
     if failed_path.stat().st_size == 0:
         assert (unsuccessful, summary.input.format) == (0, "jsonl")
         return
-    with Input(failed_path) as failed:
+    with Input.open(failed_path) as failed:
         assert len(list(failed.rows())) == unsuccessful
 
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from bulkupdate.config import RetryPolicy
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.limiter import Limiter, NoLimiter
+from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.models import Result, Row
 from bulkupdate.stop import Stop
 from tests.support.clock import run_virtual
@@ -50,6 +50,7 @@ class Course:
         )
         meanwhile = asyncio.create_task(self.meanwhile()) if self.meanwhile else None
         await self.lane.run(backlog)
+        self.lane.stop.pass_on()
         if meanwhile is not None:
             await meanwhile
         self.seconds = asyncio.get_running_loop().time() - begun

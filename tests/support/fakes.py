@@ -9,7 +9,8 @@ from multidict import CIMultiDict
 
 from bulkupdate.errors import BadRequestError, RateLimitedError, TaskError
 from bulkupdate.lemlist.answer import Answer
-from bulkupdate.models import Row, Task, TaskUpdate
+from bulkupdate.models import Level, Row, Task, TaskUpdate
+from bulkupdate.stop import Stop
 
 #: Answers the n-th request of an update: with the Task's fields, an error, or a wait first.
 Script = Callable[[TaskUpdate, int], dict[str, Any] | TaskError | float | None]
@@ -21,7 +22,7 @@ def answered(
     retry_after: float | None = None,
     throttled: bool = False,
     error: TaskError | None = None,
-) -> Answer:
+) -> Answer[Task]:
     """An answer whose headers say this of the rate limit."""
     said = {
         "x-ratelimit-limit": limit,
@@ -51,7 +52,7 @@ class FakeServer:
         """The titles that a task was given, in their order."""
         return [update.title for update in self.updates if update.id == task]
 
-    async def send(self, update: TaskUpdate) -> Answer:
+    async def send(self, update: TaskUpdate) -> Answer[Task]:
         body = update.encode()
         self._counts[body] += 1
         self.sent.append(update.id)
@@ -67,13 +68,13 @@ class FakeServer:
 
     def _answer(
         self, update: TaskUpdate, says: dict[str, Any] | TaskError | float | None
-    ) -> Answer:
+    ) -> Answer[Task]:
         if isinstance(says, TaskError):
             if says.status is None:
                 raise says
             return answered(retry_after=self.retry_after, error=says)
         fields = says if isinstance(says, dict) else {}
-        return Answer(200, {}, Task({"_id": update.id, **fields}), None)
+        return Answer(200, {}, Task({"_id": update.id, **fields}))
 
 
 def row(number: int, task: str = "", **fields: Any) -> Row:
@@ -85,3 +86,18 @@ def row(number: int, task: str = "", **fields: Any) -> Row:
 def bad_request(*_: Any) -> TaskError:
     """Every update is refused."""
     return BadRequestError("Bad team", 400)
+
+
+class SetAfter(Stop):
+    """A stop that is set once it has been looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def check(self, level: Level = Level.DRAIN) -> None:
+        """Count a look."""
+        if not self.looks:
+            self.set("enough")
+        self.looks -= 1
+        super().check(level)

@@ -7,7 +7,9 @@ from typing import Any
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import replaced, to_json, to_lines
-from bulkupdate.journal.summary import InputInfo, State, Summary
+from bulkupdate.journal.summary import Summary
+from bulkupdate.models import State
+from bulkupdate.reader.info import InputInfo
 
 
 def run_directory(

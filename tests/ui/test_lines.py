@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bulkupdate.config import RetryPolicy
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.limiter import NoLimiter
+from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.models import ErrorInfo, Outcome, Result
 from bulkupdate.plan.preview import Inspection
 from bulkupdate.reader import Input
-from bulkupdate.session.observer import Observer, Observers, Progress
+from bulkupdate.session.observer import Observer, Observers
+from bulkupdate.session.progress import Progress
 from bulkupdate.stop import Stop
 from bulkupdate.ui import messages
 from bulkupdate.ui.lines import JsonProgress, TextProgress
@@ -41,14 +42,14 @@ def progress() -> Progress:
         stop=Stop(),
         on_result=_take,
     )
-    going = Progress(inspection.preview(None), Ledger(), lane)
+    going = Progress(inspection.preview(None), Ledger(), [lane])
     for number, outcome in enumerate((Outcome.UPDATED, Outcome.UPDATED, Outcome.FAILED), 1):
         error = ErrorInfo("bad_request", "x") if outcome is Outcome.FAILED else None
         going.ledger.record(
             Result(row=number, id="a", outcome=outcome, attempts=1, at="", error=error)
         )
     lane.traffic.requests, lane.traffic.retries, lane.traffic.rate_limited = 9, 5, 2
-    limiter.release(0.0, answered(retry_after=90, throttled=True))
+    limiter.end(0.0, answered(retry_after=90, throttled=True))
     return going
 
 
@@ -81,8 +82,9 @@ async def watched_by(
 def test_a_line_every_ten_seconds_says_how_the_run_stands() -> None:
     lines = watched(TextProgress, 25)
     assert len(lines) == 2
-    for said in ("3 of 100 rows", "rows/s", "left, until ", "1 failed", "5 retries", "2 times 429",
-                 "rate limited: going on in 8"):  # fmt: skip
+    for said in ("3 of 100 rows", "rows/s", "left, until ", "1 failed", "5 retries",
+                 "2 rate-limited (429)",
+                 "rate limited: continuing in 8"):  # fmt: skip
         assert said in lines[0]
 
 
@@ -99,7 +101,7 @@ def test_what_was_read_is_said_before_anything_is_sent(write: Callable[..., Path
     path = write("a.csv", "id,title,done", "a,<clear>,", "a,x,yes", "b,,maybe", "c,,")
     inspection = Inspection()
     lines: list[str] = []
-    with Input(path) as source:
+    with Input.open(path) as source:
         for one in source.rows():
             inspection.add(one)
         TextProgress(lines.append).input_checked(source, inspection.preview(None))
@@ -142,7 +144,7 @@ def test_durations_are_said_as_people_do(seconds: float, text: str) -> None:
 def test_a_session_without_a_pace_promises_nothing() -> None:
     async def main() -> float | None:
         going = progress()
-        fresh = Progress(going.preview, Ledger(), going.lane)
+        fresh = Progress(going.preview, Ledger(), going._lanes)
         return fresh.seconds_left
 
     assert run_virtual(main()) is None
@@ -153,7 +155,7 @@ def test_a_session_that_tries_rows_again_has_a_bar_and_a_pace_of_its_own() -> No
         ledger = progress().ledger
         for number in range(4, 101):
             ledger.record(Result(row=number, id="a", outcome=Outcome.UPDATED, attempts=1, at=""))
-        going = Progress(progress().preview, ledger, progress().lane, retry_failed=True)
+        going = Progress(progress().preview, ledger, progress()._lanes, retry_failed=True)
         before = going.done
         reopened = ErrorInfo("sent_again", "x")
         ledger.record(
@@ -182,5 +184,5 @@ def test_a_watcher_that_fails_does_not_end_the_run(caplog: pytest.LogCaptureFixt
             pass
 
     run_virtual(main())
-    assert "Broken has failed, the run goes on: ZeroDivisionError" in caplog.text
+    assert "Broken has failed, the run continues: ZeroDivisionError" in caplog.text
     assert len(lines) == 1

@@ -64,7 +64,7 @@ def test_eighty_columns_show_the_bar_the_pace_the_outcomes_and_the_last_problems
     # Gone in the end: what stays are lines.
     assert "━" in text
     assert "━" not in screen.text
-    assert "go on with: bulkupdate run edits.csv --out edits.run --resume" in screen.text
+    assert "continue with: bulkupdate run edits.csv --out edits.run --resume" in screen.text
 
 
 def test_forty_columns_break_between_parts_and_show_no_ids(sandbox: Serving) -> None:
@@ -80,8 +80,8 @@ def test_no_part_of_a_picture_is_broken_in_two() -> None:
         text = picture(width)
         assert "3 of 100 rows" in text
         assert "1 failed" in text
-        assert "2 times 429" in text
-        assert "waiting: rate limited: going" in text
+        assert "2 rate-limited (429)" in text
+        assert "waiting: rate limited:" in text
 
 
 def test_a_terminal_without_unicode_gets_none() -> None:
@@ -132,7 +132,7 @@ def test_the_time_left_is_told_by_the_last_minute_and_not_by_an_outage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("bulkupdate.session.observer.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("bulkupdate.session.progress.time.monotonic", lambda: clock[0])
 
     async def main() -> list[float | None]:
         going = progress()
@@ -177,9 +177,9 @@ def test_the_end_says_why_rows_failed_and_what_may_come_next(sandbox: Serving) -
         assert one.finish() == 1
         text = one.text
     assert "20 failed: 404 not_found: Task not found (row 30, 'opp_00000000000000030')" in text
-    assert "once it is mended: bulkupdate run edits.run/failed.csv --rate none\n" in text
+    assert "once it is fixed: bulkupdate run edits.run/failed.csv --rate none\n" in text
     assert (
-        "or, as they are, once more: bulkupdate run edits.csv --rate none --out edits.run --resume"
+        "or, unchanged, once more: bulkupdate run edits.csv --rate none --out edits.run --resume"
         " --retry-failed" in text
     )
     problems = json.loads(Path("edits.run/summary.json").read_text())["problems"]

@@ -3,11 +3,9 @@
 import asyncio
 import base64
 import contextlib
-import functools
 import gc
 import json
 import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,12 +15,12 @@ import pytest
 from aiohttp import web
 
 from bulkupdate import errors
-from bulkupdate.config import ApiKey, Endpoint
-from bulkupdate.lemlist import client as client_module
+from bulkupdate.lemlist import http as http_module
+from bulkupdate.lemlist import tasks as tasks_module
 from bulkupdate.lemlist.answer import Answer
-from bulkupdate.lemlist.client import TaskClient
-from bulkupdate.lemlist.request import EncodedJson, ReadyRequest
-from bulkupdate.models import TaskUpdate
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.models import Task, TaskUpdate
 
 KEY = "s3cr3t-k3y"
 URL = "https://api.example.com/api"
@@ -34,7 +32,9 @@ def endpoint(base_url: str = URL, timeout: float = 30) -> Endpoint:
     return Endpoint(api_key=ApiKey(KEY), base_url=base_url, timeout=timeout)
 
 
-async def send(base_url: str = URL, update: TaskUpdate = UPDATE, timeout: float = 30) -> Answer:
+async def send(
+    base_url: str = URL, update: TaskUpdate = UPDATE, timeout: float = 30
+) -> Answer[Task]:
     async with TaskClient(endpoint(base_url, timeout)) as client:
         return await client.send(update)
 
@@ -106,7 +106,7 @@ async def test_the_servers_own_words_are_kept(http: Any, body: str, message: str
 
 async def test_long_words_are_cut(http: Any) -> None:
     error = await refusal(http, status=500, body="x" * 100_000)
-    assert len(error.message) == client_module.MAX_MESSAGE
+    assert len(error.message) == http_module.MAX_MESSAGE
 
 
 @pytest.mark.parametrize(
@@ -227,49 +227,6 @@ async def test_a_body_arrives_whole_and_is_called_json() -> None:
     assert headers.getall("Content-Type") == ["application/json"]
 
 
-async def test_our_request_is_the_one_that_aiohttp_would_make(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ours, our_body = await received(UPDATE)
-    payload = functools.partial(aiohttp.BytesPayload, content_type="application/json")
-    monkeypatch.setattr(client_module, "EncodedJson", payload)
-    monkeypatch.setattr(client_module, "ReadyRequest", aiohttp.ClientRequest)
-    theirs, their_body = await received(UPDATE)
-    port = re.compile(r":\d+$")
-    assert len(ours) == 7
-    assert [(name, port.sub("", value)) for name, value in ours.items()] == [
-        (name, port.sub("", value)) for name, value in theirs.items()
-    ]
-    assert our_body == their_body
-
-
-async def test_what_is_done_in_fewer_steps_is_what_aiohttp_asks_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: set[str] = set()
-
-    def spy(on: type, name: str) -> None:
-        own = vars(on)[name]
-        does: Callable[..., Any] = own.__get__ if isinstance(own, property) else own
-
-        def call(*arguments: Any) -> Any:
-            asked.add(name)
-            return does(*arguments)
-
-        monkeypatch.setattr(on, name, property(call) if isinstance(own, property) else call)
-
-    for on, name in (
-        (ReadyRequest, "update_headers"),
-        (ReadyRequest, "update_auto_headers"),
-        (EncodedJson, "headers"),
-        (EncodedJson, "size"),
-        (EncodedJson, "write_with_length"),
-    ):
-        spy(on, name)
-    await received(UPDATE)
-    assert len(asked) == 5
-
-
 async def test_refused_updates_leave_nothing_behind(http: Any) -> None:
     http.patch(f"{URL}/tasks", status=404, body="gone, and forgotten", repeat=True)
     async with TaskClient(endpoint()) as client:
@@ -292,11 +249,11 @@ async def test_a_server_that_answers_before_it_has_read_the_body_keeps_no_connec
             with pytest.raises(errors.TaskError) as caught:
                 await client.update(update)
             assert not isinstance(caught.value, (errors.RequestTimeoutError, errors.ConnectError))
-            assert client._session is not None
-            assert client._session.connector is not None
+            assert client._http._session is not None
+            assert client._http._session.connector is not None
             for _ in range(3):
                 await asyncio.sleep(0)
-            assert not client._session.connector._acquired
+            assert not client._http._session.connector._acquired
     assert caught.value.status == 413
 
 
@@ -314,9 +271,9 @@ async def test_a_connection_that_the_server_upgrades_is_given_back(
         for _ in range(2):
             with pytest.raises(errors.BadResponseError):
                 await client.update(UPDATE)
-            assert client._session is not None
-            assert client._session.connector is not None
-            assert not client._session.connector._acquired
+            assert client._http._session is not None
+            assert client._http._session.connector is not None
+            assert not client._http._session.connector._acquired
 
 
 async def test_a_proxy_never_sees_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,7 +341,7 @@ async def test_an_answer_that_begins_in_time_and_does_not_end_is_ambiguous() -> 
 
 
 async def test_media_get_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "MEDIA_TIMEOUT", 20)
+    monkeypatch.setattr(tasks_module, "MEDIA_TIMEOUT", 20)
 
     async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.3)
@@ -555,27 +512,16 @@ async def test_a_proxy_is_used_on_demand_and_never_for_what_is_not_encrypted(
     assert used == [proxy]
 
 
-async def test_a_client_that_is_closed_leaves_no_timer_behind(http: Any) -> None:
-    http.patch(f"{URL}/tasks", payload={"_id": "opp_a"})
-    async with TaskClient(endpoint()) as client:
-        await client.send(UPDATE)
-        deadlines = client._deadlines
-        assert deadlines is not None
-        timer = deadlines._timer
-    assert timer is not None
-    assert timer.cancelled()
-
-
 async def test_connecting_has_a_shorter_time_of_its_own() -> None:
-    for timeout, expected in ((30, client_module.CONNECT_TIMEOUT), (2, 1)):
+    for timeout, expected in ((30, http_module.CONNECT_TIMEOUT), (2, 1)):
         async with TaskClient(endpoint(timeout=timeout)) as client:
-            assert client._session is not None
-            assert client._session.timeout.connect == expected
+            assert client._http._session is not None
+            assert client._http._session.timeout.connect == expected
 
 
 async def test_connections_are_closed_before_the_server_does() -> None:
     async with TaskClient(endpoint()) as client:
-        assert client._session is not None
-        connector = client._session.connector
+        assert client._http._session is not None
+        connector = client._http._session.connector
         assert isinstance(connector, aiohttp.TCPConnector)
         assert (connector._keepalive_timeout or 99) < 5

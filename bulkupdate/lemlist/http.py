@@ -1,24 +1,24 @@
-"""One `PATCH /tasks`: an update in, a Task or a typed error out.
+"""One HTTP request: a status, headers and a body, or a typed error.
 
-The one place that knows HTTP, with `request` for its small print. It never retries, never paces
-and never follows a redirect; the key leaves only in the `Authorization` header of a request to the
-base URL.
+This is the one place that knows aiohttp and the key. It never retries, never paces and never
+follows a redirect; the key leaves only in the `Authorization` header of a request to the base URL.
 """
 
+import io
 import logging
 import time
 import zlib
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE
 from multidict import CIMultiDict
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_json
-from bulkupdate.config import Endpoint
 from bulkupdate.errors import (
     BadRequestError,
     BadResponseError,
@@ -36,24 +36,18 @@ from bulkupdate.errors import (
     UnauthorizedError,
 )
 from bulkupdate.fields import shorten
-from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.deadlines import Deadline, Deadlines
+from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.redact import Redactor
-from bulkupdate.lemlist.request import EncodedJson, ReadyRequest
-from bulkupdate.models import Task, TaskUpdate
 
-#: An answer is read so far and no further, in bytes. A Task has a few thousand.
+#: The part of an answer that is read, in bytes. A Task has a few thousand.
 MAX_BODY = 1 << 18
 
-#: A Task that nests deeper than this is none: what reads it back may not go as deep.
+#: A JSON value that nests deeper is refused: what reads it back may not go as deep.
 MAX_DEPTH = 100
 
-#: The server's own words are kept so far, in characters.
+#: The part of the server's own words that is kept, in characters.
 MAX_MESSAGE = 500
-
-#: The server downloads images and videos before it answers, for up to 45 s
-#: (`lemlist: update-task`): an update that has some gets so many seconds more.
-MEDIA_TIMEOUT = 60.0
 
 #: Node, which lemlist runs on, closes a connection that has been idle for 5 s. A request sent
 #: into that moment is lost, so ours are closed before.
@@ -62,7 +56,11 @@ KEEP_ALIVE = 4.0
 #: Seconds to connect in, at most.
 CONNECT_TIMEOUT = 10.0
 
+#: From so many bytes on, aiohttp wants a body in pieces.
+_LARGE = 1 << 20
+
 _BRACKET = ord("[")
+_JSON = "application/json"
 
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
@@ -76,11 +74,26 @@ _ERRORS: dict[int, type[TaskError]] = {
 log = logging.getLogger(__name__)
 
 
-class TaskClient:
-    """A session with lemlist's API: `async with TaskClient(endpoint) as client`.
+class Response(NamedTuple):
+    """An HTTP answer, free of the key.
 
-    It sends what it is told at once. A program that sends more than a few updates wants
-    `bulkupdate.update_tasks`, which keeps the rate limit and retries.
+    Attributes:
+        status: the HTTP status.
+        headers: by name, in any case.
+        body: its first `MAX_BODY + 1` bytes.
+        reason: the words beside the status.
+        location: where a redirect points, without its query.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    reason: str = ""
+    location: str = ""
+
+
+class HttpClient:
+    """A session with lemlist's API: `async with HttpClient(endpoint) as http`.
 
     Args:
         endpoint: where to send, and with which key.
@@ -90,12 +103,11 @@ class TaskClient:
     def __init__(self, endpoint: Endpoint, *, connections: int = 16) -> None:
         self._endpoint = endpoint
         self._connections = connections
-        self._url = f"{endpoint.base_url}/tasks"
         key = endpoint.api_key.reveal()
         authorization = aiohttp.encode_basic_auth("", key)
         self._redactor = Redactor(key, authorization.removeprefix("Basic "))
-        # Said of each request: what a session says of all, aiohttp says to a proxy too.
-        self._headers = CIMultiDict({AUTHORIZATION: authorization})
+        # Given with each request: aiohttp sends the headers of a session to a proxy too.
+        self._headers = CIMultiDict({AUTHORIZATION: authorization, CONTENT_TYPE: _JSON})
         self._session: aiohttp.ClientSession | None = None
         self._deadlines: Deadlines | None = None
 
@@ -105,19 +117,18 @@ class TaskClient:
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
-                "Accept": "application/json",
-                # A Task is short, and what is not squeezed can't burst.
+                "Accept": _JSON,
+                # A Task is short, and what is not compressed is no bomb.
                 "Accept-Encoding": "identity",
                 "User-Agent": f"bulkupdate/{__version__}",
             },
             timeout=aiohttp.ClientTimeout(
-                total=None,  # see `send`
+                total=None,  # see `request`
                 # Its own, and shorter: what was never connected is known not to be applied.
                 connect=min(CONNECT_TIMEOUT, self._endpoint.timeout / 2),
             ),
             auto_decompress=False,
             proxy=self._proxy(),
-            request_class=ReadyRequest,
         )
         return self
 
@@ -127,22 +138,28 @@ class TaskClient:
             self._deadlines.close()
             self._session = self._deadlines = None
 
-    async def update(self, update: TaskUpdate) -> Task:
-        """Send one update.
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        more_seconds: float = 0.0,
+        subject: str = "",
+    ) -> Response:
+        """Send one request.
+
+        Args:
+            method: the HTTP method.
+            path: below the base URL, with a slash before it.
+            json: the body.
+            params: the query.
+            more_seconds: time beyond the endpoint's timeout, in seconds.
+            subject: what the request is about, for the log.
 
         Returns:
-            The Task as the server says it is now.
-
-        Raises:
-            TaskError: it was refused, or not confirmed.
-        """
-        return (await self.send(update)).result()
-
-    async def send(self, update: TaskUpdate) -> Answer:
-        """Send one update.
-
-        Returns:
-            The server's answer, whatever it says.
+            The server's answer, whatever its status.
 
         Raises:
             TaskError: there was no answer.
@@ -150,13 +167,14 @@ class TaskClient:
         if self._session is None or self._deadlines is None:
             raise RuntimeError("use the client in 'async with'")
         started = time.monotonic() if log.isEnabledFor(logging.DEBUG) else None
-        seconds = self._endpoint.timeout + MEDIA_TIMEOUT * update.has_media()
         failure: TaskError | None = None
         try:
-            with Deadline(self._deadlines, seconds):
-                response = await self._session.patch(
-                    self._url,
-                    data=EncodedJson(update.encode()),
+            with Deadline(self._deadlines, self._endpoint.timeout + more_seconds):
+                response = await self._session.request(
+                    method,
+                    f"{self._endpoint.base_url}{path}",
+                    data=json if json is None or len(json) < _LARGE else io.BytesIO(json),
+                    params=params,
                     headers=self._headers,
                     allow_redirects=False,
                 )
@@ -168,14 +186,21 @@ class TaskClient:
             failure = _without_answer(error, self._redactor)
         if failure is not None:
             # Not `from error`: aiohttp's exception carries the request's headers, the key too.
-            log.debug("PATCH %s: %s: %s", shorten(update.id), failure.type, failure.message)
+            log.debug("%s %s: %s: %s", method, shorten(subject), failure.type, failure.message)
             raise failure
-        body = self._redactor.body(_inflated(body, response.headers.get(CONTENT_ENCODING)))
-        answer = _answer(update, response, body, self._redactor)
         if started is not None:
             ms = (time.monotonic() - started) * 1000
-            log.debug("PATCH %s: %d in %.0f ms", shorten(update.id), answer.status, ms)
-        return answer
+            log.debug("%s %s: %d in %.0f ms", method, shorten(subject), response.status, ms)
+        return self._answer(response, body)
+
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Response:
+        headers, redactor = response.headers, self._redactor
+        body = redactor.body(_inflated(body, headers.get(CONTENT_ENCODING)))
+        if response.status == 200:
+            return Response(200, headers, body)
+        location = redactor.text(headers.get("Location", "nowhere")).partition("?")[0]
+        reason = redactor.text(response.reason or "")
+        return Response(response.status, headers, body, reason, location)
 
     def _proxy(self) -> str | None:
         """The proxy that the environment names; never one for `http://`, which is this machine."""
@@ -187,8 +212,49 @@ class TaskClient:
         return proxies.get("https") or proxies.get("all")
 
 
+def json_of(response: Response, what: str) -> Any:
+    """The JSON value of a 200.
+
+    Args:
+        response: the answer.
+        what: the thing that is expected, for messages: `a Task`.
+
+    Raises:
+        TaskError: the status is not 200, or the body is no JSON that we take.
+    """
+    status, body = response.status, response.body
+    if status != 200:
+        raise _refusal(response)
+    if len(body) > MAX_BODY:
+        raise BadResponseError(f"a 200 that is longer than {MAX_BODY:,} bytes", status)
+    try:
+        value = parse_json(body)
+    except ValueError:
+        raise BadResponseError(f"a 200 that is not JSON: {excerpt(body)}", status) from None
+    if _nests_deeper(value, body):
+        raise BadResponseError(f"a 200 that nests more than {MAX_DEPTH} deep", status)
+    if not isinstance(value, dict | list):
+        raise BadResponseError(f"a 200 without {what}: {excerpt(body)}", status)
+    return value
+
+
+def _refusal(response: Response) -> TaskError:
+    """The error that an answer with another status than 200 is."""
+    status = response.status
+    if 300 <= status < 400:
+        target = _clean(response.location)
+        return RedirectError(f"redirected to {target}, which is not followed", status)
+    if status >= 500:
+        kind: type[TaskError] = ServerError
+    elif status >= 400:
+        kind = _ERRORS.get(status, BadRequestError)
+    else:
+        kind = BadResponseError  # 201, 204 and their like: lemlist confirms with 200
+    return kind(_message(response.body) or _clean(response.reason) or f"HTTP {status}", status)
+
+
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, or a little more than `MAX_BODY` of it: more than that is nothing we can use."""
+    """The body, or a little more than `MAX_BODY` of it: a longer one is of no use."""
     content = response.content
     # A connection with more to come is closed.
     async with response:
@@ -199,7 +265,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _inflated(body: bytes, encoding: str | None) -> bytes:
-    """A body's first `MAX_BODY + 1` bytes; so many too of one that was squeezed though unasked."""
+    """The first `MAX_BODY + 1` bytes of a body, inflated where it was compressed unasked."""
     body = body[: MAX_BODY + 1]
     if encoding is None or encoding.lower() not in ("gzip", "x-gzip", "deflate"):
         return body
@@ -210,7 +276,7 @@ def _inflated(body: bytes, encoding: str | None) -> bytes:
 
 
 def _without_answer(error: Exception, redactor: Redactor) -> TaskError:
-    """The failure of ours that an exception of the HTTP library stands for."""
+    """Our error for an exception of the HTTP library."""
     said = _clean(redactor.text(str(error)))
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CertificateError(f"the server's certificate was not accepted: {said}")
@@ -224,44 +290,6 @@ def _without_answer(error: Exception, redactor: Redactor) -> TaskError:
     if isinstance(error, aiohttp.ClientResponseError):
         return BadResponseError(f"not an HTTP answer: {_clean(redactor.text(error.message))}")
     return ConnectionLostError(f"the connection broke: {said or type(error).__name__}")
-
-
-def _answer(
-    update: TaskUpdate, response: aiohttp.ClientResponse, body: bytes, redactor: Redactor
-) -> Answer:
-    status = response.status
-    task: Task | None = None
-    error: TaskError | None = None
-    if status == 200:
-        try:
-            task = _confirmed(update, body)
-        except ValueError as why:
-            error = BadResponseError(str(why), status)
-    elif 300 <= status < 400:
-        location = redactor.text(response.headers.get("Location", "nowhere"))
-        target = _clean(location.partition("?")[0])
-        error = RedirectError(f"redirected to {target}, which is not followed", status)
-    else:
-        reason = _clean(redactor.text(response.reason or ""))
-        error = _refusal(status, _message(body) or reason)
-    return Answer(status, response.headers, task, error)
-
-
-def _confirmed(update: TaskUpdate, body: bytes) -> Task:
-    """The Task in the body. ValueError: it is none, or not the one that was sent."""
-    if len(body) > MAX_BODY:
-        raise ValueError(f"a 200 that is longer than {MAX_BODY:,} bytes")
-    try:
-        value = parse_json(body)
-    except ValueError:
-        raise ValueError(f"a 200 that is not JSON: {_excerpt(body)}") from None
-    if _nests_deeper(value, body):
-        raise ValueError(f"a 200 that nests more than {MAX_DEPTH} deep")
-    if not isinstance(value, dict) or "_id" not in value:
-        raise ValueError(f"a 200 without a Task: {_excerpt(body)}")
-    if value["_id"] != update.id:
-        raise ValueError(f"a 200 with another Task: {shorten(value['_id'])}")
-    return Task(value)
 
 
 def _nests_deeper(value: Any, body: bytes) -> bool:
@@ -283,30 +311,21 @@ def _nests_deeper(value: Any, body: bytes) -> bool:
     return True
 
 
-def _refusal(status: int, message: str) -> TaskError:
-    if status >= 500:
-        kind: type[TaskError] = ServerError
-    elif status >= 400:
-        kind = _ERRORS.get(status, BadRequestError)
-    else:
-        kind = BadResponseError  # 201, 204 and their like: lemlist confirms with 200
-    return kind(message or f"HTTP {status}", status)
-
-
 def _message(body: bytes) -> str:
     """The server's own words: a sentence, or the message inside a JSON object."""
     try:
         value: Any = parse_json(body)
     except ValueError:
-        return _excerpt(body)
+        return excerpt(body)
     if isinstance(value, dict):
         words = [value[key] for key in ("error", "code", "message") if value.get(key)]
         if words and all(isinstance(word, str) for word in words):
             return _clean(": ".join(dict.fromkeys(words)))
-    return _clean(value) if isinstance(value, str) else _excerpt(body)
+    return _clean(value) if isinstance(value, str) else excerpt(body)
 
 
-def _excerpt(body: bytes) -> str:
+def excerpt(body: bytes) -> str:
+    """The beginning of a body, for a message."""
     return _clean(body[: 4 * MAX_MESSAGE].decode("utf-8", errors="replace"))
 
 

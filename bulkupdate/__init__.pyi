@@ -1,0 +1,34 @@
+from ._version import __version__ as __version__
+from .engine.settings import RetryPolicy as RetryPolicy
+from .engine.stream import update_tasks as update_tasks
+from .errors import BulkUpdateError as BulkUpdateError
+from .errors import ConfigError as ConfigError
+from .errors import InputError as InputError
+from .errors import InvalidUpdateError as InvalidUpdateError
+from .errors import JournalError as JournalError
+from .errors import RunDirectoryError as RunDirectoryError
+from .errors import RunInUseError as RunInUseError
+from .errors import RunStoppedError as RunStoppedError
+from .errors import TaskError as TaskError
+from .journal.directory import Mode as Mode
+from .journal.summary import Summary as Summary
+from .lemlist.endpoint import ApiKey as ApiKey
+from .lemlist.endpoint import Endpoint as Endpoint
+from .lemlist.rate import RateLimit as RateLimit
+from .lemlist.tasks import TaskClient as TaskClient
+from .models import Outcome as Outcome
+from .models import Result as Result
+from .models import State as State
+from .models import Task as Task
+from .models import TaskUpdate as TaskUpdate
+from .reader.options import Format as Format
+from .reader.options import ReadOptions as ReadOptions
+from .report import write_report as write_report
+from .session.observer import Observer as Observer
+from .session.progress import Progress as Progress
+from .session.run import run as run
+from .session.settings import FailureLimit as FailureLimit
+from .session.settings import RunConfig as RunConfig
+from .stop import Stop as Stop
+
+__all__: list[str]

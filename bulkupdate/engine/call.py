@@ -1,0 +1,142 @@
+"""One call: a request of any kind, under the limit, tried again until it has an outcome.
+
+::
+
+    call ──▶ health ──▶ limiter ──▶ request ──▶ answer ──▶ value
+              ▲ probe    permit                    │ error that another attempt may cure
+              └────────────── backoff ◀────────────┘
+
+Updates and pages of tasks are calls of one lane: they share its limit, its health and its stop.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from bulkupdate.engine.health import Health
+from bulkupdate.engine.limiter import Limiter, Permit
+from bulkupdate.engine.retry import Attempts, Retrier
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.errors import RateLimitedError, TaskError, WaitTooLongError
+from bulkupdate.lemlist.answer import Answer
+from bulkupdate.models import Level, Reason, Traffic, now
+from bulkupdate.stop import Scope, Stop, StoppedError
+
+Value = TypeVar("Value")
+
+#: Sends one request, once: the answer, or a `TaskError` where there is none.
+Request = Callable[[], Awaitable[Answer[Value]]]
+
+log = logging.getLogger(__name__)
+
+
+class Caller:
+    """Makes the calls of one key.
+
+    Args:
+        limiter: gives each attempt its permit.
+        health: takes in every answer, and holds requests back while the server is down.
+        policy: how often, and how long between.
+        stop: at drain, no further attempt starts; at abort, those in flight are given up. A call
+            sets it where the server limits it for longer than a run waits.
+
+    Attributes:
+        traffic: the requests so far.
+        in_flight: requests that have no answer yet.
+    """
+
+    def __init__(self, limiter: Limiter, health: Health, policy: RetryPolicy, stop: Stop) -> None:
+        self.traffic = Traffic()
+        self.in_flight = 0
+        self._limiter = limiter
+        self._health = health
+        self._policy = policy
+        self._stop = stop
+
+    async def call(
+        self, request: Request[Value], attempts: Attempts, scope: Scope, *, subject: str
+    ) -> Value:
+        """Make a call.
+
+        Args:
+            request: sends the request.
+            attempts: counts what is tried; it is still of use after an error.
+            scope: the block in which the call is made. While an attempt waits, drain interrupts it;
+                while one is in flight, only abort does.
+            subject: what the request is about: a task's id.
+
+        Raises:
+            TaskError: of the last attempt, where no other may help or none is left.
+            StoppedError: it was stopped first.
+        """
+        try:
+            try:
+                return await self._attempt(request, attempts, scope, subject)
+            except TaskError as error:
+                # Nearly every call ends with its first attempt, and does not pay for the others.
+                return await self._retrier(scope).proceed(
+                    error, lambda: self._attempt(request, attempts, scope, subject), attempts
+                )
+        except asyncio.CancelledError:
+            if scope.took_back():
+                raise StoppedError from None
+            raise
+        except WaitTooLongError as wait:
+            text = f"rate limited: {wait}: come back at {now(after=wait.seconds)}"
+            self._stop.set(text, Reason.RATE_LIMITED)
+            raise StoppedError from wait
+        except RateLimitedError as error:
+            text = f"still rate limited after {attempts.throttled} attempts for one row: {error}"
+            self._stop.set(text, Reason.RATE_LIMITED)
+            raise StoppedError from error
+
+    async def _attempt(
+        self, request: Request[Value], attempts: Attempts, scope: Scope, subject: str
+    ) -> Value:
+        while True:
+            scope.change(Level.DRAIN)
+            is_probe = self._health.is_down and await self._health.wait()
+            try:
+                async with self._limiter.permit() as permit:
+                    # The server may have gone down while this waited.
+                    if is_probe or not self._health.is_down:
+                        scope.change(Level.ABORT)
+                        return await self._send(request, permit, attempts, subject)
+            finally:
+                if is_probe:
+                    self._health.end_probe()
+
+    def _retrier(self, scope: Scope) -> Retrier:
+        async def sleep(seconds: float) -> None:
+            scope.change(Level.DRAIN)
+            if seconds:
+                await asyncio.sleep(seconds)
+
+        return Retrier(self._policy, sleep)
+
+    async def _send(
+        self, request: Request[Value], permit: Permit, attempts: Attempts, subject: str
+    ) -> Value:
+        attempts.sent += 1
+        self.traffic.requests += 1
+        if attempts.sent > 1:
+            self.traffic.retries += 1
+        self.in_flight += 1
+        started = time.monotonic()
+        try:
+            answer = await request()
+            permit.answered(answer)
+            value = answer.result()
+        except TaskError as error:
+            self._health.note(subject, error)
+            attempts.note(error, is_excused=self._health.is_down)
+            self.traffic.rate_limited += isinstance(error, RateLimitedError)
+            log.info("%r, attempt %d: %s: %s", subject, attempts.sent, error.type, error.message)
+            raise
+        finally:
+            self.in_flight -= 1
+            attempts.last_ms = (time.monotonic() - started) * 1000
+        self._health.note(subject, None)
+        return value

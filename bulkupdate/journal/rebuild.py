@@ -1,0 +1,104 @@
+"""The file of failed rows, made again from the results log and the input."""
+
+import bisect
+from array import array
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bulkupdate.codec import parse_record
+from bulkupdate.errors import InputError, JournalError
+from bulkupdate.journal.directory import RunDirectory
+from bulkupdate.journal.failed import FailedFile
+from bulkupdate.journal.ledger import Ledger
+from bulkupdate.journal.results import line_offsets
+from bulkupdate.models import Level, Result
+from bulkupdate.reader import Input
+
+if TYPE_CHECKING:
+    from bulkupdate.stop import Stop
+
+#: Rows of an input read between two looks at the stop.
+_BATCH = 4096
+
+
+def rebuild_failed(
+    directory: RunDirectory,
+    source: Input,
+    ledger: Ledger,
+    left: str | None,
+    stop: "Stop",
+    at: Level,
+) -> tuple[FailedFile, list[str]]:
+    """Make the file of failed rows again: those that the log knows of, in the input's order.
+
+    It is made beside the one that is there and then takes its place. One that somebody has edited
+    meanwhile is kept under another name.
+
+    Args:
+        directory: of the run.
+        source: the input that the rows are from.
+        ledger: the outcome of every row.
+        left: the SHA-256 of the file as the last session left it, where that recorded it.
+        stop: ends it early.
+        at: the level of the stop that does.
+
+    Returns:
+        The file, open for appending, and what was noticed, for a person to read.
+
+    Raises:
+        JournalError: it can't be made; the one that was there is unchanged.
+        RunStoppedError: the stop ended it.
+    """
+    files = directory.files
+    path, part = files.failed(source.format), files.failed_part(source.format)
+    failed = FailedFile(part, source)
+    try:
+        if ledger.unsuccessful:
+            _copy(files.results, source, ledger, failed, stop, at)
+        notes = directory.keep_edited(path, left, lambda: _differs(path, part))
+        failed.rename(path)
+    except OSError as error:
+        failed.close()
+        raise JournalError(f"{part} can't be written: {error.strerror}") from error
+    except BaseException:
+        failed.close()
+        raise
+    return failed, notes
+
+
+def _differs(path: Path, part: Path) -> bool:
+    """Whether a file holds any line that the new one lacks.
+
+    Ours holds the same lines in the order in which rows were settled, or lacks some after a crash.
+    """
+    with part.open("rb") as new, path.open("rb") as old:
+        known = array("q", sorted(map(hash, new)))
+        for line in old:
+            index = bisect.bisect_left(known, hash(line))
+            if index == len(known) or known[index] != hash(line):
+                return True
+    return False
+
+
+def _copy(
+    results: Path, source: Input, ledger: Ledger, failed: FailedFile, stop: "Stop", at: Level
+) -> None:
+    """Write the rows that did not succeed, by what the log says of them."""
+    if source.has_changed():
+        raise JournalError(f"the failed rows can't be listed: {source.name} was written to")
+    lines = ledger.unsuccessful_lines()
+    offsets = line_offsets(results, (line for line, _ in lines))
+    of_row = dict(zip((row for _, row in lines), offsets, strict=True))
+    last_row = max(of_row)
+    try:
+        with results.open("rb") as log:
+            for row in source.rows():
+                if not row.number % _BATCH:
+                    stop.check(at)
+                if row.number in of_row:
+                    log.seek(of_row[row.number])
+                    failed.append(row, parse_record(log.readline(), Result))
+                if row.number == last_row:
+                    break
+    except (OSError, ValueError, InputError) as error:
+        raise JournalError(f"the failed rows can't be listed: {error}") from error

@@ -1,0 +1,53 @@
+"""A rate limit: lemlist's own, or one that a user sets."""
+
+import re
+from dataclasses import dataclass
+
+from bulkupdate.errors import ConfigError, setting
+
+_RATE = re.compile(r"(\d+)/(\d+(?:\.\d+)?)?(s|m|h)")
+
+
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """So many requests in any such period.
+
+    Attributes:
+        requests: how many.
+        period: seconds.
+    """
+
+    requests: int
+    period: float
+
+    def __post_init__(self) -> None:
+        if self.requests < 1 or not 0 < self.period < float("inf"):
+            raise ConfigError(f"{setting('rate')} is at least 1 request per period, as in 20/2s")
+
+    @classmethod
+    def parse(cls, text: str) -> "RateLimit":
+        """`20/2s`, `5/s`, `100/1m`.
+
+        Raises:
+            ConfigError: it is none of these.
+        """
+        match = _RATE.fullmatch(text.strip().lower())
+        if not match:
+            raise ConfigError(f"{text!r} is not a rate: write it as 20/2s or 100/1m")
+        requests, count, unit = match.groups()
+        return cls(int(requests), float(count or 1) * _UNIT_SECONDS[unit])
+
+    @property
+    def per_second(self) -> float:
+        """Requests per second, on average."""
+        return self.requests / self.period
+
+    def __str__(self) -> str:
+        return f"{self.requests}/{self.period:g}s"
+
+
+#: `lemlist: rate-limits`: 20 requests per 2 s for each API key, over all routes.
+LEMLIST_RATE = RateLimit(20, 2.0)

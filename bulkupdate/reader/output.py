@@ -1,0 +1,124 @@
+"""Rows → a file, written as their input was written.
+
+The delimiter, the encoding and the line ends are those of the input. The rows of a spreadsheet
+become CSV that a spreadsheet opens.
+"""
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterable
+
+from bulkupdate.codec import writable
+from bulkupdate.reader.cells import as_text
+from bulkupdate.reader.columns import OWN_PREFIX, Layout
+from bulkupdate.reader.input import Input
+from bulkupdate.reader.records import Dialect
+from bulkupdate.reader.rows import parse_object
+from bulkupdate.reader.text import KEEP_BYTES, Encoding
+
+#: A spreadsheet takes a cell that begins with one of these for a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+#: Programs tell the encoding of a CSV file by this mark; without it Excel does not read UTF-8.
+_EXCEL = Encoding("utf-8", codecs.BOM_UTF8, is_clean=True)
+
+
+class RowFormat:
+    """The format in which rows of an input are written back, with more columns at the end.
+
+    Args:
+        source: the input.
+        names: of the columns to add, without `bulkupdate_` before them.
+    """
+
+    def __init__(self, source: Input, names: tuple[str, ...]) -> None:
+        self._encoding = source.file.encoding or _EXCEL
+        if source.layout is None and self._encoding.examples:
+            # A guess that the next reader might not make from fewer lines.
+            self._encoding = _EXCEL
+        self._dialect = source.file.dialect or Dialect(",")
+        self._layout = source.layout
+        self._names = tuple(OWN_PREFIX + name for name in names)
+
+    @property
+    def head(self) -> bytes:
+        """The bytes before the first row: the byte order mark and the header."""
+        layout, header = self._layout, ""
+        if layout is not None:
+            header = self._csv_line(_with_own(layout.header, (*self._hint, *self._names), layout))
+            if self._dialect.has_sep_line:
+                header = f"sep={self._dialect.delimiter}{self._dialect.line_end}{header}"
+        return self._encoding.safe_mark + self._encoded(header)
+
+    def line(self, record: tuple[str, ...] | str, own: tuple[int | str, ...]) -> bytes:
+        """A row as bytes.
+
+        Args:
+            record: as it was read.
+            own: what to add, a value for each of the columns.
+        """
+        if isinstance(record, str) or self._layout is None:
+            is_unicode = self._encoding.codec.startswith("utf")
+            added = zip(self._names, map(_json_value, own), strict=True)
+            return self._encoded(_json_line(str(record), added, is_unicode=is_unicode))
+        cells = tuple(not_a_formula(writable(str(value))) for value in own)
+        blanks = ("",) * len(self._hint)
+        return self._encoded(self._csv_line(_with_own(record, (*blanks, *cells), self._layout)))
+
+    @property
+    def _hint(self) -> tuple[str, ...]:
+        """A column whose name tells the next reader which encoding the input was taken for."""
+        is_guess = bool(self._encoding.examples)
+        return (f"{OWN_PREFIX}encoding={self._encoding.codec}",) if is_guess else ()
+
+    def _encoded(self, text: str) -> bytes:
+        # Bytes that could not be decoded become the same bytes again.
+        return text.encode(self._encoding.codec, KEEP_BYTES)
+
+    def _csv_line(self, cells: tuple[str, ...]) -> str:
+        line = io.StringIO()
+        delimiter, line_end, _ = self._dialect
+        # With this end, the writer puts every kind of line end inside a cell into quotes.
+        csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
+        return line.getvalue().removesuffix("\r\n") + line_end
+
+
+def not_a_formula(text: str) -> str:
+    """`text` as a cell that a spreadsheet shows and does not run."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _with_own(cells: tuple[str, ...], own: tuple[str, ...], layout: Layout) -> tuple[str, ...]:
+    """The input's own cells, without those that an earlier run had added, and then ours.
+
+    Where cells can't be matched with columns, they stay as they are, and as wrong as they are, with
+    the reason at the end.
+    """
+    if len(cells) == layout.written and not any(map(str.strip, cells[layout.width :])):
+        fields = {column.position: column.field for column in layout.columns}
+        kept = (
+            as_text(cells[position], fields[position]) if position in fields else cells[position]
+            for position in layout.kept
+        )
+        return (*kept, *own)
+    # Longer than the header in any case, so that filling it up does not make it a right row.
+    missing = len(layout.kept) + len(own) - len(cells)
+    return (*cells, *[""] * missing, own[-1] or "?")
+
+
+def _json_value(value: int | str) -> int | str:
+    return writable(value) if isinstance(value, str) else value
+
+
+def _json_line(record: str, own: Iterable[tuple[str, int | str]], *, is_unicode: bool) -> str:
+    """The object with our keys added; or the line unchanged, where it holds no object."""
+    try:
+        value = parse_object(record)
+        kept = {key: item for key, item in value.items() if not key.startswith(OWN_PREFIX)}
+        line = json.dumps({**kept, **dict(own)}, ensure_ascii=not is_unicode, allow_nan=False)
+        line.encode("utf-8")
+    except ValueError:
+        return f"{record}\n"
+    return f"{line}\n"

@@ -1,0 +1,68 @@
+"""The end of a session: everything is closed and the summary written, whatever has happened."""
+
+import asyncio
+
+from bulkupdate.codec import replaced
+from bulkupdate.errors import JournalError
+from bulkupdate.journal import Recorder, Summary
+from bulkupdate.models import Reason
+from bulkupdate.session.ending import summary_of
+from bulkupdate.session.prepare import Prepared, Session
+from bulkupdate.session.progress import Progress
+from bulkupdate.session.threads import in_thread
+from bulkupdate.session.writer import Writer
+
+
+async def close(
+    session: Session,
+    prepared: Prepared,
+    progress: Progress,
+    recorder: Recorder,
+    writer: Writer,
+    *,
+    is_complete: bool,
+) -> Summary:
+    """Close the recorder, and write the summary.
+
+    Args:
+        session: the session that ends.
+        prepared: what was known before it.
+        progress: what was done.
+        recorder: holds the files of results.
+        writer: reports what can't be written.
+        is_complete: whether nothing is left to do.
+
+    Returns:
+        The summary as it was written, if the disk took it.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        for note in await in_thread(session.stop, recorder.close):
+            session.observer.noted(note)
+    except JournalError as error:
+        writer.stop_for(error)
+    except asyncio.CancelledError as error:
+        session.stop.set("cancelled", Reason.CANCELLED)
+        cancelled = error
+
+    def end() -> Summary:
+        first = replaced(
+            prepared.first, failed_sha256=recorder.failed_sha256, problems=recorder.causes
+        )
+        return summary_of(
+            first,
+            progress,
+            session.stop,
+            is_complete=is_complete,
+            is_strict=session.config.strict,
+        )
+
+    summary = end()
+    try:
+        session.directory.write_summary(summary)
+    except JournalError as error:
+        writer.stop_for(error)
+        summary = end()
+    if cancelled is not None:
+        raise cancelled
+    return summary

@@ -1,0 +1,133 @@
+"""`run`: a file of edits in, a run directory out.
+
+::
+
+    prepare                 send                                                  close
+    ───────                 ────                                                  ─────
+    Input ─▶ check ─▶ Feeder ─▶ Backlog ─▶ Lane ─▶ Writer ─▶ Recorder ─▶ summary
+             preview  rows      bounded    calls   batches   log, ledger
+                                by task                      failed file
+
+Data flows one way. What must be known early (a refused key, a signal, a full disk) is a `Stop` that
+every part obeys: nothing more is started, what is in flight drains, and everything is written down.
+"""
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+
+from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.permits import limiter_for
+from bulkupdate.journal import Mode, Recorder, RunDirectory, Summary, read_summary
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.reader import RawFile
+from bulkupdate.session import deadline
+from bulkupdate.session.close import close
+from bulkupdate.session.ending import lost_results, summary_of, why_ended
+from bulkupdate.session.observer import Observer
+from bulkupdate.session.prepare import Prepared, Session, prepare
+from bulkupdate.session.progress import Progress
+from bulkupdate.session.resume import check_server
+from bulkupdate.session.send import Sending
+from bulkupdate.session.settings import RunConfig
+from bulkupdate.session.source import open_input
+from bulkupdate.session.threads import in_thread
+from bulkupdate.session.writer import Writer
+from bulkupdate.stop import Stop
+
+
+async def run(
+    config: RunConfig, *, stop: Stop | None = None, observer: Observer | None = None
+) -> Summary:
+    """Send the edits of a file, and write down what became of every row.
+
+    Args:
+        config: what to send, where, and how.
+        stop: set it to end the run early: what is in flight drains, the rest is left
+            unprocessed and can be resumed.
+        observer: is called as the run proceeds.
+
+    Returns:
+        The summary, as it was written to the run directory.
+
+    Raises:
+        InputError: the input can't be used; nothing was sent.
+        RunDirectoryError: the run directory can't be used; nothing was sent or removed.
+        JournalError: the run directory can't be written to or read; nothing was sent.
+        RunStoppedError: `stop` was set before anything was sent.
+        ConfigError: the input lies where `overwrite` would remove it; nothing was sent.
+    """
+    observer, stop = observer or Observer(), stop or Stop()
+    if config.input != "-":
+        # Before a directory is made for it: most wrong names are wrong here.
+        await asyncio.to_thread(_check_input, config)
+    deadline.refuse_a_late_start(config)
+    with RunDirectory.open(config.directory, config.mode) as directory:
+        earlier = _read_earlier(config, directory)
+        # A run that is resumed means what it meant when it began.
+        began = earlier.input.now if earlier is not None else None
+        now = datetime.fromisoformat(began) if began else None
+        async with stop.at(config.last_start, deadline.reason(config)):
+            with await asyncio.to_thread(open_input, config, directory, stop, now) as source:
+                session = Session(config, directory, source, stop, observer, earlier)
+                return await _send(session, await prepare(session))
+
+
+def _check_input(config: RunConfig) -> None:
+    RawFile.open(Path(config.input), config.input).close()
+
+
+def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
+    """The summary of the run that is resumed, or None for one that begins."""
+    if config.mode is not Mode.RESUME:
+        return None
+    earlier = read_summary(directory.path)
+    check_server(directory, earlier, config)
+    return earlier
+
+
+async def _send(session: Session, prepared: Prepared) -> Summary:
+    """Send what is left to send, and write everything down, whatever happens."""
+    config, directory, source, stop, observer, earlier = session
+    left = earlier.failed_sha256 if earlier else None
+    recorder, notes = await in_thread(stop, Recorder.open, directory, source, stop, left)
+    if prepared.is_same:
+        notes += lost_results(directory, earlier, recorder.ledger, was_repaired=bool(notes))
+    for note in notes:
+        observer.noted(note)
+    writer = Writer(recorder, stop, config.max_failures)
+    async with TaskClient(config.endpoint, connections=config.workers) as client:
+        lane = Lane(
+            client,
+            limiter_for(config.rate),
+            config.retry,
+            workers=config.workers,
+            drain_timeout=config.drain_timeout,
+            stop=stop,
+            on_result=writer.write,
+        )
+        progress = Progress(
+            prepared.preview,
+            recorder.ledger,
+            [lane],
+            target=config.endpoint.base_url,
+            recent=recorder.recent,
+            first=config.first,
+            retry_failed=config.retry_failed,
+        )
+        sending = Sending(session, prepared, progress, writer)
+        try:
+            running = summary_of(prepared.first, progress, stop, has_ended=False)
+            directory.write_summary(running)
+            observer.input_checked(source, prepared.preview)
+            if limit := deadline.note(config, prepared.preview, recorder.ledger):
+                observer.noted(limit)
+            await sending.run(lane)
+        except BaseException as error:
+            stop.set(*why_ended(error))
+            raise
+        finally:
+            summary = await close(
+                session, prepared, progress, recorder, writer, is_complete=sending.is_complete
+            )
+    return summary

@@ -1,0 +1,108 @@
+"""Rows to the lane, results to the writer, until all is done or the run stops."""
+
+import asyncio
+import contextlib
+import functools
+
+from bulkupdate.engine.backlog import READ_AHEAD, Backlog
+from bulkupdate.engine.lane import Lane
+from bulkupdate.errors import count, setting
+from bulkupdate.journal import TrafficLog, is_row_of, sample_length
+from bulkupdate.models import Reason
+from bulkupdate.session.feeder import Feeder
+from bulkupdate.session.merger import Merger
+from bulkupdate.session.prepare import Prepared, Session
+from bulkupdate.session.progress import Progress
+from bulkupdate.session.remaining import Remaining
+from bulkupdate.session.writer import Writer
+
+
+class Sending:
+    """The part of a session in which requests go out.
+
+    Args:
+        session: the session.
+        prepared: what is known of its input.
+        progress: is sampled for the traffic log.
+        writer: takes the results.
+
+    Attributes:
+        is_complete: whether nothing is left to do.
+    """
+
+    def __init__(
+        self, session: Session, prepared: Prepared, progress: Progress, writer: Writer
+    ) -> None:
+        self.is_complete = False
+        self._session = session
+        self._prepared = prepared
+        self._progress = progress
+        self._writer = writer
+
+    async def run(self, lane: Lane) -> None:
+        """Send what is left to send."""
+        config, directory, source, stop, *_ = self._session
+        preview, ledger = self._prepared.preview, self._progress.ledger
+        is_refused = bool(preview.invalid) and not config.skip_invalid
+        parked = directory.files.parked
+        with contextlib.ExitStack() as stack:
+            backlog = stack.enter_context(Backlog(READ_AHEAD * config.workers, scratch=parked))
+            merger = None
+            if self._prepared.followed is not None:
+                merger = stack.enter_context(Merger(self._prepared.followed, parked))
+            feeder = Feeder(
+                source,
+                Remaining(ledger, retry_failed=config.retry_failed),
+                self._writer,
+                stop,
+                first=config.first,
+                merger=merger,
+                rows=preview.rows,
+                may_be_invalid=config.skip_invalid,
+                is_known=functools.partial(is_row_of, directory.files.digests),
+            )
+            await self._work_off(backlog, feeder, lane, send=not is_refused)
+            if feeder.is_otherwise:
+                directory.forget_check()
+            self.is_complete = feeder.has_ended and backlog.is_empty and not ledger.unsettled
+        if feeder.sent == config.first and not feeder.has_ended:
+            noun = "request" if self._prepared.followed else "row"
+            sent = f"{count(feeder.sent, noun)} were" if feeder.sent > 1 else f"{noun} was"
+            stop.set(f"the first {sent} sent ({setting('first')})", Reason.FIRST_ROWS)
+        if is_refused:
+            rows = count(preview.invalid, "invalid row")
+            stop.set(f"{rows}: nothing was sent", Reason.INVALID_ROWS)
+
+    async def _work_off(self, backlog: Backlog, feeder: Feeder, lane: Lane, *, send: bool) -> None:
+        writer, observer = self._writer, self._session.observer
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(writer.sync_regularly()),
+                group.create_task(observer.watch(self._progress)),
+                group.create_task(self._sample_regularly()),
+            ]
+            writing = group.create_task(writer.run())
+            feeding = group.create_task(feeder.feed(backlog, send=send))
+            background.append(group.create_task(_cancel_when_stopped(feeding, lane)))
+            await lane.run(backlog)
+            lane.stop.pass_on()
+            await asyncio.wait([feeding])
+            writer.end()
+            await writing
+            for task in background:
+                task.cancel()
+
+    async def _sample_regularly(self) -> None:
+        """Write down how much was sent every few seconds; the rest of it when cancelled."""
+        progress = self._progress
+        with TrafficLog(self._session.directory.files.traffic) as traffic:
+            while True:
+                try:
+                    await asyncio.sleep(sample_length(progress.elapsed))
+                finally:
+                    traffic.append(progress.sample())
+
+
+async def _cancel_when_stopped(feeding: "asyncio.Task[None]", lane: Lane) -> None:
+    await lane.stop.wait()
+    feeding.cancel()

@@ -1,0 +1,34 @@
+"""Work in a thread that obeys the stop of a run."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from bulkupdate.stop import Stop
+
+Value = TypeVar("Value")
+Arguments = ParamSpec("Arguments")
+
+
+async def in_thread(
+    stop: Stop,
+    work: Callable[Arguments, Value],
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
+) -> Value:
+    """What `work` returns, done in a thread.
+
+    Where the task is cancelled, the stop is raised to abort, which the thread looks at, and the
+    thread is awaited: it never outlives the run.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stop.abort()
+        while not working.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([working])
+        working.exception()
+        raise

@@ -6,7 +6,7 @@ import sys
 
 def main() -> None:
     """Run the command line."""
-    # A descriptor that is closed would be given to the next file that is opened.
+    # The next opened file would take the number of a closed standard descriptor.
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -17,7 +17,7 @@ def main() -> None:
 
         cli(prog_name="bulkupdate")
     except KeyboardInterrupt:
-        # Before the command has begun; later, it is a signal with a handler of its own.
+        # Only before the command has begun. Later, the run has its own signal handler.
         sys.exit(130)
 
 

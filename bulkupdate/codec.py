@@ -1,4 +1,4 @@
-"""Records to JSON, and back."""
+"""Conversion of records to JSON, and of JSON to records."""
 
 import functools
 from collections.abc import Iterable
@@ -17,13 +17,18 @@ def replaced(record: Kind, **changes: Any) -> Kind:
 
 
 def to_json(record: object, *, indent: int = 0) -> bytes:
-    """`record` as JSON: on one line, or over several with `indent` blanks a level."""
+    """`record` as JSON: on one line, or on several lines.
+
+    Args:
+        record: the record.
+        indent: spaces for each level; 0 puts everything on one line.
+    """
     encoded = msgspec.json.encode(record)
     return msgspec.json.format(encoded, indent=indent) if indent else encoded
 
 
 def to_lines(records: Iterable[object]) -> bytes:
-    """`records` as JSON, each on a line."""
+    """`records` as JSON, one per line."""
     return _encoder.encode_lines(records)
 
 
@@ -31,7 +36,7 @@ def parse_json(data: bytes | str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the text is not JSON.
     """
     try:
         return msgspec.json.decode(data)
@@ -40,10 +45,10 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def parse_record(data: bytes, kind: type[Kind]) -> Kind:
-    """The record of type `kind` that a JSON text holds. Unknown keys are passed over.
+    """The record of type `kind` in a JSON text. Unknown keys are ignored.
 
     Raises:
-        ValueError: it is not JSON, or not such a record.
+        ValueError: the text is not JSON, or not such a record.
     """
     try:
         record: Kind = _decoder(kind).decode(data)
@@ -53,7 +58,7 @@ def parse_record(data: bytes, kind: type[Kind]) -> Kind:
 
 
 def parse_lines(data: bytes | memoryview, kind: type[Kind]) -> list[Kind]:
-    """The records of type `kind` on the lines of a text, all at once.
+    """The records of type `kind` in a text with one record per line.
 
     Raises:
         ValueError: a line is not JSON, or not such a record.
@@ -66,7 +71,7 @@ def parse_lines(data: bytes | memoryview, kind: type[Kind]) -> list[Kind]:
 
 
 def writable(text: str) -> str:
-    """`text` with what UTF-8 can't hold (half of a character) spelt out."""
+    """`text` with lone surrogates, which UTF-8 can't encode, written as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

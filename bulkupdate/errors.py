@@ -1,4 +1,4 @@
-"""Every exception this package raises on purpose.
+"""Every exception that this package raises on purpose.
 
 ::
 
@@ -6,30 +6,32 @@
     ├── ConfigError              a setting is wrong; nothing was sent
     ├── InputError               the input as a whole can't be used; nothing was sent
     ├── InvalidUpdateError       one update breaks a rule of its fields
-    ├── RunDirectoryError        the run directory is missing, in use, or not ours
-    ├── JournalError             a result could not be written, or the log not read
+    ├── RunDirectoryError        the run directory is missing, in use, or not a run's
+    ├── JournalError             a result could not be written, or the log can't be read
     ├── RunStoppedError          a run was stopped early
-    ├── WaitTooLongError         the server asks for a longer wait than anybody would sit through
+    ├── WaitTooLongError         the server asks for a longer wait than a run waits
     └── TaskError                one request did not confirm its update
-        ├── RefusedError         the server said no: trying again changes nothing
+        ├── RefusedError         the server refused: trying again changes nothing
         │   ├── BadRequestError        400, and any other 4xx without a class of its own
         │   ├── NotFoundError          404
         │   ├── RedirectError          3xx
-        │   └── KeyRefusedError        what is refused is the key, whatever the row
+        │   └── KeyRefusedError        the server refused the key, so every row fails
         │       ├── UnauthorizedError      401
         │       ├── PaymentRequiredError   402
         │       └── ForbiddenError         403
-        ├── RateLimitedError     429: not yet
-        ├── ServerError          5xx: it may or may not have been applied
-        ├── RequestTimeoutError  no answer in time, or 408: it may have been applied
-        ├── ConnectError         no connection was made: it was not applied
-        │   └── CertificateError       the server could not prove who it is
-        ├── ConnectionLostError  the connection broke: it may have been applied
-        └── BadResponseError     an answer that confirms nothing: it may have been applied
+        ├── RateLimitedError     429: the server did not look at the update
+        ├── ServerError          5xx: the update may have been applied
+        ├── RequestTimeoutError  no answer in time, or 408: the update may have been applied
+        ├── ConnectError         no connection was made: the update was not applied
+        │   └── CertificateError       the server's certificate was not accepted
+        ├── ConnectionLostError  the connection broke: the update may have been applied
+        └── BadResponseError     the answer confirms nothing: the update may have been applied
 
-A `TaskError` says three things of itself that the rest of the program acts on: `type`, its
-name in the results log; `ambiguous`, whether the update may have been applied all the same;
-`stops_lane`, whether every other row would meet the same end.
+Each class of `TaskError` has three attributes that the rest of the program acts on:
+
+- `type`: the name of the error in the results log.
+- `ambiguous`: whether the update may have been applied despite the error.
+- `stops_lane`: whether every other row would fail in the same way.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,26 +44,26 @@ def _in_python(name: str) -> str:
     return {"resume": "Mode.RESUME", "overwrite": "Mode.OVERWRITE"}.get(name, name)
 
 
-#: How the user of the program spells its settings: the command line sets it to the names of flags.
+#: Spelling of a setting's name in messages. The command line sets it to the flag.
 spelling: ContextVar[Callable[[str], str]] = ContextVar("spelling", default=_in_python)
 
 
 def setting(name: str) -> str:
-    """A setting as its user spells it: `drain_timeout`, or `--drain-timeout` on the command line.
+    """A setting's name for messages: `drain_timeout`, or `--drain-timeout` on the command line.
 
     Args:
-        name: of the setting in Python.
+        name: the name of the setting in Python.
     """
     return spelling.get()(name)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 row`, `2 rows`, `1,000 rows`."""
+    """A number with its noun: `1 row`, `2 rows`, `1,000 rows`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 class BulkUpdateError(Exception):
-    """Base of every exception this package raises on purpose."""
+    """Base of every exception that this package raises on purpose."""
 
 
 class ConfigError(BulkUpdateError):
@@ -73,14 +75,14 @@ class InputError(BulkUpdateError):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with one update.
+    """One problem of one update.
 
     Attributes:
         field: the field's name on the wire (`assignedTo`), or "" for the whole record.
-        value: the value as it was given, cut to a readable length.
+        value: the value in the input, cut to a readable length.
         message: what is wrong and what would be right.
-        hint: what may have been meant, as `: did you mean 'x'?`; it differs from value to value.
-        column: what the input calls the field; "" where that is the field's own name.
+        hint: a suggestion, as in `: did you mean 'x'?`. It depends on the value.
+        column: the name of the column in the input; "" if it is the field's own name.
     """
 
     field: str
@@ -91,7 +93,7 @@ class Problem(NamedTuple):
 
     @property
     def named(self) -> str:
-        """What the input calls the field."""
+        """The field's name in the input."""
         return self.column or self.field
 
     def __str__(self) -> str:
@@ -106,7 +108,7 @@ class InvalidUpdateError(BulkUpdateError, ValueError):
     """An update breaks the rules of its fields.
 
     Attributes:
-        problems: every rule it breaks, not only the first.
+        problems: one problem for each broken rule.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -115,11 +117,11 @@ class InvalidUpdateError(BulkUpdateError, ValueError):
 
 
 class RunDirectoryError(BulkUpdateError):
-    """The run directory is missing, already there, in use, or holds something else."""
+    """The run directory is missing, already exists, is in use, or holds something else."""
 
 
 class RunInUseError(RunDirectoryError):
-    """Another process is at the run in this directory."""
+    """Another process uses this run directory."""
 
 
 class JournalError(BulkUpdateError):
@@ -127,14 +129,14 @@ class JournalError(BulkUpdateError):
 
 
 class RunStoppedError(BulkUpdateError):
-    """A run was stopped early: the message says by what."""
+    """A run was stopped early. The message says why."""
 
 
 class WaitTooLongError(BulkUpdateError):
-    """The server asks for a longer wait than a run would sit through.
+    """The server asks for a longer wait than a run waits.
 
     Attributes:
-        seconds: of it that are left.
+        seconds: the part of the wait that is left, in seconds.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -146,8 +148,8 @@ class TaskError(BulkUpdateError):
     """One request did not confirm its update.
 
     Args:
-        message: the server's own words where it said any, cut to a sane length.
-        status: the HTTP status, or None where there was no answer.
+        message: the text of the server's answer, shortened, or a description of the failure.
+        status: the HTTP status, or None if there was no answer.
     """
 
     type: ClassVar[str] = "error"
@@ -161,31 +163,31 @@ class TaskError(BulkUpdateError):
 
 
 class RefusedError(TaskError):
-    """The server refused the update for good."""
+    """The server refused the update. Trying again does not help."""
 
     type = "refused"
 
 
 class BadRequestError(RefusedError):
-    """400, and every other 4xx that has no class of its own."""
+    """400, and every other 4xx without a class of its own."""
 
     type = "bad_request"
 
 
 class NotFoundError(RefusedError):
-    """404."""
+    """404: the task was not found."""
 
     type = "not_found"
 
 
 class RedirectError(RefusedError):
-    """3xx. Redirects are never followed, since the key would travel with them."""
+    """3xx. Redirects are never followed, because the key would go to another server."""
 
     type = "redirect"
 
 
 class KeyRefusedError(RefusedError):
-    """The key was refused, and would be for every other row too."""
+    """The server refused the key. It would refuse every other row too."""
 
     type = "key_refused"
     stops_lane = True
@@ -210,7 +212,7 @@ class ForbiddenError(KeyRefusedError):
 
 
 class RateLimitedError(TaskError):
-    """429: the update was not looked at; the limiter knows when to come back."""
+    """429: the server did not look at the update. The limiter knows when to try again."""
 
     type = "rate_limited"
 
@@ -230,36 +232,36 @@ class RequestTimeoutError(TaskError):
 
 
 class ConnectError(TaskError):
-    """No connection was made, so nothing was sent."""
+    """No connection was made. Nothing was sent."""
 
     type = "connection"
 
 
 class CertificateError(ConnectError):
-    """The server's certificate doesn't prove that it is who it should be."""
+    """The server's certificate was not accepted."""
 
     type = "certificate"
     stops_lane = True
 
 
 class ConnectionLostError(TaskError):
-    """The connection broke after the request had begun: it may have been applied."""
+    """The connection broke after the request had begun: the update may have been applied."""
 
     type = "connection"
     ambiguous = True
 
 
 class BadResponseError(TaskError):
-    """The answer confirms nothing: not JSON, not a Task, or somebody else's Task."""
+    """The answer confirms nothing: it is not JSON, not a Task, or another Task."""
 
     type = "bad_response"
     ambiguous = True
 
 
-#: `error.type` of a line which says that its row is about to be sent again.
+#: `error.type` of a line that says that its row is about to be sent again.
 REOPENED = "sent_again"
 
-#: `error.type` of every row that was brought down by what stops a lane, not by anything of its own.
+#: Each `error.type` that stops a lane. Such a row failed for no reason of its own.
 LANE_STOPPERS = frozenset(
     error.type
     for error in (UnauthorizedError, PaymentRequiredError, ForbiddenError, CertificateError)

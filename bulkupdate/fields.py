@@ -1,8 +1,8 @@
-"""The rules of each field: what a person may write, and what is sent for it.
+"""The rules of each field: which values are allowed, and what is sent for them.
 
-Each function takes a value as it was written (the text of a CSV cell, a JSON value, a Python
-object), and returns what goes on the wire; `ValueError` says what is wrong and what would be
-right. Applying one to its own answer changes nothing.
+Each function takes a value from the input (the text of a CSV cell, a JSON value or a Python
+object). It returns the value on the wire. It raises `ValueError` with what is wrong and what would
+be right. A function that gets its own result returns it unchanged.
 
 The rules of the wire come from lemlist's page on updating a task (`lemlist: update-task`).
 """
@@ -13,20 +13,20 @@ from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-#: Images and videos of one task, together (`lemlist: update-task`).
+#: Most images and videos of one task, counted together (`lemlist: update-task`).
 MAX_MEDIA = 6
 
-#: Names that lemlist's answers use for a field, and the name that an update uses.
+#: Name of a field in lemlist's answers → its name in an update.
 ALIASES = {"_id": "id", "userId": "assignedTo", "content": "message"}
 
-#: Fields of lemlist's answers that no update can set.
+#: Fields in lemlist's answers that no update can set.
 READ_ONLY = frozenset(
     {"type", "leadId", "campaignId", "contactId", "status", "createdAt", "completedAt"}
 )
 
 _PRIORITIES = {"0": "0", "1": "1", "2": "2", "low": "0", "medium": "1", "high": "2", "none": ""}
 _PRIORITIES[""] = ""
-# As pandas writes whole numbers of a column with gaps.
+# pandas writes whole numbers this way in a column with gaps.
 _PRIORITIES |= {"0.0": "0", "1.0": "1", "2.0": "2"}
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _BOOLEANS |= {"1.0": True, "0.0": False}
@@ -34,10 +34,10 @@ _DATE_EXAMPLE = "2026-01-31T07:58:00Z or 2026-01-31T08:58:00+01:00"
 
 
 class WrongValueError(ValueError):
-    """What is wrong with a value, and what may have been meant.
+    """A wrong value, with a suggestion.
 
     Attributes:
-        hint: `: did you mean 'x'?`, or "". It differs from value to value.
+        hint: a suggestion, as in `: did you mean 'x'?`, or "". It depends on the value.
     """
 
     def __init__(self, message: str, hint: str) -> None:
@@ -46,7 +46,7 @@ class WrongValueError(ValueError):
 
 
 def identifier(value: object) -> str:
-    """A task's or user's id: opaque, but one printable word. Blanks around it are dropped."""
+    """The id of a task or user: one printable word. Blanks around it are removed."""
     text = _text(value).strip()
     if not text:
         raise ValueError("is empty: an id is needed")
@@ -56,12 +56,12 @@ def identifier(value: object) -> str:
 
 
 def text(value: object) -> str:
-    """A title or a message: any text, sent as it is. Empty clears the field."""
+    """A title or a message: any text, sent unchanged. Empty text clears the field."""
     return _text(value)
 
 
 def priority(value: object) -> str:
-    """0, 1, 2 or low, medium, high, none, in any case: `"0"`, `"1"`, `"2"` or `""`."""
+    """A priority as `"0"`, `"1"`, `"2"` or `""`, from 0, 1, 2, low, medium, high or none."""
     known = None
     if isinstance(value, str | int) and not isinstance(value, bool):
         known = _PRIORITIES.get(str(value).strip().lower())
@@ -72,7 +72,7 @@ def priority(value: object) -> str:
 
 
 def done(value: object) -> bool:
-    """true/false, yes/no, 1/0, in any case: a boolean."""
+    """A boolean, from true/false, yes/no or 1/0 in any case."""
     known = value if isinstance(value, bool) else None
     if known is None and isinstance(value, str | int):
         known = _BOOLEANS.get(str(value).strip().lower())
@@ -83,7 +83,7 @@ def done(value: object) -> bool:
 
 
 def due_date(value: object) -> str:
-    """An ISO 8601 date-time with an offset, or an aware `datetime`: UTC, to the millisecond."""
+    """A due date in UTC with milliseconds, from ISO 8601 with an offset or an aware `datetime`."""
     if isinstance(value, str) and _is_canonical(value):
         return value
     moment = value if isinstance(value, datetime) else iso_date_time(_text(value).strip())
@@ -97,16 +97,16 @@ def due_date(value: object) -> str:
 
 
 def iso_date_time(text: str) -> datetime:
-    """The moment that an ISO 8601 date-time names; naive where it has no offset.
+    """The moment of an ISO 8601 date-time; naive if it has no offset.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not an ISO 8601 date-time.
     """
     if not text:
         raise ValueError(f"is empty: write {_DATE_EXAMPLE}")
     if iso_date(text):
         raise ValueError(f"has no time of day and no offset: write {_DATE_EXAMPLE}")
-    # `fromisoformat` takes any character between date and time; ISO 8601 takes T.
+    # `fromisoformat` accepts any character between date and time. ISO 8601 accepts T.
     if not {text[8:9], text[10:11]} & set("Tt "):
         raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}")
     try:
@@ -116,7 +116,7 @@ def iso_date_time(text: str) -> datetime:
 
 
 def iso_date(text: str) -> date | None:
-    """The day that an ISO 8601 date names; None where it is none."""
+    """The day of an ISO 8601 date; None if the text is not one."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -124,7 +124,7 @@ def iso_date(text: str) -> date | None:
 
 
 def media(value: object) -> tuple[str, ...]:
-    """A list of https URLs. An empty one clears the field."""
+    """A list of https URLs. An empty list clears the field."""
     if isinstance(value, str) or not isinstance(value, list | tuple):
         raise ValueError('is not a list: write ["https://…"], or [] to clear')
     for url in value:
@@ -151,20 +151,20 @@ CLEARABLE = frozenset({"title", "message", "priority", "images", "videos"})
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """`: did you mean 'x'?` for the known name that is nearest to `name`, else ""."""
+    """The text `: did you mean 'x'?` with the known name nearest to `name`; "" if none is near."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
     return f": did you mean '{by_lower[near[0]]}'?" if near else ""
 
 
 def _near(value: object, known: Iterable[str]) -> str:
-    """`suggestion` among words: a digit is near to nothing."""
+    """A suggestion from the known words. Digits are never suggested."""
     words = [word for word in known if word.isalpha() and len(word) > 1]
     return suggestion(value.strip(), words) if isinstance(value, str) and len(value) < 20 else ""
 
 
 def shorten(value: object, length: int = 60) -> str:
-    """`value` in quotes, cut to `length` characters, with nothing that a terminal would obey."""
+    """`value` in quotes, cut to `length` characters, with control characters escaped."""
     shown = repr(value) if isinstance(value, str) else str(value)
     return shown if len(shown) <= length else shown[: length - 1] + "…"
 
@@ -178,7 +178,7 @@ def _text(value: object) -> str:
 
 
 def _is_canonical(text: str) -> bool:
-    """Whether a date-time is written as it would be sent: `2026-01-31T07:58:00.000Z`."""
+    """Whether a date-time has the form that is sent: `2026-01-31T07:58:00.000Z`."""
     if len(text) != 24 or text[4:20:3] != "--T::." or text[23] != "Z" or text[11:13] == "24":
         return False
     try:

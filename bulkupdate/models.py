@@ -1,6 +1,6 @@
 """The records that flow through a run.
 
-All but `Traffic` are frozen. The names on the wire are lemlist's own camelCase; in Python they
+All except `Traffic` are frozen. The names on the wire are lemlist's own camelCase. In Python they
 are snake_case.
 """
 
@@ -24,23 +24,23 @@ class TaskUpdate(
 ):
     """The body of one `PATCH /tasks`: a task, and the fields to change (`lemlist: update-task`).
 
-    A field left at `UNSET` is left alone by the server. Values may be given as a person would
-    write them (`priority="high"`, `due_date=datetime(…, tzinfo=UTC)`, `done="yes"`); the record
-    holds what is sent.
+    The server does not change a field that is `UNSET`. Values may have the forms that an input may
+    have (`priority="high"`, `due_date=datetime(…, tzinfo=UTC)`, `done="yes"`). The record holds
+    the values that are sent.
 
     Attributes:
-        id: the task.
-        assigned_to: the user who gets it.
+        id: the task's id.
+        assigned_to: the id of the user who gets the task.
         due_date: an ISO 8601 date-time with an offset, or an aware `datetime`.
         title: any text; "" clears.
         message: any text; "" clears.
         priority: 0, 1, 2, low, medium, high; none or "" clears.
         done: whether the task is complete.
-        images: https URLs, for LinkedIn tasks; they replace what is there; `()` clears.
-        videos: likewise; at most 6 images and videos together.
+        images: https URLs, for LinkedIn tasks. They replace the present ones; `()` clears.
+        videos: the same for videos. A task can have 6 images and videos in total.
 
     Raises:
-        InvalidUpdateError: some values break the rules; it lists every one.
+        InvalidUpdateError: some values break the rules. It lists every problem.
     """
 
     id: str
@@ -71,23 +71,23 @@ class TaskUpdate(
             raise InvalidUpdateError(problems)
 
     def changes(self) -> dict[str, Any]:
-        """The fields to change, under their names on the wire; without the id."""
+        """The fields to change, by their names on the wire, without the id."""
         changes: dict[str, Any] = msgspec.to_builtins(self)
         del changes["id"]
         return changes
 
     def shape(self) -> tuple[str, ...]:
-        """What it sets, and what it empties: names in Python, the latter with `-` before them."""
-        said = zip(WIRE_NAMES, msgspec.structs.astuple(self), strict=True)
+        """The fields to change, by their names in Python, with `-` before a field to clear."""
+        pairs = zip(WIRE_NAMES, msgspec.structs.astuple(self), strict=True)
         return tuple(
-            f"-{name}" if value in ("", ()) else name for name, value in said if value is not UNSET
+            f"-{name}" if value in ("", ()) else name for name, value in pairs if value is not UNSET
         )
 
     def merged_with(self, later: "TaskUpdate") -> "TaskUpdate":
-        """One update that does what this one and then a later one of the same task do.
+        """One update with the effect of this one followed by a later one of the same task.
 
         Raises:
-            InvalidUpdateError: together they break a rule that neither breaks alone.
+            InvalidUpdateError: the two together break a rule that neither breaks alone.
         """
         values = {
             name: value
@@ -98,25 +98,25 @@ class TaskUpdate(
         return TaskUpdate(**values)
 
     def has_media(self) -> bool:
-        """Whether the server will have to download something for it."""
+        """Whether the server has to download images or videos for it."""
         return bool(self.images) or bool(self.videos)
 
     def encode(self) -> bytes:
-        """The JSON body."""
+        """The request body as JSON."""
         return msgspec.json.encode(self)
 
 
 class CheckedUpdate(
     TaskUpdate, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False
 ):
-    """An update whose values are known to be those on the wire: they are not judged again."""
+    """An update whose values already have the form on the wire. They are not checked again."""
 
     def __post_init__(self) -> None:
-        """Judge nothing."""
+        """Check nothing."""
 
 
 def problem_of(field: str, value: object, error: ValueError, column: str = "") -> Problem:
-    """What a rule has found wrong with a value."""
+    """The problem that a rule has found with a value."""
     hint = error.hint if isinstance(error, fields.WrongValueError) else ""
     column = "" if column == field else writable(column)
     return Problem(field, fields.shorten(value), str(error), hint, column)
@@ -127,7 +127,7 @@ _FIELD_RULES = tuple(
     for info in msgspec.structs.fields(TaskUpdate)
 )
 
-#: Wire name → name in Python, of every field of an update.
+#: Wire name → name in Python, for every field of an update.
 PYTHON_NAMES = {wire_name: name for name, wire_name, _ in _FIELD_RULES}
 
 #: Name in Python → wire name.
@@ -135,7 +135,7 @@ WIRE_NAMES = {name: wire_name for wire_name, name in PYTHON_NAMES.items()}
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):
-    """A Task as the server returned it. All but its id is optional, unknown fields are kept.
+    """A Task from the server. Only its id is required. Unknown fields are kept.
 
     Attributes:
         fields: the whole JSON object, under lemlist's names (`_id`, `userId`, `content`, …).
@@ -155,27 +155,27 @@ class Task(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def due_date(self) -> str | None:
-        """When it is due, ISO 8601 (`dueDate`)."""
+        """The due date, ISO 8601 (`dueDate`)."""
         return self.fields.get("dueDate")
 
     @property
     def title(self) -> str | None:
-        """Its title."""
+        """The title."""
         return self.fields.get("title")
 
     @property
     def message(self) -> str | None:
-        """Its text (`content`)."""
+        """The text (`content`)."""
         return self.fields.get("content")
 
     @property
     def priority(self) -> int | None:
-        """0 low, 1 medium, 2 high."""
+        """The priority: 0 is low, 1 medium, 2 high."""
         return self.fields.get("priority")
 
     @property
     def status(self) -> str | None:
-        """`pending`, `completed` or `ignored`."""
+        """The status: `pending`, `completed` or `ignored`."""
         return self.fields.get("status")
 
 
@@ -183,14 +183,14 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     """One record of the input.
 
     Attributes:
-        number: its place in the input, from 1, header and blank lines not counted.
-        line: the line of the file it begins on, from 1.
-        id: the task's id as it was given; "" where none could be read.
-        update: what to send, or None where the row is invalid.
-        problems: what is wrong with it; empty for a valid row.
-        record: the record as it was read: the cells of a CSV row, or a line of JSONL.
-        merged: earlier rows of the task that its update does the work of too.
-        shape: that of its update, where whoever made the row knew it; else empty.
+        number: the row's number, from 1. The header and blank lines are not counted.
+        line: the line of the file on which the row begins, from 1.
+        id: the task's id as the input has it; "" if none could be read.
+        update: the update to send, or None if the row is invalid.
+        problems: the row's problems; empty for a valid row.
+        record: the record from the input: the cells of a CSV row, or a line of JSONL.
+        merged: earlier rows of the task whose edits this row's update includes.
+        shape: the `shape()` of the update, if the creator of the row knew it; else empty.
     """
 
     number: int
@@ -204,72 +204,73 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_sent(self) -> bool:
-        """Whether there is a request for it: it is valid and changes something."""
+        """Whether a request is sent for the row: it is valid and changes something."""
         if self.update is None:
             return False
         return len(self.shape or self.update.shape()) > 1
 
     @property
     def error(self) -> str:
-        """Every problem in one line."""
+        """Every problem, in one line."""
         return "; ".join(map(str, self.problems))
 
 
 class Outcome(enum.StrEnum):
-    """What became of a row. Each row ends in exactly one."""
+    """The outcome of a row. Each row ends in exactly one."""
 
     UPDATED = "updated"
-    """200, and the Task that came back is the one that was asked for."""
+    """The server answered 200 with the Task of the update."""
 
     UNCHANGED = "unchanged"
-    """The row holds no field to change; no request was sent."""
+    """The row has no field to change. No request was sent."""
 
     INVALID = "invalid"
-    """The row is wrong; no request was sent."""
+    """The row breaks a rule. No request was sent."""
 
     FAILED = "failed"
-    """The server refused it, or it was never reached: the task is as it was."""
+    """The server refused the update, or was never reached. The task is unchanged."""
 
     UNCONFIRMED = "unconfirmed"
-    """It may or may not have been applied, after every retry."""
+    """The update may have been applied. No retry could confirm it."""
 
 
-#: Outcomes that leave nothing to do.
+#: Outcomes after which nothing is left to do.
 SUCCESSES = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
-    """Why a row did not succeed: a type from the documented list, and the reason in words."""
+    """The reason why a row did not succeed: a type from the documented list, and a message."""
 
     type: str
     message: str
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """A field that came back with another value than was sent."""
+    """A field whose returned value differs from the sent value."""
 
     sent: Any
     returned: Any
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What became of one row: one line of the results log.
+    """The result of one row: one line of the results log.
 
     Attributes:
         row: the row's number, from 1.
         id: the task's id.
-        outcome: the state that the row ended in.
-        status: the HTTP status of the last answer, where there was one.
-        attempts: requests sent for the row.
-        at: when it was settled, UTC, ISO 8601 with milliseconds.
-        ms: how long the last request took, in milliseconds.
-        sent: the fields that were sent, under their names on the wire.
-        task: the Task that came back.
-        mismatches: fields of `task` that differ from what was sent, by their name in `task`.
-        error: why it did not succeed.
-        cut_short: whether the run was stopped before the row had used up its attempts.
-        merged: the earlier rows that went with this one, by number.
-        sent_with: the row that this one went with, by number: its line has the rest.
+        outcome: the row's outcome.
+        status: the HTTP status of the last answer, if there was one.
+        attempts: the number of requests sent for the row.
+        at: the time when the row was settled: UTC, ISO 8601 with milliseconds.
+        ms: the duration of the last request, in milliseconds.
+        sent: the fields that were sent, by their names on the wire.
+        task: the Task that the server returned.
+        mismatches: fields of `task` that differ from the sent values, by their names in `task`.
+        error: the reason why the row did not succeed.
+        cut_short: whether the run stopped before the row had used all its attempts.
+        merged: numbers of the earlier rows that were sent in the same request.
+        sent_with: number of the later row whose request included this one. The line of that row
+            has the rest.
     """
 
     row: int
@@ -289,18 +290,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What resuming needs to know of a line of the results log, read several times as fast.
+    """The part of a log line that resuming needs. It is read several times as fast as `Result`.
 
     Attributes:
         row: the row's number, from 1.
         outcome: as in `Result`.
         mismatches: as in `Result`.
-        error: what kind it was.
+        error: the type of the error.
         cut_short: as in `Result`.
     """
 
     class Kind(msgspec.Struct, frozen=True):
-        """The type of an error."""
+        """An error of which only the type is read."""
 
         type: str
 
@@ -317,12 +318,12 @@ def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result
 
 
 class Traffic(msgspec.Struct):
-    """Requests counted while they happen: the one record that changes.
+    """Counts of requests. This is the only record that changes.
 
     Attributes:
-        requests: sent, retries included.
-        retries: those that were not their row's first.
-        rate_limited: answers that were a 429.
+        requests: requests sent, including retries.
+        retries: requests that were not the first of their row.
+        rate_limited: answers with status 429.
     """
 
     requests: int = 0
@@ -331,14 +332,15 @@ class Traffic(msgspec.Struct):
 
 
 def now(*, after: float = 0.0) -> str:
-    """This moment, or so many seconds after it, as every file of a run writes it.
+    """The current time for the files of a run: UTC, ISO 8601 with milliseconds and `Z`.
 
-    UTC, ISO 8601, milliseconds, `Z`.
+    Args:
+        after: seconds to add to the current time.
     """
     return _millisecond(int((time.time() + after) * 1000))
 
 
-# Where rows come fast, several have the same one.
+# Without a limit, several rows are settled in the same millisecond.
 @functools.lru_cache(maxsize=1)
 def _millisecond(timestamp: int) -> str:
     return f"{_second(timestamp // 1000)}.{timestamp % 1000:03}Z"
@@ -353,72 +355,72 @@ class State(enum.StrEnum):
     """The state of a run."""
 
     RUNNING = "running"
-    """Under way; or killed, where no process holds the run directory any more."""
+    """In progress; or killed, if no process holds the run directory."""
 
     FINISHED = "finished"
-    """Every row has its outcome."""
+    """Finished: every row has its outcome."""
 
     STOPPED = "stopped"
-    """The run gave up before the end: the reason says why."""
+    """Stopped before the end. The reason says why."""
 
     INTERRUPTED = "interrupted"
-    """A signal ended it."""
+    """Ended by a signal, or cancelled by the calling program."""
 
 
 class Reason(enum.StrEnum):
-    """Why a run, or a lane of it, stops before its end."""
+    """The reason why a run or a lane stops before its end."""
 
     REQUESTED = "requested"
-    """The program that called it stopped it."""
+    """The calling program stopped the run."""
 
     SIGNAL = "signal"
-    """The process got a signal."""
+    """The process received a signal."""
 
     CANCELLED = "cancelled"
-    """The task that awaited it was cancelled."""
+    """The asyncio task that awaited the run was cancelled."""
 
     KEY_REFUSED = "key_refused"
-    """The server refuses the key, or can't prove who it is: every other row would fail too."""
+    """The server refuses the key, or its certificate is not accepted. All rows would fail."""
 
     SERVER_DOWN = "server_down"
     """The server gave no usable answer for too long."""
 
     RATE_LIMITED = "rate_limited"
-    """The server asks for a longer wait than a run waits, or limits one row again and again."""
+    """The server asks for a longer wait than a run waits, or limits one row too often."""
 
     TOO_MANY_FAILURES = "too_many_failures"
-    """More rows failed or stayed unconfirmed than the settings allow."""
+    """More rows failed or stayed unconfirmed than `max_failures` allows."""
 
     DEADLINE = "deadline"
-    """No request may start any more, so that all is over by the deadline."""
+    """The deadline is near, so no more request may start."""
 
     FIRST_ROWS = "first_rows"
-    """As many rows were sent as the settings ask for."""
+    """As many rows were sent as `first` asks for."""
 
     INVALID_ROWS = "invalid_rows"
     """The input has invalid rows, and nothing was sent."""
 
     INPUT_CHANGED = "input_changed"
-    """The input is no longer what was checked, or can't be read any more."""
+    """The input has changed since the check, or can no longer be read."""
 
     NOT_WRITTEN = "not_written"
-    """A result could not be written down."""
+    """A result could not be written."""
 
     INTERNAL_ERROR = "internal_error"
-    """A bug."""
+    """A bug in bulkupdate."""
 
 
 class Level(enum.IntEnum):
-    """How urgently to stop."""
+    """The urgency of a stop."""
 
     GO = 0
-    """Not at all."""
+    """No stop."""
 
     DRAIN = 1
-    """Start nothing more; what is in flight may end."""
+    """Start no more requests. Requests in flight may end."""
 
     ABORT = 2
-    """Give up what is in flight too."""
+    """Also give up the requests in flight."""
 
     NEVER = 3
-    """No stop reaches it."""
+    """Higher than any stop: nothing interrupts."""

@@ -1,8 +1,8 @@
 """The signal to stop, at two levels, for tasks and for threads.
 
-*Drain*: nothing more is started, and requests in flight may end. *Abort*: those are given up too.
-A lane has a stop of its own inside the run's: whatever stops the run stops each lane, and a lane
-that stops leaves the others alone.
+*Drain*: no more requests start, and requests in flight may end. *Abort*: requests in flight are
+given up too. A lane has its own stop inside the run's stop. A stop of the run stops every lane. A
+stop of one lane does not stop the others.
 """
 
 import asyncio
@@ -15,35 +15,34 @@ from typing import Any, Self
 from bulkupdate.errors import RunStoppedError
 from bulkupdate.models import Level, Reason, State
 
-#: Seconds between two looks at the wall clock.
+#: Seconds between two checks of the wall clock.
 _LOOK_INTERVAL = 10.0
 
-
-#: Reasons outside the run's own work: how the run then ends is called an interruption.
+#: Reasons outside the run's own work. A run that ends for one of them was interrupted.
 _INTERRUPTIONS = frozenset({Reason.SIGNAL, Reason.CANCELLED})
 
-#: Reasons that do not count where everything was done all the same.
+#: Reasons that do not count if everything was done despite the stop.
 _UNLESS_COMPLETE = _INTERRUPTIONS | {Reason.DEADLINE, Reason.TOO_MANY_FAILURES}
 
 
 class StoppedError(Exception):
-    """What a task waited for, or did, was ended by a stop."""
+    """A stop ended what a task did or waited for."""
 
 
 class Stop:
-    """A stop: set once, for the first reason.
+    """A signal to stop. It is set once, for the first reason.
 
-    A thread may look at `level` and `is_set`; all else belongs to the event loop's thread.
+    Any thread may read `level` and `is_set`. Everything else belongs to the event loop's thread.
 
     Args:
-        parent: the stop that this one is inside of, or None; see `child`.
+        parent: the stop that contains this one, or None; see `child`.
 
     Attributes:
-        level: the level so far, the parent's included.
-        is_set: whether to start nothing more.
-        text: the reason in words; None while this stop itself has not been set.
-        reason: likewise, as one of the known reasons.
-        signal: the number of the signal, where one was the reason.
+        level: the level so far, including the parent's.
+        is_set: whether no more work may start.
+        text: the reason in words; None until this stop itself is set.
+        reason: the reason as one of the known reasons; None until this stop itself is set.
+        signal: the number of the signal, if a signal was the reason.
     """
 
     def __init__(self, parent: "Stop | None" = None) -> None:
@@ -59,9 +58,15 @@ class Stop:
     def set(
         self, text: str, reason: Reason = Reason.REQUESTED, *, signal: int | None = None
     ) -> None:
-        """Stop: drain.
+        """Stop at the level drain.
 
-        The first reason counts; but one of the run's own counts more than a signal before it.
+        The first reason counts. One exception: a reason of the run itself replaces an earlier
+        interruption.
+
+        Args:
+            text: the reason in words.
+            reason: the reason as one of the known reasons.
+            signal: the number of the signal, if a signal is the reason.
         """
         is_weaker = self.reason in _INTERRUPTIONS and reason not in _INTERRUPTIONS
         if self.reason is None or is_weaker:
@@ -69,11 +74,11 @@ class Stop:
         self.raise_to(Level.DRAIN)
 
     def abort(self) -> None:
-        """Give up what is in flight too."""
+        """Raise the stop to abort: give up the requests in flight too."""
         self.raise_to(Level.ABORT)
 
     def child(self) -> "Stop":
-        """A stop inside this one: of a lane, in a run."""
+        """A new stop inside this one, as for a lane in a run."""
         child = Stop(self)
         self._children.append(child)
         child.raise_to(self.level)
@@ -86,21 +91,21 @@ class Stop:
 
     @property
     def state(self) -> State | None:
-        """The state in which a run ends because of it; None while it has not been set."""
+        """The state of a run that ends because of this stop; None until the stop is set."""
         if self.reason is None:
             return None
         return State.INTERRUPTED if self.reason in _INTERRUPTIONS else State.STOPPED
 
     @property
     def counts_when_complete(self) -> bool:
-        """Whether it is the reason for the end even where everything was done."""
+        """Whether it is the reason for the end even if everything was done."""
         return self.reason is not None and self.reason not in _UNLESS_COMPLETE
 
     def check(self, level: Level = Level.DRAIN) -> None:
-        """Leave what is being prepared, if this level is reached. Threads may call it.
+        """Raise an error if this level is reached. Any thread may call it.
 
         Raises:
-            RunStoppedError: it is.
+            RunStoppedError: the level is reached.
         """
         if self.level >= level:
             raise RunStoppedError(f"{self.text or 'stopped'}: nothing was sent")
@@ -109,21 +114,21 @@ class Stop:
         """A block that is interrupted once this level is reached: `with stop.until(level):`.
 
         Raises:
-            StoppedError: on leaving, or on entering where the level is reached already.
+            StoppedError: when the block is left, or entered if the level is already reached.
         """
         return Scope(self, self._scopes, level)
 
     async def wait(self) -> None:
-        """Wait until it is set."""
+        """Wait until the stop is set."""
         with contextlib.suppress(StoppedError), self.until(Level.DRAIN):
             await asyncio.get_running_loop().create_future()
 
     @contextlib.asynccontextmanager
     async def at(self, moment: datetime | None, text: str) -> AsyncIterator[None]:
-        """Stop at a moment by the wall clock, if it comes before the block ends.
+        """Stop at a moment of the wall clock, unless the block ends before.
 
         Args:
-            moment: when, aware; None for never.
+            moment: the moment, aware; None for never.
             text: the reason in words.
         """
         if moment is None:
@@ -144,15 +149,15 @@ class Stop:
         text: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Stop once the clock says so, even where it was set or the machine was asleep."""
+        """Stop at that moment, even if the clock was changed or the machine slept meanwhile."""
         while (left := (moment - now()).total_seconds()) > 0:  # noqa: ASYNC110 - it is the clock's
             await asyncio.sleep(min(left, _LOOK_INTERVAL))
         if not self.is_set:
-            # One that drains already ends for the reason that it has.
+            # A run that drains already keeps its reason.
             self.set(text, Reason.DEADLINE)
 
     def raise_to(self, level: Level) -> None:
-        """Reach a level, if it has not been reached, here and in every stop inside this one."""
+        """Raise this stop and every stop inside it to a level, unless it is already reached."""
         if level <= self.level:
             return
         self.level, self.is_set = level, level >= Level.DRAIN
@@ -163,7 +168,7 @@ class Stop:
 
 
 class Scope:
-    """A block of a task that is interrupted once a level is reached. `Stop.until` makes one.
+    """A block of a task that is interrupted once a level is reached. `Stop.until` creates it.
 
     Attributes:
         level: the level that interrupts it.
@@ -188,29 +193,29 @@ class Scope:
         return self
 
     def change(self, level: Level) -> None:
-        """Let another level interrupt the rest of the block.
+        """Change the level that interrupts the rest of the block.
 
-        A request that waits for its turn ends at drain, and one in flight at abort.
+        Drain interrupts a request that still waits. Only abort interrupts a request in flight.
 
         Raises:
-            StoppedError: that level is reached already.
+            StoppedError: the new level is already reached.
         """
         self.level = level
         if self._stop.level >= level:
             raise StoppedError
 
     def interrupt(self) -> None:
-        """Interrupt the task. One that has reached the level itself goes on to its next look."""
+        """Interrupt the task. The task that raised the level continues until its next check."""
         if self._task is not asyncio.current_task():
             self._is_interrupted = True
             self._task.cancel()
 
     def took_back(self) -> bool:
-        """Whether a cancellation that was caught is this scope's own, which is then over."""
+        """Whether a caught cancellation came from this scope. If so, it is taken back."""
         if not self._is_interrupted:
             return False
         self._is_interrupted = False
-        # Where the task was cancelled by somebody else as well, it stays cancelled.
+        # If other code cancelled the task too, the task stays cancelled.
         return self._task.uncancel() <= self._cancelling
 
     def __exit__(

@@ -1,1 +1,1 @@
-"""Updates to results, under the limit: backlog, lanes, workers, retries, health, pacing."""
+"""From updates to results, under the rate limit: backlog, lanes, retries, health, pacing."""

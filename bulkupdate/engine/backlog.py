@@ -1,8 +1,8 @@
-"""Rows on their way to the workers: bounded, earliest first, one at a time of each task.
+"""The queue of rows for the workers: bounded, earliest first, one row of a task at a time.
 
-Edits of one task must reach the server in the order of the file, so while a row of a task is
-out, later rows of that task are parked, and don't keep the rows of other tasks waiting. A few are
-parked in memory, the rest on disk: a task that holds half of a long file costs no more than that.
+Edits of one task must reach the server in the order of the file. While a worker has a row of a
+task, later rows of that task are parked. They don't delay the rows of other tasks. Some rows are
+parked in memory, the rest on disk, so a task with half of a long file needs little memory.
 """
 
 import asyncio
@@ -14,51 +14,53 @@ from typing import Self
 from bulkupdate.engine.scratch import Scratch
 from bulkupdate.models import Row
 
-#: Rows for each worker that may be ready or out at once. More would cost more: what was read just
-#: before it is sent is still in the processor's cache.
+#: Rows per worker that may be ready or out at the same time. A row that is sent soon after it was
+#: read is still in the processor's cache, so a higher number would cost more.
 READ_AHEAD = 4
 
-#: Rows parked in memory.
+#: Most rows parked in memory.
 PARKED = 1000
 
 
 class Backlog:
-    """A bounded queue that never hands out two rows of one task at once.
+    """A bounded queue that never hands out two rows of one task at the same time.
+
+    A row is *ready* when a worker may take it. A row is *out* when a worker has it.
 
     Args:
-        read_ahead: rows that may be ready or out at once, before `put` waits.
-        parked: rows kept in memory until an earlier one of their task is done.
-        scratch: where the rest of those is put on disk; without it, `put` waits for room.
+        read_ahead: most rows that may be ready or out before `put` waits.
+        parked: most rows in memory that wait for an earlier row of their task.
+        scratch: the path of the database for further such rows. Without it, `put` waits for room.
     """
 
     def __init__(self, read_ahead: int, parked: int = PARKED, scratch: Path | None = None) -> None:
         self._room = read_ahead
         self._room_to_park = parked
-        #: Room to wait for once there is none, so that filling it is worth a wake-up; what is ready
-        #: then lasts for as long as that takes.
+        #: Room that `put` waits for when the queue is full, so that one wake-up adds several rows.
+        #: The rows that are ready then keep the workers busy meanwhile.
         self._enough_room = max(1, read_ahead // 2)
-        #: Who waits in `put`, for that or for a row to be done.
+        #: What `put` waits for: enough room, or a row that is done.
         self._has_room = asyncio.Event()
         self._has_done = asyncio.Event()
-        #: Rows as they came: earliest first.
+        #: Ready rows in the order of arrival: earliest first.
         self._ready: deque[Row] = deque()
-        #: Those that come to be ready after later ones, by number: an early row which was parked is
-        #: not overtaken again.
+        #: Ready rows that were parked, by number. They go before later rows, so that no more rows
+        #: overtake them.
         self._ready_early: list[tuple[int, Row]] = []
-        #: Who waits in `get` for a row to be ready.
+        #: Callers of `get` that wait for a ready row.
         self._getters: deque[asyncio.Future[None]] = deque()
-        #: Tasks that have a row ready or out, and the rows parked behind it, if there are any.
+        #: Task with a row that is ready or out → the rows parked in memory behind it, if any.
         self._out: dict[str, deque[Row] | None] = {}
         self._scratch = Scratch(scratch) if scratch else None
         self._closed = False
 
     async def put(self, row: Row) -> None:
-        """Add a row, waiting for room. One caller may do so at a time.
+        """Add a row. Wait for room first. Only one caller may do so at a time.
 
-        Rows of one task come out in the order they went in.
+        Rows of one task come out in the order in which they were added.
 
         Raises:
-            JournalError: it could not be put on disk.
+            JournalError: the row could not be stored on disk.
         """
         if row.id in self._out and await self._park(row):
             return
@@ -70,7 +72,7 @@ class Backlog:
         self._add(row)
 
     async def _park(self, row: Row) -> bool:
-        """Put a row behind those of its task, unless there are none any more."""
+        """Park a row behind the rows of its task. Return False if none is left."""
         scratch = self._scratch
         if scratch is not None and (not self._room_to_park or row.id in scratch):
             scratch.put(row)
@@ -88,7 +90,7 @@ class Backlog:
         return True
 
     async def get(self) -> Row | None:
-        """The earliest row whose task has no other row out; None when the backlog has closed."""
+        """Return the earliest row that is ready; None once the backlog has ended."""
         while not (self._ready or self._ready_early):
             if self._has_ended:
                 return None
@@ -98,7 +100,7 @@ class Backlog:
                 await getter
             except asyncio.CancelledError:
                 if getter.done() and not getter.cancelled():
-                    # Whoever waits behind is to have the row.
+                    # The next waiting caller gets the row.
                     self._wake()
                 raise
         early, ready = self._ready_early, self._ready
@@ -107,10 +109,10 @@ class Backlog:
         return ready.popleft()
 
     def done(self, row: Row) -> None:
-        """Say that a row is settled, so that the next one of its task may go.
+        """Mark a row as settled, so that the next row of its task may go.
 
         Raises:
-            JournalError: the next one was put aside, and can't be read.
+            JournalError: the next row is on disk and can't be read.
         """
         following = self._following(row.id)
         if following is None:
@@ -127,11 +129,11 @@ class Backlog:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every row that was put in is done."""
+        """Whether every added row is done."""
         return not self._out
 
     def close(self) -> None:
-        """Say that no further row comes: once all are done, `get` answers None."""
+        """Mark the end of the rows. Once all rows are done, `get` returns None."""
         self._closed = True
         self._wake_all_at_the_end()
 
@@ -155,7 +157,7 @@ class Backlog:
             self._wake()
 
     def _wake(self) -> None:
-        """Have one who waits for a row look again."""
+        """Wake one caller that waits for a row."""
         while self._getters:
             getter = self._getters.popleft()
             if not getter.done():

@@ -1,12 +1,12 @@
-"""One call: a request of any kind, under the limit, tried again until it has an outcome.
+"""A call: a request of any kind, under the rate limit, with retries until it has an outcome.
 
 ::
 
     call ──▶ health ──▶ limiter ──▶ request ──▶ answer ──▶ value
-              ▲ probe    permit                    │ error that another attempt may cure
+              ▲ probe    permit                    │ error that a retry may fix
               └────────────── backoff ◀────────────┘
 
-Updates and pages of tasks are calls of one lane: they share its limit, its health and its stop.
+All calls of a lane share its limit, its health and its stop.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ from bulkupdate.stop import Scope, Stop, StoppedError
 
 Value = TypeVar("Value")
 
-#: Sends one request, once: the answer, or a `TaskError` where there is none.
+#: Sends one request, once. Returns the answer, or raises `TaskError` if there is none.
 Request = Callable[[], Awaitable[Answer[Value]]]
 
 log = logging.getLogger(__name__)
 
 
 class Caller:
-    """Makes the calls of one key.
+    """The maker of all calls with one key.
 
     Args:
         limiter: gives each attempt its permit.
-        health: takes in every answer, and holds requests back while the server is down.
-        policy: how often, and how long between.
-        stop: at drain, no further attempt starts; at abort, those in flight are given up. A call
-            sets it where the server limits it for longer than a run waits.
+        health: records every answer, and holds requests back while the server is down.
+        policy: the number of attempts and the backoff between them.
+        stop: at drain, no further attempt starts; at abort, attempts in flight are given up. A call
+            sets it if the server limits the call for longer than a run waits.
 
     Attributes:
-        traffic: the requests so far.
-        in_flight: requests that have no answer yet.
+        traffic: counts of the requests so far.
+        in_flight: the number of requests without an answer yet.
     """
 
     def __init__(self, limiter: Limiter, health: Health, policy: RetryPolicy, stop: Stop) -> None:
@@ -61,21 +61,24 @@ class Caller:
         """Make a call.
 
         Args:
-            request: sends the request.
-            attempts: counts what is tried; it is still of use after an error.
-            scope: the block in which the call is made. While an attempt waits, drain interrupts it;
-                while one is in flight, only abort does.
-            subject: what the request is about: a task's id.
+            request: sends the request once.
+            attempts: counts the attempts. The caller may read it after an error too.
+            scope: the block in which the call is made. Drain interrupts an attempt that waits. Only
+                abort interrupts an attempt in flight.
+            subject: the id of the task, for the log and for `Health`.
+
+        Returns:
+            The value in the answer.
 
         Raises:
-            TaskError: of the last attempt, where no other may help or none is left.
-            StoppedError: it was stopped first.
+            TaskError: the last attempt failed, and no retry may help or none is left.
+            StoppedError: a stop came first.
         """
         try:
             try:
                 return await self._attempt(request, attempts, scope, subject)
             except TaskError as error:
-                # Nearly every call ends with its first attempt, and does not pay for the others.
+                # Nearly every call ends with its first attempt. Only the rest pay for the retrier.
                 return await self._retrier(scope).proceed(
                     error, lambda: self._attempt(request, attempts, scope, subject), attempts
                 )
@@ -100,7 +103,7 @@ class Caller:
             is_probe = self._health.is_down and await self._health.wait()
             try:
                 async with self._limiter.permit() as permit:
-                    # The server may have gone down while this waited.
+                    # The server may have gone down while this attempt waited for its permit.
                     if is_probe or not self._health.is_down:
                         scope.change(Level.ABORT)
                         return await self._send(request, permit, attempts, subject)

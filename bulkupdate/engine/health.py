@@ -1,8 +1,8 @@
-"""What a lane knows of its server: whether it takes the key, and whether it answers at all.
+"""The health of a lane's server: whether it accepts the key, and whether it answers.
 
-While it answers, this only counts. Once requests of several tasks have failed in a row, the lane
-waits, and one request at a time probes, at growing intervals, until one gets a usable answer or
-the run gives up::
+While the server answers, `Health` only counts. After failures in a row of requests for several
+tasks, the server counts as down and the lane waits. One request at a time is sent as a probe, at
+growing intervals, until a probe gets a usable answer or the run gives up::
 
     up ──────────(20 failures in a row, of 5 tasks)──────────▶ down
     ▲                                                           │ one probe at a time,
@@ -10,8 +10,8 @@ the run gives up::
                                                                 ▼
                                         no usable answer for `give_up_after`: stop
 
-A usable answer is one that speaks of the update: a Task, or a refusal. A 429 is neither that nor a
-failure. A failed probe doesn't count against its row's attempts: it is the server, not the row.
+A usable answer is about the update: a Task, or a refusal. A 429 is neither a usable answer nor a
+failure. A failed probe doesn't count as an attempt of its row, because the server is the cause.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from bulkupdate.errors import RateLimitedError, TaskError
 from bulkupdate.models import Reason
 from bulkupdate.stop import Stop
 
-#: Failures in a row, and tasks that they are of, after which the server counts as down. That they
-#: are of several tasks tells it from a task that the server stumbles over each time.
+#: Failures in a row, and the number of different tasks among them, after which the server counts as
+#: down. One task may make the server fail each time; that is not an outage.
 OUTAGE_FAILURES = 20
 OUTAGE_TASKS = 5
 
-#: Failures of the first row, which goes alone, after which the others are tried too.
+#: Failures of the first row, which is sent alone, after which the other rows may start too.
 FIRST_FAILURES = 5
 
-#: Seconds before the first probe, and between two at most.
+#: Seconds before the first probe, and the most seconds between two probes.
 FIRST_PROBE = 1.0
 LONGEST_PROBE = 30.0
 
@@ -40,16 +40,16 @@ log = logging.getLogger(__name__)
 
 
 class Health:
-    """What a lane knows of its server.
+    """The health of a lane's server.
 
     Args:
         stop: is set once the key is refused, or the server has been down for too long.
-        give_up_after: seconds without a usable answer before that.
+        give_up_after: seconds without a usable answer after which the stop is set.
 
     Attributes:
         is_down: whether only probes may be sent.
-        all_may_start: is set once an answer has shown that the key is good, or the first row has
-            failed so often that the others are worth a try.
+        all_may_start: is set once an answer has shown that the key is valid, or the first row has
+            failed `FIRST_FAILURES` times.
     """
 
     def __init__(self, stop: Stop, give_up_after: float) -> None:
@@ -69,16 +69,16 @@ class Health:
         self.all_may_start = asyncio.Event()
 
     async def wait(self) -> bool:
-        """Wait until a request may be made: at once, or, while the server is down, as a probe.
+        """Wait until a request may start: at once, or as a probe while the server is down.
 
         Returns:
-            Whether it is a probe: `end_probe` follows, however that ends.
+            Whether the request is a probe. The caller must call `end_probe` after a probe.
         """
         while self.is_down:
             await self._turns.acquire()
             try:
                 while (wait := self._until_probe) > 0:
-                    # An answer to a request that was out before may end it at any time.
+                    # The answer to a request from before the outage may end it at any time.
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._is_up.wait(), wait)
             except BaseException:
@@ -90,17 +90,17 @@ class Health:
         return False
 
     def end_probe(self) -> None:
-        """Let the next probe go, in its time."""
+        """End a probe, and schedule the next one."""
         self._interval = min(2 * self._interval, LONGEST_PROBE)
         self._schedule_probe()
         self._turns.release()
 
     def note(self, subject: str, error: TaskError | None) -> None:
-        """Take in how a request ended.
+        """Record how a request ended.
 
         Args:
-            subject: what it was about: a task's id.
-            error: the error that it ended with, or None.
+            subject: the id of the task.
+            error: the error of the request, or None.
         """
         if error is None and not self._failures and self.all_may_start.is_set():
             return
@@ -115,12 +115,12 @@ class Health:
 
     @property
     def _until_probe(self) -> float:
-        """Seconds until the next one; 0 where none is needed."""
+        """Seconds until the next probe; 0 if the server is not down."""
         return max(0.0, self._next_probe - self._now()) if self.is_down else 0.0
 
     @property
     def waiting_for(self) -> str | None:
-        """Why nothing but a probe starts, for a person to read; None while the server answers."""
+        """A message that says why only probes start; None while the server answers."""
         if not self.is_down:
             return None
         wait = self._until_probe
@@ -161,5 +161,5 @@ class Health:
 
     @property
     def _down_for(self) -> float:
-        """Seconds since the first of the failures in a row."""
+        """Seconds since the first of the latest failures in a row."""
         return self._now() - self._since

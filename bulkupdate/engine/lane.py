@@ -1,6 +1,6 @@
-"""One API key's share of a run: its client, its limiter, its workers, its stop.
+"""A lane: the part of a run that uses one API key, with its own client, limiter, workers and stop.
 
-A run has one lane today. Nothing in here knows whether there are more.
+A run has one lane today. This module does not depend on that.
 """
 
 import asyncio
@@ -21,22 +21,22 @@ log = logging.getLogger(__name__)
 
 
 class Lane:
-    """Workers that share one key.
+    """A lane: workers that share one key.
 
     Args:
         client: sends an update with the key.
-        limiter: says when, for all of them.
-        policy: how often a row is tried, and when a server that is down is given up.
-        workers: requests in flight at most.
+        limiter: gives a permit to each request of all the workers.
+        policy: the attempts for a row, and the time after which a run gives up on a server.
+        workers: most requests in flight.
         drain_timeout: seconds that requests in flight get to end after a stop.
-        stop: of the run. The lane's own is inside it, and is set where every other row would fail
-            too: the key is refused, the server stays down.
-        on_result: takes each settled row, and returns once it is safe: the next row of its task
-            goes then. It may raise `JournalError`, which stops the lane.
+        stop: the stop of the run. The lane's own stop is inside it. It is set if every other row
+            would fail too: the key is refused, or the server stays down.
+        on_result: receives each settled row, and returns once the result is in the log. Only then
+            the next row of its task goes. It may raise `JournalError`, which stops the lane.
 
     Attributes:
-        stop: of the lane.
-        limiter: as given.
+        stop: the stop of the lane.
+        limiter: the limiter.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Lane:
     async def run(self, backlog: Backlog) -> None:
         """Settle the rows of `backlog` until it ends, or until the lane has stopped and drained.
 
-        The first request goes alone until an answer shows that the key is good: a wrong key
+        The first request goes alone until an answer shows that the key is valid. So a wrong key
         costs one request, however many workers there are.
         """
         async with asyncio.TaskGroup() as group:
@@ -87,10 +87,10 @@ class Lane:
                     result = await settle(self._caller, self._client, scope, row.number, row.update)
                     if result is None:
                         return
-                    # What has its result is not interrupted.
+                    # A row with a result is not interrupted any more.
                     scope.level = Level.NEVER
-                    # Only then may the next row of its task go. If that one were in the log and
-                    # this one were not, this one would be sent again after it.
+                    # The next row of the task waits until this result is in the log. If only the
+                    # next row were in the log, `--resume` would send this row after it.
                     await self._on_result(row, result)
                     backlog.done(row)
                     scope.change(Level.DRAIN)
@@ -100,19 +100,19 @@ class Lane:
             return
 
     async def _abort_what_is_late(self) -> None:
-        """After a stop, give requests in flight their time to end, and no more."""
+        """After a stop, give requests in flight `drain_timeout` seconds to end; then abort."""
         await self.stop.wait()
         await asyncio.sleep(self._drain_timeout)
         if late := self._caller.in_flight:
-            log.warning("%d in flight did not end in %g s", late, self._drain_timeout)
+            log.warning("%d requests in flight did not end in %g s", late, self._drain_timeout)
         self.stop.abort()
 
     @property
     def traffic(self) -> Traffic:
-        """The requests so far."""
+        """Counts of the requests so far."""
         return self._caller.traffic
 
     @property
     def waiting_for(self) -> str | None:
-        """Why nothing starts at the moment, for a person to read; None when something may."""
+        """A message that says why no request starts now; None if requests may start."""
         return self._health.waiting_for or self.limiter.waiting_for

@@ -1,6 +1,6 @@
-"""What a limiter is, and the one that only waits when the server asks for it.
+"""The interface of limiters, and a limiter that waits only when the server asks for it.
 
-The limiter that keeps a limit is `bulkupdate.engine.permits.PermitWindow`.
+The limiter that keeps a rate limit is `bulkupdate.engine.permits.PermitWindow`.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from bulkupdate.errors import WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import LEMLIST_RATE
 
-#: Seconds that a run waits for the server at most; a longer wait ends it.
+#: The longest wait in seconds that a run accepts from the server. A longer wait ends the run.
 LONGEST_WAIT = 300.0
 
-#: The shortest pause doubles so often at most.
+#: The shortest pause doubles at most this number of times.
 _DOUBLINGS = 6
 
 
@@ -24,9 +24,9 @@ class Permit(Protocol):
     """The permission for one request."""
 
     def answered(self, answer: Answer[Any]) -> None:
-        """Take in the answer, of which only the quota counts, and whether it is a 429.
+        """Record the answer. Only its quota matters, and whether it is a 429.
 
-        A permit that is given back without one stands for a request without an answer.
+        A permit that ends without this call belongs to a request without an answer.
         """
 
 
@@ -36,27 +36,27 @@ class Limiter(Protocol):
     def permit(self) -> AbstractAsyncContextManager[Permit]:
         """The permission for one request, from its start to its answer.
 
-        Entering waits until the request may start; what came first goes first.
+        Entering it waits until the request may start, in the order of arrival.
 
         Raises:
-            WaitTooLongError: on entering: the wait would take more than `LONGEST_WAIT`.
+            WaitTooLongError: entering would wait for more than `LONGEST_WAIT` seconds.
         """
 
     @property
     def allowed(self) -> float | None:
-        """Requests per second that it allows at present; None for any number."""
+        """Requests per second that the limiter allows now; None for no limit."""
 
     @property
     def waiting_for(self) -> str | None:
-        """Why nothing starts at the moment, for a person to read; None when something may."""
+        """A message that says why no request starts now; None if requests may start."""
 
     @property
     def paused(self) -> float:
-        """Seconds that 429s have held everything back, so far."""
+        """Seconds for which 429s have paused all requests, so far."""
 
 
 class Pause:
-    """A time in which nothing starts. Each 429 may make it longer."""
+    """A time in which no request starts. Each 429 may make it longer."""
 
     def __init__(self) -> None:
         self._now = asyncio.get_running_loop().time
@@ -66,13 +66,14 @@ class Pause:
         self._in_a_row = 0
 
     def hold(self, started: float, asked: float, shortest: float) -> None:
-        """Hold everything back, after a 429.
+        """Pause all requests after a 429.
 
         Args:
-            started: when the refused request started.
+            started: the start of the refused request, in seconds of the event loop's clock.
             asked: the wait that the answer asks for, in seconds.
-            shortest: the shortest wait; it doubles with each further 429 without a success between
-                them. Requests that were in flight when the pause began don't count as such.
+            shortest: the shortest wait, in seconds. It doubles with each further 429 without a
+                success between them. Requests that were in flight when the pause began don't count
+                as further 429s.
         """
         if started > self._began:
             self._began = self._now()
@@ -83,16 +84,16 @@ class Pause:
         self.until = max(self.until, until)
 
     def succeeded(self) -> None:
-        """Take in an answer that was no 429."""
+        """Record an answer that is not a 429."""
         self._in_a_row = 0
 
     @property
     def total(self) -> float:
-        """Seconds that everything was held back, so far."""
+        """Seconds for which all requests were paused, so far."""
         return self._held - max(0.0, self.until - self._now())
 
     def check(self) -> None:
-        """Raise `WaitTooLongError` if it is too long to be waited for."""
+        """Raise `WaitTooLongError` if the rest of the pause is longer than `LONGEST_WAIT`."""
         if (left := self.until - self._now()) > LONGEST_WAIT:
             raise WaitTooLongError(left)
 
@@ -104,7 +105,7 @@ class Pause:
 
 
 class LocalLimiter(ABC):
-    """A limiter of one process, which pauses for as long as a 429 asks."""
+    """A limiter of one process. It pauses for as long as a 429 asks."""
 
     def __init__(self) -> None:
         self._now = asyncio.get_running_loop().time
@@ -116,25 +117,25 @@ class LocalLimiter(ABC):
 
     @abstractmethod
     async def start(self) -> float:
-        """Wait until a request may start; returns when it did."""
+        """Wait until a request may start. Return the start, by the event loop's clock."""
 
     @abstractmethod
     def end(self, started: float, answer: Answer[Any] | None) -> None:
-        """Take in how a request ended: with an answer, or without one."""
+        """Record the end of a request, with its answer or None."""
 
     @property
     def waiting_for(self) -> str | None:
-        """The pause that the server asked for."""
+        """A message about the pause that the server asked for; None if there is none."""
         return str(self._pause) if self._pause else None
 
     @property
     def paused(self) -> float:
-        """Seconds that 429s have held everything back, so far."""
+        """Seconds for which 429s have paused all requests, so far."""
         return self._pause.total
 
 
 class LocalPermit:
-    """The permission for one request from a limiter of this process."""
+    """A permit from a limiter of this process."""
 
     __slots__ = ("_answer", "_limiter", "_started")
 
@@ -143,7 +144,7 @@ class LocalPermit:
         self._answer: Answer[Any] | None = None
 
     def answered(self, answer: Answer[Any]) -> None:
-        """Take in the answer; see `Permit`."""
+        """Record the answer; see `Permit`."""
         self._answer = answer
 
     async def __aenter__(self) -> Self:
@@ -155,21 +156,21 @@ class LocalPermit:
 
 
 class NoLimiter(LocalLimiter):
-    """No limit: every request may start at once. A 429 still pauses all of them."""
+    """A limiter without a rate limit: requests start at once. A 429 still pauses all of them."""
 
-    #: Seconds to wait after a 429 that names no time, and at least.
+    #: Seconds to wait after a 429 without `Retry-After`, and the shortest wait after any 429.
     DEFAULT_PAUSE = LEMLIST_RATE.period
     SHORTEST_PAUSE = 0.25
 
     async def start(self) -> float:
-        """Wait while the server has asked for a pause."""
+        """Wait until the pause that the server asked for is over."""
         while (now := self._now()) < self._pause.until:
             self._pause.check()
             await asyncio.sleep(self._pause.until - now)
         return now
 
     def end(self, started: float, answer: Answer[Any] | None) -> None:
-        """After a 429, hold everything back for as long as it asks."""
+        """Record the end of a request. A 429 pauses all requests for as long as it asks."""
         if answer is None:
             return
         if answer.is_throttled:
@@ -182,5 +183,5 @@ class NoLimiter(LocalLimiter):
 
     @property
     def allowed(self) -> float | None:
-        """Any number."""
+        """None: there is no limit."""
         return None

@@ -1,35 +1,38 @@
-"""The permit window: when the next request may start.
+"""The permit window: a limiter that decides when the next request may start.
 
-The limit is one of requests *at the server*, "20 in any 2 s" (`lemlist: rate-limits`), and how the
-server counts is not known. Between us and it lies a network that bunches requests up. A leaky
-bucket of 20 in 2 s sends 40 in the first two seconds; spacing alone is undone by the network; a
-wide margin wastes a fifth of every hour. The permit window does neither::
+The limit applies to requests *at the server*: "20 in any 2 s" (`lemlist: rate-limits`). How the
+server counts is not known, and the network bunches requests up. A leaky bucket of 20 in 2 s sends
+40 requests in the first two seconds. The network undoes even spacing. A wide margin wastes a fifth
+of every hour. The permit window has none of these problems::
 
       a request is sent          its answer comes          one period later
     ──────┬───────────────────────────┬───────────────────────────┬──────────▶ time
           │◀─ the server counted it ─▶│◀──── 2 s ────────────────▶│
      permit taken          somewhere in here             permit comes back
 
-There are as many permits as the server allows requests in a period, and each comes back one period
-after its *answer* arrived. The server counted the request before that, so no period of the
-server's, however it counts, ever holds more of our requests than there are permits. What that
-costs, one round trip in each period, is won back where the server's own words allow it:
+There are as many permits as the server allows requests in a period. Each permit comes back one
+period after the *answer* arrived. The server counted the request before that. So however the
+server counts, no period holds more of our requests than there are permits. The cost is one round
+trip in each period. The headers of the answers can reduce it:
 
 - *Spacing.* Permits are taken one at a time, a little faster than the limit.
-- *Round trip.* A permit comes back early by a part of the shortest round trip: no request spends
-  less than that on its way.
-- *Credit.* `X-RateLimit-Remaining`, less what we have sent since, is room known to be free.
-- *Window.* Where the answers show that the server counts in windows, all permits come back when
-  the window ends, which a fractional `Retry-After` tells to the millisecond.
+- *Round trip.* A permit comes back early by a part of the shortest round trip, because no request
+  travels faster.
+- *Credit.* `X-RateLimit-Remaining`, minus the requests sent since, is room that is surely free.
+- *Window.* If the answers show that the server counts in windows, all permits come back when the
+  window ends. A fractional `Retry-After` gives that moment to the millisecond.
 
-After a 429 everybody waits for as long as it says, and we take it that somebody else uses the key:
-the *share* of the permits that we use shrinks by a seventh, the words of the server are no longer
-taken as a promise but still as a warning (no room left: wait), and requests are spread evenly over
-the period. The share grows again by a part of the room that is left over; once it is whole, we
-trust again.
+After a 429 all requests wait for as long as it says. The limiter then assumes that another program
+uses the key too:
 
-All time is the event loop's, which is monotonic: a laptop that sleeps, or a process that is
-stopped, finds its permits back but its requests still spaced.
+- The *share* of the permits that we use shrinks by a seventh.
+- Credit and window no longer let requests start early. Only "no room left" still counts: wait.
+- Requests are spread evenly over the period.
+
+The share grows again by a part of the unused room. Once it is whole, credit and window count again.
+
+All times are seconds of the event loop's clock, which is monotonic. After a laptop has slept or a
+process was stopped, all permits are back, but requests are still spaced.
 """
 
 import asyncio
@@ -48,31 +51,41 @@ from bulkupdate.engine.window import ServerWindow
 from bulkupdate.lemlist.answer import Answer, Quota
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 
-#: Requests start at most so much faster than the limit: what a late start leaves unused in one
-#: part of a period can be used in another.
+#: The interval between two starts, as a part of the limit's interval. Faster starts make up for a
+#: late start within the same period.
 _SPACING = 0.8
 
-#: Requests that are left to others while the key is shared: the second where an answer is older
-#: than a request's worth of time. And how long there is no room once it has come to that, in
-#: requests' worth of time: a token bucket has room for one again at once.
+#: Requests that are left to other clients while the key is shared. The second number is for answers
+#: whose round trip is longer than one interval of the limit.
 _RESERVE = (1, 2)
+
+#: The shortest wait once no room is left, in intervals of the limit. A token bucket has room for
+#: one request again after one interval.
 _FULL_HOLD = 2
 
-#: The shortest pause after a 429, in requests' worth of time; it doubles with each further one.
+#: The shortest pause after a 429, in intervals of the limit. It doubles with each further 429.
 _SHORTEST_PAUSE = 3
 
 log = logging.getLogger(__name__)
 
 
 class Permits:
-    """Permits in use, and when those come back that were used."""
+    """The permits in use, and the times when used permits come back."""
 
     def __init__(self) -> None:
         self.in_flight = 0
         self._returns: list[float] = []
 
     def free_at(self, count: int, now: float) -> float:
-        """When one of so many permits is free: now, or when the next comes back, or never yet."""
+        """The time when a permit is free, in seconds of the event loop's clock.
+
+        Args:
+            count: the number of permits.
+            now: the current time.
+
+        Returns:
+            `now`, or the time when the next permit comes back; infinity if that is not known yet.
+        """
         returns = self._returns
         while returns and returns[0] <= now:
             heapq.heappop(returns)
@@ -81,33 +94,33 @@ class Permits:
         return returns[0] if returns else math.inf
 
     def take(self) -> None:
-        """Take one."""
+        """Take a permit."""
         self.in_flight += 1
 
     def end(self) -> None:
-        """Take note that a request has ended. Its permit is free, unless it is held."""
+        """Record the end of a request. Its permit is free, unless `hold` follows."""
         self.in_flight -= 1
 
     def hold(self, until: float) -> None:
-        """Keep the permit of a request that has ended until a moment."""
+        """Keep the permit of an ended request until a time."""
         heapq.heappush(self._returns, until)
 
 
 class PermitWindow(LocalLimiter):
-    """The limiter that this module's docstring explains. One belongs to one key and event loop.
+    """The limiter that the docstring of this module explains, for one key and one event loop.
 
     Args:
-        ceiling: a rate that is never exceeded, whatever the server says; None follows the server,
-            from lemlist's documented limit on.
+        ceiling: a rate that is never exceeded, whatever the server announces. With None, the
+            limiter starts at lemlist's documented limit and follows the server.
     """
 
     def __init__(self, ceiling: RateLimit | None = None) -> None:
         super().__init__()
-        # A ceiling above the documented limit is for a server with a limit of its own.
+        # A ceiling above the documented limit is for a server with a higher limit.
         is_lower = ceiling is None or ceiling.per_second <= LEMLIST_RATE.per_second
         rate = LEMLIST_RATE if is_lower else ceiling or LEMLIST_RATE
         self._ceiling = ceiling
-        self._own_permits = Permits()  # those of the ceiling
+        self._own_permits = Permits()  # permits of the ceiling
         self._permits = Permits()
         self._share = Share(rate, self._now())
         self._window = ServerWindow()
@@ -123,10 +136,13 @@ class PermitWindow(LocalLimiter):
     # --- starting -------------------------------------------------------------------------
 
     async def start(self) -> float:
-        """Wait until a request may start; what came first goes first.
+        """Wait until a request may start, in the order of arrival.
+
+        Returns:
+            The start, in seconds of the event loop's clock.
 
         Raises:
-            WaitTooLongError: the server has asked for more than `LONGEST_WAIT`.
+            WaitTooLongError: the server has asked for more than `LONGEST_WAIT` seconds.
         """
         async with self._queue:
             await self._spacing.acquire()
@@ -136,7 +152,7 @@ class PermitWindow(LocalLimiter):
             return self._take()
 
     def _next_start(self) -> float:
-        """The earliest moment at which a request may start, by all that is known now."""
+        """The earliest time at which a request may start, as far as is known now."""
         now = self._now()
         self._share.grow(now)
         servers = self._servers_next_start(now)
@@ -171,11 +187,11 @@ class PermitWindow(LocalLimiter):
 
     @property
     def _window_opens(self) -> float:
-        """When the server's next window surely has opened; infinity while the key is shared."""
+        """The time when the next window is surely open; infinity while the key is shared."""
         return math.inf if self._share.is_part else self._window.opens
 
     async def _sleep_until(self, moment: float) -> None:
-        """Wait until then, or until an answer may have changed the picture."""
+        """Wait until a time, or until an answer may have made an earlier start possible."""
         loop = asyncio.get_running_loop()
         self._waker = loop.create_future()
         timer = loop.call_at(moment, self._wake) if moment < math.inf else None
@@ -192,16 +208,16 @@ class PermitWindow(LocalLimiter):
     # --- learning from answers ------------------------------------------------------------
 
     def end(self, started: float, answer: Answer[Any] | None) -> None:
-        """Take a permit back, and learn what the answer tells of the limit."""
+        """Take a permit back, and learn about the limit from the answer."""
         now, share = self._now(), self._share
         self._permits.end()
         self._own_permits.end()
         if self._ceiling is not None:
-            # Our own ceiling counts what starts, whatever becomes of it.
+            # The ceiling counts every request that starts, even one without an answer.
             self._own_permits.hold(now + self._ceiling.period)
         share.grow(now)
         if answer is None:
-            # The server may have counted it at any time until now.
+            # The server may have counted the request at any time until now.
             self._permits.hold(now + share.rate.period)
         else:
             is_known = share.is_announced or answer.is_throttled
@@ -220,14 +236,14 @@ class PermitWindow(LocalLimiter):
             self._space()
 
     def _throttle(self, started: float, quota: Quota, now: float) -> None:
-        """After a 429: it wasn't counted, everything waits, and our share shrinks."""
+        """After a 429: all requests wait, and the share shrinks. The server counts no 429."""
         share, period = self._share, self._share.rate.period
         asked = period if quota.retry_after is None else quota.retry_after + ROUNDING
         self._pause.hold(started, asked, _SHORTEST_PAUSE * period / share.value)
         self._credit = 0
         if share.shrink(now) and share.value > LEMLIST_RATE.requests:
-            # More than is documented was announced, and refused: believe what was accepted.
-            text = f"the server refuses below the {share.rate} that it announces"
+            # The server announced more than is documented, but refused it. Use the accepted rate.
+            text = f"the server announces {share.rate}, but refuses requests below that rate"
             self._believed.warn("refused", text)
             accepted = self._round_trips.answered_since(math.nextafter(now - period, math.inf))
             share.value = min(share.value, max(accepted, LEMLIST_RATE.requests))
@@ -242,7 +258,7 @@ class PermitWindow(LocalLimiter):
     def _learn_room(
         self, started: float, remaining: float, retry_after: float | None, now: float
     ) -> None:
-        """What `X-RateLimit-Remaining` and `Retry-After` tell of the server's window."""
+        """Learn about the server's window from `X-RateLimit-Remaining` and `Retry-After`."""
         share, period = self._share, self._share.rate.period
         share.note_room(remaining)
         inside = self._round_trips.surely_between(now - period, started) + 1
@@ -257,7 +273,7 @@ class PermitWindow(LocalLimiter):
                 self._window.learn(now, retry_after, period)
 
     def _learn_fullness(self, room: int, retry_after: float, now: float) -> None:
-        """No room left: wait, while the key is shared, or has been used just before us."""
+        """Wait if no room is left while the key is shared, or was in use just before the run."""
         share, period = self._share, self._share.rate.period
         if share.is_part:
             wait = max(min(retry_after, period), _FULL_HOLD * period / share.rate.requests)
@@ -270,28 +286,28 @@ class PermitWindow(LocalLimiter):
 
     @property
     def _reserve(self) -> int:
-        """Requests that are left to others."""
+        """The number of requests that are left to other clients."""
         rate = self._share.rate
         return _RESERVE[self._round_trips.mean > rate.period / rate.requests]
 
     def _space(self) -> None:
-        """Space requests for the rate at which they go now."""
+        """Set the spacing of requests for the current rate."""
         rate = self._share.rate
         slowest = min(limit.per_second for limit in (rate, self._ceiling or rate))
         self._spacing = AsyncLimiter(1, _SPACING / slowest)
 
     @property
     def allowed(self) -> float | None:
-        """Requests per second that it allows at present."""
+        """Requests per second that the limiter allows now."""
         servers = self._share.value / self._share.rate.period
         return servers if self._ceiling is None else min(servers, self._ceiling.per_second)
 
 
 def limiter_for(rate: RateLimit | Literal["auto"] | None) -> Limiter:
-    """The limiter of one key, for the running event loop.
+    """A new limiter for one key and the running event loop.
 
     Args:
-        rate: "auto" follows the server; a rate is a ceiling; None is no limit.
+        rate: "auto" follows the server; a rate is a ceiling; None means no limit.
     """
     if rate is None:
         return NoLimiter()

@@ -1,8 +1,8 @@
-"""Which failures are tried again, when, and how often.
+"""Retries: which failures are tried again, when, and how often.
 
-A repeat is harmless: an update holds absolute values, so sending it twice leaves the same task.
-What is never repeated is an update that the server refused. Being throttled (429) is no failure
-of the row: it has a budget of its own, and its wait is the limiter's, not ours.
+A repeated update is harmless: it holds absolute values, so sending it twice leaves the same task.
+An update that the server refused is never repeated. A 429 is not a failure of the row: it has its
+own budget, and the limiter waits for it.
 """
 
 import random
@@ -25,7 +25,7 @@ from bulkupdate.errors import (
 
 T = TypeVar("T")
 
-#: What another attempt may cure.
+#: Errors after which a retry may succeed.
 TRANSIENT = (
     RateLimitedError,
     ServerError,
@@ -37,19 +37,19 @@ TRANSIENT = (
 
 
 def is_transient(error: TaskError) -> bool:
-    """Whether another attempt may end otherwise."""
+    """Whether a retry may succeed."""
     return isinstance(error, TRANSIENT) and not isinstance(error, CertificateError)
 
 
 class Attempts:
-    """What has been tried for one row so far.
+    """The attempts for one row so far.
 
     Attributes:
-        sent: requests, all of them.
-        throttled: how many of them were answered 429.
-        excused: how many of them failed while the server was down for everybody.
-        in_doubt: the latest error that leaves open whether the update was applied, or None.
-        last_ms: how long the last one took, in milliseconds.
+        sent: the number of requests.
+        throttled: the number of them with the answer 429.
+        excused: the number of them that failed while the server was down for every row.
+        in_doubt: the latest error after which the update may have been applied, or None.
+        last_ms: the duration of the last request, in milliseconds.
     """
 
     __slots__ = ("excused", "in_doubt", "last_ms", "sent", "throttled")
@@ -60,7 +60,12 @@ class Attempts:
         self.last_ms = 0.0
 
     def note(self, error: TaskError, *, is_excused: bool = False) -> None:
-        """Take in how an attempt failed, and whether that was nothing of the row's own."""
+        """Record a failed attempt.
+
+        Args:
+            error: the error of the attempt.
+            is_excused: whether the server was down, so that the attempt doesn't count.
+        """
         if isinstance(error, RateLimitedError):
             self.throttled += 1
         elif is_excused:
@@ -70,16 +75,16 @@ class Attempts:
 
     @property
     def counted(self) -> int:
-        """How many of them count against the policy."""
+        """The number of attempts that count against `RetryPolicy.max_attempts`."""
         return self.sent - self.throttled - self.excused
 
 
 class Retrier:
-    """Runs attempts of a row until one succeeds or the policy says enough.
+    """A loop of attempts for one row, until one succeeds or the policy allows no more.
 
     Args:
-        policy: how often, and how long between.
-        sleep: waits so many seconds between two attempts; may raise to give the row up.
+        policy: the number of attempts and the backoff between them.
+        sleep: waits for the backoff, in seconds. It may raise to give the row up.
     """
 
     def __init__(self, policy: RetryPolicy, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -89,22 +94,25 @@ class Retrier:
     async def proceed(
         self, first: TaskError, attempt: Callable[[], Awaitable[T]], attempts: Attempts
     ) -> T:
-        """Go on after a first attempt that failed, until one returns.
+        """Make further attempts after a failed first one, until one succeeds.
 
-        The first one is not made here: nearly every row ends with it, and is not to pay for those
-        that don't.
+        The caller makes the first attempt itself. Nearly every row ends with it, and then needs no
+        retrier.
 
         Args:
-            first: how it failed.
-            attempt: makes another, which counts itself in `attempts`.
-            attempts: those so far.
+            first: the error of the first attempt.
+            attempt: makes one attempt, and counts it in `attempts`.
+            attempts: the attempts so far.
+
+        Returns:
+            The value of the attempt that succeeded.
 
         Raises:
-            TaskError: of the last attempt, when no other may help or none is left.
+            TaskError: the last attempt failed, and no retry may help or none is left.
         """
         failed: TaskError | None = first
 
-        # tenacity only awaits what it can see is a coroutine function.
+        # tenacity awaits only functions that it recognises as coroutine functions.
         async def once() -> T:
             nonlocal failed
             if failed is None:
@@ -112,7 +120,7 @@ class Retrier:
             error, failed = failed, None
             raise error
 
-        # One for each row: one shared by all would mix up their counts.
+        # One object for each row: rows that share one would mix up their counts.
         retrying = AsyncRetrying(
             sleep=self._sleep,
             retry=_is_retried,
@@ -128,7 +136,7 @@ class Retrier:
         return attempts.counted >= self._policy.max_attempts
 
     def _backoff(self, error: BaseException | None, attempts: Attempts) -> float:
-        """Seconds to wait: exponential with full jitter, or none where the limiter waits."""
+        """The backoff in seconds: exponential with full jitter, or 0 if the limiter waits."""
         if isinstance(error, RateLimitedError):
             return 0.0
         doublings = min(max(0, attempts.counted - 1), 32)

@@ -1,7 +1,7 @@
-"""Rows put aside on disk until their turn comes, a queue for each task.
+"""Queues of parked rows on disk, one queue for each task.
 
-They lie in an SQLite database without a name, which goes with the process. Memory holds a number
-for each task that has any.
+The rows are in an SQLite database whose file has no name any more, so it disappears with the
+process. Memory holds one number for each task with parked rows.
 """
 
 import json
@@ -28,10 +28,10 @@ _TAKE = """
 
 
 class Scratch:
-    """Queues of rows on disk.
+    """Queues of parked rows on disk.
 
     Args:
-        path: where the database is made. Its name is removed at once.
+        path: the path of the database. The name is removed at once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,38 +40,38 @@ class Scratch:
         self._lengths: Counter[str] = Counter()
 
     def __contains__(self, task: str) -> bool:
-        """Whether a task has rows here."""
+        """Whether a task has parked rows."""
         return task in self._lengths
 
     def put(self, row: Row) -> None:
         """Put a row at the end of its task's queue.
 
         Raises:
-            JournalError: it could not be written.
+            JournalError: the row could not be written.
         """
-        with _errors("rows can't be put aside"):
+        with _errors("waiting rows can't be stored on disk"):
             self._open().execute(
                 "INSERT INTO parked (task, row) VALUES (?, ?)", (_key(row.id), _record(row))
             )
         self._lengths[row.id] += 1
 
     def take(self, task: str) -> Row:
-        """The first row of a task's queue, which leaves it.
+        """Remove and return the first row of a task's queue.
 
         Raises:
-            JournalError: it could not be read.
+            JournalError: the row could not be read.
         """
-        with _errors("rows that were put aside can't be read"):
+        with _errors("waiting rows can't be read back from disk"):
             found = self._open().execute(_TAKE, (_key(task),)).fetchone()
         if found is None:
-            raise JournalError("rows that were put aside are gone")
+            raise JournalError("waiting rows are missing on disk")
         self._lengths[task] -= 1
         if not self._lengths[task]:
             del self._lengths[task]
         return _row(found[0])
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -94,13 +94,13 @@ def _errors(what: str) -> Iterator[None]:
 
 
 def _key(task: str) -> str:
-    # An id may hold half of a character, which no database takes.
+    # An id may hold a lone surrogate, which SQLite refuses.
     return json.dumps(task)
 
 
 def _record(row: Row) -> bytes:
     changes = row.update.changes() if row.update is not None else {}
-    # The record may hold bytes that could not be decoded, as no JSON of ours may.
+    # The record may hold undecodable bytes as lone surrogates, which `to_json` refuses.
     cells = json.dumps(row.record)
     merged = [_record(one).decode() for one in row.merged]
     return to_json((row.number, row.line, row.id, changes, cells, merged))

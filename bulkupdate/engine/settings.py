@@ -1,24 +1,25 @@
-"""Settings of the engine: how many requests at once, and how often a row is tried."""
+"""Settings of the engine: the most requests in flight, and the retry policy."""
 
 from dataclasses import dataclass
 
 from bulkupdate.errors import ConfigError, setting
 
-#: Requests in flight at most. A connection each: more would be an attack.
+#: Highest number of requests in flight. Each has a connection, so more would look like an attack.
 MAX_WORKERS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often a row is tried, and how long between.
+    """The number of attempts for a row, and the backoff between them.
 
     Attributes:
-        max_attempts: requests for one row, those that were answered 429 not counted.
-        max_throttles: 429s for one row, after which the run stops: the limiter has lost its way.
-        first_backoff: the most that the wait before the first retry can be, in seconds; each
-            further one may be twice as long.
-        longest_backoff: no wait is longer, in seconds.
-        give_up_after: seconds that the server may be down for before the run stops.
+        max_attempts: most requests for one row. Requests with the answer 429 don't count.
+        max_throttles: 429 answers for one row after which the run stops, because the limiter can't
+            find a rate that the server accepts.
+        first_backoff: the longest possible backoff before the first retry, in seconds. It doubles
+            with each further retry.
+        longest_backoff: the longest possible backoff before any retry, in seconds.
+        give_up_after: seconds that the server may be down before the run stops.
     """
 
     max_attempts: int = 8
@@ -31,6 +32,6 @@ class RetryPolicy:
         if self.max_attempts < 1 or self.max_throttles < 1:
             raise ConfigError("a row needs at least one attempt")
         if not 0 <= self.first_backoff <= self.longest_backoff:
-            raise ConfigError("backoff must not be negative, nor shrink")
+            raise ConfigError("first_backoff must be 0 or more, and at most longest_backoff")
         if not 0 <= self.give_up_after < float("inf"):
-            raise ConfigError(f"{setting('give_up_after')} is a number of seconds, 0 or more")
+            raise ConfigError(f"{setting('give_up_after')} must be a number of seconds, 0 or more")

@@ -1,31 +1,33 @@
-"""The part of the server's limit that is ours: all of it, until a 429 shows another user.
+"""The share: the part of the server's limit that this run uses.
 
-The share shrinks by a seventh after a 429, and grows again by a part of the room that is left over.
-Together the numbers keep two clients of one key within a few percent of each other and of the
-limit, at 3 to 15 429s in 1,000 rows (docs/benchmarks.md).
+The share is the whole limit until a 429 shows that another program uses the key. It shrinks by a
+seventh after a 429, and grows again by a part of the unused room. With these numbers, two clients
+of one key stay within a few percent of each other and of the limit, with 3 to 15 429s in 1,000 rows
+(docs/benchmarks.md).
 """
 
 import math
 
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 
-#: What is left of the share after a 429, and what it wins back in a period: always, and for each
-#: request that the server had room for.
+#: The part of the share that is left after a 429, and its growth in a period: a fixed part, and a
+#: part for each request that the server still had room for.
 _SHRINK = 0.85
 _GROWTH = 0.02
 _GROWTH_OF_ROOM = 0.04
 
 
 class Share:
-    """The number of requests in a period that we take for ours, and the limit it is a part of.
+    """The share of a run, as a number of requests per period, and the server's limit.
 
     Args:
-        rate: the server's limit, until answers name another.
-        now: the time, in seconds.
+        rate: the server's limit, until answers announce another one.
+        now: the time, in seconds of the event loop's clock.
 
     Attributes:
         rate: the server's limit.
-        value: the share, at most `rate.requests`.
+        value: the share in requests per period, at most `rate.requests`.
+        is_announced: whether an answer has announced the limit.
     """
 
     def __init__(self, rate: RateLimit, now: float) -> None:
@@ -39,16 +41,16 @@ class Share:
 
     @property
     def is_part(self) -> bool:
-        """Whether somebody else seems to use the key too."""
+        """Whether another program seems to use the key too."""
         return self.value < self.rate.requests
 
     def note_room(self, remaining: float) -> None:
-        """Take in how many requests the server has room for."""
+        """Record how many requests the server has room for."""
         least = self._least_room
         self._least_room = remaining if least is None else min(least, remaining)
 
     def grow(self, now: float) -> None:
-        """Once a period, win back a part, more where the server had room left."""
+        """Grow the share once a period, and more if the server had room left."""
         if now - self._grown_at < self.rate.period:
             return
         grown = self.value + _GROWTH + _GROWTH_OF_ROOM * (self._least_room or 0)
@@ -56,9 +58,12 @@ class Share:
         self._grown_at, self._least_room = now, None
 
     def shrink(self, now: float) -> bool:
-        """After a 429, give up a part; returns whether it did.
+        """Shrink the share after a 429, at most once a period.
 
-        It does so once a period: requests behind the refused one are refused for the same reason.
+        Requests that follow the refused one are refused for the same reason.
+
+        Returns:
+            Whether the share has shrunk.
         """
         self._least_room = 0
         if now - self._shrunk_at < self.rate.period:
@@ -68,11 +73,11 @@ class Share:
         return True
 
     def follow(self, limit: float, now: float) -> bool:
-        """Follow the limit that an answer names: down at once, up where it is named repeatedly.
+        """Follow the limit that an answer announces: down at once, up only after repeated answers.
 
         Args:
-            limit: requests in lemlist's period.
-            now: the time, in seconds.
+            limit: requests in lemlist's period (`lemlist: rate-limits`).
+            now: the time, in seconds of the event loop's clock.
 
         Returns:
             Whether the rate has changed.

@@ -1,4 +1,4 @@
-"""`update_tasks`: paced, retried updates for a program that brings no file."""
+"""`update_tasks`: updates from a program instead of a file, with rate limit and retries."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
@@ -15,7 +15,7 @@ from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
 from bulkupdate.stop import Stop
 
-#: Results that may wait for the caller, before the workers wait too.
+#: Results that may wait for the caller before the workers wait too.
 _RESULT_QUEUE = 64
 
 
@@ -27,29 +27,29 @@ async def update_tasks(
     workers: int = 16,
     retry: RetryPolicy | None = None,
 ) -> AsyncGenerator[Result, None]:
-    """Send updates under the rate limit, with retries, and yield what became of each.
+    """Send updates under the rate limit, with retries, and yield the result of each.
 
-    Updates of one task are applied in the order given. Results come as they are settled, in any
-    order: `Result.row` is the update's place in `updates`, from 1. Only so many updates are read
-    ahead; a caller who is slow to take results holds the sending back.
+    Updates of one task are applied in the given order. Results come in the order in which updates
+    are settled. `Result.row` is the number of the update in `updates`, from 1. Only a few updates
+    are read ahead. If the caller takes results slowly, the sending slows down too.
 
     Args:
-        updates: what to send; taken one by one.
-        endpoint: where to, and with which key.
-        rate: "auto" follows what the server says; a rate is a ceiling; None is no limit.
-        workers: requests in flight at most.
-        retry: how often each is tried.
+        updates: the updates to send. They are taken one by one.
+        endpoint: the server and the API key.
+        rate: "auto" follows the server; a rate is a ceiling; None means no limit.
+        workers: most requests in flight.
+        retry: the attempts and the backoff for each update.
 
     Yields:
         One result for each update.
 
     Raises:
-        ConfigError: there are no workers, or more than a thousand.
-        RunStoppedError: the key was refused or the server is down; the results that were
-            settled have been yielded, and the rest was not sent.
+        ConfigError: `workers` is below 1 or above 1,000.
+        RunStoppedError: the key was refused, or the server is down. All settled results have been
+            yielded. The other updates were not sent.
     """
     if not 1 <= workers <= MAX_WORKERS:
-        raise ConfigError(f"workers is a number from 1 to {MAX_WORKERS}")
+        raise ConfigError(f"workers must be a number from 1 to {MAX_WORKERS}")
     results: asyncio.Queue[Result] = asyncio.Queue(_RESULT_QUEUE)
     stop = Stop()
     sending = asyncio.create_task(
@@ -67,7 +67,7 @@ async def update_tasks(
 
 
 async def _next(results: asyncio.Queue[Result], sending: asyncio.Task[None]) -> Result | None:
-    """The next result; None when there is none left and the sending has ended."""
+    """Return the next result; None once the sending has ended and no result is left."""
     if results.empty() and not sending.done():
         getting = asyncio.ensure_future(results.get())
         try:
@@ -106,7 +106,7 @@ async def _send(
                 lane.stop.pass_on()
                 feeder.cancel()
     except ExceptionGroup as group:
-        # What the caller's own iterable raised is the caller's, as it was.
+        # The caller's own iterable raised it: raise it unchanged.
         raise group.exceptions[0] from group
 
 

@@ -1,4 +1,4 @@
-"""One update → one result: a call, and what its end means for the row."""
+"""One update → one result: the call, and the outcome of the row."""
 
 from typing import Protocol
 
@@ -10,16 +10,16 @@ from bulkupdate.lemlist.verify import mismatches
 from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, now
 from bulkupdate.stop import Scope, StoppedError
 
-#: Errors that are about the update itself. They show that the same update, sent before, was not
+#: Errors about the update itself. They show that earlier attempts of the same update were not
 #: applied either.
 CONCLUSIVE = (BadRequestError, NotFoundError, RedirectError)
 
 
 class Sender(Protocol):
-    """Sends one update, once."""
+    """A client that sends one update, once."""
 
     async def send(self, update: TaskUpdate) -> Answer[Task]:
-        """The server's answer; raises `TaskError` where there was none."""
+        """Return the server's answer, or raise `TaskError` if there was none."""
 
 
 async def settle(
@@ -28,15 +28,14 @@ async def settle(
     """Send an update until it has an outcome.
 
     Args:
-        caller: makes the requests.
-        sender: sends one.
-        scope: the block in which this happens.
-        number: of the row.
-        update: of the row.
+        caller: makes the call.
+        sender: sends each request.
+        scope: the block that a stop interrupts.
+        number: the number of the row.
+        update: the update of the row.
 
     Returns:
-        The result; None where a stop came first, and no attempt leaves it open whether the update
-        was applied.
+        The result. None if a stop came first and the update was surely not applied.
     """
     attempts = Attempts()
     task: Task | None = None

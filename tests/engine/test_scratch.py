@@ -1,4 +1,4 @@
-"""Rows put aside on disk."""
+"""Parked rows on disk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,12 +72,12 @@ def test_a_full_disk_is_an_error(scratch: Scratch) -> None:
     scratch.put(row(1))
     assert scratch._database is not None
     scratch._database.execute("PRAGMA max_page_count = 4")
-    with pytest.raises(JournalError, match="rows can't be put aside: database or disk is full"):
+    with pytest.raises(JournalError, match="waiting rows can't be stored on disk: database or disk is full"):
         scratch.put(row(2, title="x" * 100_000))
 
 
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="rows can't be put aside: unable to open"):
+    with pytest.raises(JournalError, match="waiting rows can't be stored on disk: unable to open"):
         Scratch(tmp_path / "none" / "parked").put(row(1))
 
 

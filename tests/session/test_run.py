@@ -696,14 +696,14 @@ async def test_rows_that_cannot_be_put_aside_stop_the_run_and_it_can_go_on(
     path = write("edits.csv", "id,title", *(f"opp_1,{n}" for n in range(1, 1500)))
 
     def full(*_: object) -> None:
-        raise errors.JournalError("rows can't be put aside: No space left on device")
+        raise errors.JournalError("waiting rows can't be stored on disk: No space left on device")
 
     async with Bench() as bench:
         with monkeypatch.context() as patched:
             patched.setattr(Scratch, "put", full)
             summary = await bench.run(path)
         assert (summary.exit_code, summary.state) == (3, State.STOPPED)
-        assert "put aside" in (summary.reason or "")
+        assert "stored on disk" in (summary.reason or "")
         with monkeypatch.context() as patched:
             patched.setattr(Scratch, "take", full)
             summary = await bench.run(path, mode=Mode.RESUME)

@@ -1,1 +1,1 @@
-"""The only place that knows HTTP, the key and lemlist's names: one request, one answer."""
+"""The HTTP client of lemlist. Only this package knows HTTP, the key and lemlist's names."""

@@ -1,4 +1,4 @@
-"""An answer of the server: a value or an error, and what its headers tell of the rate limit."""
+"""An answer of the server: a value or an error, and the rate limit in its headers."""
 
 import math
 import time
@@ -13,23 +13,23 @@ from bulkupdate.errors import BadResponseError, TaskError
 
 Value = TypeVar("Value")
 
-#: A `Retry-After` beyond a year, in seconds, is cut: it is absurd anyway.
+#: Longest `Retry-After` that is accepted, in seconds: one year. A longer one is shortened.
 LONGEST_RETRY_AFTER = 365 * 86400.0
 
-# `istr` is looked up without being folded again.
+# `istr` makes look-ups cheaper: its case is folded once.
 _LIMIT = istr("X-RateLimit-Limit")
 _REMAINING = istr("X-RateLimit-Remaining")
 _RETRY_AFTER = istr("Retry-After")
 
 
 class Quota(msgspec.Struct, frozen=True, gc=False):
-    """What the headers of one answer tell of the rate limit (`lemlist: rate-limits`).
+    """The rate limit in the headers of one answer (`lemlist: rate-limits`).
 
     Attributes:
         limit: requests per period (`X-RateLimit-Limit`), or None.
         remaining: requests left in this period (`X-RateLimit-Remaining`), or None.
-        retry_after: seconds until the period ends (`Retry-After`), or None. A 200 carries it
-            too, and does not mean wait.
+        retry_after: seconds until the period ends (`Retry-After`), or None. A 200 has it too, and
+            then it does not ask for a wait.
     """
 
     limit: float | None = None
@@ -38,12 +38,12 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(Generic[Value]):
-    """One answer of the server: what was asked for, or an error.
+    """One answer of the server, with a value or an error.
 
     Attributes:
         status: the HTTP status.
-        value: what came back, or None.
-        error: why nothing came back, or None.
+        value: the value in the answer, or None.
+        error: the error in the answer, or None.
     """
 
     __slots__ = ("_headers", "error", "status", "value")
@@ -61,23 +61,23 @@ class Answer(Generic[Value]):
         self._headers = headers
 
     def __repr__(self) -> str:
-        # Without the headers: a server may repeat in them what it was sent.
+        # The headers are left out: a server may repeat the key in them.
         return f"Answer({self.status}, {self.value!r}, {self.error!r})"
 
     def result(self) -> Value:
-        """What came back; raises the error where there is one."""
+        """Return the value, or raise the error."""
         if self.value is None:
             raise self.error or BadResponseError("nothing in the answer", self.status)
         return self.value
 
     @property
     def is_throttled(self) -> bool:
-        """Whether it is a 429."""
+        """Whether the status is 429."""
         return self.status == 429
 
     @property
     def quota(self) -> Quota:
-        """What its headers tell of the rate limit, as of now."""
+        """The rate limit in the headers. A date in `Retry-After` is counted from now."""
         headers = self._headers
         return Quota(
             _number(headers.get(_LIMIT)),
@@ -87,7 +87,7 @@ class Answer(Generic[Value]):
 
 
 def _number(text: str | None) -> float | None:
-    """The finite, non-negative number that a header holds, or None."""
+    """The finite number, 0 or more, in a header; None if there is none."""
     if not text:
         return None
     try:
@@ -98,7 +98,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _seconds(text: str | None) -> float | None:
-    """`Retry-After`: seconds, fractional ones too, or an HTTP date (RFC 9110, 10.2.3)."""
+    """The seconds of a `Retry-After`: a number, or an HTTP date (RFC 9110, 10.2.3)."""
     seconds = _number(text)
     if seconds is not None or not text:
         return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)

@@ -1,7 +1,7 @@
-"""Time limits of many requests at once, on one timer.
+"""Time limits for many requests, with one timer.
 
-`asyncio.timeout` and aiohttp's own set a timer for each request and take it back, for something
-that hardly ever goes off: docs/benchmarks.md has what that costs.
+`asyncio.timeout` and aiohttp set and cancel a timer for each request, although it hardly ever
+fires. docs/benchmarks.md has the cost.
 """
 
 import asyncio
@@ -10,30 +10,30 @@ from types import TracebackType
 
 
 class Deadlines:
-    """The deadlines of the running event loop that are not over yet, and the timer of the next."""
+    """The open deadlines of the running event loop, and the timer of the next one."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.waiting: set[Deadline] = set()
-        #: When the timer goes off. It is not taken back when its deadline is met: the next may be
-        #: as close.
+        #: The time when the timer fires. It stays set when its deadline is met, because the next
+        #: deadline may be as close.
         self.next = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def set_timer(self, at: float) -> None:
-        """Come back at that moment."""
+        """Set the timer to a time of the event loop's clock."""
         self.close()
         self.next = at
         self._timer = self.loop.call_at(at, self._interrupt_late)
 
     def close(self) -> None:
-        """Take the timer back."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self.next = None, math.inf
 
     def _interrupt_late(self) -> None:
-        """Interrupt whoever is late, and come back when the next one may be."""
+        """Interrupt the tasks that are late, and set the timer for the next deadline."""
         now = self.loop.time()
         for deadline in [one for one in self.waiting if one.at <= now]:
             self.waiting.discard(deadline)
@@ -44,18 +44,18 @@ class Deadlines:
 
 
 class Deadline:
-    """Interrupts the task that enters it, `with` it, once its time is over.
+    """A time limit for a `with` block. It interrupts the task once the time is over.
 
     Args:
-        deadlines: where its timer is.
-        seconds: its time, from now.
+        deadlines: the open deadlines of this event loop.
+        seconds: the time limit, in seconds from now.
 
     Attributes:
-        at: when it is over, by the event loop's clock.
+        at: the end of the time limit, in seconds of the event loop's clock.
 
     Raises:
-        TimeoutError: on leaving, where the task was interrupted for being late. Where it was
-            cancelled as well, it stays cancelled.
+        TimeoutError: when the block is left, if the task was interrupted. A task that other code
+            cancelled too stays cancelled.
     """
 
     __slots__ = ("_cancelling", "_deadlines", "_is_late", "_task", "at")
@@ -63,7 +63,7 @@ class Deadline:
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         task = asyncio.current_task(deadlines.loop)
         if task is None:
-            raise RuntimeError("a deadline is a task's")
+            raise RuntimeError("a deadline needs a running task")
         self._deadlines = deadlines
         self._task = task
         self._cancelling = task.cancelling()

@@ -1,4 +1,4 @@
-"""Where requests go, and the key that they carry."""
+"""The endpoint: the base URL of the API, and the API key."""
 
 import ipaddress
 import os
@@ -23,13 +23,13 @@ _LONGEST_KEY = 4096
 
 
 class ApiKey:
-    """A secret that does not show itself: `repr`, `str` and f-strings print `ApiKey(…)`.
+    """An API key that is never printed: `repr`, `str` and f-strings show `ApiKey(…)`.
 
     Args:
-        value: the key. Blanks and line ends around it are dropped.
+        value: the key. Blanks and line ends around it are removed.
 
     Raises:
-        ConfigError: it is empty, or no header could carry it. The message never holds it.
+        ConfigError: the key is empty, or can't be sent in a header. The message never contains it.
     """
 
     __slots__ = ("_value",)
@@ -39,29 +39,33 @@ class ApiKey:
         if not value:
             raise ConfigError("the API key is empty")
         if not value.isascii() or not value.isprintable() or " " in value:
-            raise ConfigError("the API key holds a blank or a character that no key has")
+            raise ConfigError("the API key contains a blank or a character that no key can have")
         self._value = value
 
     def reveal(self) -> str:
-        """The key itself."""
+        """Return the key as text."""
         return self._value
 
     def __repr__(self) -> str:
         return "ApiKey(…)"
 
     def __reduce__(self) -> str:
-        raise TypeError("an ApiKey is not to be pickled")
+        raise TypeError("an ApiKey can't be pickled")
 
     @classmethod
     def find(cls, file: Path | None, environ: Mapping[str, str]) -> "ApiKey":
-        """The key in `file` if one is given, else in `environ` under `LEMLIST_API_KEY`.
+        """The key from `file` if one is given, else from `LEMLIST_API_KEY` in `environ`.
 
-        A file that everybody can read is refused; one that our group can read too, if it is ours,
-        so that we could have it otherwise. (Kubernetes and systemd hand out secrets that belong to
-        root and can be read by a group of our own.)
+        A file that all users can read is refused. A file that its group can read is refused if it
+        belongs to this user, who could change that. (Kubernetes and systemd provide secrets that
+        belong to root and that a group of this user can read.)
+
+        Args:
+            file: the file that holds the key, or None.
+            environ: the environment variables.
 
         Raises:
-            ConfigError: there is none, it can't be read, or others can read it too.
+            ConfigError: there is no key, it can't be read, or other users can read it.
         """
         if file is None:
             value = environ.get(KEY_VARIABLE, "")
@@ -89,13 +93,14 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where the edits go, and with which key.
+    """The server that gets the edits, and the API key.
 
     Attributes:
-        api_key: of one team.
-        base_url: `https://`, or `http://` on loopback; a slash at its end is dropped.
+        api_key: the API key of one team.
+        base_url: the URL of the API: `https://`, or `http://` for this machine. A slash at the end
+            is removed.
         timeout: seconds that one attempt may take, from connecting to the last byte.
-        use_proxy: whether to obey `HTTPS_PROXY` and its like.
+        use_proxy: whether to obey `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
     """
 
     api_key: ApiKey
@@ -106,11 +111,11 @@ class Endpoint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_url(self.base_url))
         if not 0 < self.timeout < float("inf"):
-            raise ConfigError(f"{setting('timeout')} is a number of seconds above 0")
+            raise ConfigError(f"{setting('timeout')} must be a number of seconds above 0")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine, and only this machine."""
+    """Whether `host` names this machine only."""
     if host == "localhost":
         return True
     try:
@@ -126,7 +131,7 @@ def _checked_url(url: str) -> str:
     except ValueError:
         raise ConfigError(f"the base URL {url!r} is not a URL") from None
     if parts.username is not None or parts.password is not None:
-        raise ConfigError("the base URL holds a user name or password: the key goes elsewhere")
+        raise ConfigError("the base URL contains a user name or password: remove them")
     if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment:
         raise ConfigError(f"the base URL {url!r} must look like {DEFAULT_BASE_URL}")
     if parts.scheme == "http" and not is_loopback(host):

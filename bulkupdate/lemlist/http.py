@@ -1,7 +1,7 @@
-"""One HTTP request: a status, headers and a body, or a typed error.
+"""The HTTP client: one request in; a status, headers and a body out, or a typed error.
 
-This is the one place that knows aiohttp and the key. It never retries, never paces and never
-follows a redirect; the key leaves only in the `Authorization` header of a request to the base URL.
+Only this module uses aiohttp and the key. It never retries, never paces and never follows a
+redirect. The key is sent only in the `Authorization` header of a request to the base URL.
 """
 
 import io
@@ -40,23 +40,23 @@ from bulkupdate.lemlist.deadlines import Deadline, Deadlines
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.redact import Redactor
 
-#: The part of an answer that is read, in bytes. A Task has a few thousand.
+#: Most bytes of an answer that are read. A Task has a few thousand.
 MAX_BODY = 1 << 18
 
-#: A JSON value that nests deeper is refused: what reads it back may not go as deep.
+#: Deepest nesting of a JSON value. A deeper value is refused: the log's readers may not support it.
 MAX_DEPTH = 100
 
-#: The part of the server's own words that is kept, in characters.
+#: Most characters of the server's message that are kept.
 MAX_MESSAGE = 500
 
-#: Node, which lemlist runs on, closes a connection that has been idle for 5 s. A request sent
-#: into that moment is lost, so ours are closed before.
+#: Seconds that an idle connection stays open. lemlist runs on Node, which closes a connection after
+#: 5 s without a request. A request at that moment is lost, so the client closes it before.
 KEEP_ALIVE = 4.0
 
-#: Seconds to connect in, at most.
+#: Most seconds for connecting.
 CONNECT_TIMEOUT = 10.0
 
-#: From so many bytes on, aiohttp wants a body in pieces.
+#: Size in bytes from which aiohttp wants a body as a file.
 _LARGE = 1 << 20
 
 _BRACKET = ord("[")
@@ -75,14 +75,14 @@ log = logging.getLogger(__name__)
 
 
 class Response(NamedTuple):
-    """An HTTP answer, free of the key.
+    """An HTTP answer. Its body, reason and location never contain the key.
 
     Attributes:
         status: the HTTP status.
-        headers: by name, in any case.
-        body: its first `MAX_BODY + 1` bytes.
-        reason: the words beside the status.
-        location: where a redirect points, without its query.
+        headers: the headers by name, in any case.
+        body: the first `MAX_BODY + 1` bytes of the body.
+        reason: the reason phrase after the status.
+        location: the target of a redirect, without its query.
     """
 
     status: int
@@ -96,8 +96,8 @@ class HttpClient:
     """A session with lemlist's API: `async with HttpClient(endpoint) as http`.
 
     Args:
-        endpoint: where to send, and with which key.
-        connections: open at most.
+        endpoint: the server and the API key.
+        connections: most open connections.
     """
 
     def __init__(self, endpoint: Endpoint, *, connections: int = 16) -> None:
@@ -106,7 +106,7 @@ class HttpClient:
         key = endpoint.api_key.reveal()
         authorization = aiohttp.encode_basic_auth("", key)
         self._redactor = Redactor(key, authorization.removeprefix("Basic "))
-        # Given with each request: aiohttp sends the headers of a session to a proxy too.
+        # Sent with each request, because aiohttp sends the headers of a session to a proxy too.
         self._headers = CIMultiDict({AUTHORIZATION: authorization, CONTENT_TYPE: _JSON})
         self._session: aiohttp.ClientSession | None = None
         self._deadlines: Deadlines | None = None
@@ -118,13 +118,13 @@ class HttpClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 "Accept": _JSON,
-                # A Task is short, and what is not compressed is no bomb.
+                # A Task is short. An uncompressed answer can't be a decompression bomb.
                 "Accept-Encoding": "identity",
                 "User-Agent": f"bulkupdate/{__version__}",
             },
             timeout=aiohttp.ClientTimeout(
                 total=None,  # see `request`
-                # Its own, and shorter: what was never connected is known not to be applied.
+                # Shorter than the whole timeout: without a connection, nothing was applied.
                 connect=min(CONNECT_TIMEOUT, self._endpoint.timeout / 2),
             ),
             auto_decompress=False,
@@ -152,11 +152,11 @@ class HttpClient:
 
         Args:
             method: the HTTP method.
-            path: below the base URL, with a slash before it.
-            json: the body.
+            path: the path below the base URL, with a leading slash.
+            json: the request body as JSON.
             params: the query.
-            more_seconds: time beyond the endpoint's timeout, in seconds.
-            subject: what the request is about, for the log.
+            more_seconds: seconds to add to the endpoint's timeout.
+            subject: the id of the task, for the log.
 
         Returns:
             The server's answer, whatever its status.
@@ -178,14 +178,14 @@ class HttpClient:
                     headers=self._headers,
                     allow_redirects=False,
                 )
-                # A Task is short: nearly always all of it is there with the headers, and the
+                # A Task is short: nearly always it arrives together with the headers, and the
                 # connection is free again.
                 is_whole = response.closed
                 body = response.content.read_nowait() if is_whole else await _read(response)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             failure = _without_answer(error, self._redactor)
         if failure is not None:
-            # Not `from error`: aiohttp's exception carries the request's headers, the key too.
+            # Not `from error`: aiohttp's exception contains the request's headers with the key.
             log.debug("%s %s: %s: %s", method, shorten(subject), failure.type, failure.message)
             raise failure
         if started is not None:
@@ -203,7 +203,7 @@ class HttpClient:
         return Response(response.status, headers, body, reason, location)
 
     def _proxy(self) -> str | None:
-        """The proxy that the environment names; never one for `http://`, which is this machine."""
+        """The proxy from the environment; None for `http://`, which is only for this machine."""
         parts = urlsplit(self._endpoint.base_url)
         is_direct = parts.scheme != "https" or proxy_bypass(parts.hostname or "")
         if not self._endpoint.use_proxy or is_direct:
@@ -213,14 +213,14 @@ class HttpClient:
 
 
 def json_of(response: Response, what: str) -> Any:
-    """The JSON value of a 200.
+    """The JSON value in an answer with status 200.
 
     Args:
         response: the answer.
-        what: the thing that is expected, for messages: `a Task`.
+        what: the expected value for messages, as in `a Task`.
 
     Raises:
-        TaskError: the status is not 200, or the body is no JSON that we take.
+        TaskError: the status is not 200, or the body is not an acceptable JSON value.
     """
     status, body = response.status, response.body
     if status != 200:
@@ -239,7 +239,7 @@ def json_of(response: Response, what: str) -> Any:
 
 
 def _refusal(response: Response) -> TaskError:
-    """The error that an answer with another status than 200 is."""
+    """The error for an answer with another status than 200."""
     status = response.status
     if 300 <= status < 400:
         target = _clean(response.location)
@@ -249,14 +249,14 @@ def _refusal(response: Response) -> TaskError:
     elif status >= 400:
         kind = _ERRORS.get(status, BadRequestError)
     else:
-        kind = BadResponseError  # 201, 204 and their like: lemlist confirms with 200
+        kind = BadResponseError  # 201, 204 and others: lemlist confirms with 200
     return kind(_message(response.body) or _clean(response.reason) or f"HTTP {status}", status)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, or a little more than `MAX_BODY` of it: a longer one is of no use."""
+    """Read the body, but not much more than `MAX_BODY` bytes, because a longer one is refused."""
     content = response.content
-    # A connection with more to come is closed.
+    # Leaving the block closes a connection with unread bytes.
     async with response:
         body = await content.read(MAX_BODY)
         while len(body) <= MAX_BODY and not content.at_eof():
@@ -265,7 +265,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _inflated(body: bytes, encoding: str | None) -> bytes:
-    """The first `MAX_BODY + 1` bytes of a body, inflated where it was compressed unasked."""
+    """The first `MAX_BODY + 1` bytes of a body, decompressed if the server compressed it."""
     body = body[: MAX_BODY + 1]
     if encoding is None or encoding.lower() not in ("gzip", "x-gzip", "deflate"):
         return body
@@ -276,12 +276,12 @@ def _inflated(body: bytes, encoding: str | None) -> bytes:
 
 
 def _without_answer(error: Exception, redactor: Redactor) -> TaskError:
-    """Our error for an exception of the HTTP library."""
-    said = _clean(redactor.text(str(error)))
+    """The `TaskError` for an exception of the HTTP library."""
+    text = _clean(redactor.text(str(error)))
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return CertificateError(f"the server's certificate was not accepted: {said}")
+        return CertificateError(f"the server's certificate was not accepted: {text}")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return ConnectError(f"no connection: {said}")
+        return ConnectError(f"no connection: {text}")
     if isinstance(error, TimeoutError):
         return RequestTimeoutError("no answer in time")
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -289,11 +289,11 @@ def _without_answer(error: Exception, redactor: Redactor) -> TaskError:
         return ConnectError(f"no connection: the proxy answered {status}")
     if isinstance(error, aiohttp.ClientResponseError):
         return BadResponseError(f"not an HTTP answer: {_clean(redactor.text(error.message))}")
-    return ConnectionLostError(f"the connection broke: {said or type(error).__name__}")
+    return ConnectionLostError(f"the connection broke: {text or type(error).__name__}")
 
 
 def _nests_deeper(value: Any, body: bytes) -> bool:
-    """Whether a JSON value nests deeper than `MAX_DEPTH`. Nearly all are told by their brackets."""
+    """Whether a JSON value nests deeper than `MAX_DEPTH`. Counting brackets is usually enough."""
     if _BRACKET not in body and body.rfind(b"{") <= 0:
         return False
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
@@ -312,7 +312,7 @@ def _nests_deeper(value: Any, body: bytes) -> bool:
 
 
 def _message(body: bytes) -> str:
-    """The server's own words: a sentence, or the message inside a JSON object."""
+    """The server's message: the text of the body, or the message in a JSON object."""
     try:
         value: Any = parse_json(body)
     except ValueError:
@@ -330,7 +330,7 @@ def excerpt(body: bytes) -> str:
 
 
 def _clean(text: str) -> str:
-    """One line of printable text, cut to a sane length."""
+    """One line of printable text, cut to `MAX_MESSAGE` characters."""
     text = text[: 4 * MAX_MESSAGE]
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

@@ -1,4 +1,4 @@
-"""A rate limit: lemlist's own, or one that a user sets."""
+"""A rate limit: lemlist's own limit, or a limit from the user."""
 
 import re
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many requests in any such period.
+    """A number of requests in any period of a given length.
 
     Attributes:
-        requests: how many.
-        period: seconds.
+        requests: the number of requests.
+        period: the length of the period, in seconds.
     """
 
     requests: int
@@ -25,14 +25,16 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         if self.requests < 1 or not 0 < self.period < float("inf"):
-            raise ConfigError(f"{setting('rate')} is at least 1 request per period, as in 20/2s")
+            raise ConfigError(
+                f"{setting('rate')} must be 1 or more requests per period, as in 20/2s"
+            )
 
     @classmethod
     def parse(cls, text: str) -> "RateLimit":
-        """`20/2s`, `5/s`, `100/1m`.
+        """The rate limit that a text stands for: `20/2s`, `5/s`, `100/1m`.
 
         Raises:
-            ConfigError: it is none of these.
+            ConfigError: the text does not have this form.
         """
         match = _RATE.fullmatch(text.strip().lower())
         if not match:

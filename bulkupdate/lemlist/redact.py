@@ -1,4 +1,4 @@
-"""Keeping the key out of what a server says: it may quote what it was sent, in its own spelling."""
+"""Removal of the key from answers. A server may repeat it, in another spelling."""
 
 import json
 import re
@@ -6,28 +6,28 @@ from typing import Any
 
 from bulkupdate.codec import parse_json, to_json
 
-#: What stands where the key stood.
+#: The text that replaces the key.
 REDACTED = "[redacted]"
 
-#: A secret that is shorter stands in any text, and is left.
+#: Shortest secret that is removed, in characters. A shorter one occurs in ordinary text.
 SHORTEST_SECRET = 6
 
-#: A value that nests deeper than this is looked at as text.
+#: Deepest nesting of a JSON value. A deeper value is searched as text.
 _MAX_DEPTH = 100
 
 _BACKSLASH = ord("\\")
 
-#: Of all that JSON may escape, only these have another spelling than ours.
+#: Escapes that `json.dumps` never writes. Other escapes have only one spelling.
 _SPELT_OTHERWISE = re.compile(rb"\\[u/]")
 
 _ESCAPES = re.compile(r"\\u([0-9a-fA-F]{4})|\\([/\"\\])")
 
 
 class Redactor:
-    """Takes secrets out of texts and bodies.
+    """A filter that removes secrets from texts and bodies.
 
     Args:
-        secrets: to take out, as they are and as JSON spells them.
+        secrets: the secrets to remove, also in their JSON spelling.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -39,13 +39,13 @@ class Redactor:
         ]
 
     def text(self, text: str) -> str:
-        """`text` without them."""
+        """`text` without the secrets."""
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
         return text
 
     def body(self, body: bytes) -> bytes:
-        """A body without them: JSON stays JSON, and says the same otherwise."""
+        """A body without the secrets. JSON stays JSON, otherwise with the same value."""
         if not self._may_hold_secret(body):
             return body
         try:
@@ -57,7 +57,7 @@ class Redactor:
     def _may_hold_secret(self, body: bytes) -> bool:
         if _BACKSLASH in body and _SPELT_OTHERWISE.search(body):
             return True
-        for secret in self._quoted:  # noqa: SIM110 - once for each row: a generator takes longer
+        for secret in self._quoted:  # noqa: SIM110 - called for each row: a generator takes longer
             if secret in body:
                 return True
         return False

@@ -1,4 +1,4 @@
-"""Tasks of lemlist: an update in, a Task or a typed error out."""
+"""The client of lemlist's tasks: an update in, a Task or a typed error out."""
 
 from typing import Self
 
@@ -9,20 +9,20 @@ from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.http import HttpClient, Response, excerpt, json_of
 from bulkupdate.models import Task, TaskUpdate
 
-#: The server downloads images and videos before it answers, for up to 45 s
-#: (`lemlist: update-task`): an update that has some gets so many seconds more.
+#: Extra seconds for an update with images or videos. The server downloads them before it answers,
+#: for up to 45 s (`lemlist: update-task`).
 MEDIA_TIMEOUT = 60.0
 
 
 class TaskClient:
     """A session with lemlist's tasks: `async with TaskClient(endpoint) as client`.
 
-    It sends each request at once. A program that sends more than a few updates wants
+    The client sends each request at once. To send more than a few updates, use
     `bulkupdate.update_tasks`, which keeps the rate limit and retries.
 
     Args:
-        endpoint: where to send, and with which key.
-        connections: open at most.
+        endpoint: the server and the API key.
+        connections: most open connections.
     """
 
     def __init__(self, endpoint: Endpoint, *, connections: int = 16) -> None:
@@ -39,10 +39,10 @@ class TaskClient:
         """Send one update.
 
         Returns:
-            The Task as the server returned it.
+            The Task that the server returned.
 
         Raises:
-            TaskError: it was refused, or not confirmed.
+            TaskError: the update was refused or not confirmed.
         """
         return (await self.send(update)).result()
 
@@ -50,7 +50,7 @@ class TaskClient:
         """Send one update.
 
         Returns:
-            The server's answer, whatever it says.
+            The server's answer, with a Task or an error.
 
         Raises:
             TaskError: there was no answer.
@@ -72,7 +72,7 @@ def _confirmed(update: TaskUpdate, response: Response) -> Task:
     """The Task that confirms an update.
 
     Raises:
-        TaskError: the answer holds none, or another one.
+        TaskError: the answer has no Task, or another one.
     """
     value = json_of(response, "a Task")
     if not isinstance(value, dict) or "_id" not in value:

@@ -1,4 +1,4 @@
-"""Whether the Task that came back is the one that was asked for."""
+"""The comparison of an update with the Task that the server returned."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,16 +8,16 @@ from bulkupdate.models import Mismatch
 
 
 def mismatches(update: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Mismatch]:
-    """Compare what was sent with the Task that came back, through the names that change.
+    """Compare the sent fields with the returned Task, whose fields have other names.
 
-    A field that did not come back is not judged.
+    A field that is missing in the Task is not compared.
 
     Args:
-        update: the fields that were sent, under their names on the wire.
-        task: the Task, under its own.
+        update: the sent fields, by their names on the wire.
+        task: the fields of the returned Task, by their names in the Task.
 
     Returns:
-        What differs, by its name in the Task.
+        The fields that differ, by their names in the Task.
     """
     differences = {}
     for name, sent in update.items():
@@ -25,7 +25,7 @@ def mismatches(update: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, 
         if returned_as not in task:
             continue
         returned = task[returned_as]
-        # Nearly always it is the same text.
+        # Shortcut: nearly always both are the same text.
         is_plain = isinstance(returned, str) and sent == returned
         if not is_plain and not same(sent, returned):
             differences[returned_as] = Mismatch(sent=sent, returned=returned)
@@ -56,11 +56,11 @@ def _same_completion(sent: object, returned: object) -> bool:
 
 
 def _same_media(sent: Any, returned: Any) -> bool:
-    # The server re-hosts each file, so the URLs may differ: only how many there are is compared.
+    # The server re-hosts each file, so the URLs may differ. Only their number is compared.
     return isinstance(returned, list) and len(sent) == len(returned)
 
 
-#: Name on the wire of an update → name in a Task, and how the two compare (`lemlist: update-task`).
+#: Field name in an update → name in a Task, and the comparison (`lemlist: update-task`).
 _COMPARISONS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "assignedTo": ("userId", _equal),
     "dueDate": ("dueDate", _same_moment),

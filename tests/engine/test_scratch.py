@@ -72,7 +72,7 @@ def test_a_full_disk_is_an_error(scratch: Scratch) -> None:
     scratch.put(row(1))
     assert scratch._database is not None
     scratch._database.execute("PRAGMA max_page_count = 4")
-    with pytest.raises(JournalError, match="waiting rows can't be stored on disk: database or disk is full"):
+    with pytest.raises(JournalError, match="can't be stored on disk: database or disk is full"):
         scratch.put(row(2, title="x" * 100_000))
 
 
@@ -84,5 +84,5 @@ def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_rows_that_are_gone_are_an_error(scratch: Scratch) -> None:
     scratch.put(row(1, "a"))
     scratch.close()
-    with pytest.raises(JournalError, match=r"gone|no such table"):
+    with pytest.raises(JournalError, match=r"missing|no such table"):
         scratch.take("a")

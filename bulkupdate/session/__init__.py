@@ -1,1 +1,1 @@
-"""One run: prepare, send, close."""
+"""A session of a run: prepare, send, close."""

@@ -1,4 +1,4 @@
-"""What checking an input found, kept for the next session: `check.json`."""
+"""`check.json`: the result of a check of the input, kept for the next session."""
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_record, to_json
@@ -9,19 +9,20 @@ from bulkupdate.session.resume import is_same_input
 
 
 def keep_check(directory: RunDirectory, source: Input, info: InputInfo, preview: Preview) -> None:
-    """Write down what checking an input found.
+    """Write the result of a check of the input.
 
     Raises:
-        JournalError: it could not be written.
+        JournalError: the file could not be written.
     """
     checked = Checked(version=__version__, input=info, preview=preview, places=source.places)
     directory.write_check(to_json(checked, indent=2) + b"\n")
 
 
 def recall_check(directory: RunDirectory, info: InputInfo) -> Checked | None:
-    """What this version of the program found in the same input before, if it did.
+    """Read the result of an earlier check of the same input by the same version.
 
-    None where that can't be read: the input is then checked again.
+    Returns:
+        The result. None if there is none or it can't be read; the input is then checked again.
     """
     try:
         checked = parse_record(directory.files.check.read_bytes(), Checked)

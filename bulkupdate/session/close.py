@@ -1,4 +1,4 @@
-"""The end of a session: everything is closed and the summary written, whatever has happened."""
+"""The end of a session: close all files and write the summary, even after an error."""
 
 import asyncio
 
@@ -26,14 +26,14 @@ async def close(
 
     Args:
         session: the session that ends.
-        prepared: what was known before it.
-        progress: what was done.
-        recorder: holds the files of results.
-        writer: reports what can't be written.
+        prepared: the facts from before the session.
+        progress: the progress of the session.
+        recorder: holds the result files.
+        writer: reports files that can't be written.
         is_complete: whether nothing is left to do.
 
     Returns:
-        The summary as it was written, if the disk took it.
+        The summary. It is on disk unless the disk refused it.
     """
     cancelled: asyncio.CancelledError | None = None
     try:

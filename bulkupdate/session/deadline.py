@@ -1,4 +1,4 @@
-"""When a run is to be over: what `--deadline` says, and what it means for a run."""
+"""The deadline: its text form, and its effect on a run."""
 
 import re
 from datetime import UTC, datetime, time, timedelta
@@ -16,15 +16,15 @@ _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:.*")
 
 
 def deadline(text: str, now: datetime | None = None) -> datetime:
-    """When `--deadline` has a run end: aware, in this machine's time zone.
+    """The moment that the text of `--deadline` stands for: aware, in this machine's time zone.
 
     Args:
-        text: `06:00`, the next time that this machine's clock says so; `+2h`, `+90m`, from now on;
-            or an ISO 8601 date-time, by this machine's clock where it has no offset.
-        now: aware; the present where it is None.
+        text: `06:00`, the next such time of this machine's clock; `+2h` or `+90m`, counted from
+            now; or an ISO 8601 date-time, by this machine's clock if it has no offset.
+        now: the current time, aware; None reads the clock.
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: the text has none of these forms.
     """
     text, now = text.strip(), (now or datetime.now(UTC)).astimezone()
     if match := _IN_A_WHILE.fullmatch(text):
@@ -37,38 +37,38 @@ def deadline(text: str, now: datetime | None = None) -> datetime:
         if _MOMENT.fullmatch(text):
             return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
-        pass  # Like 25:00: it looks like one, and is none.
-    raise ConfigError(f"{text!r} is no deadline: write it as 06:00, +2h or 2026-01-31T06:00")
+        pass  # As for 25:00, which has the form of a time but is not one.
+    raise ConfigError(f"{text!r} is not a deadline: write it as 06:00, +2h or 2026-01-31T06:00")
 
 
 def _next(of_day: time, now: datetime) -> datetime:
-    """The next time that the clock says so, even where it is set at night."""
+    """The next moment with this time of day, even if the clock changes overnight."""
     today = datetime.combine(now.date(), of_day).astimezone()
     tomorrow = datetime.combine(now.date() + timedelta(days=1), of_day).astimezone()
     return today if today > now else tomorrow
 
 
 def refuse_a_late_start(config: RunConfig) -> None:
-    """See that there is time to send anything.
+    """Refuse to start if the deadline is too close.
 
     Raises:
-        RunStoppedError: there is none.
+        RunStoppedError: no request could start before the deadline.
     """
     if config.last_start is not None and config.last_start <= datetime.now(UTC):
         raise RunStoppedError(
-            f"the deadline, {_clock(config.deadline)}, leaves no time, since requests in flight"
-            f" get {config.drain_timeout:g} s to end before it ({setting('drain_timeout')}):"
+            f"the deadline, {_clock(config.deadline)}, is too close: requests in flight need"
+            f" {config.drain_timeout:g} s before it to end ({setting('drain_timeout')}):"
             " nothing was sent"
         )
 
 
 def reason(config: RunConfig) -> str:
-    """Why a run stops that its deadline stops."""
+    """The reason for a stop by the deadline, in words."""
     return f"the deadline, {_clock(config.deadline)}, is near"
 
 
 def note(config: RunConfig, preview: Preview, ledger: Ledger) -> str | None:
-    """What the deadline means for a session that begins, for a person to read."""
+    """A message about the deadline at the start of a session; None without a deadline."""
     if config.last_start is None:
         return None
     text = f"no request starts after {_clock(config.last_start)} ({setting('deadline')})"
@@ -76,12 +76,12 @@ def note(config: RunConfig, preview: Preview, ledger: Ledger) -> str | None:
     time_left = (config.last_start - datetime.now(UTC)).total_seconds()
     if preview.seconds and time_left < preview.seconds * requests / preview.requests:
         fit = int(max(0.0, time_left) * preview.requests / preview.seconds)
-        text += f": there is time for some {fit:,} of {requests:,}"
+        text += f": there is time for about {fit:,} of {requests:,} requests"
     return text
 
 
 def _requests_left(config: RunConfig, preview: Preview, ledger: Ledger) -> int:
-    """Requests that this session is to send, retries left out."""
+    """The number of requests that this session has to send, without retries."""
     done = {Outcome.UPDATED}
     if not config.retry_failed:
         done |= {Outcome.FAILED, Outcome.UNCONFIRMED}

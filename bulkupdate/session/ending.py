@@ -1,4 +1,4 @@
-"""The summary of a run, made from what is known of it."""
+"""The summary of a run, and messages about its end."""
 
 import asyncio
 
@@ -17,8 +17,8 @@ def first_summary(config: RunConfig, info: InputInfo) -> Summary:
     """The summary of a run that has not begun.
 
     Args:
-        config: its settings.
-        info: its input.
+        config: the settings of the run.
+        info: the input of the run.
     """
     return Summary(
         version=__version__,
@@ -56,10 +56,10 @@ def summary_of(
     """The summary of a run at this moment.
 
     Args:
-        first: of the same run, before it began.
-        progress: what was done.
-        stop: whether and why it was stopped.
-        has_ended: whether this is the last one.
+        first: the summary of the same run before it began.
+        progress: the progress of the session.
+        stop: the stop of the run.
+        has_ended: whether the session has ended.
         is_complete: whether nothing is left to do.
         is_strict: whether a mismatch counts as a row that did not succeed.
     """
@@ -96,13 +96,16 @@ def summary_of(
 def lost_results(
     directory: RunDirectory, earlier: Summary | None, ledger: Ledger, *, was_repaired: bool
 ) -> list[str]:
-    """A note where the log lacks rows that the session before had settled.
+    """A note if the log lacks rows that the previous session had settled.
 
     Args:
-        directory: of the run.
-        earlier: the summary of that session, if there was one.
-        ledger: of the log.
-        was_repaired: whether its torn last line, with one row, was reported already.
+        directory: the run directory.
+        earlier: the summary of the previous session, if there was one.
+        ledger: the ledger of the log.
+        was_repaired: whether the loss of a torn last line, which is one row, is reported already.
+
+    Returns:
+        A list with one note, or an empty list.
     """
     if earlier is None:
         return []
@@ -115,7 +118,7 @@ def lost_results(
 
 
 def why_ended(error: BaseException) -> tuple[str, Reason]:
-    """The text and the reason for a run that an exception has ended."""
+    """The text and the reason of the end, for a run that an exception has ended."""
     if isinstance(error, asyncio.CancelledError):
         return "cancelled", Reason.CANCELLED
     if isinstance(error, JournalError):

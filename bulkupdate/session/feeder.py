@@ -1,4 +1,4 @@
-"""Rows from the input to where they belong: the workers' backlog, or straight to the writer."""
+"""The feeder: it sends the rows of the input to the backlog, or directly to the writer."""
 
 import asyncio
 import itertools
@@ -14,28 +14,28 @@ from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop
 
-#: Rows read between two looks at the rest of the program: less than a millisecond.
+#: Rows that are read before other tasks may run. Reading them takes less than a millisecond.
 READ_BATCH = 32
 
 
 class Feeder:
-    """A pump: reads an input that has been checked, and hands out every row that remains.
+    """A reader of a checked input. It hands out every remaining row.
 
     Args:
         source: the input.
-        remaining: which rows are still to be settled.
-        writer: takes the rows that need no request.
-        stop: is set where the input is no longer what was checked, or rows can't be put aside.
-        first: so many rows are handed out to be sent, and no more; None for all.
-        merger: makes one row of several of one task; None to send each.
-        rows: how many rows the check found, perhaps in another session; None for any number.
-        may_be_invalid: whether there may be invalid ones among those that are sent.
-        is_known: whether a row is known to be the one that was checked under its number.
+        remaining: decides which rows have to be settled.
+        writer: receives the rows that need no request.
+        stop: is set if the input has changed since the check, or rows can't be parked on disk.
+        first: most rows that are handed out to be sent; None for all.
+        merger: merges the rows of one task into one; None sends each row.
+        rows: the number of rows in the check, perhaps of another session; None for any number.
+        may_be_invalid: whether invalid rows may occur although rows are sent.
+        is_known: whether a row is the one that was checked under its number.
 
     Attributes:
         has_ended: whether every row has been handed out.
-        is_otherwise: whether a row was met that the check can't have seen so.
-        sent: rows handed out to be sent.
+        is_otherwise: whether a row differed from the row in the check.
+        sent: the number of rows handed out to be sent.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Feeder:
         self.sent = 0
 
     async def feed(self, backlog: Backlog, *, send: bool) -> None:
-        """Put every row that remains where it belongs.
+        """Hand out every remaining row.
 
         Args:
-            backlog: takes the rows to send; closed at the end.
-            send: whether anything is to be sent; if not, only the invalid rows are written down.
+            backlog: receives the rows to send. It is closed at the end.
+            send: whether rows are sent. If not, only the results of invalid rows are written.
         """
         try:
             for batch in self._batches(await self._rows()):
-                # Reading a local file is quick, and never waits: give way.
+                # Reading a local file never awaits, so let other tasks run.
                 await asyncio.sleep(0)
                 for row in batch:
                     if not self._remaining.includes(row):
@@ -95,7 +95,7 @@ class Feeder:
         except JournalError as error:
             self._stop.set(str(error), Reason.NOT_WRITTEN)
         except RunStoppedError:
-            return  # The stop has its reason already.
+            return  # The stop already has its reason.
         finally:
             backlog.close()
 
@@ -106,10 +106,10 @@ class Feeder:
         await self._writer.put(row, unsent(row, Outcome.INVALID, error))
 
     async def _hand_out(self, rows: Iterable[Row], backlog: Backlog) -> bool:
-        """Put rows into the backlog; False where one of them would be one too many.
+        """Put rows into the backlog. Return False once `first` rows have been handed out.
 
-        The log is told first of a row that it calls failed and that is about to be sent again:
-        whenever the program ends, it is known then that the update may have been applied.
+        If the log calls a row failed and the row is about to be sent again, a line goes to the log
+        first. It says that the update may have been applied, in case the program is killed.
         """
         for row in rows:
             if self.sent == self._first:
@@ -123,14 +123,14 @@ class Feeder:
         return True
 
     def _unexpected(self, row: Row, why: str) -> InputError:
-        """The error for a row that was checked as another: other libraries may read it so."""
+        """The error for a row that differs from the check, as with another version of a library."""
         self.is_otherwise = True
         return InputError(
             f"{self._source.name}: row {row.number} is not the one that was checked: {why}"
         )
 
     async def _rows(self) -> Iterator[Row]:
-        """The rows, except those at the beginning that an earlier session has settled."""
+        """The rows, without those at the beginning that an earlier session has settled."""
         settled = self._remaining.settled_prefix
         self._rows_read = settled
         if settled == self._rows_checked:
@@ -141,7 +141,7 @@ class Feeder:
         # Skipping a million may take seconds.
         first = await asyncio.to_thread(next, rows, None)
         if self._source.places and not (first and self._is_known(first)):
-            # Another session has noted where a row begins: look for it ourselves.
+            # The position of the row comes from another session and is wrong: read from the start.
             rows.close()
             self._source.places = []
             rows = self._source.rows(after=settled)
@@ -149,13 +149,13 @@ class Feeder:
         return itertools.chain((first,) if first else (), rows)
 
     def _batches(self, rows: Iterator[Row]) -> Iterator[list[Row]]:
-        """The rows, some at a time. None that was read after somebody wrote to the file."""
+        """The rows in batches. No row is used that was read after the file changed."""
         checked = self._rows_checked
         while batch := list(itertools.islice(rows, READ_BATCH)):
             self._check_unchanged()
             self._rows_read = batch[-1].number
             if checked is not None and self._rows_read > checked:
-                raise self._unexpected(batch[-1], "is one too many")
+                raise self._unexpected(batch[-1], "the check found no more rows")
             yield batch
         self._check_unchanged()
         if checked is not None and self._rows_read < checked:

@@ -1,4 +1,4 @@
-"""Several rows of one task → one update, in which the later ones win."""
+"""Merging: several rows of one task become one update, in which later rows win."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,14 +12,14 @@ from bulkupdate.plan import MAX_MERGED, RowSet
 
 
 class Merger:
-    """Holds rows back until the last row of their task comes, which then does the work of all.
+    """A buffer that holds rows back until the last row of their task, and then merges them.
 
-    The rows that are held back are on disk. A request that does the work of several rows goes
-    where the last of them stands in the input.
+    Rows that are held back are on disk. A merged request is sent in the position of its last row in
+    the input.
 
     Args:
-        followed: the rows that another one of the same task comes after.
-        scratch: where the rows are put aside.
+        followed: the rows that have a later row of the same task.
+        scratch: the path of the database for rows that are held back.
     """
 
     def __init__(self, followed: RowSet, scratch: Path) -> None:
@@ -28,10 +28,10 @@ class Merger:
         self._held: dict[str, int] = {}
 
     def add(self, row: Row) -> list[Row]:
-        """Take a row to be sent, and give out those that are complete, in their order.
+        """Add a row, and return the rows that are ready to be sent, in their order.
 
         Raises:
-            JournalError: it could not be put aside.
+            JournalError: the row could not be stored on disk.
         """
         held = self._held.get(row.id, 0)
         if row.number in self._followed and held < MAX_MERGED - 1:
@@ -41,12 +41,12 @@ class Merger:
         return list(_merged([*self._take(row.id), row]))
 
     def rest(self) -> Iterator[Row]:
-        """Give out what is still held back."""
+        """Merge and yield the rows that are still held back."""
         for task in list(self._held):
             yield from _merged(self._take(task))
 
     def close(self) -> None:
-        """Let go of what is on disk."""
+        """Close the database."""
         self._scratch.close()
 
     def __enter__(self) -> Self:
@@ -60,7 +60,7 @@ class Merger:
 
 
 def _merged(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows of one task in as few as they can be done in."""
+    """Merge the rows of one task into as few rows as possible."""
     group: list[Row] = []
     update: TaskUpdate | None = None
     for row in rows:
@@ -69,7 +69,7 @@ def _merged(rows: Iterable[Row]) -> Iterator[Row]:
         try:
             merged = update.merged_with(row.update) if update is not None else row.update
         except InvalidUpdateError:
-            # More images and videos in all than a task takes, for one: they go one after another.
+            # For example, more images and videos in total than a task can have: send two requests.
             yield _carrier(group, update)
             group, merged = [], row.update
         group.append(row)
@@ -79,6 +79,6 @@ def _merged(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _carrier(group: list[Row], update: TaskUpdate | None) -> Row:
-    """The last row of a group, with the update of all."""
+    """The last row of a group, with the merged update of all rows."""
     *earlier, last = group
     return replaced(last, update=update, merged=tuple(earlier)) if earlier else last

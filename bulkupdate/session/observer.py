@@ -1,4 +1,4 @@
-"""Whatever watches a run: a display, a log, a file of metrics."""
+"""Observers of a run: a display, a log, a file of metrics."""
 
 import asyncio
 import logging
@@ -12,36 +12,36 @@ log = logging.getLogger(__name__)
 
 
 class Observer:
-    """Watches a run. This one ignores it all: override what you need."""
+    """An observer of a run. Every method does nothing: override the ones you need."""
 
     def input_checked(self, source: Input, preview: Preview) -> None:
-        """The whole input was read and judged; nothing has been sent yet."""
+        """Called once, when the whole input has been checked and nothing has been sent yet."""
 
     def noted(self, note: str) -> None:
-        """Something happened that a person should know."""
+        """Called with a message that the user should see."""
 
     async def watch(self, progress: Progress) -> None:
-        """Called once, when rows begin to flow; cancelled when the last one is settled."""
+        """Called once, before the first row is sent. Cancelled after the last row is settled."""
 
 
 class Observers(Observer):
-    """Several observers as one. One that fails while it watches does not end the run."""
+    """Several observers as one. If `watch` of one fails, the run continues."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
 
     def input_checked(self, source: Input, preview: Preview) -> None:
-        """Tell each."""
+        """Call every observer."""
         for observer in self._observers:
             observer.input_checked(source, preview)
 
     def noted(self, note: str) -> None:
-        """Tell each."""
+        """Call every observer."""
         for observer in self._observers:
             observer.noted(note)
 
     async def watch(self, progress: Progress) -> None:
-        """Let each of them watch, until cancelled."""
+        """Run `watch` of every observer, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for observer in self._observers:
                 group.create_task(_watch(observer, progress))

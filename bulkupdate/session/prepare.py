@@ -1,4 +1,4 @@
-"""Before anything is sent: the input is checked whole, and the run directory is made ready."""
+"""Preparation of a session: check the whole input, and prepare the run directory."""
 
 import asyncio
 import contextlib
@@ -19,15 +19,15 @@ from bulkupdate.stop import Stop
 
 
 class Session(NamedTuple):
-    """What one start of a run works with.
+    """A session: one start of a run, with its settings and resources.
 
     Attributes:
-        config: its settings.
+        config: the settings.
         directory: the run directory, locked.
         source: the input, open.
-        stop: of the run.
-        observer: is called as the run proceeds.
-        earlier: the summary of the session before, where a run is resumed.
+        stop: the stop of the run.
+        observer: is called during the run.
+        earlier: the summary of the previous session if the run is resumed, else None.
     """
 
     config: RunConfig
@@ -39,13 +39,13 @@ class Session(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What is known before anything is sent.
+    """The facts that are known before the first request.
 
     Attributes:
-        preview: what the input would do.
+        preview: the effects of the input.
         first: the summary of the run before its first row.
-        followed: rows that another one of the same task comes after, where such rows are merged.
-        is_same: whether a run is resumed with the input that it had.
+        followed: rows that have a later row of the same task; None if rows are not merged.
+        is_same: whether a run is resumed with an unchanged input.
     """
 
     preview: Preview
@@ -55,13 +55,13 @@ class Prepared(NamedTuple):
 
 
 async def prepare(session: Session) -> Prepared:
-    """Check the whole input, and make the run directory ready for its rows.
+    """Check the whole input, and prepare the run directory.
 
     Raises:
         InputError: the input can't be read to its end.
-        RunDirectoryError: the input was edited, and that is not allowed.
+        RunDirectoryError: the input has been edited, and `changed_input` is not set.
         RunStoppedError: the stop was set.
-        ConfigError: the input lies where it would be removed.
+        ConfigError: the input is in the run directory, which `overwrite` would empty.
         JournalError: the run directory can't be written or read.
     """
     config, directory, source, stop, observer, earlier = session
@@ -93,9 +93,9 @@ async def prepare(session: Session) -> Prepared:
 
 
 async def _recall(session: Session, info: InputInfo) -> Preview | None:
-    """What an earlier session found in the same input, if that is all there is to know.
+    """The preview from an earlier session with the same input; None if the input must be read.
 
-    Only reading all of it tells which rows are sent as one.
+    When rows are merged, the input must be read to find the rows of each task.
     """
     config = session.config
     known = await asyncio.to_thread(recall_check, session.directory, info)
@@ -106,7 +106,7 @@ async def _recall(session: Session, info: InputInfo) -> Preview | None:
 
 
 async def _inspect(session: Session, *, with_digests: bool) -> Inspection:
-    """Read all of the input, giving way to the rest of the program."""
+    """Read the whole input, and let other tasks run meanwhile."""
     inspection, merge = Inspection(), session.config.merge_duplicates
     with contextlib.ExitStack() as stack:
         add = None
@@ -121,15 +121,15 @@ async def _inspect(session: Session, *, with_digests: bool) -> Inspection:
 
 
 def _begin(session: Session, first: Summary) -> None:
-    """Make the directory that of a new run."""
+    """Prepare the directory for a new run."""
     directory = session.directory
     if directory.holds(session.source.path):
         raise ConfigError(
-            f"{first.input.path} lies in {directory.path}, which {setting('overwrite')} would"
+            f"{first.input.path} is in {directory.path}, which {setting('overwrite')} would"
             f" empty: name another directory with {setting('out')}"
         )
     for note in directory.clear():
         session.observer.noted(note)
-    # First of all files: it is what makes the directory known as a run's.
+    # The summary is written first: it marks the directory as a run directory.
     directory.write_summary(first)
     directory.adopt_digests()

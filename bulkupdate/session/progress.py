@@ -1,4 +1,4 @@
-"""How a run stands: the sums over its lanes, and its pace."""
+"""The progress of a run: sums over its lanes, and its pace."""
 
 import time
 from collections import deque
@@ -9,28 +9,28 @@ from bulkupdate.journal import Ledger, Sample
 from bulkupdate.models import SUCCESSES, Outcome, Result, now
 from bulkupdate.plan import Preview
 
-#: Samples that the pace of a run is taken from: the last minute or so.
+#: Number of samples for the recent pace. They cover about the last minute.
 _PACE_SAMPLES = 14
 
 
 class Progress:
-    """A run at this moment. Observers sample it; it notifies nobody.
+    """The present state of a run. Observers read it at any time; it sends no notifications.
 
     Args:
-        preview: what the input holds.
+        preview: the content of the input.
         ledger: the outcome of each row so far.
-        lanes: the lanes at work.
-        target: where the edits go, a URL.
-        recent: the results of the last few rows that did not succeed, the latest last.
-        first: rows that are sent at most; None for all.
-        retry_failed: whether rows that failed are tried again.
+        lanes: the lanes of the run.
+        target: the base URL that the edits are sent to.
+        recent: the results of the last rows that did not succeed, the latest last.
+        first: most rows that are sent; None for all.
+        retry_failed: whether failed and unconfirmed rows are tried again.
 
     Attributes:
-        preview: as given.
-        ledger: as given.
-        target: as given.
-        recent: as given; it is the recorder's own, and changes.
-        goal: how many rows will be settled once this session has done all that it is to do.
+        preview: the content of the input.
+        ledger: the outcome of each row so far.
+        target: the base URL that the edits are sent to.
+        recent: the results of the last rows that did not succeed. The recorder changes this list.
+        goal: the number of settled rows at the end of this session, if it is not stopped.
     """
 
     def __init__(
@@ -64,34 +64,34 @@ class Progress:
 
     @property
     def requests(self) -> int:
-        """Requests sent in this session, retries included."""
+        """Requests sent in this session, including retries."""
         return sum(lane.traffic.requests for lane in self._lanes)
 
     @property
     def retries(self) -> int:
-        """Requests of this session that were not their row's first."""
+        """Requests of this session that were not the first of their row."""
         return sum(lane.traffic.retries for lane in self._lanes)
 
     @property
     def rate_limited(self) -> int:
-        """Answers of this session that were a 429."""
+        """Answers with status 429 in this session."""
         return sum(lane.traffic.rate_limited for lane in self._lanes)
 
     @property
     def allowed_rate(self) -> float | None:
-        """Requests per second that the limiters allow at present; None for any number."""
+        """Requests per second that the limiters allow now; None for no limit."""
         allowed = [lane.limiter.allowed for lane in self._lanes]
         known = [rate for rate in allowed if rate is not None]
         return sum(known) if len(known) == len(allowed) else None
 
     @property
     def paused(self) -> float:
-        """Seconds that 429s have held a lane back, of the lane that was held back longest."""
+        """Seconds for which 429s have paused a lane: the maximum over all lanes."""
         return max(lane.limiter.paused for lane in self._lanes)
 
     @property
     def waiting_for(self) -> str | None:
-        """Why nothing starts at the moment, for a person to read; None when something may."""
+        """A message that says why no request starts now; None if requests may start."""
         waiting = [lane.waiting_for for lane in self._lanes]
         return waiting[0] if all(waiting) else None
 
@@ -100,7 +100,7 @@ class Progress:
         return time.monotonic(), self.ledger.settlements, *sent
 
     def sample(self) -> Sample:
-        """What has happened since the last sample was taken. The pace is taken from samples too."""
+        """Take a sample: the changes since the last one. The recent pace comes from samples too."""
         before, self._last = self._last, self._now()
         self._paces.append(self._last)
         seconds, rows, requests, retries, rate_limited = (
@@ -119,7 +119,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Rows that are settled, those left out that this session is to try again."""
+        """Settled rows, without those that this session has to try again."""
         return min(self.preview.rows, self._done_before + self._settled_now)
 
     @property
@@ -128,48 +128,48 @@ class Progress:
 
     @property
     def elapsed(self) -> float:
-        """Seconds that this session has lasted."""
+        """Seconds since the session began to send."""
         return time.monotonic() - self._started
 
     @property
     def rows_per_second(self) -> float:
-        """Rows settled by this session, over its length so far."""
+        """Rows settled per second, on average over this session."""
         return _pace(self._settled_now, self.elapsed)
 
     @property
     def requests_per_second(self) -> float:
-        """Requests sent by this session, over its length so far."""
+        """Requests sent per second, on average over this session."""
         return _pace(self.requests, self.elapsed)
 
     @property
     def recent_rows_per_second(self) -> float:
-        """Rows settled in the last minute, over its length."""
+        """Rows settled per second, in about the last minute."""
         began, settled, *_ = self._paces[0]
         return _pace(self.ledger.settlements - settled, time.monotonic() - began)
 
     @property
     def recent_requests_per_second(self) -> float:
-        """Requests sent in the last minute, over its length."""
+        """Requests sent per second, in about the last minute."""
         began, _, requests, *_ = self._paces[0]
         return _pace(self.requests - requests, time.monotonic() - began)
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the rest takes at the pace of the last minute; None while there is none.
+        """Seconds for the remaining rows at the recent pace; None if no row was settled recently.
 
-        An outage that is over doesn't make it longer; in one, nobody can tell.
+        An outage that is over soon stops having an effect. During an outage there is no estimate.
         """
         pace = self.recent_rows_per_second
         return max(0, self.goal - self.done) / pace if pace else None
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rows by outcome, and `unprocessed`."""
+        """The number of rows by outcome, and of `unprocessed` rows."""
         return self.ledger.counts(self.preview.rows)
 
     @property
     def unsuccessful(self) -> dict[str, int]:
-        """Rows by outcome, those outcomes that are no success and have any."""
+        """The number of rows by outcome, for the unsuccessful outcomes with at least one row."""
         counts = self.counts
         del counts["unprocessed"]
         return {name: n for name, n in counts.items() if n and name not in SUCCESSES}

@@ -1,4 +1,4 @@
-"""What is still to be done: a pure reading of the ledger, row by row."""
+"""The rows that a session has to settle, according to the ledger."""
 
 from collections.abc import Iterator
 
@@ -10,30 +10,30 @@ from bulkupdate.models import SUCCESSES, Row
 class Remaining:
     """The rows that a session still has to settle.
 
-    Where a row is sent now, or was sent again by a session that ended soon after, the later ones of
-    its task are sent again after it: or else the older edit would have the last word. The log shows
-    what is still owed: the line of the later row comes before.
+    If a row is sent now, the later rows of its task are sent again after it. Otherwise the older
+    edit would win. The same holds for a row that an earlier session sent again just before it
+    ended. The log shows this: the line of the later row comes before the line of that row.
 
     Args:
         ledger: the outcomes so far.
-        retry_failed: whether what failed or stayed unconfirmed is tried again.
+        retry_failed: whether failed and unconfirmed rows are tried again.
     """
 
     def __init__(self, ledger: Ledger, *, retry_failed: bool) -> None:
         self._ledger = ledger
         self._retry_failed = retry_failed
-        #: Tasks of which a row that comes before a settled one is sent now.
+        #: Tasks with a row that is sent now. Their later rows are sent again.
         self._sent_now: set[str] = set()
-        #: Tasks of which a row was sent after a later one: the line of the log that shows it.
+        #: Task with a row that was sent after a later row → the log line of that row.
         self._sent_late: dict[str, int] = {}
 
     @property
     def settled_prefix(self) -> int:
-        """Rows at the beginning of the input that can be skipped without a look at them."""
+        """The number of rows at the beginning of the input that can be skipped unread."""
         return self._ledger.settled_prefix(retry_failed=self._retry_failed)
 
     def includes(self, row: Row) -> bool:
-        """Whether a row is to be settled. Rows are asked about in their order, each once."""
+        """Whether a row has to be settled. Call it once for each row, in the order of the input."""
         ledger, number = self._ledger, row.number
         if number > ledger.last_row:
             return True
@@ -50,7 +50,7 @@ class Remaining:
         return not is_settled
 
     def to_reopen(self, row: Row) -> Iterator[Row]:
-        """The rows that the log calls failed and that are about to be sent again with this one."""
+        """The unsuccessful rows in the log that are about to be sent again with this row."""
         if not row.merged and row.number > self._ledger.last_row:
             return
         for one in (*row.merged, row):

@@ -1,4 +1,4 @@
-"""Whether a run may be resumed: the same server; the same rows, or known to differ."""
+"""Checks before a run is resumed: the same server, and the same or an edited input."""
 
 from urllib.parse import urlsplit
 
@@ -20,10 +20,10 @@ from bulkupdate.reader import InputInfo
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
-#: What some settings are called in `InputInfo.options`.
+#: Name in `InputInfo.options` → name of the setting, if they differ.
 _SETTINGS = {"map": "mapping", "set": "constants", "date_format": "date_formats"}
 
-#: Rows that are named when an input has been edited.
+#: Most row numbers that a message about an edited input names.
 _NAMED = 10
 
 
@@ -32,33 +32,32 @@ def _cure() -> str:
 
 
 def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -> None:
-    """Refuse to continue at another server.
+    """Refuse to resume a run with another server.
 
     Raises:
-        RunDirectoryError: the run went to another server.
+        RunDirectoryError: the run used another server.
     """
     base_url = config.endpoint.base_url
     if earlier.sandbox != config.sandbox:
         went = "the sandbox" if earlier.sandbox else earlier.base_url
         goes = "the sandbox" if config.sandbox else base_url
         raise RunDirectoryError(
-            f"{directory.path} is a run that went to {went}, and this would continue at"
-            f" {goes}: {_cure()}"
+            f"the run in {directory.path} used {went}, and this command uses {goes}: {_cure()}"
         )
     if _server(earlier.base_url) != _server(base_url):
         raise RunDirectoryError(
-            f"{directory.path} is a run that went to {earlier.base_url}, and this would continue at"
+            f"the run in {directory.path} used {earlier.base_url}, and this command uses"
             f" {base_url}: {_cure()}"
         )
 
 
 def is_same_input(earlier: InputInfo, info: InputInfo) -> bool:
-    """Whether an input is known to hold the rows it held: the same bytes, read the same way."""
+    """Whether an input surely has the same rows as before: the same bytes, read the same way."""
     return earlier.sha256 == info.sha256 and _reading(earlier) == _reading(info)
 
 
 def _reading(info: InputInfo) -> tuple[object, ...]:
-    """Everything but its bytes that decides what the rows of an input say."""
+    """Everything except the bytes that determines the rows of an input."""
     found = info.format, info.encoding, info.delimiter, info.sheet, info.columns
     return *found, info.options, info.now
 
@@ -71,24 +70,24 @@ def adopt_edited_input(
     *,
     is_allowed: bool,
 ) -> list[str]:
-    """Continue with an input that has been edited, whose digests have just been written.
+    """Continue a run with an edited input, whose digests have just been written.
 
-    What the log calls settled stays settled, wherever it stands now, unless an edit that is sent
-    now would have to come before it. The log is renumbered; as it was, it is kept beside.
+    A settled row stays settled even if its number has changed, unless an edit that is sent now must
+    come before it. The log is renumbered, and the old log is kept under another name.
 
     Args:
-        directory: of the run.
-        earlier: the summary of the run before.
-        info: what the input is now.
-        stop: ends it early.
-        is_allowed: whether the user knows that the input was edited.
+        directory: the run directory.
+        earlier: the summary of the previous session.
+        info: the present input.
+        stop: ends the work early.
+        is_allowed: whether the user has allowed an edited input.
 
     Returns:
-        What was noticed, for a person to read.
+        Notes for the user.
 
     Raises:
-        RunDirectoryError: it is not allowed. The message says what has changed.
-        JournalError: the log can't be read, or not renumbered; it is as it was.
+        RunDirectoryError: an edited input is not allowed. The message says what has changed.
+        JournalError: the log can't be read or renumbered. It is unchanged.
         RunStoppedError: the stop was set.
     """
     notes = []
@@ -102,34 +101,34 @@ def adopt_edited_input(
             ledger.record(result)
             before.correct(result)
             if not earlier.input.sha256 and (result.merged or result.sent_with):
-                # A crash came between: the log is renumbered and the digests are not, and what
-                # these rows said is in no line of their own.
+                # A crash came after the log was renumbered and before the digests were adopted. The
+                # log has no line with the content of these rows.
                 before.forget(result.row)
     after = Digests.read(directory.files.digests_part)
     changes = compare(before, after, ledger.settling_line)
     how = _difference(earlier.input, info)
-    said = f"{earlier.input.path} {how} since this run began: {_described(changes)}"
+    what = f"{earlier.input.path} {how} since this run began: {_described(changes)}"
     if before == after:
         directory.adopt_digests()
         return notes
     if not is_allowed:
         raise RunDirectoryError(
-            f"{directory.path}: {said}. {setting('changed_input')} continues with it as it is now"
+            f"{directory.path}: {what}. {setting('changed_input')} continues with it as it is now"
             f" (what was sent and is unchanged is not sent again), {setting('overwrite')} starts"
             f" again, {_cure()}"
         )
     if directory.files.results.exists():
-        # From here on the log speaks of an input that is known by no SHA-256 until all is done:
-        # whatever comes between, and whichever input is there then, rows are told by content.
+        # Until all is done, the summary has no SHA-256 of the input. If a crash comes first, the
+        # next session compares the rows by content, whatever the input is then.
         unknown = replaced(earlier, input=replaced(earlier.input, sha256=""))
         directory.write_summary(unknown)
         renumber_journal(directory.files.results, changes.kept, directory.files.free_results())
     directory.adopt_digests()
-    return [*notes, said]
+    return [*notes, what]
 
 
 def _difference(earlier: InputInfo, info: InputInfo) -> str:
-    """In what way the input is another, in words."""
+    """The difference between two inputs, in words."""
     if earlier.sha256 != info.sha256:
         return "has been edited"
     names = sorted(
@@ -149,7 +148,7 @@ def _described(changes: Changes) -> str:
     for rows, verb, where in (
         (changes.changed, "changed", ""),
         (changes.added, "added", ""),
-        (changes.removed, "removed", ", as they were numbered"),
+        (changes.removed, "removed", ", by their old numbers"),
     ):
         if rows:
             named = ", ".join(map(str, rows[:_NAMED])) + (", …" if len(rows) > _NAMED else "")
@@ -158,6 +157,6 @@ def _described(changes: Changes) -> str:
 
 
 def _server(base_url: str) -> str:
-    """What tells one server from another: all sandboxes of this machine are one."""
+    """The identity of a server. All sandboxes of this machine are the same server."""
     host = urlsplit(base_url).hostname or ""
     return "this machine" if is_loopback(host) else base_url

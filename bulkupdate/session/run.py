@@ -8,8 +8,8 @@
              preview  rows      bounded    calls   batches   log, ledger
                                 by task                      failed file
 
-Data flows one way. What must be known early (a refused key, a signal, a full disk) is a `Stop` that
-every part obeys: nothing more is started, what is in flight drains, and everything is written down.
+Data flows one way. A refused key, a signal or a full disk sets a `Stop` that every part obeys: no
+more requests start, requests in flight drain, and all results are written.
 """
 
 import asyncio
@@ -39,32 +39,32 @@ from bulkupdate.stop import Stop
 async def run(
     config: RunConfig, *, stop: Stop | None = None, observer: Observer | None = None
 ) -> Summary:
-    """Send the edits of a file, and write down what became of every row.
+    """Send the edits of a file, and write the result of every row to the run directory.
 
     Args:
-        config: what to send, where, and how.
-        stop: set it to end the run early: what is in flight drains, the rest is left
-            unprocessed and can be resumed.
-        observer: is called as the run proceeds.
+        config: the settings of the run.
+        stop: ends the run early when you set it. Requests in flight drain. The other rows stay
+            unprocessed, and the run can be resumed.
+        observer: is called during the run.
 
     Returns:
-        The summary, as it was written to the run directory.
+        The summary, which is also in the run directory.
 
     Raises:
         InputError: the input can't be used; nothing was sent.
         RunDirectoryError: the run directory can't be used; nothing was sent or removed.
         JournalError: the run directory can't be written to or read; nothing was sent.
         RunStoppedError: `stop` was set before anything was sent.
-        ConfigError: the input lies where `overwrite` would remove it; nothing was sent.
+        ConfigError: the input is in the directory that `overwrite` would empty; nothing was sent.
     """
     observer, stop = observer or Observer(), stop or Stop()
     if config.input != "-":
-        # Before a directory is made for it: most wrong names are wrong here.
+        # Checked before the run directory is created: a wrong name is a common mistake.
         await asyncio.to_thread(_check_input, config)
     deadline.refuse_a_late_start(config)
     with RunDirectory.open(config.directory, config.mode) as directory:
         earlier = _read_earlier(config, directory)
-        # A run that is resumed means what it meant when it began.
+        # A resumed run counts relative dates from the time when it began.
         began = earlier.input.now if earlier is not None else None
         now = datetime.fromisoformat(began) if began else None
         async with stop.at(config.last_start, deadline.reason(config)):
@@ -78,7 +78,7 @@ def _check_input(config: RunConfig) -> None:
 
 
 def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
-    """The summary of the run that is resumed, or None for one that begins."""
+    """The summary of the run that is resumed; None for a new run."""
     if config.mode is not Mode.RESUME:
         return None
     earlier = read_summary(directory.path)
@@ -87,7 +87,7 @@ def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
 
 
 async def _send(session: Session, prepared: Prepared) -> Summary:
-    """Send what is left to send, and write everything down, whatever happens."""
+    """Send the remaining rows, and write all results, even after an error."""
     config, directory, source, stop, observer, earlier = session
     left = earlier.failed_sha256 if earlier else None
     recorder, notes = await in_thread(stop, Recorder.open, directory, source, stop, left)

@@ -1,4 +1,4 @@
-"""Rows to the lane, results to the writer, until all is done or the run stops."""
+"""Sending: rows to the lane and results to the writer, until all is done or the run stops."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,13 @@ from bulkupdate.session.writer import Writer
 
 
 class Sending:
-    """The part of a session in which requests go out.
+    """The part of a session that sends requests.
 
     Args:
         session: the session.
-        prepared: what is known of its input.
+        prepared: the facts about its input.
         progress: is sampled for the traffic log.
-        writer: takes the results.
+        writer: receives the results.
 
     Attributes:
         is_complete: whether nothing is left to do.
@@ -40,7 +40,7 @@ class Sending:
         self._writer = writer
 
     async def run(self, lane: Lane) -> None:
-        """Send what is left to send."""
+        """Send the remaining rows."""
         config, directory, source, stop, *_ = self._session
         preview, ledger = self._prepared.preview, self._progress.ledger
         is_refused = bool(preview.invalid) and not config.skip_invalid
@@ -93,7 +93,7 @@ class Sending:
                 task.cancel()
 
     async def _sample_regularly(self) -> None:
-        """Write down how much was sent every few seconds; the rest of it when cancelled."""
+        """Append a sample to the traffic log every few seconds, and a last one when cancelled."""
         progress = self._progress
         with TrafficLog(self._session.directory.files.traffic) as traffic:
             while True:

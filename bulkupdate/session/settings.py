@@ -1,4 +1,4 @@
-"""Everything that one run needs to know."""
+"""The settings of a run."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.reader import ReadOptions, unpacked_name
 
-#: Rows that must have been sent before a share of them is judged.
+#: Rows that must have been sent before a limit in percent counts.
 JUDGED_ROWS = 100
 
 
@@ -22,11 +22,12 @@ _FAILURES = re.compile(r"(\d+)|(\d+(?:\.\d+)?)%")
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """How many rows may go wrong before the run stops.
+    """The number or share of unsuccessful rows that stops a run.
 
     Attributes:
-        rows: so many stop it, or None.
-        percent: more than such a share of the rows sent stops it, once there are 100; or None.
+        rows: the number of unsuccessful rows that stops the run, or None.
+        percent: the share of the sent rows. A higher share stops the run, once 100 rows have been
+            sent; or None.
     """
 
     rows: int | None = None
@@ -36,23 +37,25 @@ class FailureLimit:
         is_count = self.rows is not None and self.rows >= 1 and self.percent is None
         is_share = self.percent is not None and 0 <= self.percent < 100 and self.rows is None
         if not is_count and not is_share:
-            raise ConfigError(f"{setting('max_failures')} is 1 row or more, or a share below 100%")
+            raise ConfigError(
+                f"{setting('max_failures')} must be 1 or more rows, or a share below 100%"
+            )
 
     @classmethod
     def parse(cls, text: str) -> "FailureLimit":
-        """`100`, `2.5%`.
+        """The limit that a text stands for: `100`, `2.5%`.
 
         Raises:
-            ConfigError: it is neither.
+            ConfigError: the text does not have this form.
         """
         match = _FAILURES.fullmatch(text.strip())
         if not match:
-            raise ConfigError(f"{text!r} is no limit of failures: write it as 100 or 5%")
+            raise ConfigError(f"{text!r} is not a limit of failures: write it as 100 or 5%")
         rows, percent = match.groups()
         return cls(rows=int(rows)) if rows else cls(percent=float(percent))
 
     def is_reached(self, failures: int, sent: int) -> bool:
-        """Whether so many failures among so many rows that were sent are too many."""
+        """Whether a number of failures among a number of sent rows stops the run."""
         if self.rows is not None:
             return failures >= self.rows
         return sent >= JUDGED_ROWS and 100 * failures > (self.percent or 0) * sent
@@ -63,32 +66,32 @@ class FailureLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """Everything that `run` needs to know.
+    """The settings of `run`.
 
     Attributes:
-        input: the file of edits, or `-` for standard input.
-        endpoint: where the edits go.
-        read: how the input is to be read, where that can't be told from it.
-        out: the run directory, or None for the input's name with `.run` for its suffix, in the
+        input: the path of the file of edits, or `-` for standard input.
+        endpoint: the server that gets the edits, and the API key.
+        read: the options for reading the input.
+        out: the run directory. None stands for the name of the input with the suffix `.run`, in the
             current directory.
-        mode: what to do with a run directory that is already there.
-        changed_input: when resuming, go on though the input has been edited.
-        retry_failed: when resuming, also try again what failed or stayed unconfirmed.
-        skip_invalid: send the valid rows of an input that has invalid ones.
-        merge_duplicates: send the rows of one task as one update, in which later ones win.
-        first: send so many rows and stop; None sends all.
-        rate: "auto" follows what the server says, from lemlist's documented limit on; a rate is a
-            ceiling that the server may lower and never raises; None is no limit.
-        workers: requests in flight at most.
-        retry: how often a row is tried.
+        mode: the handling of a run directory that already exists.
+        changed_input: when resuming, continue even if the input has been edited.
+        retry_failed: when resuming, also try failed and unconfirmed rows again.
+        skip_invalid: send the valid rows of an input that has invalid rows.
+        merge_duplicates: send the rows of one task as one update, in which later rows win.
+        first: the number of rows to send before the run stops; None sends all.
+        rate: "auto" starts at lemlist's documented limit and follows the server; a rate is a
+            ceiling that the server may lower but never raise; None means no limit.
+        workers: most requests in flight.
+        retry: the attempts and the backoff for each row.
         drain_timeout: seconds that requests in flight get to end when the run is stopped.
-        max_failures: how many rows of one session may fail or stay unconfirmed before it stops;
-            None for any number.
-        deadline: when all is to be over, aware: no request starts later than `drain_timeout`
-            before it, and what is left can be resumed. None for no such moment.
-        sandbox: whether it goes to a stand-in that ends with the run: no real run goes on with it.
-        strict: whether a Task that came back with another value than was sent makes the exit code
-            1, as a row that failed does.
+        max_failures: the number or share of unsuccessful rows that stops a session; None for no
+            such limit.
+        deadline: the moment by which the run ends, aware. The last request starts at least
+            `drain_timeout` seconds before it, and the rest can be resumed. None for no deadline.
+        sandbox: whether the edits go to a sandbox that ends with the run. Such a run can't be
+            resumed with a real server.
+        strict: whether the exit code is 1 if a returned Task has other values than the sent ones.
     """
 
     input: str
@@ -112,23 +115,23 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.deadline is not None and self.deadline.utcoffset() is None:
-            raise ConfigError("a deadline needs an offset")
+            raise ConfigError("a deadline needs an offset from UTC, as in 2026-01-31T06:00+01:00")
         if not 1 <= self.workers <= MAX_WORKERS:
-            raise ConfigError(f"{setting('workers')} is a number from 1 to {MAX_WORKERS}")
+            raise ConfigError(f"{setting('workers')} must be a number from 1 to {MAX_WORKERS}")
         if self.first is not None and self.first < 1:
-            raise ConfigError(f"{setting('first')} takes 1 row or more")
+            raise ConfigError(f"{setting('first')} must be 1 or more")
         if not 0 <= self.drain_timeout < float("inf"):
-            raise ConfigError(f"{setting('drain_timeout')} is a number of seconds, 0 or more")
+            raise ConfigError(f"{setting('drain_timeout')} must be a number of seconds, 0 or more")
         if self.out is not None and not self.out.name:
-            raise ConfigError(f"{setting('out')} {str(self.out)!r} names no directory of its own")
+            raise ConfigError(f"{setting('out')} {str(self.out)!r} is not the name of a directory")
         if self.retry_failed and self.mode is not Mode.RESUME:
-            raise ConfigError(f"{setting('retry_failed')} goes with {setting('resume')}")
+            raise ConfigError(f"{setting('retry_failed')} needs {setting('resume')}")
         if self.changed_input and self.mode is not Mode.RESUME:
-            raise ConfigError(f"{setting('changed_input')} goes with {setting('resume')}")
+            raise ConfigError(f"{setting('changed_input')} needs {setting('resume')}")
 
     @property
     def last_start(self) -> datetime | None:
-        """The moment from which on the deadline lets no request start."""
+        """The last moment at which a request may start; None without a deadline."""
         if self.deadline is None:
             return None
         return self.deadline - timedelta(seconds=self.drain_timeout)

@@ -1,4 +1,4 @@
-"""Where the rows of a run come from: a file, or standard input, of which a copy is kept."""
+"""The input of a run: a file, or a copy of standard input."""
 
 import os
 import select
@@ -12,25 +12,25 @@ from bulkupdate.reader import Input
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
-#: Seconds between two looks at the stop while standard input is awaited.
+#: Seconds between two checks of the stop while waiting for standard input.
 STDIN_POLL = 0.2
 
 
 def open_input(
     config: RunConfig, directory: RunDirectory, stop: Stop, now: datetime | None = None
 ) -> Input:
-    """The input of a run. Standard input is read to its end, which may block: call it in a thread.
+    """Open the input of a run. Call it in a thread, because reading standard input may block.
 
     Args:
-        config: of the run.
-        directory: of the run, where a copy of standard input is kept.
-        stop: is looked at while standard input is awaited.
-        now: what relative dates are counted from, unless the options name a moment.
+        config: the settings of the run.
+        directory: the run directory. It keeps a copy of standard input.
+        stop: is checked while waiting for standard input.
+        now: the moment that relative dates are counted from, unless the options have one.
 
     Raises:
-        InputError: it can't be used.
-        ConfigError: one of the options makes no sense.
-        RunStoppedError: `stop` was set while standard input was awaited.
+        InputError: the input can't be used.
+        ConfigError: an option is wrong.
+        RunStoppedError: `stop` was set while waiting for standard input.
     """
     options = config.read
     if options.now is None and now is not None:
@@ -42,12 +42,12 @@ def open_input(
 
 
 def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
-    """The bytes of standard input, until its end or `stop`. Runs in a thread: it may block."""
-    descriptor = 0  # `sys.stdin` is None where it was closed
+    """Read standard input until its end or a stop. It may block, so run it in a thread."""
+    descriptor = 0  # `sys.stdin` is None if it was closed
     while True:
         ready = select.select([descriptor], [], [], STDIN_POLL)[0]
         chunk = os.read(descriptor, 1 << 16) if ready else None
-        # Ctrl-C ends the program that writes into the pipe too: what came is not all there is.
+        # Ctrl-C also ends the program that writes to the pipe, so the bytes may be incomplete.
         stop.check()
         if chunk == b"":
             return

@@ -1,4 +1,4 @@
-"""Work in a thread that obeys the stop of a run."""
+"""Threads that obey the stop of a run."""
 
 import asyncio
 import contextlib
@@ -17,10 +17,10 @@ async def in_thread(
     *arguments: Arguments.args,
     **named: Arguments.kwargs,
 ) -> Value:
-    """What `work` returns, done in a thread.
+    """Run `work` in a thread, and return its value.
 
-    Where the task is cancelled, the stop is raised to abort, which the thread looks at, and the
-    thread is awaited: it never outlives the run.
+    If the task is cancelled, the stop is raised to abort. `work` has to check the stop. The thread
+    is awaited, so it never outlives the run.
     """
     working = asyncio.ensure_future(asyncio.to_thread(work, *arguments, **named))
     try:

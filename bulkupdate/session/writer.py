@@ -1,4 +1,4 @@
-"""Settled rows on their way to the disk: those of turns that follow each other go at once."""
+"""The writer: it collects settled rows for a few turns of the event loop, and writes a batch."""
 
 import asyncio
 import logging
@@ -11,23 +11,23 @@ from bulkupdate.models import SUCCESSES, Reason, Result, Row
 from bulkupdate.session.settings import FailureLimit
 from bulkupdate.stop import Stop
 
-#: Settled rows that may wait to be written, before those who bring more wait too.
+#: Settled rows that may wait to be written before `put` waits too.
 BATCH = 256
 
-#: Seconds between two times that the disk is asked to confirm the log.
+#: Seconds between two syncs of the log to the disk.
 SYNC_INTERVAL = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class _Batch:
-    """Settled rows that are written at once.
+    """A batch of settled rows that are written together.
 
     Attributes:
-        rows: in the order in which they came.
-        waiting: whom to tell that it is over.
-        is_over: whether it has been tried to write them.
-        error: why they are not in the log, if they aren't.
+        rows: the rows with their results, in the order of arrival.
+        waiting: futures of the callers that wait for the batch.
+        is_over: whether the write has succeeded or failed.
+        error: the error if the write has failed, else None.
     """
 
     __slots__ = ("error", "is_over", "rows", "waiting")
@@ -39,7 +39,7 @@ class _Batch:
         self.error: JournalError | None = None
 
     def end(self, error: JournalError | None = None) -> None:
-        """Tell everybody who waits that it has been tried to write them."""
+        """Mark the write as done or failed, and wake the waiting callers."""
         self.is_over, self.error = True, error
         for waiting in self.waiting:
             if not waiting.done():
@@ -47,12 +47,12 @@ class _Batch:
 
 
 class Writer:
-    """Writes results down as they come.
+    """The writer of results.
 
     Args:
-        recorder: where to.
-        stop: is set where something can't be written, or too many rows go wrong.
-        max_failures: how many rows may fail or stay unconfirmed; None for any number.
+        recorder: holds the result files.
+        stop: is set if a file can't be written, or too many rows are unsuccessful.
+        max_failures: the limit of unsuccessful rows that stops the run; None for no limit.
     """
 
     def __init__(
@@ -65,24 +65,24 @@ class Writer:
         self._sent = self._failures = 0
         self._logged: set[str] = set()
         self._batch = _Batch()
-        #: What `run` waits for when there is no row. (An Event costs twice as much, in every turn.)
+        #: The future that `run` waits for when there is no row. An Event would cost twice as much.
         self._waiting: asyncio.Future[None] | None = None
         self._has_ended = False
 
     async def put(self, row: Row, result: Result) -> None:
-        """Take a settled row, to be written soon: within a few turns of the event loop.
+        """Add a settled row, which is written within a few turns of the event loop.
 
-        Where a whole batch waits to be written, so does the caller.
+        If a whole batch waits to be written, the caller waits too.
         """
         self._take(row, result)
         if len(self._batch.rows) >= BATCH:
             await asyncio.sleep(0)
 
     async def write(self, row: Row, result: Result) -> None:
-        """Take a settled row, and wait until it is in the log.
+        """Add a settled row, and wait until it is in the log.
 
         Raises:
-            JournalError: it is not.
+            JournalError: the row could not be written.
         """
         batch = self._take(row, result)
         if not batch.is_over:
@@ -93,31 +93,32 @@ class Writer:
             raise batch.error
 
     def end(self) -> None:
-        """Say that no further row comes; one that does is written at once."""
+        """End `run`. A row that comes later is written at once."""
         self._has_ended = True
         self._wake()
 
     async def run(self) -> None:
-        """Write results down, as many at once as there are, until the end is said."""
+        """Write results in batches until `end` is called."""
         try:
             while not self._has_ended:
                 if not self._batch.rows:
                     self._waiting = self._loop.create_future()
                     await self._waiting
-                # As long as every turn brings more: what is written together, and then sent
-                # together, costs a seventh less. It ends with the last worker, or a whole batch.
+                # Wait as long as every turn brings more rows. Rows that are written together, and
+                # whose workers then send together, cost a seventh less. The wait ends when all
+                # workers have brought a row, or the batch is full.
                 size = 0
                 while size < len(self._batch.rows) < BATCH:
                     size = len(self._batch.rows)
                     await asyncio.sleep(0)
                 self._record()
         finally:
-            # Cancelled: nothing that is settled is left behind, now or later.
+            # After a cancellation too, every settled row is written, now or when it comes.
             self._has_ended = True
             self._record()
 
     async def sync_regularly(self) -> None:
-        """Have the disk confirm the log once a second, until cancelled."""
+        """Sync the log to the disk once a second, until cancelled."""
         while True:
             await asyncio.sleep(SYNC_INTERVAL)
             try:
@@ -126,7 +127,7 @@ class Writer:
                 self.stop_for(error)
 
     def stop_for(self, error: JournalError) -> None:
-        """Stop the run because something can't be written."""
+        """Stop the run because a file can't be written."""
         if str(error) not in self._logged:
             self._logged.add(str(error))
             log.error("%s", error)
@@ -143,7 +144,7 @@ class Writer:
         return batch
 
     def _wake(self) -> None:
-        """Have `run` write down what there is, in the next turn."""
+        """Wake `run`, so that it writes in the next turn of the event loop."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
@@ -163,7 +164,7 @@ class Writer:
             batch.end(error)
             self.stop_for(error)
             for row, result in settled:
-                log.error("not written down: row %d, %r: %s", row.number, row.id, result.outcome)
+                log.error("result not written: row %d, %r: %s", row.number, row.id, result.outcome)
             return
         batch.end()
         try:
@@ -172,7 +173,7 @@ class Writer:
             self.stop_for(error)
 
     def _count(self, row: Row, result: Result) -> None:
-        """Stop the run once too many of the rows that it sent went wrong."""
+        """Stop the run once too many of the sent rows are unsuccessful."""
         limit = self._max_failures
         if limit is None or result.sent is None or self._stop.is_set:
             return
@@ -188,9 +189,9 @@ class Writer:
 
 
 def _each(row: Row, result: Result) -> Iterator[tuple[Row, Result]]:
-    """What became of a row that took others along, after what became of those that went with it.
+    """The results of the rows in one merged request, with the last row at the end.
 
-    In this order: the line of a task's last row comes last, as where each is sent by itself.
+    So the line of a task's last row comes last in the log, as it does without merging.
     """
     for earlier in row.merged:
         yield (

@@ -65,10 +65,10 @@ def test_messages_name_settings_by_flags_that_are_there() -> None:
 
 
 def test_a_python_caller_is_told_of_settings_by_their_names_in_python() -> None:
-    with pytest.raises(ConfigError, match=r"^drain_timeout is a number of seconds"):
+    with pytest.raises(ConfigError, match=r"^drain_timeout must be a number of seconds"):
         RunConfig(input="x", endpoint=Endpoint(api_key=ApiKey("k")), drain_timeout=-1)
     done = bulkupdate("run", "edits.csv", "--sandbox", "--drain-timeout", "-1")
-    assert "error: --drain-timeout is a number of seconds" in done.stderr
+    assert "error: --drain-timeout must be a number of seconds" in done.stderr
 
 
 def test_every_flag_has_a_variable_and_a_typed_one_wins() -> None:

@@ -289,12 +289,10 @@ def test_a_trial_on_the_sandbox_says_so_and_is_not_gone_on_with_elsewhere() -> N
     with serving("--unknown-id", "create") as sandbox:
         done = bulkupdate("run", "edits.csv", "--resume", **sandbox.environment)
         assert done.returncode == 2
-        assert (
-            "is a run that went to the sandbox, and this would continue at http://" in done.stderr
-        )
+        assert "used the sandbox, and this command uses http://" in done.stderr
         assert bulkupdate("run", "edits.csv", "--overwrite", **sandbox.environment).returncode == 0
         back = bulkupdate("run", "edits.csv", "--resume", "--sandbox")
-        assert "this would continue at the sandbox" in back.stderr
+        assert "this command uses the sandbox" in back.stderr
 
 
 def test_a_name_that_is_no_text_is_sent_and_reported_all_the_same() -> None:

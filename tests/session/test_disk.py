@@ -73,7 +73,7 @@ def test_a_full_disk_in_the_middle_stops_the_run_which_goes_on_once_there_is_roo
     assert 300 < logged < 1500
     first = done.stderr.splitlines()[0]
     assert "edits.run/results.jsonl can't be written: File too large" in first
-    lost = done.stderr.count("not written down: row")
+    lost = done.stderr.count("result not written: row")
     # What was in flight has drained, and nothing was started any more.
     assert requests(tmp_path) == logged + lost
     assert lost <= 2 * WORKERS

@@ -52,7 +52,7 @@ async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_i
         with pytest.raises(errors.RunDirectoryError) as refused:
             await bench.run(path, mode=Mode.RESUME)
         assert (
-            "2 rows changed (4, 19), 1 row added (20), 1 row removed (1, as they were numbered)"
+            "2 rows changed (4, 19), 1 row added (20), 1 row removed (1, by their old numbers)"
             in str(refused.value)
         )
         assert "changed_input" in str(refused.value)

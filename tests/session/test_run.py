@@ -275,7 +275,7 @@ async def test_a_full_disk_starts_nothing_more_and_the_run_can_go_on(
         assert (summary.exit_code, summary.state) == (3, State.STOPPED)
         assert "No space left" in (summary.reason or "")
         assert len(bench.seen) <= logged + 8
-        assert caplog.text.count("not written down") == len(bench.seen) - logged
+        assert caplog.text.count("result not written") == len(bench.seen) - logged
         monkeypatch.undo()
         os.chdir(path.parent)
         rest = await bench.run(path, mode=Mode.RESUME)
@@ -428,7 +428,7 @@ async def test_a_run_does_not_go_on_at_another_server(write: Write) -> None:
         await bench.run(path)
         config = bench.config(path, mode=Mode.RESUME)
         elsewhere = replace(config.endpoint, base_url="https://api.example.com/api")
-        with pytest.raises(errors.RunDirectoryError, match="is a run that went to http://127"):
+        with pytest.raises(errors.RunDirectoryError, match="used http://127"):
             await run(replace(config, endpoint=elsewhere))
     async with Bench() as another_port:
         assert (await another_port.run(path, mode=Mode.RESUME)).exit_code == 0

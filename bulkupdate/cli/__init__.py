@@ -1,4 +1,4 @@
-"""The command line: flags in, exit code out. The only place that prints or exits."""
+"""The command line: flags in, exit code out. Only this package prints or exits."""
 
 from importlib import import_module
 from pathlib import Path
@@ -10,22 +10,22 @@ from bulkupdate._version import __version__
 
 __all__ = ["cli"]
 
-#: Commands, and what the list of them says of each. Modules are named after their command.
+#: Command → its short help. Each module has the name of its command.
 _COMMANDS = {
     "check": "Validate every row of INPUT and show what would be sent.",
-    "run": "Send the edits of INPUT, and log what became of every row.",
-    "report": "Write what became of a run as one HTML file, with charts.",
+    "run": "Send the edits of INPUT, and log the result of every row.",
+    "report": "Write the results of a run as one HTML file, with charts.",
     "sandbox": "Serve a local stand-in of lemlist's tasks API until Ctrl-C.",
-    "completion": "Print what makes bash, zsh or fish complete commands and flags.",
+    "completion": "Print a script that makes bash, zsh or fish complete commands and flags.",
 }
 
 
 class _Commands(click.Group):
-    """Imports a command when it is called: showing the list of them loads none."""
+    """A group that imports a command when it is called. The list of commands imports none."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Among whose names click looks for what a wrong one may have meant.
+        # click searches these names for a suggestion after a wrong name.
         self.commands = dict.fromkeys(_COMMANDS, self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -34,9 +34,11 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is called; a file in its place is likely to be an INPUT."""
+        """The command that is called. The name of a file instead of a command is an error."""
         if not ctx.resilient_parsing and args[0] not in _COMMANDS and _is_file(args[0]):
-            ctx.fail(f"{args[0]!r} is a file: say 'bulkupdate check' or 'bulkupdate run' before it")
+            ctx.fail(
+                f"{args[0]!r} is a file: write 'bulkupdate check' or 'bulkupdate run' before it"
+            )
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -70,7 +72,7 @@ def cli() -> None:
     and every row ends up in a results log.
 
     \b
-    bulkupdate check edits.csv           what would be sent, and what is wrong
-    bulkupdate run edits.csv --sandbox   send it to a stand-in on this machine
+    bulkupdate check edits.csv           show the requests and the problems
+    bulkupdate run edits.csv --sandbox   send it to a sandbox on this machine
     bulkupdate run edits.csv             send it
     """  # noqa: D301 - click wants the \b

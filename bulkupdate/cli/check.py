@@ -1,4 +1,4 @@
-"""`bulkupdate check`."""
+"""The command `bulkupdate check`."""
 
 import shutil
 import sys
@@ -30,8 +30,11 @@ from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.ui import messages
 
 _EXAMPLES = (
-    ("bulkupdate check edits.csv", "what would be sent, and what is wrong"),
-    ("bulkupdate check edits.csv --problems problems.csv", "every problem of every row as a file"),
+    ("bulkupdate check edits.csv", "show the requests and the problems"),
+    (
+        "bulkupdate check edits.csv --problems problems.csv",
+        "write every problem of every row to a file",
+    ),
 )
 
 
@@ -75,7 +78,7 @@ def check_command(**flags: Any) -> None:
 
 
 def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None = None) -> Preview:
-    """Read all of the input and show what it would do."""
+    """Check the whole input, and show the preview."""
     with ExitStack() as stack:
         listed = _problems_file(flags, problems) if problems is not None else None
         if listed is not None:
@@ -99,7 +102,7 @@ def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None
 
 @contextmanager
 def _input(name: str, options: ReadOptions) -> Iterator[Input]:
-    """The input, with standard input copied to where it can be read more than once."""
+    """Open the input. Standard input is copied to a file, which can be read more than once."""
     if name != "-":
         with Input.open(Path(name), options=options) as source:
             yield source
@@ -121,8 +124,8 @@ def _inspected(source: Input, flags: ReadingFlags, listed: ProblemsFile | None) 
 
 
 def _problems_file(flags: ReadingFlags, path: Path) -> ProblemsFile:
-    """The file that `--problems` names. It is not to be one that is read."""
+    """Open the file for `--problems`. It must not be an input file."""
     for other in (Path(flags.input_), *flags.value_maps):
         if path.exists() and other.exists() and path.samefile(other):
-            raise ConfigError(f"--problems {path}: is a file that is read: name another")
+            raise ConfigError(f"--problems {path} is an input file: name another file")
     return ProblemsFile(path)

@@ -1,4 +1,4 @@
-"""A command whose flags can be set in the environment too, and whose help shows examples."""
+"""Commands with examples in their help, and flags with environment variables."""
 
 import difflib
 import os
@@ -12,10 +12,10 @@ from click.core import ParameterSource
 
 from bulkupdate.errors import spelling
 
-#: What the names of the variables begin with.
+#: Prefix of the environment variables.
 PREFIX = "BULKUPDATE_"
 
-#: Settings whose flags have other names than in Python.
+#: Name of a setting in Python → its flag, if they differ.
 _FLAGS = {
     "constants": "--set",
     "date_formats": "--date-format",
@@ -24,19 +24,19 @@ _FLAGS = {
 
 
 def flag_of(name: str) -> str:
-    """The flag of a setting, by its name in Python."""
+    """The flag of a setting, from its name in Python."""
     return _FLAGS.get(name) or f"--{name.replace('_', '-')}"
 
 
 class Command(cloup.Command):
-    """A command with examples, and a variable for each flag.
+    """A command with examples, and an environment variable for each flag.
 
-    `--max-attempts` can be set as `BULKUPDATE_MAX_ATTEMPTS`. What the command line says wins.
-    A flag that takes no value is set by `1` and left alone by `0`; one that can be given several
-    times takes a value from each line. Messages name settings by their flags.
+    `BULKUPDATE_MAX_ATTEMPTS` sets `--max-attempts`. The command line wins over the environment.
+    `1` sets a flag without a value, `0` does not. A flag that can be given several times takes a
+    value from each line. Messages name settings by their flags.
 
     Args:
-        examples: command lines, each with what it does.
+        examples: command lines, each with a description.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Command(cloup.Command):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Do what the command does."""
+        """Run the command."""
         with flags_in_messages():
             return super().invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse a variable that is set and empty: its meaning is not known.
+        """Parse the arguments, and refuse an environment variable that is set but empty.
 
-        Where one has a wrong value, the error names the variable.
+        The error for a wrong value in a variable names the variable.
         """
         try:
             rest = super().parse_args(ctx, args)
@@ -77,15 +77,15 @@ class Command(cloup.Command):
     def _refuse_empty(self) -> None:
         for name in self.variables:
             if not os.environ.get(name, "-").strip():
-                raise click.UsageError(f"${name} is set and empty: give it a value, or unset it")
+                raise click.UsageError(f"${name} is set but empty: give it a value, or unset it")
 
     @property
     def variables(self) -> list[str]:
-        """The environment variables that set its flags."""
+        """The environment variables of the flags."""
         return [str(parameter.envvar) for parameter in self.params if parameter.envvar]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, and how to set flags in the environment."""
+        """Write the examples, and a note about environment variables."""
         if self.examples:
             with formatter.section("Examples"):
                 for line, what in self.examples:
@@ -96,13 +96,13 @@ class Command(cloup.Command):
             first = named[0]
             formatter.write_paragraph()
             formatter.write_text(
-                "Every flag can be set in the environment too:"
-                f" {max(first.opts, key=len)} as ${first.envvar}."
+                "An environment variable can set each flag:"
+                f" ${first.envvar} sets {max(first.opts, key=len)}."
             )
         super().format_epilog(ctx, formatter)
 
     def strangers(self, environ: Mapping[str, str]) -> Iterator[str]:
-        """A note for each variable that looks like one of ours, and sets no flag."""
+        """A note for each variable that begins with the prefix but sets no flag."""
         known = self.variables
         for name in sorted(environ):
             if name.startswith(PREFIX) and name not in known:
@@ -127,7 +127,7 @@ class Repeatable(Option):
         super().__init__(*args, multiple=True, **kwargs)
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
-        """The lines of the variable, without blank ones."""
+        """The lines of the variable, without blank lines."""
         value = self.resolve_envvar_value(ctx)
         return None if value is None else [line for line in value.splitlines() if line.strip()]
 

@@ -1,4 +1,4 @@
-"""`bulkupdate completion`."""
+"""The command `bulkupdate completion`."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -9,12 +9,12 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion_command(shell: str) -> None:
-    """Print what makes a shell complete commands, flags and files.
+    """Print a script that makes a shell complete commands, flags and files.
 
     \b
-    To have it in every new shell:
+    To use it in every new shell:
       bash   echo 'eval "$(bulkupdate completion bash)"' >> ~/.bashrc
-      zsh    echo 'autoload -Uz compinit && compinit' >> ~/.zshrc   # where it isn't there yet
+      zsh    echo 'autoload -Uz compinit && compinit' >> ~/.zshrc   # if it is missing
              echo 'eval "$(bulkupdate completion zsh)"' >> ~/.zshrc
       fish   bulkupdate completion fish > ~/.config/fish/completions/bulkupdate.fish
     """  # noqa: D301 - click wants the \b

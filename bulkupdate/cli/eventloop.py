@@ -1,4 +1,4 @@
-"""The event loop that commands run in: uvloop's where it is installed, else asyncio's own."""
+"""The event loop of the commands: uvloop's if it is installed, else asyncio's own."""
 
 import asyncio
 import gc
@@ -7,18 +7,18 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: Objects that are made, and not freed, before the collector of cycles looks at them.
+#: Number of new objects after which the garbage collector runs.
 _COLLECT_AFTER = 10_000
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns, run to its end in a loop of its own.
+    """Run a coroutine in a new event loop, and return its value.
 
     Raises:
-        KeyboardInterrupt: it was cancelled.
+        KeyboardInterrupt: the coroutine was cancelled.
     """
-    # With sixteen requests in flight more objects are alive than the default threshold, so that the
-    # collector would look at all of them again and again: a tenth of what a row costs.
+    # With sixteen requests in flight, more objects are alive than the default threshold. The
+    # collector would check all of them again and again, for a tenth of the CPU time of a row.
     gc.set_threshold(_COLLECT_AFTER)
     with asyncio.Runner(loop_factory=_factory()) as runner:
         try:
@@ -28,7 +28,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes the loop; None for asyncio's own."""
+    """The function that creates the loop; None for asyncio's own."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""The commands that may come after a run."""
+"""The next commands: suggestions after a run."""
 
 import os
 import re
@@ -15,24 +15,24 @@ from bulkupdate.journal import RunFiles, Summary
 from bulkupdate.models import SUCCESSES, Outcome, Reason, State
 from bulkupdate.ui import messages
 
-#: Parameters that the command which goes on with a run doesn't repeat.
+#: Parameters that a suggested command doesn't repeat.
 _NOT_AGAIN = frozenset(
     {"input_", "resume", "overwrite", "changed_input", "first", "out", "retry_failed", "deadline"}
 )
 
-#: A cell, or a value of JSON, that is a date counted from now.
+#: A cell, or a JSON value, with a date that is relative to now.
 _RELATIVE = re.compile(
     r"""(?:^|[,;|\t"])\s*(?:\+\s*\d+\s*[mhdw]|today|tomorrow)\s*(?:$|[,;|\t"])""", re.IGNORECASE
 )
 
-#: Where flags come from that were said, by whoever started the run or by what did.
+#: Sources of flags that the user set, in contrast to defaults.
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "'": "\\'"}
 
 
 def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
-    """The commands that may come next."""
+    """Lines that suggest the next commands."""
     stdin = summary.input.path == "-"
     files = RunFiles(Path(summary.directory))
     input_ = str(files.stdin(summary.input.format)) if stdin else summary.input.path
@@ -46,11 +46,11 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
         yield f"once it is fixed: {_command_line(ctx, failed, *more)}"
         if summary.counts[Outcome.FAILED] or summary.counts[Outcome.UNCONFIRMED]:
             retry = _command_line(ctx, input_, *again, "--retry-failed")
-            yield f"or, unchanged, once more: {retry}"
+            yield f"or, to try the same rows again: {retry}"
 
 
 def _out_beside(failed: str) -> tuple[str, ...]:
-    """A run directory that is not there yet, for a file of failed rows."""
+    """The flag for a new run directory, if a file of failed rows needs one."""
     name, number = Path(failed).stem, 1
     while Path(f"{name}.run").exists():
         number += 1
@@ -60,20 +60,20 @@ def _out_beside(failed: str) -> tuple[str, ...]:
 
 
 def _now_of(summary: Summary) -> tuple[str, ...]:
-    """What relative dates among the failed rows were counted from: they say `+3d` still."""
+    """The flag `--now`, if the failed rows still have relative dates like `+3d`."""
     if summary.input.now is None:
         return ()
     try:
         with Path(messages.failed_file(summary)).open(encoding="utf-8", errors="replace") as failed:
             has_any = any(_RELATIVE.search(line) for line in failed)
     except OSError:
-        return ()  # Gone already: whoever took it away knows where it is.
+        return ()  # The user has already moved the file.
     return ("--now", summary.input.now) if has_any else ()
 
 
 def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
-    """The command as it was given, with another input, and more flags."""
-    # A name that begins so would be taken for a flag.
+    """The given command, with another input and more flags."""
+    # A name that begins with - would look like a flag.
     words = ["bulkupdate", "run", f"./{input_}" if input_[:1] == "-" else input_]
     for parameter in ctx.command.params:
         name = parameter.name or ""
@@ -84,10 +84,10 @@ def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
 
 
 def _words(parameter: click.Parameter, value: Any) -> list[str]:
-    """A flag as it is typed."""
+    """A flag in the form of the command line."""
     flag = max(parameter.opts, key=len)
     if value is None:
-        # Given up for a rival that was typed; a rate of "none" is none.
+        # None is the value of the rate "none", or of a flag that lost against another one.
         return [flag, "none"] if isinstance(parameter.type, Setting) else []
     if isinstance(parameter, click.Option) and (parameter.count or parameter.is_flag):
         return [flag] * int(value)
@@ -98,7 +98,7 @@ def _words(parameter: click.Parameter, value: Any) -> list[str]:
 
 
 def _quoted(word: str) -> str:
-    """`word` for a shell to read, and for a terminal to show: bash's `$'…'` where it must be."""
+    """`word` quoted for a shell. Control characters need bash's `$'…'`."""
     if word.isprintable():
         return shlex.quote(word)
     shown = (

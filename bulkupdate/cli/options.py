@@ -1,4 +1,4 @@
-"""Flags that several commands have, and values that our own types read."""
+"""Flags of several commands, and the types of their values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ Rate = RateLimit | Literal["auto"] | None
 
 
 class Setting(click.ParamType[Any]):
-    """A flag's value that one of our own types reads, with its own message for a wrong one."""
+    """A type of flag values with its own parser, whose error messages the user sees."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value, or a usage error with our own message."""
+        """Parse the value, or fail with the parser's message."""
         if not isinstance(value, str):
             return value
         try:
@@ -37,7 +37,7 @@ class Setting(click.ParamType[Any]):
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingFlags:
-    """The input, and the flags that tell how it is read."""
+    """The input, and the flags for reading it."""
 
     input_: str
     format_: str | None
@@ -57,14 +57,14 @@ class ReadingFlags:
     merge_duplicates: bool
 
     def read_options(self) -> ReadOptions:
-        """These flags as options of the reader.
+        """The flags as options of the reader.
 
         Raises:
-            ConfigError: one of them makes no sense.
+            ConfigError: a flag is wrong.
         """
         if len(self.value_maps) > 1:
             raise ConfigError(
-                f"{setting('value_map')} can be given once: its column 'column' tells fields apart"
+                f"{setting('value_map')} can be given only once: put all values in one file"
             )
         return ReadOptions(
             format=Format(self.format_) if self.format_ else None,
@@ -90,7 +90,7 @@ class ReadingFlags:
 def _once(pairs: tuple[tuple[str, str], ...], name: str) -> dict[str, str]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ConfigError(f"{setting(name)} names the same thing twice")
+        raise ConfigError(f"{setting(name)} has two values for the same name")
     return found
 
 
@@ -104,7 +104,7 @@ def _pair(text: str) -> tuple[str, str]:
     # A column may have an equals sign in its name; a field has none.
     name, equals, value = text.rpartition("=")
     if not equals or not name.strip() or not value.strip():
-        raise ConfigError(f"{text!r} is no pair: write it as 'Owner=assignedTo'")
+        raise ConfigError(f"{text!r} is not a pair: write it as 'Owner=assignedTo'")
     return name.strip(), value.strip()
 
 
@@ -128,7 +128,7 @@ rate_option = option(
     type=RATE,
     default="auto",
     metavar="N/Ss|auto|none",
-    help="auto follows the server, from lemlist's 20/2s on; 5/1s is a ceiling.  [default: auto]",
+    help="Rate limit. auto follows the server, from 20/2s on; 5/1s is a ceiling.  [default: auto]",
 )
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -140,7 +140,7 @@ reading_options = cloup.option_group(
         "--format",
         "format_",
         type=click.Choice([str(f) for f in Format if not f.is_spreadsheet]),
-        help="Format of INPUT. By default its suffix tells, else its first character.",
+        help="Format of INPUT.  [default: from its suffix, else from its first character]",
     ),
     option("--encoding", metavar="NAME", help="Encoding of INPUT's text.  [default: detected]"),
     option(
@@ -148,14 +148,14 @@ reading_options = cloup.option_group(
         metavar="C",
         help="Delimiter between INPUT's columns: ;, tab, |.  [default: detected]",
     ),
-    option("--sheet", metavar="NAME", help="Sheet of a spreadsheet that has several."),
+    option("--sheet", metavar="NAME", help="Sheet to read, if the spreadsheet has several."),
     option(
         "--map",
         "mapping",
         type=Setting("map", _pair),
         cls=Repeatable,
         metavar="COLUMN=FIELD",
-        help="The field that a column stands for. Can be given several times.",
+        help="Field that a column stands for. Can be given several times.",
     ),
     option(
         "--set",
@@ -163,13 +163,13 @@ reading_options = cloup.option_group(
         type=Setting("set", _constant),
         cls=Repeatable,
         metavar="FIELD=VALUE",
-        help="The value of a field in every row. Can be given several times.",
+        help="Value of a field in every row. Can be given several times.",
     ),
     option(
         "--only",
         cls=Repeatable,
         metavar="COLUMN",
-        help="Send this column, and those of further --only, and no others.",
+        help="Send only this column. Can be given several times, for several columns.",
     ),
     option("--ignore-extra", is_flag=True, help="Ignore columns that match no field."),
     option(
@@ -178,7 +178,7 @@ reading_options = cloup.option_group(
         type=click.Path(path_type=Path),
         cls=Repeatable,
         metavar="FILE",
-        help="The meaning of values: a file with the columns column, from, to.",
+        help="File that translates values, with the columns column, from, to.",
     ),
     option(
         "--timezone",
@@ -186,7 +186,7 @@ reading_options = cloup.option_group(
         shell_complete=_zones,
         help="Time zone of times that have no offset: Europe/Paris.",
     ),
-    option("--time", metavar="HH:MM", help="Time of day for dates without one."),
+    option("--time", metavar="HH:MM", help="Time of day of dates that have none."),
     option(
         "--date-format",
         "date_formats",
@@ -199,12 +199,12 @@ reading_options = cloup.option_group(
         default=CLEAR,
         show_default=True,
         metavar="WORD",
-        help="The word that empties a field: a blank cell leaves it alone.",
+        help="Word that clears a field. A blank cell does not change it.",
     ),
     option(
         "--now",
         metavar="DATE-TIME",
-        help="The moment that today, tomorrow and +3d are counted from.  [default: now]",
+        help="Moment from which today, tomorrow and +3d are counted.  [default: now]",
     ),
     option(
         "--merge-duplicates",

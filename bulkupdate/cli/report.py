@@ -1,4 +1,4 @@
-"""`bulkupdate report`."""
+"""The command `bulkupdate report`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bulkupdate.cli.screen import Screen
 
 _EXAMPLES = (
     ("bulkupdate report edits.run", "write edits.run/report.html"),
-    ("bulkupdate report edits.run --output edits.html", "write it where others find it"),
+    ("bulkupdate report edits.run --output edits.html", "write another file"),
 )
 
 
@@ -29,10 +29,10 @@ _EXAMPLES = (
     quiet_option,
 )
 def report_command(directory: Path, output: Path | None, *, as_json: bool, quiet: bool) -> None:
-    """Write the outcome of a run as one HTML file that anybody can read, with charts.
+    """Write the results of a run as one HTML file, with charts.
 
-    The run may have ended, have been killed, or be under way. The file needs no network and no
-    other file. It holds what was sent for the rows that did not go through.
+    The run may have ended, been killed, or be in progress. The file needs no network and no other
+    file. It contains the sent values of the rows that did not succeed.
     """
     screen = Screen(quiet=quiet)
     with screen.errors():

@@ -1,4 +1,4 @@
-"""`bulkupdate run`."""
+"""The command `bulkupdate run`."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bulkupdate.ui.metrics import MetricsFile
 
 
-#: What ends a run, each in the same way.
+#: Signals that end a run, all in the same way.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -54,17 +54,17 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
       1         finished, and at least one row is invalid, failed or unconfirmed
       2         wrong usage, or INPUT was refused: nothing was sent
       3         stopped early: key refused, server down for too long, too many failures, the
-                deadline is near, more than 5 minutes to wait for the rate limit, results could not
-                be written
+                deadline is near, the rate limit asks for a wait of more than 5 minutes, or
+                results could not be written
       4         another run uses the same run directory: nothing was sent
-      129, 130, 143   stopped by SIGHUP, Ctrl-C, SIGTERM: everything is written, --resume continues
+      129, 130, 143   stopped by SIGHUP, Ctrl-C, SIGTERM: all is written, --resume continues
     """  # noqa: D301 - click wants the \b
     flags = _prefer_command_line(ctx, RunFlags(**given))
     screen = Screen(as_json=flags.log_format == "json", quiet=flags.quiet)
     screen.log(flags.verbose)
     if isinstance(ctx.command, Command):
-        for stranger in ctx.command.strangers(os.environ):
-            screen.say(f"note: {stranger}")
+        for note in ctx.command.strangers(os.environ):
+            screen.say(f"note: {note}")
     metrics: MetricsFile | None = None
     try:
         with screen.errors():
@@ -72,7 +72,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
                 _check_only(screen, flags)
             metrics = _metrics(flags.metrics_file)
             if flags.report:
-                # Not in the end, three hours later.
+                # Fail now, not at the end of a long run.
                 check_installed()
             config = _run_config(flags)
             observers = [screen.observer(), *([metrics] if metrics else [])]
@@ -88,21 +88,21 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
                 _report(config.directory, screen)
             sys.exit(summary.exit_code)
     except SystemExit as leaving:
-        # The run that is under way writes the metrics of that.
+        # If the directory is in use, the other run writes the metrics.
         if metrics is not None and not metrics.has_ended and leaving.code != ExitCode.IN_USE:
             metrics.refused(int(leaving.code or 0))
         raise
 
 
 def _report(directory: Path, screen: Screen) -> None:
-    """Write the report. Whatever becomes of that, the run has ended as it has."""
+    """Write the report. A failure does not change the exit code of the run."""
 
     def leave_out(number: int, _: object) -> NoReturn:
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    # `nohup` has a closed terminal ignored.
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    handlers = {number: signal.signal(number, leave_out) for number in heard}
+    # `nohup` ignores SIGHUP: keep it ignored.
+    caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, leave_out) for number in caught}
     try:
         screen.say(f"report: {write_report(directory)}")
     except KeyboardInterrupt as interrupt:
@@ -115,7 +115,7 @@ def _report(directory: Path, screen: Screen) -> None:
             signal.signal(number, handler)
 
 
-#: Flags that exclude each other: what is typed wins over what lies in the environment.
+#: Pairs of flags that exclude each other. The command line wins over the environment.
 _RIVALS = (
     ("resume", "overwrite"),
     ("sandbox", "base_url"),
@@ -124,7 +124,7 @@ _RIVALS = (
 
 
 def _prefer_command_line(ctx: click.Context, flags: RunFlags) -> RunFlags:
-    """Drop flags of the environment that exclude one that was typed."""
+    """Drop each flag from the environment that excludes a flag on the command line."""
     dropped: dict[str, Any] = {}
     for pair in _RIVALS:
         for typed, other in (pair, pair[::-1]):
@@ -137,7 +137,7 @@ def _prefer_command_line(ctx: click.Context, flags: RunFlags) -> RunFlags:
 
 
 def _check_only(screen: Screen, flags: RunFlags) -> NoReturn:
-    """Check the input, as `--dry-run` asks, and leave."""
+    """Check the input for `--dry-run`, and exit."""
     preview = check(screen, flags, flags.rate)
     if flags.as_json:
         screen.result(preview)
@@ -150,7 +150,9 @@ def _run_config(flags: RunFlags) -> RunConfig:
     if flags.resume and flags.overwrite:
         raise ConfigError("--resume continues a run, --overwrite starts it again: choose one")
     if flags.sandbox and (flags.base_url or flags.api_key_file):
-        raise ConfigError("--sandbox brings its own URL and key: leave the other two out")
+        raise ConfigError(
+            "--sandbox has its own URL and key: leave out --base-url and --api-key-file"
+        )
     mode = Mode.RESUME if flags.resume else Mode.NEW
     return RunConfig(
         input=flags.input_,
@@ -180,7 +182,7 @@ def _endpoint(flags: RunFlags) -> Endpoint:
         return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags.timeout)
     base_url = flags.base_url
     if base_url is None:
-        # Set and empty is a mistake, not the real thing: "$STAGING" may have been empty.
+        # A variable that is set but empty is a mistake, and must not select the real server.
         base_url = os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
     return Endpoint(
         base_url=base_url,
@@ -219,7 +221,7 @@ async def _run(
         except asyncio.CancelledError:
             has_begun = RunFiles(config.directory).summary.exists()
             rest = f"--resume continues {config.directory}" if has_begun else "nothing was sent"
-            screen.error(f"left at once: {rest}")
+            screen.error(f"ended at once: {rest}")
             sys.exit(_code_of(stop) or INTERRUPTED)
         if sandboxed:
             seen = sum(sandbox.requests.values())
@@ -228,14 +230,14 @@ async def _run(
 
 
 def _code_of(stop: "Stop") -> int:
-    """The exit code of a run that was stopped; 0 for one that was not."""
+    """The exit code of a stopped run; 0 if the run was not stopped."""
     if stop.reason is None:
         return ExitCode.DONE
     return exit_code(stop.reason, number=stop.signal, has_failures=False)
 
 
 def _own_sandbox(config: RunConfig) -> "Sandbox":
-    """A stand-in for one run: every id of the input is a task of it."""
+    """A sandbox for one run, in which every id is the id of a task."""
     from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown
 
     return Sandbox(
@@ -253,7 +255,7 @@ def _sent_to(config: RunConfig, base_url: str) -> RunConfig:
 
 
 def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
-    """Let the first signal stop the run, and the second end it at once."""
+    """Handle signals: the first one stops the run, and the second one ends it at once."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     received: list[int] = []
@@ -264,10 +266,10 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
             stop.abort()
             running.cancel()
             return
-        screen.say("stopping: letting requests in flight end (once more to leave at once)")
+        screen.say("stopping: requests in flight may end (a second signal ends the run at once)")
         stop.set(f"interrupted by {number.name}", Reason.SIGNAL, signal=number)
 
     for number in SIGNALS:
-        # `nohup` has a closed terminal ignored.
+        # `nohup` ignores SIGHUP: keep it ignored.
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, on_signal, number)

@@ -1,4 +1,4 @@
-"""The flags of `bulkupdate run`, in the groups that its help shows."""
+"""The flags of `bulkupdate run`, in the groups of its help."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ from bulkupdate.session.settings import FailureLimit
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 EXAMPLES = (
-    ("bulkupdate run edits.csv --sandbox", "try it on a stand-in on this machine"),
-    ("bulkupdate run edits.csv --first 10", "send ten rows, to look at them in lemlist"),
+    ("bulkupdate run edits.csv --sandbox", "send to a sandbox on this machine"),
+    ("bulkupdate run edits.csv --first 10", "send ten rows, and check them in lemlist"),
     ("bulkupdate run edits.csv --resume", "send the rest"),
-    ("bulkupdate run edits.csv --resume --retry-failed", "try again what failed"),
+    ("bulkupdate run edits.csv --resume --retry-failed", "try failed rows again"),
 )
 
 
@@ -74,19 +74,19 @@ _GROUPS = (
             "--out",
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="The run directory.  [default: INPUT's name with .run for its suffix]",
+            help="Run directory.  [default: INPUT's name with the suffix .run]",
         ),
-        option("--resume", is_flag=True, help="Continue the run that is there."),
-        option("--overwrite", is_flag=True, help="Start the run that is there again."),
+        option("--resume", is_flag=True, help="Continue the run in the run directory."),
+        option("--overwrite", is_flag=True, help="Empty the run directory, and start a new run."),
         option(
             "--retry-failed",
             is_flag=True,
-            help="With --resume: also try again what failed or stayed unconfirmed.",
+            help="With --resume: also try failed and unconfirmed rows again.",
         ),
         option(
             "--changed-input",
             is_flag=True,
-            help="With --resume: continue though INPUT has been edited since.",
+            help="With --resume: continue even if INPUT has been edited.",
         ),
     ),
     cloup.option_group(
@@ -94,34 +94,36 @@ _GROUPS = (
         option(
             "--base-url",
             metavar="URL",
-            help=f"The API.  [default: ${BASE_URL_VARIABLE}, else {DEFAULT_BASE_URL}]",
+            help=f"URL of the API.  [default: ${BASE_URL_VARIABLE}, else {DEFAULT_BASE_URL}]",
         ),
         option(
             "--api-key-file",
             type=click.Path(path_type=Path),
             metavar="PATH",
-            help="A file that holds the API key.  [default: the key in $LEMLIST_API_KEY]",
+            help="File that contains the API key.  [default: the key in $LEMLIST_API_KEY]",
         ),
         option(
             "--sandbox",
             is_flag=True,
-            help="Send to a local stand-in that holds the tasks of INPUT.",
+            help="Send to a local sandbox that has the tasks of INPUT.",
         ),
-        option("--proxy", is_flag=True, help="Obey HTTPS_PROXY and its like."),
+        option("--proxy", is_flag=True, help="Use the proxy in HTTPS_PROXY or ALL_PROXY."),
     ),
     cloup.option_group(
         "What is sent",
-        option("--dry-run", is_flag=True, help="Check everything, show it, send nothing."),
+        option(
+            "--dry-run", is_flag=True, help="Check INPUT and show the requests, but send nothing."
+        ),
         option(
             "--first",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Send N rows and stop; --resume sends the rest.",
+            help="Send N rows, then stop. --resume sends the rest.",
         ),
         option(
             "--skip-invalid",
             is_flag=True,
-            help="Send the valid rows of a file that has invalid ones.",
+            help="Send the valid rows even if INPUT has invalid rows.",
         ),
     ),
     reading_options,
@@ -134,7 +136,7 @@ _GROUPS = (
             default=16,
             show_default=True,
             metavar="N",
-            help="Requests in flight at most.",
+            help="Most requests in flight.",
         ),
         option(
             "--max-attempts",
@@ -142,14 +144,14 @@ _GROUPS = (
             default=8,
             show_default=True,
             metavar="N",
-            help="Attempts for one row; being rate limited does not count.",
+            help="Most attempts for one row. Answers with status 429 do not count.",
         ),
         option(
             "--timeout",
             default=30.0,
             show_default=True,
             metavar="S",
-            help="Seconds for one attempt.",
+            help="Most seconds for one attempt.",
         ),
     ),
     cloup.option_group(
@@ -158,20 +160,20 @@ _GROUPS = (
             "--deadline",
             type=Setting("deadline", deadline),
             metavar="HH:MM|+2h",
-            help="When all is to be over, by this machine's clock; --resume sends the rest.",
+            help="Time by which the run ends, by this machine's clock. --resume sends the rest.",
         ),
         option(
             "--max-failures",
             type=Setting("failures", FailureLimit.parse),
             metavar="N|N%",
-            help="Stop once so many rows did not go through, or such a share of 100 or more.",
+            help="Stop after N unsuccessful rows; or after N% of the sent rows, once 100 are sent.",
         ),
         option(
             "--give-up-after",
             default=600.0,
             show_default=True,
             metavar="S",
-            help="Seconds to wait for a server that is down.",
+            help="Most seconds to wait for a server that is down.",
         ),
         option(
             "--drain-timeout",
@@ -183,7 +185,7 @@ _GROUPS = (
         option(
             "--strict",
             is_flag=True,
-            help="Exit with 1 if a Task comes back with other values than sent.",
+            help="Exit with 1 if a returned Task has other values than the sent ones.",
         ),
     ),
     cloup.option_group(
@@ -192,13 +194,13 @@ _GROUPS = (
         option(
             "--report",
             is_flag=True,
-            help="Write report.html to the run directory, for people to read.",
+            help="Write report.html to the run directory.",
         ),
         option(
             "--metrics-file",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="Write progress and outcome to FILE, for Prometheus' node exporter.",
+            help="Write progress and results to FILE, for Prometheus' node exporter.",
         ),
         option(
             "--log-format",
@@ -207,14 +209,14 @@ _GROUPS = (
             show_default=True,
             help="Format of messages when stderr is not a terminal.",
         ),
-        option("-v", "--verbose", count=True, help="Log what is retried; twice: every request."),
+        option("-v", "--verbose", count=True, help="Log retries; -vv logs every request."),
         quiet_option,
     ),
 )
 
 
 def run_options(function: Function) -> Function:
-    """Give the command its flags."""
+    """Add the flags to the command."""
     for group in reversed(_GROUPS):
         function = group(function)
     return function

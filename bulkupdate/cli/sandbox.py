@@ -1,4 +1,4 @@
-"""`bulkupdate sandbox`."""
+"""The command `bulkupdate sandbox`."""
 
 import asyncio
 import signal
@@ -34,24 +34,31 @@ def _latency(text: str) -> tuple[float, float]:
 def _outage(text: str) -> tuple[float, float]:
     begin, colon, length = text.partition(":")
     if not colon:
-        raise ConfigError(f"{text!r} is no outage: write it as 10:60")
+        raise ConfigError(f"{text!r} is not an outage: write it as 10:60")
     return float(begin), float(length)
 
 
 @cloup.command("sandbox", cls=Command)
-@cloup.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@cloup.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @cloup.option("--expose", is_flag=True, help="Allow a --host that other machines can reach.")
-@cloup.option("--port", default=8025, show_default=True, help="0 takes a free one.")
 @cloup.option(
-    "--api-key", default="sandbox", show_default=True, help="The key to accept: no real one."
+    "--port", default=8025, show_default=True, help="Port to listen on. 0 picks a free port."
 )
-@cloup.option("--rate", type=RATE, default="auto", metavar="N/Ss|none", help="  [default: 20/2s]")
+@cloup.option(
+    "--api-key",
+    default="sandbox",
+    show_default=True,
+    help="API key to accept. Don't use a real one.",
+)
+@cloup.option(
+    "--rate", type=RATE, default="auto", metavar="N/Ss|none", help="Rate limit.  [default: 20/2s]"
+)
 @cloup.option(
     "--window",
     type=click.Choice(["fixed", "clock", "sliding", "bucket"]),
     default="fixed",
     show_default=True,
-    help="How requests are counted. fixed is the best guess at lemlist's own way.",
+    help="Way of counting requests. fixed is the best guess at lemlist's own way.",
 )
 @cloup.option(
     "--latency",
@@ -59,7 +66,7 @@ def _outage(text: str) -> tuple[float, float]:
     default="0",
     show_default=True,
     metavar="MIN:MAX",
-    help="Milliseconds that a request takes each way.",
+    help="Milliseconds on the way to the server, and on the way back.",
 )
 @cloup.option(
     "--fault",
@@ -67,8 +74,8 @@ def _outage(text: str) -> tuple[float, float]:
     type=Setting("fault", _fault),
     multiple=True,
     metavar="NAME=P",
-    help="A fault and its probability, as in 500=0.1: 500, 503, reset-before, reset-after, hang,"
-    " cut, malformed or html. Can be given several times.",
+    help="Fault and its probability, as in 500=0.1. Faults: 500, 503, reset-before, reset-after,"
+    " hang, cut, malformed, html. Can be given several times.",
 )
 @cloup.option(
     "--outage",
@@ -76,30 +83,30 @@ def _outage(text: str) -> tuple[float, float]:
     type=Setting("outage", _outage),
     multiple=True,
     metavar="BEGIN:LENGTH",
-    help="Answer 503 to everything for LENGTH seconds, from BEGIN seconds after the first request"
-    " on. Can be given several times.",
+    help="Outage: every answer is a 503 for LENGTH seconds, beginning BEGIN seconds after the first"
+    " request. Can be given several times.",
 )
 @cloup.option(
     "--unknown-id",
     type=click.Choice(["404", "400", "create"]),
     default="404",
     show_default=True,
-    help="What an id that is not there gives. What lemlist gives is not known.",
+    help="Answer to an unknown id. lemlist's own answer is not known.",
 )
 @cloup.option("--filters-required", is_flag=True, help="Refuse GET /tasks without filters.")
-@cloup.option("--seed", default=0, show_default=True, help="Of latencies and faults.")
+@cloup.option("--seed", default=0, show_default=True, help="Seed of random latencies and faults.")
 @cloup.option(
     "--tasks",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Tasks to hold: Tasks as the API returns them (JSONL), or a file of edits that names"
-    " them.  [default: a made-up team]",
+    help="File with the tasks: JSONL of Tasks from the API, or a file of edits with their ids."
+    "  [default: an invented team]",
 )
 @cloup.option(
     "--log",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Append a JSON line for every request, with its body and the edit that it applied.",
+    help="File that gets a JSON line for every request, with its body and the applied edit.",
 )
 def sandbox_command(**flags: Any) -> None:
     """Serve a local stand-in of lemlist's tasks API until Ctrl-C."""

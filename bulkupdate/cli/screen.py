@@ -1,4 +1,4 @@
-"""What goes to stderr, and which exit code an error becomes."""
+"""The output to stderr, and the exit codes of errors."""
 
 import contextlib
 import logging
@@ -20,43 +20,43 @@ from bulkupdate.ui import messages
 if TYPE_CHECKING:
     from bulkupdate.session.observer import Observer
 
-#: The exit code after Ctrl-C, as a shell expects it.
+#: Exit code after Ctrl-C, by the convention of shells.
 INTERRUPTED = 128 + signal.SIGINT
 
 log = logging.getLogger("bulkupdate")
 
 
 class Screen:
-    """Everything that is said to people."""
+    """The writer of all output for people."""
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self._as_json = as_json
         self._quiet = quiet
 
     def write(self, line: str, colour: str | None = None) -> None:
-        """A line to stderr, unless nobody can read it any more."""
+        """Write a line to stderr. Ignore a closed terminal or pipe."""
         if sys.stderr is None:
             return
         line = messages.printable(line)
         if colour is not None and is_terminal() and not os.environ.get("NO_COLOR"):
             line = click.style(line, fg=colour)
         try:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the place
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - the only print
         except OSError:
-            # The terminal was closed, or a pipe's reader has gone: the run itself goes on.
+            # The terminal or the reader of the pipe is gone. The run continues.
             return
 
     def say(self, text: str, colour: str | None = None) -> None:
-        """A line for people; in JSON where stderr is JSON."""
+        """Write a line for people, as JSON if stderr is JSON."""
         if not self._quiet:
             self.write(self._formatted("note", text), colour)
 
     def error(self, text: str) -> None:
-        """A line that even `--quiet` shows."""
+        """Write an error, even with `--quiet`."""
         self.write(self._formatted("error", text), "red")
 
     def summary(self, summary: Summary) -> None:
-        """How the run ended."""
+        """Write the end of the run."""
         if self._as_json:
             self.say_event({"event": "summary", "summary": summary})
             return
@@ -67,22 +67,22 @@ class Screen:
             self.error(f"{summary.state}: {summary.reason}")
 
     def result(self, record: object) -> None:
-        """JSON on stdout. Who can't take it there doesn't change how the command ends."""
+        """Write JSON to stdout. A failure does not change the exit code."""
         try:
             click.echo(to_json(record))
         except OSError as error:
             self.error(f"stdout can't be written: {error.strerror}")
-            # Python flushes once more at its end, and must not fail again.
+            # Python flushes stdout again at exit, and must not fail then.
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def say_event(self, event: dict[str, object]) -> None:
-        """An object for a program that reads stderr."""
+        """Write a JSON object for a program that reads stderr."""
         if not self._quiet:
             self.write(to_json(event).decode())
 
     def observer(self) -> "Observer":
-        """Whoever shows a run's progress here."""
+        """The observer that shows the progress of a run."""
         from bulkupdate.session.observer import Observer
         from bulkupdate.ui.lines import JsonProgress, TextProgress
         from bulkupdate.ui.live import LiveProgress
@@ -102,7 +102,7 @@ class Screen:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn every error of ours into a line and an exit code."""
+        """Turn every exception into an error message and an exit code."""
         try:
             yield
         except RunStoppedError as error:
@@ -134,7 +134,7 @@ class Screen:
 
 
 def is_terminal() -> bool:
-    """Whether stderr can be drawn on."""
+    """Whether stderr is a terminal that supports colours and updates."""
     is_dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
     return sys.stderr is not None and sys.stderr.isatty() and not is_dumb
 

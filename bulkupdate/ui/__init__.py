@@ -1,1 +1,1 @@
-"""What people and Prometheus see of a run."""
+"""The user interface: progress, messages and metrics of a run."""

@@ -1,4 +1,4 @@
-"""What a log collects while a run goes on."""
+"""Progress as lines, for a log or a program."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from bulkupdate.session.observer import Observer
 from bulkupdate.session.progress import Progress
 from bulkupdate.ui import messages
 
-#: Seconds between two lines where nobody watches.
+#: Seconds between two lines about the progress.
 LINE_INTERVAL = 10.0
 
 
 class _Lines(Observer):
-    """Writes lines.
+    """An observer that writes lines.
 
     Args:
-        write: takes one line.
-        interval: seconds between two lines on how the run stands.
+        write: writes one line.
+        interval: seconds between two lines about the progress.
     """
 
     def __init__(self, write: Callable[[str], None], interval: float = LINE_INTERVAL) -> None:
@@ -27,7 +27,7 @@ class _Lines(Observer):
         self._interval = interval
 
     async def watch(self, progress: Progress) -> None:
-        """Say how the run stands, every so often."""
+        """Write a line about the progress at regular intervals, until cancelled."""
         while True:
             await asyncio.sleep(self._interval)
             self._write(self._line(progress))
@@ -37,29 +37,29 @@ class _Lines(Observer):
 
 
 class TextProgress(_Lines):
-    """Plain lines: what the file holds, how the run stands every 10 s, what went amiss."""
+    """Progress as plain lines: the preview, the problems, and the progress every 10 s."""
 
     def input_checked(self, source: Input, preview: Preview) -> None:
-        """Say what the file holds and would do, and what is wrong with it."""
+        """Write the preview of the input and its problems."""
         for line in messages.preview_lines(source, preview):
             self._write(line)
         for line in messages.problem_lines(preview):
             self._write(line)
 
     def noted(self, note: str) -> None:
-        """Say it."""
+        """Write the note."""
         self._write(f"note: {note}")
 
 
 class JsonProgress(_Lines):
-    """The same as JSON, one object a line."""
+    """Progress as JSON, one object per line."""
 
     def input_checked(self, source: Input, preview: Preview) -> None:
-        """Say what the file holds and would do, and what is wrong with it."""
+        """Write the preview of the input and its problems."""
         self._write(_event({"event": "input", "path": source.name, "preview": preview}))
 
     def noted(self, note: str) -> None:
-        """Say it."""
+        """Write the note."""
         self._write(_event({"event": "note", "message": note}))
 
     def _line(self, progress: Progress) -> str:

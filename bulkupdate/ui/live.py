@@ -1,4 +1,4 @@
-"""What a person watches on a terminal while a run goes on."""
+"""The live display of a run on a terminal."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.text import Text
 
-#: Seconds between two pictures.
+#: Seconds between two updates of the display.
 INTERVAL = 0.25
 
-#: Terminals that are narrower show less of a row that failed.
+#: Width in columns. A narrower terminal shows less of a failed row.
 _NARROW = 60
 
 _STYLES = {
@@ -31,16 +31,16 @@ _STYLES = {
 
 
 class LiveProgress(TextProgress):
-    """A picture of the run at the foot of the terminal, drawn anew several times a second."""
+    """A display of the progress at the bottom of the terminal, updated four times a second."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__(write)
-        # Loaded before rows flow: it takes a tenth of a second.
+        # Imported before the first row is sent, because it takes a tenth of a second.
         for module in ("console", "live", "progress_bar", "table", "text"):
             import_module(f"rich.{module}")
 
     async def watch(self, progress: Progress) -> None:
-        """Draw until cancelled, or until the terminal is gone."""
+        """Update the display until cancelled, or until the terminal is closed."""
         # Imported here: the library is large, and most commands draw nothing.
         from rich.console import Console
         from rich.live import Live
@@ -56,7 +56,7 @@ class LiveProgress(TextProgress):
 
 
 def picture(progress: Progress, console: "Console") -> "Group":
-    """How a run stands: where it goes, a bar, the pace, the outcomes, the latest failures."""
+    """The display: the server, a progress bar, the pace, the outcomes, the latest failures."""
     from rich.console import Group
     from rich.text import Text
 
@@ -88,7 +88,7 @@ def _bar(progress: Progress) -> "RenderableType":
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)
-    # Rounded down: 100 % is the end.
+    # Rounded down, so that 100 % means the end.
     line.add_row(_progress_bar(rows, done), f"{100 * min(done, rows) // rows} %")
     return line
 
@@ -96,7 +96,7 @@ def _bar(progress: Progress) -> "RenderableType":
 def _progress_bar(rows: int, done: int) -> "RenderableType":
     from rich.progress_bar import ProgressBar
 
-    # Not rich's own colour, which is that of an error.
+    # Not rich's default colour, which looks like an error.
     return ProgressBar(total=rows, completed=done, complete_style="cyan", finished_style="green")
 
 
@@ -124,7 +124,7 @@ def _problem(result: Result, width: int) -> "Text":
 
 
 def _joined(parts: "list[Text]", between: str, width: int) -> "list[Text]":
-    """Some parts on as few lines as hold them; none is broken in two unless it is a line's all."""
+    """Parts on as few lines as possible. Only a part that is longer than a line is broken."""
     lines: list[Text] = []
     for part in parts:
         if lines and len(lines[-1]) + len(between) + len(part) <= width:

@@ -1,4 +1,4 @@
-"""What a person reads about a file and about a run, as lines of text."""
+"""Messages about an input and about a run, as lines of text."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -18,22 +18,22 @@ from bulkupdate.reader import Format, Input
 if TYPE_CHECKING:
     from bulkupdate.session.progress import Progress
 
-#: Fewer requests than these say little of a rate: a window that is whole at the start lets a short
-#: run have more than its share of time.
+#: Least number of requests for a message about the rate. A short run may go faster than the limit,
+#: because the window is empty at the start.
 _TELLING_REQUESTS = 200
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
-#: Examples of a problem that are shown.
+#: Most examples that are shown of one kind of problem.
 _SHOWN_EXAMPLES = 3
 
-#: Causes that are shown at the end of a run, and characters shown of each: it is to fit a screen.
+#: Most causes that are shown at the end of a run, and most characters of each, to fit a screen.
 _SHOWN_CAUSES = 8
 _CAUSE_WIDTH = 120
 
 
 def duration(seconds: float) -> str:
-    """`3.2 s`, `1 m 05 s`, `2 h 46 m`."""
+    """A duration in words: `3.2 s`, `1 m 05 s`, `2 h 46 m`."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def source_line(source: Input) -> str:
-    """What was read, and as what."""
+    """The name of the input, with the format, encoding and so on."""
     file = source.file
     kind = [file.raw.compression, source.format.upper()]
     if file.encoding is not None:
@@ -56,11 +56,11 @@ def source_line(source: Input) -> str:
 
 
 def reading_lines(source: Input) -> Iterator[str]:
-    """What was taken for what, where it goes without saying no more."""
+    """The choices of the reader that are not obvious: the encoding and the columns."""
     if (encoding := source.file.encoding) is not None and encoding.examples:
         words = ", ".join(map(repr, encoding.examples))
-        cure = f"if these look wrong, set {setting('encoding')}"
-        yield f"  {encoding.shown} was recognised by the words {words}: {cure}"
+        advice = f"if these look wrong, set {setting('encoding')}"
+        yield f"  {encoding.shown} was recognised by the words {words}: {advice}"
     if source.layout is None:
         return
     renamed = [f"{c.name!r} is {c.field}" for c in source.layout.columns if c.name != c.field]
@@ -71,7 +71,7 @@ def reading_lines(source: Input) -> Iterator[str]:
 
 
 def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
-    """What a file would do, in a few lines."""
+    """A preview of the input, in a few lines."""
     yield source_line(source)
     yield from reading_lines(source)
     parts = [count(preview.rows, "row"), count(preview.tasks, "task")]
@@ -95,7 +95,7 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
 
 
 def body_lines(preview: Preview) -> Iterator[str]:
-    """The first bodies as they would be sent."""
+    """The first request bodies."""
     for body in preview.bodies:
         yield "  PATCH /tasks " + to_json(body).decode()
     if preview.requests > len(preview.bodies) > 0:
@@ -103,7 +103,7 @@ def body_lines(preview: Preview) -> Iterator[str]:
 
 
 def problem_lines(preview: Preview) -> Iterator[str]:
-    """What is wrong, each kind once, and how many rows it is wrong with."""
+    """The problems of the input: each kind once, with its number of rows."""
     shown = preview.problem_groups[:SHOWN_PROBLEMS]
     for group in shown:
         if group.count == 1:
@@ -137,7 +137,7 @@ def _place(example: Example) -> str:
 
 
 def progress_line(progress: "Progress") -> str:
-    """How a run stands."""
+    """The progress of a run, in one line."""
     parts = [*pace_parts(progress), *_counted(progress.unsuccessful), *traffic_parts(progress)]
     if waiting := progress.waiting_for:
         parts.append(waiting)
@@ -145,7 +145,7 @@ def progress_line(progress: "Progress") -> str:
 
 
 def pace_parts(progress: "Progress") -> list[str]:
-    """How far a run is, how fast it goes and may go, and when it will be done."""
+    """The settled rows of a run, its pace and the limit, and the time that is left."""
     done, rows = progress.done, progress.preview.rows
     allowed, used = progress.allowed_rate, progress.recent_requests_per_second
     pace = f"{progress.recent_rows_per_second:.1f} rows/s"
@@ -158,14 +158,14 @@ def pace_parts(progress: "Progress") -> list[str]:
 
 
 def clock_time(seconds: float, now: datetime | None = None) -> str:
-    """What the clock will say in so many seconds: `14:32`, or `Wed 14:32` on another day."""
+    """The clock time in a number of seconds: `14:32`, or `Wed 14:32` on another day."""
     now = now or datetime.now().astimezone()
     then = now + timedelta(seconds=seconds)
     return then.strftime("%H:%M" if then.date() == now.date() else "%a %H:%M")
 
 
 def traffic_parts(progress: "Progress") -> list[str]:
-    """How much had to be sent again."""
+    """The number of retries and of 429 answers."""
     parts = []
     if progress.retries:
         parts.append(count(progress.retries, "retry", "retries"))
@@ -179,19 +179,19 @@ def _counted(counts: dict[str, int]) -> list[str]:
 
 
 def host(url: str) -> str:
-    """The part of a URL that says who is spoken to."""
+    """The host and port of a URL."""
     return urlsplit(url).netloc
 
 
 def error_text(result: "Result | Cause") -> str:
-    """Why a row did not succeed: `404 not_found: Task not found`."""
+    """The reason why a row did not succeed: `404 not_found: Task not found`."""
     error = result.error if isinstance(result, Result) else result
     status = f"{result.status} " if result.status else ""
     return f"{status}{error.type}: {error.message}" if error else status.strip()
 
 
 def printable(text: str) -> str:
-    """`text` with nothing in it that a terminal would obey; what is JSON stays the same JSON."""
+    """`text` with control characters escaped, so that JSON keeps its value."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or category(c) == "Zs" else _escaped(c) for c in text)
@@ -203,7 +203,7 @@ def _escaped(character: str) -> str:
 
 
 def progress_event(progress: "Progress") -> dict[str, object]:
-    """How a run stands, for a program."""
+    """The progress of a run, as an object for a program."""
     left = progress.seconds_left
     return {
         "event": "progress",
@@ -222,7 +222,7 @@ def progress_event(progress: "Progress") -> dict[str, object]:
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
-    """How a run ended."""
+    """The end of a run, in a few lines."""
     lasted = ""
     if summary.ended is not None and (seconds := _seconds_of(summary)) >= 1:
         lasted = f" in {duration(seconds)}"
@@ -240,7 +240,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"rate: {summary.used_rate:.1f} requests/s of {summary.allowed_rate:.1f} allowed"
     is_refused = summary.stopped_by is Reason.INVALID_ROWS
     if not is_refused:
-        # The problems of a file that was refused were listed when it was checked.
+        # The problems of a refused input were listed when it was checked.
         yield from cause_lines(summary.problems)
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"
@@ -254,11 +254,11 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     elif unsuccessful and summary.state is State.FINISHED:
         yield f"to fix and run again: {listed}"
     elif unsuccessful:
-        yield f"not through so far: {listed}"
+        yield f"not successful so far: {listed}"
 
 
 def cause_lines(causes: list[Cause]) -> Iterator[str]:
-    """Why rows did not succeed, each cause with one of them."""
+    """The causes of unsuccessful rows, each with one row as an example."""
     for cause in causes[:_SHOWN_CAUSES]:
         text = cut(error_text(cause), _CAUSE_WIDTH)
         yield f"  {cause.count:,} {cause.outcome}: {text} (row {cause.row:,}, {shorten(cause.id)})"
@@ -267,12 +267,12 @@ def cause_lines(causes: list[Cause]) -> Iterator[str]:
 
 
 def failed_file(summary: Summary) -> str:
-    """The file of rows that did not succeed."""
+    """The path of the file of rows that did not succeed."""
     return str(RunFiles(Path(summary.directory)).failed(Format(summary.input.format)))
 
 
 def cut(text: str, length: int) -> str:
-    """`text`, or as much of its beginning as fits."""
+    """`text`, cut to `length` characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

@@ -1,6 +1,6 @@
-"""How a run stands and ended, in Prometheus' text format.
+"""Metrics of a run and its end, in Prometheus' text format.
 
-The node exporter's textfile collector reads it. The names are in `docs/run-directory.md`.
+The node exporter's textfile collector reads the file. The names are in `docs/run-directory.md`.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from bulkupdate.session.progress import Progress
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two times that the file is written while a run goes on.
+#: Seconds between two updates of the file during a run.
 INTERVAL = 15.0
 
 _PREFIX = "bulkupdate_"
@@ -39,13 +39,13 @@ _HELP = {
 
 
 class MetricsFile(Observer):
-    """A file of metrics, written whole each time. All of them have the file's name as label `run`.
+    """A file of metrics, rewritten each time. Each metric has the file's name as label `run`.
 
     Args:
-        path: where; what it says of the last success is kept.
+        path: the path of the file. The time of the last success in an old file is kept.
 
     Attributes:
-        has_ended: whether it says how the session has ended.
+        has_ended: whether the file has the end of the session.
 
     Raises:
         ConfigError: prometheus_client is not installed, or the file can't be written.
@@ -64,7 +64,8 @@ class MetricsFile(Observer):
                 " pip install 'bulkupdate[metrics]'"
             ) from None
         if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
-            why = "it is a directory" if path.is_dir() else f"is {path.parent} there, and ours?"
+            advice = f"check that {path.parent} exists and is writable"
+            why = "it is a directory" if path.is_dir() else advice
             raise ConfigError(f"{setting('metrics_file')} {path} can't be written: {why}")
         self.has_ended = False
         self._path = path
@@ -73,12 +74,12 @@ class MetricsFile(Observer):
         self._last_success = _read_last_success(path)
 
     def input_checked(self, source: Input, preview: Preview) -> None:
-        """Write that a run is under way. Not before: another one may have been at it."""
+        """Write that a run is in progress. Before this moment, the file may be another run's."""
         del source
         self._write({"running": 1}, {"unprocessed": preview.rows})
 
     async def watch(self, progress: Progress) -> None:
-        """Write how the run stands every 15 s, until cancelled."""
+        """Write the progress every 15 s, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL)
             self._write(
@@ -93,7 +94,7 @@ class MetricsFile(Observer):
             )
 
     def ended(self, summary: Summary) -> None:
-        """Write how a run has ended."""
+        """Write the end of the run."""
         if summary.exit_code == 0 and summary.state is State.FINISHED:
             self._last_success = time.time()
         self._write(
@@ -109,12 +110,12 @@ class MetricsFile(Observer):
         self.has_ended = True
 
     def refused(self, exit_code: int) -> None:
-        """Write that the session has ended, where there is no summary of it."""
+        """Write the end of a session that has no summary."""
         self._write(_at_the_end(exit_code), {})
         self.has_ended = True
 
     def _write(self, values: dict[str, float], rows: dict[str, int]) -> None:
-        """Write the file; where that fails, the run goes on."""
+        """Write the file. If that fails, the run continues."""
         from prometheus_client import Gauge, write_to_textfile
 
         registry, run = self._new_registry(), self._path.stem
@@ -132,7 +133,7 @@ class MetricsFile(Observer):
                 by_outcome.labels(run, outcome).set(number)
         try:
             write_to_textfile(str(self._path), registry)
-            # Whatever our umask: another user's program is to read it, and there is nothing in it.
+            # Regardless of the umask: another user's program reads the file, and it has no secrets.
             self._path.chmod(0o644)
         except (OSError, ValueError) as error:
             log.warning("%s %s can't be written: %s", setting("metrics_file"), self._path, error)
@@ -143,7 +144,7 @@ def _at_the_end(exit_code: int | None) -> dict[str, float]:
 
 
 def _read_last_success(path: Path) -> float | None:
-    """What a file that is there says of the last success; None where it says nothing."""
+    """Read the time of the last success from an old file; None if it has none."""
     from prometheus_client.parser import text_string_to_metric_families
 
     try:
@@ -154,5 +155,7 @@ def _read_last_success(path: Path) -> float | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        log.warning("%s %s can't be read: %s: made anew", setting("metrics_file"), path, error)
+        log.warning(
+            "%s %s can't be read: %s: a new file is written", setting("metrics_file"), path, error
+        )
     return None

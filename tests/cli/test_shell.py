@@ -109,7 +109,7 @@ def test_check_takes_from_the_environment_what_run_does() -> None:
 def test_a_variable_that_is_set_and_empty_is_an_error(name: str) -> None:
     done = bulkupdate("run", "edits.csv", "--sandbox", **{name: " "})
     assert done.returncode == 2
-    assert f"${name} is set and empty" in done.stderr
+    assert f"${name} is set but empty" in done.stderr
 
 
 def test_a_wrong_value_in_a_variable_is_an_error_that_names_it() -> None:
@@ -141,7 +141,7 @@ def test_a_typed_sandbox_wins_over_a_url_in_the_environment() -> None:
 def test_a_file_in_the_place_of_a_command_is_taken_for_an_input() -> None:
     done = bulkupdate("edits.csv")
     assert done.returncode == 2
-    assert "'edits.csv' is a file: say 'bulkupdate check' or 'bulkupdate run'" in done.stderr
+    assert "'edits.csv' is a file: write 'bulkupdate check' or 'bulkupdate run'" in done.stderr
 
 
 @pytest.mark.parametrize(("mode", "code"), [(0o600, 0), (0o400, 0), (0o640, 2), (0o604, 2)])

@@ -97,7 +97,7 @@ def test_every_problem_goes_to_a_file_that_a_spreadsheet_opens(write: Write) -> 
     assert rows[1]["field"] == "done"
     refused = bulkupdate("check", path, "--map", "Prio=priority", "--problems", path)
     assert (refused.returncode, path.read_text().count("\n")) == (2, 51)
-    assert "is a file that is read: name another" in refused.stderr
+    assert "is an input file: name another file" in refused.stderr
     broken = bulkupdate("check", path, "--problems", "p.csv")
     assert broken.returncode == 2
     (row,) = csv.DictReader(Path("p.csv").read_text(encoding="utf-8-sig").splitlines())
@@ -176,9 +176,9 @@ def test_what_was_found_is_printed_and_kept(sandbox: Serving) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--map", "Owner"), "'Owner' is no pair: write it as 'Owner=assignedTo'"),
+        (("--map", "Owner"), "'Owner' is not a pair: write it as 'Owner=assignedTo'"),
         (("--set", "high"), "'high' sets nothing: write it as priority=high"),
-        (("--set", "done=1", "--set", "done=0"), "--set names the same thing twice"),
+        (("--set", "done=1", "--set", "done=0"), "--set has two values for the same name"),
         (("--now", "soon"), "'soon' is no date-time"),
         (("--time", "25:00"), "'25:00' is no time of day"),
         (("--encoding", "utf-9"), "'utf-9' is no encoding of text"),

@@ -179,7 +179,8 @@ def test_the_end_says_why_rows_failed_and_what_may_come_next(sandbox: Serving) -
     assert "20 failed: 404 not_found: Task not found (row 30, 'opp_00000000000000030')" in text
     assert "once it is fixed: bulkupdate run edits.run/failed.csv --rate none\n" in text
     assert (
-        "or, unchanged, once more: bulkupdate run edits.csv --rate none --out edits.run --resume"
+        "or, to try the same rows again: bulkupdate run edits.csv --rate none --out edits.run"
+        " --resume"
         " --retry-failed" in text
     )
     problems = json.loads(Path("edits.run/summary.json").read_text())["problems"]

@@ -137,4 +137,4 @@ def test_a_run_that_goes_on_writes_every_fifteen_seconds() -> None:
 def test_a_file_that_is_no_metrics_is_made_anew(caplog: pytest.LogCaptureFixture) -> None:
     Path("nightly.prom").write_text("what {{{ is this\n")
     MetricsFile(Path("nightly.prom"))
-    assert "made anew" in caplog.text
+    assert "a new file is written" in caplog.text

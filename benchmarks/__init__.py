@@ -1,1 +1,1 @@
-"""What is measured, and against what."""
+"""Benchmarks of bulkupdate, and the programs that it is compared with."""

@@ -1,7 +1,7 @@
-"""Everything that is measured, side by side: `python -m benchmarks`.
+"""All benchmarks: `python -m benchmarks`.
 
-Each command runs in a process of its own, in turn with those that it is compared with, against
-`benchmarks.server` on this machine. docs/benchmarks.md says how to read it.
+Each command runs in its own process against `benchmarks.server` on this machine. Commands that are
+compared run in turn. docs/benchmarks.md explains the results.
 """
 
 import functools
@@ -31,7 +31,7 @@ from benchmarks.measure import Command, MeasureError, Usage, alternate, measure,
 HERE = Path(__file__).parent
 MB = 1e6
 
-#: Our command in asyncio's own event loop, as most people have it, though uvloop is installed.
+#: The command in asyncio's own event loop, as most users run it, although uvloop is installed.
 PLAIN = (
     "-c",
     "import sys; sys.modules['uvloop'] = None; import bulkupdate.__main__ as m; m.main()",
@@ -42,14 +42,14 @@ BARE, SCRIPT, OURS, OURS_FAST = "bare loop", "plain script", "bulkupdate", "bulk
 
 
 class Sizes(NamedTuple):
-    """How much is measured.
+    """The sizes of the benchmarks.
 
     Attributes:
-        rounds: of everything, alternating; the medians are told.
-        rows: end to end.
+        rounds: number of rounds. The report has their medians.
+        rows: rows of the end-to-end benchmark.
         small: rows of the smallest run.
-        large: rows of the largest run, of `check` and of the log that is resumed.
-        starts: rounds of what takes no time.
+        large: rows of the largest run, of `check`, and of the log that is resumed.
+        starts: rounds of the very short commands.
     """
 
     rounds: int = 5
@@ -62,7 +62,7 @@ class Sizes(NamedTuple):
 QUICK = Sizes(rounds=1, rows=5_000, small=500, large=20_000, starts=3)
 QUICK_NOTE = "A quick run: it shows that everything works, and measures nothing."
 
-#: Rows of a run that costs little but its start, which is taken off where rows are compared.
+#: Rows of a run that takes little more than its start. Its cost is subtracted from larger runs.
 FEW = 100
 
 
@@ -70,11 +70,11 @@ class Measured(NamedTuple):
     """One line of the report.
 
     Attributes:
-        what: was measured.
-        value: how much it is.
-        unit: of the value.
-        bar: what was asked for, at most or at least.
-        is_met: whether it is; None where nothing was asked for.
+        what: the measured quantity.
+        value: the value.
+        unit: the unit of the value.
+        bar: the target, at most or at least.
+        is_met: whether the target is met; None without a target.
     """
 
     what: str
@@ -85,12 +85,12 @@ class Measured(NamedTuple):
 
 
 class Bench:
-    """Measures, with files in a directory of its own.
+    """The benchmarks, with their files in one directory.
 
     Args:
-        directory: where to.
-        base_url: of the server.
-        sizes: how much.
+        directory: the directory for the files.
+        base_url: the base URL of the server.
+        sizes: the sizes of the benchmarks.
     """
 
     def __init__(self, directory: Path, base_url: str, sizes: Sizes) -> None:
@@ -100,7 +100,7 @@ class Bench:
         self._variables = {"LEMLIST_BASE_URL": base_url, "LEMLIST_API_KEY": "benchmark-key"}
 
     def all(self) -> Iterator[tuple[str, list[Measured]]]:
-        """Each part of the report, once it is known: its title, and its lines."""
+        """Yield each part of the report when it is measured: its title and its lines."""
         sizes = self._sizes
         yield f"End to end, {sizes.rows:,} rows, no limit", self._end_to_end()
         yield f"`check`, {sizes.large:,} rows", self._check()
@@ -160,12 +160,12 @@ class Bench:
         few, small, rows = (
             (*PLAIN, *self._run(self._edits(n))) for n in (FEW, sizes.small, sizes.rows)
         )
-        # The log of the largest is resumed later, to send a row more.
+        # The largest run is resumed later, to send one more row.
         more = self._edits(sizes.large + sizes.starts)
         large = (*PLAIN, *self._run(more), "--first", str(sizes.large))
         rounds = []
         for _ in range(sizes.rounds):
-            # A small run is little but its start, so it takes many to tell what its rows cost.
+            # A small run is mostly its start, so the cost of its rows needs many rounds.
             found = self._alternate({str(FEW): few, str(sizes.small): small}, sizes.starts)
             found |= self._alternate({str(sizes.rows): rows, str(sizes.large): large}, 1)
             rounds.append(found)
@@ -243,14 +243,14 @@ class Bench:
         return measure(command, self._variables)
 
     def _first_request(self) -> float | None:
-        """When the first request since the last call came; None where none did."""
+        """The time of the first request since the last call; None if there was none."""
         with urllib.request.urlopen(self._base_url) as answer:  # noqa: S310 - on this machine
             first: float | None = json.load(answer)["first"]
         return first
 
 
 def _cost(found: dict[str, list[Usage]], rows: int) -> float:
-    """Seconds of CPU that one row more costs: without the start."""
+    """CPU seconds for one more row, without the start."""
     return (_cpu(found[str(rows)]) - _cpu(found[str(FEW)])) / (rows - FEW)
 
 
@@ -271,7 +271,7 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    # Not in memory, where /tmp may be: a log of a million rows has a gigabyte.
+    # /tmp may be in memory, and a log of a million rows has a gigabyte.
     path = Path(tempfile.mkdtemp(prefix="bulkupdate-", dir="/var/tmp"))
     try:
         yield path
@@ -283,8 +283,8 @@ def _table(title: str, lines: list[Measured], *, is_judged: bool) -> str:
     rows = [f"### {title}", "", "| | | asked for | |", "| --- | --: | --: | --- |"]
     verdict = {None: "", True: "met", False: "**missed**"}
     for line in lines:
-        said = verdict[line.is_met if is_judged else None]
-        rows.append(f"| {line.what} | {_shown(line.value)} {line.unit} | {line.bar} | {said} |")
+        shown = verdict[line.is_met if is_judged else None]
+        rows.append(f"| {line.what} | {_shown(line.value)} {line.unit} | {line.bar} | {shown} |")
     return "\n".join([*rows, ""])
 
 
@@ -301,19 +301,20 @@ def _commit() -> str:
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Small files, one round: to see that it works.")
+@click.option(
+    "--quick", is_flag=True, help="Use small files and one round, to check that everything works."
+)
 @click.option(
     "--json",
     "json_file",
     type=click.File("w", lazy=False),
     metavar="FILE",
-    help="Write it as JSON.",
+    help="Write the results to FILE as JSON.",
 )
 def main(*, quick: bool, json_file: TextIO | None) -> None:
-    """Measure everything, and print it as tables.
+    """Run all benchmarks, and print tables.
 
-    Takes some fifteen minutes, a gigabyte and a half in /var/tmp, and a machine that does nothing
-    else meanwhile.
+    They take about fifteen minutes and 1.5 GB in /var/tmp. Nothing else should run meanwhile.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sizes = QUICK if quick else Sizes()

@@ -1,4 +1,4 @@
-"""What aiohttp itself costs, as it comes: ready bodies, sixteen workers, nothing else. A yardstick.
+"""A yardstick: aiohttp with default settings, sixteen workers and ready bodies; nothing else.
 
 `python benchmarks/bare_loop.py bodies.jsonl`, with LEMLIST_BASE_URL and LEMLIST_API_KEY set.
 """
@@ -14,7 +14,7 @@ WORKERS = 16
 
 async def main(path: str) -> None:
     """Send every line of a file of JSON bodies."""
-    with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - as people write it
+    with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - as in typical scripts
         bodies = iter(file.read().splitlines())
     url = os.environ["LEMLIST_BASE_URL"] + "/tasks"
     headers = {

@@ -1,4 +1,4 @@
-"""What reading a CSV file costs with the standard library, and nothing else. A yardstick.
+"""A yardstick: reading a CSV file with the standard library; nothing else.
 
 `python benchmarks/dict_reader.py edits.csv`
 """
@@ -6,6 +6,6 @@
 import csv
 import sys
 
-with open(sys.argv[1], newline="", encoding="utf-8") as file:  # noqa: PTH123 - as people write it
+with open(sys.argv[1], newline="", encoding="utf-8") as file:  # noqa: PTH123 - as in typical scripts
     for _ in csv.DictReader(file):
         pass

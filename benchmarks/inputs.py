@@ -1,4 +1,4 @@
-"""Files of edits to measure with: seven columns, as a spreadsheet writes them."""
+"""Files of edits for benchmarks: seven columns, as from a spreadsheet."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ _WORDS = "call back about the offer and ask for a date next week please confirm 
 
 
 def write_edits(path: Path, rows: int) -> None:
-    """A CSV file of so many edits, each of a task of its own."""
+    """Write a CSV file with a number of edits, each for another task."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -19,7 +19,7 @@ def write_edits(path: Path, rows: int) -> None:
 
 
 def write_bodies(path: Path, rows: int) -> None:
-    """The JSON bodies that ask for the same edits, one a line."""
+    """Write the JSON bodies of the same edits, one per line."""
     with path.open("w", encoding="utf-8") as file:
         for edit in _edits(rows):
             body: dict[str, object] = {k: v for k, v in zip(COLUMNS, edit, strict=True) if v}
@@ -29,7 +29,7 @@ def write_bodies(path: Path, rows: int) -> None:
 
 
 def _edits(rows: int) -> Iterator[tuple[str, ...]]:
-    """The same ones every time: 50 users, some blank cells, some text in quotes."""
+    """Edits that are always the same: 50 users, some blank cells, some text in quotes."""
     chance = random.Random(1)  # noqa: S311 - not a secret
     words = _WORDS.split()
     for n in range(rows):

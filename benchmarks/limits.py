@@ -1,13 +1,13 @@
-"""How close to the limit, and how often over it: the real command over real HTTP.
+"""The benchmark of the rate limit: the achieved rate and the 429s of the real command.
 
-`python -m benchmarks.limits` runs `bulkupdate run` and the plain script beside it, each against a
-sandbox of its own, and prints a table in Markdown for docs/benchmarks.md.
+`python -m benchmarks.limits` runs `bulkupdate run` and the plain script, each against its own
+sandbox. It prints Markdown tables for docs/benchmarks.md.
 
-- % of the allowed rate: rows over the time from the first to the last request, over
-  limit / period.
-- 429s in 1,000 rows, as the server counts them.
+- % of the allowed rate: rows per second from the first to the last request, divided by the limit
+  per second.
+- 429s in 1,000 rows, counted by the server.
 
-The cases of a group run at the same time: they wait for nearly all of it.
+The cases of a group run at the same time, because they wait nearly all the time.
 """
 
 import argparse
@@ -34,16 +34,16 @@ SCRIPT = Path(__file__).parent / "plain_script.py"
 
 @dataclass
 class Cell:
-    """One program, or two, against one sandbox.
+    """One cell of a table: one or two programs against one sandbox.
 
     Attributes:
-        window: how the sandbox counts.
-        latency: milliseconds each way.
-        rate: the sandbox's limit.
-        rows: for each program.
-        programs: of ours at once; 0 is the plain script.
-        other: requests per second of a second client.
-        stopped: seconds that the process is stopped for in the middle.
+        window: the way in which the sandbox counts requests.
+        latency: milliseconds each way, from and to.
+        rate: the limit of the sandbox.
+        rows: rows for each program.
+        programs: number of bulkupdate processes; 0 is the plain script.
+        other: requests per second of another client with the same key.
+        stopped: seconds for which the process is stopped in the middle.
     """
 
     window: Window
@@ -58,7 +58,7 @@ class Cell:
     codes: list[int] = field(default_factory=list)
 
     async def run(self) -> "Cell":
-        """Run it to the end."""
+        """Run the programs to their end."""
         config = SandboxConfig(
             key=KEY, rate=self.rate, window=self.window, latency=self.latency,
             unknown=Unknown.CREATE,
@@ -68,29 +68,29 @@ class Cell:
             rows = "".join(f"opp_{n},T{n}\n" for n in range(self.rows))
             path.write_text(f"id,title\n{rows}")
             async with Sandbox(config, Team(), watch=self._note) as sandbox:
-                somebody = asyncio.create_task(self._somebody_else(sandbox.base_url))
+                other = asyncio.create_task(self._other_client(sandbox.base_url))
                 count = max(1, self.programs)
                 await asyncio.gather(*(self._program(sandbox, path, n) for n in range(count)))
-                somebody.cancel()
-                await asyncio.gather(somebody, return_exceptions=True)
+                other.cancel()
+                await asyncio.gather(other, return_exceptions=True)
         return self
 
     @property
     def percent(self) -> float:
-        """Of the allowed rate."""
+        """The achieved rate, in percent of the allowed rate."""
         times = [seen.at for seen in self.seen]
         allowed = self.rate.requests / self.rate.period
         return 100 * len(self._accepted) / (max(times) - min(times)) / allowed
 
     @property
     def refused(self) -> float:
-        """429s in 1,000 rows."""
+        """The number of 429s in 1,000 rows."""
         throttled = sum(seen.status == 429 for seen in self.seen)
         return 1000 * throttled / (self.rows * max(1, self.programs))
 
     @property
     def seconds(self) -> float:
-        """From the first to the last end."""
+        """Seconds until the last program ended."""
         return max(self.ends)
 
     @property
@@ -118,8 +118,8 @@ class Cell:
         self.codes.append(await process.wait())
         self.ends.append(asyncio.get_running_loop().time() - begun)
 
-    async def _somebody_else(self, base_url: str) -> None:
-        """A second client of the same key, which lists tasks at an even pace."""
+    async def _other_client(self, base_url: str) -> None:
+        """Run another client with the same key, which lists tasks at an even pace."""
         headers = {"Authorization": aiohttp.encode_basic_auth("", KEY)}
         url = f"{base_url}/tasks?filters=[]&page=9"
         async with aiohttp.ClientSession(headers=headers) as session, asyncio.TaskGroup() as group:
@@ -150,7 +150,7 @@ def head(title: str) -> None:
 
 
 async def alone(rows: int) -> None:
-    """Ours and the plain script."""
+    """bulkupdate and the plain script, without another client."""
     for name, latency in (("10-100 ms", SHORT), ("40-400 ms", LONG)):
         head(f"Alone, round trips of {name}")
         programs = {"bulkupdate": 1, "plain script": 0}
@@ -162,21 +162,21 @@ async def alone(rows: int) -> None:
 
 
 async def shared(rows: int) -> None:
-    """Somebody else uses the key."""
+    """Another client uses the key."""
     head("A second client at half the quota (5 requests/s)")
     for name, latency in (("10-100 ms", SHORT), ("40-400 ms", LONG)):
         row(name, await gathered(Cell(w, latency, rows=rows, other=5.0) for w in Window))
 
 
 async def announced(rows: int) -> None:
-    """The server has another limit, and says so."""
+    """The server announces another limit."""
     head("Another limit, announced")
     for limit in (RateLimit(40, 2), RateLimit(10, 2)):
         row(str(limit), await gathered(Cell(w, rate=limit, rows=rows) for w in Window))
 
 
 async def two(_: int) -> None:
-    """Two of ours at once."""
+    """Two runs at the same time."""
     head("Two runs at once with one key, 400 rows each")
     cells = await gathered(Cell(w, rows=400, programs=2) for w in Window)
     row("bulkupdate", cells)
@@ -185,7 +185,7 @@ async def two(_: int) -> None:
 
 
 async def stopped(_: int) -> None:
-    """A process that stands still for a while."""
+    """A process that is stopped for a while."""
     head("Stopped for 10 s in the middle (SIGSTOP, SIGCONT), 300 rows")
     row("bulkupdate", await gathered(Cell(w, rows=300, stopped=10) for w in Window))
 
@@ -204,7 +204,7 @@ async def main(rows: int, only: str | None) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=600, help="in each cell [default: 600]")
-    parser.add_argument("--only", choices=SECTIONS, help="one of the tables")
+    parser.add_argument("--rows", type=int, default=600, help="rows in each cell [default: 600]")
+    parser.add_argument("--only", choices=SECTIONS, help="table to print [default: all]")
     arguments = parser.parse_args()
     asyncio.run(main(arguments.rows, arguments.only))

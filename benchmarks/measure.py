@@ -1,4 +1,4 @@
-"""What a command costs, as the kernel counts it."""
+"""Measurement of commands: time, CPU and memory from the kernel."""
 
 import os
 import statistics
@@ -16,17 +16,17 @@ Command = Sequence[str | Path]
 
 
 class MeasureError(Exception):
-    """There is nothing to measure: a command failed."""
+    """A command failed, so there is no measurement."""
 
 
 class Usage(NamedTuple):
-    """What a process took, from its start to its end.
+    """The resources of a process, from its start to its end.
 
     Attributes:
-        wall: seconds that passed.
-        cpu: seconds of CPU, user and system.
-        peak: bytes resident at most. The kernel counts what this process held when it started
-            the other one too, so this one is kept small.
+        wall: elapsed seconds.
+        cpu: CPU seconds, user and system.
+        peak: highest resident memory in bytes. The kernel includes the memory of the parent at the
+            start, so the parent is kept small.
     """
 
     wall: float
@@ -38,12 +38,12 @@ def measure(command: Command, variables: Mapping[str, str] | None = None) -> Usa
     """Run a Python command to its end.
 
     Raises:
-        MeasureError: it failed; with what it wrote to stderr.
+        MeasureError: the command failed. The message has its stderr.
     """
     began = time.perf_counter()
     process = start(command, variables)
     try:
-        said = process.stderr.read() if process.stderr else b""
+        stderr = process.stderr.read() if process.stderr else b""
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:
         process.kill()
@@ -53,7 +53,7 @@ def measure(command: Command, variables: Mapping[str, str] | None = None) -> Usa
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         shown = " ".join(map(str, command))
-        raise MeasureError(f"{shown}: exit code {process.returncode}\n{said.decode().strip()}")
+        raise MeasureError(f"{shown}: exit code {process.returncode}\n{stderr.decode().strip()}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return Usage(wall, usage.ru_utime + usage.ru_stime, peak)
 
@@ -63,7 +63,7 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start `python` with these arguments, in the project's directory.
 
-    As where a program is installed: what was compiled once is not compiled again.
+    Compiled modules are cached, as for an installed program.
     """
     return subprocess.Popen(
         [sys.executable, *command],
@@ -80,7 +80,7 @@ def serving() -> Iterator[str]:
     """The base URL of a `benchmarks.server`, until the block ends.
 
     Raises:
-        MeasureError: it does not start.
+        MeasureError: the server does not start.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -98,7 +98,7 @@ def serving() -> Iterator[str]:
 def alternate(
     commands: Mapping[str, Callable[[], Usage]], rounds: int, say: Callable[[str], None]
 ) -> dict[str, list[Usage]]:
-    """Measure each command in turn, so many times: what disturbs one disturbs the others."""
+    """Measure commands in turn for some rounds, so that a disturbance affects all of them."""
     found: dict[str, list[Usage]] = {name: [] for name in commands}
     for number in range(1, rounds + 1):
         for name, run in commands.items():
@@ -108,7 +108,7 @@ def alternate(
 
 
 def ratio(some: Sequence[Usage], others: Sequence[Usage], value: Callable[[Usage], float]) -> float:
-    """How many times as much as the others: the median over the rounds."""
+    """The ratio of a value to that of the others: the median over the rounds."""
     return statistics.median(
         value(one) / value(other) for one, other in zip(some, others, strict=True)
     )

@@ -1,8 +1,8 @@
-"""The script that people write: DictReader, aiohttp, `AsyncLimiter(20, 2)`, tenacity, json.
+"""A yardstick: a typical script with DictReader, aiohttp, `AsyncLimiter(20, 2)` and tenacity.
 
 `python benchmarks/plain_script.py edits.csv results.jsonl`, with LEMLIST_BASE_URL and
-LEMLIST_API_KEY set; with `none` behind it, nothing limits it. A yardstick: it leaves blank cells
-out, tries again, and logs the Task or the error of every row, and that is all it does.
+LEMLIST_API_KEY set. With `none` as a third argument, there is no limit. The script leaves out blank
+cells, retries, and logs the Task or the error of every row. It does nothing else.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ async def main(path: str, results: str, rate: str = "20/2s") -> None:
     limiter = contextlib.nullcontext() if rate == "none" else AsyncLimiter(20, 2)
     url = os.environ["LEMLIST_BASE_URL"] + "/tasks"
     auth = aiohttp.encode_basic_auth("", os.environ["LEMLIST_API_KEY"])
-    with open(path, newline="") as file:  # noqa: ASYNC230, PTH123 - as people write it
+    with open(path, newline="") as file:  # noqa: ASYNC230, PTH123 - as in typical scripts
         rows = iter(list(csv.DictReader(file)))
 
     async with aiohttp.ClientSession(headers={"Authorization": auth}) as session:
@@ -47,7 +47,7 @@ async def main(path: str, results: str, rate: str = "20/2s") -> None:
                     result["error"] = str(error)
                 log.write(json.dumps(result) + "\n")
 
-        with open(results, "w") as log:  # noqa: ASYNC230, PTH123 - as people write it
+        with open(results, "w") as log:  # noqa: ASYNC230, PTH123 - as in typical scripts
             await asyncio.gather(*(worker() for _ in range(WORKERS)))
 
 

@@ -1,9 +1,9 @@
-"""A server that costs less than the clients it is there to measure: uvloop and httptools.
+"""A fast server for benchmarks, with uvloop and httptools.
 
-`python -m benchmarks.server` prints its base URL, and answers every PATCH with the Task that was
-asked for, under lemlist's names and with lemlist's headers of the limit, which it does not keep.
-It takes 10 to 20 µs of CPU a request; our sandbox, which looks at each as the real server might,
-takes ten times as much. A GET tells when the first request since the last GET came.
+`python -m benchmarks.server` prints its base URL. It answers every PATCH with the Task of the
+update, with lemlist's names and rate-limit headers, but without a limit. A request takes 10 to
+20 µs of CPU. The sandbox checks each request and takes ten times as much. A GET returns the time of
+the first request since the last GET.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _HEAD = (
 
 
 class Update(msgspec.Struct):
-    """The fields of a request that its Task has too, under other names."""
+    """The fields of a request that are also in its Task, with other names."""
 
     id: str
     assignedTo: str | None = None  # noqa: N815 - lemlist's name
@@ -42,31 +42,31 @@ _decoder = msgspec.json.Decoder(Update)
 
 
 class Protocol(asyncio.Protocol):
-    """One connection. What httptools reads of a request is handed to the methods below."""
+    """One connection. httptools calls the `on_` methods."""
 
-    #: When the first request came, by the monotonic clock, which all processes share.
+    #: Time of the first request, by the monotonic clock, which all processes share.
     first: float | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to read."""
+        """Create the parser."""
         self._transport = transport
         self._parser = httptools.HttpRequestParser(self)
         self._body = b""
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Parse the data."""
         self._parser.feed_data(data)
 
     def on_body(self, body: bytes) -> None:
-        """Keep a part of the body."""
+        """Append a part of the body."""
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Answer."""
+        """Answer the request."""
         if self._parser.get_method() == b"GET":
-            told = msgspec.json.encode({"first": Protocol.first})
+            first = msgspec.json.encode({"first": Protocol.first})
             Protocol.first = None
-            self._transport.write(_HEAD % (len(told), told))
+            self._transport.write(_HEAD % (len(first), first))
             return
         if Protocol.first is None:
             Protocol.first = time.monotonic()

@@ -1,4 +1,4 @@
-"""Every check there is, or the fast ones: `python -m tests`, `python -m tests --fast`."""
+"""All checks of the project, or the fast ones: `python -m tests`, `python -m tests --fast`."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-#: Programs of the environment that this Python is of.
+#: Directory of the programs in this Python's environment.
 BIN = Path(sys.executable).parent
 
 STATIC = (

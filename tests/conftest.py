@@ -1,4 +1,4 @@
-"""What every test has."""
+"""Fixtures for all tests."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 import uvloop
 
-# The same examples every time, and no deadline: the machine may be busy.
+# The same examples every time. No deadline, because the machine may be busy.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
@@ -24,7 +24,7 @@ SAMPLES = TESTS.parent / "samples"
 
 
 class _Response(aiohttp.ClientResponse):
-    """aioresponses 0.7.9 does not know an argument that aiohttp 3.14 needs (its issue 289)."""
+    """A response with an argument of aiohttp 3.14 that aioresponses 0.7.9 lacks (issue 289)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", mock.Mock(output_size=0))
@@ -33,17 +33,17 @@ class _Response(aiohttp.ClientResponse):
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No key and no URL from outside, and a directory of its own for each test."""
+    """Remove the key and the URL from the environment, and change to an empty directory."""
     monkeypatch.delenv("LEMLIST_API_KEY", raising=False)
     monkeypatch.delenv("LEMLIST_BASE_URL", raising=False)
     monkeypatch.chdir(tmp_path)
-    # Commands run in asyncio's own event loop, as they do for most people; see `either_loop`.
+    # Commands run in asyncio's own event loop, as for most users; see `either_loop`.
     monkeypatch.setenv("PYTHONPATH", str(TESTS / "without_uvloop"))
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def either_loop(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Commands run once in asyncio's event loop and once in uvloop's."""
+    """Run commands once in asyncio's event loop and once in uvloop's."""
     if request.param == "uvloop":
         monkeypatch.delenv("PYTHONPATH")
 
@@ -51,7 +51,7 @@ def either_loop(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Event loops that a test is run in, each in turn: what speaks HTTP, in either."""
+    """The event loops for a test. Tests of HTTP run in both."""
     loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
     if item.path.name == "test_tasks.py":
         loops["uvloop"] = uvloop.new_event_loop
@@ -60,7 +60,7 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture
 def http(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Scripted answers in place of the network."""
+    """Scripted answers instead of the network."""
     monkeypatch.setattr(aioresponses.core, "ClientResponse", _Response)
     with aioresponses.aioresponses() as scripted:
         yield scripted
@@ -80,7 +80,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 def needed(program: str) -> str:
-    """The path of a program that a test runs. Where it is missing the test skips, but not in CI."""
+    """The path of a program. Without it, the test is skipped, but fails in CI."""
     path = shutil.which(program)
     if path is None:
         if os.environ.get("CI"):

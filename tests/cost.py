@@ -1,8 +1,8 @@
-"""What a row costs, in steps of the interpreter, which no other load on the machine changes.
+"""The cost of a row in steps of the interpreter, which do not depend on the machine's load.
 
-`python -m tests.cost` prints, for each part of a row's way, the bytecode instructions and the calls
-of C functions that one row takes: the same numbers each time. They say nothing of what happens
-inside a C function; `python -m benchmarks` measures that.
+`python -m tests.cost` prints the bytecode instructions and the calls of C functions for one row in
+each part of the program. The numbers are the same each time. They do not include the time inside C
+functions, which `python -m benchmarks` measures.
 """
 
 import asyncio
@@ -37,19 +37,19 @@ from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop
 from tests.support.fakes import FakeServer
 
-#: Rows of the two runs whose difference is told: what a run costs besides its rows cancels out.
+#: Rows of two runs. Their difference has only the cost of rows, because fixed costs cancel out.
 FEW, MANY = 600, 1600
 
-#: Who bring results, each in every turn of the event loop: as many as sixteen do without a limit.
+#: Workers that bring a result in every turn of the event loop, as sixteen real workers do.
 WORKERS = 8
 
 
 class Steps(NamedTuple):
-    """How much the interpreter did.
+    """The steps of the interpreter.
 
     Attributes:
-        instructions: of bytecode.
-        calls: of functions written in C.
+        instructions: bytecode instructions.
+        calls: calls of functions written in C.
     """
 
     instructions: int
@@ -80,7 +80,7 @@ def _counting() -> Iterator[Callable[[], Steps]]:
 
 
 class Parts:
-    """The parts of a row's way, each for so many rows."""
+    """The measured parts of the program, each for a number of rows."""
 
     def __init__(self, directory: Path, rows: int) -> None:
         self._directory = directory
@@ -89,14 +89,14 @@ class Parts:
         write_edits(self._edits, rows)
 
     def reader(self) -> Steps:
-        """From a line of CSV to a checked row."""
+        """The reader: from a line of CSV to a checked row."""
         with Input.open(self._edits) as source, _counting() as count:
             for _ in source.rows():
                 pass
             return count()
 
     def inspection(self) -> Steps:
-        """What a run looks at before it sends anything."""
+        """The check of a run before it sends rows."""
         rows, inspection = self._read(), Inspection()
         digests = DigestFile(self._directory / "digests")
         with _counting() as count:
@@ -107,7 +107,7 @@ class Parts:
             return count()
 
     def encoder(self) -> Steps:
-        """From a row to the body of its request."""
+        """The encoder: from a row to its request body."""
         updates = [row.update for row in self._read() if row.update]
         with _counting() as count:
             for update in updates:
@@ -115,7 +115,7 @@ class Parts:
             return count()
 
     def lane(self) -> Steps:
-        """From the backlog to a result, with a server that answers at once."""
+        """The lane: from the backlog to a result, with a server that answers at once."""
         return asyncio.run(self._lane())
 
     async def _lane(self) -> Steps:
@@ -141,7 +141,7 @@ class Parts:
             return count()
 
     def journal(self) -> Steps:
-        """From a result to the disk."""
+        """The journal: from a result to the disk."""
         return asyncio.run(self._journal())
 
     async def _journal(self) -> Steps:
@@ -166,12 +166,12 @@ class Parts:
         return steps
 
     def feeder(self) -> Steps:
-        """From the input to the backlog."""
+        """The feeder: from the input to the backlog."""
         return asyncio.run(self._feeder())
 
     async def _feeder(self) -> Steps:
         with Input.open(self._edits) as source, Backlog(self._rows) as backlog:
-            # Nothing but rows to be sent: nothing for a writer.
+            # All rows are sent, so the writer is not used.
             writer = Writer(Recorder.__new__(Recorder), Stop())
             remaining = Remaining(Ledger(), retry_failed=False)
             feeder = Feeder(source, remaining, writer, Stop())
@@ -180,7 +180,7 @@ class Parts:
                 return count()
 
     def client(self) -> Steps:
-        """From an update to its Task, but for what aiohttp does."""
+        """The client: from an update to its Task, without the work of aiohttp."""
         return asyncio.run(self._client())
 
     async def _client(self) -> Steps:
@@ -207,7 +207,7 @@ class Parts:
 
 
 class _Answering:
-    """What aiohttp gives back for a request, with the Task in it: without the work of its own."""
+    """A response like aiohttp's, with the Task of the request."""
 
     status, reason, closed = 200, "OK", True
     headers = CIMultiDictProxy(
@@ -228,7 +228,7 @@ async def _answer(*_: object, data: bytes, **__: object) -> _Answering:
 
 
 def costs() -> dict[str, Steps]:
-    """What one row costs in each part."""
+    """The cost of one row in each part."""
     found = {}
     with tempfile.TemporaryDirectory() as directory:
         few, many = (Parts(Path(directory), rows) for rows in (FEW, MANY))

@@ -1,9 +1,9 @@
-"""Broken files of every kind: nothing but our own errors, no hang, no growth.
+"""A fuzzer of the reader: broken files may only raise bulkupdate's own errors.
 
-`python -m tests.fuzz --minutes 10` takes the files of the corpus, breaks them in ways that come
-from a seed, and reads each as `run` would; what fails is written as a failed file, and read again.
-It ends with 1 at the first file that brings up anything else than an error of ours, takes longer
-than ten seconds, or reads back otherwise; that file is kept, and named.
+`python -m tests.fuzz --minutes 10` breaks the files of the corpus in random ways from a seed. It
+reads each file as `run` does, writes a failed file, and reads that too. It ends with exit code 1 at
+the first file that raises another error, takes longer than ten seconds, or differs when it is read
+back. That file is kept and named.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from bulkupdate.reader.options import ReadOptions
 from tests.journal.test_failed import failed_of
 from tests.reader.test_corpus import CASES, CORPUS
 
-#: Seconds that one file may take, and kilobytes that memory may grow by after the first tenth.
+#: Most seconds for one file, and most kilobytes of memory growth after the first tenth.
 LONGEST = 10
 GROWTH = 30_000
 
@@ -48,7 +48,7 @@ PIECES = (
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
-    """The bytes of a file, broken in a few places."""
+    """The bytes of a file, broken at a few positions."""
     broken = bytearray(content)
     for _ in range(chance.randint(1, 6)):
         at = chance.randint(0, len(broken))
@@ -65,15 +65,15 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
             case 4:
                 broken = broken[:at]
             case _:
-                for place in range(at, end):
-                    broken[place] ^= 1 << chance.randrange(8)
+                for index in range(at, end):
+                    broken[index] ^= 1 << chance.randrange(8)
     if chance.random() < 0.05:
         return gzip.compress(bytes(broken))
     return bytes(broken)
 
 
 def told_apart(rows: list[Row]) -> list[Any]:
-    """What rows are to be sent, whatever is said of the others."""
+    """The request body of each valid row, and None for each other row."""
     return [row.update and row.update.encode() for row in rows]
 
 
@@ -81,7 +81,7 @@ def read(path: Path, options: ReadOptions) -> None:
     """Read a file as `run` does, and its failed file after it.
 
     Raises:
-        AssertionError: the two don't say the same.
+        AssertionError: the rows of the two differ.
     """
     try:
         with Input.open(path, options=options) as source:
@@ -99,7 +99,7 @@ def read(path: Path, options: ReadOptions) -> None:
 
 @contextlib.contextmanager
 def in_time() -> Iterator[None]:
-    """Fail where the block takes too long."""
+    """Fail if the block takes longer than `LONGEST` seconds."""
 
     def late(_number: int, _frame: FrameType | None) -> None:
         raise AssertionError(f"took more than {LONGEST} s")
@@ -113,17 +113,20 @@ def in_time() -> Iterator[None]:
 
 
 def options_of(flags: str) -> ReadOptions:
-    """What these flags say."""
+    """The options of the reader from flags."""
     flagged = [*shlex.split(flags), "--now", "2026-11-24T06:00:00Z", "x"]
     context = check_command.make_context("check", flagged)
     return CheckFlags(**context.params).read_options()
 
 
 def fuzz(seconds: float, seed: int, directory: Path) -> tuple[int, int]:
-    """Read broken files for so long: how many, and by how many kilobytes memory has grown.
+    """Read broken files for a number of seconds.
+
+    Returns:
+        The number of files, and the growth of memory in kilobytes.
 
     Raises:
-        AssertionError: one went wrong; the message names it.
+        AssertionError: a file failed. The message names it.
     """
     contents = [(case.stem, (CORPUS / case.stem).read_bytes()) for case in CASES]
     begin, number, early = time.monotonic(), 0, 0
@@ -152,7 +155,7 @@ def fuzz(seconds: float, seed: int, directory: Path) -> tuple[int, int]:
 
 
 def main() -> int:
-    """Fuzz until the time is up or a file goes wrong."""
+    """Fuzz until the time is over or a file fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""The pictures in the docs, of a real run. `python -m tests.images` makes them anew."""
+"""The images in the docs, from a real run. `python -m tests.images` creates them again."""
 
 import html
 import sys
@@ -17,7 +17,7 @@ from tests.support.terminal import terminal
 
 ROWS = 5000
 
-#: One task in thirty-three is not there: 3 % of the rows fail.
+#: One task in thirty-three does not exist, so 3 % of the rows fail.
 _MISSING = 33
 
 #: Colours of a dark terminal.
@@ -34,12 +34,12 @@ pre {{ margin: 0; font: 14px/1.35 "DejaVu Sans Mono", Menlo, Consolas, monospace
 
 
 class Pictures(NamedTuple):
-    """What was made.
+    """The result of `make`.
 
     Attributes:
-        terminal: what the terminal showed in the middle of the run, as text.
-        ending: and at its end.
-        exit_code: of the run.
+        terminal: the text on the terminal in the middle of the run.
+        ending: the text on the terminal at the end of the run.
+        exit_code: the exit code of the run.
     """
 
     terminal: str
@@ -48,10 +48,10 @@ class Pictures(NamedTuple):
 
 
 def make(directory: Path) -> Pictures:
-    """A run of 5,000 rows with an outage in the middle and 3 % failures, in pictures.
+    """Create images of a run of 5,000 rows, with an outage in the middle and 3 % failures.
 
     Args:
-        directory: where to; the run goes to a `big.run` below the current directory.
+        directory: the directory for the images. The run uses the current directory.
     """
     ids = [f"opp_{number:017}" for number in range(1, ROWS + 1)]
     Path("edits.csv").write_text(
@@ -77,7 +77,7 @@ def make(directory: Path) -> Pictures:
 
 
 def _terminal(opened: Browser, screen: pyte.Screen, path: Path) -> None:
-    """A picture of a terminal."""
+    """Create an image of a terminal."""
     with tempfile.TemporaryDirectory() as directory:
         page = Path(directory) / "terminal.html"
         last = max(number for number, line in enumerate(screen.display) if line.strip())
@@ -105,7 +105,7 @@ def _colour(name: str) -> str:
 def _page(
     opened: Browser, report: Path, path: Path, width: int, height: int, *, dark: bool = False
 ) -> None:
-    """A picture of the beginning of a page."""
+    """Create an image of the beginning of a page."""
     scheme = "dark" if dark else "light"
     with visit(opened, report, width=width, height=height, scheme=scheme) as visited:  # type: ignore[arg-type]
         visited.page.screenshot(path=path)

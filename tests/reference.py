@@ -1,4 +1,4 @@
-"""The reference of commands, made from what `--help` says.
+"""The reference page of the commands, created from their help.
 
 `python -m tests.reference` writes it.
 """
@@ -22,7 +22,7 @@ What `bulkupdate COMMAND --help` says, on one page, made by `python -m tests.ref
 stdout carries only what a program wants; everything for people goes to stderr.
 """
 
-#: What a program calls where a person types the command.
+#: Command → the function or class that does the same in Python.
 _TWINS = {
     "run": "[`bulkupdate.run`](python.md#bulkupdate.session.run.run)",
     "report": "[`bulkupdate.write_report`](python.md#bulkupdate.report.write_report)",
@@ -31,7 +31,7 @@ _TWINS = {
 
 
 def reference() -> str:
-    """The page, as it is to be."""
+    """The text of the page."""
     context = click.Context(cli, info_name="bulkupdate")
     parts = [_HEAD]
     for name in cli.list_commands(context):
@@ -63,7 +63,7 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """Paragraphs; those that keep their line ends in `--help` keep them here."""
+    """The paragraphs of a help text. Those that keep their line ends there keep them here."""
     for paragraph in text.split("\n\n"):
         if paragraph.startswith("\b\n"):
             yield "```text\n" + paragraph.removeprefix("\b\n") + "\n```\n"
@@ -88,7 +88,7 @@ def _table(
 
 def _cell(text: str) -> str:
     escaped = re.sub(r"\s+", " ", text).replace("|", "\\|").strip()
-    # A word in angle brackets is no HTML.
+    # A word in angle brackets must not become HTML.
     return re.sub(r"<(\w+)>", r"&lt;\1&gt;", escaped)
 
 

@@ -1,6 +1,6 @@
-"""A client, a network and a server in virtual time: the real limiter, the sandbox's own windows.
+"""A simulation in virtual time: the real limiter, a network, and the sandbox's windows.
 
-`python -m tests.simulation` prints what it finds for each window and latency.
+`python -m tests.simulation` prints the results for each window and latency.
 """
 
 import asyncio
@@ -19,26 +19,26 @@ from bulkupdate.sandbox.windows import Verdict, window
 from tests.support.clock import VirtualLoop, run_virtual
 from tests.support.fakes import answered
 
-#: What a server says of its verdict.
+#: Makes the answer of a server from its verdict.
 Headers = Callable[[RateLimit, Verdict], Answer[Task]]
 
 WORKERS = 16
 
 
 def exact(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
-    """As the sandbox: the limit, what remains, and `Retry-After` to the millisecond."""
+    """An answer like the sandbox's: limit, remaining, and `Retry-After` in milliseconds."""
     seconds = round(verdict.reset_after, 3)
     return answered(rate.requests, verdict.remaining, seconds, not verdict.allowed)
 
 
 class Course(NamedTuple):
-    """What became of some rows of each of some clients.
+    """The result of a simulation.
 
     Attributes:
-        percent: rows per second over the first to the last request, of the allowed rate.
-        refused: 429s in 1,000 rows.
-        ends: when each client's last row was settled, in seconds.
-        arrivals: every request at the server: when, and whether it was accepted.
+        percent: rows per second from the first to the last request, in percent of the allowed rate.
+        refused: the number of 429s in 1,000 rows.
+        ends: the time when each client's last row was settled, in seconds.
+        arrivals: each request at the server: its time, and whether it was accepted.
         order: the rows in the order in which they were settled.
     """
 
@@ -53,17 +53,17 @@ class Simulation:
     """Clients of one key against one server.
 
     Args:
-        kind: how the server counts.
-        latency: shortest and longest way there, or back, in milliseconds.
+        kind: the way in which the server counts.
+        latency: shortest and longest time for one way, in milliseconds.
         tail: the part of the ways that take ten times as long.
-        server: its true limit.
-        headers: what it says of it.
-        ceiling: of our own.
-        clients: of ours, each with all the rows.
-        other: requests per second of somebody else.
+        server: the true limit of the server.
+        headers: makes the headers of an answer.
+        ceiling: the ceiling of the limiter, or None.
+        clients: the number of simulated clients, each with all the rows.
+        other: requests per second of another client.
         lost: the part of the answers that never arrive.
-        freeze: from when on, and for how long, our process stands still, in seconds.
-        seed: of every latency.
+        freeze: begin and length of a time in which the process is stopped, in seconds.
+        seed: the seed of every latency.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Simulation:
         self.order: list[int] = []
 
     def run(self, rows: int) -> Course:
-        """Send so many rows from each client."""
+        """Send a number of rows from each client."""
         ends = run_virtual(self._main(rows))
         seconds = self.starts[-1] - self.starts[0]
         total = rows * self.clients
@@ -114,7 +114,7 @@ class Simulation:
     async def _main(self, rows: int) -> list[float]:
         begun = asyncio.get_running_loop().time()
         meanwhile = [
-            asyncio.create_task(self._somebody_else()),
+            asyncio.create_task(self._other_client()),
             asyncio.create_task(self._stand_still()),
         ]
         ended = await asyncio.gather(*(self._client(rows) for _ in range(self.clients)))
@@ -152,14 +152,14 @@ class Simulation:
         await asyncio.sleep(slow * self.random.uniform(*self.latency) / 1000)
 
     async def _stand_still(self) -> None:
-        """The whole process stops; when it goes on, every timer is late."""
+        """Stop the whole process for a time, after which every timer is late."""
         loop = asyncio.get_running_loop()
         if self.freeze is not None and isinstance(loop, VirtualLoop):
             begin, length = self.freeze
             await asyncio.sleep(begin)
             loop.now += length
 
-    async def _somebody_else(self) -> None:
+    async def _other_client(self) -> None:
         while self.other:
             await asyncio.sleep(self.random.uniform(0.9, 1.1) / self.other)
             self.window.take(asyncio.get_running_loop().time())
@@ -172,11 +172,11 @@ def main() -> None:
         ("alone, 5-50 ms", {}),
         ("alone, 20-200 ms", {"latency": (20, 200)}),
         ("a heavy tail", {"tail": 0.02}),
-        ("half the quota is somebody else's", {"other": 5.0}),
+        ("another client uses half the quota", {"other": 5.0}),
         ("the same, 20-200 ms", {"other": 5.0, "latency": (20, 200)}),
         ("10 per 2 s", {"server": RateLimit(10, 2)}),
         ("40 per 2 s", {"server": RateLimit(40, 2)}),
-        ("two of ours, 400 rows each", {"clients": 2}),
+        ("two clients, 400 rows each", {"clients": 2}),
     ]
     print(f"{'':36}" + "".join(f"{kind:>14}" for kind in Window))
     for name, settings in cases:

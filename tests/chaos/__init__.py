@@ -1,4 +1,4 @@
-"""The real command under crashes, signals, stops and outages, until every row is settled.
+"""Chaos tests: the real command with crashes, signals and outages, until every row is settled.
 
-`python -m tests.chaos --crashes 300 --seed 1` is the long version; the tests run a short one.
+`python -m tests.chaos --crashes 300 --seed 1` is the long version. The tests run a short one.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: crash the real command, and count what it lost."""
+"""`python -m tests.chaos`: crash the real command, and count lost and repeated rows."""
 
 import argparse
 import asyncio
@@ -9,18 +9,20 @@ from tests.chaos.rig import WORKERS, chaos, seconds_of_the_others
 
 
 def main() -> int:
-    """Print what was done and what came of it; 1 if a promise was broken."""
+    """Run the chaos test, and print the findings. Return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--crashes", type=int, default=300, help="kill -9s [default: 300]")
-    parser.add_argument("--seed", type=int, default=1, help="of everything [default: 1]")
-    parser.add_argument("--rows", type=int, default=1500, help="of a file [default: 1500]")
+    parser.add_argument("--crashes", type=int, default=300, help="number of kill -9 [default: 300]")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of all random choices [default: 1]"
+    )
+    parser.add_argument("--rows", type=int, default=1500, help="rows of a file [default: 1500]")
     parser.add_argument(
         "--busy", type=float, default=0.0, metavar="PART",
-        help="the part of the rows that is one task's [default: 0]",
+        help="part of the rows that belong to one task [default: 0]",
     )  # fmt: skip
     parser.add_argument(
         "--half", action="store_true",
-        help="crash nothing: time rows of tasks of their own, alone, and with as many of one task",
+        help="crash nothing: time rows of different tasks, alone and with as many of one task",
     )  # fmt: skip
     settings = parser.parse_args()
     if settings.half:

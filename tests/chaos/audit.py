@@ -1,4 +1,4 @@
-"""What must be true after any crash, told from the input, the log and what the server saw."""
+"""An audit of a run after crashes, from the input, the log and the requests at the server."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from bulkupdate.sandbox.server import Seen
 
 
 class Findings(NamedTuple):
-    """How a run kept its promises. All but `repeated` have to be 0.
+    """The findings of an audit. All except `repeated` must be 0.
 
     Attributes:
         lost: rows without a settled line in the log, or whose edit never reached the server.
@@ -18,7 +18,7 @@ class Findings(NamedTuple):
         sent_again: requests for rows that the log called settled when their session began.
         out_of_order: edits of a task that were applied after a later one, and tasks whose last
             edit isn't the file's last.
-        repeated: rows that were requested in more than one session: in flight when one ended.
+        repeated: requests in further sessions, for rows that were in flight when a session ended.
     """
 
     lost: int
@@ -28,12 +28,12 @@ class Findings(NamedTuple):
     repeated: int
 
     def plus(self, other: "Findings") -> "Findings":
-        """Both together."""
+        """The sums of both findings."""
         return Findings(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 def settled_rows(log: Path) -> Counter[int]:
-    """Rows by how many settled lines they have; a torn last line is none."""
+    """The number of settled lines of each row. A torn last line is ignored."""
     rows: Counter[int] = Counter()
     text = log.read_text() if log.exists() else ""
     for line in text.splitlines(keepends=True):
@@ -44,7 +44,7 @@ def settled_rows(log: Path) -> Counter[int]:
 
 
 class Audit:
-    """Follows one run over all its sessions.
+    """An audit of one run over all its sessions.
 
     Args:
         tasks: the task of each row of the input, by number.
@@ -61,12 +61,12 @@ class Audit:
         self._sent_again = 0
 
     def session_begins(self) -> None:
-        """Remember what is settled: it may not be requested any more."""
+        """Remember the settled rows: they must not be requested any more."""
         self._session += 1
         self._settled = set(settled_rows(self._log))
 
     def saw(self, seen: Seen) -> None:
-        """Take in a request."""
+        """Record a request."""
         if not seen.body:
             return
         row = row_of(seen.body)
@@ -76,7 +76,7 @@ class Audit:
             self._applied[seen.body["id"]].append(row)
 
     def findings(self) -> Findings:
-        """What came of it, once the run has ended."""
+        """The findings, after the run has ended."""
         settled = settled_rows(self._log)
         last = {task: row for row, task in sorted(self._tasks.items())}
         applied = {row for rows in self._applied.values() for row in rows}
@@ -96,5 +96,5 @@ class Audit:
 
 
 def row_of(body: dict[str, str]) -> int:
-    """The number of the row that a request is for: its title says it."""
+    """The number of the row of a request, which is in its title."""
     return int(body["title"].removeprefix("row "))

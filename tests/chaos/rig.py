@@ -1,4 +1,4 @@
-"""A run that is crashed again and again, by a schedule that a seed makes."""
+"""A run that is crashed many times, by a random schedule from a seed."""
 
 import asyncio
 import random
@@ -26,11 +26,11 @@ FAULTS = {
     Fault.HANG: 0.002,
 }
 
-#: How a session may end: done, killed, stopped by a signal (before it could catch one, too), or
-#: given up.
+#: Allowed exit codes of a session: done, killed, stopped by a signal (even before the handler was
+#: set), or stopped early.
 ENDS = (0, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM, 3)
 
-#: Seconds that a command takes at most until it has ended, once it is told to.
+#: Most seconds until a command has ended after a signal.
 PATIENCE = 60
 
 
@@ -38,10 +38,10 @@ class Rig:
     """One input, one run directory, one server, and a command that is crashed.
 
     Args:
-        folder: where all of it is.
-        rows: of the input.
-        seed: of the input, the faults and the schedule.
-        busy: the part of the rows that is one task's.
+        folder: the folder of all files.
+        rows: the number of rows of the input.
+        seed: the seed of the input, the faults and the schedule.
+        busy: the part of the rows that belong to one task.
     """
 
     def __init__(self, folder: Path, rows: int, seed: int, busy: float = 0.0) -> None:
@@ -64,10 +64,10 @@ class Rig:
         return f"opp_{self.random.randrange(rows * 2 // 3)}"
 
     async def run(self, crashes: int) -> int:
-        """Crash the command so often, or until it is done; then let it finish.
+        """Crash the command a number of times, or until it is done. Then let it finish.
 
         Returns:
-            How often it was crashed.
+            The number of crashes.
         """
         async with self.sandbox:
             while crashes > self.events["kill -9"]:
@@ -77,7 +77,7 @@ class Rig:
         return self.events["kill -9"]
 
     async def _session(self) -> bool:
-        """Start the command and do something to it. Whether it was not done before."""
+        """Start and disturb the command. Return whether rows are left."""
         process = await self._start()
         await asyncio.sleep(self.random.choice((0.3, 1.0)) * self.random.uniform(0.0, 1.2))
         event = self.random.choices(
@@ -88,7 +88,7 @@ class Rig:
             await event(process)
         code = await asyncio.wait_for(process.wait(), PATIENCE)
         if code not in ENDS:
-            raise AssertionError(f"the command ended with {code}:\n{self._said()}")
+            raise AssertionError(f"the command ended with {code}:\n{self._stderr()}")
         return code != 0
 
     async def _start(self) -> Process:
@@ -127,7 +127,7 @@ class Rig:
             await self._kill(process)
 
     async def _cut_off_and_kill(self, process: Process) -> None:
-        """The server is down for a while; the command is crashed in it, or after it."""
+        """Take the server down for a while, and crash the command during or after it."""
         self.sandbox.is_down = True
         self.events["outage"] += 1
         await asyncio.sleep(self.random.uniform(0.1, 1.5))
@@ -142,16 +142,16 @@ class Rig:
         process = await self._start()
         code = await asyncio.wait_for(process.wait(), 600)
         if code != 0:
-            raise AssertionError(f"the run ended with {code}:\n{self._said()}")
+            raise AssertionError(f"the run ended with {code}:\n{self._stderr()}")
 
-    def _said(self) -> str:
+    def _stderr(self) -> str:
         return (self.folder / "stderr").read_text()
 
 
 async def chaos(
     crashes: int, seed: int, rows: int = 1500, busy: float = 0.0
 ) -> tuple[Findings, Counter[str]]:
-    """Run files of so many rows, one after the other, until the command was crashed so often."""
+    """Run files one after the other, until the command has crashed often enough."""
     findings = Findings(0, 0, 0, 0, 0)
     events: Counter[str] = Counter()
     while crashes > events["kill -9"]:
@@ -165,7 +165,7 @@ async def chaos(
 
 
 async def seconds_of_the_others(*, busy: bool, rows: int = 4000) -> float:
-    """How long rows of tasks of their own take, alone or with as many rows of one more task."""
+    """Seconds for rows of different tasks, alone or with as many rows of one busy task."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         others = [f"opp_{n},row {n}\n" for n in range(rows)]

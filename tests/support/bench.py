@@ -25,7 +25,7 @@ KEY = "right-key"
 
 
 class Notes(Observer):
-    """Remembers what a person would be told."""
+    """An observer that remembers all notes."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -35,7 +35,7 @@ class Notes(Observer):
 
 
 class StopsAfter(Observer):
-    """Stops a run once so many rows are settled."""
+    """An observer that stops a run after a number of settled rows."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -79,7 +79,7 @@ class Bench:
 
 
 def check(summary: Summary) -> None:
-    """What is true of every run: the files agree with each other, and everything adds up."""
+    """Assert what holds for every run: the files agree, and the counts add up."""
     directory = Path(summary.directory)
     last = {result["row"]: result for result in results_in(directory)}
     outcomes = Counter(result["outcome"] for result in last.values())

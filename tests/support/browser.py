@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import needed
 
-#: It runs as root in a container, and is to reach for nothing by itself.
+#: Flags for root in a container, and for a browser that requests nothing by itself.
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -21,12 +21,12 @@ _FLAGS = (
 
 
 class Visit:
-    """A page that was opened, and what happened there.
+    """A page in the browser, with its requests and errors.
 
     Attributes:
         page: the page.
-        requests: URLs that it asked for.
-        errors: what it wrote to the console, and exceptions.
+        requests: the URLs that the page requested.
+        errors: the console messages and exceptions of the page.
     """
 
     def __init__(self, page: Page) -> None:
@@ -40,7 +40,7 @@ class Visit:
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser, until the block ends."""
+    """A browser that is open until the block ends."""
     chromium = needed("chromium")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
@@ -60,7 +60,7 @@ def visit(
     scheme: Literal["light", "dark"] = "light",
     scripts: bool = True,
 ) -> Iterator[Visit]:
-    """A file, opened in a window without a network, until the block ends."""
+    """A file in a window without a network, open until the block ends."""
     context = opened.new_context(
         viewport={"width": width, "height": height},
         color_scheme=scheme,

@@ -1,4 +1,4 @@
-"""An event loop whose clock is moved instead of waited for."""
+"""An event loop with virtual time: the clock jumps to the next timer."""
 
 import asyncio
 import selectors
@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: A clock that stands still would have aiolimiter wake for ever: it moves a little each turn.
+#: Seconds that the clock moves in each turn. Otherwise aiolimiter would wake in an endless loop.
 TICK = 1e-5
 
 
 class _Skip(selectors.DefaultSelector):  # type: ignore[misc,valid-type,unused-ignore]
-    """Where a loop would wait for its next timer, moves the clock there."""
+    """A selector that moves the clock to the next timer instead of waiting."""
 
     loop: "VirtualLoop"
 
@@ -26,7 +26,7 @@ class _Skip(selectors.DefaultSelector):  # type: ignore[misc,valid-type,unused-i
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Hours pass in seconds. For code that waits on timers only, not on sockets."""
+    """An event loop in virtual time, for code that waits for timers but not for sockets."""
 
     def __init__(self) -> None:
         self.now = 1000.0

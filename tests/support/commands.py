@@ -1,4 +1,4 @@
-"""The real command, in a process of its own."""
+"""The real command, in its own process."""
 
 import contextlib
 import json
@@ -17,11 +17,11 @@ COMMAND = [sys.executable, "-m", "bulkupdate"]
 
 
 class Serving(NamedTuple):
-    """A sandbox in a process of its own.
+    """A sandbox in its own process.
 
     Attributes:
-        url: its base URL.
-        process: to send signals to.
+        url: the base URL of the sandbox.
+        process: the process, to which signals can be sent.
     """
 
     url: str
@@ -29,12 +29,12 @@ class Serving(NamedTuple):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a client needs to reach it."""
+        """The environment variables for a client of the sandbox."""
         return {"LEMLIST_BASE_URL": self.url, "LEMLIST_API_KEY": "sandbox"}
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a command: as ours, with our command on its path."""
+    """The environment of a command: the present one, with `bulkupdate` on the path."""
     return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **more}
 
 
@@ -68,7 +68,7 @@ def start(*arguments: str | Path, **variables: str) -> "subprocess.Popen[str]":
 
 @contextlib.contextmanager
 def serving(*arguments: str | Path) -> Iterator[Serving]:
-    """A `bulkupdate sandbox` with these flags, until the block ends."""
+    """A `bulkupdate sandbox` with these flags that runs until the block ends."""
     process = start("sandbox", "--port", "0", *arguments)
     try:
         if process.stderr is None or not select.select([process.stderr], [], [], 20)[0]:
@@ -84,13 +84,13 @@ def serving(*arguments: str | Path) -> Iterator[Serving]:
 
 
 def summary_in(directory: str = "edits.run") -> dict[str, Any]:
-    """What a run directory says of its run."""
+    """The summary in a run directory."""
     summary: dict[str, Any] = json.loads((Path(directory) / "summary.json").read_text())
     return summary
 
 
 def wait_for_results(count: int, directory: str = "edits.run") -> None:
-    """Until so many rows are settled."""
+    """Wait until a number of rows are settled."""
     log = Path(directory) / "results.jsonl"
     deadline = time.monotonic() + 20
     while not log.exists() or log.read_bytes().count(b"\n") < count:

@@ -1,4 +1,4 @@
-"""A lane at work, in virtual time, on a server that is a function."""
+"""A lane in virtual time, with a server that is a function."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,7 +15,7 @@ from tests.support.fakes import FakeServer, Script
 
 
 class Course:
-    """A lane at work on rows, in virtual time."""
+    """A lane that settles rows in virtual time."""
 
     def __init__(self, script: Script | None = None, **policy: Any) -> None:
         self.server = FakeServer(script)

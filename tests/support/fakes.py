@@ -1,4 +1,4 @@
-"""Fakes by function: a server that is a function of the update and of how often it came."""
+"""Fakes: a server that answers by a function of the update and of its number of requests."""
 
 import asyncio
 from collections import Counter
@@ -12,7 +12,7 @@ from bulkupdate.lemlist.answer import Answer
 from bulkupdate.models import Level, Row, Task, TaskUpdate
 from bulkupdate.stop import Stop
 
-#: Answers the n-th request of an update: with the Task's fields, an error, or a wait first.
+#: The answer to the n-th request of an update: fields of the Task, an error, or a delay in seconds.
 Script = Callable[[TaskUpdate, int], dict[str, Any] | TaskError | float | None]
 
 
@@ -23,13 +23,15 @@ def answered(
     throttled: bool = False,
     error: TaskError | None = None,
 ) -> Answer[Task]:
-    """An answer whose headers say this of the rate limit."""
-    said = {
+    """An answer with these rate-limit headers."""
+    values = {
         "x-ratelimit-limit": limit,
         "x-ratelimit-remaining": remaining,
         "retry-after": retry_after,
     }
-    headers = CIMultiDict({name: repr(value) for name, value in said.items() if value is not None})
+    headers = CIMultiDict(
+        {name: repr(value) for name, value in values.items() if value is not None}
+    )
     if throttled:
         error = RateLimitedError("too many", 429)
     status = error.status if error and error.status else 200
@@ -37,7 +39,7 @@ def answered(
 
 
 class FakeServer:
-    """A `Sender` that answers by script and remembers what it was sent."""
+    """A `Sender` that answers by a script and remembers the updates."""
 
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or (lambda *_: None)
@@ -49,7 +51,7 @@ class FakeServer:
         self._counts: Counter[bytes] = Counter()
 
     def titles(self, task: str) -> list[object]:
-        """The titles that a task was given, in their order."""
+        """The titles that were sent for a task, in their order."""
         return [update.title for update in self.updates if update.id == task]
 
     async def send(self, update: TaskUpdate) -> Answer[Task]:
@@ -84,19 +86,19 @@ def row(number: int, task: str = "", **fields: Any) -> Row:
 
 
 def bad_request(*_: Any) -> TaskError:
-    """Every update is refused."""
+    """A script that refuses every update."""
     return BadRequestError("Bad team", 400)
 
 
 class SetAfter(Stop):
-    """A stop that is set once it has been looked at so many times."""
+    """A stop that is set after a number of checks."""
 
     def __init__(self, looks: int) -> None:
         super().__init__()
         self.looks = looks
 
     def check(self, level: Level = Level.DRAIN) -> None:
-        """Count a look."""
+        """Count the check."""
         if not self.looks:
             self.set("enough")
         self.looks -= 1

@@ -1,4 +1,4 @@
-"""A server that means no good: it answers each request with bytes that a function makes up."""
+"""A hostile server: it answers each request with bytes from a function."""
 
 import contextlib
 import socket
@@ -7,16 +7,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-#: The bytes of an answer, piece by piece. They may go on for ever.
+#: The bytes of an answer, in pieces. They may be endless.
 Answer = Callable[[], Iterable[bytes]]
 
 
 class HostileServer:
-    """Listens on loopback, reads a request, and writes what it likes.
+    """A server on loopback that reads requests and writes any bytes.
 
     Attributes:
-        url: a base URL.
-        requests: what was received, each request whole.
+        url: the base URL.
+        requests: the received requests.
     """
 
     def __init__(self, answer: Answer, certificate: Path | None = None) -> None:
@@ -32,8 +32,8 @@ class HostileServer:
         self._threads[0].start()
 
     def close(self) -> None:
-        """Listen no more."""
-        # An accept that waits is only woken by a shutdown.
+        """Stop listening, and wait for the threads."""
+        # Only a shutdown wakes a waiting accept.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -79,7 +79,7 @@ class HostileServer:
 
 @contextlib.contextmanager
 def hostile(answer: Answer, certificate: Path | None = None) -> Iterator[HostileServer]:
-    """A hostile server, until the block ends."""
+    """A hostile server that runs until the block ends."""
     server = HostileServer(answer, certificate)
     try:
         yield server

@@ -1,4 +1,4 @@
-"""The project's pages, and the blocks of code in them."""
+"""The pages of the docs, and their code blocks."""
 
 import re
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ class Block(NamedTuple):
     """A fenced block of a page.
 
     Attributes:
-        kind: the word after its fence.
-        title: of a file that it shows whole; else "".
-        text: what is in it.
+        kind: the word after the fence.
+        title: the name of the file, if the block is a whole file; else "".
+        text: the content.
     """
 
     kind: str
@@ -28,7 +28,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The fenced blocks of a page, in their order."""
+    """The fenced blocks of a page, in order."""
     opening: re.Match[str] | None = None
     lines: list[str] = []
     for number, line in enumerate(page.read_text().splitlines(), 1):
@@ -45,5 +45,5 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def files_of(page: Path) -> dict[str, str]:
-    """The files that a page shows whole, by name."""
+    """The whole files on a page, by name."""
     return {block.title: block.text for block in blocks(page) if block.title}

@@ -1,4 +1,4 @@
-"""Run directories made up for tests of what reads them."""
+"""Run directories for tests of their readers."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ def run_directory(
     path: str = "edits.csv",
     **changes: Any,
 ) -> Path:
-    """A run with these results and samples; `changes` are of its summary."""
+    """Create a run directory with these results and samples. `changes` change the summary."""
     directory.mkdir()
     lines = list(results)
     (directory / "results.jsonl").write_bytes(to_lines(lines))

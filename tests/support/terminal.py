@@ -21,7 +21,7 @@ class Terminal:
     """A command on a terminal.
 
     Attributes:
-        screen: what the terminal shows.
+        screen: the content of the terminal.
         process: the command.
     """
 
@@ -47,11 +47,11 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What the terminal shows, as lines without blanks at their ends."""
+        """The text on the terminal, as lines without trailing blanks."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
 
     def wait_for(self, what: Callable[[str], object], seconds: float = 30) -> str:
-        """What the terminal shows once `what` is true of it."""
+        """Wait until `what` is true for the text on the terminal, and return the text."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self._read(0.05)
@@ -60,7 +60,7 @@ class Terminal:
         raise AssertionError(f"not shown:\n{self.text}")
 
     def finish(self, seconds: float = 60) -> int:
-        """The exit code, once the command has ended."""
+        """Wait for the end of the command, and return its exit code."""
         deadline = time.monotonic() + seconds
         while self._read(0.05):
             if time.monotonic() > deadline:
@@ -68,13 +68,13 @@ class Terminal:
         return self.process.wait(5)
 
     def close(self) -> None:
-        """End the command, if it hasn't."""
+        """Kill the command if it still runs."""
         self.process.kill()
         self.process.wait()
         os.close(self._master)
 
     def _read(self, seconds: float) -> bool:
-        """Take in what has been written; False once nobody can write any more."""
+        """Read new output. Return False once no process has the terminal open."""
         if select.select([self._master], [], [], seconds)[0]:
             try:
                 self._stream.feed(os.read(self._master, 1 << 16))
@@ -90,7 +90,7 @@ def terminal(
     lines: int = 24,
     variables: dict[str, str] | None = None,
 ) -> Iterator[Terminal]:
-    """The command on a terminal, until the block ends."""
+    """The command on a terminal. It is killed when the block ends."""
     opened = Terminal(*arguments, columns=columns, lines=lines, variables=variables or {})
     try:
         yield opened

@@ -301,9 +301,7 @@ def _commit() -> str:
 
 
 @click.command()
-@click.option(
-    "--quick", is_flag=True, help="Use small files and one round, to check that everything works."
-)
+@click.option("--quick", is_flag=True, help="Use small files and one round, as a smoke test.")
 @click.option(
     "--json",
     "json_file",

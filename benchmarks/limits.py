@@ -150,7 +150,7 @@ def head(title: str) -> None:
 
 
 async def alone(rows: int) -> None:
-    """bulkupdate and the plain script, without another client."""
+    """The command and the plain script, without another client."""
     for name, latency in (("10-100 ms", SHORT), ("40-400 ms", LONG)):
         head(f"Alone, round trips of {name}")
         programs = {"bulkupdate": 1, "plain script": 0}

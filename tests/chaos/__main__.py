@@ -11,7 +11,7 @@ from tests.chaos.rig import WORKERS, chaos, seconds_of_the_others
 def main() -> int:
     """Run the chaos test, and print the findings. Return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--crashes", type=int, default=300, help="number of kill -9 [default: 300]")
+    parser.add_argument("--crashes", type=int, default=300, help="number of kills [default: 300]")
     parser.add_argument(
         "--seed", type=int, default=1, help="seed of all random choices [default: 1]"
     )

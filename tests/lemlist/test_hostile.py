@@ -144,7 +144,7 @@ def bomb(encoding: str, wbits: int) -> Answer:
         pytest.param(once(whole(b'{"_id": "opp_1", "t": "\\ud800"}')), None,
                      id="half of a character"),
         pytest.param(once(whole(b'{"_id": "\xff\xfe"}')), "bad_response", id="no text"),
-        pytest.param(once(whole(b'{"_id": "opp_2"}')), "bad_response", id="somebody else's task"),
+        pytest.param(once(whole(b'{"_id": "opp_2"}')), "bad_response", id="another task"),
         pytest.param(once(whole(b'{"_id": {"$ne": 1}}')), "bad_response", id="an id that is none"),
         pytest.param(once(b"SSH-2.0-OpenSSH_9.2\r\n" * 10), "bad_response", id="another protocol"),
         pytest.param(once(whole(b"x", status="600 \x1b[31mred\x1b]0;owned\x07")), None,

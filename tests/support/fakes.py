@@ -12,7 +12,7 @@ from bulkupdate.lemlist.answer import Answer
 from bulkupdate.models import Level, Row, Task, TaskUpdate
 from bulkupdate.stop import Stop
 
-#: The answer to the n-th request of an update: fields of the Task, an error, or a delay in seconds.
+#: The answer to the n-th request of an update: fields of the Task, an error, or seconds of delay.
 Script = Callable[[TaskUpdate, int], dict[str, Any] | TaskError | float | None]
 
 

@@ -34,7 +34,8 @@ TABLE = (
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "mac-roman", "utf-8", "utf-8-sig", "utf-16"])
-def test_what_failed_goes_back_in_with_the_same_flags(sandbox: Serving, encoding: str) -> None:
+def test_failed_file_reads_with_same_flags(sandbox: Serving, encoding: str) -> None:
+    """A corrected failed file is sent with the same flags and keeps its encoding."""
     Path("edits.csv").write_bytes(f"sep=;\r\n{TABLE}".encode(encoding))
     done = bulkupdate("run", "edits.csv", *FLAGS, "--skip-invalid", **sandbox.environment)
     assert done.returncode == 1, done.stderr
@@ -64,7 +65,8 @@ def test_what_failed_goes_back_in_with_the_same_flags(sandbox: Serving, encoding
     }  # fmt: skip
 
 
-def test_the_failed_rows_of_a_spreadsheet_are_a_csv_file_that_one_opens(sandbox: Serving) -> None:
+def test_spreadsheet_failures_become_a_csv_file(sandbox: Serving) -> None:
+    """A run of a spreadsheet writes its failed file as CSV, which reads back."""
     shutil.copy(CORPUS / "openpyxl.xlsx", "edits.xlsx")
     flags = ("--sheet", "Edits", "--timezone", "Europe/Paris", "--time", "09:00", "--skip-invalid")
     done = bulkupdate("run", "edits.xlsx", *flags, **sandbox.environment)
@@ -81,7 +83,8 @@ def test_the_failed_rows_of_a_spreadsheet_are_a_csv_file_that_one_opens(sandbox:
     assert "5 rows, 2 tasks, 3 invalid" in again.stderr
 
 
-def test_every_problem_goes_to_a_file_that_a_spreadsheet_opens(write: Write) -> None:
+def test_every_problem_is_written_as_csv(write: Write) -> None:
+    """`check --problems` writes every problem to a CSV file that spreadsheets open."""
     path = write("a.csv", "id,Prio,done", *("opp,hihg,=maybe" for _ in range(50)))
     done = bulkupdate("check", path, "--map", "Prio=priority", "--problems", "p.csv")
     assert done.returncode == 2
@@ -106,7 +109,8 @@ def test_every_problem_goes_to_a_file_that_a_spreadsheet_opens(write: Write) -> 
     assert "none/p.csv can't be written: No such file or directory" in nowhere.stderr
 
 
-def test_check_tells_a_program_what_is_wrong(write: Write) -> None:
+def test_check_json_groups_equal_problems(write: Write) -> None:
+    """`check --json` groups equal problems, counts them and keeps five examples."""
     path = write("a.csv", "id,done", *("opp,maybe" for _ in range(10_000)), "opp,yes")
     done = bulkupdate("check", path, "--json", "-q")
     (group,) = json.loads(done.stdout)["problem_groups"]
@@ -118,7 +122,8 @@ def test_check_tells_a_program_what_is_wrong(write: Write) -> None:
     assert done.stderr == ""
 
 
-def test_a_run_that_is_gone_on_with_means_the_same_days(sandbox: Serving, write: Write) -> None:
+def test_resumed_run_keeps_its_relative_dates(sandbox: Serving, write: Write) -> None:
+    """A resumed run gives a relative date the same day as its first session."""
     path = write("edits.csv", "id", "opp_cc59f197f5832d74d", "opp_13f6e732d8c5534bf")
     flags = ("--set", "dueDate=+3d", "--map", "id=id")
     first = bulkupdate("run", path, *flags, "--first", "1", **sandbox.environment)
@@ -132,9 +137,8 @@ def test_a_run_that_is_gone_on_with_means_the_same_days(sandbox: Serving, write:
     assert summary_in()["input"]["options"] == {"map": {"id": "id"}, "set": {"dueDate": "+3d"}}
 
 
-def test_a_run_is_not_gone_on_with_under_flags_that_say_otherwise(
-    sandbox: Serving, write: Write
-) -> None:
+def test_resume_with_different_flags_is_refused(sandbox: Serving, write: Write) -> None:
+    """A resume is refused when its flags change rows, and accepted when they do not."""
     path = write(
         "edits.csv", "id,dueDate,title", "opp_cc59f197f5832d74d,2026-12-24T09:00,a",
         "opp_13f6e732d8c5534bf,2026-12-24T09:00,b",
@@ -151,7 +155,8 @@ def test_a_run_is_not_gone_on_with_under_flags_that_say_otherwise(
     assert summary_in()["counts"]["updated"] == 2
 
 
-def test_what_was_found_is_printed_and_kept(sandbox: Serving) -> None:
+def test_recognised_format_is_printed_and_recorded(sandbox: Serving) -> None:
+    """A run prints what it recognised in the file and records it in the summary."""
     Path("team.csv").write_bytes(
         "Task ID\tOwner\tNotes\nopp_cc59f197f5832d74d\tusr_a\tZoé\n".encode("cp1252")
     )
@@ -185,15 +190,15 @@ def test_what_was_found_is_printed_and_kept(sandbox: Serving) -> None:
         (("--delimiter", "ab"), "'ab' can't be a delimiter"),
     ],
 )
-def test_a_flag_that_makes_no_sense_is_a_usage_error(
-    write: Write, flags: tuple[str, ...], says: str
-) -> None:
+def test_nonsensical_flag_is_a_usage_error(write: Write, flags: tuple[str, ...], says: str) -> None:
+    """A flag with a wrong value exits with 2 and explains what is wrong."""
     done = bulkupdate("check", write("a.csv", "id", "a"), *flags)
     assert done.returncode == 2
     assert says in done.stderr
 
 
-def test_standard_input_may_be_anything_too() -> None:
+def test_standard_input_accepts_any_format() -> None:
+    """Standard input may be a compressed file or a spreadsheet."""
     with (CORPUS / "edits.csv.gz").open("rb") as packed:
         done = subprocess.run(
             [*COMMAND, "check", "-"], stdin=packed, capture_output=True, text=True,

@@ -50,9 +50,10 @@ def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("expected", CASES, ids=lambda path: path.stem)
-def test_a_file_makes_these_bodies_or_these_problems(
+def test_file_makes_expected_bodies_or_problems(
     expected: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A file of the corpus makes the bodies, the problems or the refusal noted beside it."""
     monkeypatch.chdir(CORPUS)
     wanted = json.loads(expected.read_text(encoding="utf-8"))
     flags = wanted.pop("flags")
@@ -60,7 +61,8 @@ def test_a_file_makes_these_bodies_or_these_problems(
         assert dict(read(expected.stem, flags)) == wanted
 
 
-def test_the_corpus_is_large() -> None:
+def test_corpus_is_large_and_complete() -> None:
+    """The corpus has at least 60 cases, and an expectation for each file."""
     assert len(CASES) >= 60
     assert {path.stem for path in CASES} == {
         path.name

@@ -95,7 +95,7 @@ def bodies(path: Path, **options: Any) -> list[bytes | str]:
     st.sampled_from(ENCODINGS),
     st.sampled_from([bytes, gzip.compress, bz2.compress, lzma.compress]),
 )
-def test_updates_in_any_dialect_and_encoding_read_back_equal(
+def test_any_dialect_and_encoding_reads_back(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[TaskUpdate],
     delimiter: str,
@@ -103,6 +103,7 @@ def test_updates_in_any_dialect_and_encoding_read_back_equal(
     encoding: str,
     pack: Callable[[bytes], bytes],
 ) -> None:
+    """Edits in any dialect, encoding and compression read back equal, failed file included."""
     path = tmp_path_factory.mktemp("formats") / "a.csv"
     content = table(rows, delimiter, line_end).encode(encoding)
     path.write_bytes(pack(content))
@@ -119,12 +120,13 @@ def test_updates_in_any_dialect_and_encoding_read_back_equal(
     st.sampled_from([",", ";", "\t", "|"]),
     st.sampled_from(ENCODINGS[:5]),
 )
-def test_any_character_that_there_is_reads_back_from_unicode(
+def test_any_character_reads_back_from_unicode(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[TaskUpdate],
     delimiter: str,
     encoding: str,
 ) -> None:
+    """Edits with any character read back equal from every Unicode encoding."""
     path = tmp_path_factory.mktemp("unicode") / "a.csv"
     path.write_bytes(table(rows, delimiter, "\r\n").encode(encoding))
     wanted = [row.encode() for row in rows]
@@ -148,7 +150,7 @@ CELL = st.one_of(
     st.booleans(),
     st.booleans(),
 )
-def test_the_failed_file_of_any_file_reads_back_to_the_same_rows(
+def test_failed_file_reads_back_same_rows(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[list[str]],
     delimiter: str,
@@ -156,6 +158,7 @@ def test_the_failed_file_of_any_file_reads_back_to_the_same_rows(
     has_sep_line: bool,
     is_trailing: bool,
 ) -> None:
+    """The failed file of any CSV file reads back to the same edits and format."""
     path = tmp_path_factory.mktemp("failed") / "a.csv"
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter)
@@ -172,7 +175,8 @@ def test_the_failed_file_of_any_file_reads_back_to_the_same_rows(
     assert [row.update for row in after] == [row.update for row in before]
 
 
-def test_the_same_rows_in_six_formats_make_the_same_bodies(tmp_path: Path) -> None:
+def test_six_formats_make_the_same_bodies(tmp_path: Path) -> None:
+    """The same rows in six formats make the same bodies."""
     rows = [
         TaskUpdate(
             id=f"opp_{n:05}",

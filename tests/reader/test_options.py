@@ -37,7 +37,8 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"now": datetime(2026, 1, 1)}, "now has no offset from UTC"),  # noqa: DTZ001
     ],
 )
-def test_what_makes_no_sense_is_refused_with_what_would(said: dict[str, Any], says: str) -> None:
+def test_nonsensical_option_refusal_names_the_cure(said: dict[str, Any], says: str) -> None:
+    """An option that makes no sense is refused, and the error explains how to write it."""
     with pytest.raises(ConfigError) as refused:
         ReadOptions(**said)
     assert says in str(refused.value)
@@ -57,9 +58,10 @@ def test_what_makes_no_sense_is_refused_with_what_would(said: dict[str, Any], sa
         ({"value_map": Path("none.csv")}, "none.csv: there is no such file"),
     ],
 )
-def test_what_fits_no_field_is_refused_before_a_row_is_read(
+def test_option_for_unknown_field_is_refused(
     tmp_path: Path, said: dict[str, Any], says: str
 ) -> None:
+    """An option that fits no field is refused before the first row is read."""
     (tmp_path / "a.csv").write_text("id,Owner\na,b\n")
     with pytest.raises((ConfigError, InputError)) as refused:
         Input.open(tmp_path / "a.csv", options=ReadOptions(**said))
@@ -85,9 +87,8 @@ def test_what_fits_no_field_is_refused_before_a_row_is_read(
         ("column,from,to\npriority,a,hot\n", "line 2: 'to': priority 'hot': is not a priority"),
     ],
 )
-def test_a_value_map_that_is_wrong_is_refused_with_its_line(
-    tmp_path: Path, content: str, says: str
-) -> None:
+def test_wrong_value_map_is_refused_by_line(tmp_path: Path, content: str, says: str) -> None:
+    """A wrong value map is refused with the line and the reason."""
     (tmp_path / "a.csv").write_text("id,assignedTo\na,b\n")
     (tmp_path / "map.csv" if content[0] != "{" else tmp_path / "map.jsonl").write_text(content)
     path = next(tmp_path.glob("map.*"))
@@ -96,7 +97,8 @@ def test_a_value_map_that_is_wrong_is_refused_with_its_line(
     assert says in str(refused.value)
 
 
-def test_a_value_map_may_clear_and_may_repeat_itself(tmp_path: Path) -> None:
+def test_value_map_may_clear_and_repeat(tmp_path: Path) -> None:
+    """A value map may clear a field and may repeat an equal line."""
     (tmp_path / "a.csv").write_text("id,priority\na,cold\nb,hot\nc,<clear>\nd,\n")
     (tmp_path / "map.tsv").write_text(
         "To\tcolumn\tFrom\n<clear>\tpriority\tCold\nhigh\tPriority\thot\nhigh\tpriority\tHOT\n"
@@ -107,26 +109,30 @@ def test_a_value_map_may_clear_and_may_repeat_itself(tmp_path: Path) -> None:
     assert changes == [{"priority": ""}, {"priority": "2"}, {"priority": ""}, {}]
 
 
-def test_a_moment_takes_the_time_zone_where_it_has_none() -> None:
+def test_moment_takes_given_time_zone() -> None:
+    """A moment without an offset takes the time zone that the options give."""
     assert moment("2026-11-24T06:00:00Z", None) == datetime(2026, 11, 24, 6, tzinfo=UTC)
     assert moment("2026-11-24T06:00", "+02:00").utcoffset() == timedelta(hours=2)
     with pytest.raises(ConfigError, match="'noon' is no date-time"):
         moment("noon", None)
 
 
-def test_zones_are_names_or_offsets() -> None:
+def test_zone_is_name_or_offset() -> None:
+    """A time zone is a name or an offset from UTC."""
     summer = datetime(2026, 7, 1, tzinfo=UTC)
     assert summer.astimezone(zone("Europe/Paris")).utcoffset() == timedelta(hours=2)
     assert zone("utc").utcoffset(summer) == timedelta(0)
     assert zone("-03:30").utcoffset(summer) == -timedelta(hours=3, minutes=30)
 
 
-def test_the_name_of_a_compressed_file_is_the_one_inside() -> None:
+def test_compressed_name_loses_its_suffix() -> None:
+    """The name of a compressed file loses the suffix of its compression."""
     assert unpacked_name(Path("x/edits.csv.GZ")) == Path("x/edits.csv")
     assert unpacked_name(Path("edits.csv")) == Path("edits.csv")
 
 
-def test_what_was_said_is_told_and_what_was_not_is_left_out(tmp_path: Path) -> None:
+def test_options_report_only_given_settings(tmp_path: Path) -> None:
+    """The options report the settings that the user gave and leave out the others."""
     assert ReadOptions().said() == {}
     assert ReadOptions(format=Format.CSV).said() == {"format": "csv"}
     (tmp_path / "map.csv").write_text("column,from,to\n")
@@ -145,24 +151,28 @@ def read_one(tmp_path: Path, text: str, **said: Any) -> Any:
     return row.error if row.update is None else {"id": row.id, **row.update.changes()}
 
 
-def test_hours_are_hours_whatever_the_clocks_do(tmp_path: Path) -> None:
+def test_relative_hours_ignore_clock_changes(tmp_path: Path) -> None:
+    """A due date in hours from now counts elapsed hours when the clocks change."""
     now = moment("2026-10-25T01:30", "Europe/Paris")
     said = read_one(tmp_path, "id,dueDate\na,+3h\n", now=now, timezone="Europe/Paris")
     assert said == {"id": "a", "dueDate": "2026-10-25T02:30:00.000Z"}
 
 
-def test_a_moment_that_comes_twice_takes_an_offset() -> None:
+def test_ambiguous_moment_needs_an_offset() -> None:
+    """A moment that comes twice when the clocks change is refused without an offset."""
     with pytest.raises(ConfigError, match="comes twice or not at all there: write its offset"):
         moment("2026-10-25T02:30", "Europe/Paris")
 
 
-def test_days_that_end_where_the_clocks_skip_are_refused(tmp_path: Path) -> None:
+def test_relative_day_in_skipped_hour_is_invalid(tmp_path: Path) -> None:
+    """A relative day that ends in an hour which the clocks skip makes its row invalid."""
     now = datetime.fromisoformat("2026-03-28T02:30:00+01:00")
     said = read_one(tmp_path, "id,dueDate\na,+1d\n", now=now, timezone="Europe/Paris")
     assert "is skipped in Europe/Paris, where the clocks change" in said
 
 
-def test_a_format_that_looks_like_iso_is_the_only_one(tmp_path: Path) -> None:
+def test_given_iso_like_format_is_exclusive(tmp_path: Path) -> None:
+    """A given date format that looks like ISO is the only format that is read."""
     said = {"date_formats": ("%Y-%d-%m",), "timezone": "UTC", "time": "09:00"}
     right = read_one(tmp_path, "id,dueDate\na,2026-03-04\n", **said)
     assert right == {"id": "a", "dueDate": "2026-04-03T09:00:00.000Z"}
@@ -170,12 +180,14 @@ def test_a_format_that_looks_like_iso_is_the_only_one(tmp_path: Path) -> None:
     assert "is not a date in the format of date_formats: '%Y-%d-%m'" in wrong
 
 
-def test_the_word_that_clears_is_no_id_however_long(tmp_path: Path) -> None:
+def test_own_clear_token_is_no_id(tmp_path: Path) -> None:
+    """A row whose id is a clear token of the user's own is invalid, as its id is empty."""
     said = read_one(tmp_path, "id,title\nCLEARED,x\n", clear_token="cleared")
     assert said == "id: is empty: say what task this row is about"
 
 
-def test_a_value_map_says_the_same_of_json(tmp_path: Path) -> None:
+def test_value_map_applies_to_json_too(tmp_path: Path) -> None:
+    """A value map clears and translates the values of JSONL too."""
     (tmp_path / "map.csv").write_text("column,from,to\ntitle,old,<clear>\npriority,hot,high\n")
     (tmp_path / "a.jsonl").write_text('{"id": "a", "title": "OLD", "priority": "Hot"}\n')
     options = ReadOptions(value_map=tmp_path / "map.csv")

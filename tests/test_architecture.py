@@ -36,6 +36,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "line"), BROKEN.values(), ids=BROKEN)
 def test_import_linter_finds_wrong_import(path: str, line: str, tmp_path: Path) -> None:
     """The linter of imports fails where an import points the wrong way."""

@@ -10,6 +10,8 @@ from bulkupdate.sandbox.server import Seen
 from tests.chaos.audit import Audit, Findings, settled_rows
 from tests.chaos.rig import WORKERS, chaos
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("seed", "busy"), [(11, 0.0), (12, 0.5)])
 def test_crashes_lose_repeat_and_reorder_nothing(seed: int, busy: float) -> None:

@@ -40,6 +40,7 @@ def edits(write: Write, count: int) -> Path:
     return write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, count + 1)))
 
 
+@pytest.mark.slow
 def test_successful_run_reports_on_stderr_alone(write: Write, sandbox: Serving) -> None:
     """A run without failures exits with 0 and writes its counts to stderr alone."""
     done = bulkupdate("run", edits(write, 20), "--rate", "none", **sandbox.environment)
@@ -55,6 +56,7 @@ def test_json_flag_prints_one_stdout_line(write: Write, sandbox: Serving) -> Non
     assert json.loads(done.stdout) == summary_in()
 
 
+@pytest.mark.slow
 def test_json_log_format_makes_every_line_json(write: Write, sandbox: Serving) -> None:
     """`--log-format json` makes every line of stderr a JSON event, errors included."""
     flags = ("--rate", "none", "--log-format", "json", "-vv")
@@ -119,6 +121,7 @@ def test_check_prints_its_preview_as_json(write: Write) -> None:
     assert (preview["rows"], preview["edits"]) == (5, {"title": 5})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -178,6 +181,7 @@ def test_key_is_never_sent_unencrypted(write: Write) -> None:
     assert "unencrypted: use https://" in done.stderr
 
 
+@pytest.mark.slow
 def test_wrong_key_stops_run_after_one_request(write: Write) -> None:
     """A wrong key stops a run after one request, and the right key resumes it."""
     path = edits(write, 40)
@@ -197,6 +201,7 @@ def test_wrong_key_stops_run_after_one_request(write: Write) -> None:
     assert "41 requests (200: 40, 401: 1)" in said
 
 
+@pytest.mark.slow
 def test_loudest_log_does_not_contain_key(write: Write) -> None:
     """A run with `-vv` leaves the key out of its output and its run directory."""
     key = "s3cr3t-k3y"
@@ -213,6 +218,7 @@ def test_loudest_log_does_not_contain_key(write: Write) -> None:
     assert base64.b64encode(f":{key}".encode()).decode() not in everything
 
 
+@pytest.mark.slow
 def test_standard_input_is_kept_for_resuming(sandbox: Serving) -> None:
     """A run from standard input keeps a copy of it, and can be resumed from that copy."""
     text = "id,title\nopp_1,A\nopp_2,B\n"
@@ -233,6 +239,7 @@ def test_standard_input_is_kept_for_resuming(sandbox: Serving) -> None:
     assert not Path("none.run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -256,6 +263,7 @@ def test_signal_drains_and_prints_resume_command(
     assert summary_in()["requests"] == summary["counts"]["unprocessed"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
 def test_second_signal_ends_run_at_once(write: Write) -> None:
     """A second signal ends a run within a second and keeps every settled row on disk."""
@@ -278,6 +286,7 @@ def test_second_signal_ends_run_at_once(write: Write) -> None:
     assert summary["counts"]["updated"] == len([json.loads(line) for line in lines])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
 def test_signal_ends_wait_for_standard_input() -> None:
     """A signal ends a run that waits for standard input and leaves no run directory."""
@@ -296,6 +305,7 @@ def test_signal_ends_wait_for_standard_input() -> None:
     assert not Path("stdin.run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
 def test_killed_run_keeps_every_settled_row(write: Write, sandbox: Serving) -> None:
     """A resumed run, killed before, keeps every settled row and sends only the others."""
@@ -312,6 +322,7 @@ def test_killed_run_keeps_every_settled_row(write: Write, sandbox: Serving) -> N
     assert (summary["requests"], summary["counts"]["updated"]) == (1000 - settled, 1000)
 
 
+@pytest.mark.slow
 def test_run_directory_in_use_is_refused(write: Write, sandbox: Serving) -> None:
     """A run exits with 4 when another run still uses its run directory."""
     path = edits(write, 1000)
@@ -323,6 +334,7 @@ def test_run_directory_in_use_is_refused(write: Write, sandbox: Serving) -> None
     assert (done.returncode, "in use by another run" in done.stderr) == (4, True)
 
 
+@pytest.mark.slow
 def test_terminal_shows_a_progress_bar(write: Write, sandbox: Serving) -> None:
     """A run at a terminal shows a progress bar with the rows per second."""
     path = edits(write, 30)
@@ -347,6 +359,7 @@ def test_terminal_shows_a_progress_bar(write: Write, sandbox: Serving) -> None:
     assert b"30 rows: 30 updated" in shown
 
 
+@pytest.mark.slow
 def test_closed_stderr_pipe_does_not_stop_run(write: Write, sandbox: Serving) -> None:
     """A run sends every row even if the reader of its stderr has closed the pipe."""
     path = edits(write, 5)
@@ -364,6 +377,7 @@ def test_closed_stderr_pipe_does_not_stop_run(write: Write, sandbox: Serving) ->
     assert summary_in()["counts"]["updated"] == 5
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_rows(tmp_path: Path) -> None:
     """`check` takes as much memory for 1,000 rows as for 100,000, where growth would show."""
     peaks = []
@@ -396,6 +410,7 @@ def test_empty_base_url_is_refused(write: Write, where: str) -> None:
     assert (done.returncode, "must look like" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&- 2>&-"])
 def test_closed_file_descriptors_do_not_affect_run(write: Write, closed: str) -> None:
     """A run sends every row when stdin, stdout or stderr is closed at its start."""
@@ -417,6 +432,7 @@ def test_full_stdout_does_not_change_exit_code(write: Write) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_second_sigterm_keeps_first_exit_code(write: Write) -> None:
     """A second SIGTERM ends the run with the exit code of the first, 143."""
     path = edits(write, 50)
@@ -434,6 +450,7 @@ def test_second_sigterm_keeps_first_exit_code(write: Write) -> None:
     assert "--resume continues edits.run" in said
 
 
+@pytest.mark.slow
 def test_closed_terminal_ends_run_in_order(write: Write, sandbox: Serving) -> None:
     """A closed terminal ends a run with 129 and the state `interrupted`."""
     path = edits(write, 1000)
@@ -452,6 +469,7 @@ def test_closed_terminal_ends_run_in_order(write: Write, sandbox: Serving) -> No
     assert summary_in()["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_nohup_run_survives_closed_terminal(write: Write, sandbox: Serving) -> None:
     """A run under `nohup` ignores SIGHUP and finishes with 0."""
     edits(write, 300)
@@ -463,6 +481,7 @@ def test_nohup_run_survives_closed_terminal(write: Write, sandbox: Serving) -> N
     assert process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_printed_command_sends_the_remaining_rows(write: Write, sandbox: Serving) -> None:
     """The command that a run with `--first` prints sends the remaining rows."""
     edits(write, 20)

@@ -109,6 +109,7 @@ def test_check_reads_same_variables_as_run() -> None:
     assert "sets: title 2, message 2" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BULKUPDATE_BASE_URL", "BULKUPDATE_MAP", "BULKUPDATE_RESUME"])
 def test_set_but_empty_variable_is_error(name: str) -> None:
     """A variable that is set but empty exits with 2 and is named in the error."""
@@ -153,6 +154,7 @@ def test_file_instead_of_command_gets_hint() -> None:
     assert "'edits.csv' is a file: say 'bulkupdate check' or 'bulkupdate run'" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "code"), [(0o600, 0), (0o400, 0), (0o640, 2), (0o604, 2)])
 def test_key_file_readable_by_others_is_refused(mode: int, code: int) -> None:
     """A run refuses a key file that other users can read, and prints the `chmod` to run."""
@@ -177,6 +179,7 @@ def test_empty_variable_keeps_help_and_completion() -> None:
     assert (done.stdout, done.stderr) == ("plain,--retry-failed\n", "")
 
 
+@pytest.mark.slow
 def test_next_command_works_when_pasted() -> None:
     """A printed next command works in bash, whatever its flags and file name contain."""
     flags = ("run", "./-e d'its.csv", "--ignore-extra", "--first", "1")
@@ -199,6 +202,7 @@ def test_next_command_works_when_pasted() -> None:
     assert "2 rows: 2 updated" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "variables"),
     [
@@ -222,6 +226,7 @@ def test_typed_flag_wins_over_opposite_variable(
     assert not summary_in()["sandbox"]
 
 
+@pytest.mark.slow
 def test_next_command_omits_overridden_variables() -> None:
     """The printed next command leaves out a variable that a typed flag overrides."""
     flags = ("run", "edits.csv", "--ignore-extra", "--set", "done=yes", "--first", "1")
@@ -235,6 +240,7 @@ def test_next_command_omits_overridden_variables() -> None:
     assert f"run edits.csv --sandbox {rest}" in trial.stderr
 
 
+@pytest.mark.slow
 def test_failed_file_command_keeps_relative_dates() -> None:
     """The command for the failed file sets `--now`, so that relative dates stay the same."""
     Path("later.csv").write_text("id,dueDate\nopp_none,+3d\n")

@@ -14,6 +14,8 @@ from tests.reference import PAGE, reference
 from tests.support.commands import environment, serving
 from tests.support.pages import PAGES, ROOT, blocks
 
+pytestmark = pytest.mark.slow
+
 RUN_BY_CI = "python3 -m venv"
 
 #: Kinds of blocks that nobody runs: what is said, and files that the tests of the recipes lint.

@@ -16,6 +16,8 @@ from tests.conftest import SAMPLES, needed
 from tests.support.commands import BIN, Serving, serving
 from tests.support.pages import DOCS, files_of
 
+pytestmark = pytest.mark.slow
+
 RECIPES = DOCS / "recipes"
 
 

@@ -84,6 +84,7 @@ def test_lone_client_meets_no_refusal(
     assert sorted(course.order) == list(range(1, 151))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK, Window.BUCKET, Window.SLIDING])
 @pytest.mark.parametrize("latency", [SHORT, LONG])
 def test_limiter_shares_fairly_with_another_client(

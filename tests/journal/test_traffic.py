@@ -59,6 +59,7 @@ def test_samples_lengthen_with_the_run() -> None:
     assert sample_length(10_000) == LONGEST_SAMPLE
 
 
+@pytest.mark.slow
 def test_samples_add_up_to_requests_sent() -> None:
     """The samples of both sessions add up to the requests and rows of the run."""
     rows = "".join(f"opp_{n},x\n" for n in range(300))

@@ -23,6 +23,8 @@ import trustme
 from tests.support.commands import COMMAND, bulkupdate, environment
 from tests.support.hostile import Answer, hostile
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., Path]
 KEY = "s3cret-k3y"
 

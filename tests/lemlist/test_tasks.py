@@ -484,6 +484,7 @@ async def test_debug_log_does_not_contain_key(http: Any, caplog: pytest.LogCaptu
     assert base64.b64encode(f":{KEY}".encode()).decode() not in caplog.text
 
 
+@pytest.mark.slow
 async def test_other_tls_error_does_not_stop_lane() -> None:
     """A TLS error that is not about the certificate does not stop the lane."""
 

@@ -33,6 +33,7 @@ TABLE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "mac-roman", "utf-8", "utf-8-sig", "utf-16"])
 def test_failed_file_reads_with_same_flags(sandbox: Serving, encoding: str) -> None:
     """A corrected failed file is sent with the same flags and keeps its encoding."""
@@ -137,6 +138,7 @@ def test_resumed_run_keeps_its_relative_dates(sandbox: Serving, write: Write) ->
     assert summary_in()["input"]["options"] == {"map": {"id": "id"}, "set": {"dueDate": "+3d"}}
 
 
+@pytest.mark.slow
 def test_resume_with_different_flags_is_refused(sandbox: Serving, write: Write) -> None:
     """A resume is refused when its flags change rows, and accepted when they do not."""
     path = write(
@@ -178,6 +180,7 @@ def test_recognised_format_is_printed_and_recorded(sandbox: Serving) -> None:
     assert found["columns"] == {"Task ID": "id", "Owner": "assignedTo"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "says"),
     [

@@ -49,6 +49,7 @@ def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
         yield "problems", problems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", CASES, ids=lambda path: path.stem)
 def test_file_makes_expected_bodies_or_problems(
     expected: Path, monkeypatch: pytest.MonkeyPatch

@@ -87,6 +87,7 @@ def bodies(path: Path, **options: Any) -> list[bytes | str]:
         return [row.error if row.update is None else row.update.encode() for row in source.rows()]
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(
     updates(st.sampled_from(LETTERS)),
@@ -114,6 +115,7 @@ def test_any_dialect_and_encoding_reads_back(
     assert bodies(failed, encoding=said) == wanted
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(
     updates(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),

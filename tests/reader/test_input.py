@@ -320,6 +320,7 @@ UPDATES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(UPDATES, min_size=1, max_size=5))
 def test_any_edits_read_back_from_csv_or_jsonl(

@@ -14,6 +14,8 @@ from tests.report.test_report import at, failed, sample, updated
 from tests.support.browser import browser, visit
 from tests.support.runs import run_directory
 
+pytestmark = pytest.mark.slow
+
 ROWS = 100_000
 
 

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests import images
 from tests.support.pages import DOCS, PAGES
+
+pytestmark = pytest.mark.slow
 
 
 def test_pictures_show_a_real_eventful_run(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from bulkupdate.report.page import verdict
 from tests.support.commands import bulkupdate, serving
 from tests.support.runs import run_directory
 
+pytestmark = pytest.mark.slow
+
 BEGAN = datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
 
 

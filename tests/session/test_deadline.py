@@ -99,6 +99,7 @@ def test_deadline_during_drain_changes_no_reason() -> None:
     assert (stop.text, stop.reason) == ("SIGINT", Reason.SIGNAL)
 
 
+@pytest.mark.slow
 def test_time_estimate_counts_rows_left_to_send() -> None:
     """The estimate of what the time allows counts only the rows that are left to send."""
     rows = "".join(f"opp_{n},x\n" for n in range(50)) + "opp_x,\n" * 30
@@ -111,6 +112,7 @@ def test_time_estimate_counts_rows_left_to_send() -> None:
     assert re.search(r": there is time for some \d\d of 47\n", rest.stderr)
 
 
+@pytest.mark.slow
 def test_run_ends_by_deadline_and_resumes() -> None:
     """A run ends by its deadline, and a resumed run does the rest."""
     rows = "".join(f"opp_{n},x\n" for n in range(60))

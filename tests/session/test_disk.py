@@ -20,6 +20,8 @@ from tests.support.commands import (
     wait_for_results,
 )
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., Path]
 WORKERS = 4
 LOG = Path("edits.run/results.jsonl")

@@ -227,6 +227,7 @@ async def test_invalid_rows_found_before_stay_refused(write: Write, checks: list
     assert len(checks) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed", ["garbled", "missing", "version", "input", "merged", "edited", "read otherwise"]
 )
@@ -293,6 +294,7 @@ def many_places(monkeypatch: pytest.MonkeyPatch) -> None:
 PLACES = [(8, 10), (16, 18), (24, 26)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many_places")
 @pytest.mark.parametrize(
     ("places", "digests"),
@@ -511,6 +513,7 @@ async def test_last_row_may_reach_failure_limit(write: Write) -> None:
         assert (more.state, more.exit_code) == (State.STOPPED, 3)
 
 
+@pytest.mark.slow
 async def test_rows_cut_by_signal_are_no_failures(write: Write) -> None:
     """Rows that a signal cuts short do not count as failures."""
     path = edits(write, 200)

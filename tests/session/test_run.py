@@ -88,6 +88,7 @@ async def test_wrong_key_costs_one_request_then_resumes(write: Write) -> None:
     assert Path("edits.run/failed.csv").read_text().count("\n") == 1
 
 
+@pytest.mark.slow
 async def test_faulty_server_still_gets_every_edit(write: Write) -> None:
     """A faulty server gets every edit all the same."""
     faults = {
@@ -373,6 +374,7 @@ async def test_every_attempt_waits_for_the_limiter(
     assert leaves == summary.requests == len(bench.seen) > 40
 
 
+@pytest.mark.slow
 async def test_throttling_delays_rows_and_fails_none(write: Write) -> None:
     """Answers with status 429 delay rows and fail none."""
     async with Bench(rate=RateLimit(10, 0.1)) as bench:
@@ -701,6 +703,7 @@ async def test_mismatches_are_errors_in_strict_mode(
     assert (lax.exit_code, lax.mismatches) == (0, 3)
 
 
+@pytest.mark.slow
 async def test_outage_costs_few_requests_and_no_row(write: Write) -> None:
     """An outage in the middle costs few requests and no row."""
     path = edits(write, 600)
@@ -710,6 +713,7 @@ async def test_outage_costs_few_requests_and_no_row(write: Write) -> None:
     assert 20 <= summary.retries < 100
 
 
+@pytest.mark.slow
 async def test_lasting_outage_ends_the_run_resumably(
     write: Write,
 ) -> None:

@@ -18,6 +18,8 @@ from tests.support.commands import Serving, serving
 from tests.support.terminal import terminal
 from tests.ui.test_lines import progress
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sandbox() -> Iterator[Serving]:

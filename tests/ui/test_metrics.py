@@ -30,6 +30,7 @@ def metrics(path: str = "nightly.prom") -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_run_writes_its_final_metrics() -> None:
     """A run writes its exit code, counts and times to the metrics file."""
     done = bulkupdate("run", "edits.csv", "--sandbox", "--metrics-file", "nightly.prom")
@@ -44,6 +45,7 @@ def test_run_writes_its_final_metrics() -> None:
     )
 
 
+@pytest.mark.slow
 def test_last_success_survives_every_failure() -> None:
     """The time of the last success stays in the metrics through failures of every kind."""
     flags = ("--metrics-file", "nightly.prom", "--overwrite")
@@ -61,6 +63,7 @@ def test_last_success_survives_every_failure() -> None:
     assert codes == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_second_run_leaves_metrics_to_the_first() -> None:
     """A second run exits with code 4 and leaves the metrics to the first run."""
     with serving("--unknown-id", "create", "--fault", "hang=1") as sandbox:
@@ -116,6 +119,7 @@ def test_missing_metrics_library_is_explained(tmp_path: Path) -> None:
     assert "pip install 'bulkupdate[metrics]'" in done.stderr
 
 
+@pytest.mark.slow
 def test_metrics_are_readable_under_any_umask() -> None:
     """Other users can read the metrics under any umask, and a non-UTF-8 name ends no run."""
     flags = ("run", "edits.csv", "--sandbox", "--overwrite", "--metrics-file")

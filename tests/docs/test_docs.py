@@ -12,7 +12,7 @@ import bulkupdate
 from tests.conftest import SAMPLES, needed
 from tests.reference import PAGE, reference
 from tests.support.commands import environment, serving
-from tests.support.pages import PAGES, ROOT, blocks
+from tests.support.pages import DOCS, PAGES, ROOT, blocks
 
 pytestmark = pytest.mark.slow
 
@@ -113,22 +113,29 @@ def test_every_relative_readme_link_exists() -> None:
 
 def test_site_builds_without_warning_or_external_load(tmp_path: Path) -> None:
     """The site builds without a warning, and its pages load nothing from other hosts."""
+    # It writes beside its configuration.
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(DOCS, tmp_path / "docs")
     done = run(
-        sys.executable, "-m", "mkdocs", "build", "--strict",
-        "--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(tmp_path / "site"),
-        NO_MKDOCS_2_WARNING="1",
+        sys.executable, "-m", "zensical", "build", "--strict",
+        "--config-file", str(tmp_path / "mkdocs.yml"),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    pages = [page.relative_to(ROOT / "docs") for page in PAGES[1:]]
-    for page in pages:
-        html = (
-            page.with_suffix(".html")
-            if page.stem == "index"
-            else page.with_suffix("") / "index.html"
-        )
-        text = (tmp_path / "site" / html).read_text()
+    site = tmp_path / "build" / "site"
+    for page in PAGES[1:]:
+        html = site / page.relative_to(DOCS).with_suffix("") / "index.html"
+        if page.stem == "index":
+            html = html.parents[1] / "index.html"
+        text = html.read_text()
         # Nothing is loaded from anywhere else.
         assert re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)', text) == []
+        links = re.findall(r'(?:src|href)="(?!https?:|mailto:|#)([^"#?]+)', text)
+        assert [link for link in links if not (html.parent / link).exists()] == [], page
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    named = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(str(page.relative_to(DOCS)) for page in PAGES[1:])
 
 
 def test_run_directory_page_names_error_types() -> None:

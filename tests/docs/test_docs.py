@@ -133,7 +133,8 @@ def test_site_builds_without_warning_or_external_load(tmp_path: Path) -> None:
         assert [link for link in links if not (html.parent / link).exists()] == [], page
 
 
-def test_every_page_is_in_the_navigation_of_the_site() -> None:
+def test_site_navigation_has_every_page() -> None:
+    """Every page of the docs is in the navigation of the site, once."""
     named = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(named) == sorted(str(page.relative_to(DOCS)) for page in PAGES[1:])
 

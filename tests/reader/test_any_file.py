@@ -187,9 +187,9 @@ def test_recognised_format_is_printed_and_recorded(sandbox: Serving) -> None:
         (("--map", "Owner"), "'Owner' is no pair: write it as 'Owner=assignedTo'"),
         (("--set", "high"), "'high' sets nothing: write it as priority=high"),
         (("--set", "done=1", "--set", "done=0"), "--set names the same thing twice"),
-        (("--now", "soon"), "'soon' is no date-time"),
-        (("--time", "25:00"), "'25:00' is no time of day"),
-        (("--encoding", "utf-9"), "'utf-9' is no encoding of text"),
+        (("--now", "soon"), "'soon' is not a date-time"),
+        (("--time", "25:00"), "'25:00' is not a time of day"),
+        (("--encoding", "utf-9"), "'utf-9' is not an encoding"),
         (("--delimiter", "ab"), "'ab' can't be a delimiter"),
     ],
 )

@@ -86,7 +86,7 @@ def test_field_that_cannot_be_cleared_reports_it(write: Write, name: str) -> Non
 def test_cleared_id_counts_as_missing(write: Write) -> None:
     """A row whose id is `<clear>` is invalid, because its id is empty."""
     (row,) = rows(write("a.csv", "id,title", "<clear>,x"))
-    assert row.error == "id: is empty: say what task this row is about"
+    assert row.error == "id: is empty: enter the id of the task"
 
 
 def test_lone_surrogate_in_id_is_escaped(write: Write) -> None:
@@ -102,7 +102,7 @@ def test_lone_surrogate_in_id_is_escaped(write: Write) -> None:
     [
         ("a.csv", '{"id": "a"}', "looks like JSON"),
         ("a.csv", '[{"id": "a"}]', "looks like JSON"),
-        ("a.csv", "PK\x03\x04 and so on", "is no spreadsheet that can be read"),
+        ("a.csv", "PK\x03\x04 and so on", "can't be read as a spreadsheet"),
     ],
 )
 def test_file_of_another_kind_is_refused(write: Write, name: str, content: str, says: str) -> None:
@@ -134,7 +134,7 @@ def test_row_with_wrong_cell_count_is_invalid(
 ) -> None:
     """A row with too few or too many cells is invalid and reports no other problem."""
     short, long = rows(write("a.csv", "id,title,done", "a,b", "c,d,e,f"))
-    assert short.error == "has 2 cells where the header has 3: add the rest"
+    assert short.error == "has 2 cells where the header has 3: add the missing cells"
     assert long.error.startswith("has 4 cells where the header has 3")
     assert (short.id, long.id) == ("a", "c")
 
@@ -159,10 +159,10 @@ def test_bulkupdate_columns_are_ignored_on_input(write: Write) -> None:
     ("header", "says"),
     [
         ("id,asignedTo", "unknown column 'asignedTo': did you mean 'assignedTo'?"),
-        ("id,qqq", "unknown column 'qqq': known are id, assignedTo"),
+        ("id,qqq", "unknown column 'qqq': the fields are id, assignedTo"),
         ("id,leadId", "'leadId' can't be changed through the API"),
-        ("id,title,title", "'title' is there twice"),
-        ("id,message,content", "'message' and 'content' are one field"),
+        ("id,title,title", "'title' appears twice"),
+        ("id,message,content", "'message' and 'content' stand for the same field"),
         ("id,images", "'images' can only be given in JSONL"),
         ("id,,title", "column 2 has no name"),
         ("title", "no column 'id'"),
@@ -206,10 +206,10 @@ def test_jsonl_distinguishes_null_missing_and_empty(write: Write) -> None:
         ('{"id": "a", "images": "x"}', "images 'x': is not a list"),
         ('{"id": "a"', "is not JSON"),
         ('["a"]', "is not a JSON object"),
-        ('{"id": NaN}', "NaN is no JSON value"),
+        ('{"id": NaN}', "NaN is not a JSON value"),
         ("[" * 100_000, "nested too deeply"),
         ('{"id": "a", "title": "\\ud800"}', "surrogate"),
-        ('{"id": "a", "message": "x", "content": "y"}', "use one name in one file"),
+        ('{"id": "a", "message": "x", "content": "y"}', "use one name throughout"),
     ],
 )
 def test_wrong_json_row_names_its_problem(write: Write, line: str, says: str) -> None:
@@ -255,7 +255,7 @@ def test_every_line_ending_is_accepted(tmp_path: Path, ending: str) -> None:
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (codecs.BOM_UTF8, "is empty"),
-        (b"PK\x03\x04\x00\x00", "is no spreadsheet that can be read"),
+        (b"PK\x03\x04\x00\x00", "can't be read as a spreadsheet"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
         (b'id,title\na,"open\n', "begins on line 2"),
         (b'id,title\na,"b" c\n', "begins on line 2"),

@@ -14,26 +14,26 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        ({"encoding": "klingon"}, "'klingon' is no encoding of text: write it as utf-8"),
-        ({"encoding": "base64"}, "is no encoding of text"),
-        ({"encoding": "hex"}, "is no encoding of text"),
+        ({"encoding": "klingon"}, "'klingon' is not an encoding: write it as utf-8"),
+        ({"encoding": "base64"}, "is not an encoding"),
+        ({"encoding": "hex"}, "is not an encoding"),
         ({"delimiter": ""}, "can't be a delimiter"),
-        ({"delimiter": ";;"}, "can't be a delimiter: it is one character"),
+        ({"delimiter": ";;"}, "can't be a delimiter: write one character"),
         ({"delimiter": '"'}, "can't be a delimiter"),
         ({"delimiter": "x"}, "can't be a delimiter"),
-        ({"timezone": "Europe/Berlni"}, "'Europe/Berlni' is no time zone: write it as"),
-        ({"timezone": "../etc/passwd"}, "is no time zone"),
-        ({"timezone": ""}, "is no time zone"),
-        ({"timezone": "+25:00"}, "is no offset from UTC"),
-        ({"timezone": "+2 h"}, "is no offset from UTC"),
-        ({"time": "9 o'clock"}, "is no time of day: write it as 09:00"),
-        ({"time": "09:00+01:00"}, "is no time of day"),
+        ({"timezone": "Europe/Berlni"}, "'Europe/Berlni' is not a time zone: write it as"),
+        ({"timezone": "../etc/passwd"}, "is not a time zone"),
+        ({"timezone": ""}, "is not a time zone"),
+        ({"timezone": "+25:00"}, "is not an offset from UTC"),
+        ({"timezone": "+2 h"}, "is not an offset from UTC"),
+        ({"time": "9 o'clock"}, "is not a time of day: write it as 09:00"),
+        ({"time": "09:00+01:00"}, "is not a time of day"),
         ({"date_formats": ("%d/%m",)}, "lacks the day, the month or the year"),
-        ({"date_formats": ("%d.%m.%Y %H:%M %p",)}, "with %p the hour is %I, not %H"),
-        ({"date_formats": ("%d.%m.%Y %I:%M",)}, "%I says no time of day without %p"),
-        ({"date_formats": ("%x",)}, "%x depends on the machine"),
+        ({"date_formats": ("%d.%m.%Y %H:%M %p",)}, "%p needs the hour as %I, not %H"),
+        ({"date_formats": ("%d.%m.%Y %I:%M",)}, "%I needs %p"),
+        ({"date_formats": ("%x",)}, "%x depends on the language of the machine"),
         ({"date_formats": ("%d.%m.%Y %Q",)}, "is a bad directive"),
-        ({"clear_token": " "}, "clear_token is a word"),
+        ({"clear_token": " "}, "clear_token must be a word"),
         ({"now": datetime(2026, 1, 1)}, "now has no offset from UTC"),  # noqa: DTZ001
     ],
 )
@@ -47,13 +47,16 @@ def test_nonsensical_option_refusal_names_the_cure(said: dict[str, Any], says: s
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        ({"mapping": {"Owner": "asignee"}}, "mapping: 'asignee' is no field"),
-        ({"constants": {"asignedTo": "x"}}, "constants: 'asignedTo' is no field: did you mean"),
-        ({"constants": {"id": "x"}}, "constants id: each row is about a task of its own"),
+        ({"mapping": {"Owner": "asignee"}}, "mapping: 'asignee' is not a field"),
+        ({"constants": {"asignedTo": "x"}}, "constants: 'asignedTo' is not a field: did you mean"),
+        ({"constants": {"id": "x"}}, "constants id: each row needs an id of its own"),
         ({"constants": {"due": "x", "dueDate": "y"}}, "constants names 'dueDate' twice"),
         ({"constants": {"images": "x"}}, "constants images: a list can only be given in JSONL"),
         ({"constants": {"priority": "hihg"}}, "constants priority 'hihg': is not a priority"),
-        ({"constants": {"title": " "}}, "constants title: is blank: to empty it, write <clear>"),
+        (
+            {"constants": {"title": " "}},
+            "constants title: is blank: to empty the field, write <clear>",
+        ),
         ({"constants": {"done": "<clear>"}}, "constants done '<clear>': can't be cleared"),
         ({"value_map": Path("none.csv")}, "none.csv: there is no such file"),
     ],
@@ -72,16 +75,16 @@ def test_option_for_unknown_field_is_refused(
     ("content", "says"),
     [
         ("from,to\na,b\n", "a value map has the columns column, from, to, not from, to"),
-        ("column,from,to\nOwner,a,b\n", "line 2: column 'Owner' is no field"),
-        ("column,from,to\nid,a,b\n", "line 2: column 'id' is the task: it can't be mapped"),
+        ("column,from,to\nOwner,a,b\n", "line 2: column 'Owner' is not a field"),
+        ("column,from,to\nid,a,b\n", "line 2: column 'id' names the task: it can't be mapped"),
         ("column,from,to\nassignedTo,a,\n", "line 2: 'from' and 'to' can't be blank"),
-        ("column,from,to\nassignedTo,a\n", "line 2: has 2 cells and not 3"),
+        ("column,from,to\nassignedTo,a\n", "line 2: has 2 cells, and the header has 3"),
         (
             "column,from,to\nassignedTo,a,b\nassignedTo,A,c\n",
             "line 3: 'A' stands for two values",
         ),
         ('{"column": "assignedTo"}\n', "a value map is a file with the columns"),
-        ("column,from,to\n", "the value map has a header, but no line"),
+        ("column,from,to\n", "the value map has a header but no lines"),
         ("column;from;to;note\nassignedTo;a;<clear>;x\n", "line 2: 'to': assignedTo '<clear>'"),
         ("column,from,to\nassignedTo,a,#N/A\n", "what a spreadsheet shows for an error"),
         ("column,from,to\npriority,a,hot\n", "line 2: 'to': priority 'hot': is not a priority"),
@@ -113,7 +116,7 @@ def test_moment_takes_given_time_zone() -> None:
     """A moment without an offset takes the time zone that the options give."""
     assert moment("2026-11-24T06:00:00Z", None) == datetime(2026, 11, 24, 6, tzinfo=UTC)
     assert moment("2026-11-24T06:00", "+02:00").utcoffset() == timedelta(hours=2)
-    with pytest.raises(ConfigError, match="'noon' is no date-time"):
+    with pytest.raises(ConfigError, match="'noon' is not a date-time"):
         moment("noon", None)
 
 
@@ -158,9 +161,10 @@ def test_relative_hours_ignore_clock_changes(tmp_path: Path) -> None:
     assert said == {"id": "a", "dueDate": "2026-10-25T02:30:00.000Z"}
 
 
-def test_ambiguous_moment_needs_an_offset() -> None:
-    """A moment that comes twice when the clocks change is refused without an offset."""
-    with pytest.raises(ConfigError, match="comes twice or not at all there: write its offset"):
+def test_a_moment_that_comes_twice_takes_an_offset() -> None:
+    with pytest.raises(
+        ConfigError, match="happens twice or not at all in Europe/Paris: add its offset"
+    ):
         moment("2026-10-25T02:30", "Europe/Paris")
 
 
@@ -183,7 +187,7 @@ def test_given_iso_like_format_is_exclusive(tmp_path: Path) -> None:
 def test_own_clear_token_is_no_id(tmp_path: Path) -> None:
     """A row whose id is a clear token of the user's own is invalid, as its id is empty."""
     said = read_one(tmp_path, "id,title\nCLEARED,x\n", clear_token="cleared")
-    assert said == "id: is empty: say what task this row is about"
+    assert said == "id: is empty: enter the id of the task"
 
 
 def test_value_map_applies_to_json_too(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_any_torn_last_line_is_dropped(
     log_of(path, 1)
     with path.open("ab") as log:
         log.write(tail.replace(b"\n", b" "))
-    assert "dropped a torn last line" in (repair_journal(path) or "")
+    assert "removed an incomplete last line" in (repair_journal(path) or "")
     assert rows_in(path) == [1]
 
 
@@ -124,7 +124,7 @@ def test_bad_middle_line_raises_numbered_error(
     with path.open("ab") as log:
         log.write(b"what\n")
     log_of(path, 2)
-    with pytest.raises(JournalError, match="line 2, is no result"):
+    with pytest.raises(JournalError, match="line 2, is not a result"):
         rows_in(path)
 
 
@@ -219,10 +219,10 @@ def test_unreadable_mark_raises_numbered_error(
     path = log_of(tmp_path / "log", 1)
     with path.open("ab") as log:
         log.write(b'{"row": 2}\n')
-    with pytest.raises(JournalError, match="line 2, is no result"):
+    with pytest.raises(JournalError, match="line 2, is not a result"):
         list(read_marks(path))
     row_0 = log_of(tmp_path / "row_0", 0)
-    with pytest.raises(JournalError, match="a line is no result"):
+    with pytest.raises(JournalError, match="a line is not a result"):
         list(read_marks(row_0))
     monkeypatch.setattr(journal_module, "_CHUNK", 100)
     monkeypatch.setattr(journal_module, "_MAX_LINE", 1000)
@@ -252,7 +252,7 @@ def test_log_with_torn_end_takes_no_more(tmp_path: Path, monkeypatch: pytest.Mon
         broken.setattr(os, "ftruncate", refuse)
         with pytest.raises(JournalError, match="No space left"):
             journal.append([result(1)])
-    with pytest.raises(JournalError, match="torn line"):
+    with pytest.raises(JournalError, match="incomplete line"):
         journal.append([result(2)])
     journal.close()
     assert repair_journal(tmp_path / "log") is not None
@@ -321,7 +321,7 @@ class JournalMachine(RuleBasedStateMachine):
         kept = max(0, length - lost)
         os.truncate(self.path, kept)
         whole = list(itertools.accumulate(len(to_json(one)) + 1 for one in self.model))
-        # A line that has only lost its line end is whole.
+        # A line that lacks only its line end is complete.
         self.model = self.model[: sum(end - 1 <= kept for end in whole)]
         repair_journal(self.path)
         self.journal = ResultsLog(self.path)

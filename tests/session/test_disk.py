@@ -111,7 +111,7 @@ def test_moved_or_cut_log_stops_the_run(write: Write, sandbox: Serving, *, is_mo
         LOG.write_bytes(b"")
     _, said = process.communicate(timeout=20)
     assert process.returncode == 3
-    assert ("moved or replaced" if is_moved else "somebody else has written to it") in said
+    assert ("moved or replaced" if is_moved else "another program has written to it") in said
 
 
 def test_deleted_run_directory_stops_the_run(write: Write, sandbox: Serving) -> None:

@@ -198,7 +198,7 @@ async def test_torn_log_is_repaired_and_row_resent(write: Write) -> None:
         summary = await bench.run(path, observer=notes, mode=Mode.RESUME)
     assert (summary.requests, summary.counts["updated"]) == (1, 10)
     assert len(notes.said) == 1
-    assert "torn" in notes.said[0]
+    assert "incomplete" in notes.said[0]
 
 
 async def test_missing_input_leaves_no_directory(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_percentiles_are_of_points_settled_rows(tmp_path: Path) -> None:
 def test_run_without_samples_still_gets_charts(tmp_path: Path) -> None:
     """A run of an earlier version, without samples, has a chart of its rows."""
     text = text_of(run_directory(tmp_path / "a.run", [updated(1, 0), updated(2, 20)]))
-    assert "Rows as they were settled: 2 updated." in text
+    assert "Settled rows: 2 updated." in text
     assert "were sent again" not in text
 
 
@@ -214,13 +214,13 @@ Change = Callable[[Summary], dict[str, Any]]
             [updated(1, 1)],
             {"state": State.RUNNING, "exit_code": None, "ended": None},
             "open",
-            "Under way, or cut off: 1 of 2 rows done, 1 not tried.",
+            "Running, or interrupted: 1 of 2 rows done, 1 not tried.",
         ),
         (
             [{"row": 1, "id": "a", "outcome": "invalid", "attempts": 0, "at": at(1)}],
             {"state": State.STOPPED, "reason": "invalid", "exit_code": 2},
             "bad",
-            "Nothing was sent: 1 of 2 rows are wrong.",
+            "Nothing was sent: 1 of 2 rows are invalid.",
         ),
     ],
 )
@@ -253,7 +253,7 @@ def test_path_without_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't be written"):
         write_report(directory, tmp_path / "none" / "a.html")
     (directory / "results.jsonl").write_text("what\n")
-    with pytest.raises(JournalError, match="no result"):
+    with pytest.raises(JournalError, match="not a result"):
         write_report(directory)
     (directory / "summary.json").write_text("{}")
     with pytest.raises(RunDirectoryError, match="was not written by bulkupdate"):
@@ -452,5 +452,5 @@ def test_unwritable_report_keeps_exit_code() -> None:
     Path("edits.run/report.html").mkdir()
     done = bulkupdate(*flags, "--resume")
     assert done.returncode == 0
-    assert "note: edits.run/report.html is of an earlier session" in done.stderr
+    assert "note: edits.run/report.html is the report of an earlier session" in done.stderr
     assert "error: no report: edits.run/report.html can't be written" in done.stderr

@@ -99,7 +99,7 @@ class AppendOnlyFile:
                 self._descriptor = _CLOSED
 
     def check(self) -> None:
-        """Check that the file exists and holds only our data. No other thread may write meanwhile.
+        """Check that the file exists and holds only our data. No other thread may write to it.
 
         Raises:
             JournalError: the file was deleted, or another program has written to it.

@@ -1,4 +1,4 @@
-"""Why rows did not succeed, each cause once."""
+"""Tests of the causes of unsuccessful rows."""
 
 from bulkupdate.journal.causes import Cause, causes_of
 from bulkupdate.models import ErrorInfo, Outcome, Result

@@ -1,4 +1,4 @@
-"""What has become of the rows of an input that was edited."""
+"""Tests of finding the changes in an edited input."""
 
 import errno
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_changed_row_resends_its_whole_task(tmp_path: Path) -> None:
     before = [("a", "1"), ("b", "1"), ("a", "2")]
     changed_first = [("a", "0"), ("b", "1"), ("a", "2")]
     assert list(compared(tmp_path, before, changed_first).kept) == [0, 2, 0]
-    # The edit that is gone may have set what the new one leaves alone.
+    # The removed edit may have set a field that the new one does not.
     changed_last = [("a", "1"), ("b", "1"), ("a", "3")]
     assert list(compared(tmp_path, before, changed_last).kept) == [0, 2, 0]
     added_last = [*before, ("a", "3")]

@@ -1,4 +1,4 @@
-"""The run directory: who may use it, and what is done to what is there."""
+"""Tests of the run directory: its lock, and its treatment of existing files."""
 
 from pathlib import Path
 

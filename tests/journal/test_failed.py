@@ -1,4 +1,4 @@
-"""The rows that did not succeed, as a file that can be mended and given to `run` again."""
+"""Tests of the file of unsuccessful rows, which a user can fix and run again."""
 
 import codecs
 import csv
@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 
 
 def failed_of(path: Path, message: str = "Bad team", options: ReadOptions | None = None) -> Path:
-    """The failed file of an input, all of whose rows have failed."""
+    """The file of failed rows of an input in which all rows failed."""
     with Input.open(path, options=options) as source:
         failed_path = path.with_name(f"failed.{source.format.failed}")
         failed = FailedFile(failed_path, source)

@@ -1,4 +1,4 @@
-"""Where every row of a run stands."""
+"""Tests of the ledger of outcomes."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The results log."""
+"""Tests of the results log."""
 
 import errno
 import itertools
@@ -294,7 +294,7 @@ def test_blank_lines_of_log_are_skipped(tmp_path: Path) -> None:
 
 
 class JournalMachine(RuleBasedStateMachine):
-    """A log and a list: whatever is done to the one is done to the other."""
+    """A log and a list. Each step does the same to both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -315,7 +315,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(lost=st.integers(0, 500))
     def crash(self, lost: int) -> None:
-        """The process dies, and the disk with its last bytes: some lines, and a part of one."""
+        """The process dies, and the disk loses the last bytes: some lines, and a part of one."""
         self.journal.close()
         length = self.path.stat().st_size
         kept = max(0, length - lost)
@@ -328,7 +328,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(room=st.integers(0, 300), row=st.integers(1, 99))
     def fill_the_disk(self, room: int, row: int) -> None:
-        """Only so many bytes more can be written: none of the results is in the log then."""
+        """The disk takes only some more bytes. Then none of the results is in the log."""
         real = os.write
 
         def write(descriptor: int, data: bytes) -> int:
@@ -354,7 +354,6 @@ class JournalMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-@pytest.mark.slow
-def test_log_always_matches_its_model() -> None:
-    """`JournalMachine` checks after every step that the log holds what its model does."""
+def test_the_log_holds_what_its_model_does() -> None:
+    """`JournalMachine` asserts this after every step."""
     run_state_machine_as_test(JournalMachine, settings=settings(max_examples=60))

@@ -1,4 +1,4 @@
-"""What was sent when."""
+"""Tests of the traffic log."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a file of edits would do."""
+"""Tests of the preview of a run."""
 
 from collections.abc import Callable
 from itertools import pairwise

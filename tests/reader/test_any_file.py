@@ -1,4 +1,4 @@
-"""The command, given files as people have them, with the flags that say how to read them."""
+"""The command with real files, and with the flags for reading them."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Serving]:
-    """A sandbox that knows of no task but those of its made-up team."""
+    """A sandbox with the tasks of its made-up team only."""
     with serving() as running:
         yield running
 
@@ -50,12 +50,12 @@ def test_failed_file_reads_with_same_flags(sandbox: Serving, encoding: str) -> N
     (line,) = [line for line in text.splitlines() if line.startswith("opp_none;")]
     assert line.startswith("opp_none;usr_b;24/12/2026 10:00;leer;für später;")
     assert line.endswith(";2;failed;Task not found")
-    mended = text.replace("opp_none", "opp_0e1e22bec60e6a5a3").replace("Jane Doe", "usr_c")
+    fixed = text.replace("opp_none", "opp_0e1e22bec60e6a5a3").replace("Jane Doe", "usr_c")
     marked = "utf-8-sig" if encoding == "utf-8-sig" else encoding
-    Path("mended.csv").write_bytes(mended.encode(marked))
-    again = bulkupdate("run", "mended.csv", *FLAGS, **sandbox.environment)
+    Path("fixed.csv").write_bytes(fixed.encode(marked))
+    again = bulkupdate("run", "fixed.csv", *FLAGS, **sandbox.environment)
     assert again.returncode == 0, again.stderr
-    lines = Path("mended.run/results.jsonl").read_text().splitlines()
+    lines = Path("fixed.run/results.jsonl").read_text().splitlines()
     sent = {result["id"]: result["sent"] for result in map(json.loads, lines)}
     assert sent == {
         "opp_0e1e22bec60e6a5a3": {
@@ -164,13 +164,13 @@ def test_recognised_format_is_printed_and_recorded(sandbox: Serving) -> None:
     )
     flags = ("--map", "Owner=assignedTo", "--ignore-extra")
     done = bulkupdate("run", "team.csv", *flags, **sandbox.environment)
-    for said in (
+    for message in (
         "team.csv: CSV, Windows-1252, tab",
         "Windows-1252 was recognised by the words 'Zoé': if these look wrong, set --encoding",
         "columns: 'Task ID' is id, 'Owner' is assignedTo",
         "not sent: 'Notes'",
     ):
-        assert said in done.stderr
+        assert message in done.stderr
     found = summary_in("team.run")["input"]
     assert (found["encoding"], found["delimiter"], found["passed_over"]) == (
         "cp1252",

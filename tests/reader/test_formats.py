@@ -1,4 +1,4 @@
-"""The same updates in any dialect, encoding and format read back equal, and so do failed files."""
+"""Tests that edits and failed files read back equal in any dialect, encoding and format."""
 
 import bz2
 import csv
@@ -23,7 +23,7 @@ from tests.journal.test_failed import failed_of
 
 NAMES = ["id", "assignedTo", "dueDate", "title", "message", "priority", "done"]
 
-#: Characters that each of these encodings has, and people write.
+#: Characters that people write, and that each of these encodings has.
 LETTERS = "abcXYZ 019,;|\t\"'\n.:-_/éèüöñçßÉÖ"
 ENCODINGS = [
     "utf-8",
@@ -40,14 +40,14 @@ WORD = st.from_regex(r"[A-Za-z0-9_]{1,20}", fullmatch=True)
 
 
 def texts(alphabet: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Texts that a cell can hold and that mean themselves."""
+    """Texts for a cell that are their own value."""
     return st.text(alphabet, min_size=1, max_size=20).filter(
         lambda t: bool(t.strip()) and t.strip()[0] not in "<#"
     )
 
 
 def updates(alphabet: st.SearchStrategy[str]) -> st.SearchStrategy[list[TaskUpdate]]:
-    """Some updates, with any of their fields."""
+    """Lists of edits with any of their fields."""
     some: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {"id": WORD},
         optional={
@@ -63,9 +63,9 @@ def updates(alphabet: st.SearchStrategy[str]) -> st.SearchStrategy[list[TaskUpda
 
 
 def cells(update: TaskUpdate) -> list[str]:
-    """A row of a table that says what an update does."""
-    said: dict[str, Any] = {"id": update.id, **update.changes()}
-    return ["<clear>" if said.get(name) == "" else str(said.get(name, "")) for name in NAMES]
+    """The cells for an edit."""
+    values: dict[str, Any] = {"id": update.id, **update.changes()}
+    return ["<clear>" if values.get(name) == "" else str(values.get(name, "")) for name in NAMES]
 
 
 def table(rows: list[TaskUpdate], delimiter: str, line_end: str) -> str:
@@ -76,7 +76,7 @@ def table(rows: list[TaskUpdate], delimiter: str, line_end: str) -> str:
 
 
 def with_line_end(text: str, line_end: str) -> str:
-    """A table with other ends of its records, and as it was inside of cells."""
+    """A table with other line ends after its records. Its cells are unchanged."""
     pieces = text.split('"')
     pieces[::2] = [piece.replace("\r\n", line_end) for piece in pieces[::2]]
     return '"'.join(pieces)
@@ -108,11 +108,11 @@ def test_any_dialect_and_encoding_reads_back(
     path = tmp_path_factory.mktemp("formats") / "a.csv"
     content = table(rows, delimiter, line_end).encode(encoding)
     path.write_bytes(pack(content))
-    said = encoding if encoding in ("cp1252", "latin-1", "mac-roman") else None
+    chosen = encoding if encoding in ("cp1252", "latin-1", "mac-roman") else None
     wanted = [row.encode() for row in rows]
-    assert bodies(path, encoding=said) == wanted
-    failed = failed_of(path, "Nicht gefunden: «日本»", ReadOptions(encoding=said))
-    assert bodies(failed, encoding=said) == wanted
+    assert bodies(path, encoding=chosen) == wanted
+    failed = failed_of(path, "Nicht gefunden: «日本»", ReadOptions(encoding=chosen))
+    assert bodies(failed, encoding=chosen) == wanted
 
 
 @pytest.mark.slow
@@ -208,8 +208,8 @@ def write_six(directory: Path, rows: list[TaskUpdate]) -> None:
     sheet = book.create_sheet("Edits")
     sheet.append(NAMES)
     for row in rows:
-        said = json.loads(row.encode())
-        if said.get("priority"):
-            said["priority"] = float(said["priority"])
-        sheet.append(["<clear>" if said.get(name) == "" else said.get(name) for name in NAMES])
+        values = json.loads(row.encode())
+        if values.get("priority"):
+            values["priority"] = float(values["priority"])
+        sheet.append(["<clear>" if values.get(name) == "" else values.get(name) for name in NAMES])
     book.save(directory / "book.xlsx")

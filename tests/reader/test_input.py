@@ -1,4 +1,4 @@
-"""A file of edits → rows."""
+"""Tests of reading a file of edits as rows."""
 
 import codecs
 import csv
@@ -422,7 +422,7 @@ def test_reading_starts_at_noted_positions(
     path.write_bytes(path.read_bytes().replace(cell, broken, 1))
     with Input.open(path) as other:
         other.places = source.places
-        # What comes before is not looked at.
+        # The reader does not look at the rows before.
         assert list(other.rows(after=9)) == whole[9:]
 
 

@@ -1,4 +1,4 @@
-"""What the user says of an input."""
+"""Tests of the user's options for an input."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
 
 
 @pytest.mark.parametrize(
-    ("said", "says"),
+    ("options", "message"),
     [
         ({"encoding": "klingon"}, "'klingon' is not an encoding: write it as utf-8"),
         ({"encoding": "base64"}, "is not an encoding"),
@@ -37,15 +37,16 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"now": datetime(2026, 1, 1)}, "now has no offset from UTC"),  # noqa: DTZ001
     ],
 )
-def test_nonsensical_option_refusal_names_the_cure(said: dict[str, Any], says: str) -> None:
-    """An option that makes no sense is refused, and the error explains how to write it."""
+def test_what_makes_no_sense_is_refused_with_what_would(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError) as refused:
-        ReadOptions(**said)
-    assert says in str(refused.value)
+        ReadOptions(**options)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("said", "says"),
+    ("options", "message"),
     [
         ({"mapping": {"Owner": "asignee"}}, "mapping: 'asignee' is not a field"),
         ({"constants": {"asignedTo": "x"}}, "constants: 'asignedTo' is not a field: did you mean"),
@@ -61,18 +62,18 @@ def test_nonsensical_option_refusal_names_the_cure(said: dict[str, Any], says: s
         ({"value_map": Path("none.csv")}, "none.csv: there is no such file"),
     ],
 )
-def test_option_for_unknown_field_is_refused(
-    tmp_path: Path, said: dict[str, Any], says: str
+def test_what_fits_no_field_is_refused_before_a_row_is_read(
+    tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     """An option that fits no field is refused before the first row is read."""
     (tmp_path / "a.csv").write_text("id,Owner\na,b\n")
     with pytest.raises((ConfigError, InputError)) as refused:
-        Input.open(tmp_path / "a.csv", options=ReadOptions(**said))
-    assert says in str(refused.value)
+        Input.open(tmp_path / "a.csv", options=ReadOptions(**options))
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("from,to\na,b\n", "a value map has the columns column, from, to, not from, to"),
         ("column,from,to\nOwner,a,b\n", "line 2: column 'Owner' is not a field"),
@@ -90,14 +91,15 @@ def test_option_for_unknown_field_is_refused(
         ("column,from,to\npriority,a,hot\n", "line 2: 'to': priority 'hot': is not a priority"),
     ],
 )
-def test_wrong_value_map_is_refused_by_line(tmp_path: Path, content: str, says: str) -> None:
-    """A wrong value map is refused with the line and the reason."""
+def test_a_value_map_that_is_wrong_is_refused_with_its_line(
+    tmp_path: Path, content: str, message: str
+) -> None:
     (tmp_path / "a.csv").write_text("id,assignedTo\na,b\n")
     (tmp_path / "map.csv" if content[0] != "{" else tmp_path / "map.jsonl").write_text(content)
     path = next(tmp_path.glob("map.*"))
     with pytest.raises(InputError) as refused:
         Input.open(tmp_path / "a.csv", options=ReadOptions(value_map=path))
-    assert says in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_value_map_may_clear_and_repeat(tmp_path: Path) -> None:
@@ -139,17 +141,17 @@ def test_options_report_only_given_settings(tmp_path: Path) -> None:
     assert ReadOptions().said() == {}
     assert ReadOptions(format=Format.CSV).said() == {"format": "csv"}
     (tmp_path / "map.csv").write_text("column,from,to\n")
-    said = ReadOptions(value_map=tmp_path / "map.csv", only=("title",), timezone="UTC").said()
-    assert (said["only"], said["timezone"], len(said["value_map_sha256"])) == (
+    options = ReadOptions(value_map=tmp_path / "map.csv", only=("title",), timezone="UTC").said()
+    assert (options["only"], options["timezone"], len(options["value_map_sha256"])) == (
         ["title"],
         "UTC",
         64,
     )
 
 
-def read_one(tmp_path: Path, text: str, **said: Any) -> Any:
+def read_one(tmp_path: Path, text: str, **options: Any) -> Any:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    with Input.open(tmp_path / "a.csv", options=ReadOptions(**said)) as source:
+    with Input.open(tmp_path / "a.csv", options=ReadOptions(**options)) as source:
         (row,) = source.rows()
     return row.error if row.update is None else {"id": row.id, **row.update.changes()}
 
@@ -157,8 +159,8 @@ def read_one(tmp_path: Path, text: str, **said: Any) -> Any:
 def test_relative_hours_ignore_clock_changes(tmp_path: Path) -> None:
     """A due date in hours from now counts elapsed hours when the clocks change."""
     now = moment("2026-10-25T01:30", "Europe/Paris")
-    said = read_one(tmp_path, "id,dueDate\na,+3h\n", now=now, timezone="Europe/Paris")
-    assert said == {"id": "a", "dueDate": "2026-10-25T02:30:00.000Z"}
+    found = read_one(tmp_path, "id,dueDate\na,+3h\n", now=now, timezone="Europe/Paris")
+    assert found == {"id": "a", "dueDate": "2026-10-25T02:30:00.000Z"}
 
 
 def test_a_moment_that_comes_twice_takes_an_offset() -> None:
@@ -171,23 +173,21 @@ def test_a_moment_that_comes_twice_takes_an_offset() -> None:
 def test_relative_day_in_skipped_hour_is_invalid(tmp_path: Path) -> None:
     """A relative day that ends in an hour which the clocks skip makes its row invalid."""
     now = datetime.fromisoformat("2026-03-28T02:30:00+01:00")
-    said = read_one(tmp_path, "id,dueDate\na,+1d\n", now=now, timezone="Europe/Paris")
-    assert "is skipped in Europe/Paris, where the clocks change" in said
+    error = read_one(tmp_path, "id,dueDate\na,+1d\n", now=now, timezone="Europe/Paris")
+    assert "is skipped in Europe/Paris, where the clocks change" in error
 
 
-def test_given_iso_like_format_is_exclusive(tmp_path: Path) -> None:
-    """A given date format that looks like ISO is the only format that is read."""
-    said = {"date_formats": ("%Y-%d-%m",), "timezone": "UTC", "time": "09:00"}
-    right = read_one(tmp_path, "id,dueDate\na,2026-03-04\n", **said)
+def test_a_format_that_looks_like_iso_is_the_only_one(tmp_path: Path) -> None:
+    options = {"date_formats": ("%Y-%d-%m",), "timezone": "UTC", "time": "09:00"}
+    right = read_one(tmp_path, "id,dueDate\na,2026-03-04\n", **options)
     assert right == {"id": "a", "dueDate": "2026-04-03T09:00:00.000Z"}
-    wrong = read_one(tmp_path, "id,dueDate\na,2026-12-25\n", **said)
+    wrong = read_one(tmp_path, "id,dueDate\na,2026-12-25\n", **options)
     assert "is not a date in the format of date_formats: '%Y-%d-%m'" in wrong
 
 
-def test_own_clear_token_is_no_id(tmp_path: Path) -> None:
-    """A row whose id is a clear token of the user's own is invalid, as its id is empty."""
-    said = read_one(tmp_path, "id,title\nCLEARED,x\n", clear_token="cleared")
-    assert said == "id: is empty: enter the id of the task"
+def test_the_word_that_clears_is_no_id_however_long(tmp_path: Path) -> None:
+    error = read_one(tmp_path, "id,title\nCLEARED,x\n", clear_token="cleared")
+    assert error == "id: is empty: enter the id of the task"
 
 
 def test_value_map_applies_to_json_too(tmp_path: Path) -> None:

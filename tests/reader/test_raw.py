@@ -1,4 +1,4 @@
-"""Bytes of files, compressed and not."""
+"""Tests of the bytes of files, with and without compression."""
 
 import gzip
 import lzma

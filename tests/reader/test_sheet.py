@@ -1,4 +1,4 @@
-"""Spreadsheets: what a file of a few bytes can't do to us."""
+"""Tests of spreadsheets, and of limits for hostile ones."""
 
 import datetime as dt
 import io
@@ -25,7 +25,7 @@ def refusal(path: Path) -> str:
 
 
 def rewritten(name: str, old: bytes, new: bytes) -> bytes:
-    """A workbook of the corpus with something replaced in its sheet."""
+    """A workbook of the corpus with a replacement in its sheet."""
     target = io.BytesIO()
     with zipfile.ZipFile(CORPUS / name) as source, zipfile.ZipFile(target, "w") as copy:
         for item in source.namelist():
@@ -64,15 +64,14 @@ def test_a_sheet_that_is_not_there_is_named_with_those_that_are() -> None:
         Input.open(CORPUS / "two-sheets.xlsx", options=ReadOptions(sheet="edits"))
 
 
-def test_text_options_are_refused_for_spreadsheet() -> None:
-    """A spreadsheet refuses the options that fit only text files."""
-    for said, flag in (
+def test_flags_of_text_are_refused_for_a_spreadsheet() -> None:
+    for options, flag in (
         (ReadOptions(encoding="utf-8"), "encoding"),
         (ReadOptions(delimiter=";"), "delimiter"),
         (ReadOptions(format=Format.CSV), "format"),
     ):
         with pytest.raises(InputError, match=f"leave out {flag}"):
-            Input.open(CORPUS / "pandas.xlsx", options=said)
+            Input.open(CORPUS / "pandas.xlsx", options=options)
 
 
 def test_spreadsheet_rows_can_be_reread() -> None:
@@ -103,12 +102,12 @@ def test_workbook_script_reports_line_by_line(tmp_path: Path) -> None:
     assert b"there is no sheet 'None': the sheets are 'Sheet'" in done.stdout
 
 
-def rows_of(tmp_path: Path, *rows: list[Any], **said: Any) -> list[str]:
+def rows_of(tmp_path: Path, *rows: list[Any], **options: Any) -> list[str]:
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(row)
     book.save(tmp_path / "a.xlsx")
-    with Input.open(tmp_path / "a.xlsx", options=ReadOptions(**said)) as source:
+    with Input.open(tmp_path / "a.xlsx", options=ReadOptions(**options)) as source:
         return [row.error for row in source.rows()]
 
 

@@ -1,4 +1,4 @@
-"""Which encoding a text is in."""
+"""Tests of detecting the encoding of a text."""
 
 import codecs
 import io
@@ -17,7 +17,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-def told(text: bytes) -> Encoding:
+def detected(text: bytes) -> Encoding:
     return encoding_of(io.BytesIO(text), None, "a.csv")
 
 
@@ -26,7 +26,7 @@ def told(text: bytes) -> Encoding:
 def test_both_western_encodings_are_recognised(word: str, codec: str) -> None:
     """The reader tells Windows-1252 and Mac Roman apart by the words of a file."""
     text = f"id,title\nopp_1,{word}\n".encode(codec)
-    found = told(text)
+    found = detected(text)
     assert text.decode(found.codec) == text.decode(codec)
     assert found.examples
 
@@ -37,7 +37,7 @@ def test_word_valid_in_both_is_never_misread(word: str, codec: str) -> None:
     """A word that is plausible in both encodings is read right or refused with both names."""
     text = f"id,title\nopp_1,{word}\n".encode(codec)
     try:
-        found = told(text)
+        found = detected(text)
     except InputError as asked:
         assert f"encoding {codec} (which reads" in str(asked)  # noqa: PT017 - either is right
     else:
@@ -57,7 +57,7 @@ def test_word_valid_in_both_is_never_misread(word: str, codec: str) -> None:
 def test_other_encodings_are_refused_with_suggestion(text: str, codec: str) -> None:
     """A file in another encoding is refused, and the message suggests the right encoding."""
     with pytest.raises(InputError) as asked:
-        told(f"id,title\nopp_1,{text}\n".encode(codec))
+        detected(f"id,title\nopp_1,{text}\n".encode(codec))
     assert "its encoding is not certain: set encoding cp1252 (which" in str(asked.value)
     assert f"encoding {codec} (which reads {text.split()[0]!r}" in str(asked.value)
 
@@ -65,9 +65,9 @@ def test_other_encodings_are_refused_with_suggestion(text: str, codec: str) -> N
 def test_encoding_is_judged_from_whole_file() -> None:
     """The reader judges the encoding from the whole file and not only its beginning."""
     start = b"id,title\n" + b"opp_1,plain words\n" * 200_000
-    assert told(start + "opp_2,Zoé\n".encode()).codec == "utf-8"
-    assert told(start + "opp_2,Zoé\n".encode("cp1252")).codec == "cp1252"
-    broken = told(start + "opp_2,Zoé\n".encode() + "opp_2,Zoé\n".encode("cp1252"))
+    assert detected(start + "opp_2,Zoé\n".encode()).codec == "utf-8"
+    assert detected(start + "opp_2,Zoé\n".encode("cp1252")).codec == "cp1252"
+    broken = detected(start + "opp_2,Zoé\n".encode() + "opp_2,Zoé\n".encode("cp1252"))
     assert (broken.codec, broken.is_clean) == ("utf-8", False)
 
 
@@ -75,7 +75,7 @@ def test_encoding_is_judged_from_whole_file() -> None:
 def test_character_across_read_border_is_whole(shift: int) -> None:
     """A character that crosses the border of two reads stays whole."""
     text = b"x" * shift + b"id,title\n" + "opp_1,ééééé \n".encode() * 200_000
-    assert told(text) == Encoding("utf-8", is_clean=True)
+    assert detected(text) == Encoding("utf-8", is_clean=True)
 
 
 def test_undecodable_bytes_are_kept_for_writing() -> None:
@@ -88,9 +88,8 @@ def test_undecodable_bytes_are_kept_for_writing() -> None:
     assert undecodable(wide.decode("utf-16-le", KEEP_BYTES))
 
 
-def test_given_encoding_works_without_its_mark() -> None:
-    """A given encoding is used with or without a byte order mark."""
-    for said, text in (
+def test_an_encoding_that_is_said_is_taken_with_or_without_its_mark() -> None:
+    for chosen, text in (
         ("utf-8", codecs.BOM_UTF8 + b"id\n"),
         ("utf-16", "id\n".encode("utf-16")),
         ("utf-16", "id\n".encode("utf-16-be")),
@@ -99,35 +98,35 @@ def test_given_encoding_works_without_its_mark() -> None:
         ("latin-1", b"id\n"),
     ):
         content = io.BytesIO(text)
-        found = encoding_of(content, said, "a.csv")
+        found = encoding_of(content, chosen, "a.csv")
         content.seek(0)
-        assert list(text_of(content, found, "a.csv")) == ["id\n"], said
+        assert list(text_of(content, found, "a.csv")) == ["id\n"], chosen
 
 
 def test_long_word_takes_no_extra_time() -> None:
     """A long run of characters without a blank takes less than two seconds to judge."""
     text = b"id,title\nopp_1," + b"x" * 900_000 + b" Zo\xe9\n"
     begin = time.process_time()
-    assert told(text).codec == "cp1252"
+    assert detected(text).codec == "cp1252"
     assert time.process_time() - begin < 2
 
 
 def test_only_header_names_failed_file_encoding() -> None:
     """The header of a failed file names its encoding, and the same words in a row do not."""
     header = b"id,title,bulkupdate_encoding=mac-roman\n"
-    assert told(header + "a,Éric,\n".encode("mac-roman")).codec == "mac-roman"
+    assert detected(header + "a,Éric,\n".encode("mac-roman")).codec == "mac-roman"
     other = b"id,title\na,x\nb,bulkupdate_encoding=mac-roman\nc,Zo\xe9\n"
-    assert told(other).codec == "cp1252"
+    assert detected(other).codec == "cp1252"
 
 
 def test_late_nul_byte_refuses_the_file() -> None:
     """A NUL far into a file refuses the file as not text."""
     with pytest.raises(InputError, match="is not a text file"):
-        told(b"id,title\n" + b"opp_1,plain words\n" * 200_000 + b"a,\0\n")
+        detected(b"id,title\n" + b"opp_1,plain words\n" * 200_000 + b"a,\0\n")
 
 
 @pytest.mark.parametrize("name", ["Dvořák", "Jiří"])
 def test_central_european_names_are_refused_as_uncertain(name: str) -> None:
     """Names that no western language writes are refused as an uncertain encoding."""
     with pytest.raises(InputError, match="is not certain"):
-        told(f"id,title\na,{name}\n".encode("cp1250"))
+        detected(f"id,title\na,{name}\n".encode("cp1250"))

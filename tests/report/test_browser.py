@@ -1,4 +1,4 @@
-"""The report in a browser: Chromium, from a file, without a network."""
+"""Tests of the report in a browser: Chromium, from a file, without a network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run of 130 rows, 30 of which went wrong in three ways."""
+    """The report of a run of 130 rows. 30 of them are unsuccessful, with three causes."""
     results: list[Result] = [updated(n, n / 2) for n in range(1, 101)]
     results += [failed(n, n / 2, "Bad team") for n in range(101, 111)]
     results += [failed(n, n / 2, "<b>Task</b> not found") for n in range(111, 121)]
@@ -176,7 +176,7 @@ def test_hundred_thousand_rows_open_in_time(chromium: Browser, tmp_path: Path) -
     )
     path = write_report(run_directory(tmp_path / "a.run", results))
     seconds = []
-    for _ in range(3):  # the best of them: the machine may be busy
+    for _ in range(3):  # take the best time: the machine may be busy
         with visit(chromium, path) as opened:
             page = opened.page
             seconds.append(page.evaluate("performance.now()") / 1000)

@@ -1,4 +1,4 @@
-"""The pictures in the docs are of a real run, and show what they are to show."""
+"""Tests that the pictures in the docs show a real run."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ def test_pictures_show_a_real_eventful_run(tmp_path: Path) -> None:
     """The pictures show a real run with an outage and failures as it was."""
     made = images.make(tmp_path)
     assert made.exit_code == 1
-    for said in (
+    for text in (
         "of 5,000 rows · ",
         "of 400.0 requests/s",
         "left, until ",
         "retries",
         "404 not_found",
     ):
-        assert said in made.terminal
+        assert text in made.terminal
     assert "4,849 updated, 151 failed" in made.ending
     assert "report: edits.run/report.html" in made.ending
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))

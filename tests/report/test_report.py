@@ -1,4 +1,4 @@
-"""The report of a run: what it is made from, and what it says."""
+"""Tests of the report of a run: its data and its page."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def sample(end: float, **values: Any) -> dict[str, Any]:
 
 
 class _Text(HTMLParser):
-    """What a page says, and which elements it has."""
+    """The text and the elements of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ def test_command_writes_report_of_its_run() -> None:
     path = Path("edits.run/report.html")
     assert path.stat().st_mode & 0o777 == 0o600
     text = _Text(path.read_text()).text
-    for said in (
+    for expected in (
         "40 of 41 rows done; 1 did not go through.",
         "edits.run/failed.csv",
         "updated 40 97.6 %",
@@ -98,7 +98,7 @@ def test_command_writes_report_of_its_run() -> None:
         "40 updated, 1 failed",
         "title as title",
     ):
-        assert said in text
+        assert expected in text
     again = bulkupdate("report", "edits.run", "--output", "for-others.html", "--json")
     assert json.loads(again.stdout) == {"report": "for-others.html"}
     assert _Text(Path("for-others.html").read_text()).text.split(" Made by")[0] in text
@@ -127,7 +127,7 @@ def test_hostile_text_is_never_markup(tmp_path: Path) -> None:
     directory = run_directory(tmp_path / "a.run", results, path=f"{evil}.csv")
     html = write_report(directory).read_text()
     page = _Text(html)
-    assert page.tags.count("script") == 2  # the data, and what shows them
+    assert page.tags.count("script") == 2  # the data, and the code that shows them
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', html)
     assert data
     assert json.loads(data[1])[0][1] == evil
@@ -193,7 +193,7 @@ Change = Callable[[Summary], dict[str, Any]]
 
 
 @pytest.mark.parametrize(
-    ("results", "changes", "kind", "said"),
+    ("results", "changes", "kind", "expected"),
     [
         ([updated(1, 1), updated(2, 2)], {}, "good", "All 2 rows are done."),
         ([updated(1, 1), failed(2, 2)], {}, "mixed", "1 of 2 rows done; 1 did not go through."),
@@ -224,13 +224,13 @@ Change = Callable[[Summary], dict[str, Any]]
         ),
     ],
 )
-def test_verdict_is_a_single_sentence(
-    tmp_path: Path, results: list[object], changes: dict[str, Any], kind: str, said: str
+def test_the_verdict_is_one_sentence(
+    tmp_path: Path, results: list[object], changes: dict[str, Any], kind: str, expected: str
 ) -> None:
     """The verdict gives the state of the run in one sentence."""
     history = read_history(run_directory(tmp_path / "a.run", results, rows=2, **changes))
-    assert (verdict(history).kind, verdict(history).title) == (kind, said)
-    assert said in text_of(tmp_path / "a.run")
+    assert (verdict(history).kind, verdict(history).title) == (kind, expected)
+    assert expected in text_of(tmp_path / "a.run")
 
 
 def test_verdict_mentions_mismatched_values(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_failing_report_keeps_the_runs_outcome(tmp_path: Path) -> None:
         "page.page = lambda history: os.kill(os.getpid(), signal.SIGTERM)\n"
     )
     with serving() as sandbox:
-        for path, said in (
+        for path, expected in (
             (broken, "no report: ZeroDivisionError()"),
             (slow, "no report (SIGTERM)"),
         ):
@@ -399,7 +399,7 @@ def test_failing_report_keeps_the_runs_outcome(tmp_path: Path) -> None:
             )  # fmt: skip
             assert done.returncode == 1, done.stderr
             assert json.loads(done.stdout)["state"] == "finished"
-            assert f"error: {said}" in done.stderr
+            assert f"error: {expected}" in done.stderr
             assert "once it is fixed: " in done.stderr
 
 

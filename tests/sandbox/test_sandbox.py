@@ -1,4 +1,4 @@
-"""The stand-in behaves as the API is known to, over real HTTP."""
+"""Tests that the sandbox behaves like the API, over real HTTP."""
 
 import json
 import re
@@ -31,7 +31,7 @@ LINKEDIN = made_up_id("opp", 2)
 
 
 class Caller:
-    """A client that knows nothing but HTTP."""
+    """A plain HTTP client."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox

@@ -354,6 +354,6 @@ class JournalMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-def test_the_log_holds_what_its_model_does() -> None:
-    """`JournalMachine` asserts this after every step."""
+def test_log_always_matches_its_model() -> None:
+    """`JournalMachine` checks after every step that the log holds what its model does."""
     run_state_machine_as_test(JournalMachine, settings=settings(max_examples=60))

@@ -53,8 +53,9 @@ def plainly(row: list[str]) -> dict[str, Any] | None:
 
 @given(st.lists(CELLS, min_size=8, max_size=8))
 @example(["opp_1", "usr", "", "", "", "", "", "x"])
-def test_a_row_says_what_the_rules_of_its_fields_say(row: list[str]) -> None:
+def test_row_follows_rules_of_its_fields(row: list[str]) -> None:
     # Other forms of dates, and the clear token in other fields, have tests of their own.
+    """A row becomes the edit that the rules of its fields give, or is invalid."""
     assume(not row[2].strip().startswith("+") and row[2].strip().lower() not in DAYS)
     assume(not any(row[n].strip().lower() == "<clear>" for n in (1, 2, 6)))
     assume(not any(cell.strip().startswith("#") for cell in row))

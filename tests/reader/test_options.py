@@ -37,9 +37,8 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"now": datetime(2026, 1, 1)}, "now has no offset from UTC"),  # noqa: DTZ001
     ],
 )
-def test_what_makes_no_sense_is_refused_with_what_would(
-    options: dict[str, Any], message: str
-) -> None:
+def test_nonsensical_option_refusal_names_the_cure(options: dict[str, Any], message: str) -> None:
+    """An option that makes no sense is refused, and the error explains how to write it."""
     with pytest.raises(ConfigError) as refused:
         ReadOptions(**options)
     assert message in str(refused.value)
@@ -62,7 +61,7 @@ def test_what_makes_no_sense_is_refused_with_what_would(
         ({"value_map": Path("none.csv")}, "none.csv: there is no such file"),
     ],
 )
-def test_what_fits_no_field_is_refused_before_a_row_is_read(
+def test_option_for_unknown_field_is_refused(
     tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     """An option that fits no field is refused before the first row is read."""
@@ -91,9 +90,8 @@ def test_what_fits_no_field_is_refused_before_a_row_is_read(
         ("column,from,to\npriority,a,hot\n", "line 2: 'to': priority 'hot': is not a priority"),
     ],
 )
-def test_a_value_map_that_is_wrong_is_refused_with_its_line(
-    tmp_path: Path, content: str, message: str
-) -> None:
+def test_wrong_value_map_is_refused_by_line(tmp_path: Path, content: str, message: str) -> None:
+    """A wrong value map is refused with the line and the reason."""
     (tmp_path / "a.csv").write_text("id,assignedTo\na,b\n")
     (tmp_path / "map.csv" if content[0] != "{" else tmp_path / "map.jsonl").write_text(content)
     path = next(tmp_path.glob("map.*"))
@@ -163,7 +161,8 @@ def test_relative_hours_ignore_clock_changes(tmp_path: Path) -> None:
     assert found == {"id": "a", "dueDate": "2026-10-25T02:30:00.000Z"}
 
 
-def test_a_moment_that_comes_twice_takes_an_offset() -> None:
+def test_ambiguous_moment_needs_an_offset() -> None:
+    """A moment that comes twice when the clocks change is refused without an offset."""
     with pytest.raises(
         ConfigError, match="happens twice or not at all in Europe/Paris: add its offset"
     ):
@@ -177,7 +176,8 @@ def test_relative_day_in_skipped_hour_is_invalid(tmp_path: Path) -> None:
     assert "is skipped in Europe/Paris, where the clocks change" in error
 
 
-def test_a_format_that_looks_like_iso_is_the_only_one(tmp_path: Path) -> None:
+def test_given_iso_like_format_is_exclusive(tmp_path: Path) -> None:
+    """A given date format that looks like ISO is the only format that is read."""
     options = {"date_formats": ("%Y-%d-%m",), "timezone": "UTC", "time": "09:00"}
     right = read_one(tmp_path, "id,dueDate\na,2026-03-04\n", **options)
     assert right == {"id": "a", "dueDate": "2026-04-03T09:00:00.000Z"}
@@ -185,7 +185,8 @@ def test_a_format_that_looks_like_iso_is_the_only_one(tmp_path: Path) -> None:
     assert "is not a date in the format of date_formats: '%Y-%d-%m'" in wrong
 
 
-def test_the_word_that_clears_is_no_id_however_long(tmp_path: Path) -> None:
+def test_own_clear_token_is_no_id(tmp_path: Path) -> None:
+    """A row whose id is a clear token of the user's own is invalid, as its id is empty."""
     error = read_one(tmp_path, "id,title\nCLEARED,x\n", clear_token="cleared")
     assert error == "id: is empty: enter the id of the task"
 

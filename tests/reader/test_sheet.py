@@ -59,12 +59,14 @@ def test_missing_extra_error_shows_install_command(monkeypatch: pytest.MonkeyPat
     assert "\n" not in message
 
 
-def test_a_sheet_that_is_not_there_is_named_with_those_that_are() -> None:
+def test_missing_sheet_error_lists_existing_sheets() -> None:
+    """A sheet that does not exist is refused with the names of those that do."""
     with pytest.raises(InputError, match="no sheet 'edits': the sheets are 'Edits', 'More'"):
         Input.open(CORPUS / "two-sheets.xlsx", options=ReadOptions(sheet="edits"))
 
 
-def test_flags_of_text_are_refused_for_a_spreadsheet() -> None:
+def test_text_options_are_refused_for_spreadsheet() -> None:
+    """A spreadsheet refuses the options that fit only text files."""
     for options, flag in (
         (ReadOptions(encoding="utf-8"), "encoding"),
         (ReadOptions(delimiter=";"), "delimiter"),

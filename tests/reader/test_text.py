@@ -88,7 +88,8 @@ def test_undecodable_bytes_are_kept_for_writing() -> None:
     assert undecodable(wide.decode("utf-16-le", KEEP_BYTES))
 
 
-def test_an_encoding_that_is_said_is_taken_with_or_without_its_mark() -> None:
+def test_given_encoding_works_without_its_mark() -> None:
+    """A given encoding is used with or without a byte order mark."""
     for chosen, text in (
         ("utf-8", codecs.BOM_UTF8 + b"id\n"),
         ("utf-16", "id\n".encode("utf-16")),

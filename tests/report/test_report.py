@@ -224,7 +224,7 @@ Change = Callable[[Summary], dict[str, Any]]
         ),
     ],
 )
-def test_the_verdict_is_one_sentence(
+def test_verdict_is_a_single_sentence(
     tmp_path: Path, results: list[object], changes: dict[str, Any], kind: str, expected: str
 ) -> None:
     """The verdict gives the state of the run in one sentence."""

@@ -125,7 +125,7 @@ class Bench:
             speed = rows / statistics.median(usage.wall for usage in usages)
             lines.append(Measured(f"{name}: speed", speed, "rows/s"))
             lines.append(Measured(f"{name}: CPU", _cpu(usages) / rows * 1e6, "µs/row"))
-        for name, bars in ((OURS, (1.5, 0.6)), (OURS_FAST, (None, None))):
+        for name, bars in ((OURS, (1.3, 0.55)), (OURS_FAST, (None, None))):
             for yardstick, most in zip((BARE, SCRIPT), bars, strict=True):
                 share = ratio(found[name], found[yardstick], lambda usage: usage.cpu)
                 lines.append(_at_most(f"{name}: CPU to {yardstick}", share, "x", most))
@@ -152,7 +152,7 @@ class Bench:
             Measured(
                 "csv.DictReader: speed", rows / statistics.median(u.wall for u in theirs), "rows/s"
             ),
-            Measured("check: speed to csv.DictReader", share, "%", "≥ 40", share >= 40),
+            Measured("check: speed to csv.DictReader", share, "%", "≥ 45", share >= 45),
         ]
 
     def _scaling(self) -> list[Measured]:
@@ -185,7 +185,7 @@ class Bench:
             ),
             _at_most("from the cheapest row to the dearest", spread, "%", 10),
             *(
-                _at_most(f"peak memory, {n:,} rows", peak, "MB", 90 if n == sizes.large else None)
+                _at_most(f"peak memory, {n:,} rows", peak, "MB", 80 if n == sizes.large else None)
                 for n, peak in peaks.items()
             ),
             _at_most(f"memory, from {sizes.small:,} rows to {sizes.large:,}", growth, "MB", 20),

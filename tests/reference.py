@@ -3,7 +3,9 @@
 `python -m tests.reference` writes it.
 """
 
+import inspect
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import click
@@ -17,9 +19,10 @@ PAGE = DOCS / "reference" / "commands.md"
 _HEAD = """\
 # Commands
 
-What `bulkupdate COMMAND --help` says, on one page, made by `python -m tests.reference`.
+The text of `bulkupdate COMMAND --help` for every command, on one page.
+`python -m tests.reference` writes this page.
 
-stdout carries only what a program wants; everything for people goes to stderr.
+stdout carries only what a program wants. Everything for people goes to stderr.
 """
 
 #: Command → the function or class that does the same in Python.
@@ -63,12 +66,20 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    """The paragraphs of a help text. Those that keep their line ends there keep them here."""
-    for paragraph in text.split("\n\n"):
-        if paragraph.startswith("\b\n"):
-            yield "```text\n" + paragraph.removeprefix("\b\n") + "\n```\n"
-        else:
+    """The paragraphs of a help text. Those that keep their line ends there keep them here.
+
+    The first line of such a paragraph is its title if it ends in a colon.
+    """
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        if not paragraph.startswith("\b\n"):
             yield " ".join(paragraph.split()) + "\n"
+            continue
+        title, _, rest = paragraph.removeprefix("\b\n").partition("\n")
+        if title.endswith(":"):
+            yield f"{title}\n"
+        else:
+            rest = f"{title}\n{rest}"
+        yield f"```text\n{textwrap.dedent(rest).rstrip()}\n```\n"
 
 
 def _table(

@@ -36,9 +36,10 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "line"), BROKEN.values(), ids=BROKEN)
-def test_a_wrong_import_is_found(path: str, line: str, tmp_path: Path) -> None:
-    """The linter of imports turns red where an arrow points the wrong way."""
+def test_import_linter_finds_wrong_import(path: str, line: str, tmp_path: Path) -> None:
+    """The linter of imports fails where an import points the wrong way."""
     copy = tmp_path / "bulkupdate"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / path).parent.mkdir(exist_ok=True)
@@ -56,7 +57,8 @@ def test_a_wrong_import_is_found(path: str, line: str, tmp_path: Path) -> None:
     assert "BROKEN" in done.stdout or "Missing layer" in done.stdout
 
 
-def test_only_the_command_line_prints_or_exits() -> None:
+def test_only_command_line_prints_or_exits() -> None:
+    """Only the modules of the command line call `print` or `exit`."""
     for name, path in modules():
         if name in ("cli", "__main__"):
             continue
@@ -68,7 +70,8 @@ def test_only_the_command_line_prints_or_exits() -> None:
         assert not {"print", "sys.exit", "exit"} & set(calls), name
 
 
-def test_the_public_names_are_these() -> None:
+def test_public_names_match_the_list() -> None:
+    """The package exports exactly the listed names, in order."""
     assert bulkupdate.__all__ == sorted(bulkupdate.__all__)
     assert set(bulkupdate.__all__) == {
         "ApiKey", "BulkUpdateError", "ConfigError", "Endpoint", "FailureLimit", "Format",
@@ -90,9 +93,8 @@ def test_the_public_names_are_these() -> None:
         (["check", "edits.csv"], {"aiohttp", "asyncio", "rich", "tenacity", "python_calamine"}),
     ],
 )
-def test_what_a_command_does_not_need_is_not_loaded(
-    arguments: list[str], unneeded: set[str]
-) -> None:
+def test_commands_load_only_needed_modules(arguments: list[str], unneeded: set[str]) -> None:
+    """A command loads none of the modules that it does not need."""
     Path("edits.csv").write_text("id,title\nopp_1,T\n")
     code = (
         "import sys, bulkupdate.cli; from click.testing import CliRunner;"
@@ -103,7 +105,8 @@ def test_what_a_command_does_not_need_is_not_loaded(
     assert done.stdout == "0 set()\n"
 
 
-def test_every_test_asserts_something() -> None:
+def test_every_test_contains_an_assertion() -> None:
+    """Every test function asserts something or expects an exception."""
     silent = []
     for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

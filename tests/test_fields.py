@@ -16,12 +16,14 @@ from bulkupdate import fields
         ("low", "0"), ("Medium", "1"), (" HIGH ", "2"), ("none", ""), ("", ""),
     ],
 )  # fmt: skip
-def test_a_priority_is_sent_as_the_apis_string(written: object, sent: str) -> None:
+def test_priority_is_sent_as_api_string(written: object, sent: str) -> None:
+    """A priority is sent as the string that the API uses."""
     assert fields.priority(written) == sent
 
 
 @pytest.mark.parametrize("written", ["3", "urgent", True, 1.0, None, [], -1])
-def test_another_priority_is_refused_with_the_list_of_those_there_are(written: object) -> None:
+def test_unknown_priority_is_refused_with_list(written: object) -> None:
+    """An unknown priority is refused with the list of the known ones."""
     with pytest.raises(ValueError, match="low, medium, high or none"):
         fields.priority(written)
 
@@ -31,12 +33,14 @@ def test_another_priority_is_refused_with_the_list_of_those_there_are(written: o
     [("true", True), ("YES", True), ("1", True), (1, True), (True, True),
      ("False", False), (" no ", False), ("0", False), (0, False), (False, False)],
 )  # fmt: skip
-def test_done_is_sent_as_a_real_boolean(written: object, sent: bool) -> None:
+def test_done_is_sent_as_a_boolean(written: object, sent: bool) -> None:
+    """A value for done is sent as a real boolean."""
     assert fields.done(written) is sent
 
 
 @pytest.mark.parametrize("written", ["maybe", "", 2, None, 1.0])
-def test_anything_else_is_no_boolean(written: object) -> None:
+def test_other_values_are_no_boolean(written: object) -> None:
+    """A value that is no known word for yes or no is refused."""
     with pytest.raises(ValueError, match="yes, no, 1 or 0"):
         fields.done(written)
 
@@ -53,7 +57,8 @@ def test_anything_else_is_no_boolean(written: object) -> None:
         (datetime(2026, 1, 31, 7, 58, tzinfo=UTC), "2026-01-31T07:58:00.000Z"),
     ],
 )
-def test_a_due_date_is_sent_as_utc_with_milliseconds(written: object, sent: str) -> None:
+def test_due_date_is_sent_as_utc(written: object, sent: str) -> None:
+    """A due date is sent in UTC with milliseconds."""
     assert fields.due_date(written) == sent
 
 
@@ -72,7 +77,8 @@ def test_a_due_date_is_sent_as_utc_with_milliseconds(written: object, sent: str)
         ("0001-01-01T00:00:00+05:00", "outside the years"),
     ],
 )
-def test_a_due_date_that_says_too_little_is_refused(written: object, says: str) -> None:
+def test_incomplete_due_date_is_refused(written: object, says: str) -> None:
+    """A due date without a time or an offset, or in another format, is refused."""
     with pytest.raises(ValueError, match=says):
         fields.due_date(written)
 
@@ -81,7 +87,8 @@ def test_a_due_date_that_says_too_little_is_refused(written: object, says: str) 
     st.datetimes(min_value=datetime(1900, 1, 2), max_value=datetime(9999, 12, 30)),  # noqa: DTZ001
     st.integers(-14 * 60, 14 * 60),
 )
-def test_a_due_date_stays_the_same_instant(local: datetime, minutes: int) -> None:
+def test_due_date_stays_the_same_instant(local: datetime, minutes: int) -> None:
+    """A due date stays the same instant, whatever its offset is."""
     moment = local.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     sent = fields.due_date(moment.isoformat())
     assert abs(datetime.fromisoformat(sent) - moment) < timedelta(milliseconds=1)
@@ -89,23 +96,27 @@ def test_a_due_date_stays_the_same_instant(local: datetime, minutes: int) -> Non
 
 
 @pytest.mark.parametrize("written", ["", "  ", "a b", "a\tb", "a\u00a0b", "a\u200bb", 7, None])
-def test_an_id_is_one_printable_word(written: object) -> None:
+def test_id_is_a_single_printable_word(written: object) -> None:
+    """An id that is empty, has blanks inside or is no text is refused."""
     with pytest.raises(ValueError, match=r"id|text"):
         fields.identifier(written)
 
 
-def test_blanks_around_an_id_are_dropped_and_its_length_is_its_own_business() -> None:
+def test_blanks_around_an_id_are_dropped() -> None:
+    """An id loses the blanks around it and may have any length."""
     assert fields.identifier(" x\n") == "x"
     assert fields.identifier("y" * 500) == "y" * 500
 
 
-def test_text_is_sent_as_it_is() -> None:
+def test_text_is_sent_unchanged() -> None:
+    """Text is sent unchanged, and a lone surrogate is refused."""
     assert fields.text("  Zoé\n—  ") == "  Zoé\n—  "
     with pytest.raises(ValueError, match="surrogate"):
         fields.text("\ud800")
 
 
-def test_media_are_https_urls() -> None:
+def test_media_are_lists_of_https_urls() -> None:
+    """Images and videos are lists of https URLs, and anything else is refused."""
     assert fields.media(["https://a.example/x.png"]) == ("https://a.example/x.png",)
     assert fields.media([]) == ()
     for wrong in ("https://a.example", {"a": 1}, 5):
@@ -116,13 +127,15 @@ def test_media_are_https_urls() -> None:
             fields.media([wrong])
 
 
-def test_a_near_name_is_suggested() -> None:
+def test_nearest_known_name_is_suggested() -> None:
+    """An unknown name gets the nearest known name as a suggestion, if one is near."""
     assert fields.suggestion("asignedTo", ["assignedTo", "id"]) == ": did you mean 'assignedTo'?"
     assert fields.suggestion("TITLE", ["title"]) == ": did you mean 'title'?"
     assert fields.suggestion("zzz", ["title"]) == ""
 
 
-def test_a_value_is_shown_short_and_without_what_a_terminal_would_obey() -> None:
+def test_shown_value_is_short_and_harmless() -> None:
+    """A shown value is short and has its control characters escaped."""
     assert fields.shorten("\x1b[2J") == "'\\x1b[2J'"
     assert len(fields.shorten("x" * 1000)) == 60
     assert fields.shorten(7) == "7"

@@ -9,13 +9,15 @@ from bulkupdate.errors import InvalidUpdateError
 from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, now
 
 
-def test_only_what_was_given_is_sent() -> None:
+def test_only_given_fields_are_sent() -> None:
+    """An update sends only the fields that were given."""
     update = TaskUpdate(id="opp_a", done=False, title="")
     assert json.loads(update.encode()) == {"id": "opp_a", "done": False, "title": ""}
     assert update.changes() == {"title": "", "done": False}
 
 
-def test_every_field_has_its_name_on_the_wire() -> None:
+def test_every_field_has_its_api_name() -> None:
+    """An update sends every field under its name in the API."""
     update = TaskUpdate(
         id="opp_a",
         assigned_to="usr_b",
@@ -42,7 +44,8 @@ def test_every_field_has_its_name_on_the_wire() -> None:
     assert not TaskUpdate(id="a", images=()).has_media()
 
 
-def test_an_update_says_everything_that_is_wrong_with_it() -> None:
+def test_update_reports_all_its_problems() -> None:
+    """An invalid update reports all of its problems at once."""
     with pytest.raises(InvalidUpdateError) as caught:
         TaskUpdate(id="a b", due_date="2026-01-31", priority="urgent", done="maybe")
     assert [problem.field for problem in caught.value.problems] == [
@@ -51,20 +54,23 @@ def test_an_update_says_everything_that_is_wrong_with_it() -> None:
     assert "'urgent'" in str(caught.value)
 
 
-def test_more_than_six_images_and_videos_are_refused() -> None:
+def test_more_than_six_media_are_refused() -> None:
+    """An update with more than six images and videos is refused."""
     urls = tuple(f"https://a.example/{n}" for n in range(4))
     with pytest.raises(InvalidUpdateError, match="8 images and videos: a task takes 6"):
         TaskUpdate(id="a", images=urls, videos=urls)
 
 
-def test_a_task_keeps_what_it_does_not_know_and_lacks_nothing_but_an_id() -> None:
+def test_task_keeps_its_unknown_fields() -> None:
+    """A task keeps its unknown fields, and needs no field except its id."""
     task = Task({"_id": "opp_a", "userId": "usr_b", "content": "M", "new": 1})
     assert (task.id, task.assigned_to, task.message) == ("opp_a", "usr_b", "M")
     assert (task.title, task.due_date, task.priority, task.status) == (None, None, None, None)
     assert task.fields["new"] == 1
 
 
-def test_a_result_reads_back_as_it_was_written() -> None:
+def test_result_reads_back_as_written() -> None:
+    """A result reads back from its line as it was written."""
     result = Result(
         row=2,
         id="opp_a",
@@ -83,7 +89,8 @@ def test_a_result_reads_back_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b"\xff", b"nan"])
-def test_what_is_not_json_is_a_value_error(text: bytes) -> None:
+def test_text_that_is_not_json_is_refused(text: bytes) -> None:
+    """Text that is not JSON raises a ValueError."""
     with pytest.raises(ValueError, match=r".+"):
         parse_json(text)
     with pytest.raises(ValueError, match=r".+"):

@@ -1,11 +1,11 @@
-"""Results → the run directory, and back.
+"""Write results to the run directory, and read them back.
 
 ::
 
-    results ──▶ recorder ──▶ results.jsonl     the truth: a line for each settled row
-                ledger       failed.*          the rows that did not succeed
-                             summary.json      what was read, where it went, counts
-                             traffic.jsonl     what was sent when
+    results ──▶ recorder ──▶ results.jsonl     the log: a line for each settled row
+                ledger       failed.*          the unsuccessful rows
+                             summary.json      input, target and counts of the run
+                             traffic.jsonl     requests over time
                              rows.digest       two hashes for each row of the input
 """
 

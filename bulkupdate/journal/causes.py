@@ -1,4 +1,4 @@
-"""Why rows did not succeed: each cause once, with how many rows have it, and one of them."""
+"""The causes of unsuccessful rows: each once, with its number of rows and one example."""
 
 import re
 from collections import Counter
@@ -8,30 +8,30 @@ import msgspec
 
 from bulkupdate.models import SUCCESSES, Outcome, Result
 
-#: Causes that are told apart. Rows of further ones are counted together.
+#: Number of causes to keep apart. Rows with further causes are counted together.
 _CAUSES = 100
 
-#: The longest part of a message that tells causes apart.
+#: Number of characters of a message that distinguish causes.
 _TELLING = 200
 
-#: What differs from row to row in messages that say the same: quotations, and words with a digit.
+#: Parts of a message that differ between rows with one cause: quotations, and words with a digit.
 _PARTICULARS = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|[\w-]*\d[\w-]*")
 
-#: The `type` of the causes that were too many to be told apart.
+#: The `type` of all causes after the first `_CAUSES`.
 OTHERS = "others"
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows that ended in one way for one reason.
+    """A cause: rows with the same outcome for the same reason.
 
     Attributes:
-        outcome: of these rows; none of the successes.
-        type: of their error, from the documented list.
-        status: the HTTP status of the last answer, where there was one.
-        count: how many there are.
-        row: the number of one of them, from 1.
-        id: its task.
-        message: what was said of it, by the server or by us.
+        outcome: the outcome of these rows; never a success.
+        type: the type of their error, from the documented list.
+        status: the HTTP status of the last response, or None without a response.
+        count: number of these rows.
+        row: the number of one of these rows, from 1.
+        id: the task of that row.
+        message: the error message of that row, from the server or from bulkupdate.
     """
 
     outcome: Outcome
@@ -44,14 +44,14 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Causes:
-    """Takes in results, and keeps a bounded part of what they say."""
+    """Collector of the causes in results. It keeps a bounded number of them."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[object, ...], Result] = {}
         self._counts: Counter[tuple[object, ...]] = Counter()
 
     def add(self, result: Result) -> None:
-        """Take in the result of a row; one that is a success says nothing."""
+        """Add the result of a row. A success is ignored."""
         if result.outcome in SUCCESSES:
             return
         cause = _cause_of(result)
@@ -62,17 +62,17 @@ class Causes:
         self._counts[cause] += 1
 
     def listed(self) -> list[Cause]:
-        """Every cause, the one that most rows have first."""
+        """All causes, the most frequent first."""
         return [self._listed(cause, count) for cause, count in self._counts.most_common()]
 
     def _listed(self, cause: tuple[object, ...], count: int) -> Cause:
         example = self._first[cause]
         error = example.error
-        is_told = cause[0] != OTHERS
+        is_distinct = cause[0] != OTHERS
         return Cause(
             outcome=example.outcome,
-            type=error.type if is_told and error else OTHERS,
-            status=example.status if is_told else None,
+            type=error.type if is_distinct and error else OTHERS,
+            status=example.status if is_distinct else None,
             count=count,
             row=example.row,
             id=example.id,
@@ -81,7 +81,7 @@ class Causes:
 
 
 def causes_of(results: Iterable[Result]) -> list[Cause]:
-    """The causes that some results have, the one that most of them have first."""
+    """The causes in some results, the most frequent first."""
     causes = Causes()
     for result in results:
         causes.add(result)

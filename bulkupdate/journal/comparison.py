@@ -1,4 +1,4 @@
-"""How an edited input differs from what it was, row by row."""
+"""Compare an edited input with its earlier version, row by row."""
 
 import bisect
 from array import array
@@ -8,19 +8,20 @@ from typing import NamedTuple
 
 from bulkupdate.journal.digests import SENDS, Digests
 
-#: Rows are compared a part of the tasks at a time, so that few of them stand in a dictionary.
+#: Number of parts in which the tasks are compared: a dictionary then holds few rows.
 _PARTS = 64
 
 
 class Changes(NamedTuple):
-    """How an input differs from what it was.
+    """The differences between an input and its earlier version.
 
     Attributes:
-        changed: rows that say something else than a row of the same task did.
+        changed: rows with other content than an earlier row of the same task.
         added: rows without a counterpart in the earlier input.
-        removed: rows of the earlier input, by their number there, without a counterpart now.
-        kept: for each row now, the number of the settled row that it was; 0 for one that is not
-            settled, or is to be sent again to keep the order of its task.
+        removed: rows of the earlier input without a counterpart now, by their number there.
+        kept: for each row now, the number of its settled row in the earlier input. It is 0 for a
+            row that is not settled, and for a row that must be sent again to keep the order of its
+            task.
     """
 
     changed: list[int]
@@ -30,13 +31,14 @@ class Changes(NamedTuple):
 
 
 def compare(before: Digests, after: Digests, line: Callable[[int], int]) -> Changes:
-    """Find out what has become of the rows of an input.
+    """Find the differences between an input and its earlier version.
 
     Args:
-        before: of the input as it was.
-        after: of the input as it is now.
-        line: the line of the log that settles a row of the earlier input, by its number; 0 where
-            none does. Lines come in the order in which rows were applied.
+        before: the digests of the earlier input.
+        after: the digests of the input now.
+        line: the function that gives the line of the log that settles a row of the earlier input,
+            by the number of the row; 0 without such a line. Lines are in the order in which rows
+            were applied.
     """
     changes = Changes([], [], [], array("I", bytes(4 * len(after))))
     for earlier, now in zip(_in_parts(before), _in_parts(after), strict=True):
@@ -56,20 +58,20 @@ _Rows = list[tuple[int, int]]
 def _compare_task(
     before: _Rows, after: _Rows, line: Callable[[int], int], changes: Changes
 ) -> None:
-    """Compare the rows of one task, as number and content, in their order."""
+    """Compare the rows of one task: pairs of number and content, in their order."""
     matches, fresh, gone = _match(before, after, line)
-    # What was applied before an edit that is gone is sent again: or else that one would have the
-    # last word.
+    # A row that was applied before a removed edit is sent again: otherwise the removed edit would
+    # win.
     latest = max((line(was) for was, content in gone if content & SENDS), default=0)
     is_sent = False
     for number, content in after:
         was = matches.get(number, 0)
         applied = line(was) if was else 0
         if not content & SENDS:
-            # It sends nothing, and so changes no order.
+            # The row sends nothing, so the order does not matter.
             changes.kept[number - 1] = was if applied else 0
             continue
-        # So is what follows a row that is to be sent, or now follows one that was applied later.
+        # A row is also sent if it follows a sent row, or now follows one that was applied later.
         is_sent = is_sent or not applied or applied < latest
         if not is_sent:
             changes.kept[number - 1], latest = was, applied
@@ -82,8 +84,8 @@ def _compare_task(
 def _match(
     before: _Rows, after: _Rows, line: Callable[[int], int]
 ) -> tuple[dict[int, int], list[int], _Rows]:
-    """Which row was which: matches by number, those that are new, those that are gone."""
-    # Settled ones and others apart: the latter under the complement of what they say.
+    """Match rows: number now → number before, the new rows, and the removed rows."""
+    # Settled and other rows are kept apart: the others under the complement of their content.
     by_content: dict[int, list[int]] = {}
     for number, content in before:
         by_content.setdefault(content if line(number) else ~content, []).append(number)
@@ -91,10 +93,10 @@ def _match(
     fresh = []
     latest = 0
     for number, content in after:
-        # Of several that say the same, a settled one, and one that keeps the order.
+        # Among rows with equal content, prefer a settled one that keeps the order.
         if same := by_content.get(content):
-            place = bisect.bisect_right(same, latest)
-            latest = same.pop(place if place < len(same) else 0)
+            index = bisect.bisect_right(same, latest)
+            latest = same.pop(index if index < len(same) else 0)
             matches[number] = latest
         elif same := by_content.get(~content):
             matches[number] = same.pop(0)
@@ -109,7 +111,7 @@ def _match(
 
 
 def _in_parts(digests: Digests) -> "list[array[int]]":
-    """The numbers of the rows, so that those of one task are together in a part."""
+    """The numbers of the rows in parts. All rows of one task are in the same part."""
     parts = [array("I") for _ in range(_PARTS)]
     for number in range(1, len(digests) + 1):
         task, _ = digests.of(number)

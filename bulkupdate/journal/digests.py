@@ -1,7 +1,7 @@
-"""What every row of an input says, as two hashes, so that an edit of it is noticed.
+"""Digests of an input: two hashes for each row, to detect edits of the input.
 
-Rows are told apart by their task and by what they would send, not by where they stand: a row
-that has only moved is the same row.
+A row is identified by its task and by its content, not by its number. A row that has only moved is
+the same row.
 """
 
 import struct
@@ -16,7 +16,7 @@ from bulkupdate.errors import JournalError
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.models import Outcome, Result, Row
 
-#: Rows whose digests are written at once, and the length of a line.
+#: Number of rows whose digests are written at once, and the length of a line.
 _BATCH = 2048
 _LINE = 34
 
@@ -27,13 +27,13 @@ _unpack = struct.Struct(">Q").unpack
 
 
 class DigestFile:
-    """The file of an input's digests, while its rows are read: one line each, in hexadecimal.
+    """The file of an input's digests, open for writing: one line for each row, in hexadecimal.
 
     Args:
-        path: where; created for its owner alone, or emptied.
+        path: the path of the file. It is created for its owner alone, or emptied.
 
     Raises:
-        JournalError: it can't be written.
+        JournalError: the file can't be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,30 +41,30 @@ class DigestFile:
         self._numbers = array("Q")
 
     def add(self, row: Row) -> None:
-        """Take in the next row."""
+        """Add the next row."""
         numbers = self._numbers
         numbers.append(_hash(row.id.encode()))
-        numbers.append(_content(_said(row), row.is_sent))
+        numbers.append(_content(_data(row), row.is_sent))
         if len(numbers) == 2 * _BATCH:
             self._flush()
 
     def close(self) -> None:
-        """Write the rest, and close it."""
+        """Write the rest, and close the file."""
         try:
             self._flush()
         finally:
             self._file.close()
 
     def _flush(self) -> None:
-        """Write the numbers, two a line."""
+        """Write the numbers, two in each line."""
         numbers, self._numbers = self._numbers, array("Q")
         if numbers:
             self._file.write(_lines(numbers))
 
 
 def is_row_of(path: Path, row: Row) -> bool:
-    """Whether a row is known to be the one that a file of digests has under its number."""
-    expected = _lines(array("Q", (_hash(row.id.encode()), _content(_said(row), row.is_sent))))
+    """Whether a file of digests holds the digests of this row under its number."""
+    expected = _lines(array("Q", (_hash(row.id.encode()), _content(_data(row), row.is_sent))))
     try:
         with path.open("rb") as file:
             file.seek((row.number - 1) * _LINE)
@@ -75,12 +75,12 @@ def is_row_of(path: Path, row: Row) -> bool:
 
 
 class Digests:
-    """Two numbers of 64 bits for each row: one for its task, one for what it says of it.
+    """The digests of an input: for each row a number for its task and one for its content.
 
-    Two rows that differ have the same numbers once in 10**19 times.
+    The numbers have 64 bits. Two different rows have equal numbers once in 10**19 times.
 
     Args:
-        numbers: two for each row, in the order of the rows.
+        numbers: two numbers for each row, in the order of the rows.
     """
 
     def __init__(self, numbers: "array[int]") -> None:
@@ -88,15 +88,15 @@ class Digests:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The digests in a file; none, where there is no such file.
+        """Read the digests in a file. Without such a file, there are none.
 
         Raises:
-            JournalError: it can't be read.
+            JournalError: the file can't be read, or was not written by bulkupdate.
         """
         numbers = array("Q")
         try:
             data = path.read_bytes()
-            # What a crash has torn is left out.
+            # A crash may leave an incomplete last line: leave it out.
             whole = data[: len(data) // _LINE * _LINE].decode()
             numbers.frombytes(bytes.fromhex(whole))
         except FileNotFoundError:
@@ -118,28 +118,28 @@ class Digests:
         return len(self._numbers) // 2
 
     def of(self, row: int) -> tuple[int, int]:
-        """The task and the content of a row, by its number; zeros for one that is not known."""
-        place = 2 * (row - 1)
-        return self._numbers[place], self._numbers[place + 1]
+        """The task and the content of a row, by its number; zeros for an unknown row."""
+        index = 2 * (row - 1)
+        return self._numbers[index], self._numbers[index + 1]
 
     def forget(self, row: int) -> None:
-        """Know nothing of a row any more: it is sent again."""
+        """Remove the digests of a row, so that it is sent again."""
         if row <= len(self):
             self._numbers[2 * row - 2] = self._numbers[2 * row - 1] = 0
 
     def correct(self, result: Result) -> None:
-        """Take in what the log says of a row: it is the truth of it."""
+        """Replace the digests of a row by those of its result: the log is right."""
         if result.merged or (result.sent is None and result.outcome is not Outcome.UNCHANGED):
-            return  # The log doesn't hold what such a row said.
+            return  # The log doesn't hold the content of such a row.
         self._numbers.extend([0] * 2 * (result.row - len(self)))
-        place = 2 * (result.row - 1)
+        index = 2 * (result.row - 1)
         content = to_json({"id": result.id, **(result.sent or {})})
-        self._numbers[place] = _hash(result.id.encode())
-        self._numbers[place + 1] = _content(content, bool(result.sent))
+        self._numbers[index] = _hash(result.id.encode())
+        self._numbers[index + 1] = _content(content, bool(result.sent))
 
 
 def _lines(numbers: "array[int]") -> bytes:
-    """Numbers as they are written, two a line."""
+    """Numbers as lines of the file, two in each line."""
     if sys.byteorder == "little":
         numbers.byteswap()
     lines = bytearray(numbers.tobytes().hex(" ", 8), "ascii") + b"\n"
@@ -147,8 +147,8 @@ def _lines(numbers: "array[int]") -> bytes:
     return bytes(lines)
 
 
-def _said(row: Row) -> bytes:
-    """What a row says."""
+def _data(row: Row) -> bytes:
+    """The content of a row as bytes."""
     if row.update is not None:
         return row.update.encode()
     return repr(row.record).encode("utf-8", "replace")
@@ -159,6 +159,6 @@ def _content(data: bytes, sends: bool) -> int:
 
 
 def _hash(data: bytes) -> int:
-    # Never 0, which stands for no row.
+    # Never 0: it stands for no row.
     number: int = _unpack(blake2b(data, digest_size=8).digest())[0]
     return number or 1

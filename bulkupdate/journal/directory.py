@@ -1,4 +1,4 @@
-"""The run directory: readable by its owner alone, locked while a run uses it."""
+"""The run directory: only its owner can read it, and a run locks it."""
 
 import contextlib
 import enum
@@ -18,28 +18,28 @@ from bulkupdate.reader import Format
 
 
 class Mode(enum.StrEnum):
-    """What to do with a run directory that is already there."""
+    """The treatment of a run directory that already holds a run."""
 
     NEW = "new"
-    """Refuse it."""
+    """Refuse the directory."""
 
     RESUME = "resume"
-    """Continue that run."""
+    """Continue the run."""
 
     OVERWRITE = "overwrite"
-    """Start it again."""
+    """Start the run again."""
 
 
 class RunDirectory:
-    """A run directory that this process alone may use, until it is closed.
+    """A run directory that only this process may use, until it is closed.
 
     Args:
-        path: where it is.
+        path: the path of the directory.
         lock: a descriptor that holds the lock.
-        is_new: whether this process has made it.
+        is_new: whether this process created the directory.
 
     Attributes:
-        files: where its files are.
+        files: the paths of its files.
     """
 
     def __init__(self, path: Path, lock: int, *, is_new: bool) -> None:
@@ -50,14 +50,15 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path, mode: Mode) -> Self:
-        """Make or find a run directory, and lock it.
+        """Create or find a run directory, and lock it.
 
         Args:
-            path: where it is.
-            mode: what to do if a run is there already.
+            path: the path of the directory.
+            mode: the treatment of a directory that already holds a run.
 
         Raises:
-            RunDirectoryError: it may not be used so; no file in it has been touched.
+            RunDirectoryError: the directory can't be used in this mode. Its files are unchanged.
+            RunInUseError: another run uses the directory.
         """
         is_new = _make(path, mode)
         directory = cls(path, _locked(path), is_new=is_new)
@@ -71,22 +72,28 @@ class RunDirectory:
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path of the directory."""
         return self.files.path
 
     def adopt_digests(self) -> None:
-        """Take the digests just written for those of the run's input.
+        """Make the digests just written those of the run's input.
 
         Raises:
-            JournalError: they could not be renamed.
+            JournalError: the file could not be renamed.
         """
         with _writing(self.files.digests):
             self.files.digests_part.replace(self.files.digests)
 
     def keep_stdin(self, chunks: Iterable[bytes]) -> Path:
-        """Copy standard input here, so that it can be read more than once.
+        """Copy standard input to the directory, so that it can be read more than once.
 
         An earlier copy stays until `adopt_stdin`.
+
+        Returns:
+            The path of the copy.
+
+        Raises:
+            JournalError: the copy can't be written.
         """
         part = self.files.stdin_part
         with _writing(part), open(part, "xb", opener=_private) as copy:
@@ -94,23 +101,33 @@ class RunDirectory:
         return part
 
     def adopt_stdin(self, part: Path, format_: Format) -> Path:
-        """Give the copy of standard input its name, now that it is to stay."""
+        """Rename the copy of standard input, to keep it.
+
+        Returns:
+            The new path of the copy.
+
+        Raises:
+            JournalError: the copy could not be renamed.
+        """
         kept = self.files.stdin(format_)
         with _writing(kept):
             return part.rename(kept)
 
     def holds(self, path: Path) -> bool:
-        """Whether `clear` would remove the file at `path`."""
+        """Whether `clear` would remove this file."""
         path = path.resolve()
         return is_of_a_run(path.name) and path.parent == self.path.resolve()
 
     def clear(self) -> list[str]:
-        """Remove what an earlier run has left, except what this one has just written.
+        """Remove the files of an earlier run, except those that this run has just written.
 
-        A file of failed rows that somebody has edited is kept under another name.
+        A file of failed rows that a user has edited is kept under another name.
 
         Returns:
-            What was kept, for a person to read.
+            A message for each file that was kept.
+
+        Raises:
+            JournalError: a file could not be removed or renamed.
         """
         notes: list[str] = []
         if self.files.summary.exists():
@@ -123,25 +140,26 @@ class RunDirectory:
                     continue
                 if is_of_a_run(path.name):
                     path.unlink(missing_ok=True)
-            # Last: it is what makes the directory known as a run's.
+            # The summary last: by it the directory is known to hold a run.
             self.files.summary.unlink(missing_ok=True)
         return notes
 
     def keep_edited(
         self, failed: Path, left: str | None, differs: Callable[[], bool] = lambda: True
     ) -> list[str]:
-        """Give a file of failed rows that somebody has edited another name, so that it stays.
+        """Rename a file of failed rows that a user has edited, to keep it.
 
         Args:
             failed: the file.
-            left: its SHA-256 as the last session left it, where that session recorded it.
-            differs: whether it holds anything that the file in its place will not.
+            left: the SHA-256 of the file at the end of the last session, or None if unknown.
+            differs: the function that finds out whether the file holds a line that the new file
+                lacks.
 
         Returns:
-            What was done, for a person to read.
+            A message, if the file was renamed.
 
         Raises:
-            JournalError: it can't be renamed.
+            JournalError: the file can't be renamed.
         """
         if not failed.exists() or sha256(failed) == left or not differs():
             return []
@@ -153,42 +171,45 @@ class RunDirectory:
         """Replace the summary, whole or not at all.
 
         Raises:
-            JournalError: it could not be written; the earlier one is still there.
+            JournalError: the summary could not be written. The earlier one is unchanged.
         """
         self._replace(self.files.summary, to_json(summary, indent=2) + b"\n")
 
     def write_check(self, found: bytes) -> None:
-        """Replace what checking the input found, whole or not at all.
+        """Replace the file of check results, whole or not at all.
 
         Raises:
-            JournalError: it could not be written.
+            JournalError: the file could not be written.
         """
         self._replace(self.files.check, found)
 
     def forget_report(self) -> str | None:
-        """Remove the report of an earlier session: it lacks what this one does.
+        """Remove the report of an earlier session: it lacks the results of this one.
 
         Returns:
-            Why it is still there, for a person to read, or None.
+            A message if the report can't be removed, or None.
         """
         report = self.files.report
         try:
             report.unlink(missing_ok=True)
         except OSError as error:
-            return f"{report} is of an earlier session, and can't be removed: {error.strerror}"
+            return (
+                f"{report} is the report of an earlier session and can't be removed:"
+                f" {error.strerror}"
+            )
         return None
 
     def forget_check(self) -> None:
-        """Have the next session check the input again.
+        """Remove the file of check results, so that the next session checks the input again.
 
         Raises:
-            JournalError: it could not be removed.
+            JournalError: the file could not be removed.
         """
         with _writing(self.files.check):
             self.files.check.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let others use it; remove it again if this process made it and left it empty."""
+        """Unlock the directory. Remove it if this process created it and it is empty."""
         with contextlib.suppress(OSError):
             if self._is_ours:
                 self._remove_scraps()
@@ -208,12 +229,14 @@ class RunDirectory:
         if not os.access(path, os.W_OK | os.X_OK):
             raise RunDirectoryError(f"{path} can't be written")
         if links := [name for name in names if is_known(name) and (path / name).is_symlink()]:
-            raise RunDirectoryError(f"{path}/{links[0]} is a link: it is not followed")
+            raise RunDirectoryError(f"{path}/{links[0]} is a link: replace it by a file")
         has_run = self.files.summary.name in names
         if has_run:
             read_summary(path)
         elif not all(map(is_scrap, names)):
-            raise RunDirectoryError(f"{path} holds something else than a run: choose another")
+            raise RunDirectoryError(
+                f"{path} holds other files than those of a run: choose another directory"
+            )
         if mode is Mode.NEW and has_run:
             raise RunDirectoryError(
                 f"{path} holds a run already: {setting('resume')} continues it,"
@@ -238,7 +261,7 @@ class RunDirectory:
 
 
 def _make(path: Path, mode: Mode) -> bool:
-    """Make the directory, unless it is there; returns whether it was made."""
+    """Create the directory, unless it exists. Returns whether it was created."""
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
@@ -246,7 +269,7 @@ def _make(path: Path, mode: Mode) -> bool:
     except FileNotFoundError:
         raise RunDirectoryError(f"{path.parent}: there is no such directory") from None
     except OSError as error:
-        raise RunDirectoryError(f"{path} can't be made: {error.strerror}") from None
+        raise RunDirectoryError(f"{path} can't be created: {error.strerror}") from None
     if mode is Mode.RESUME:
         path.rmdir()
         raise RunDirectoryError(f"{path}: there is no run to resume")
@@ -254,7 +277,7 @@ def _make(path: Path, mode: Mode) -> bool:
 
 
 def _locked(path: Path) -> int:
-    """An advisory lock on the directory itself: the kernel drops it with the process."""
+    """Lock the directory itself. The kernel removes this advisory lock when the process ends."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

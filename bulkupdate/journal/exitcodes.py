@@ -1,4 +1,4 @@
-"""Exit codes: what `exit_code` in summary.json holds, and what a command exits with."""
+"""The exit codes of commands. `exit_code` in summary.json holds one too."""
 
 import enum
 import signal
@@ -7,19 +7,19 @@ from bulkupdate.models import Reason
 
 
 class ExitCode(enum.IntEnum):
-    """How a command ended. A signal adds its number to 128."""
+    """The exit code of a command. For a signal, it is 128 plus the number of the signal."""
 
     DONE = 0
     """Every row is updated or unchanged."""
 
     UNSUCCESSFUL = 1
-    """Everything was done, and at least one row is invalid, failed or unconfirmed."""
+    """All rows are processed, and at least one is invalid, failed or unconfirmed."""
 
     REFUSED = 2
-    """Wrong usage, or the input was refused: nothing was sent."""
+    """The usage is wrong, or the input was refused: nothing was sent."""
 
     STOPPED = 3
-    """Stopped early; rows are left."""
+    """The run stopped early, and rows are left."""
 
     IN_USE = 4
     """Another run uses the run directory: nothing was sent."""
@@ -32,9 +32,9 @@ def exit_code(reason: Reason | None, *, number: int | None = None, has_failures:
     """The exit code of a session.
 
     Args:
-        reason: why it ended early; None for one that finished.
-        number: of the signal that ended it.
-        has_failures: whether any row did not succeed.
+        reason: the reason why the session ended early; None if it finished.
+        number: the number of the signal that ended it.
+        has_failures: whether any row is unsuccessful.
     """
     if reason in (Reason.SIGNAL, Reason.CANCELLED):
         return _SIGNALLED + (number or signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The rows that did not succeed, as a file that can be fixed and given to `run` again.
+"""The file of unsuccessful rows. A user can fix it and pass it to `run` again.
 
 The input's own columns come first, unchanged, then `bulkupdate_row`, `bulkupdate_outcome` and
 `bulkupdate_error`, which the reader ignores.
@@ -19,14 +19,14 @@ class FailedFile:
     """The file of failed rows, open for appending.
 
     Args:
-        path: where; created for its owner alone, or emptied.
-        source: the input whose rows it takes.
+        path: the path of the file. It is created for its owner alone, or emptied.
+        source: the input of the rows.
 
     Attributes:
-        causes: why the rows in it did not succeed.
+        causes: the causes of the rows in the file.
 
     Raises:
-        JournalError: it can't be written.
+        JournalError: the file can't be written.
     """
 
     def __init__(self, path: Path, source: Input) -> None:
@@ -44,7 +44,7 @@ class FailedFile:
         """Write one row.
 
         Raises:
-            JournalError: it could not be written.
+            JournalError: the row could not be written.
         """
         message = result.error.message if result.error else ""
         self._write(self._format.line(row.record, (result.row, result.outcome, message)))
@@ -52,24 +52,24 @@ class FailedFile:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it holds only what was written here: an editor may have saved it meanwhile."""
+        """Whether no other program has changed the file, as an editor would."""
         return self._file.is_ours
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what was written to it, in hexadecimal."""
+        """The SHA-256 of all bytes written to the file, in hexadecimal."""
         return self._digest.hexdigest()
 
     def rename(self, path: Path) -> None:
-        """Give it another name, replacing the file that has that name.
+        """Rename the file. An existing file with that name is replaced.
 
         Raises:
-            OSError: it can't be done.
+            OSError: the file can't be renamed.
         """
         self._file.rename(path)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         self._file.close()
 
     def _write(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Files of the run directory: their owner's alone, never through a link, written unbuffered."""
+"""Files of the run directory: private, never opened through a link, and written unbuffered."""
 
 import hashlib
 import os
@@ -12,14 +12,14 @@ _CLOSED = -1
 
 
 class AppendOnlyFile:
-    """A file whose every write has reached the operating system when it returns.
+    """A file for appending. When a write returns, the operating system has the data.
 
     Args:
-        path: of the file; created for its owner alone where it is not there.
-        empty: whether to drop what it holds.
+        path: the path of the file. A new file is created for its owner alone.
+        empty: whether to remove the content of an existing file.
 
     Raises:
-        JournalError: it can't be opened.
+        JournalError: the file can't be opened.
     """
 
     def __init__(self, path: Path, *, empty: bool = False) -> None:
@@ -32,14 +32,14 @@ class AppendOnlyFile:
         self._syncing = threading.Lock()
 
     def write(self, data: bytes) -> None:
-        """Append `data`, whole or not at all.
+        """Append data, whole or not at all.
 
         Raises:
-            JournalError: it could not be written. The file then ends where it did before, or,
-                where even that failed, in a torn line.
+            JournalError: the data could not be written. The file has its earlier length then; if
+                even that failed, it ends in an incomplete line.
         """
         if self._is_torn:
-            raise JournalError(f"{self._path} ends in a torn line")
+            raise JournalError(f"{self._path} ends in an incomplete line")
         self.check()
         self._is_dirty = True
         start, rest = self._length, memoryview(data)
@@ -54,7 +54,7 @@ class AppendOnlyFile:
 
     @property
     def is_ours(self) -> bool:
-        """Whether nobody else has written to it, moved or deleted it."""
+        """Whether no other program has changed, moved or deleted the file."""
         try:
             self.check()
             self.check_place()
@@ -63,10 +63,10 @@ class AppendOnlyFile:
         return True
 
     def sync(self) -> None:
-        """Have the disk confirm what was written.
+        """Write all data to the disk.
 
         Raises:
-            JournalError: it did not, or it is not the file that its path names any more.
+            JournalError: the disk did not confirm the data, or the file was moved or replaced.
         """
         with self._syncing:
             if not self._is_dirty:
@@ -83,44 +83,44 @@ class AppendOnlyFile:
                 raise
 
     def rename(self, path: Path) -> None:
-        """Give it another name, in the place of what has that name.
+        """Rename the file. An existing file with that name is replaced.
 
         Raises:
-            OSError: it can't be done.
+            OSError: the file can't be renamed.
         """
         self._path.replace(path)
         self._path = path
 
     def close(self) -> None:
-        """Close it; closing it again does nothing. `sync` comes first, where it matters."""
+        """Close the file. A second call does nothing. Call `sync` first if the data matters."""
         with self._syncing:
             if self._descriptor != _CLOSED:
                 os.close(self._descriptor)
                 self._descriptor = _CLOSED
 
     def check(self) -> None:
-        """See that it holds what was written, and is still there. Not while another thread writes.
+        """Check that the file exists and holds only our data. No other thread may write to it.
 
         Raises:
-            JournalError: it was deleted, or somebody else has written to it.
+            JournalError: the file was deleted, or another program has written to it.
         """
         status = os.fstat(self._descriptor)
         if status.st_nlink == 0:
             raise JournalError(f"{self._path} can't be written: it was deleted or replaced")
         if status.st_size != self._length:
-            raise JournalError(f"{self._path} can't be written: somebody else has written to it")
+            raise JournalError(f"{self._path} can't be written: another program has written to it")
 
     def check_place(self) -> None:
-        """See that it is where it was.
+        """Check that the path still names this file.
 
         Raises:
-            JournalError: it was moved, or another file is in its place.
+            JournalError: the file was moved or replaced.
         """
         try:
-            is_there = os.path.samestat(self._path.lstat(), os.fstat(self._descriptor))
+            is_same = os.path.samestat(self._path.lstat(), os.fstat(self._descriptor))
         except FileNotFoundError:
-            is_there = False
-        if not is_there:
+            is_same = False
+        if not is_same:
             raise JournalError(f"{self._path} can't be written: it was moved or replaced")
 
     def _cut_back(self, length: int) -> None:
@@ -128,7 +128,7 @@ class AppendOnlyFile:
             os.ftruncate(self._descriptor, length)
             self._length = length
         except OSError:
-            # The torn line stays the last: whoever reads the file back drops it.
+            # The incomplete line stays the last one. A reader of the file drops it.
             self._is_torn = length != self._length
 
 
@@ -141,15 +141,15 @@ def _open(path: Path, flags: int) -> int:
 
 
 def replace_file(path: Path, data: bytes, *, sync: bool = False) -> None:
-    """Write a file whole or not at all: its owner's alone, where it is new.
+    """Write a file, whole or not at all. A new file is private to its owner.
 
     Args:
-        path: of the file.
-        data: what it holds.
-        sync: whether the disk confirms it before it takes its place.
+        path: the path of the file.
+        data: the content of the file.
+        sync: whether the disk must confirm the new file before it replaces the earlier one.
 
     Raises:
-        OSError: it could not be written; an earlier one is unchanged.
+        OSError: the file could not be written. An earlier one is unchanged.
     """
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -168,7 +168,7 @@ def replace_file(path: Path, data: bytes, *, sync: bool = False) -> None:
 
 
 def sha256(path: Path) -> str | None:
-    """Of a file, in hexadecimal; None where it can't be read."""
+    """The SHA-256 of a file, in hexadecimal; None if it can't be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Where every row of a run stands: five bytes each, so that a million rows are five megabytes."""
+"""The ledger: the latest outcome of every row, in five bytes (five megabytes for a million)."""
 
 from array import array
 
@@ -14,7 +14,7 @@ _SENT_AGAIN = 0x40
 
 
 class Ledger:
-    """The latest outcome of each row, by its number."""
+    """The latest outcome and line of each row, by the number of the row."""
 
     def __init__(self) -> None:
         self._codes = bytearray()
@@ -24,10 +24,10 @@ class Ledger:
         self._counts = [0] * 0x80
 
     def record(self, *results: Result | Mark) -> bool:
-        """Take in the next lines of the log; each replaces an earlier one of the same row.
+        """Add the next lines of the log. Each replaces an earlier line of the same row.
 
         Returns:
-            Whether there was an earlier one of any of them.
+            Whether any of these rows had an earlier line.
         """
         has_replaced = False
         codes, lines, counts, number = self._codes, self._lines, self._counts, self._line_count
@@ -42,67 +42,67 @@ class Ledger:
                 if error is not None and error.type == REOPENED:
                     self._reopened += 1
             number += 1
-            place = result.row - 1
-            if place >= size:
-                # Nearly always the next one.
-                missing = place - size
+            index = result.row - 1
+            if index >= size:
+                # Nearly always the next row.
+                missing = index - size
                 if missing:
                     codes.extend(bytes(missing))
                     lines.extend([0] * missing)
                 codes.append(code)
                 lines.append(number)
-                size = place + 1
+                size = index + 1
             else:
-                if was := codes[place]:
+                if was := codes[index]:
                     code |= _SENT_AGAIN
                     has_replaced = True
                     counts[was] -= 1
-                codes[place] = code
-                lines[place] = number
+                codes[index] = code
+                lines[index] = number
             counts[code] += 1
         self._line_count = number
         return has_replaced
 
     @property
     def settlements(self) -> int:
-        """How often a row was settled: one that was tried again counts again."""
+        """Number of times that a row was settled. A row that was sent again counts again."""
         return self._line_count - self._reopened
 
     def line(self, row: int) -> int:
-        """The number of the line of the log that counts for a row, from 1; 0 where it has none."""
+        """The number of the latest line of the log for a row, from 1; 0 without one."""
         return self._lines[row - 1] if row <= len(self._lines) else 0
 
     def settling_line(self, row: int) -> int:
-        """The line of the log that settles what a row said; 0 where none does.
+        """The number of the line of the log that settles a row; 0 without one.
 
-        That a row is invalid is no such thing: it is judged anew.
+        The line of an invalid row does not settle it: the row is checked again.
         """
-        is_judged = self.outcome(row) is Outcome.INVALID
-        return self.line(row) if self.is_settled(row) and not is_judged else 0
+        is_invalid = self.outcome(row) is Outcome.INVALID
+        return self.line(row) if self.is_settled(row) and not is_invalid else 0
 
     def was_sent_again(self, row: int) -> bool:
-        """Whether a row has more than one line: the last may come after those of later rows."""
+        """Whether a row has more than one line. The last one may follow lines of later rows."""
         return bool(self._code(row) & _SENT_AGAIN)
 
     def unsuccessful_lines(self) -> list[tuple[int, int]]:
-        """The line of the log and the number of every row that did not succeed, by line."""
+        """The line of the log and the number of every unsuccessful row, in the order of the log."""
         failed = {_CODES[outcome] for outcome in _OUTCOMES if outcome not in SUCCESSES}
         return sorted(
-            (self._lines[place], place + 1)
-            for place, code in enumerate(self._codes)
+            (self._lines[index], index + 1)
+            for index, code in enumerate(self._codes)
             if code & _OUTCOME_BITS in failed
         )
 
     @property
     def last_row(self) -> int:
-        """The highest number of a row that has an outcome, or had one."""
+        """The highest number of a row with an outcome."""
         return len(self._codes)
 
     def settled_prefix(self, *, retry_failed: bool) -> int:
-        """How many rows at the beginning leave nothing to do, nor anything to keep an order with.
+        """Number of rows at the beginning that are settled, and that no later row must wait for.
 
         Args:
-            retry_failed: as in `is_settled`.
+            retry_failed: whether failed and unconfirmed rows are to be sent again.
         """
         done = {_CODES[outcome] for outcome in (*SUCCESSES, Outcome.INVALID)}
         open_codes = bytes(
@@ -111,23 +111,23 @@ class Ledger:
             or (retry_failed and code & _OUTCOME_BITS not in done)
             for code in range(0x100)
         )
-        place = self._codes.translate(open_codes).find(1)
-        return len(self._codes) if place < 0 else place
+        index = self._codes.translate(open_codes).find(1)
+        return len(self._codes) if index < 0 else index
 
     def outcome(self, row: int) -> Outcome | None:
-        """The outcome of a row, or None while it has none."""
+        """The outcome of a row, or None without one."""
         code = self._code(row)
         return _OUTCOMES[(code & _OUTCOME_BITS) - 1] if code else None
 
     def is_settled(self, row: int, *, retry_failed: bool = False) -> bool:
-        """Whether there is nothing left to do for a row.
+        """Whether nothing is left to do for a row.
 
-        A row that went down with a refused key is not settled: it was the key, not the row. Nor
-        is one whose attempts were cut short by a stop.
+        A row that failed because of a refused key is not settled: the key was wrong, not the row.
+        A row whose attempts a stop cut short is not settled either.
 
         Args:
-            row: its number.
-            retry_failed: whether what failed or stayed unconfirmed is to be tried again.
+            row: the number of the row.
+            retry_failed: whether failed and unconfirmed rows are to be sent again.
         """
         code = self._code(row)
         if not code or code & _UNSETTLED:
@@ -136,26 +136,26 @@ class Ledger:
 
     @property
     def settled(self) -> int:
-        """How many rows have an outcome."""
+        """Number of rows with an outcome."""
         return sum(self._counts[1:])
 
     @property
     def unsettled(self) -> int:
-        """How many rows have an outcome, and are sent again all the same when resuming."""
+        """Number of rows with an outcome that a resumed run still sends again."""
         return sum(n for code, n in enumerate(self._counts) if code & _UNSETTLED)
 
     @property
     def mismatches(self) -> int:
-        """How many rows have a Task that came back with another value than was sent."""
+        """Number of rows whose Task came back with another value than was sent."""
         return sum(n for code, n in enumerate(self._counts) if code & _MISMATCH)
 
     @property
     def unsuccessful(self) -> int:
-        """How many rows have an outcome that is no success."""
+        """Number of rows with an outcome that is not a success."""
         return sum(self._count(outcome) for outcome in _OUTCOMES if outcome not in SUCCESSES)
 
     def counts(self, rows: int) -> dict[str, int]:
-        """Rows by outcome, and `unprocessed`: they add up to `rows`."""
+        """Number of rows by outcome, and `unprocessed`. The sum is `rows`."""
         counts = {outcome.value: self._count(outcome) for outcome in _OUTCOMES}
         return {**counts, "unprocessed": rows - self.settled}
 

@@ -1,4 +1,4 @@
-"""The file of failed rows, made again from the results log and the input."""
+"""Rebuild the file of failed rows from the results log and the input."""
 
 import bisect
 from array import array
@@ -17,7 +17,7 @@ from bulkupdate.reader import Input
 if TYPE_CHECKING:
     from bulkupdate.stop import Stop
 
-#: Rows of an input read between two looks at the stop.
+#: Number of rows of an input to read between two checks of the stop.
 _BATCH = 4096
 
 
@@ -29,25 +29,25 @@ def rebuild_failed(
     stop: "Stop",
     at: Level,
 ) -> tuple[FailedFile, list[str]]:
-    """Make the file of failed rows again: those that the log knows of, in the input's order.
+    """Rebuild the file of failed rows from the log, in the order of the input.
 
-    It is made beside the one that is there and then takes its place. One that somebody has edited
-    meanwhile is kept under another name.
+    The new file replaces the earlier one when it is complete. An earlier file that a user has
+    edited is kept under another name.
 
     Args:
-        directory: of the run.
-        source: the input that the rows are from.
+        directory: the directory of the run.
+        source: the input of the rows.
         ledger: the outcome of every row.
-        left: the SHA-256 of the file as the last session left it, where that recorded it.
-        stop: ends it early.
-        at: the level of the stop that does.
+        left: the SHA-256 of the file at the end of the last session, or None if unknown.
+        stop: the signal that ends the rebuild early.
+        at: the level of the stop that ends it.
 
     Returns:
-        The file, open for appending, and what was noticed, for a person to read.
+        The file, open for appending, and messages for the user.
 
     Raises:
-        JournalError: it can't be made; the one that was there is unchanged.
-        RunStoppedError: the stop ended it.
+        JournalError: the file can't be written. The earlier one is unchanged.
+        RunStoppedError: the stop ended the rebuild.
     """
     files = directory.files
     path, part = files.failed(source.format), files.failed_part(source.format)
@@ -69,7 +69,8 @@ def rebuild_failed(
 def _differs(path: Path, part: Path) -> bool:
     """Whether a file holds any line that the new one lacks.
 
-    Ours holds the same lines in the order in which rows were settled, or lacks some after a crash.
+    A file that no user has edited holds the same lines in another order. After a crash, it may lack
+    some of them.
     """
     with part.open("rb") as new, path.open("rb") as old:
         known = array("q", sorted(map(hash, new)))
@@ -83,9 +84,9 @@ def _differs(path: Path, part: Path) -> bool:
 def _copy(
     results: Path, source: Input, ledger: Ledger, failed: FailedFile, stop: "Stop", at: Level
 ) -> None:
-    """Write the rows that did not succeed, by what the log says of them."""
+    """Write the unsuccessful rows with their results from the log."""
     if source.has_changed():
-        raise JournalError(f"the failed rows can't be listed: {source.name} was written to")
+        raise JournalError(f"the failed rows can't be listed: {source.name} has changed")
     lines = ledger.unsuccessful_lines()
     offsets = line_offsets(results, (line for line, _ in lines))
     of_row = dict(zip((row for _, row in lines), offsets, strict=True))

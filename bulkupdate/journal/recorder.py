@@ -1,4 +1,4 @@
-"""Where results go: the log, the ledger of what is settled, and the file of failed rows."""
+"""The recorder of results: the log, the ledger, and the file of failed rows."""
 
 import contextlib
 from collections import deque
@@ -17,25 +17,25 @@ from bulkupdate.reader import Input
 if TYPE_CHECKING:
     from bulkupdate.stop import Stop
 
-#: Rows that did not succeed, of which a person is shown the last few.
+#: Number of unsuccessful rows to show to the user: the last ones.
 _RECENT = 5
 
 
 class Recorder:
-    """Writes down what became of rows, in a run directory. `Recorder.open` makes one.
+    """Writer of results in a run directory. Create one with `Recorder.open`.
 
     Args:
-        directory: where.
-        source: the input that the rows are from.
-        stop: of the run.
+        directory: the run directory.
+        source: the input of the rows.
+        stop: the signal to stop the run.
         ledger: the outcome of every row so far.
         log: the results log.
         failed: the file of failed rows.
 
     Attributes:
-        ledger: as given.
-        recent: the results of the last few rows that did not succeed.
-        failed_sha256: of the file of failed rows, once all is closed.
+        ledger: the outcome of every row so far.
+        recent: the results of the last few unsuccessful rows.
+        failed_sha256: the SHA-256 of the file of failed rows, after `close`; None before.
     """
 
     def __init__(
@@ -61,19 +61,20 @@ class Recorder:
     def open(
         cls, directory: RunDirectory, source: Input, stop: "Stop", left: str | None = None
     ) -> tuple[Self, list[str]]:
-        """Read the log that is there, and make the file of failed rows again from it.
+        """Read an existing log, and rebuild the file of failed rows from it.
 
         Args:
-            directory: where.
-            source: the input that the rows are from.
-            stop: ends it early.
-            left: the SHA-256 of the file of failed rows as the last session left it, if known.
+            directory: the run directory.
+            source: the input of the rows.
+            stop: the signal that ends the read early.
+            left: the SHA-256 of the file of failed rows at the end of the last session, or None if
+                unknown.
 
         Returns:
-            The recorder, and what was found wrong in an earlier session's files, for a person.
+            The recorder, and messages about problems in the files of an earlier session.
 
         Raises:
-            JournalError: the directory can't be written, or the log there not read.
+            JournalError: the directory can't be written, or the log can't be read.
             RunStoppedError: the stop was set.
         """
         ledger, notes = Ledger(), []
@@ -97,17 +98,17 @@ class Recorder:
         """Write settled rows to the log, so that a crash of this process can't lose them.
 
         Raises:
-            JournalError: none of them could be written.
+            JournalError: the rows could not be written. None of them is in the log.
         """
         results = [result for _, result in settled]
         self._log.append(results)
         self._is_outdated |= self.ledger.record(*results)
 
     def list_failed(self, settled: list[tuple[Row, Result]]) -> None:
-        """Write those of the rows that did not succeed to the file of failed rows.
+        """Write the unsuccessful rows to the file of failed rows.
 
         Raises:
-            JournalError: some could not be written; resuming makes the file again.
+            JournalError: a row could not be written. Resuming the run rebuilds the file.
         """
         for row, result in settled:
             if result.outcome in SUCCESSES:
@@ -116,29 +117,29 @@ class Recorder:
             try:
                 self._failed.append(row, result)
             except JournalError:
-                # An editor may have saved it, say. It can be made again: no reason to stop.
+                # An editor may have saved the file. It can be rebuilt, so the run need not stop.
                 if self._failed.is_ours:
                     raise
                 self._is_outdated = True
 
     @property
     def causes(self) -> list[Cause]:
-        """Why the rows in the file of failed rows did not succeed."""
+        """The causes of the rows in the file of failed rows."""
         return self._failed.causes.listed()
 
     def sync(self) -> None:
-        """Have the disk confirm the log.
+        """Write the log to the disk.
 
         Raises:
-            JournalError: it did not.
+            JournalError: the disk did not confirm the log.
         """
         self._log.sync()
 
     def close(self) -> list[str]:
-        """Confirm and close everything.
+        """Write everything to the disk, and close all files.
 
         Returns:
-            What was noticed, for a person to read.
+            Messages for the user.
 
         Raises:
             JournalError: the log is not safe on disk, or the file of failed rows is out of date.
@@ -151,7 +152,7 @@ class Recorder:
             self._log.check()
             self._log.check_place()
             if self._is_outdated and self._stop.level < Level.ABORT:
-                # Rows that were in the file of failed rows have a new outcome now.
+                # Some rows in the file of failed rows have a new outcome.
                 left = self._failed.sha256
                 self._failed.close()
                 self._failed, notes = rebuild_failed(

@@ -1,4 +1,4 @@
-"""The results log: one JSON object a line, appended when a row is settled, never rewritten."""
+"""The results log: one JSON object for each settled row. Lines are appended, never rewritten."""
 
 import os
 from array import array
@@ -13,13 +13,13 @@ from bulkupdate.models import Mark, Result
 
 Line = TypeVar("Line", bound=Mark)
 
-#: The longest line that is read back, in bytes: a Task, what was sent, and room.
+#: The longest line to read, in bytes: enough for a Task, the request body and more.
 _MAX_LINE = 32 << 20
 
-#: Results that are written at once while a log is renumbered.
+#: Number of results to write at once during renumbering.
 _BATCH = 256
 
-#: Bytes of a log that are read at once.
+#: Number of bytes of a log to read at once.
 _CHUNK = 1 << 20
 
 
@@ -27,39 +27,42 @@ class ResultsLog(AppendOnlyFile):
     """The results log, open for appending: one line for each settled row."""
 
     def append(self, results: Iterable[Result]) -> None:
-        """Write results, each a line, so that a crash of this process can't lose them.
+        """Write each result as a line, so that a crash of this process can't lose it.
 
         Raises:
-            JournalError: they could not be written; none of them is in the log.
+            JournalError: the results could not be written. None of them is in the log.
         """
         self.write(to_lines(results))
 
 
 def read_marks(path: Path) -> Iterator[list[Mark]]:
-    """What resuming needs to know of every line of a log, a million lines in some two seconds.
+    """Read the marks of a log: the part of each line that resuming needs.
+
+    A million lines take some two seconds.
 
     Yields:
-        The marks of some lines at a time, in their order.
+        Lists of marks, in the order of the log.
 
     Raises:
-        JournalError: it can't be read, or a line is no result.
+        JournalError: the log can't be read, or a line is not a result.
     """
     return read_lines(path, Mark)
 
 
 def read_lines(path: Path, kind: type[Line], *, whole_lines: bool = False) -> Iterator[list[Line]]:
-    """Every line of a log, as much of it as is needed.
+    """Read every line of a log as a struct with the needed fields.
 
     Args:
-        path: of the log.
-        kind: what to read each line as.
-        whole_lines: whether a last line without a line end is left out: somebody may be writing it.
+        path: the path of the log.
+        kind: the type of each line.
+        whole_lines: whether to skip a last line without a line end: another process may be writing
+            it.
 
     Yields:
-        Some lines at a time, in their order.
+        Lists of lines, in the order of the log.
 
     Raises:
-        JournalError: it can't be read, or a line is no result.
+        JournalError: the log can't be read, or a line is not a result.
     """
     rest = b""
     try:
@@ -75,19 +78,22 @@ def read_lines(path: Path, kind: type[Line], *, whole_lines: bool = False) -> It
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:
         for _ in read_journal(path):
-            pass  # It finds the line.
-        raise JournalError(f"{path}: a line is no result: {error}") from error
+            pass  # This raises an error that names the line.
+        raise JournalError(f"{path}: a line is not a result: {error}") from error
 
 
 def line_offsets(path: Path, lines: Iterable[int]) -> Iterator[int]:
-    """Where some lines of a log begin, in bytes.
+    """The offsets of some lines of a log, in bytes.
 
     Args:
-        path: of the log.
-        lines: their numbers, from 1, in rising order.
+        path: the path of the log.
+        lines: the numbers of the lines, from 1, in rising order.
+
+    Yields:
+        The offset of each of these lines.
 
     Raises:
-        JournalError: it can't be read, or has no such line.
+        JournalError: the log can't be read, or has no such line.
     """
     offset = number = start = 0
     try:
@@ -97,7 +103,7 @@ def line_offsets(path: Path, lines: Iterable[int]) -> Iterator[int]:
                     start = offset
                     line = log.readline(_MAX_LINE)
                     offset += len(line)
-                    # Blank lines, which an editor may have left, are passed over.
+                    # Skip blank lines: an editor may have left them.
                     number += not line.isspace()
                     if not line:
                         raise JournalError(f"{path} has no line {wanted}")
@@ -107,10 +113,13 @@ def line_offsets(path: Path, lines: Iterable[int]) -> Iterator[int]:
 
 
 def read_journal(path: Path) -> Iterator[tuple[int, Result]]:
-    """Every line of a log, in its order: its offset in bytes, and the result.
+    """Read every line of a log in order.
+
+    Yields:
+        The offset of the line in bytes, and its result.
 
     Raises:
-        JournalError: it can't be read, or a line is no result.
+        JournalError: the log can't be read, or a line is not a result.
     """
     offset = number = 0
     try:
@@ -124,21 +133,21 @@ def read_journal(path: Path) -> Iterator[tuple[int, Result]]:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:
         raise JournalError(
-            f"{path}, line {number}, is no result: {error}. Remove that line, and its row is sent"
-            f" again; or start again with {setting('overwrite')}"
+            f"{path}, line {number}, is not a result: {error}. Remove this line, and its row is"
+            f" sent again; or start the run again with {setting('overwrite')}"
         ) from error
 
 
 def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
-    """Replace a log by one for an input whose rows stand elsewhere now.
+    """Replace a log by one with other row numbers, for an edited input.
 
     Args:
-        path: of the log.
-        kept: for each row of the input now, the number it has in the log; 0 for none.
-        previous: a name that the log as it was gets.
+        path: the path of the log.
+        kept: for each row of the input now, its number in the log; 0 without one.
+        previous: the new path of the earlier log.
 
     Raises:
-        JournalError: it can't be done; the log is as it was.
+        JournalError: the log can't be replaced. It is unchanged.
     """
     offsets = array("q")
     for offset, result in read_journal(path):
@@ -164,7 +173,7 @@ def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
             renumbered.append(batch)
         renumbered.sync()
         os.link(path, previous)
-        # From here on it is the log of the new input: there is no moment in between.
+        # This step is atomic: from here on, the log belongs to the edited input.
         part.replace(path)
     except OSError as error:
         raise JournalError(f"{path} can't be renumbered: {error.strerror}") from error
@@ -173,7 +182,7 @@ def renumber_journal(path: Path, kept: Sequence[int], previous: Path) -> None:
 
 
 def _renumbered(result: Result, number: int, numbers: "array[int]") -> Result:
-    """A result under its new number; the rows that it names have new ones too, or are gone."""
+    """A result with new numbers for its own row and other rows in it. Removed rows drop out."""
     if not result.merged and result.sent_with is None:
         return replaced(result, row=number)
     merged = tuple(now for was in result.merged if (now := numbers[was]))
@@ -182,12 +191,12 @@ def _renumbered(result: Result, number: int, numbers: "array[int]") -> Result:
 
 
 def repair_journal(path: Path) -> str | None:
-    """Drop a last line that a crash has torn.
+    """Remove an incomplete last line, which a crash may leave.
 
-    A whole line that only lacks its line end is kept.
+    A complete line that only lacks its line end is kept.
 
     Returns:
-        What was done, for a person to read, or None where nothing was wrong.
+        A message about the repair, or None if nothing was wrong.
 
     Raises:
         JournalError: the log can't be read or written.
@@ -203,19 +212,22 @@ def repair_journal(path: Path) -> str | None:
             if whole:
                 log.seek(0, os.SEEK_END)
                 log.write(b"\n")
-                return f"{path}: the last line had lost its line end"
+                return f"{path}: added the missing line end of the last line"
             log.truncate(start)
-            return f"{path}: dropped a torn last line of {len(line)} bytes: its row is sent again"
+            return (
+                f"{path}: removed an incomplete last line of {len(line)} bytes: its row is sent"
+                " again"
+            )
     except OSError as error:
         raise JournalError(f"{path} can't be repaired: {error.strerror}") from error
 
 
 def _last_line(descriptor: int) -> tuple[int, bytes]:
-    """Where the last line of a file begins, and its bytes."""
+    """The offset of the last line of a file, and its bytes."""
     end = os.fstat(descriptor).st_size
     tail = b""
     start = end
-    # The line end that closes the last line is no border before it.
+    # The line end of the last line itself does not mark its beginning.
     while start > 0 and b"\n" not in tail[:-1]:
         step = min(start, 1 << 16)
         start -= step

@@ -1,18 +1,18 @@
-"""The names of a run directory's files.
+"""The names of the files in a run directory.
 
 ::
 
     edits.run/
       results.jsonl   one line for each settled row
-      failed.csv      the rows to fix and run again (or failed.jsonl, as the input)
-      summary.json    what was read, where it went, counts that add up
-      traffic.jsonl   how many requests were sent when, for charts
-      report.html     all of it, for people to read; made when it is asked for
-      check.json      what checking the input found, so that resuming need not check again
-      rows.digest     two hashes of each row of the input, so that an edit is noticed
-      stdin.csv       a copy of standard input, where that was the input (or stdin.jsonl, .tsv)
-      results.1.jsonl the log before the run was resumed with an edited input
-      failed.1.csv    a failed file that somebody had edited
+      failed.csv      the rows to fix and run again (or failed.jsonl, like the input)
+      summary.json    the input, the target and the counts of the run
+      traffic.jsonl   the number of requests over time, for charts
+      report.html     the report, if the user asked for one
+      check.json      the results of the check, so that resuming need not check again
+      rows.digest     two hashes for each row of the input, to detect edits of it
+      stdin.csv       a copy of standard input, if it was the input (or stdin.jsonl, .tsv)
+      results.1.jsonl the earlier log, if the run was resumed with an edited input
+      failed.1.csv    an earlier file of failed rows that a user has edited
 """
 
 import re
@@ -26,7 +26,7 @@ _LEFT = (
     r"results(\.\d+)?\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest|traffic\.jsonl"
     rf"|\.?report\.html(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
 )
-#: A session that was killed at the wrong moment leaves these, and the next one removes them.
+#: Names of files that a killed session may leave. The next session removes them.
 _SCRAPS = (
     r"stdin\.part|(summary|check)\.json\.part|\.(summary|check)\.json\.\w+"
     r"|rows\.(digest\.part|parked)"
@@ -34,22 +34,23 @@ _SCRAPS = (
 
 
 class RunFiles:
-    """Where the files of a run are.
+    """The paths of the files of a run.
 
     Args:
         path: the run directory.
 
     Attributes:
+        path: the run directory.
         results: the results log.
-        results_part: a log that is to replace it.
-        summary: how the run stands or ended.
-        traffic: how many requests were sent when.
-        report: the page for people.
-        check: what checking the input found.
+        results_part: an incomplete log that will replace it.
+        summary: the state and the counts of the run.
+        traffic: the number of requests over time.
+        report: the report.
+        check: the results of the check.
         digests: the digests of the input's rows.
-        digests_part: likewise, while the rows are read.
-        stdin_part: a copy of standard input, while it is made.
-        parked: rows that wait for an earlier one of their task.
+        digests_part: the incomplete digests, during the check.
+        stdin_part: an incomplete copy of standard input.
+        parked: rows that wait for an earlier row of their task.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,23 +67,23 @@ class RunFiles:
         self.parked = path / "rows.parked"
 
     def failed(self, format_: Format) -> Path:
-        """The file of rows of such an input that did not succeed."""
+        """The file of failed rows for an input in this format."""
         return self.path / f"failed.{format_.failed}"
 
     def failed_part(self, format_: Format) -> Path:
-        """Likewise, while it is made."""
+        """The incomplete file of failed rows, during a rebuild."""
         return self.path / f"failed.part.{format_.failed}"
 
     def stdin(self, format_: str) -> Path:
-        """The copy of standard input."""
+        """The copy of standard input in this format."""
         return self.path / f"stdin.{format_}"
 
     def free_results(self) -> Path:
-        """A free name for a results log that is kept beside its successor."""
+        """An unused path for an earlier results log."""
         return self._free("results", ".jsonl")
 
     def free_failed(self, path: Path) -> Path:
-        """A free name for a file of failed rows that somebody has edited."""
+        """An unused path for a file of failed rows that a user has edited."""
         return self._free("failed", path.suffix)
 
     def _free(self, stem: str, suffix: str) -> Path:
@@ -93,20 +94,20 @@ class RunFiles:
 
 
 def is_known(name: str) -> bool:
-    """Whether a file of this name may be one of a run."""
+    """Whether a file with this name may belong to a run."""
     return is_of_a_run(name) or is_scrap(name)
 
 
 def is_of_a_run(name: str) -> bool:
-    """Whether it is one that a run leaves behind when it ends."""
+    """Whether a run that ended leaves a file with this name."""
     return re.fullmatch(_LEFT, name) is not None
 
 
 def is_scrap(name: str) -> bool:
-    """Whether it is one that only a session that was killed leaves behind."""
+    """Whether only a killed session leaves a file with this name."""
     return re.fullmatch(_SCRAPS, name) is not None
 
 
 def is_edited_failed(name: str) -> bool:
-    """Whether it is a file of failed rows that was kept because somebody had edited it."""
+    """Whether this is the name of a kept file of failed rows that a user has edited."""
     return re.fullmatch(_EDITED, name) is not None

@@ -1,4 +1,4 @@
-"""How a run stands or ended: the content of `summary.json`."""
+"""The summary of a run: the content of `summary.json`."""
 
 from pathlib import Path
 
@@ -13,33 +13,33 @@ from bulkupdate.reader import InputInfo
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended, and what it did: the content of `summary.json`.
+    """The summary of a run: its input, target, state and counts.
 
     Attributes:
-        version: of bulkupdate.
-        input: what was read.
+        version: the version of bulkupdate.
+        input: the facts about the input.
         directory: the run directory.
-        base_url: where the edits went.
-        sandbox: whether that was a stand-in which ended with the run.
-        started: when this session began, UTC.
-        ended: when it ended, UTC, or None while it is under way.
-        state: how it ended.
-        reason: why it stopped, in words, or None.
-        stopped_by: the same as one of the known reasons.
-        exit_code: what the command line exits with.
-        counts: rows of the input by outcome, and `unprocessed`; they add up to `input.rows`.
-        mismatches: updated rows whose Task came back with another value than was sent.
-        requests: sent in this session, retries included.
-        retries: requests of this session that were not their row's first.
-        rate_limited: answers of this session that were a 429.
-        rows_per_second: rows settled by this session, over its length.
+        base_url: the URL that the edits were sent to.
+        sandbox: whether the target was a sandbox that ended with the run.
+        started: begin of this session, UTC.
+        ended: end of this session, UTC, or None while it is running.
+        state: the state of the run.
+        reason: the reason why the run stopped, in words, or None.
+        stopped_by: the same reason as one of the known ones, or None.
+        exit_code: the exit code of the command line, or None while the session is running.
+        counts: number of rows by outcome, and `unprocessed`. The sum is `input.rows`.
+        mismatches: number of updated rows whose Task came back with another value than was sent.
+        requests: number of requests of this session, with retries.
+        retries: number of requests of this session that were not the first of their row.
+        rate_limited: number of 429 responses in this session.
+        rows_per_second: rows that this session settled per second.
         allowed_rate: requests per second that the limiter allowed at the end; None for any number.
         used_rate: requests per second that this session sent.
-        paused: seconds that 429s held everything back in this session.
-        resumed: whether this session went on with an earlier one.
-        problems: why rows did not succeed, each cause once, the most frequent first.
-        failed_sha256: of the file of failed rows as this session left it, or None while it is
-            under way.
+        paused: seconds in which 429s paused this session.
+        resumed: whether this session resumed an earlier one.
+        problems: the causes of unsuccessful rows, each once, the most frequent first.
+        failed_sha256: the SHA-256 of the file of failed rows at the end of this session, or None
+            while it is running.
     """
 
     version: str
@@ -68,10 +68,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_summary(directory: Path) -> Summary:
-    """The summary of the run in a directory.
+    """Read the summary of the run in a directory.
 
     Raises:
-        RunDirectoryError: there is no run, or its summary can't be read.
+        RunDirectoryError: the directory holds no run, or its summary can't be read.
     """
     path = RunFiles(directory).summary
     try:

@@ -1,4 +1,4 @@
-"""What was sent when: the requests, retries and 429s of every few seconds of a run."""
+"""The traffic log: the requests, retries and 429s of every few seconds of a run."""
 
 import logging
 from collections.abc import Iterator
@@ -14,31 +14,31 @@ from bulkupdate.journal.files import AppendOnlyFile
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a sample of a run's beginning stands for, and the most that one stands for.
+#: Length of the first sample of a session, and the longest length, in seconds.
 SHORTEST_SAMPLE = 1.0
 LONGEST_SAMPLE = 5.0
 
-#: A sample stands for such a share of the time that the session has lasted, within these two.
+#: Length of a sample as a share of the time since the session began, between these two.
 _SHARE = 1 / 60
 
 
 def sample_length(elapsed: float) -> float:
-    """How long the next sample is to be, in seconds, once a session has lasted `elapsed`."""
+    """The length of the next sample, in seconds, after `elapsed` seconds of a session."""
     return min(LONGEST_SAMPLE, max(SHORTEST_SAMPLE, elapsed * _SHARE))
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened in some seconds of a run: one line of `traffic.jsonl`.
+    """The traffic in some seconds of a run: one line of `traffic.jsonl`.
 
     Attributes:
-        at: when they ended, UTC, ISO 8601 with milliseconds.
-        seconds: how many.
-        rows: that were settled in them.
-        requests: that were sent in them, retries included.
-        retries: those that were not their row's first.
-        rate_limited: answers that were a 429.
-        allowed_rate: requests per second that the limiter allowed at their end; None for any.
-        waiting_for: why nothing started at their end, or None.
+        at: end of these seconds, UTC, ISO 8601 with milliseconds.
+        seconds: number of seconds.
+        rows: number of rows settled.
+        requests: number of requests sent, with retries.
+        retries: number of requests that were not the first of their row.
+        rate_limited: number of 429 responses.
+        allowed_rate: requests per second that the limiter allowed at the end; None for any number.
+        waiting_for: the reason why no request started at the end, or None.
     """
 
     at: str
@@ -52,13 +52,13 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrafficLog:
-    """The samples of a run, open for appending.
+    """The traffic log of a run, open for appending.
 
-    Charts are drawn of them, and nothing is decided by them: where they can't be written, the run
-    goes on, and a warning is logged.
+    Only the charts of a report use the samples. If they can't be written, the run continues with a
+    warning in the log.
 
     Args:
-        path: where; created for its owner alone where it is not there.
+        path: the path of the file. A new file is created for its owner alone.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +71,7 @@ class TrafficLog:
             self._give_up(error)
 
     def append(self, sample: Sample) -> None:
-        """Write one down."""
+        """Write a sample."""
         if self._file is None:
             return
         try:
@@ -81,7 +81,7 @@ class TrafficLog:
             self._give_up(error)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -92,18 +92,18 @@ class TrafficLog:
         self.close()
 
     def _give_up(self, error: Exception) -> None:
-        log.warning("%s: a report will not show what was sent from here on", error)
+        log.warning("%s: a report will not show the requests from now on", error)
         self.close()
         self._file = None
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
-    """The samples in a file, those of a run before they were kept being none.
+    """Read the samples in a file. Without such a file, there are none.
 
-    A line that a crash has torn is passed over.
+    An incomplete line, which a crash may leave, is skipped.
 
     Raises:
-        JournalError: it can't be read.
+        JournalError: the file can't be read.
     """
     try:
         with path.open("rb") as lines:
@@ -121,7 +121,7 @@ def read_samples(path: Path) -> Iterator[Sample]:
 
 
 def _ends_whole(path: Path) -> bool:
-    """Whether the last line has its line end."""
+    """Whether the last line of a file has its line end."""
     with path.open("rb") as file:
         length = file.seek(0, 2)
         file.seek(max(0, length - 1))

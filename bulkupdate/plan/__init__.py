@@ -1,4 +1,4 @@
-"""What would be sent, found out before anything is sent."""
+"""The preview of a run: the edits that it would send."""
 
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
 from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile

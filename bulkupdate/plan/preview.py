@@ -1,4 +1,4 @@
-"""What a file of edits would do, found out by reading all of it and sending nothing."""
+"""The preview of a run: read a whole file of edits, and send nothing."""
 
 import contextlib
 from array import array
@@ -17,41 +17,41 @@ from bulkupdate.plan.problems import ProblemGroup, Problems
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
 from bulkupdate.reader import Input, InputInfo
 
-#: Bodies shown as they would be sent.
+#: Number of request bodies to show.
 SHOWN_BODIES = 3
 
-#: Tasks with several rows that are shown, and rows shown of each.
+#: Number of tasks with several rows to show, and number of rows to show of each.
 SHOWN_REPEATS = 3
 
-#: Distinct tasks are counted a part of them at a time, so that few of them stand in a dictionary.
+#: Number of parts in which distinct tasks are counted: a dictionary then holds few of them.
 _PARTS = 64
 
 
-#: Rows read between two looks at the rest of the program: a few milliseconds.
+#: Number of rows to read before the rest of the program gets a turn: a few milliseconds.
 INSPECT_BATCH = 128
 
-#: Such batches between two rows of which it is kept where they begin.
+#: Number of such batches between two rows whose position is kept.
 PLACE_BATCHES = 512
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What would be sent.
+    """The edits that a run would send, in numbers and examples.
 
     Attributes:
-        rows: in the input.
-        invalid: rows that are wrong.
-        problems: what is wrong with them, all told.
-        unchanged: valid rows that hold no field to change: no request for them.
-        requests: that would be sent.
-        merged: whether the rows of one task are sent as one.
-        tasks: distinct ids among the valid rows.
-        edits: rows that set a field to a value, by field.
-        clears: rows that empty a field, by field.
-        repeated: tasks that have more than one row.
+        rows: number of rows in the input.
+        invalid: number of rows that have a problem.
+        problems: number of problems in all.
+        unchanged: number of valid rows that hold no field to change. They need no request.
+        requests: number of requests that a run would send.
+        merged: whether the rows of one task become one request.
+        tasks: number of distinct ids among the valid rows.
+        edits: number of rows that set a field to a value, by field.
+        clears: number of rows that empty a field, by field.
+        repeated: number of tasks that have more than one row.
         repeats: row numbers of the first such tasks.
-        bodies: the first bodies as they would be sent.
-        problem_groups: what is wrong with them, each kind once, with examples.
-        seconds: how long the requests take at least, at the limit; None without one.
+        bodies: the first request bodies.
+        problem_groups: the problems, each kind once, with examples.
+        seconds: shortest time for the requests at the rate limit, in seconds; None without a limit.
     """
 
     rows: int
@@ -70,18 +70,18 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
 
     def at(self, rate: RateLimit | Literal["auto"] | None) -> "Preview":
-        """The same at another limit; "auto" is lemlist's own."""
+        """The same preview at another rate limit; "auto" is lemlist's own."""
         return replaced(self, seconds=_seconds(self.requests, rate))
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """A preview, and of what it is one: the content of `check.json`.
+    """A preview and the facts about its input: the content of `check.json`.
 
     Attributes:
-        version: of the program that made it.
-        input: what was read, and how.
-        preview: what it would do.
-        places: where some of its rows begin, as in `Input`.
+        version: the version of bulkupdate that made it.
+        input: the facts about the input.
+        preview: the preview.
+        places: known positions of rows, as in `Input`.
     """
 
     version: str
@@ -91,10 +91,10 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection:
-    """Takes in every row once, and keeps twelve bytes of each.
+    """Collector of rows for a preview. It keeps twelve bytes for each row.
 
     Args:
-        merge: whether the rows of one task are sent as one.
+        merge: whether the rows of one task become one request.
     """
 
     def __init__(self, *, merge: bool = False) -> None:
@@ -108,25 +108,25 @@ class Inspection:
 
     @property
     def rows(self) -> int:
-        """Rows so far."""
+        """Number of rows so far."""
         return self._rows
 
     def add(self, row: Row) -> None:
-        """Take in a row."""
+        """Add a row."""
         number, update = row.number, row.update
         self._rows = number
         if update is None:
             self._invalid += 1
             self._problems.add(row)
             return
-        # Eight bytes stand for an id: two ids that share them are counted as one task, which
-        # happens once in some thirty million files of a million rows.
+        # Eight bytes stand for an id. Two ids with the same bytes count as one task: this happens
+        # once in some thirty million files of a million rows.
         task = hash(update.id)
         hashes, numbers = self._parts[task % _PARTS]
         hashes.append(task)
         shape = row.shape or update.shape()
         is_sent = len(shape) > 1
-        # The lowest bit says whether it is sent.
+        # The lowest bit says whether the row is sent.
         numbers.append(2 * number + is_sent)
         shapes = self._shapes
         shapes[shape] = shapes.get(shape, 0) + 1
@@ -134,17 +134,17 @@ class Inspection:
             self._show(update)
 
     def _show(self, update: TaskUpdate) -> None:
-        """Show a body as it would be sent, if there is room."""
-        for place, body in enumerate(self._bodies):
+        """Keep a request body for the preview, if there is room."""
+        for index, body in enumerate(self._bodies):
             if self._merge and body.id == update.id:
                 with contextlib.suppress(InvalidUpdateError):
-                    self._bodies[place] = body.merged_with(update)
+                    self._bodies[index] = body.merged_with(update)
                     return
         if len(self._bodies) < SHOWN_BODIES:
             self._bodies.append(update)
 
     def followed(self) -> RowSet:
-        """The rows that another one of the same task is sent after."""
+        """The rows that have a later row of the same task."""
         followed = RowSet(self._rows)
         for hashes, numbers in self._parts:
             last: dict[int, int] = {}
@@ -156,7 +156,7 @@ class Inspection:
         return followed
 
     def preview(self, rate: RateLimit | Literal["auto"] | None) -> Preview:
-        """What the rows so far add up to, at a limit of `rate`; "auto" is lemlist's own."""
+        """The preview of the rows so far at a rate limit; "auto" is lemlist's own."""
         tasks, repeated, repeats = self._count_tasks()
         unchanged = sum(rows for shape, rows in self._shapes.items() if len(shape) == 1)
         requests = self.rows - self._invalid - unchanged
@@ -180,7 +180,7 @@ class Inspection:
         )
 
     def _count(self, sign: str) -> dict[str, int]:
-        """Rows that set a field, or with the sign `-` empty it, by field."""
+        """Number of rows that set a field, by field; with the sign `-`, that empty it."""
         counts = {
             wire_name: sum(rows for shape, rows in self._shapes.items() if f"{sign}{name}" in shape)
             for name, wire_name in WIRE_NAMES.items()
@@ -189,7 +189,7 @@ class Inspection:
         return {name: rows for name, rows in counts.items() if rows}
 
     def _count_merged(self) -> int:
-        """Requests that do the work of all rows."""
+        """Number of requests when the rows of one task are merged."""
         requests = 0
         for hashes, numbers in self._parts:
             sent = Counter(task for task, n in zip(hashes, numbers, strict=True) if n & 1)
@@ -197,7 +197,7 @@ class Inspection:
         return requests
 
     def _count_tasks(self) -> tuple[int, int, list[list[int]]]:
-        """Distinct tasks, those with several rows, and the rows of the first few of these."""
+        """Number of tasks, number with several rows, and the rows of the first few of these."""
         tasks = repeated = 0
         repeats: list[list[int]] = []
         for hashes, numbers in self._parts:
@@ -227,18 +227,18 @@ def inspect(
     invalid: Callable[[Row], None] | None = None,
     merge: bool = False,
 ) -> Iterator[Inspection]:
-    """Read all rows of an input, pausing after every few for the caller to look up.
+    """Read all rows of an input in batches, so that the caller can do other work in between.
 
-    The input learns on the way where some of its rows begin.
+    The input remembers the positions of some of its rows.
 
     Args:
         source: the input.
-        also: is called with each row too.
-        invalid: is called with each invalid row.
-        merge: whether the rows of one task are sent as one.
+        also: a function to call with each row.
+        invalid: a function to call with each invalid row.
+        merge: whether the rows of one task become one request.
 
     Yields:
-        The inspection so far; after the last one it is complete.
+        The inspection so far. The last one is complete.
 
     Raises:
         InputError: the file can't be read to its end.
@@ -257,4 +257,4 @@ def inspect(
                 invalid(row)
         yield inspection
     if not inspection.rows:
-        raise InputError(f"{source.name}: there is a header, but no row")
+        raise InputError(f"{source.name}: there is a header but no row")

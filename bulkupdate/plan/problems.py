@@ -1,4 +1,4 @@
-"""What is wrong with the rows of an input: each kind once, and all of it as a file."""
+"""The problems of an input: each kind once with examples, and all of them as a file."""
 
 import csv
 from pathlib import Path
@@ -12,10 +12,10 @@ from bulkupdate.errors import ConfigError, Problem
 from bulkupdate.models import Row
 from bulkupdate.reader import not_a_formula
 
-#: Kinds of problems that are shown to a person.
+#: Number of kinds of problems to show to a person.
 SHOWN_PROBLEMS = 20
 
-#: Kinds that are told apart, and examples that are kept of each.
+#: Number of kinds to keep, and number of examples to keep of each.
 _KINDS = 1000
 _EXAMPLES = 5
 
@@ -23,7 +23,7 @@ _COLUMNS = ("row", "line", "id", "column", "field", "value", "problem")
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A problem, and the row that has it."""
+    """A problem and its row."""
 
     row: int
     line: int
@@ -35,8 +35,8 @@ class ProblemGroup(msgspec.Struct):
     """A kind of problem.
 
     Attributes:
-        count: how many there are of it.
-        examples: the first of them.
+        count: number of problems of this kind.
+        examples: the first problems of this kind.
     """
 
     count: int
@@ -44,10 +44,10 @@ class ProblemGroup(msgspec.Struct):
 
 
 class Problems:
-    """Takes in what is wrong with rows, and keeps a bounded part of it.
+    """Collector of the problems of rows. It keeps a bounded number of them.
 
     Attributes:
-        count: of the problems so far.
+        count: number of problems so far.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Problems:
         self._groups: dict[tuple[str, str], ProblemGroup] = {}
 
     def add(self, row: Row) -> None:
-        """Take in an invalid row."""
+        """Add the problems of an invalid row."""
         self.count += len(row.problems)
         for problem in row.problems:
             kind = problem.field, problem.message
@@ -70,7 +70,7 @@ class Problems:
 
     @property
     def groups(self) -> list[ProblemGroup]:
-        """Each kind, in the order in which they were met first."""
+        """All kinds of problems, in the order of their first row."""
         return list(self._groups.values())
 
 
@@ -78,10 +78,10 @@ class ProblemsFile:
     """A CSV file of every problem, which a spreadsheet opens.
 
     Args:
-        path: where; what is there is replaced.
+        path: the path of the file. An existing file is replaced.
 
     Raises:
-        ConfigError: it can't be written.
+        ConfigError: the file can't be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,25 +95,25 @@ class ProblemsFile:
             raise ConfigError(f"{path} can't be written: {error.strerror}") from None
 
     def add(self, row: Row) -> None:
-        """Write down what is wrong with a row.
+        """Write the problems of a row.
 
         Raises:
-            ConfigError: it can't be written.
+            ConfigError: the file can't be written.
         """
         try:
             for problem in row.problems:
-                place = (str(row.number or ""), str(row.line or ""), row.id)
+                position = (str(row.number or ""), str(row.line or ""), row.id)
                 text = problem.message + problem.hint
-                cells = (*place, problem.named, problem.field, problem.value, text)
+                cells = (*position, problem.named, problem.field, problem.value, text)
                 self._writer.writerow([not_a_formula(writable(cell)) for cell in cells])
         except OSError as error:
             raise ConfigError(f"{self._path} can't be written: {error.strerror}") from None
 
     def refuse(self, why: str) -> None:
-        """Write down why the file as a whole is refused: what an earlier check wrote is gone.
+        """Write why the input as a whole is refused.
 
         Raises:
-            ConfigError: it can't be written.
+            ConfigError: the file can't be written.
         """
         for line in why.splitlines():
             self.add(Row(0, 0, "", None, (Problem("", "", line),), ""))

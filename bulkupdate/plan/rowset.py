@@ -2,22 +2,22 @@
 
 
 class RowSet:
-    """Numbers of rows, a bit for each row of the input.
+    """A set of row numbers: one bit for each row of the input.
 
     Args:
-        rows: of the input.
+        rows: number of rows in the input.
     """
 
     def __init__(self, rows: int) -> None:
         self._bits = bytearray(rows // 8 + 1)
 
     def add(self, row: int) -> None:
-        """Put a row in."""
+        """Add a row."""
         self._bits[row >> 3] |= 1 << (row & 7)
 
     def __contains__(self, row: int) -> bool:
         return bool(self._bits[row >> 3] & 1 << (row & 7))
 
 
-#: Rows that go in one request at most: they stand in memory while it is out.
+#: Largest number of rows in one request. They stay in memory until its response.
 MAX_MERGED = 100

@@ -1,4 +1,4 @@
-"""A file of edits → rows, one at a time, each valid or carrying its own problems.
+"""Read a file of edits as rows, one at a time. Each row is valid or carries its own problems.
 
 ::
 
@@ -6,8 +6,8 @@
     raw       text     records     columns, cells   rows
     gzip, …   UTF-8,…  csv, sheet  dates, valuemap
 
-Memory does not grow with the file: a line and a cell are bounded, and nothing is kept
-but the names of the columns, and what the value map says. (The rows of a spreadsheet are on disk.)
+Memory does not grow with the file: the length of a line and of a cell is bounded. The reader keeps
+only the names of the columns and the value map. (The rows of a spreadsheet are on disk.)
 """
 
 from bulkupdate.reader.columns import OWN_PREFIX

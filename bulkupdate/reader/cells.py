@@ -1,7 +1,7 @@
-"""What a value that was written says: the text of a cell, or a value of a JSON object.
+"""The meaning of a value in the input: the text of a cell, or a value of a JSON object.
 
-A spreadsheet has few distinct users, dates and priorities in very many rows, so what such a cell
-says is remembered.
+A spreadsheet has few distinct users, dates and priorities in very many rows. So the reader
+remembers the meaning of such a cell.
 """
 
 from collections.abc import Callable
@@ -18,41 +18,43 @@ from bulkupdate.reader.sheet import Cell
 from bulkupdate.reader.text import damage
 from bulkupdate.reader.valuemap import ValueMap
 
-#: What a blank cell says.
+#: The meaning of a blank cell.
 BLANK = object()
 
-#: Cells of one column that are remembered.
+#: Number of cells of one column whose meaning is remembered.
 _REMEMBERED = 4096
 
-#: What a spreadsheet shows where a formula went wrong; and what marks a cell as wrong in a file
-#: of failed rows.
+#: Texts that a spreadsheet shows where a formula failed. The first one also marks a cell as wrong
+#: in a file of failed rows.
 _WRONG = "#VALUE!"
 _ERRORS = frozenset(
     f"#{name}" for name in ("N/A", "REF!", "VALUE!", "DIV/0!", "NAME?", "NULL!", "NUM!", "SPILL!")
 )
 
-#: What programs write for no value, where their user did not say otherwise.
+#: Texts that programs write for a missing value by default.
 _BLANKS = frozenset({"nan", "nat", "null", "\\n", "<na>"})
 _LONGEST_BLANK = 4
 
-#: Values of a map among which the nearest is looked for.
+#: Size of the largest map in which the reader looks for the nearest value.
 _SEARCHED = 500
 
-#: Says what a cell says: a value on the wire, or `BLANK`. Raises `ValueError` where it is wrong.
+#: Function that turns a cell into a value on the wire or `BLANK`. It raises `ValueError` where the
+#: cell is wrong.
 Reading = Callable[[str], Any]
 
 
 class Values:
-    """What values say, by the rules of their fields and by what the user says of the input.
+    """The meaning of values, by the rules of their fields and by the user's options.
 
     Args:
-        options: what the user says.
-        now: what relative dates are counted from; aware.
-        value_map: what the values of some columns stand for, or None.
+        options: the user's options for the input.
+        now: the time from which relative dates count; aware.
+        value_map: the values that replace the values of some columns, or None.
         is_clean: whether the input is known to hold no undecodable bytes.
 
     Attributes:
         has_cleared: whether any cell so far has emptied a field.
+        shortest: the length from which a text cell needs no closer look.
     """
 
     def __init__(
@@ -67,17 +69,17 @@ class Values:
         self._dates_read = _Memory(self._dates.read)
         self._clear = options.clear_token.strip().lower()
         self._is_clean = is_clean
-        #: No shorter cell says itself without being looked at.
+        # A shorter cell may be the clear token or a word for a missing value.
         self.shortest = max(_LONGEST_BLANK, len(self._clear)) + 1
         self.has_cleared = False
-        #: Field → what is written, in lower case → what is sent.
+        #: Field → value in the input, in lower case → value to send.
         self._mapped: dict[str, dict[str, Any]] = {}
         self._map_name = str(options.value_map)
         if value_map is not None:
             self._mapped = {field: self._checked(field, value_map) for field in value_map.fields}
 
     def _checked(self, field: str, value_map: ValueMap) -> dict[str, Any]:
-        """What the values of a field stand for, as it is sent.
+        """The mapped values of a field, as bulkupdate sends them.
 
         Raises:
             InputError: one of them is wrong.
@@ -92,14 +94,17 @@ class Values:
                 raise InputError(f"{self._map_name}, line {line}: 'to': {problem}") from None
         return checked
 
-    def constants(self, said: dict[str, str]) -> dict[str, Any]:
-        """What `--set` says of every row: values on the wire, by name in Python.
+    def constants(self, texts: dict[str, str]) -> dict[str, Any]:
+        """The values that `--set` gives every row: values on the wire, by name in Python.
+
+        Args:
+            texts: field → value, as the user wrote it.
 
         Raises:
             ConfigError: a value is wrong.
         """
         constants = {}
-        for field, text in said.items():
+        for field, text in texts.items():
             try:
                 value = self.reading(field)(text)
             except ValueError as error:
@@ -108,13 +113,14 @@ class Values:
                 ) from None
             if value is BLANK:
                 raise ConfigError(
-                    f"{setting('constants')} {field}: is blank: to empty it, write {self._clear}"
+                    f"{setting('constants')} {field}: is blank: to empty the field, write"
+                    f" {self._clear}"
                 )
             constants[PYTHON_NAMES[field]] = value
         return constants
 
     def reading(self, field: str) -> Reading:
-        """How the cells of a field are read. The same cell always says the same."""
+        """The function that reads the cells of a field. Equal cells give equal values."""
         rule = self._dates.read if field == "dueDate" else fields.RULES[field]
         is_clearable = field in fields.CLEARABLE
         is_text = fields.RULES[field] is fields.text
@@ -122,19 +128,21 @@ class Values:
         clear = self._clear
 
         def read(cell: str) -> Any:
-            value = say(cell)
+            value = meaning(cell)
             self.has_cleared = self.has_cleared or value == ""
             return value
 
-        def say(cell: str) -> Any:
+        def meaning(cell: str) -> Any:
             word = cell.strip()
             if not word:
                 return BLANK
             if word.lower() == clear:
                 if field == "id":
-                    return BLANK  # and is then found missing
+                    return BLANK  # The caller then reports the id as missing.
                 if not is_clearable:
-                    raise ValueError("can't be cleared: leave the cell blank to leave it as it is")
+                    raise ValueError(
+                        "can't be cleared: leave the cell blank to leave the field unchanged"
+                    )
                 return ""
             if mapped is not None:
                 return _meant(word, mapped, self._map_name)
@@ -149,16 +157,16 @@ class Values:
         return read
 
     def is_plain(self, field: str) -> bool:
-        """Whether a cell of it that begins with a letter is a text that says itself."""
-        # It is then neither blank, nor the word that clears, nor an error or a formula.
+        """Whether a cell of this field that begins with a letter is the value itself."""
+        # Such a cell is not blank, not the clear token, not an error and not a formula.
         is_text = fields.RULES[field] is fields.text
         return is_text and self._is_clean and self._clear[0] < "A" and field not in self._mapped
 
     def of_json(self, field: str, value: object) -> object:
-        """What a value of a JSON object stands for; its field's own rule is not applied yet.
+        """The meaning of a value of a JSON object, before the rule of its field is applied.
 
         Raises:
-            ValueError: the user's maps and formats can't make anything of it.
+            ValueError: the value is in no map, or fits no date format, of the user's.
         """
         if not isinstance(value, str) or not value:
             return value
@@ -168,57 +176,57 @@ class Values:
 
 
 def _meant(word: str, mapped: dict[str, Any], name: str) -> Any:
-    """What a value of a mapped field stands for.
+    """The value that the map gives for a value of a mapped field.
 
     Raises:
-        ValueError: the map lacks it.
+        ValueError: the map lacks the value.
     """
     word = word.casefold()
     if word not in mapped:
-        # Looking for the nearest of very many takes long.
+        # The search for the nearest of very many values takes long.
         near = fields.suggestion(word, mapped) if len(mapped) <= _SEARCHED else ""
-        raise fields.WrongValueError(f"is not among the values of {name}", near)
+        raise fields.WrongValueError(f"is not in the 'from' column of {name}", near)
     return mapped[word]
 
 
 def _artefact(cell: str, field: str) -> str:
-    """What is wrong with a cell that a program has written, and nobody meant so; else ""."""
+    """The problem of a cell that holds an artefact of another program; "" without one."""
     word = cell.strip()
     rule = fields.RULES[field]
     if word.lower() in _BLANKS and rule in (fields.text, fields.identifier):
-        return "is what a program writes for no value: leave the cell blank"
+        return "is how a program writes a missing value: leave the cell blank"
     if rule is fields.identifier and word.lower() in ("none", "null", "n/a"):
-        return "is what a program writes for no value: leave the cell blank"
+        return "is how a program writes a missing value: leave the cell blank"
     if word.startswith('="') and word.endswith('"'):
-        return "is a formula that keeps a spreadsheet from reading a number: write it plainly"
+        return "is a formula around a text: write the text alone"
     if cell[0] in " \t" and word[0] == '"' == word[-1]:
-        return "is in quotes after a blank: leave no blank after the delimiter"
+        return "has a blank before its quotes: remove the blank after the delimiter"
     return ""
 
 
 def as_text(cell: str, field: str) -> str:
-    """A cell as a CSV file can hold it: with what a spreadsheet knew to be wrong with it."""
+    """A cell as text for a CSV file. A mark keeps a problem that only the spreadsheet shows."""
     if isinstance(cell, Cell) and _cell_problem(cell, field):
         return f"{_WRONG} {cell}"
     return cell
 
 
 def _cell_problem(cell: Cell, field: str) -> str:
-    """What is wrong with a cell that was no text; "" if nothing is."""
+    """The problem of a cell whose type is not text; "" without one."""
     rule = fields.RULES[field]
-    # Excel makes dates of ids that look like some.
+    # Excel turns ids that look like dates into dates.
     if rule is fields.text or (rule is fields.identifier and cell.kind != "number"):
-        return f"is a {cell.kind}: format the cell as text, so that it reads as it is shown"
+        return f"is a {cell.kind}: format the cell as text, so that it holds what you see"
     return cell.problem
 
 
 class CellReader:
-    """Reads records of cells.
+    """Reader of records of cells.
 
     Args:
-        layout: what the header says.
-        values: what cells say.
-        constants: what every row says besides, by name in Python.
+        layout: the meaning of the header.
+        values: the meaning of cells.
+        constants: values that every row gets in addition, by name in Python.
     """
 
     def __init__(self, layout: Layout, values: Values, constants: dict[str, Any]) -> None:
@@ -226,7 +234,7 @@ class CellReader:
         self._constants = constants
         self._values = values
         self._shortest = values.shortest
-        #: Columns by how they are read: position, name in Python, and how.
+        #: Columns by the way to read them: position, name in Python, and function.
         self._texts: list[tuple[int, str, Reading]] = []
         self._unplain: list[tuple[int, str, Reading]] = []
         self._others: list[tuple[int, str, dict[str, Any]]] = []
@@ -242,11 +250,11 @@ class CellReader:
                 self._others.append((position, name, _Memory(read)))
 
     def row(self, number: int, line: int, cells: list[str]) -> Row | None:
-        """The row that a record as wide as the header makes; None where anything is wrong."""
+        """The row for a record as wide as the header; None where anything is wrong."""
         id_ = cells[self._id]
         try:
             if not (id_.isidentifier() and len(id_) >= self._shortest):
-                # Each is another one, and nearly all are plain words.
+                # Remembering ids would not help: each is different, and nearly all are plain words.
                 id_ = self._read_id(id_)
             values = {"id": id_, **self._constants}
             for position, name, memory in self._others:
@@ -273,7 +281,7 @@ class CellReader:
         return Row(number, line, id_, update, (), tuple(cells), (), shape)
 
     def problems(self, cells: list[str]) -> list[Problem]:
-        """Everything that is wrong with such a record."""
+        """All problems of a record as wide as the header."""
         problems = []
         for position, field, name, read in self._columns:
             cell = cells[position]
@@ -283,17 +291,17 @@ class CellReader:
                 problems.append(problem_of(field, cell, error, name))
                 continue
             if field == "id" and value is BLANK:
-                message = "is empty: say what task this row is about"
+                message = "is empty: enter the id of the task"
                 problems.insert(0, Problem(field, "", message, "", name if name != field else ""))
         return problems
 
     def id(self, cells: list[str]) -> str:
-        """The id that a record of any width holds, as it was written; "" where there is none."""
+        """The id in a record of any width, as written in the file; "" without one."""
         return cells[self._id].strip() if self._id < len(cells) else ""
 
 
 class _Memory(dict[str, Any]):
-    """Cells of a column, and what they say."""
+    """Cells of a column and their meaning."""
 
     def __init__(self, reading: Reading) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the columns of a file, or the keys of an object, are called, and what they stand for."""
+"""Names of the columns of a file or of the keys of an object, and the fields they stand for."""
 
 import re
 from collections.abc import Iterable
@@ -9,20 +9,20 @@ from bulkupdate.errors import ConfigError, setting
 from bulkupdate.models import PYTHON_NAMES
 from bulkupdate.reader.options import ReadOptions
 
-#: Columns and keys that begin so are ours: they are in `failed.csv`, and are passed over.
+#: Prefix of the columns and keys that bulkupdate adds to `failed.csv`. The reader ignores them.
 OWN_PREFIX = "bulkupdate_"
 
 
 _JSONL_ONLY = frozenset({"images", "videos"})
 _FIELDS = tuple(PYTHON_NAMES)
 
-#: Problems of a header that are named.
+#: Number of problems of a header that a message lists.
 _SHOWN = 20
 
-#: What no name of a column holds that was taken apart right.
+#: Characters that a column name holds only where the reader split the header wrongly.
 _FOREIGN = frozenset(",;\t|\"'")
 
-#: What people call a field, without case, blanks and punctuation → the field.
+#: Common name of a field, without case, blanks and punctuation → the field.
 _COMMON_NAMES = {
     **{re.sub(r"\W|_", "", name).lower(): name for name in PYTHON_NAMES},
     **{re.sub(r"\W|_", "", name).lower(): field for name, field in fields.ALIASES.items()},
@@ -33,12 +33,12 @@ _COMMON_NAMES = {
 
 
 class Column(NamedTuple):
-    """A column that is sent.
+    """A column that bulkupdate sends.
 
     Attributes:
-        position: of its cell in a record.
-        field: that it stands for, by its name on the wire.
-        name: as it was written.
+        position: index of its cell in a record.
+        field: the field that it stands for, by its name on the wire.
+        name: its name, as written in the file.
     """
 
     position: int
@@ -47,14 +47,14 @@ class Column(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What a header says.
+    """The meaning of a header.
 
     Attributes:
-        header: the names as they were written.
-        width: cells of a record that mean something: nameless columns at the end are none.
-        columns: that are sent.
-        ignored: names of those that are not, except our own.
-        kept: positions of all but our own.
+        header: the names, as written in the file.
+        width: number of cells of a record, without nameless columns at the end.
+        columns: the columns that bulkupdate sends.
+        ignored: names of the columns that it ignores, without those that it added itself.
+        kept: positions of all columns, without those that bulkupdate added.
     """
 
     header: tuple[str, ...]
@@ -65,18 +65,18 @@ class Layout(NamedTuple):
 
     @property
     def written(self) -> int:
-        """Cells of the header, those of nameless columns too."""
+        """Number of cells of the header, with nameless columns."""
         return len(self.header)
 
 
 class Naming:
-    """What a name stands for, by itself or because the user says so.
+    """The field that a name stands for, by itself or by the user's mapping.
 
     Args:
-        options: what the user says.
+        options: the user's options for the input.
 
     Raises:
-        ConfigError: it names a field that there is not, or says two things of one.
+        ConfigError: the options name an unknown field, or one field twice.
     """
 
     def __init__(self, options: ReadOptions) -> None:
@@ -89,7 +89,7 @@ class Naming:
         for name, text in options.constants.items():
             field = self._known_field(name, "constants")
             if field == "id":
-                raise ConfigError(f"{setting('constants')} id: each row is about a task of its own")
+                raise ConfigError(f"{setting('constants')} id: each row needs an id of its own")
             if field in self.constants:
                 raise ConfigError(f"{setting('constants')} names {field!r} twice")
             if field in _JSONL_ONLY:
@@ -97,31 +97,31 @@ class Naming:
                     f"{setting('constants')} {field}: a list can only be given in JSONL"
                 )
             self.constants[field] = text
-        #: What `--only` names: names as they are written, and the fields they stand for.
+        #: The names in `--only`, as the user wrote them, and the fields they stand for.
         self._only = {name.strip(): self.meant(name) for name in options.only}
         self._only_fields = set(self._only.values()) - {None}
 
     def field(self, name: str) -> str | None:
-        """The field that a column or key stands for; None if it is no field."""
+        """The field that a column or key stands for; None if it matches no field."""
         name = name.strip()
-        if said := self._said(name):
-            return self._mapping[said]
+        if mapped := self._mapped_name(name):
+            return self._mapping[mapped]
         field = _field_called(name)
-        # A field that the user says another column stands for is nothing else's.
+        # A field that the user maps to another column belongs to that column alone.
         return None if field in self._mapping.values() else field
 
     def meant(self, name: str) -> str | None:
-        """The field that the user means by the name of a column, or by its own."""
+        """The field for a name in the options: the name of a column, or of the field itself."""
         return self.field(name) or _field_called(name.strip())
 
-    def _said(self, name: str) -> str | None:
-        """By what name the user speaks of a column, if so."""
+    def _mapped_name(self, name: str) -> str | None:
+        """The name of a column in the user's mapping; None where the mapping lacks it."""
         if name in self._mapping:
             return name
-        return next((said for said in self._mapping if _plain(said) == _plain(name)), None)
+        return next((other for other in self._mapping if _plain(other) == _plain(name)), None)
 
     def is_ignored(self, name: str) -> bool:
-        """Whether a column or key is not read, whatever it holds."""
+        """Whether the reader ignores a column or key."""
         name = name.strip()
         if name.startswith(OWN_PREFIX):
             return True
@@ -133,21 +133,21 @@ class Naming:
         return self._ignores_extra and (field is None or not name)
 
     def problem(self, kind: str, name: str) -> str | None:
-        """What is wrong with a name that is read; None if it is right."""
+        """The problem of a column or key name that the reader uses; None if it is right."""
         field = self.field(name)
         if field is None:
             return _unknown(kind, name)
         if field in self.constants:
             return (
-                f"{kind} {name!r} and {setting('constants')} {field} set the same field: leave one"
-                f" out ({setting('only')} names the columns to send)"
+                f"{kind} {name!r} and {setting('constants')} {field} set the same field: remove"
+                f" one ({setting('only')} names the columns to send)"
             )
         return None
 
     def layout(self, header: tuple[str, ...]) -> tuple[Layout, list[str]]:
-        """What a header says, and everything that is wrong with it."""
+        """The meaning of a header, and all its problems."""
         names = [name.strip() for name in header]
-        # A column of that very name is meant, before others that stand for the same field.
+        # A column with exactly the name in `--only` wins over other columns of the same field.
         exact = {self._only[name] for name in names if name in self._only}
         self._only_fields -= exact
         while names and not names[-1]:
@@ -173,7 +173,8 @@ class Naming:
         if not any(column.field == "id" for column in columns):
             problems.append(
                 "there is no column 'id', which names the task of each row; if it has another name,"
-                f" set {setting('mapping')} 'NAME=id'; if lines stand above the header, remove them"
+                f" set {setting('mapping')} 'NAME=id'; if there are lines above the header, remove"
+                " them"
             )
         problems += self.missing(names)
         if len(problems) > _SHOWN:
@@ -182,23 +183,24 @@ class Naming:
         return Layout(header, len(names), tuple(columns), tuple(ignored), kept), problems
 
     def knows(self, header: Iterable[str]) -> int:
-        """How many of these names stand for a field."""
+        """Number of these names that stand for a field."""
         return sum(self.field(name) is not None for name in header)
 
     def missing(self, names: Iterable[str]) -> list[str]:
-        """What is wrong where the user speaks of columns that are not among these."""
-        there = {name.strip() for name in names}
-        known = {self.field(name) for name in there}
+        """Problems of the options: one for each column in them that is not among these names."""
+        present = {name.strip() for name in names}
+        known = {self.field(name) for name in present}
         problems = [
             f"{setting('mapping')} {name!r}: there is no such column"
-            + fields.suggestion(name, there)
+            + fields.suggestion(name, present)
             for name in self._mapping
-            if name not in {self._said(other) for other in there}
+            if name not in {self._mapped_name(other) for other in present}
         ]
         problems += [
-            f"{setting('only')} {name!r}: there is no such column" + fields.suggestion(name, there)
+            f"{setting('only')} {name!r}: there is no such column"
+            + fields.suggestion(name, present)
             for name, field in self._only.items()
-            if name not in there and (field is None or field not in known)
+            if name not in present and (field is None or field not in known)
         ]
         return problems
 
@@ -206,14 +208,14 @@ class Naming:
     def _known_field(name: str, flag: str) -> str:
         field = _field_called(name.strip())
         if field is None:
-            near = fields.suggestion(name, PYTHON_NAMES) or f": known are {', '.join(_FIELDS)}"
-            raise ConfigError(f"{setting(flag)}: {name!r} is no field{near}")
+            near = fields.suggestion(name, PYTHON_NAMES) or f": the fields are {', '.join(_FIELDS)}"
+            raise ConfigError(f"{setting(flag)}: {name!r} is not a field{near}")
         return field
 
 
 def _field_called(name: str) -> str | None:
-    """The field that a name stands for by itself."""
-    # Quotes and delimiters in a name show that the file was not taken apart right.
+    """The field that a name stands for by itself; None if it matches no field."""
+    # Quotes and delimiters in a name show that the reader split the header wrongly.
     if set(name) & _FOREIGN:
         return None
     return fields.ALIASES.get(name) or _COMMON_NAMES.get(_plain(name))
@@ -224,22 +226,22 @@ def _plain(name: str) -> str:
 
 
 def _clashes(columns: list[Column], column: Column) -> list[str]:
-    """What is wrong with one more column beside those that were there before it."""
+    """Problems of a column in addition to the columns before it."""
     if column.field in _JSONL_ONLY:
         return [f"column {column.name!r} can only be given in JSONL: it holds a list"]
     for other in columns:
         if other.name == column.name:
-            return [f"column {column.name!r} is there twice: keep one, under a name of its own"]
+            return [f"column {column.name!r} appears twice: remove or rename one"]
         if other.field == column.field:
             return [
-                f"columns {other.name!r} and {column.name!r} are one field: keep one"
+                f"columns {other.name!r} and {column.name!r} stand for the same field: keep one"
                 f" ({setting('only')} names the columns to send)"
             ]
     return []
 
 
 def json_hint() -> str:
-    """What to do with a file that holds JSON where a header should be."""
+    """The advice for a file that holds JSON instead of a header."""
     return (
         "looks like JSON: put one object on each line, and name it .jsonl (or set"
         f" {setting('format')} jsonl)"
@@ -247,13 +249,13 @@ def json_hint() -> str:
 
 
 def format_hint(header: tuple[str, ...]) -> str:
-    """What the file rather seems to be, where its first record shows that it is no such header."""
+    """The advice for a file whose first record is not a header; "" where it may be one."""
     first = header[0].strip() if header else ""
     return json_hint() if first.startswith(("[", "{")) else ""
 
 
 def _unknown(kind: str, name: str) -> str:
-    """What to say of a column or key that is no field."""
+    """The message for a column or key that matches no field."""
     if name in fields.READ_ONLY:
         return (
             f"{kind} {name!r} can't be changed through the API: remove it, or set"
@@ -263,7 +265,7 @@ def _unknown(kind: str, name: str) -> str:
     if near:
         return f"unknown {kind} {fields.shorten(name)}{near}"
     return (
-        f"unknown {kind} {fields.shorten(name)}: known are {', '.join(_FIELDS)};"
+        f"unknown {kind} {fields.shorten(name)}: the fields are {', '.join(_FIELDS)};"
         f" {setting('mapping')} '{fields.shorten(name)[1:-1]}=FIELD' names the field it stands for,"
         f" {setting('ignore_extra')} ignores columns that match no field"
     )

@@ -1,4 +1,4 @@
-"""Due dates as people write them: in their own time zone, in their own format, from now on."""
+"""Due dates as people write them: in a time zone, in a date format, or relative to now."""
 
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -11,7 +11,7 @@ _RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])")
 _DAYS = {"today": 0, "tomorrow": 1}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-#: A date in figures that is not ISO 8601, and the time after it.
+#: A date in numbers that is not ISO 8601, and the time after it.
 _FIGURES = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(\D.*)?")
 _TIMES = (
     (re.compile(r"\d{1,2}:\d\d"), "%H:%M"),
@@ -22,11 +22,11 @@ _TIMES = (
 
 
 class DateReader:
-    """Reads due dates.
+    """Reader of due dates.
 
     Args:
-        options: what the user says of dates and times.
-        now: what `today` and `+3d` are counted from; aware.
+        options: the user's options for dates and times.
+        now: the time from which `today` and `+3d` count; aware.
     """
 
     def __init__(self, options: ReadOptions, now: datetime) -> None:
@@ -35,25 +35,25 @@ class DateReader:
         self._time = options.time_of_day
         self._formats = options.date_formats
         self._now = now
-        #: Whether a format looks like ISO 8601: then a date is never read by that one instead.
+        #: Whether a format of the user looks like ISO 8601: then ISO 8601 is not tried.
         self._is_rival = any(form.startswith(("%Y", "%y")) for form in self._formats)
 
     def read(self, text: str) -> str:
-        """A due date as it is sent: UTC, to the millisecond.
+        """The due date to send: UTC, to the millisecond.
 
         Args:
-            text: ISO 8601; or as `--date-format` says; or `today`, `tomorrow`, `+30m`, `+2h`,
-                `+3d`, `+1w`.
+            text: ISO 8601; or in a format of `--date-format`; or `today`, `tomorrow`, `+30m`,
+                `+2h`, `+3d`, `+1w`.
 
         Raises:
-            ValueError: it is none of these, or may mean two moments, or lacks a time or an offset.
+            ValueError: it is none of these, or is ambiguous, or lacks a time or an offset.
         """
         word = text.strip()
         if relative := self._relative(word):
             return fields.due_date(relative)
         found = self._by_format(word)
         if found is None and self._is_rival:
-            raise self._not_iso(word) or ValueError("is no date")
+            raise self._not_iso(word) or ValueError("is not a date")
         if found is None and (day := fields.iso_date(word)):
             return fields.due_date(self._at_time_of_day(day))
         if found is None:
@@ -66,7 +66,7 @@ class DateReader:
     def _relative(self, word: str) -> datetime | None:
         if word.lower() in _DAYS:
             if self._zone is None:
-                raise ValueError(f"is a day, but where? Set {setting('timezone')} Europe/Paris")
+                raise ValueError(f"needs a time zone: set {setting('timezone')} Europe/Paris")
             day = self._now.astimezone(self._zone) + timedelta(days=_DAYS[word.lower()])
             return self._at_time_of_day(day.date())
         match = _RELATIVE.fullmatch(word)
@@ -77,24 +77,24 @@ class DateReader:
             step = timedelta(**{_UNITS[unit]: count})
             if unit in "mh":
                 return self._now + step
-            # Days are days of the calendar: the same time of day, whatever the clocks do.
-            there = self._now.astimezone(self._zone or UTC)
+            # Days are calendar days: the time of day stays the same when the clocks change.
+            local = self._now.astimezone(self._zone or UTC)
             if self._time is not None:
-                return self._at_time_of_day((there + step).date())
-            return self._aware((there + step).replace(tzinfo=None), self._zone or UTC)
+                return self._at_time_of_day((local + step).date())
+            return self._aware((local + step).replace(tzinfo=None), self._zone or UTC)
         except OverflowError:
             raise ValueError("is outside the years 1 to 9999") from None
 
     def _by_format(self, word: str) -> datetime | None:
-        """The moment that the user's formats make of it; None where none fits.
+        """The moment in a date of the user's formats; None where no format fits.
 
         Raises:
-            ValueError: several fit and disagree.
+            ValueError: several formats fit and give different moments.
         """
         found: dict[datetime, str] = {}
         for date_format in self._formats:
             try:
-                moment = datetime.strptime(word, date_format)  # noqa: DTZ007 - `_aware` sees to it
+                moment = datetime.strptime(word, date_format)  # noqa: DTZ007 - `_aware` adds the zone
             except ValueError:
                 continue
             if not re.search("%[HIMSfs]", date_format.replace("%%", "")):
@@ -102,8 +102,8 @@ class DateReader:
             found.setdefault(moment, date_format)
         if len(found) > 1:
             raise ValueError(
-                f"means two things: {' and '.join(f'{m:%d %B %Y %H:%M}' for m in found)}, by"
-                f" {setting('date_formats')} {' and '.join(map(repr, found.values()))}"
+                f"can be two dates: {' and '.join(f'{m:%d %B %Y %H:%M}' for m in found)}, by"
+                f" {setting('date_formats')} {' and '.join(map(repr, found.values()))}: keep one"
             )
         return next(iter(found), None)
 
@@ -127,11 +127,11 @@ class DateReader:
         return _in_zone(moment, zone, self._zone_name)
 
     def _not_iso(self, word: str) -> ValueError | None:
-        """What to say of what is not ISO 8601, where there is more to say."""
+        """The error for a date that is not ISO 8601; None where there is no more advice to give."""
         if self._formats:
-            said = " or ".join(map(repr, self._formats))
+            shown = " or ".join(map(repr, self._formats))
             other = "is not" if self._is_rival else "is neither ISO 8601 nor"
-            return ValueError(f"{other} a date in the format of {setting('date_formats')}: {said}")
+            return ValueError(f"{other} a date in the format of {setting('date_formats')}: {shown}")
         match = _FIGURES.fullmatch(word)
         if not match:
             return None
@@ -149,7 +149,7 @@ class DateReader:
             readings[date_format] = f"{day.day} {day:%B %Y}"
         if len(set(readings.values())) == 2:
             return fields.WrongValueError(
-                f"may be two days: set {setting('date_formats')} '{by_day}' or '{by_month}'",
+                f"can be two dates: set {setting('date_formats')} '{by_day}' or '{by_month}'",
                 f": {readings[by_day]} or {readings[by_month]}?",
             )
         if readings:
@@ -160,10 +160,10 @@ class DateReader:
 
 
 def _in_zone(moment: datetime, zone: tzinfo, name: str) -> datetime:
-    """A time on the clocks of a zone.
+    """A local time with the offset of its zone.
 
     Raises:
-        ValueError: the clocks show it twice that day, or not at all.
+        ValueError: the time happens twice on that day, or not at all.
     """
     first, second = moment.replace(tzinfo=zone, fold=0), moment.replace(tzinfo=zone, fold=1)
     if first.utcoffset() == second.utcoffset():
@@ -171,7 +171,7 @@ def _in_zone(moment: datetime, zone: tzinfo, name: str) -> datetime:
     readings = " or ".join(
         sorted(aware.astimezone(UTC).astimezone(zone).isoformat() for aware in (first, second))
     )
-    is_there = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == moment
-    what = "comes twice" if is_there else "is skipped"
-    message = f"{what} in {name}, where the clocks change: write which it is"
+    exists = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == moment
+    what = "happens twice" if exists else "is skipped"
+    message = f"{what} in {name}, where the clocks change: write one of these"
     raise fields.WrongValueError(message, f": {readings}")

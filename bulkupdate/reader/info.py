@@ -1,4 +1,4 @@
-"""What an input was found to be."""
+"""The facts about an input: its format, encoding, columns and options."""
 
 from typing import Any
 
@@ -6,21 +6,22 @@ import msgspec
 
 
 class InputInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read, and how.
+    """The facts about an input, and how bulkupdate reads it.
 
     Attributes:
-        path: as it was given, or `-`.
-        sha256: of its bytes, in hexadecimal.
-        rows: how many it holds.
+        path: the path that the user gave, or `-`.
+        sha256: the SHA-256 of its bytes, in hexadecimal.
+        rows: number of rows.
         format: `csv`, `tsv`, `jsonl`, `xlsx`, `xls` or `ods`.
-        encoding: by Python's name, `utf-8-sig` with a byte order mark; None for a spreadsheet.
-        delimiter: between the cells of a row; None where there is none.
+        encoding: Python's name of the encoding, `utf-8-sig` with a byte order mark; None for a
+            spreadsheet.
+        delimiter: the delimiter between the cells of a row; None where the format has none.
         compression: `gzip`, `bzip2`, `xz` or None.
-        sheet: of a spreadsheet.
-        columns: what was read as which field: column → field. Empty for JSONL.
-        passed_over: columns that were not read.
-        options: what the user said of the input, as far as it decides what is sent.
-        now: what relative dates were counted from, UTC.
+        sheet: the name of the sheet in a spreadsheet; None for other formats.
+        columns: column → field that it stands for. Empty for JSONL.
+        passed_over: columns that bulkupdate ignored.
+        options: the user's options that decide which edits are sent.
+        now: the time from which relative dates count, UTC.
     """
 
     path: str

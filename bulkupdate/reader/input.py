@@ -1,4 +1,4 @@
-"""An input: what it was found to be, and its rows."""
+"""An input: its format, and its rows."""
 
 import contextlib
 import csv
@@ -37,29 +37,30 @@ _FORMATS = {
 }
 
 
-#: Rows skipped between two looks at the stop.
+#: Number of rows to skip between two checks of the stop.
 _LOOK_UP = 4096
 
-#: Characters by which it is told what kind of text a file is.
+#: Number of characters that decide the format of a text file.
 _START = 4096
 
 
 class TextFile:
-    """A file of text or a spreadsheet, as records, before anything is known of their meaning.
+    """A text file or a spreadsheet as records, without the meaning of their cells.
 
-    `TextFile.open` makes one.
+    Create one with `TextFile.open`.
 
     Args:
-        raw: its bytes.
-        name: what to call it in messages.
-        stop: ends a long reading early.
+        raw: the bytes of the file.
+        name: the name of the file in messages.
+        stop: the signal that ends a long read early.
 
     Attributes:
-        raw: as given.
-        format: what it is.
-        encoding: of its text; None for a spreadsheet.
-        dialect: of a CSV file; None for others.
-        sheet: the name of the sheet that is read; None for others.
+        raw: the bytes of the file.
+        name: the name of the file in messages.
+        format: the format of the file.
+        encoding: the encoding of its text; None for a spreadsheet.
+        dialect: the dialect of a CSV file; None for other formats.
+        sheet: the name of the sheet in a spreadsheet; None for other formats.
     """
 
     format: Format
@@ -82,14 +83,14 @@ class TextFile:
         knows: Callable[[list[str]], int],
         stop: "Stop | None" = None,
     ) -> Self:
-        """Open a file, and find out what it is.
+        """Open a file, and find out its format.
 
         Args:
             path: the file.
-            name: what to call it in messages.
-            options: what the user knows of it.
-            knows: how many of these cells are columns that mean something.
-            stop: ends a long reading early.
+            name: the name of the file in messages.
+            options: the user's options for the file.
+            knows: the function that counts known column names among some cells.
+            stop: the signal that ends a long read early.
 
         Raises:
             InputError: it can't be read.
@@ -107,7 +108,7 @@ class TextFile:
         return file
 
     def lines(self) -> Generator[str]:
-        """The lines of a text."""
+        """The lines of a text file."""
         with self._text() as text:
             yield from text
 
@@ -125,10 +126,10 @@ class TextFile:
         """The records of a file in columns, its header first.
 
         Args:
-            line: of a text file, where to begin, which has to be the beginning of a record.
+            line: the line of a text file to begin at. A record must begin there.
 
         Raises:
-            InputError: from here on no record can be told from the next.
+            InputError: the CSV is broken from here on.
             RunStoppedError: the stop was set while lines were skipped.
         """
         if self._sheet is not None:
@@ -162,14 +163,14 @@ class TextFile:
             )
         for flag, value in (("encoding", options.encoding), ("delimiter", options.delimiter)):
             if value is not None:
-                # What fails is written as CSV of our own choice, and read with the same flags.
+                # The file of failed rows is CSV, which a retry would read with the same flags.
                 raise InputError(f"{self.name}: is a spreadsheet: leave out {setting(flag)}")
         self.format = found
         self._sheet = SheetTable.read(self.raw, options.sheet, self._stop)
         self.sheet = self._sheet.sheet
 
     def _open_text(
-        self, options: ReadOptions, said: Format | None, knows: Callable[[list[str]], int]
+        self, options: ReadOptions, named: Format | None, knows: Callable[[list[str]], int]
     ) -> None:
         with self.raw.content() as content:
             self.encoding = encoding_of(content, options.encoding, self.name)
@@ -179,19 +180,19 @@ class TextFile:
         if "\0" in start:
             raise InputError(f"{self.name}: is not a text file: save it as CSV, UTF-8")
         is_json = start.lstrip().startswith("{")
-        if (said is not Format.JSONL and start.lstrip().startswith("[")) or (
-            said not in (None, Format.JSONL) and is_json
+        if (named is not Format.JSONL and start.lstrip().startswith("[")) or (
+            named not in (None, Format.JSONL) and is_json
         ):
             raise InputError(f"{self.name}: {json_hint()}")
         if start.lstrip()[:20].lower().startswith(("<!doctype", "<html", "<table", "<?xml")):
             raise InputError(
                 f"{self.name}: is a web page: open it in a spreadsheet, save it as CSV"
             )
-        if said is not None and said.is_spreadsheet:
+        if named is not None and named.is_spreadsheet:
             raise InputError(
-                f"{self.name}: is no spreadsheet: leave out {setting('format')} {said}"
+                f"{self.name}: is not a spreadsheet: leave out {setting('format')} {named}"
             )
-        self.format = said or (Format.JSONL if is_json else Format.CSV)
+        self.format = named or (Format.JSONL if is_json else Format.CSV)
         if self.format is Format.JSONL:
             return
         likely = "\t" if self.format is Format.TSV else ","
@@ -200,7 +201,7 @@ class TextFile:
             self.dialect = dialect_of(start_lines, delimiter, likely, knows, self.name)
 
     def _start(self) -> str:
-        """The first few lines."""
+        """The first few lines that are not blank."""
         start = ""
         with contextlib.closing(self.lines()) as start_lines:
             for line in start_lines:
@@ -211,22 +212,26 @@ class TextFile:
 
 
 class Input:
-    """An input that can be read more than once, and is the same each time. `Input.open` makes one.
+    """An input that can be read more than once, with the same rows each time.
+
+    Create one with `Input.open`.
 
     Args:
         path: the file.
-        name: what to call it in messages.
-        options: what the user knows of it.
-        now: what relative dates are counted from, UTC.
-        stop: ends a long reading early.
+        name: the name of the file in messages.
+        options: the user's options for the file.
+        now: the time from which relative dates count, UTC.
+        stop: the signal that ends a long read early.
 
     Attributes:
+        path: the file.
+        name: the name of the file in messages.
+        options: the user's options for the file.
         file: the file as records.
-        format: what it is.
-        layout: what its header means; None for JSONL.
-        now: as given.
-        places: where some rows begin, in their order, as far as that is known: how many rows come
-            before, and the line.
+        format: the format of the file.
+        layout: the meaning of its header; None for JSONL.
+        now: the time from which relative dates count, UTC.
+        places: known positions of rows, in their order: the number of rows before, and the line.
     """
 
     file: TextFile
@@ -253,17 +258,17 @@ class Input:
         options: ReadOptions | None = None,
         stop: "Stop | None" = None,
     ) -> Self:
-        """Open a file of edits, and find out what it is.
+        """Open a file of edits, and find out its format.
 
         Args:
             path: the file.
-            name: what to call it in messages; None for its path.
-            options: what the user knows of it.
-            stop: ends a long reading early.
+            name: the name of the file in messages; None for its path.
+            options: the user's options for the file.
+            stop: the signal that ends a long read early.
 
         Raises:
-            InputError: it can't be read, is empty, or its header is wrong.
-            ConfigError: one of the options makes no sense.
+            InputError: the file can't be read, is empty, or its header is wrong.
+            ConfigError: one of the options is wrong.
             RunStoppedError: the stop was set.
         """
         options = options or ReadOptions()
@@ -304,13 +309,13 @@ class Input:
         return self.file.raw.sha256()
 
     def info(self, path: str) -> InputInfo:
-        """What it was found to be; its rows are not counted.
+        """The facts about the input. Its rows are not counted.
 
         Args:
-            path: as its user named it.
+            path: the path that the user gave.
 
         Raises:
-            ConfigError: its value map can't be read any more.
+            ConfigError: the value map can't be read any more.
         """
         layout, encoding, dialect = self.layout, self.file.encoding, self.file.dialect
         return InputInfo(
@@ -329,49 +334,49 @@ class Input:
         )
 
     def has_changed(self) -> bool:
-        """Whether somebody has written to the file since it was opened."""
+        """Whether the file has changed since it was opened."""
         return self.file.raw.has_changed()
 
     def rows(self, after: int = 0) -> Generator[Row]:
-        """Every row of the file. One such iterator may be in use at a time.
+        """Every row of the file. Only one such iterator may be in use at a time.
 
         Args:
-            after: so many rows at the beginning are skipped. Of a file in columns, their cells
-                are not looked at, and nor are their lines up to the last of the `places`.
+            after: number of rows to skip at the beginning. In a file in columns, their cells are
+                not read. Their lines up to the last of the `places` are not parsed.
 
         Raises:
-            InputError: from here on no row can be told from the next.
+            InputError: the file is broken from here on.
             RunStoppedError: the stop was set while rows were skipped.
         """
         if self.layout is None:
             values, constants = self._values, self._constants
             with contextlib.closing(self.file.lines()) as found:
                 rows = json_rows(found, self._naming, values, constants, self.name)
-                # Its keys are told from all of it.
+                # A check at the end needs the keys of all rows.
                 _skip(rows, after, self._stop)
                 yield from rows
             return
-        before, line = self._place(after)
+        before, line = self._position(after)
         with contextlib.closing(self.file.records(line)) as records:
             if line == 1:
                 next(records)
             _skip(records, after - before, self._stop)
             if self._reader is None:
-                # What cells say is remembered from one reading to the next.
+                # The reader keeps the meaning of cells from one pass to the next.
                 self._reader = CellReader(self.layout, self._values, self._constants)
             yield from table_rows(
                 records, self.layout, self._reader, self._naming, self.name, after
             )
 
     def remember_place(self, before: int, line: int) -> None:
-        """Take in where a row begins; of a file that can be read from there on, no other."""
+        """Remember the position of a row, if the file can be read from there on."""
         if self.file.dialect is not None:
             self.places.append((before, line))
 
-    def _place(self, after: int) -> tuple[int, int]:
-        """The last known place that no more than `after` rows come before."""
-        places = [place for place in self.places if place[0] <= after]
-        return places[-1] if places else (0, 1)
+    def _position(self, after: int) -> tuple[int, int]:
+        """The last known position with at most `after` rows before it."""
+        positions = [position for position in self.places if position[0] <= after]
+        return positions[-1] if positions else (0, 1)
 
     def _layout(self, header: tuple[str, ...]) -> Layout:
         if hint := format_hint(header):
@@ -383,7 +388,7 @@ class Input:
 
 
 def _skip(found: Iterator[object], count: int, stop: "Stop | None") -> None:
-    """Take so many, and look at none.
+    """Skip a number of items.
 
     Raises:
         RunStoppedError: the stop was set.

@@ -1,4 +1,4 @@
-"""How an input is to be read, where its user knows better than what can be told from it."""
+"""The user's options for reading an input."""
 
 import codecs
 import datetime as dt
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bulkupdate.codec import writable
 from bulkupdate.errors import ConfigError, setting
 
-#: The word that empties a field: a blank cell leaves it alone.
+#: The word that empties a field. (A blank cell leaves it unchanged.)
 CLEAR = "<clear>"
 
 #: Suffixes of compressed files.
@@ -22,18 +22,18 @@ _PACKED = frozenset({".gz", ".bz2", ".xz"})
 
 _DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
 
-#: Of a date format: what says the day, the month and the year.
+#: Directives of a date format for the day, the month and the year.
 _DAY, _MONTH, _YEAR = {"%d", "%e"}, {"%m", "%b", "%B"}, {"%Y", "%y"}
 
-#: Of a date format: what depends on the machine's language, or is too little to go by.
+#: Directives of a date format that depend on the machine's language.
 _LOCAL = {"%c", "%x", "%X"}
 
 
 class Format(enum.StrEnum):
-    """What kind of file the input is."""
+    """The format of an input."""
 
     CSV = "csv"
-    """Text in columns, with a header; its delimiter is found out."""
+    """Text in columns, with a header. The reader detects the delimiter."""
 
     TSV = "tsv"
     """Tab-separated, with a header."""
@@ -45,44 +45,45 @@ class Format(enum.StrEnum):
     """A sheet of an Excel workbook, with a header."""
 
     XLS = "xls"
-    """Likewise, as Excel wrote it until 2003."""
+    """A sheet of an Excel workbook in the format of Excel 97 to 2003, with a header."""
 
     ODS = "ods"
     """A sheet of an OpenDocument spreadsheet, with a header."""
 
     @property
     def failed(self) -> "Format":
-        """What its rows that fail are written as."""
+        """The format of the file of failed rows for this input."""
         return Format.CSV if self.is_spreadsheet else self
 
     @property
     def is_spreadsheet(self) -> bool:
-        """Whether it is one with sheets and typed cells."""
+        """Whether the format has sheets and typed cells."""
         return self in (Format.XLSX, Format.XLS, Format.ODS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """What the user says of an input. What is left at its default is told from the input.
+    """The user's options for an input. The reader detects what the user leaves at its default.
 
     Attributes:
-        format: what kind of file it is; of a spreadsheet, leave it to be told.
-        encoding: of its text, by any name that Python knows.
-        delimiter: between the cells of a row: one character.
-        sheet: of a spreadsheet, by its name.
+        format: the format of the file. The reader always detects a spreadsheet by itself.
+        encoding: the encoding of its text, by any name that Python knows.
+        delimiter: the character between the cells of a row.
+        sheet: the name of the sheet in a spreadsheet.
         mapping: column or key of the input → field.
-        constants: field → what every row says of it, as a cell would.
-        only: columns, or the fields they stand for, that are sent; empty for all.
-        ignore_extra: whether columns that are no field are passed over.
+        constants: field → value for every row, written like a cell.
+        only: columns to send, by their own name or by the field they stand for; empty for all.
+        ignore_extra: whether to ignore columns that match no field.
         value_map: a file with the columns `column`, `from` and `to`.
-        timezone: of times without an offset: a name of the tz database, or `+02:00`.
-        time: of day, for dates without one, as `09:00`.
-        date_formats: how dates are written that are not ISO 8601, as `strptime` takes it.
+        timezone: time zone of times that have no offset: a name of the tz database, or `+02:00`.
+        time: time of day for dates that have none, as `09:00`.
+        date_formats: formats of dates that are not ISO 8601, in the syntax of `strptime`.
         clear_token: the word that empties a field.
-        now: what `today` and `+3d` are counted from; None is the moment the input is opened.
+        now: the time from which `today` and `+3d` count; None for the time when the input is
+            opened.
 
     Raises:
-        ConfigError: one of them makes no sense.
+        ConfigError: one of the options is wrong.
     """
 
     format: Format | None = None
@@ -107,7 +108,7 @@ class ReadOptions:
             object.__setattr__(self, "delimiter", _delimiter(self.delimiter))
         if not self.clear_token.strip():
             raise ConfigError(
-                f"{setting('clear_token')} is a word: a blank cell leaves its field alone"
+                f"{setting('clear_token')} must be a word: a blank cell leaves its field unchanged"
             )
         for date_format in self.date_formats:
             _check_date_format(date_format)
@@ -120,12 +121,12 @@ class ReadOptions:
 
     @property
     def zone(self) -> tzinfo | None:
-        """Of times without an offset."""
+        """Time zone of times that have no offset; None without one."""
         return None if self.timezone is None else zone(self.timezone)
 
     @property
     def time_of_day(self) -> dt.time | None:
-        """Of dates without one."""
+        """Time of day for dates that have none; None without one."""
         if self.time is None:
             return None
         try:
@@ -133,16 +134,16 @@ class ReadOptions:
         except ValueError:
             found = None
         if found is None or found.tzinfo is not None:
-            raise ConfigError(f"{self.time!r} is no time of day: write it as 09:00")
+            raise ConfigError(f"{self.time!r} is not a time of day: write it as 09:00")
         return found
 
     def said(self) -> dict[str, Any]:
-        """What decides which updates an input makes, as JSON: without what has its default.
+        """The options that decide which edits an input makes, as JSON, without defaults.
 
         Raises:
             ConfigError: the value map can't be read.
         """
-        said: dict[str, Any] = {
+        chosen: dict[str, Any] = {
             "format": self.format,
             "encoding": self.encoding,
             "delimiter": self.delimiter,
@@ -158,19 +159,19 @@ class ReadOptions:
             "date_format": list(self.date_formats),
             "clear_token": self.clear_token if self.clear_token != CLEAR else None,
         }
-        return {name: _writable(value) for name, value in said.items() if value}
+        return {name: _writable(value) for name, value in chosen.items() if value}
 
 
 def unpacked_name(path: Path) -> Path:
-    """The name that a file has without the suffix of what it is compressed with."""
+    """The name of a file without the suffix of its compression."""
     return path.with_suffix("") if path.suffix.lower() in _PACKED else path
 
 
 def zone(name: str) -> tzinfo:
-    """The time zone of that name, or of that offset.
+    """The time zone with this name or this offset.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such time zone.
     """
     if name[:1] in ("+", "-"):
         try:
@@ -178,7 +179,7 @@ def zone(name: str) -> tzinfo:
         except ValueError:
             offset = None
         if offset is None:
-            raise ConfigError(f"{name!r} is no offset from UTC: write it as +02:00")
+            raise ConfigError(f"{name!r} is not an offset from UTC: write it as +02:00")
         return timezone(offset)
     if name.upper() in ("Z", "UTC"):
         return timezone(timedelta())
@@ -186,30 +187,39 @@ def zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigError(
-            f"{name!r} is no time zone: write it as Europe/Paris, UTC or +02:00"
+            f"{name!r} is not a time zone: write it as Europe/Paris, UTC or +02:00"
         ) from None
 
 
 def moment(text: str, timezone_name: str | None) -> datetime:
     """The moment that `--now` names.
 
+    Args:
+        text: a date and time in ISO 8601.
+        timezone_name: the time zone of a time that has no offset, or None.
+
     Raises:
-        ConfigError: it names none, or has no offset and there is no time zone.
+        ConfigError: the text is not a date and time, or the time zone is unknown, or the clocks of
+            the zone show this time twice or not at all.
     """
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"{text!r} is no date-time: write it as 2026-01-31T08:58+01:00") from None
+        raise ConfigError(
+            f"{text!r} is not a date-time: write it as 2026-01-31T08:58+01:00"
+        ) from None
     if found.utcoffset() is None and timezone_name is not None:
         first = found.replace(tzinfo=zone(timezone_name))
         if first.utcoffset() != first.replace(fold=1).utcoffset():
-            raise ConfigError(f"{text!r} comes twice or not at all there: write its offset")
+            raise ConfigError(
+                f"{text!r} happens twice or not at all in {timezone_name}: add its offset from UTC"
+            )
         found = first
     return found
 
 
 def _writable(value: Any) -> Any:
-    """A value without the bytes of an argument that are no text."""
+    """A value in which escapes replace the bytes of an argument that are not text."""
     if isinstance(value, str):
         return writable(value)
     if isinstance(value, list):
@@ -225,7 +235,7 @@ def _check_encoding(name: str) -> None:
         b"id".decode(known.name)
     except (LookupError, ValueError):
         raise ConfigError(
-            f"{name!r} is no encoding of text: write it as utf-8, utf-16, windows-1252, latin-1"
+            f"{name!r} is not an encoding: write it as utf-8, utf-16, windows-1252, latin-1"
             " or mac-roman"
         ) from None
 
@@ -234,18 +244,18 @@ def _delimiter(text: str) -> str:
     delimiter = _DELIMITER_NAMES.get(text.lower(), text)
     if len(delimiter) != 1 or delimiter in '"\r\n ' or delimiter.isalnum():
         raise ConfigError(
-            f"{text!r} can't be a delimiter: it is one character, as in ';', or comma, semicolon,"
+            f"{text!r} can't be a delimiter: write one character, as in ';', or comma, semicolon,"
             " tab, pipe"
         )
     return delimiter
 
 
 def _check_date_format(text: str) -> None:
-    directives = {text[place : place + 2] for place in range(len(text)) if text[place] == "%"}
+    directives = {text[index : index + 2] for index in range(len(text)) if text[index] == "%"}
     if found := directives & _LOCAL:
         raise ConfigError(
-            f"{setting('date_formats')} {text!r}: {found.pop()} depends on the machine:"
-            " spell it out"
+            f"{setting('date_formats')} {text!r}: {found.pop()} depends on the language"
+            " of the machine: write each part by itself, as in '%d/%m/%Y %H:%M'"
         )
     if not (directives & _DAY and directives & _MONTH and directives & _YEAR):
         raise ConfigError(
@@ -253,11 +263,11 @@ def _check_date_format(text: str) -> None:
             " '%d/%m/%Y %H:%M'"
         )
     if "%p" in directives and "%H" in directives:
-        raise ConfigError(f"{setting('date_formats')} {text!r}: with %p the hour is %I, not %H")
+        raise ConfigError(f"{setting('date_formats')} {text!r}: %p needs the hour as %I, not %H")
     if "%I" in directives and "%p" not in directives:
-        raise ConfigError(f"{setting('date_formats')} {text!r}: %I says no time of day without %p")
+        raise ConfigError(f"{setting('date_formats')} {text!r}: %I needs %p")
     try:
-        example = datetime(2026, 1, 31, 8, 58).strftime(text)  # noqa: DTZ001 - only its shape
+        example = datetime(2026, 1, 31, 8, 58).strftime(text)  # noqa: DTZ001 - only its format matters
         datetime.strptime(example, text)  # noqa: DTZ007
     except ValueError as error:
         raise ConfigError(f"{setting('date_formats')} {text!r}: {error}") from None

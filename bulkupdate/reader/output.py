@@ -1,4 +1,4 @@
-"""Rows → a file, written as their input was written.
+"""Write rows to a file in the format of their input.
 
 The delimiter, the encoding and the line ends are those of the input. The rows of a spreadsheet
 become CSV that a spreadsheet opens.
@@ -18,25 +18,25 @@ from bulkupdate.reader.records import Dialect
 from bulkupdate.reader.rows import parse_object
 from bulkupdate.reader.text import KEEP_BYTES, Encoding
 
-#: A spreadsheet takes a cell that begins with one of these for a formula.
+#: First characters of a cell that a spreadsheet reads as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
-#: Programs tell the encoding of a CSV file by this mark; without it Excel does not read UTF-8.
+#: UTF-8 with a byte order mark: without the mark, Excel does not read a CSV file as UTF-8.
 _EXCEL = Encoding("utf-8", codecs.BOM_UTF8, is_clean=True)
 
 
 class RowFormat:
-    """The format in which rows of an input are written back, with more columns at the end.
+    """The format of a file that holds rows of an input, with more columns at the end.
 
     Args:
         source: the input.
-        names: of the columns to add, without `bulkupdate_` before them.
+        names: names of the columns to add, without the prefix `bulkupdate_`.
     """
 
     def __init__(self, source: Input, names: tuple[str, ...]) -> None:
         self._encoding = source.file.encoding or _EXCEL
         if source.layout is None and self._encoding.examples:
-            # A guess that the next reader might not make from fewer lines.
+            # The encoding is a guess. From fewer lines, the next reader may guess differently.
             self._encoding = _EXCEL
         self._dialect = source.file.dialect or Dialect(",")
         self._layout = source.layout
@@ -56,8 +56,8 @@ class RowFormat:
         """A row as bytes.
 
         Args:
-            record: as it was read.
-            own: what to add, a value for each of the columns.
+            record: the record of the row in the input.
+            own: the values to add, one for each of the columns.
         """
         if isinstance(record, str) or self._layout is None:
             is_unicode = self._encoding.codec.startswith("utf")
@@ -69,32 +69,31 @@ class RowFormat:
 
     @property
     def _hint(self) -> tuple[str, ...]:
-        """A column whose name tells the next reader which encoding the input was taken for."""
+        """A column whose name gives the next reader the encoding that was guessed."""
         is_guess = bool(self._encoding.examples)
         return (f"{OWN_PREFIX}encoding={self._encoding.codec}",) if is_guess else ()
 
     def _encoded(self, text: str) -> bytes:
-        # Bytes that could not be decoded become the same bytes again.
+        # Bytes that could not be decoded are written unchanged.
         return text.encode(self._encoding.codec, KEEP_BYTES)
 
     def _csv_line(self, cells: tuple[str, ...]) -> str:
         line = io.StringIO()
         delimiter, line_end, _ = self._dialect
-        # With this end, the writer puts every kind of line end inside a cell into quotes.
+        # With this line end, the writer quotes a cell that holds any kind of line end.
         csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
         return line.getvalue().removesuffix("\r\n") + line_end
 
 
 def not_a_formula(text: str) -> str:
-    """`text` as a cell that a spreadsheet shows and does not run."""
+    """A text as a cell that a spreadsheet shows and does not run."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _with_own(cells: tuple[str, ...], own: tuple[str, ...], layout: Layout) -> tuple[str, ...]:
-    """The input's own cells, without those that an earlier run had added, and then ours.
+    """The cells of a record, without those that an earlier run added, and then the new ones.
 
-    Where cells can't be matched with columns, they stay as they are, and as wrong as they are, with
-    the reason at the end.
+    Where cells don't match the columns, they stay unchanged and wrong. The reason comes at the end.
     """
     if len(cells) == layout.written and not any(map(str.strip, cells[layout.width :])):
         fields = {column.position: column.field for column in layout.columns}
@@ -103,7 +102,7 @@ def _with_own(cells: tuple[str, ...], own: tuple[str, ...], layout: Layout) -> t
             for position in layout.kept
         )
         return (*kept, *own)
-    # Longer than the header in any case, so that filling it up does not make it a right row.
+    # The record gets longer than the header: filling it up must not make it look right.
     missing = len(layout.kept) + len(own) - len(cells)
     return (*cells, *[""] * missing, own[-1] or "?")
 
@@ -113,7 +112,7 @@ def _json_value(value: int | str) -> int | str:
 
 
 def _json_line(record: str, own: Iterable[tuple[str, int | str]], *, is_unicode: bool) -> str:
-    """The object with our keys added; or the line unchanged, where it holds no object."""
+    """The object with the new keys; or the line unchanged, where it holds no object."""
     try:
         value = parse_object(record)
         kept = {key: item for key, item in value.items() if not key.startswith(OWN_PREFIX)}

@@ -1,4 +1,4 @@
-"""The bytes of a file: the same on each pass, and unpacked where they are compressed."""
+"""The bytes of a file: the same on each pass, and unpacked if they are compressed."""
 
 import bz2
 import gzip
@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 
 from bulkupdate.errors import InputError
 
-#: What compressed files begin with, and how they are called.
+#: First bytes of compressed files, by the name of the compression.
 _MAGIC = re.compile(
     rb"(?P<gzip>\x1f\x8b\x08)|(?P<bzip2>BZh[1-9](1AY&SY|\x17rE8P\x90))|(?P<xz>\xfd7zXZ\x00)"
 )
@@ -25,30 +25,30 @@ _UNPACK: dict[str, Callable[[IO[bytes]], Any]] = {
     "bzip2": bz2.BZ2File,
     "xz": lzma.LZMAFile,
 }
-#: A file that unpacks to more than so many bytes, and to so many times its own length, is a bomb:
-#: text of edits shrinks to a fifth, seldom to a fiftieth.
+#: A file that unpacks to more than these bytes, and to more than this multiple of its length, is a
+#: bomb. Text of edits shrinks to a fifth, seldom to a fiftieth.
 BOMB_BYTES = 64 << 20
 BOMB_RATIO = 200
 
-#: What unpacking an xz file may need, in bytes: what `xz -9` does.
+#: Memory that unpacking an xz file may use, in bytes: the need of `xz -9`.
 _XZ_MEMORY = 128 << 20
 
 _HEAD = 8192
 
 
 class RawFile:
-    """A regular file that is open. `RawFile.open` makes one.
+    """An open regular file. Create one with `RawFile.open`.
 
-    One descriptor serves every pass: a file that is replaced meanwhile changes nothing.
+    One descriptor serves every pass. So replacing the file in the meantime changes nothing.
 
     Args:
         file: the file, open.
-        name: what to call it in messages.
+        name: the name of the file in messages.
         compression: `gzip`, `bzip2`, `xz`, or None.
 
     Attributes:
-        name: as given.
-        compression: as given.
+        name: the name of the file in messages.
+        compression: `gzip`, `bzip2`, `xz`, or None.
     """
 
     def __init__(self, file: io.BufferedReader, name: str, compression: str | None) -> None:
@@ -62,11 +62,11 @@ class RawFile:
         """Open a file.
 
         Args:
-            path: of the file.
-            name: what to call it in messages.
+            path: the path of the file.
+            name: the name of the file in messages.
 
         Raises:
-            InputError: it can't be read.
+            InputError: the file can't be read.
         """
         try:
             _check_regular(path, name)
@@ -89,34 +89,34 @@ class RawFile:
         return raw
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         self._file.close()
 
     def sha256(self) -> str:
-        """Of its bytes as they are on disk, in hexadecimal."""
+        """The SHA-256 of the bytes on disk, in hexadecimal."""
         with self._errors():
             self._file.seek(0)
             return hashlib.file_digest(self._file, "sha256").hexdigest()
 
     def has_changed(self) -> bool:
-        """Whether somebody has written to it since it was opened."""
+        """Whether the file has changed since it was opened."""
         return _stamp(self._file) != self._stamp
 
     def head(self) -> bytes:
-        """The first few thousand bytes of its content.
+        """The first few thousand bytes of the content.
 
         Raises:
-            InputError: they can't be unpacked.
+            InputError: the file can't be unpacked.
         """
         with self.content() as content:
             return content.read(_HEAD)
 
     @contextmanager
     def content(self) -> Iterator[IO[bytes]]:
-        """Its content from the beginning, unpacked. One pass may be under way at a time.
+        """The unpacked content from the beginning. Only one pass may run at a time.
 
         Raises:
-            InputError: it can't be read or unpacked, or is a bomb.
+            InputError: the file can't be read or unpacked, or is a bomb.
         """
         with self._errors(), open(os.dup(self._file.fileno()), "rb") as file:  # noqa: PTH123
             file.seek(0)
@@ -128,7 +128,7 @@ class RawFile:
                 yield io.BufferedReader(_Bounded(unpacked, length, self.name), 1 << 17)
 
     def _check_memory(self) -> None:
-        """See that unpacking an xz file takes no more than it may: its header says how much."""
+        """Check that unpacking an xz file stays below the memory limit, by its header."""
         with self._errors():
             self._file.seek(0)
             unpacking = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
@@ -150,7 +150,7 @@ class RawFile:
 
 
 class _Bounded(io.RawIOBase):
-    """What is unpacked from a file, as long as it is in proportion."""
+    """The unpacked bytes of a file, up to a limit in proportion to its length."""
 
     def __init__(self, unpacked: IO[bytes], length: int, name: str) -> None:
         self._unpacked = unpacked
@@ -165,8 +165,8 @@ class _Bounded(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise InputError(
-                f"{self._name}: unpacks to more than {BOMB_RATIO} times its length: no file of"
-                " edits does. Unpack it yourself if you trust it"
+                f"{self._name}: unpacks to more than {BOMB_RATIO} times its length, which a file"
+                " of edits never does: if you trust it, unpack it yourself"
             )
         buffer[: len(data)] = data
         return len(data)
@@ -182,7 +182,7 @@ def _compression(head: bytes) -> str | None:
 def _check_regular(path: Path, name: str) -> None:
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise InputError(f"{name}: is no regular file: pipe it into '-' instead")
+        raise InputError(f"{name}: is not a regular file: pipe it into '-' instead")
 
 
 def _stamp(file: IO[bytes]) -> tuple[int, int]:

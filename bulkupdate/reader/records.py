@@ -1,4 +1,4 @@
-"""Lines → records: the cells of a CSV file, in whatever dialect it is written."""
+"""Split the lines of a CSV file into records of cells, in any dialect."""
 
 import csv
 import re
@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from bulkupdate.errors import InputError, setting
 
-#: What may stand between cells, the likeliest first.
+#: Delimiters that the reader detects, the likeliest first.
 DELIMITERS = (",", ";", "\t", "|")
 
-#: Excel's own first line, which names the delimiter.
+#: First line that Excel understands: it names the delimiter.
 _SEP = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
 
-#: Lines that a header may spread over.
+#: Number of lines that a header may take.
 _HEADER_LINES = 50
 
 #: A record: the line it begins on, from 1, and its cells.
@@ -22,11 +22,11 @@ Record = tuple[int, list[str]]
 
 
 class Dialect(NamedTuple):
-    """How a CSV file is written.
+    """The dialect of a CSV file.
 
     Attributes:
-        delimiter: between the cells.
-        line_end: after a record.
+        delimiter: the character between the cells.
+        line_end: the characters after a record.
         has_sep_line: whether the first line is `sep=` and the delimiter.
     """
 
@@ -37,7 +37,7 @@ class Dialect(NamedTuple):
 
 def dialect_of(
     lines: Iterable[str],
-    said: str | None,
+    chosen: str | None,
     likely: str,
     knows: Callable[[list[str]], int],
     name: str,
@@ -45,22 +45,22 @@ def dialect_of(
     """Find out how a file is written.
 
     Args:
-        lines: of the file, from its beginning.
-        said: the delimiter that its user names, or None.
-        likely: the delimiter where nothing speaks for another.
-        knows: how many of these cells are columns that mean something.
-        name: of the file, for messages.
+        lines: the lines of the file, from its beginning.
+        chosen: the delimiter that the user chose, or None.
+        likely: the delimiter to use where the header gives no better one.
+        knows: the function that counts known column names among some cells.
+        name: the name of the file in messages.
 
     Raises:
-        InputError: it can't be told.
+        InputError: several delimiters are equally likely.
     """
     start = list(islice(lines, _HEADER_LINES))
     first = start[0] if start else ""
     line_end = first[len(first.rstrip("\r\n")) :] or "\r\n"
     if sep := _SEP.fullmatch(first.rstrip("\r\n")):
-        return Dialect(said or sep[1], line_end, has_sep_line=True)
-    if said is not None:
-        return Dialect(said, line_end)
+        return Dialect(chosen or sep[1], line_end, has_sep_line=True)
+    if chosen is not None:
+        return Dialect(chosen, line_end)
     known = {delimiter: knows(_first_record(start, delimiter)) for delimiter in DELIMITERS}
     most = max(known.values())
     best = [delimiter for delimiter in DELIMITERS if known[delimiter] == most]
@@ -69,7 +69,7 @@ def dialect_of(
     if len(best) > 1:
         shown = " or ".join(map(repr, best))
         raise InputError(
-            f"{name}: its columns are separated by {shown}: say which with {setting('delimiter')}"
+            f"{name}: its columns are separated by {shown}: choose one with {setting('delimiter')}"
         )
     return Dialect(best[0], line_end)
 
@@ -78,12 +78,12 @@ def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[R
     """The records of a file that are not blank.
 
     Args:
-        lines: of the file.
-        dialect: how it is written.
-        line: which of the file's lines is the first of these; a record begins there.
+        lines: the lines of the file.
+        dialect: the dialect of the file.
+        line: the number of the first of these lines in the file. A record must begin there.
 
     Raises:
-        csv.Error: from here on no record can be told from the next.
+        csv.Error: the CSV is broken from here on.
     """
     if dialect.has_sep_line and line == 1:
         next(lines)
@@ -92,7 +92,7 @@ def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[R
     parsed = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
     try:
         for cells in parsed:
-            # A spreadsheet leaves rows of empty cells behind: they say as little as no line.
+            # A spreadsheet leaves rows of empty cells behind: they count as blank lines.
             if cells and ("!" < cells[0] <= "~" or any(map(str.strip, cells))):
                 yield line, cells
             line = parsed.line_num + 1 + skipped
@@ -101,17 +101,19 @@ def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[R
 
 
 def broken(error: csv.Error, name: str) -> InputError:
-    """What to say of a file whose records can't be told apart."""
+    """The error for a file whose CSV is broken."""
     if "field limit" in str(error):
-        return InputError(f"{name}: the CSV is broken{error} characters: is a quote left open?")
+        return InputError(
+            f"{name}: the CSV is broken{error} characters: is a closing quote missing?"
+        )
     return InputError(
-        f"{name}: the CSV is broken{error}. A quote inside a quoted cell is written twice; is one"
-        " left open?"
+        f"{name}: the CSV is broken{error}: write a quote inside a quoted cell twice; is a closing"
+        " quote missing?"
     )
 
 
 def _first_record(start: list[str], delimiter: str) -> list[str]:
-    """The cells of the first record, as far as they can be told."""
+    """The cells of the first record; none where the CSV is broken."""
     try:
         return next((cells for _, cells in records(iter(start), Dialect(delimiter))), [])
     except csv.Error:

@@ -1,4 +1,4 @@
-"""Records → rows, each valid or carrying its own problems."""
+"""Turn records into rows. Each row is valid or carries its own problems."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,25 +22,36 @@ def table_rows(
     name: str,
     number: int = 0,
 ) -> Iterator[Row]:
-    """The rows of a file in columns, from the records after its header, or after row `number`.
+    """The rows of a file in columns.
+
+    Args:
+        records: the records after the header, or after row `number`.
+        layout: the meaning of the header.
+        reader: the reader of the cells.
+        naming: the fields that names stand for.
+        name: the name of the file in messages.
+        number: the number of the row before the first record.
+
+    Yields:
+        Each row, valid or with its problems.
 
     Raises:
-        InputError: another header comes: from here on the cells mean something else.
+        InputError: another header follows: its cells have another meaning.
     """
     width, written = layout.width, layout.written
-    id_place = next(column.position for column in layout.columns if column.field == "id")
+    id_index = next(column.position for column in layout.columns if column.field == "id")
     names = {*layout.header, *PYTHON_NAMES, *fields.ALIASES}
     names |= {f"\ufeff{name}" for name in names}
     for line, cells in records:
         number += 1
         if len(cells) != written:
-            # No telling which cell is which, so nothing is said of any but the id.
+            # Which cell belongs to which column is unknown, so only the width is a problem.
             problems = [_wrong_width(len(cells), written)]
-        elif cells[id_place] in names and _is_header(cells, layout, naming, f"{name}: line {line}"):
-            message = "is the header again: two files seem to be put together, remove this line"
+        elif cells[id_index] in names and _is_header(cells, layout, naming, f"{name}: line {line}"):
+            message = "repeats the header, as in a file made of two files: remove this line"
             problems = [Problem("", "", message)]
         elif width < written and any(map(str.strip, cells[width:])):
-            # Nameless columns at the end are delimiters that a program writes after each record.
+            # Some programs write delimiters after each record: they make nameless columns.
             message = (
                 f"holds text in column {width + 1}, which has no name: put text with a delimiter in"
                 " quotes, or name the column"
@@ -56,19 +67,19 @@ def table_rows(
 
 
 def _is_header(cells: list[str], layout: Layout, naming: Naming, where: str) -> bool:
-    """Whether a record repeats the names of the columns, but for our own.
+    """Whether a record repeats the names of the columns, without those that bulkupdate added.
 
     Raises:
-        InputError: it names columns, and not these.
+        InputError: the record names other columns.
     """
     header = layout.header
-    said = [cells[place].lstrip("\ufeff").strip() for place in layout.kept]
-    if said == [header[place].strip() for place in layout.kept]:
+    names = [cells[position].lstrip("\ufeff").strip() for position in layout.kept]
+    if names == [header[position].strip() for position in layout.kept]:
         return True
-    if len(said) > 1 and all(name and naming.field(name) for name in said):
+    if len(names) > 1 and all(name and naming.field(name) for name in names):
         raise InputError(
-            f"{where} is another header: two files seem to be put together, whose columns differ:"
-            " give each to a run of its own"
+            f"{where} is another header, with other columns, as in a file made of two files:"
+            " run each file separately"
         )
     return False
 
@@ -79,7 +90,9 @@ def _is_of(problems: list[Problem], field: str) -> bool:
 
 def _wrong_width(found: int, expected: int) -> Problem:
     cure = (
-        "put text with a delimiter or a line end in quotes" if found > expected else "add the rest"
+        "put text with a delimiter or a line end in quotes"
+        if found > expected
+        else "add the missing cells"
     )
     cells = "1 cell" if found == 1 else f"{found} cells"
     return Problem("", "", f"has {cells} where the header has {expected}: {cure}")
@@ -88,21 +101,31 @@ def _wrong_width(found: int, expected: int) -> Problem:
 def json_rows(
     lines: Iterator[str], naming: Naming, values: Values, constants: dict[str, Any], name: str
 ) -> Iterator[Row]:
-    """The rows of a file of JSON objects, one a line.
+    """The rows of a file of JSON objects, one in each line.
+
+    Args:
+        lines: the lines of the file.
+        naming: the fields that keys stand for.
+        values: the meaning of values.
+        constants: values that every row gets in addition, by name in Python.
+        name: the name of the file in messages.
+
+    Yields:
+        Each row, valid or with its problems.
 
     Raises:
-        InputError: at the end, where the user speaks of keys that no row has.
+        InputError: at the end, if the options name keys that no row has.
     """
     keys = _Keys(naming)
     number = 0
     for line_number, line in enumerate(lines, 1):
         record = line.strip()
-        # A byte order mark inside comes of files that were put together.
-        if not (said := record.lstrip("\ufeff")):
+        # A byte order mark inside the file comes from joining files.
+        if not (text := record.lstrip("\ufeff")):
             continue
         number += 1
         try:
-            pairs = parse_object(said)
+            pairs = parse_object(text)
         except ValueError as error:
             problem = Problem("", fields.shorten(record), str(error))
             yield Row(number, line_number, "", None, (problem,), record)
@@ -119,7 +142,7 @@ def parse_object(record: str) -> dict[str, Any]:
     """The JSON object on a line.
 
     Raises:
-        ValueError: it is no JSON object, or has a key twice.
+        ValueError: the line is not a JSON object, or has a key twice.
     """
     if wrong := damage(record):
         raise ValueError(wrong)
@@ -144,29 +167,29 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"is not JSON: {name} is no JSON value")
+    raise ValueError(f"is not JSON: {name} is not a JSON value")
 
 
 _JSON = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_no_constant)
 
-#: Keys of a file that are remembered.
+#: Number of keys of a file whose meaning is remembered.
 _MAX_KEYS = 1000
 
 
 class _Keys:
-    """The keys of a file of JSON objects, and what they stand for."""
+    """The keys of a file of JSON objects, and the fields they stand for."""
 
     def __init__(self, naming: Naming) -> None:
         self._naming = naming
-        #: By what name each field went first, and in which row.
+        #: Field → its first key, and the row of that key.
         self._called: dict[str, tuple[str, int]] = {}
-        #: Key → the field it stands for, and what is wrong with it; neither where it is not read.
+        #: Key → the field it stands for, and its problem; both empty where it is ignored.
         self._known: dict[str, tuple[str, str]] = {}
 
     def values(
         self, pairs: Mapping[str, Any], values: Values, number: int
     ) -> tuple[dict[str, Any], list[Problem]]:
-        """The values of one object, by name in Python, and what is wrong with it."""
+        """The values of one object, by name in Python, and its problems."""
         found: dict[str, Any] = {}
         problems = []
         for key, value in pairs.items():
@@ -177,7 +200,7 @@ class _Keys:
                 continue
             first_key, first_row = self._called.setdefault(field, (key, number))
             if first_key != key:
-                message = f"is called {first_key!r} in row {first_row}: use one name in one file"
+                message = f"is called {first_key!r} in row {first_row}: use one name throughout"
                 problems.append(Problem(writable(key), "", message))
             if value is None:
                 continue
@@ -205,14 +228,14 @@ class _Keys:
 def _row(
     number: int, line: int, values: dict[str, Any], problems: list[Problem], record: str
 ) -> Row:
-    """The row that the values of an object make, with every problem they or their names have."""
+    """The row for the values of an object, with all problems of the values and their keys."""
     task_id = values.get("id")
     id_shown = writable(task_id).strip() if isinstance(task_id, str) else ""
     if task_id is None and not _is_of(problems, "id"):
-        problems.append(Problem("id", "", "is empty: say what task this row is about"))
+        problems.append(Problem("id", "", "is empty: enter the id of the task"))
     update = None
     try:
-        # Without an id the other fields are still judged, under one that can't be wrong.
+        # Where the id is missing, a valid one stands in for it, to check the other fields.
         update = TaskUpdate(**{"id": "missing", **values})
     except InvalidUpdateError as error:
         problems.extend(error.problems)

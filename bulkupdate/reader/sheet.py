@@ -1,4 +1,4 @@
-"""Spreadsheets → records: one sheet, its cells as the text that a CSV file would hold."""
+"""Read one sheet of a spreadsheet as records of text, as a CSV file holds them."""
 
 import contextlib
 import importlib.util
@@ -22,14 +22,14 @@ from bulkupdate.reader.records import Record
 if TYPE_CHECKING:
     from bulkupdate.stop import Stop
 
-#: What the files of spreadsheets begin with. The first two are ZIP archives.
+#: First bytes of spreadsheet files: of ZIP archives (.xlsx, .ods) and of .xls files.
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ODS = b"mimetypeapplication/vnd.oasis.opendocument.spreadsheet"
 
-#: Excel keeps so many digits of a number and makes the rest zeros.
+#: Number of digits of a number that Excel keeps: it turns the rest into zeros.
 _EXACT_DIGITS = 15
 
-#: Seconds that reading a spreadsheet may take.
+#: Longest time to read a spreadsheet, in seconds.
 _LONGEST = 300
 _POLL = 0.1
 
@@ -37,11 +37,11 @@ _INSTALL = "pip install 'bulkupdate[excel]'"
 
 
 class Cell(str):
-    """The text of a cell that was no text.
+    """The text of a cell whose type is not text.
 
     Attributes:
-        kind: what it was: only the spreadsheet knows how it is shown.
-        problem: why it can't be read at all; "" if it can.
+        kind: the type of the cell. Only the spreadsheet knows its number format.
+        problem: the reason why the cell can't be read; "" if it can.
     """
 
     __slots__ = ("kind", "problem")
@@ -49,13 +49,13 @@ class Cell(str):
     problem: str
 
     def __new__(cls, text: str, kind: str, problem: str = "") -> "Cell":
-        """The text, with what is to be known of it."""
+        """Create the text with the type and the problem of its cell."""
         cell = super().__new__(cls, text)
         cell.kind, cell.problem = kind, problem
         return cell
 
     def __eq__(self, other: object) -> bool:
-        # A number is not the text that looks like it.
+        # A number does not equal the text that looks like it.
         return isinstance(other, Cell) and self.kind == other.kind and str.__eq__(self, other)
 
     def __ne__(self, other: object) -> bool:
@@ -65,7 +65,7 @@ class Cell(str):
 
 
 def format_of(head: bytes) -> Format | None:
-    """Which spreadsheet begins so; None if none does."""
+    """The format of a spreadsheet with these first bytes; None for other files."""
     if head.startswith(_OLE):
         return Format.XLS
     if head.startswith(_ZIP):
@@ -74,14 +74,14 @@ def format_of(head: bytes) -> Format | None:
 
 
 class SheetTable:
-    """One sheet, which another process has read and put on disk. `SheetTable.read` makes one.
+    """The rows of one sheet, on disk. Create one with `SheetTable.read`.
 
     Args:
-        rows: what that process wrote, in a file without a name.
+        rows: the output of the process that read the sheet, in a temporary file.
         sheet: the name of the sheet.
 
     Attributes:
-        sheet: as given.
+        sheet: the name of the sheet.
     """
 
     def __init__(self, rows: IO[bytes], sheet: str) -> None:
@@ -90,20 +90,20 @@ class SheetTable:
 
     @classmethod
     def read(cls, raw: RawFile, wanted: str | None, stop: "Stop | None" = None) -> Self:
-        """Have a sheet read.
+        """Read a sheet in another process.
 
         Args:
             raw: the file.
-            wanted: the name of the sheet, or None where there is but one.
-            stop: ends it early.
+            wanted: the name of the sheet; None to take the only one.
+            stop: the signal that ends the read early.
 
         Raises:
-            InputError: it can't be read, or it can't be told which sheet is meant.
+            InputError: the file can't be read, or has several sheets and `wanted` is None.
             RunStoppedError: the stop was set.
         """
         if importlib.util.find_spec("python_calamine") is None:
             raise InputError(
-                f"{raw.name}: is a spreadsheet; to read those: {_INSTALL}. Or save it as CSV"
+                f"{raw.name}: is a spreadsheet: run {_INSTALL} to read it, or save it as CSV"
             )
         rows = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the table
         try:
@@ -115,7 +115,7 @@ class SheetTable:
             raise
 
     def records(self) -> Iterator[Record]:
-        """The rows that are not blank, with their numbers in the sheet."""
+        """The rows of the sheet that are not blank, with their numbers in the sheet."""
         self._rows.seek(0)
         self._rows.readline()
         for line in self._rows:
@@ -125,7 +125,7 @@ class SheetTable:
                 yield number, cells
 
     def close(self) -> None:
-        """Let go of what is on disk."""
+        """Delete the rows from the disk."""
         self._rows.close()
 
 
@@ -133,7 +133,7 @@ def _sheet_name(rows: IO[bytes], name: str) -> str:
     """The name of the sheet, from the first line.
 
     Raises:
-        InputError: there is an error in its place.
+        InputError: the first line holds an error instead.
     """
     found = parse_json(rows.readline())
     if "error" in found:
@@ -150,18 +150,18 @@ def _read(raw: RawFile, wanted: str | None, rows: IO[bytes], stop: "Stop | None"
         whole.seek(0)
         if not _run(command, whole, rows, stop):
             raise InputError(
-                f"{raw.name}: is broken, or too large a spreadsheet to be read: save it as CSV"
+                f"{raw.name}: is a spreadsheet that is broken or too large: save it as CSV"
             )
 
 
 def _run(command: list[str], whole: IO[bytes], rows: IO[bytes], stop: "Stop | None") -> bool:
-    """Run a command to its end; whether it succeeded in time."""
-    process = subprocess.Popen(  # noqa: S603 - a script of ours
+    """Run a command to its end. Returns whether it succeeded in time."""
+    process = subprocess.Popen(  # noqa: S603 - our own script
         command,
         stdin=whole,
         stdout=rows,
         stderr=subprocess.DEVNULL,
-        # Ctrl-C is ours to act on; and no secret is its business.
+        # This process handles Ctrl-C. The script must not see the API key.
         start_new_session=True,
         env={name: value for name, value in os.environ.items() if "LEMLIST" not in name},
     )
@@ -179,7 +179,7 @@ def _run(command: list[str], whole: IO[bytes], rows: IO[bytes], stop: "Stop | No
 
 
 def _text(value: Any) -> str:
-    """The text that stands for the value of a cell."""
+    """The text for the value of a cell."""
     if isinstance(value, bool):
         return Cell("true" if value else "false", "check box")
     if isinstance(value, int | float):
@@ -197,7 +197,7 @@ def _number(value: float) -> str:
     if len(digits.lstrip("-")) <= _EXACT_DIGITS:
         return Cell(digits, "number")
     problem = (
-        f"is a number of more than {_EXACT_DIGITS} digits, of which a spreadsheet has lost some:"
-        " format the column as text and enter it again"
+        f"is a number of more than {_EXACT_DIGITS} digits, and the spreadsheet lost some of them:"
+        " format the column as text and enter the number again"
     )
     return Cell(digits, "number", problem)

@@ -1,7 +1,7 @@
-"""Bytes → text: which encoding they are in, and their lines.
+"""Detect the encoding of a file, and decode its lines.
 
-What UTF-8 can't be is told by how it reads. Windows-1252 and Mac Roman are the two that
-spreadsheets still write in the West; of any other, the user is asked.
+The reader guesses the encoding of a file that is not UTF-8 from its words. Spreadsheets in the West
+still write Windows-1252 and Mac Roman. For any other encoding, a message asks the user.
 """
 
 import codecs
@@ -12,16 +12,16 @@ from unicodedata import category
 
 from bulkupdate.errors import InputError, setting
 
-#: The longest line, in bytes. A longer one is a file that is no text, or has an open quote.
+#: The longest line, in bytes. A file with a longer one is not a text file of edits.
 MAX_LINE = 1 << 20
 
-#: What stands for a character that could not be read.
+#: The character that programs write for one that they could not read.
 _LOST = "\ufffd"
 
-#: The name of our way to decode what can't be: see `_keep_bytes`.
+#: Name of the error handler that keeps bytes that can't be decoded: see `_keep_bytes`.
 KEEP_BYTES = "bulkupdate.keep-bytes"
 
-#: Where a byte that can't be decoded goes: half of a character, which no text holds.
+#: First of the characters for bytes that can't be decoded: surrogates, which no text holds.
 _ESCAPES = 0xDC00
 
 _BOMS = (
@@ -33,14 +33,14 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _WESTERN = ("cp1252", "mac-roman")
-#: What charset-normalizer is asked about where it is neither: its names.
+#: Encodings that charset-normalizer may guess where the file is neither, by its own names.
 _OTHERS = (
     *("cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
     *("cp932", "gb18030", "big5", "euc_kr", "koi8_r"),
 )
-#: Letters beyond ASCII that are a word by themselves.
+#: Letters beyond ASCII that can be a word by themselves.
 _WORDS = "àèéòóíåäöüæøÀÈÉÒÓÍÅÄÖÜÆØ"
-#: Letters and signs of these two encodings that are seldom meant.
+#: Letters and signs of these two encodings that people seldom write.
 _RARE = "ƒŸΩπıﬁﬂˆ˜¯˘˙˚¸˝˛ˇ¨´◊‹›†‡¶¦¬þÞðÐýÝ¤\ufffd"
 _SHOWN = {
     "utf-8": "UTF-8",
@@ -53,19 +53,19 @@ _SHOWN = {
 
 _HALVES = re.compile("[\udc00-\udcff]")
 
-#: Words with letters beyond ASCII that are judged, and shown.
+#: Number of words with letters beyond ASCII to judge, and to show in messages.
 _JUDGED_WORDS = 2000
 _SHOWN_WORDS = 4
 
-#: The share of such words that may look wrong in a reading that is taken all the same.
+#: Largest share of such words that may look wrong in an encoding that is still accepted.
 _MAX_ODD = 0.1
 
-#: A column by which a file of failed rows says what its input was taken for: it may
-#: have too few words to tell.
+#: Column name by which a file of failed rows records the guessed encoding of its input: the file
+#: may have too few words for another guess.
 _HINT = re.compile(rb"bulkupdate_encoding=([a-z0-9-]+)")
 
 _CHUNK = 1 << 20
-#: Bytes that are decoded at once.
+#: Number of bytes to decode at once.
 _READ = 1 << 14
 _WORD = re.compile(rb"[^\x00-\x20,;|\"]+")
 
@@ -74,10 +74,10 @@ class Encoding(NamedTuple):
     """The encoding of a file.
 
     Attributes:
-        codec: Python's name for it.
+        codec: Python's name of the encoding.
         mark: the byte order mark at the beginning of the file; empty without one.
-        is_clean: whether all of the file is known to decode, and to have lost no character before.
-        examples: words that tell whether it was guessed well; empty where nothing was guessed.
+        is_clean: whether the whole file is known to decode, and to hold no U+FFFD.
+        examples: words that show whether the guess is right; empty where nothing was guessed.
     """
 
     codec: str
@@ -87,38 +87,38 @@ class Encoding(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Python's name for it with its byte order mark."""
+        """Python's name of the encoding, with its byte order mark."""
         return "utf-8-sig" if self.codec == "utf-8" and self.mark else self.codec
 
     @property
     def safe_mark(self) -> bytes:
-        """The mark without which a few lines of it may be taken for something else."""
+        """The byte order mark that a file of a few lines needs, so that it is decoded right."""
         if self.codec == "utf-8" and self.is_clean:
             return self.mark
         return next((mark for mark, codec in _BOMS if codec == self.codec), b"")
 
     @property
     def shown(self) -> str:
-        """Its name for people."""
+        """The name of the encoding for people."""
         shown = _SHOWN.get(self.codec, self.codec)
         return f"{shown} with a byte order mark" if self.name == "utf-8-sig" else shown
 
 
-def encoding_of(content: IO[bytes], said: str | None, name: str) -> Encoding:
-    """Find out the encoding of a file, reading all of it where need be.
+def encoding_of(content: IO[bytes], chosen: str | None, name: str) -> Encoding:
+    """Find out the encoding of a file. This may read all of it.
 
     Args:
         content: the file, at its beginning.
-        said: the encoding that its user names, or None.
-        name: of the file, for messages.
+        chosen: the encoding that the user chose, or None.
+        name: the name of the file in messages.
 
     Raises:
-        InputError: it can't be told.
+        InputError: the encoding is not certain, or the file is not a text file.
     """
     head = content.read(4)
     mark, marked = next(((m, codec) for m, codec in _BOMS if head.startswith(m)), (b"", ""))
-    if said is not None:
-        codec = _normal(said)
+    if chosen is not None:
+        codec = _normal(chosen)
         if codec in ("utf-16", "utf-32"):
             unmarked = _wide(head + content.read(60)) or f"{codec}-le"
             codec = marked if marked.startswith(codec) else unmarked
@@ -138,12 +138,12 @@ def encoding_of(content: IO[bytes], said: str | None, name: str) -> Encoding:
 
 
 def text_of(content: IO[bytes], encoding: Encoding, name: str) -> io.TextIOWrapper:
-    """The text of a file, as its lines with their ends, whatever these are.
+    """The text of a file, with its line ends unchanged.
 
-    Bytes that can't be decoded come as half characters, which `undecodable` finds.
+    Bytes that can't be decoded become surrogates, which `undecodable` finds.
 
     Raises:
-        InputError: while it is read: a line is too long, or the file is no text.
+        InputError: during the read: a line is too long.
     """
     content.read(len(encoding.mark))
     errors = "strict" if encoding.is_clean else KEEP_BYTES
@@ -152,7 +152,7 @@ def text_of(content: IO[bytes], encoding: Encoding, name: str) -> io.TextIOWrapp
 
 
 class _Bounded(io.BufferedIOBase):
-    """Bytes that are passed on as long as lines end among them now and then."""
+    """The bytes of a file, with a limit on the length of a line."""
 
     def __init__(self, content: IO[bytes], name: str) -> None:
         self._content = content
@@ -183,28 +183,34 @@ class _Bounded(io.BufferedIOBase):
 
 
 def damage(text: str) -> str:
-    """What is wrong with the characters of a text; "" where all are as they were written."""
+    """The problem of a text with damaged characters; "" without one."""
     if text.isascii():
         return ""
     if wrong := undecodable(text):
         found = " ".join(f"{byte:02x}" for byte in wrong[:8])
-        return f"holds bytes that can't be decoded ({found}): write it again, and save it as UTF-8"
+        return (
+            f"holds bytes that can't be decoded ({found}): enter the text again, and save the file"
+            " as UTF-8"
+        )
     if _LOST in text:
-        return f"holds {_LOST!r}, in place of a character that another program has lost"
+        return (
+            f"holds {_LOST!r} instead of a character that another program lost: enter the text"
+            " again"
+        )
     return ""
 
 
 def undecodable(text: str) -> bytes:
-    """The bytes in a text that could not be decoded; empty where all could."""
+    """The bytes of a text that could not be decoded; empty where all could."""
     if text.isascii():
         return b""
     return bytes(ord(c) - _ESCAPES for c in _HALVES.findall(text))
 
 
 def _keep_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Decode each byte that can't be to half a character, and encode such halves to the byte.
+    """Decode each invalid byte to a surrogate, and encode such surrogates to the byte.
 
-    What an encoding lacks is spelt out.
+    A backslash escape replaces a character that the encoding lacks.
     """
     if isinstance(error, UnicodeDecodeError):
         wrong = error.object[error.start : error.end]
@@ -218,7 +224,7 @@ def _keep_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _again(byte: int, encoding: str) -> bytes:
-    """A byte that could not be decoded; as wide as a character, where all are, and as wrong."""
+    """The encoded form of a byte that could not be decoded: as wide as a character, and invalid."""
     width = {"utf-16": 2, "utf-32": 4}.get(encoding[:6].replace("_", "-"), 1)
     order: Literal["big", "little"] = "big" if encoding.endswith("be") else "little"
     return byte.to_bytes(1, order) if width == 1 else (_ESCAPES + byte).to_bytes(width, order)
@@ -235,7 +241,7 @@ def _normal(name: str) -> str:
 
 
 def _wide(start: bytes) -> str:
-    """UTF-16 without a byte order mark, as a header of ASCII letters looks in it; else ""."""
+    """The kind of UTF-16 of a header in ASCII letters without a byte order mark; else ""."""
     first = start[:64]
     if len(first) < 4:
         return ""
@@ -248,14 +254,14 @@ def _wide(start: bytes) -> str:
 
 
 def _survey(start: bytes, content: IO[bytes], name: str) -> tuple[bool, bool, bool, list[bytes]]:
-    """What is found in all of a file.
+    """Survey the bytes of a whole file.
 
     Returns:
-        Whether it is UTF-8; whether any of it that is not ASCII is; whether it holds a U+FFFD;
-        words that are not UTF-8.
+        Whether all of it is UTF-8; whether any word beyond ASCII is UTF-8; whether it holds a
+        U+FFFD; words that are not UTF-8.
 
     Raises:
-        InputError: it holds a NUL, as no text does.
+        InputError: the file holds a NUL, so it is not a text file.
     """
     decodes, has_utf8, has_lost = True, False, False
     words: list[bytes] = []
@@ -265,7 +271,7 @@ def _survey(start: bytes, content: IO[bytes], name: str) -> tuple[bool, bool, bo
             raise InputError(f"{name}: is not a text file: save it as CSV, UTF-8")
         if not chunk.isascii() or rest:
             data = rest + chunk
-            # Whole words and characters: up to the last byte that ends either.
+            # Take only whole words: up to the last blank, comma or line end.
             end = max(data.rfind(b"\n"), data.rfind(b"\r"), data.rfind(b" "), data.rfind(b",")) + 1
             end = end if end > 0 and len(data) - end < _CHUNK else len(data)
             data, rest = data[:end], data[end:]
@@ -299,14 +305,14 @@ def _survey_part(
     return decodes, True
 
 
-# --- what the bytes of the West mean -----------------------------------------------------
+# --- guess between the encodings of the West ---------------------------------------------
 
 
 def _western(words: list[bytes], name: str) -> Encoding:
     """The encoding in which these words look like words.
 
     Raises:
-        InputError: none, or several in which they read differently.
+        InputError: no encoding fits, or several fit and give different words.
     """
     readings = {codec: [_decoded(word, codec) for word in words] for codec in _WESTERN}
     oddness = {codec: sum(map(_is_odd, texts)) for codec, texts in readings.items()}
@@ -334,12 +340,12 @@ def _shown(texts: list[str]) -> str:
 
 
 def _examples(words: list[bytes], codec: str) -> tuple[str, ...]:
-    """The first words as they read in an encoding."""
+    """The first words, decoded in an encoding."""
     return tuple(dict.fromkeys(_decoded(word, codec) for word in words))[:_SHOWN_WORDS]
 
 
 def _library_guess(words: list[bytes]) -> dict[str, list[str]]:
-    """What charset-normalizer takes the words for, of the encodings of the rest of the world."""
+    """The guess of charset-normalizer among other encodings, with the words in it."""
     from charset_normalizer import from_bytes
 
     found = from_bytes(b" ".join(words), cp_isolation=list(_OTHERS)).best()
@@ -353,24 +359,24 @@ def _decoded(word: bytes, codec: str) -> str:
 
 
 def _is_odd(word: str) -> bool:
-    """Whether a word that is not ASCII looks like one that was read in a wrong encoding."""
+    """Whether a word beyond ASCII looks like one that was decoded in a wrong encoding."""
     letters = [c for c in word if c.isalpha()]
     is_capital = len(letters) > 1 and letters[0].isupper() and letters[1].isupper()
     if is_capital and not letters[0].isascii() and any(c.islower() for c in letters):
-        return True  # as „Angebot“ does where it is read as ÑAngebotì
+        return True  # „Angebot“ becomes ÑAngebotì.
     if len(letters) > 3 and sum(not c.isascii() for c in letters) > len(letters) / 2:
         return True
     if set(word) & set("øæå") and set(word) & set("áíúýÁÍÚ"):
-        return True  # of no language in the West: Dvořák and Jiří, read as Windows-1252
+        return True  # Dvořák and Jiří become such words in Windows-1252.
     padded = f" {word} "
     return any(
-        _is_odd_there(padded[place - 1], character, padded[place + 1])
-        for place, character in enumerate(padded)
+        _is_odd_between(padded[index - 1], character, padded[index + 1])
+        for index, character in enumerate(padded)
         if not character.isascii()
     )
 
 
-def _is_odd_there(before: str, character: str, after: str) -> bool:
+def _is_odd_between(before: str, character: str, after: str) -> bool:
     """Whether people seldom write this character between these two."""
     kind = category(character)
     if kind[0] == "C" or kind == "Sm" or character in _RARE:
@@ -392,7 +398,7 @@ def _is_odd_there(before: str, character: str, after: str) -> bool:
     if character == "°":
         return before.isalpha() and before not in "nN"
     if kind in ("Pi", "Pf", "Ps") or character == "…":
-        # Which quotation mark opens and which closes differs from country to country.
+        # Opening and closing quotation marks differ between countries.
         return before.isalnum() and after.isalnum()
     if character in "¿¡":
         return before.isalnum()

@@ -1,4 +1,4 @@
-"""A file that says what the values of a column stand for: `column,from,to`."""
+"""A file that maps the values of a column to others: `column,from,to`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,28 +7,28 @@ from bulkupdate.errors import InputError
 from bulkupdate.reader.columns import Naming
 from bulkupdate.reader.records import Record
 
-#: Lines that a value map may have.
+#: Largest number of lines in a value map.
 MAX_ENTRIES = 1_000_000
 
 _HEADER = ("column", "from", "to")
 
 
 def columns_known(header: list[str]) -> int:
-    """How many of these names are columns of a value map."""
+    """Number of these names that are columns of a value map."""
     return len({name.strip().lower() for name in header} & set(_HEADER))
 
 
 class ValueMap:
-    """What the values of some columns stand for. Case doesn't matter, nor do blanks around.
+    """A map from values of some columns to others. Case and blanks around don't matter.
 
     Args:
-        path: of the file, for messages.
-        header: of the file.
-        records: of the file, after the header.
-        naming: what columns stand for.
+        path: the path of the file, for messages.
+        header: the header of the file.
+        records: the records of the file after its header.
+        naming: the fields that columns stand for.
 
     Raises:
-        InputError: it can't be used.
+        InputError: the file is not a value map, or one of its lines is wrong.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class ValueMap:
         if sorted(name for name in names if name in _HEADER) != sorted(_HEADER):
             found = ", ".join(header)
             raise InputError(f"{path}: a value map has the columns column, from, to, not {found}")
-        places = [names.index(name) for name in _HEADER]
+        indexes = [names.index(name) for name in _HEADER]
         for count, (line, cells) in enumerate(records, 1):
             if count > MAX_ENTRIES:
                 raise InputError(f"{path}: a value map has at most {MAX_ENTRIES:,} lines")
             if len(cells) != len(header):
                 raise InputError(
-                    f"{path}, line {line}: has {len(cells)} cells and not {len(header)}"
+                    f"{path}, line {line}: has {len(cells)} cells, and the header has {len(header)}"
                 )
-            self._add(line, *(cells[place] for place in places), naming=naming)
+            self._add(line, *(cells[index] for index in indexes), naming=naming)
         if not self._entries:
-            raise InputError(f"{path}: the value map has a header, but no line")
+            raise InputError(f"{path}: the value map has a header but no lines")
 
     @property
     def fields(self) -> list[str]:
@@ -58,13 +58,13 @@ class ValueMap:
         return list(self._entries)
 
     def of(self, field: str) -> dict[str, tuple[int, str]]:
-        """What values of a field stand for: value, in lower case → line, and what it means."""
+        """The mapped values of a field: value, in lower case → line number and new value."""
         return self._entries[field]
 
     def _add(self, line: int, column: str, value: str, meant: str, *, naming: Naming) -> None:
         field = naming.meant(column)
         if field is None or field == "id":
-            why = "is no field" if field is None else "is the task: it can't be mapped"
+            why = "is not a field" if field is None else "names the task: it can't be mapped"
             raise InputError(f"{self._path}, line {line}: column {column!r} {why}")
         value = value.strip()
         if not value or not meant.strip():

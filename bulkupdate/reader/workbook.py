@@ -1,13 +1,14 @@
-"""Reads a sheet of a spreadsheet, in a process of its own: `python workbook.py [SHEET] < FILE`.
+"""Read a sheet of a spreadsheet in a separate process: `python workbook.py [SHEET] < FILE`.
 
-The file comes from anywhere, and a few bytes of it can ask for any amount of memory: the process
-has a limit, and takes nobody with it when it meets it. It is run as a script and imports nothing of
-ours. On stdout comes a line of JSON that names the sheet, then one for each row::
+The file may come from anywhere, and a few of its bytes can ask for any amount of memory. So the
+process has a memory limit, and only this process dies when it reaches the limit. It runs as a
+script and imports nothing from bulkupdate. It writes a line of JSON that names the sheet to stdout,
+then one line for each row::
 
     {"sheet": "Edits"}
     [2, ["opp_1", 2.0, true, {"date": "2026-12-01T09:00:00"}, {"time": "09:00:00"}, ""]]
 
-or one line that says what is wrong: `{"error": …}`.
+or one line with an error: `{"error": …}`.
 """
 
 import contextlib
@@ -30,15 +31,15 @@ _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _CELL = re.compile(rb"<c\b([^>]*[^/>])>(.*?)</c>", re.DOTALL)
 _IS_ERROR = re.compile(rb"""\bt=["']e["']""")
-_PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
+_REFERENCE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
 _VALUE = re.compile(rb"<v>([^<]+)</v>")
 
-#: What reading a spreadsheet may take, in bytes: a million rows of ten columns take a quarter.
+#: Memory limit of this process, in bytes. A million rows of ten columns take a quarter of it.
 MEMORY = 2 << 30
 
 
 def lines(file: bytes, wanted: str | None) -> Iterator[Any]:
-    """What is to be written, line by line."""
+    """The lines to write, as JSON values."""
     import python_calamine
 
     try:
@@ -50,16 +51,16 @@ def lines(file: bytes, wanted: str | None) -> Iterator[Any]:
         sheet = workbook.get_sheet_by_name(name)
         errors = _error_cells(file, name) if zipfile.is_zipfile(io.BytesIO(file)) else {}
     except python_calamine.PasswordError:
-        yield {"error": "is locked by a password: save it without"}
+        yield {"error": "is locked by a password: save it without one"}
         return
     except (python_calamine.CalamineError, python_calamine.ZipError) as error:
         yield {
-            "error": f"is no spreadsheet that can be read ({error}); if it is an archive, unpack"
-            " it first"
+            "error": f"can't be read as a spreadsheet ({error}): if it is an archive, unpack it"
+            " first"
         }
         return
     yield {"sheet": name}
-    # Rows come from the first of the sheet on, and cells from the first column that holds any.
+    # The rows start with the first row of the sheet, the cells with the first filled column.
     first = sheet.start[1] if sheet.start is not None else 0
     for number, values in enumerate(sheet.iter_rows(), 1):
         cells = [_plain(value) for value in values]
@@ -70,10 +71,10 @@ def lines(file: bytes, wanted: str | None) -> Iterator[Any]:
 
 
 def _error_cells(file: bytes, name: str) -> dict[int, list[tuple[int, str]]]:
-    """The cells of a sheet of an .xlsx file that hold an error, by row, from 1: column, and text.
+    """The cells of an .xlsx sheet that hold an error: row, from 1 → columns and texts.
 
-    So do formulas that no spreadsheet has worked out. The library reads both as blank, which
-    would leave a field alone that was to change.
+    A formula that no spreadsheet has calculated counts as an error too. The library reads both as
+    blank, and a blank cell would leave its field unchanged without a message.
     """
     errors: dict[int, list[tuple[int, str]]] = {}
     with zipfile.ZipFile(io.BytesIO(file)) as archive:
@@ -81,20 +82,20 @@ def _error_cells(file: bytes, name: str) -> dict[int, list[tuple[int, str]]]:
         content = archive.read(part) if part in archive.namelist() else b""
     is_suspect = b"<f" in content or _IS_ERROR.search(content)
     for attributes, inside in _CELL.findall(content) if is_suspect else ():
-        place = _PLACE.search(attributes)
+        reference = _REFERENCE.search(attributes)
         is_open = b"<f" in inside and not _VALUE.search(inside) and b'"str"' not in attributes
-        if place and (is_open or _IS_ERROR.search(attributes)):
+        if reference and (is_open or _IS_ERROR.search(attributes)):
             column = 0
-            for letter in place[1]:
+            for letter in reference[1]:
                 column = column * 26 + letter - 64
             found = _VALUE.search(inside)
             text = found[1].decode() if found else "#VALUE! (a formula without a value)"
-            errors.setdefault(int(place[2]), []).append((column - 1, text))
+            errors.setdefault(int(reference[2]), []).append((column - 1, text))
     return errors
 
 
 def _part_of(archive: zipfile.ZipFile, name: str) -> str:
-    """The file in an .xlsx archive that holds a sheet; "" where there is none."""
+    """The name of the file that holds a sheet in an .xlsx archive; "" without one."""
     names = set(archive.namelist())
     if not {_BOOK, _LINKS} <= names:
         return ""
@@ -118,7 +119,7 @@ def _plain(value: Any) -> Any:
 
 
 def _chosen(workbook: "CalamineWorkbook", wanted: str | None) -> tuple[str, str]:
-    """The sheet to read, or what is wrong."""
+    """The name of the sheet to read, and the error if there is none to read."""
     import python_calamine
 
     sheets = [
@@ -128,8 +129,8 @@ def _chosen(workbook: "CalamineWorkbook", wanted: str | None) -> tuple[str, str]
     ]
     if wanted is not None:
         names = ", ".join(repr(sheet.name) for sheet in sheets)
-        is_there = any(sheet.name == wanted for sheet in sheets)
-        return wanted, "" if is_there else f"there is no sheet {wanted!r}: there are {names}"
+        exists = any(sheet.name == wanted for sheet in sheets)
+        return wanted, "" if exists else f"there is no sheet {wanted!r}: the sheets are {names}"
     full = [
         sheet.name
         for sheet in sheets
@@ -138,12 +139,12 @@ def _chosen(workbook: "CalamineWorkbook", wanted: str | None) -> tuple[str, str]
     ]
     if len(full) > 1:
         names = ", ".join(map(repr, full))
-        return "", f"has several sheets: say which: {{sheet}} {names}"
+        return "", f"has several sheets: choose one with {{sheet}}: {names}"
     return (full[0], "") if full else ("", "the file is empty")
 
 
 def main() -> None:
-    """Read a spreadsheet from stdin, and write its rows to stdout."""
+    """Read a spreadsheet from stdin and write its rows to stdout."""
     with contextlib.suppress(ValueError, OSError):
         # Not every system has this limit.
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that somebody who did not run it understands.
+"""The report of a run: one HTML file for readers who did not start the run.
 
 It needs the extra `[report]`: Jinja2 and matplotlib.
 """
@@ -13,33 +13,33 @@ __all__ = ["check_installed", "write_report"]
 
 
 def check_installed() -> None:
-    """See that what a report is made with is there.
+    """Check that the packages for a report are installed.
 
     Raises:
-        ConfigError: it is not; the message says how to install it.
+        ConfigError: a package is missing. The message says how to install it.
     """
     try:
         import_module("bulkupdate.report.page")
     except ImportError as error:
         raise ConfigError(
-            f"a report needs more ({error}): pip install 'bulkupdate[report]'"
+            f"a report needs more packages ({error}): pip install 'bulkupdate[report]'"
         ) from None
 
 
 def write_report(directory: Path, output: Path | None = None) -> Path:
-    """Write the report of a run, replacing one that is there, whole or not at all.
+    """Write the report of a run, whole or not at all. An existing report is replaced.
 
     Args:
-        directory: the run directory; its run may have ended, have been killed, or be under way.
-        output: where to; None for `report.html` in the run directory.
+        directory: the run directory. Its run may have ended, have been killed, or still be running.
+        output: the path of the report; None for `report.html` in the run directory.
 
     Returns:
-        Where it is.
+        The path of the report.
 
     Raises:
-        ConfigError: what a report is made with is not installed, or `output` can't be written.
-        RunDirectoryError: there is no run.
-        JournalError: the files of the run can't be read.
+        ConfigError: a package for reports is missing, or `output` can't be written.
+        RunDirectoryError: the directory holds no run.
+        JournalError: the files of the run can't be read, or its report can't be written.
     """
     check_installed()
     # Imported here: they load matplotlib.
@@ -50,11 +50,11 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
     path = own if output is None else _checked(output, directory)
     history = read_history(directory)
     if output is not None and path.exists() and _is_input(path, history.summary.input.path):
-        raise ConfigError(f"{output} is the run's input: name another")
+        raise ConfigError(f"{output} is the run's input: choose another file")
     html = page(history)
     try:
         if path.exists() and not path.is_file():
-            # A pipe or a device, as /dev/stdout is: not to be replaced by a file.
+            # A file must not replace a pipe or a device like /dev/stdout.
             path.write_text(html, encoding="utf-8")
         else:
             replace_file(path, html.encode())
@@ -65,7 +65,11 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
 
 
 def _checked(output: Path, directory: Path) -> Path:
-    """Where `output` leads to: a link is followed; what the run is made of is not replaced."""
+    """The path to write `output` to, with a link resolved.
+
+    Raises:
+        ConfigError: the path is another file of the run.
+    """
     if output.exists() and not output.is_file():
         return output
     path = output.resolve()
@@ -74,7 +78,7 @@ def _checked(output: Path, directory: Path) -> Path:
         and path.exists()
         and path.name != RunFiles(directory).report.name
     ):
-        raise ConfigError(f"{output} is a file of the run: name another")
+        raise ConfigError(f"{output} is a file of the run: choose another file")
     return path if output.is_symlink() else output
 
 

@@ -1,4 +1,4 @@
-"""Charts of a run over time, drawn by matplotlib as SVG that takes its colours from the page."""
+"""Charts of a run over time: SVG that matplotlib draws, in the colours of the page."""
 
 import io
 import re
@@ -14,10 +14,10 @@ from bulkupdate.models import Outcome
 from bulkupdate.report.history import History, Point
 from bulkupdate.ui.messages import duration
 
-#: Inches, of which the page shows one or the other: for a wide page and for a narrow one.
+#: Sizes of a chart in inches: for a wide page and for a narrow one.
 WIDE, NARROW = (9.2, 2.9), (4.3, 2.7)
 
-#: Colours that stand for the page's own, which has light ones and dark ones.
+#: Placeholders for the colours of the page, which has light and dark ones.
 _COLOURS = {
     "text": "#010101",
     "faint": "#020202",
@@ -36,7 +36,7 @@ _COLOURS = {
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "bulkupdate",  # the same run, the same file
+    "svg.hashsalt": "bulkupdate",  # the same run gives the same file
     "font.size": 9,
     "text.color": _COLOURS["text"],
     "axes.labelcolor": _COLOURS["faint"],
@@ -53,13 +53,13 @@ _STYLE: dict[Any, Any] = {
 
 
 class Chart(NamedTuple):
-    """A chart, twice.
+    """A chart in two sizes.
 
     Attributes:
-        title: what it shows.
-        says: the same in words, with numbers, for whoever can't see it.
+        title: the title of the chart.
+        says: its content in words and numbers, for readers who can't see it.
         wide: SVG for a wide page.
-        narrow: SVG for a narrow one.
+        narrow: SVG for a narrow page.
     """
 
     title: str
@@ -69,7 +69,7 @@ class Chart(NamedTuple):
 
 
 def charts(history: History) -> list[Chart]:
-    """The charts of a run, of those parts of it that there is something to say of."""
+    """The charts of a run; charts without data are left out."""
     if not history.points:
         return []
     found = [
@@ -78,7 +78,7 @@ def charts(history: History) -> list[Chart]:
     ]
     if any(point.latencies for point in history.points):
         says = _says_latencies(history)
-        found.insert(1, _chart(history, "Time of an answer", says, _draw_latencies))
+        found.insert(1, _chart(history, "Response time", says, _draw_latencies))
     return found
 
 
@@ -87,7 +87,7 @@ def _chart(
 ) -> Chart:
     name = title.split()[0].lower()
     wide, narrow = (
-        _svg(history, draw, size, f"{name}-{place}-") for place, size in enumerate((WIDE, NARROW))
+        _svg(history, draw, size, f"{name}-{number}-") for number, size in enumerate((WIDE, NARROW))
     )
     return Chart(title, says, wide, narrow)
 
@@ -112,20 +112,20 @@ def _svg(
 
 
 def _for_the_page(svg: str, prefix: str) -> str:
-    """The `<svg>` alone, with the page's colours and fonts, and names of its own."""
+    """The `<svg>` element alone, with the page's colours and fonts, and with unique ids."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\b(id="|url\(#|href="#)', rf"\1{prefix}", svg)
     svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
     for name, colour in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")
-    # As wide as there is room; its proportions are in its viewBox.
+    # Without a size, the chart fills the width of the page; the viewBox keeps its proportions.
     svg = re.sub(r'\b(width|height)="[\d.]+pt"\s*', "", svg, count=2)
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 
 def _times(points: list[Point]) -> list[float]:
-    """Where steps begin and end: one more than there are points."""
+    """The edges of the points: one more than there are points."""
     return [point.start for point in points] + [points[-1].start + points[-1].seconds]
 
 
@@ -149,10 +149,10 @@ def _draw_latencies(figure: Figure, history: History) -> None:
     points = history.points
     middles = [point.start + point.seconds / 2 for point in points]
     nothing = (float("nan"),) * 3
-    for place, (label, colour, dash) in enumerate(
+    for index, (label, colour, dash) in enumerate(
         (("half of them", "line", "-"), ("90 %", "slow", "--"), ("99 %", "slowest", ":"))
     ):
-        values = [(point.latencies or nothing)[place] for point in points]
+        values = [(point.latencies or nothing)[index] for point in points]
         axes.plot(
             middles, values, dash, color=_COLOURS[colour], linewidth=1.6, label=f"{label} within",
             marker="." if len(points) < 3 else None,
@@ -210,7 +210,7 @@ def _finish(axes: Axes, label: str) -> None:
 
 
 def _mark_waiting(axes: Axes, points: list[Point]) -> None:
-    """A shade where nothing was started."""
+    """Shade the times when the run started no request."""
     label = "waiting for the server"
     for point in points:
         if point.is_waiting and not point.outcomes:
@@ -220,13 +220,13 @@ def _mark_waiting(axes: Axes, points: list[Point]) -> None:
 
 
 def _mark_sessions(axes: Axes, history: History) -> None:
-    """A line where a later session goes on."""
+    """Draw a line where a later session resumes the run."""
     for at, _ in history.sessions[1:]:
         axes.axvline(at, color=_COLOURS["faint"], linewidth=0.8, linestyle=(0, (1, 2)))
 
 
 def _time_label(seconds: float) -> str:
-    """`45 s`, `3:20 min`, `1:05 h`."""
+    """A time as a label: `45 s`, `3:20 min`, `1:05 h`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -252,10 +252,10 @@ def _says_rate(history: History) -> str:
 
 def _says_latencies(history: History) -> str:
     known = [point.latencies for point in history.points if point.latencies]
-    median, slowest = (max(values[place] for values in known) for place in (0, 2))
+    median, slowest = (max(values[index] for values in known) for index in (0, 2))
     return (
-        "How long the server took for the last request of each row. At the slowest, half of the"
-        f" answers took up to {median:.0f} ms, and 99 of 100 up to {slowest:.0f} ms."
+        "Response time of the last request of each row. At the slowest, half of the"
+        f" responses took up to {median:.0f} ms, and 99 of 100 up to {slowest:.0f} ms."
     )
 
 
@@ -267,6 +267,6 @@ def _says_outcomes(history: History) -> str:
     parts = [f"{totals[outcome]:,} {outcome}" for outcome in Outcome if outcome in totals]
     throttled = sum(point.rate_limited or 0 for point in history.points)
     retries = sum(point.retries or 0 for point in history.points)
-    tries = f" {retries:,.0f} requests were sent again; {throttled:,.0f} answers were a 429."
+    tries = f" {retries:,.0f} requests were sent again; {throttled:,.0f} responses were a 429."
     has_samples = any(point.retries is not None for point in history.points)
-    return f"Rows as they were settled: {', '.join(parts)}.{tries if has_samples else ''}"
+    return f"Settled rows: {', '.join(parts)}.{tries if has_samples else ''}"

@@ -1,4 +1,4 @@
-"""What a run directory tells of its run: how it went over time, and what became of its rows."""
+"""The history of a run, from its run directory: charts over time, and unsuccessful rows."""
 
 import bisect
 import math
@@ -27,26 +27,26 @@ from bulkupdate.journal import (
 )
 from bulkupdate.models import Mark, Outcome, Result
 
-#: Points of a chart at most.
+#: Largest number of points in a chart.
 POINTS = 90
 
-#: Rows that did not succeed which a report lists at most: a browser is to hold them.
+#: Largest number of unsuccessful rows in a report: a browser must be able to hold them.
 MAX_ROWS = 100_000
 
-#: Seconds that lie between two sessions at least. Within one, each sample begins where the last
-#: one ended.
+#: Shortest gap between two sessions, in seconds. Within a session, each sample begins where the
+#: last one ended.
 _GAP = 0.25
 
-#: The same between results that no sample covers: those after the last sample of a session that was
-#: killed; or all, where an earlier version has kept no samples, and an outage may look like it.
+#: The same for results outside all samples: results after the last sample of a killed session, or
+#: all results of an earlier version without samples. There, an outage can look like a gap.
 _GAP_OF_RESULTS = LONGEST_SAMPLE + 1
 _GAP_WITHOUT_SAMPLES = 30.0
 
-#: Lengths of what a point stands for, in seconds. In one that is shorter than a period of the limit
-#: (2 s), a pace that keeps it would seem to go over it.
+#: Possible lengths of a point, in seconds. In a point shorter than the period of the rate limit
+#: (2 s), a rate within the limit would seem to exceed it.
 _WIDTHS = (2, 4, 6, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
-#: When it begins and ends, on the clock.
+#: The begin and the end of a span, as Unix time.
 _Span = tuple[float, float]
 
 _OUTCOMES = tuple(Outcome)
@@ -54,25 +54,27 @@ _PERCENTILES = (50, 90, 99)
 
 
 class _Event(Mark, frozen=True, kw_only=True):
-    """A line of the results log, as far as charts need it."""
+    """The part of a line of the results log that charts need."""
 
     at: str
     ms: float | None = None
 
 
 class Point(NamedTuple):
-    """What happened in a part of a run.
+    """One part of a run in a chart.
 
     Attributes:
-        start: in seconds of running time: those in which nobody was at the run don't count.
-        seconds: how long it lasted.
-        outcomes: rows that were settled in it, by outcome.
-        latencies: the 50th, 90th and 99th percentile of how long the last request of each row
-            took, in milliseconds; None where no row had one.
-        requests, retries, rate_limited: sent in it; None where no samples were kept.
+        start: its begin in seconds of running time, without the pauses between sessions.
+        seconds: its length.
+        outcomes: number of rows settled in it, by outcome.
+        latencies: 50th, 90th and 99th percentile of the response time of the last request of each
+            row, in milliseconds; None where no row had a request.
+        requests: number of requests; None where no samples were kept.
+        retries: number of retries; None where no samples were kept.
+        rate_limited: number of 429 responses; None where no samples were kept.
         allowed: requests per second that were allowed, or None for any number.
-        is_waiting: whether nothing was started at some time in it: the server was down, or had
-            asked for a pause.
+        is_waiting: whether the run waited at some time in it: the server was down, or had asked for
+            a pause.
     """
 
     start: float
@@ -87,18 +89,18 @@ class Point(NamedTuple):
 
 
 class History(NamedTuple):
-    """All that a report says.
+    """The data of a report.
 
     Attributes:
-        summary: of the run, as its last session left it.
-        counts: rows of the input by outcome, and `unprocessed`, by the log.
-        mismatches: updated rows whose Task came back with other values than were sent.
+        summary: the summary of the run after its last session.
+        counts: number of rows by outcome, and `unprocessed`, from the log.
+        mismatches: number of updated rows whose Task came back with other values than were sent.
         points: the run over time.
-        sessions: when each session began: in seconds of running time, and by the clock.
+        sessions: the begin of each session: in seconds of running time, and as a date and time.
         seconds: running time in all.
-        causes: why rows did not succeed, the most frequent first.
-        unsuccessful: the last results of the rows that did not succeed, `MAX_ROWS` at most.
-        unsuccessful_count: how many such rows there are.
+        causes: the causes of unsuccessful rows, the most frequent first.
+        unsuccessful: the last results of the unsuccessful rows, at most `MAX_ROWS`.
+        unsuccessful_count: number of unsuccessful rows.
     """
 
     summary: Summary
@@ -113,11 +115,11 @@ class History(NamedTuple):
 
 
 def read_history(directory: Path) -> History:
-    """What is there of a run: one that has ended, was killed, or is under way.
+    """Read the history of a run. The run may have ended, have been killed, or still be running.
 
     Raises:
-        RunDirectoryError: there is no run.
-        JournalError: its files can't be read.
+        RunDirectoryError: the directory holds no run.
+        JournalError: the files of the run can't be read.
     """
     files = RunFiles(directory)
     summary = read_summary(directory)
@@ -146,7 +148,7 @@ def read_history(directory: Path) -> History:
 
 
 class _Events:
-    """When rows were settled: thirteen bytes each."""
+    """The time, response time and outcome of every line of the log: thirteen bytes each."""
 
     def __init__(self) -> None:
         self.times = array("d")
@@ -173,7 +175,7 @@ def _read_events(results: Path) -> tuple[Ledger, _Events]:
 
 
 def _unsuccessful(results: Path, ledger: Ledger) -> Iterator[Result]:
-    """The last results of the rows that did not succeed, in the order of the log."""
+    """The last results of the unsuccessful rows, in the order of the log."""
     offsets = line_offsets(results, (line for line, _ in ledger.unsuccessful_lines()))
     try:
         log = results.open("rb")
@@ -185,19 +187,19 @@ def _unsuccessful(results: Path, ledger: Ledger) -> Iterator[Result]:
             try:
                 yield parse_record(log.readline(), Result)
             except ValueError as error:
-                raise JournalError(f"{results}: a line is no result: {error}") from error
+                raise JournalError(f"{results}: a line is not a result: {error}") from error
 
 
 class _Clock:
-    """Running time: that in which nobody was at the run is left out.
+    """The running time of a run: the time of its sessions, without the pauses between them.
 
     Args:
-        samples: each stands for some seconds in which somebody was.
-        events: those that no sample covers tell of further such seconds.
+        samples: the samples. Each covers some seconds of a session.
+        events: the settled rows. Those outside all samples show further time of sessions.
 
     Attributes:
-        sessions: where each stretch of it begins: in running time, and on the clock.
-        seconds: of it in all.
+        sessions: the begin of each session: in running time, and as Unix time.
+        seconds: running time in all.
     """
 
     def __init__(self, samples: list[Sample], events: _Events) -> None:
@@ -214,9 +216,9 @@ class _Clock:
         self.sessions = list(zip(self._before, self._begins, strict=True))
 
     def running_time(self, at: float) -> float:
-        """The running time at a moment of the clock."""
-        place = max(0, bisect.bisect_right(self._begins, at) - 1)
-        return min(self.seconds, self._before[place] + max(0.0, at - self._begins[place]))
+        """The running time at a Unix time."""
+        index = max(0, bisect.bisect_right(self._begins, at) - 1)
+        return min(self.seconds, self._before[index] + max(0.0, at - self._begins[index]))
 
 
 def _ended(sample: Sample) -> float:
@@ -224,7 +226,7 @@ def _ended(sample: Sample) -> float:
 
 
 def _merged(spans: Iterable[_Span], gap: float) -> list[_Span]:
-    """Spans in their order, those that lie no further apart than `gap` made one."""
+    """Sorted spans. Spans with a gap of at most `gap` between them become one."""
     merged: list[_Span] = []
     for begin, end in sorted(spans):
         if merged and begin - merged[-1][1] <= gap:
@@ -235,66 +237,66 @@ def _merged(spans: Iterable[_Span], gap: float) -> list[_Span]:
 
 
 def _joined(sampled: list[_Span], others: list[_Span], gap: float) -> list[_Span]:
-    """All of them; one of the others is added to the sampled one before it, if that is near."""
+    """All spans. One of the others extends the sampled span before it, if the gap is small."""
     joined = list(sampled)
     for begin, end in others:
-        place = bisect.bisect_right(joined, (begin, math.inf)) - 1
-        if place >= 0 and begin - joined[place][1] <= gap:
-            joined[place] = (joined[place][0], max(joined[place][1], end))
+        index = bisect.bisect_right(joined, (begin, math.inf)) - 1
+        if index >= 0 and begin - joined[index][1] <= gap:
+            joined[index] = (joined[index][0], max(joined[index][1], end))
         else:
-            joined.insert(place + 1, (begin, end))
+            joined.insert(index + 1, (begin, end))
     return joined
 
 
 def _uncovered(times: "array[float]", spans: list[_Span]) -> Iterator[float]:
-    """Those of some moments that lie in no span, nor at the edge of one."""
+    """The times that are outside all spans and not close to the edge of one."""
     begins = [begin for begin, _ in spans]
     for at in times:
-        place = bisect.bisect_right(begins, at + _GAP) - 1
-        if place < 0 or at > spans[place][1] + _GAP:
+        index = bisect.bisect_right(begins, at + _GAP) - 1
+        if index < 0 or at > spans[index][1] + _GAP:
             yield at
 
 
 def _points(clock: _Clock, events: _Events, samples: list[Sample]) -> list[Point]:
-    """The run in parts of equal length; the last one takes what is left along."""
+    """The run in points of equal length. The last one includes the rest."""
     if not clock.seconds:
         return []
     width = next((w for w in _WIDTHS if clock.seconds <= w * POINTS), clock.seconds / POINTS)
-    edges = [place * width for place in range(max(1, int(clock.seconds / width)))]
+    edges = [number * width for number in range(max(1, int(clock.seconds / width)))]
     settled = _Settled(edges, clock, events)
     sent = _Sent([*edges, clock.seconds], clock, samples)
     return [
         Point(
             start=start,
             seconds=end - start,
-            outcomes=settled.outcomes[place],
-            latencies=_percentiles(settled.latencies[place]),
-            requests=sent.requests[place] if samples else None,
-            retries=sent.retries[place] if samples else None,
-            rate_limited=sent.rate_limited[place] if samples else None,
-            allowed=sent.allowed[place],
-            is_waiting=sent.is_waiting[place],
+            outcomes=settled.outcomes[index],
+            latencies=_percentiles(settled.latencies[index]),
+            requests=sent.requests[index] if samples else None,
+            retries=sent.retries[index] if samples else None,
+            rate_limited=sent.rate_limited[index] if samples else None,
+            allowed=sent.allowed[index],
+            is_waiting=sent.is_waiting[index],
         )
-        for place, (start, end) in enumerate(pairwise([*edges, clock.seconds]))
+        for index, (start, end) in enumerate(pairwise([*edges, clock.seconds]))
     ]
 
 
 class _Settled:
-    """What the log says of each part, by where it begins."""
+    """The data of each point from the log, by the edges of the points."""
 
     def __init__(self, edges: list[float], clock: _Clock, events: _Events) -> None:
         self.outcomes: list[dict[Outcome, int]] = [{} for _ in edges]
         self.latencies = [array("f") for _ in edges]
         for at, ms, code in zip(events.times, events.milliseconds, events.outcomes, strict=True):
-            place = bisect.bisect_right(edges, clock.running_time(at)) - 1
+            index = bisect.bisect_right(edges, clock.running_time(at)) - 1
             outcome = _OUTCOMES[code]
-            self.outcomes[place][outcome] = self.outcomes[place].get(outcome, 0) + 1
+            self.outcomes[index][outcome] = self.outcomes[index].get(outcome, 0) + 1
             if ms >= 0:
-                self.latencies[place].append(ms)
+                self.latencies[index].append(ms)
 
 
 class _Sent:
-    """What the samples say of each part: a sample that lies in several is shared among them."""
+    """The data of each point from the samples. A sample across several points is divided."""
 
     def __init__(self, edges: list[float], clock: _Clock, samples: list[Sample]) -> None:
         count = len(edges) - 1
@@ -305,14 +307,14 @@ class _Sent:
             end = clock.running_time(_ended(sample))
             begin = max(0.0, end - sample.seconds)
             first, last = (min(count, bisect.bisect_right(edges, at)) - 1 for at in (begin, end))
-            for place in range(first, last + 1):
-                within = min(end, edges[place + 1]) - max(begin, edges[place])
+            for index in range(first, last + 1):
+                within = min(end, edges[index + 1]) - max(begin, edges[index])
                 share = within / (end - begin) if first < last and end > begin else 1.0
-                self.requests[place] += share * sample.requests
-                self.retries[place] += share * sample.retries
-                self.rate_limited[place] += share * sample.rate_limited
-                self.allowed[place] = sample.allowed_rate
-                self.is_waiting[place] |= sample.waiting_for is not None
+                self.requests[index] += share * sample.requests
+                self.retries[index] += share * sample.retries
+                self.rate_limited[index] += share * sample.rate_limited
+                self.allowed[index] = sample.allowed_rate
+                self.is_waiting[index] |= sample.waiting_for is not None
 
 
 def _percentiles(milliseconds: "array[float]") -> tuple[float, ...] | None:

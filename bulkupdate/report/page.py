@@ -1,4 +1,4 @@
-"""One HTML file that holds all of a report: no other file, no network."""
+"""The page of a report: one HTML file that needs no other file and no network."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,28 +16,28 @@ from bulkupdate.report.charts import charts
 from bulkupdate.report.history import MAX_ROWS, History
 from bulkupdate.ui.messages import cut, duration, error_text, failed_file, host, printable
 
-#: What each outcome means, for somebody who knows nothing of this program.
+#: Meaning of each outcome, for readers who don't know bulkupdate.
 _MEANINGS = {
-    Outcome.UPDATED: "the server has confirmed the edit",
+    Outcome.UPDATED: "the server confirmed the edit",
     Outcome.UNCHANGED: "the row holds nothing to change; nothing was sent",
-    Outcome.INVALID: "the row is wrong; nothing was sent for it",
-    Outcome.FAILED: "the server refused the edit, or was never reached; the task is as it was",
-    Outcome.UNCONFIRMED: "sent, but never confirmed: the edit may or may not be there",
+    Outcome.INVALID: "the row has a problem; nothing was sent",
+    Outcome.FAILED: "the server refused the edit, or was never reached; the task is unchanged",
+    Outcome.UNCONFIRMED: "sent, but not confirmed; the server may or may not have applied the edit",
 }
 _UNPROCESSED = "not tried yet"
 
-#: Characters shown of what was sent, and of what the server said.
+#: Number of characters to show of a request body, and of an error message.
 _SENT_WIDTH = 160
 _MESSAGE_WIDTH = 300
 
 
 class Verdict(NamedTuple):
-    """How a run stands in a sentence.
+    """The state of a run in a sentence.
 
     Attributes:
         kind: `good`, `mixed`, `bad` or `open`.
         title: the sentence.
-        advice: what to do now.
+        advice: the next step for the reader.
     """
 
     kind: str
@@ -46,14 +46,14 @@ class Verdict(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A number, and what it counts."""
+    """A number and its label."""
 
     number: str
     label: str
 
 
 class Part(NamedTuple):
-    """Rows of one outcome."""
+    """The rows with one outcome."""
 
     outcome: str
     rows: int
@@ -107,38 +107,38 @@ def _target(summary: Summary) -> str:
 
 
 def verdict(history: History) -> Verdict:
-    """How a run stands, in words for somebody who did not run it."""
+    """The state of a run in words, for readers who did not start it."""
     summary, counts = history.summary, history.counts
     rows = sum(counts.values())
     done = counts[Outcome.UPDATED] + counts[Outcome.UNCHANGED]
-    left, amiss = counts["unprocessed"], rows - done - counts["unprocessed"]
+    left, unsuccessful = counts["unprocessed"], rows - done - counts["unprocessed"]
     failed = printable(failed_file(summary))
     if summary.state is State.RUNNING:
         return Verdict(
             "open",
-            f"Under way, or cut off: {done:,} of {count(rows, 'row')} done, {left:,} not tried.",
-            "If nothing is running, it was cut off: run it again with"
+            f"Running, or interrupted: {done:,} of {count(rows, 'row')} done, {left:,} not tried.",
+            "If bulkupdate is not running, the run was interrupted: run it again with"
             f" {setting('resume')}. Nothing is lost.",
         )
     if summary.exit_code == 2:
         return Verdict(
             "bad",
-            f"Nothing was sent: {counts['invalid']:,} of {count(rows, 'row')} are wrong.",
-            f"What is wrong with each is below, and in {failed}.",
+            f"Nothing was sent: {counts['invalid']:,} of {count(rows, 'row')} are invalid.",
+            f"The problem of each row is below, and in {failed}.",
         )
     if left:
         return Verdict(
             "bad" if summary.state is State.STOPPED and summary.exit_code else "mixed",
             f"Ended early: {done:,} of {count(rows, 'row')} done, {left:,} not tried yet"
-            + (f", {amiss:,} did not go through." if amiss else "."),
-            f"Why: {printable(summary.reason or 'unknown')}. Run it again with"
+            + (f", {unsuccessful:,} did not go through." if unsuccessful else "."),
+            f"Reason: {printable(summary.reason or 'unknown')}. Run it again with"
             f" {setting('resume')} to continue.",
         )
-    if amiss:
+    if unsuccessful:
         return Verdict(
             "mixed" if done else "bad",
-            f"{done:,} of {count(rows, 'row')} done; {amiss:,} did not go through.",
-            f"They are listed below, and in {failed}, which can be mended and run again.",
+            f"{done:,} of {count(rows, 'row')} done; {unsuccessful:,} did not go through.",
+            f"They are listed below, and in {failed}: fix that file, then run it.",
         )
     advice = "Nothing is left to do."
     if history.mismatches:
@@ -153,11 +153,11 @@ def verdict(history: History) -> Verdict:
 def _tiles(history: History) -> list[Tile]:
     counts = history.counts
     rows = sum(counts.values())
-    amiss = sum(counts[o] for o in (Outcome.INVALID, Outcome.FAILED, Outcome.UNCONFIRMED))
+    unsuccessful = sum(counts[o] for o in (Outcome.INVALID, Outcome.FAILED, Outcome.UNCONFIRMED))
     return [
         Tile(f"{rows:,}", "rows"),
         Tile(f"{counts[Outcome.UPDATED]:,}", "updated"),
-        Tile(f"{amiss:,}", "did not go through"),
+        Tile(f"{unsuccessful:,}", "did not go through"),
         Tile(f"{counts['unprocessed']:,}", "not tried"),
         Tile(duration(history.seconds), "of running time"),
     ]
@@ -175,7 +175,7 @@ def _parts(history: History) -> list[Part]:
 
 
 def _facts(history: History) -> list[tuple[str, str]]:
-    """What else there is to know, for whoever looks into it."""
+    """Further facts about the run: name and text."""
     summary = history.summary
     read = summary.input
     how = ", ".join(
@@ -185,11 +185,11 @@ def _facts(history: History) -> list[tuple[str, str]]:
         ("Input", f"{read.path} ({how})"),
         ("SHA-256", read.sha256),
         ("Columns", ", ".join(f"{name} as {field}" for name, field in read.columns.items())),
-        ("Sent to", "the sandbox, a stand-in" if summary.sandbox else summary.base_url),
+        ("Sent to", "the sandbox, not lemlist" if summary.sandbox else summary.base_url),
         ("State", _state(summary)),
         ("Exit code", "" if summary.exit_code is None else str(summary.exit_code)),
         ("Last session", f"{summary.started} to {summary.ended or 'now'}"),
-        ("Requests of it", "" if summary.state is State.RUNNING else _requests(summary)),
+        ("Its requests", "" if summary.state is State.RUNNING else _requests(summary)),
         ("Run directory", summary.directory),
         ("bulkupdate", summary.version),
     ]
@@ -198,7 +198,7 @@ def _facts(history: History) -> list[tuple[str, str]]:
 
 def _state(summary: Summary) -> str:
     if summary.state is State.RUNNING:
-        return "running, or cut off"
+        return "running, or interrupted"
     return f"{summary.state}: {summary.reason}" if summary.reason else str(summary.state)
 
 
@@ -210,9 +210,9 @@ def _requests(summary: Summary) -> str:
 
 
 def _rows(history: History) -> str:
-    """The rows of the table as JSON that can stand inside an element of the page."""
+    """The rows of the table as JSON that is safe inside an element of the page."""
     rows = [_cells(result) for result in history.unsuccessful]
-    # "<" is all that could end the element or begin a comment in it.
+    # Only "<" could end the element or begin a comment in it.
     return to_json(rows).decode().replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 

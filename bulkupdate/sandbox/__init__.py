@@ -1,4 +1,4 @@
-"""A local stand-in of lemlist's tasks API, over real HTTP, to try things out on.
+"""A local imitation of lemlist's tasks API over real HTTP, for trials and tests.
 
 async with Sandbox(SandboxConfig(key="any")) as sandbox:
     ...  # send requests to sandbox.base_url

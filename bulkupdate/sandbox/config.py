@@ -12,81 +12,84 @@ from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 
 
 class Window(enum.StrEnum):
-    """How the server counts requests. What lemlist does is not known for sure."""
+    """The way in which the server counts requests. lemlist's own way is not known for sure."""
 
     FIXED = "fixed"
-    """A fixed window that its first request opens: the best guess."""
+    """A fixed window that begins with its first request: the best guess."""
 
     CLOCK = "clock"
-    """A fixed window on the clock's own borders."""
+    """A fixed window that begins at multiples of the period on the clock."""
 
     SLIDING = "sliding"
-    """A sliding log: no period, wherever it begins, holds more than the limit."""
+    """A sliding log: no period holds more requests than the limit, wherever it begins."""
 
     BUCKET = "bucket"
-    """A token bucket that refills all the time."""
+    """A token bucket that refills continuously."""
 
 
 class Fault(enum.StrEnum):
-    """What can go wrong with a request that was authorised and within the limit."""
+    """A fault of the server for a request that is authorised and within the limit."""
 
     INTERNAL_ERROR = "500"
-    """500, nothing applied."""
+    """Status 500. The edit is not applied."""
 
     UNAVAILABLE = "503"
-    """503, nothing applied."""
+    """Status 503. The edit is not applied."""
 
     RESET_BEFORE = "reset-before"
-    """The connection is reset, nothing applied."""
+    """The connection is reset. The edit is not applied."""
 
     RESET_AFTER = "reset-after"
     """The edit is applied, then the connection is reset."""
 
     HANG = "hang"
-    """No answer at all, nothing applied."""
+    """No response at all. The edit is not applied."""
 
     CUT = "cut"
-    """The edit is applied; the answer breaks off in the middle."""
+    """The edit is applied, and the response ends in the middle."""
 
     MALFORMED = "malformed"
-    """The edit is applied; the answer is a 200 that is not quite JSON."""
+    """The edit is applied, and the response is a 200 whose JSON is broken."""
 
     HTML = "html"
-    """A 200 with an HTML page, nothing applied."""
+    """Status 200 with an HTML page. The edit is not applied."""
 
 
 class Unknown(enum.StrEnum):
-    """What a PATCH of an id that is not there gives. What lemlist does is not known."""
+    """The response to a PATCH of an unknown id. lemlist's own response is not known."""
 
     NOT_FOUND = "404"
-    """404."""
+    """Status 404."""
 
     BAD_TEAM = "400"
-    """400 `Bad team`."""
+    """Status 400 with `Bad team`."""
 
     CREATE = "create"
-    """The task is made up on the spot."""
+    """The server creates the task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """Everything that a sandbox can be told.
+    """The settings of a sandbox.
 
     Attributes:
-        host: to listen on: loopback, unless `exposed`.
-        exposed: allow another host than loopback.
-        port: to listen on; 0 takes a free one.
-        key: the API key that is accepted.
-        rate: requests per period for each key; None is no limit.
-        window: how they are counted.
+        host: the host to listen on. It must be loopback, unless `exposed` is true.
+        exposed: whether another host than loopback is allowed.
+        port: the port to listen on; 0 takes a free one.
+        key: the API key that the server accepts.
+        rate: requests per period for each key; None for no limit.
+        window: the way to count the requests.
         latency: shortest and longest time that a request takes each way, in milliseconds.
-        faults: the probability of each, from 0 to 1; they add up to 1 at most.
-        outages: when the server is down, each as a begin and a length in seconds, counted from the
-            first request: it answers 503 to everything.
-        unknown: what an id that is not there gives.
+        faults: the probability of each fault, from 0 to 1. The sum is at most 1.
+        outages: times when the server answers 503 to everything: begin and length, in seconds. The
+            begin counts from the first request.
+        unknown: the response to a PATCH of an unknown id.
         filters_required: whether `GET /tasks` without `filters` is a 400, as some tenants report.
-        seed: of every random choice.
-        log: a file that takes one JSON line for every request, or None.
+        seed: the seed of every random choice.
+        log: a file that gets one JSON line for every request, or None.
+
+    Raises:
+        ConfigError: one of the settings is wrong.
     """
 
     host: str = "127.0.0.1"
@@ -106,14 +109,18 @@ class SandboxConfig:
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and not self.exposed:
             raise ConfigError(
-                f"{self.host} is not this machine alone: {setting('expose')} allows it"
+                f"{self.host} lets other machines connect: {setting('expose')} allows it"
             )
         if not 0 <= self.port <= 65535:
-            raise ConfigError("a port is a number from 0 to 65535")
+            raise ConfigError("the port must be a number from 0 to 65535")
         if not all(0 <= p <= 1 for p in self.faults.values()) or sum(self.faults.values()) > 1:
-            raise ConfigError("probabilities are from 0 to 1, and add up to 1 at most")
+            raise ConfigError(
+                "the probability of a fault must be from 0 to 1, and their sum at most 1"
+            )
         if not all(0 <= time < math.inf for outage in self.outages for time in outage):
-            raise ConfigError("an outage begins, and lasts, for some seconds, 0 or more")
+            raise ConfigError("the begin and the length of an outage must be seconds, 0 or more")
         low, high = self.latency
         if not 0 <= low <= high or not math.isfinite(high):
-            raise ConfigError("a latency is two numbers of milliseconds, the smaller first")
+            raise ConfigError(
+                "the latency must be two numbers of milliseconds, the smaller one first"
+            )

@@ -1,4 +1,4 @@
-"""The stand-in's HTTP server."""
+"""The HTTP server of the sandbox."""
 
 import asyncio
 import base64
@@ -20,15 +20,15 @@ from bulkupdate.sandbox.config import Fault, SandboxConfig, Unknown
 from bulkupdate.sandbox.team import BadUpdateError, Team, made_up_team
 from bulkupdate.sandbox.windows import RateWindow, Verdict, window
 
-#: Tasks on a page of `GET /tasks`. lemlist's own size is not documented.
+#: Number of tasks on a page of `GET /tasks`. lemlist does not document its own number.
 PAGE_SIZE = 100
 
-#: Windows kept for so many keys at most.
+#: Largest number of keys whose windows are kept.
 _MAX_KEYS = 1000
 
 _HTML = "<!DOCTYPE html><html><head><title>lemlist</title></head><body></body></html>"
 
-#: What a request met on its way, for the log.
+#: Facts about a request, for the log.
 _ARRIVED = web.RequestKey("arrived", float)
 _FAULT = web.RequestKey("fault", Fault)
 _BODY = web.RequestKey("body", dict[str, Any])
@@ -38,15 +38,15 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Seen(NamedTuple):
-    """One request as the sandbox saw it.
+    """One request that reached the sandbox.
 
     Attributes:
-        at: seconds on the monotonic clock, when it arrived.
+        at: time of arrival, in seconds on the monotonic clock.
         method: its method.
         path: its path.
-        status: of the answer, or None where none was given.
-        fault: that it met, or None.
-        body: of a PATCH, as it came.
+        status: the status of the response, or None without a response.
+        fault: the fault that the sandbox applied, or None.
+        body: the body of a PATCH, or None.
         applied: the body of a PATCH that was applied, or None.
     """
 
@@ -60,19 +60,20 @@ class Seen(NamedTuple):
 
 
 class Sandbox:
-    """A server that behaves as lemlist's tasks API does, as far as that is known.
+    """A server that behaves like lemlist's tasks API, as far as its behaviour is known.
 
     Use it as `async with Sandbox() as sandbox`. The base URL for clients is `sandbox.base_url`.
 
     Args:
         config: its settings.
-        team: the tasks that it holds; made up unless given.
-        watch: is called with every request once it has been answered.
+        team: its tasks; None for made-up ones.
+        watch: a function to call with every request after its response.
 
     Attributes:
-        team: the tasks as they are now.
-        requests: how many requests came, by status; those without an answer are under "none".
-        is_down: set it to have every request answered with 503.
+        config: its settings.
+        team: the tasks, with all edits so far.
+        requests: number of requests by status. Requests without a response are under "none".
+        is_down: whether the server answers 503 to every request. A caller may set it.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Sandbox:
         await self.close()
 
     async def close(self) -> None:
-        """Stop serving. Requests that hang are let go."""
+        """Stop the server, and end requests that hang."""
         self._closing.set()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -125,7 +126,7 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """The URL that a client takes for lemlist's `https://api.lemlist.com/api`."""
+        """The URL for clients instead of lemlist's `https://api.lemlist.com/api`."""
         if self._runner is None:
             raise RuntimeError("use the sandbox in 'async with'")
         host, port = self._runner.addresses[0][:2]
@@ -149,7 +150,7 @@ class Sandbox:
         return response
 
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Authorise, count against the limit, meet a fault, or answer."""
+        """Authorise a request, count it against the limit, and answer it or apply a fault."""
         if not request.path.startswith("/api/tasks"):
             return await handler(request)
         key = _key(request.headers.get("Authorization"))
@@ -159,7 +160,7 @@ class Sandbox:
             return web.Response(status=401, text="The authentication you supplied is incorrect")
         verdict = self._count(key)
         if verdict is not None and not verdict.allowed:
-            # What the body of a 429 is, is not known.
+            # The body of lemlist's 429 is not known.
             response: web.StreamResponse = web.Response(status=429, text="Too many requests")
         else:
             response = await self._answer(request, handler)
@@ -231,7 +232,7 @@ class Sandbox:
             "Retry-After": f"{max(0.0, verdict.reset_after):.3f}".rstrip("0").rstrip("."),
             "X-RateLimit-Limit": str(limit),
             "X-RateLimit-Remaining": str(verdict.remaining),
-            # JavaScript's `Date` as text.
+            # The format of JavaScript's `Date.toString()`.
             "X-RateLimit-Reset": f"{reset:%a %b %d %Y %H:%M:%S GMT%z} ({reset:%Z})",
         }
 
@@ -327,7 +328,7 @@ _RESETS = (Fault.RESET_BEFORE, Fault.RESET_AFTER)
 
 
 def _key(authorization: str | None) -> str | None:
-    """The key in an `Authorization: Basic …` header: what follows the colon (user name empty)."""
+    """The key in an `Authorization: Basic …` header: the text after the colon (no user name)."""
     scheme, _, encoded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -345,11 +346,11 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _cut(request: web.Request, response: web.Response) -> web.StreamResponse:
-    """Half of an answer, and then nothing."""
+    """Send half of a response, and close the connection."""
     body = response.body if isinstance(response.body, bytes) else b""
     half = web.StreamResponse(status=response.status, headers={"Content-Length": str(len(body))})
     half.content_type = response.content_type
-    # The client may have left by now.
+    # The client may have closed the connection.
     with contextlib.suppress(ConnectionError):
         await half.prepare(request)
         await half.write(body[: len(body) // 2])
@@ -368,13 +369,17 @@ async def _json_object(request: web.Request) -> dict[str, Any] | None:
     try:
         value = parse_json(await request.read())
     except (ValueError, ConnectionError):
-        # Not JSON; or the client has left, and nobody reads the answer.
+        # The body is not JSON, or the client has closed the connection.
         return None
     return value if isinstance(value, dict) else None
 
 
 def _filters(text: str | None, *, required: bool) -> list[dict[str, Any]]:
-    """The filters of `GET /tasks`. ValueError: they are malformed, or missing and required."""
+    """The filters of `GET /tasks`.
+
+    Raises:
+        ValueError: the filters are malformed, or missing and required.
+    """
     if text is None:
         if required:
             raise ValueError("no filters")

@@ -1,4 +1,4 @@
-"""The tasks that a sandbox holds: a team's, from a file or made up."""
+"""The tasks of a sandbox: from a file, or made up."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from bulkupdate.errors import InputError
 from bulkupdate.models import now
 from bulkupdate.reader import Input, parse_object
 
-#: Size of the made-up team.
+#: Number of users and of tasks in the made-up team.
 USERS = 5
 TASKS = 400
 
@@ -22,11 +22,11 @@ _RENAMED = {name: alias for alias, name in fields.ALIASES.items()}
 
 
 class BadUpdateError(Exception):
-    """A body that the API would answer with a 4xx.
+    """A request body that the API would answer with a 4xx.
 
     Attributes:
-        status: of the answer.
-        body: of the answer: a sentence, or a JSON object.
+        status: the status of the response.
+        body: the body of the response: a sentence, or a JSON object.
     """
 
     def __init__(self, status: int, body: str | dict[str, str]) -> None:
@@ -36,10 +36,13 @@ class BadUpdateError(Exception):
 
 
 class Team:
-    """Tasks by id, in the shape of the API's answers.
+    """Tasks by id, in the format of the API's responses.
 
     Args:
-        tasks: to begin with, each with an `_id`.
+        tasks: the tasks at the beginning, each with an `_id`.
+
+    Attributes:
+        tasks: the tasks by id.
     """
 
     def __init__(self, tasks: Iterable[dict[str, Any]] = ()) -> None:
@@ -49,46 +52,46 @@ class Team:
         """Apply the body of a PATCH.
 
         Returns:
-            The task as it is now.
+            The task after the edit.
 
         Raises:
-            KeyError: the id is not there.
-            BadUpdateError: the body is wrong. Nothing was applied.
+            KeyError: the id is unknown.
+            BadUpdateError: the body is wrong. The task is unchanged.
         """
         task = self.tasks[update["id"]]
         changes = _changes(update)
         if any(changes.get(name) for name in _MEDIA) and not task["type"].startswith("linkedin"):
-            # That this comes as JSON with a code is a guess.
+            # JSON with a code is a guess.
             raise BadUpdateError(400, {"error": "LINKEDIN_MEDIA_INVALID_TYPE"})
         task.update(changes)
         return task
 
     def pending(self, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The tasks that are pending and pass every filter of `GET /tasks`."""
+        """The pending tasks that match every filter of `GET /tasks`."""
         for task in self.tasks.values():
             if task["status"] == "pending" and all(_matches(task, one) for one in filters):
                 yield task
 
     def ignore(self, ids: Iterable[str]) -> None:
-        """Mark tasks as ignored; ids that are not there are passed over (a guess)."""
+        """Mark tasks as ignored. Unknown ids are skipped (a guess)."""
         for id_ in ids:
             if id_ in self.tasks:
                 self.tasks[id_]["status"] = "ignored"
 
     def suit(self, update: dict[str, Any]) -> None:
-        """Make the task of an update one that can take it: images and videos need LinkedIn."""
+        """Change the type of a task so that it accepts an edit: images and videos need LinkedIn."""
         if any(update.get(name) for name in _MEDIA):
             self.tasks[update["id"]]["type"] = "linkedinSend"
 
     def add(self, id_: str, type_: str = "manual") -> dict[str, Any]:
-        """Make up a task with this id."""
+        """Create a made-up task with this id."""
         task = _made_up_task(id_, type_, len(self.tasks))
         self.tasks[id_] = task
         return task
 
 
 def made_up_team() -> Team:
-    """The same 400 tasks of 5 users every time."""
+    """A team of 5 users with the same 400 tasks every time."""
     team = Team()
     for number in range(TASKS):
         team.add(made_up_id("opp", number), _TYPES[number % len(_TYPES)])
@@ -96,16 +99,16 @@ def made_up_team() -> Team:
 
 
 def made_up_id(prefix: str, number: int) -> str:
-    """An id in lemlist's style: a prefix and 17 alphanumerics. The same for the same number."""
+    """An id like lemlist's: a prefix and 17 alphanumerics. It is the same for the same number."""
     digest = hashlib.sha256(f"{prefix}{number}".encode()).hexdigest()
     return f"{prefix}_{digest[:17]}"
 
 
 def team_of(path: Path) -> Team:
-    """The tasks that a file names: Tasks as the API returns them, or edits as `run` takes them.
+    """The team with the tasks in a file of edits, or of tasks as the API returns them.
 
     Raises:
-        InputError: it can't be read, or a row names no task.
+        InputError: the file can't be read, or a row names no task.
     """
     team = Team()
     with Input.open(path) as source:
@@ -142,7 +145,7 @@ def _made_up_task(id_: str, type_: str, number: int) -> dict[str, Any]:
 
 
 def _changes(update: dict[str, Any]) -> dict[str, Any]:
-    """What the body of a PATCH changes in a task, under the task's own names."""
+    """The changes in the body of a PATCH, under the names that a task uses."""
     changes: dict[str, Any] = {}
     for name, value in update.items():
         if name == "id" or name not in fields.RULES:
@@ -163,7 +166,7 @@ def _changes(update: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_on_the_wire(name: str, value: Any) -> bool:
-    """Whether the API takes a value: in its exact form, not all that a person may write."""
+    """Whether the API accepts a value. It accepts only the exact form on the wire."""
     if name in _MEDIA:
         return isinstance(value, list) and all(isinstance(url, str) for url in value)
     try:
@@ -177,7 +180,7 @@ _FILTERED_BY = {"assignedTo": "userId", "campaignId": "campaignId", "type": "typ
 
 
 def _matches(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a task passes one filter. A filter on what a sandbox's task hasn't got finds none."""
+    """Whether a task matches one filter. A filter on a property that no task has matches none."""
     kind = wanted.get("filterId")
     if kind == "dueDate":
         day = str(task["dueDate"])[:10]

@@ -1,6 +1,6 @@
-"""The four ways in which a server may count "20 requests per 2 s".
+"""Four ways in which a server may count "20 requests per 2 s".
 
-Time is a number of seconds that the caller passes in, so that a simulation can move it.
+The caller passes the time in seconds, so that a simulation can control it.
 """
 
 import math
@@ -13,12 +13,12 @@ from bulkupdate.sandbox.config import Window
 
 
 class Verdict(NamedTuple):
-    """What a window says to one request.
+    """The decision of a window about one request.
 
     Attributes:
-        allowed: whether it is within the limit.
-        remaining: requests left.
-        reset_after: seconds until there is room again.
+        allowed: whether the request is within the limit.
+        remaining: number of requests left.
+        reset_after: seconds until another request is allowed.
     """
 
     allowed: bool
@@ -27,16 +27,16 @@ class Verdict(NamedTuple):
 
 
 class RateWindow(Protocol):
-    """Counts the requests of one key."""
+    """Counter of the requests of one key."""
 
     def take(self, now: float) -> Verdict:
         """Count a request that arrives at `now`, in seconds."""
 
 
 class FixedWindow:
-    """A window that its first request opens. Refused requests don't extend it.
+    """A window that begins with its first request. Refused requests don't extend it.
 
-    The recipe of rate-limiter-flexible, which lemlist's headers match to the letter.
+    rate-limiter-flexible works like this, and lemlist's headers match its headers exactly.
     """
 
     def __init__(self, rate: RateLimit) -> None:
@@ -68,7 +68,7 @@ class ClockWindow(FixedWindow):
 
 
 class SlidingLog:
-    """Remembers each accepted request for one period."""
+    """A log that keeps each accepted request for one period."""
 
     def __init__(self, rate: RateLimit) -> None:
         self._rate = rate
@@ -86,7 +86,7 @@ class SlidingLog:
 
 
 class TokenBucket:
-    """Tokens that come back one by one; each request takes one."""
+    """A bucket of tokens. Each request takes one, and they come back one by one."""
 
     def __init__(self, rate: RateLimit) -> None:
         self._rate = rate
@@ -115,5 +115,5 @@ _KINDS: dict[Window, Callable[[RateLimit], RateWindow]] = {
 
 
 def window(kind: Window, rate: RateLimit) -> RateWindow:
-    """A window of some kind, for one key."""
+    """A new window of this kind for one key."""
     return _KINDS[kind](rate)

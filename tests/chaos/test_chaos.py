@@ -10,11 +10,12 @@ from bulkupdate.sandbox.server import Seen
 from tests.chaos.audit import Audit, Findings, settled_rows
 from tests.chaos.rig import WORKERS, chaos
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("seed", "busy"), [(11, 0.0), (12, 0.5)])
-def test_nothing_is_lost_or_sent_again_or_out_of_order_whenever_it_is_crashed(
-    seed: int, busy: float
-) -> None:
+def test_crashes_lose_repeat_and_reorder_nothing(seed: int, busy: float) -> None:
+    """A run crashed at any instant loses, reorders and sends again no settled row."""
     crashes = 10
     findings, events = asyncio.run(chaos(crashes, seed, rows=400, busy=busy))
     assert events["kill -9"] >= crashes
@@ -37,7 +38,8 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "results.jsonl"
 
 
-def test_an_audit_finds_what_is_lost(log: Path) -> None:
+def test_audit_counts_rows_that_are_lost(log: Path) -> None:
+    """The audit counts as lost each row that is not settled or whose edit is not applied."""
     audit = Audit({1: "a", 2: "b", 3: "c", 4: "d"}, log)
     audit.session_begins()
     for request in (seen(1, "a"), seen(2, "b"), seen(3, "c", applied=False)):
@@ -47,7 +49,8 @@ def test_an_audit_finds_what_is_lost(log: Path) -> None:
     assert audit.findings().lost == 3
 
 
-def test_an_audit_finds_what_is_settled_twice_or_sent_again(log: Path) -> None:
+def test_audit_counts_rows_settled_or_sent_twice(log: Path) -> None:
+    """The audit counts rows that are settled twice or sent again after they are settled."""
     audit = Audit({1: "a", 2: "b"}, log)
     audit.session_begins()
     audit.saw(seen(1, "a"))
@@ -63,7 +66,8 @@ def test_an_audit_finds_what_is_settled_twice_or_sent_again(log: Path) -> None:
     assert audit.findings() == Findings(lost=0, twice=1, sent_again=1, out_of_order=0, repeated=2)
 
 
-def test_an_audit_finds_what_is_out_of_order(log: Path) -> None:
+def test_audit_counts_rows_out_of_order(log: Path) -> None:
+    """The audit counts edits applied after a later one, and tasks with a wrong last edit."""
     audit = Audit({1: "a", 2: "a", 3: "a", 4: "b", 5: "b"}, log)
     audit.session_begins()
     for row in (1, 1, 2, 1, 3):

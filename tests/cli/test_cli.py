@@ -40,20 +40,25 @@ def edits(write: Write, count: int) -> Path:
     return write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, count + 1)))
 
 
-def test_a_run_ends_with_0_and_says_so_on_stderr_alone(write: Write, sandbox: Serving) -> None:
+@pytest.mark.slow
+def test_successful_run_reports_on_stderr_alone(write: Write, sandbox: Serving) -> None:
+    """A run without failures exits with 0 and writes its counts to stderr alone."""
     done = bulkupdate("run", edits(write, 20), "--rate", "none", **sandbox.environment)
     assert (done.returncode, done.stdout) == (0, "")
     assert "20 rows: 20 updated" in done.stderr
 
 
-def test_json_is_one_line_on_stdout(write: Write, sandbox: Serving) -> None:
+def test_json_flag_prints_one_stdout_line(write: Write, sandbox: Serving) -> None:
+    """`--json` prints the summary as one line on stdout, and nothing on stderr with `-q`."""
     path = edits(write, 3)
     done = bulkupdate("run", path, "--json", "-q", "--rate", "none", **sandbox.environment)
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
     assert json.loads(done.stdout) == summary_in()
 
 
-def test_a_log_in_json_is_json_in_every_line(write: Write, sandbox: Serving) -> None:
+@pytest.mark.slow
+def test_json_log_format_makes_every_line_json(write: Write, sandbox: Serving) -> None:
+    """`--log-format json` makes every line of stderr a JSON event, errors included."""
     flags = ("--rate", "none", "--log-format", "json", "-vv")
     done = bulkupdate("run", edits(write, 3), *flags, **sandbox.environment)
     events = [json.loads(line) for line in done.stderr.splitlines()]
@@ -64,7 +69,8 @@ def test_a_log_in_json_is_json_in_every_line(write: Write, sandbox: Serving) -> 
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["error"]
 
 
-def test_every_mistake_of_the_broken_sample_is_named_with_row_field_and_cure() -> None:
+def test_check_names_row_field_and_cure() -> None:
+    """`check` names the row, the field and the cure for every mistake in the broken sample."""
     done = bulkupdate("check", SAMPLES / "broken.csv")
     assert (done.returncode, done.stdout) == (2, "")
     for said in (
@@ -74,7 +80,7 @@ def test_every_mistake_of_the_broken_sample_is_named_with_row_field_and_cure() -
         "assignedTo '<clear>': can't be cleared: leave the cell blank",
         "dueDate '2026-12-01': has no time of day: set --time 09:00, or write",
         "dueDate '2026-12-01T09:00:00': has no offset from UTC: add Z",
-        "dueDate '01/12/2026 09:00': may be two days: set --date-format '%d/%m/%Y %H:%M' or",
+        "dueDate '01/12/2026 09:00': can be two dates: set --date-format '%d/%m/%Y %H:%M' or",
         "3 rows: priority: is not a priority: write 0, 1, 2, low",
         "'opp_eeb4b5afbd69125bf') 'urgent'; row 12 (line 13, 'opp_7bcb6ea934545c40f') '3'; row 17",
         "2 rows: done: is neither true nor false: write true",
@@ -85,7 +91,8 @@ def test_every_mistake_of_the_broken_sample_is_named_with_row_field_and_cure() -
         assert said in done.stderr
 
 
-def test_a_refused_file_sends_nothing_and_its_valid_rows_go_on_demand() -> None:
+def test_refused_file_sends_nothing_until_invalid_skipped() -> None:
+    """A refused file sends nothing, and `--skip-invalid` sends its valid rows."""
     done = bulkupdate("run", SAMPLES / "broken.csv", "--sandbox", "--out", "b")
     assert done.returncode == 2
     assert "the sandbox saw 0 requests" in done.stderr
@@ -95,7 +102,8 @@ def test_a_refused_file_sends_nothing_and_its_valid_rows_go_on_demand() -> None:
     assert summary_in("b")["counts"]["updated"] == 2
 
 
-def test_a_dry_run_sends_nothing_and_leaves_nothing(write: Write) -> None:
+def test_dry_run_sends_and_leaves_nothing(write: Write) -> None:
+    """A dry run shows the requests, sends none of them and leaves no run directory."""
     done = bulkupdate("run", edits(write, 3), "--dry-run")
     assert done.returncode == 0
     assert 'PATCH /tasks {"id":"opp_1","title":"T1"}' in done.stderr
@@ -105,13 +113,15 @@ def test_a_dry_run_sends_nothing_and_leaves_nothing(write: Write) -> None:
     assert bulkupdate("run", SAMPLES / "broken.csv", *flags).returncode == 1
 
 
-def test_check_tells_a_program_what_it_found(write: Write) -> None:
+def test_check_prints_its_preview_as_json(write: Write) -> None:
+    """`check --json -q` prints the preview as JSON on stdout and nothing on stderr."""
     done = bulkupdate("check", edits(write, 5), "--json", "-q")
     preview = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
     assert (preview["rows"], preview["edits"]) == (5, {"title": 5})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -145,9 +155,10 @@ def test_check_tells_a_program_what_it_found(write: Write) -> None:
         (("sandbox", "--tasks", "none.csv"), "there is no such file"),
     ],
 )
-def test_wrong_usage_is_one_clear_message_and_a_2(
+def test_wrong_usage_exits_2_with_clear_message(
     write: Write, arguments: tuple[str, ...], says: str
 ) -> None:
+    """Wrong usage exits with 2 and a clear message, without a traceback or a run directory."""
     write("e.csv", "id,title", "a,b")
     done = bulkupdate(*arguments)
     assert done.returncode == 2
@@ -156,14 +167,16 @@ def test_wrong_usage_is_one_clear_message_and_a_2(
     assert not Path("e.run").exists()
 
 
-def test_a_port_in_use_is_an_error(sandbox: Serving) -> None:
+def test_sandbox_refuses_port_in_use(sandbox: Serving) -> None:
+    """The sandbox exits with 2 when another process already uses its port."""
     port = sandbox.url.split(":")[2].removesuffix("/api")
     done = bulkupdate("sandbox", "--port", port)
     assert done.returncode == 2
     assert "can't serve on" in done.stderr
 
 
-def test_a_key_never_leaves_in_the_clear(write: Write) -> None:
+def test_key_is_never_sent_unencrypted(write: Write) -> None:
+    """A run refuses to send the key to a remote host over plain HTTP, and exits with 2."""
     done = bulkupdate(
         "run", edits(write, 3), "--base-url", "http://example.com/api", LEMLIST_API_KEY="x"
     )
@@ -171,7 +184,9 @@ def test_a_key_never_leaves_in_the_clear(write: Write) -> None:
     assert "unencrypted: use https://" in done.stderr
 
 
-def test_a_wrong_key_costs_one_request_and_the_right_one_goes_on(write: Write) -> None:
+@pytest.mark.slow
+def test_wrong_key_stops_run_after_one_request(write: Write) -> None:
+    """A wrong key stops a run after one request, and the right key resumes it."""
     path = edits(write, 40)
     with serving("--api-key", "right", "--rate", "none", "--unknown-id", "create") as server:
         flags = ("--base-url", server.url, "--rate", "none")
@@ -189,7 +204,9 @@ def test_a_wrong_key_costs_one_request_and_the_right_one_goes_on(write: Write) -
     assert "41 requests (200: 40, 401: 1)" in said
 
 
-def test_the_key_is_nowhere_at_the_loudest(write: Write) -> None:
+@pytest.mark.slow
+def test_loudest_log_does_not_contain_key(write: Write) -> None:
+    """A run with `-vv` leaves the key out of its output and its run directory."""
     key = "s3cr3t-k3y"
     with serving("--api-key", key, "--unknown-id", "create", "--fault", "500=0.3",
                  "--fault", "reset-after=0.2", "--rate", "none") as server:  # fmt: skip
@@ -204,7 +221,9 @@ def test_the_key_is_nowhere_at_the_loudest(write: Write) -> None:
     assert base64.b64encode(f":{key}".encode()).decode() not in everything
 
 
-def test_standard_input_is_kept_and_can_be_resumed(sandbox: Serving) -> None:
+@pytest.mark.slow
+def test_standard_input_is_kept_for_resuming(sandbox: Serving) -> None:
+    """A run from standard input keeps a copy of it, and can be resumed from that copy."""
     text = "id,title\nopp_1,A\nopp_2,B\n"
     done = bulkupdate("run", "-", "--rate", "none", stdin=text, **sandbox.environment)
     assert done.returncode == 0
@@ -223,13 +242,15 @@ def test_standard_input_is_kept_and_can_be_resumed(sandbox: Serving) -> None:
     assert not Path("none.run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_drains_writes_and_says_how_to_go_on(
+def test_signal_drains_and_prints_resume_command(
     write: Write, sandbox: Serving, number: signal.Signals, code: int
 ) -> None:
+    """A signal makes a run settle its open attempts and print the command that resumes it."""
     path = edits(write, 2000)
     process = start("run", path, "--rate", "200/1s", **sandbox.environment)
     wait_for_results(20)
@@ -245,8 +266,10 @@ def test_a_signal_drains_writes_and_says_how_to_go_on(
     assert summary_in()["requests"] == summary["counts"]["unprocessed"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
-def test_a_second_signal_leaves_at_once_with_everything_settled_on_disk(write: Write) -> None:
+def test_second_signal_ends_run_at_once(write: Write) -> None:
+    """A second signal ends a run within a second and keeps every settled row on disk."""
     path = edits(write, 500)
     with serving("--rate", "none", "--unknown-id", "create", "--fault", "hang=0.1") as server:
         process = start("run", path, "--rate", "none", **server.environment)
@@ -266,8 +289,10 @@ def test_a_second_signal_leaves_at_once_with_everything_settled_on_disk(write: W
     assert summary["counts"]["updated"] == len([json.loads(line) for line in lines])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
-def test_a_signal_while_standard_input_is_awaited_ends_it() -> None:
+def test_signal_ends_wait_for_standard_input() -> None:
+    """A signal ends a run that waits for standard input and leaves no run directory."""
     process = subprocess.Popen(
         [*COMMAND, "run", "-", "--sandbox"],
         stdin=subprocess.PIPE,
@@ -283,8 +308,10 @@ def test_a_signal_while_standard_input_is_awaited_ends_it() -> None:
     assert not Path("stdin.run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
-def test_a_crash_loses_nothing_that_was_settled(write: Write, sandbox: Serving) -> None:
+def test_killed_run_keeps_every_settled_row(write: Write, sandbox: Serving) -> None:
+    """A resumed run, killed before, keeps every settled row and sends only the others."""
     path = edits(write, 1000)
     process = start("run", path, "--rate", "300/1s", **sandbox.environment)
     wait_for_results(30)
@@ -298,7 +325,9 @@ def test_a_crash_loses_nothing_that_was_settled(write: Write, sandbox: Serving) 
     assert (summary["requests"], summary["counts"]["updated"]) == (1000 - settled, 1000)
 
 
-def test_a_run_directory_in_use_is_refused(write: Write, sandbox: Serving) -> None:
+@pytest.mark.slow
+def test_run_directory_in_use_is_refused(write: Write, sandbox: Serving) -> None:
+    """A run exits with 4 when another run still uses its run directory."""
     path = edits(write, 1000)
     process = start("run", path, "--rate", "100/1s", **sandbox.environment)
     wait_for_results(1)
@@ -308,7 +337,9 @@ def test_a_run_directory_in_use_is_refused(write: Write, sandbox: Serving) -> No
     assert (done.returncode, "in use by another run" in done.stderr) == (4, True)
 
 
-def test_a_person_at_a_terminal_watches_a_bar(write: Write, sandbox: Serving) -> None:
+@pytest.mark.slow
+def test_terminal_shows_a_progress_bar(write: Write, sandbox: Serving) -> None:
+    """A run at a terminal shows a progress bar with the rows per second."""
     path = edits(write, 30)
     main, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -331,7 +362,9 @@ def test_a_person_at_a_terminal_watches_a_bar(write: Write, sandbox: Serving) ->
     assert b"30 rows: 30 updated" in shown
 
 
-def test_a_closed_stderr_does_not_stop_a_run(write: Write, sandbox: Serving) -> None:
+@pytest.mark.slow
+def test_closed_stderr_pipe_does_not_stop_run(write: Write, sandbox: Serving) -> None:
+    """A run sends every row even if the reader of its stderr has closed the pipe."""
     path = edits(write, 5)
     reader, writer = os.pipe()
     os.close(reader)
@@ -347,8 +380,9 @@ def test_a_closed_stderr_does_not_stop_a_run(write: Write, sandbox: Serving) -> 
     assert summary_in()["counts"]["updated"] == 5
 
 
-def test_a_million_rows_take_no_more_memory_than_a_thousand(tmp_path: Path) -> None:
-    """A tenth of a million, so that the test is quick: what grows with it would show."""
+@pytest.mark.slow
+def test_memory_does_not_grow_with_rows(tmp_path: Path) -> None:
+    """`check` takes as much memory for 1,000 rows as for 100,000, where growth would show."""
     peaks = []
     for count in (1000, 100_000):
         path = tmp_path / f"{count}.csv"
@@ -371,22 +405,26 @@ def test_a_million_rows_take_no_more_memory_than_a_thousand(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("where", ["flag", "environment"])
-def test_an_empty_url_is_not_the_real_one(write: Write, where: str) -> None:
+def test_empty_base_url_is_refused(write: Write, where: str) -> None:
+    """An empty base URL exits with 2 and does not select the real API."""
     flags = ("--base-url", "") if where == "flag" else ()
     environ = {"LEMLIST_API_KEY": "x"} | ({} if flags else {"LEMLIST_BASE_URL": ""})
     done = bulkupdate("run", edits(write, 1), *flags, **environ)
     assert (done.returncode, "must look like" in done.stderr) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&- 2>&-"])
-def test_a_descriptor_that_is_closed_changes_nothing(write: Write, closed: str) -> None:
+def test_closed_file_descriptors_do_not_affect_run(write: Write, closed: str) -> None:
+    """A run sends every row when stdin, stdout or stderr is closed at its start."""
     path = edits(write, 3)
     command = f"{sys.executable} -m bulkupdate run {path} --sandbox --rate none {closed}"
     assert subprocess.run(["bash", "-c", command], timeout=20, check=False).returncode == 0
     assert summary_in()["counts"]["updated"] == 3
 
 
-def test_a_full_stdout_does_not_change_how_a_run_ends(write: Write) -> None:
+def test_full_stdout_does_not_change_exit_code(write: Write) -> None:
+    """A full stdout produces an error message and leaves the exit code of the run at 0."""
     flags = f"--sandbox --rate none --json {'>'} /dev/full"
     command = f"{sys.executable} -m bulkupdate run {edits(write, 3)} {flags}"
     done = subprocess.run(
@@ -397,7 +435,9 @@ def test_a_full_stdout_does_not_change_how_a_run_ends(write: Write) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_second_sigterm_ends_with_the_code_of_the_first(write: Write) -> None:
+@pytest.mark.slow
+def test_second_sigterm_keeps_first_exit_code(write: Write) -> None:
+    """A second SIGTERM ends the run with the exit code of the first, 143."""
     path = edits(write, 50)
     with serving("--rate", "none", "--unknown-id", "create", "--fault", "hang=1") as server:
         process = start("run", path, "--rate", "none", **server.environment)
@@ -413,7 +453,9 @@ def test_a_second_sigterm_ends_with_the_code_of_the_first(write: Write) -> None:
     assert "--resume continues edits.run" in said
 
 
-def test_a_terminal_that_is_closed_ends_a_run_in_order(write: Write, sandbox: Serving) -> None:
+@pytest.mark.slow
+def test_closed_terminal_ends_run_in_order(write: Write, sandbox: Serving) -> None:
+    """A closed terminal ends a run with 129 and the state `interrupted`."""
     path = edits(write, 1000)
     main, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -430,9 +472,9 @@ def test_a_terminal_that_is_closed_ends_a_run_in_order(write: Write, sandbox: Se
     assert summary_in()["state"] == "interrupted"
 
 
-def test_a_run_under_nohup_does_not_mind_that_the_terminal_is_closed(
-    write: Write, sandbox: Serving
-) -> None:
+@pytest.mark.slow
+def test_nohup_run_survives_closed_terminal(write: Write, sandbox: Serving) -> None:
+    """A run under `nohup` ignores SIGHUP and finishes with 0."""
     edits(write, 300)
     command = ["nohup", *COMMAND, "run", "edits.csv", "--rate", "300/1s", "-q"]
     variables = {**os.environ, **sandbox.environment}
@@ -442,9 +484,9 @@ def test_a_run_under_nohup_does_not_mind_that_the_terminal_is_closed(
     assert process.wait(20) == 0
 
 
-def test_the_rest_follows_the_first_rows_with_the_command_that_is_printed(
-    write: Write, sandbox: Serving
-) -> None:
+@pytest.mark.slow
+def test_printed_command_sends_the_remaining_rows(write: Write, sandbox: Serving) -> None:
+    """The command that a run with `--first` prints sends the remaining rows."""
     edits(write, 20)
     done = bulkupdate("run", "edits.csv", "--first", "5", **sandbox.environment)
     assert done.returncode == 0
@@ -454,7 +496,8 @@ def test_the_rest_follows_the_first_rows_with_the_command_that_is_printed(
     assert summary_in()["counts"]["updated"] == 20
 
 
-def test_a_bug_is_one_line_and_a_3(write: Write) -> None:
+def test_bug_prints_one_line_exits_3(write: Write) -> None:
+    """A bug prints one line without a traceback and exits with 3."""
     path = edits(write, 3)
     code = (
         "import sys, bulkupdate.plan.preview as p;"
@@ -471,13 +514,15 @@ def test_a_bug_is_one_line_and_a_3(write: Write) -> None:
     )
 
 
-def test_a_wrong_command_is_told_what_it_may_have_meant() -> None:
+def test_unknown_command_suggests_a_similar_one() -> None:
+    """An unknown command exits with 2 and suggests a command with a similar name."""
     done = bulkupdate("chekc")
     assert done.returncode == 2
     assert "No such command 'chekc'. Did you mean 'check'?" in done.stderr
 
 
-def test_ctrl_c_before_it_has_begun_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_early_ctrl_c_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C before a command begins exits with 130 instead of a traceback."""
     from bulkupdate import __main__, cli
 
     def interrupted(**_: object) -> None:

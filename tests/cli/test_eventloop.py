@@ -12,15 +12,18 @@ async def loop_module() -> str:
     return type(asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
-def test_commands_run_in_uvloop_where_it_is_installed_and_else_in_asyncio(
+def test_uvloop_is_used_where_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Commands run in uvloop where it is installed, and otherwise in asyncio."""
     assert eventloop.run(loop_module()) == "uvloop"
     monkeypatch.setitem(sys.modules, "uvloop", None)
     assert eventloop.run(loop_module()) == "asyncio"
 
 
-def test_a_command_that_is_cancelled_ends_as_one_that_is_interrupted() -> None:
+def test_cancelled_command_raises_keyboard_interrupt() -> None:
+    """A cancelled command raises KeyboardInterrupt, like an interrupted one."""
+
     async def leave() -> None:
         raise asyncio.CancelledError
 

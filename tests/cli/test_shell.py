@@ -35,7 +35,8 @@ def _edits() -> None:
     Path("edits.csv").write_text("id,Subject Line,Notes\nopp_1,a,x\nopp_2,b,y\n")
 
 
-def test_every_flag_stands_in_a_group_of_the_help() -> None:
+def test_help_groups_every_flag() -> None:
+    """The help puts every flag into a group and shows every example of the command."""
     assert [command.name for command in GROUPED] == ["check", "run", "report"]
     for command in GROUPED:
         assert command.ungrouped_options == []
@@ -44,13 +45,13 @@ def test_every_flag_stands_in_a_group_of_the_help() -> None:
             assert line in text
 
 
-def test_every_flag_of_run_is_typed() -> None:
+def test_flags_record_has_field_per_flag() -> None:
     """The record that the command works with has a field for each flag, and no other."""
     assert {field.name for field in fields(RunFlags)} == {p.name for p in run_command.params}
     assert {field.name for field in fields(CheckFlags)} == {p.name for p in check_command.params}
 
 
-def test_messages_name_settings_by_flags_that_are_there() -> None:
+def test_messages_name_only_existing_flags() -> None:
     """Each name in a call of `setting` in the package becomes a flag of some command."""
     source = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
     named = set(re.findall(r"""setting\(["'](\w+)["']\)""", source))
@@ -64,14 +65,16 @@ def test_messages_name_settings_by_flags_that_are_there() -> None:
     assert {flag_of(name) for name in named} <= flags
 
 
-def test_a_python_caller_is_told_of_settings_by_their_names_in_python() -> None:
+def test_python_errors_name_settings_by_parameter() -> None:
+    """An error names a setting by its parameter in Python and by its flag in the shell."""
     with pytest.raises(ConfigError, match=r"^drain_timeout must be a number of seconds"):
         RunConfig(input="x", endpoint=Endpoint(api_key=ApiKey("k")), drain_timeout=-1)
     done = bulkupdate("run", "edits.csv", "--sandbox", "--drain-timeout", "-1")
     assert "error: --drain-timeout must be a number of seconds" in done.stderr
 
 
-def test_every_flag_has_a_variable_and_a_typed_one_wins() -> None:
+def test_typed_flag_wins_over_its_variable() -> None:
+    """Every flag has an environment variable, and the typed flag wins over it."""
     for command in GROUPED:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
@@ -99,27 +102,32 @@ def test_every_flag_has_a_variable_and_a_typed_one_wins() -> None:
     assert all(json.loads(line) for line in done.stderr.splitlines())
 
 
-def test_check_takes_from_the_environment_what_run_does() -> None:
+def test_check_reads_same_variables_as_run() -> None:
+    """`check` takes its settings from the same environment variables as `run`."""
     done = bulkupdate("check", "edits.csv", BULKUPDATE_MAP="Subject Line=title\nNotes=message")
     assert done.returncode == 0
     assert "sets: title 2, message 2" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BULKUPDATE_BASE_URL", "BULKUPDATE_MAP", "BULKUPDATE_RESUME"])
-def test_a_variable_that_is_set_and_empty_is_an_error(name: str) -> None:
+def test_set_but_empty_variable_is_error(name: str) -> None:
+    """A variable that is set but empty exits with 2 and is named in the error."""
     done = bulkupdate("run", "edits.csv", "--sandbox", **{name: " "})
     assert done.returncode == 2
     assert f"${name} is set but empty" in done.stderr
 
 
-def test_a_wrong_value_in_a_variable_is_an_error_that_names_it() -> None:
+def test_error_names_variable_with_wrong_value() -> None:
+    """A wrong value in a variable exits with 2, and the error names the variable."""
     done = bulkupdate("run", "edits.csv", "--sandbox", BULKUPDATE_RATE="fast")
     assert done.returncode == 2
     assert "--rate" in done.stderr
     assert "(the value of $BULKUPDATE_RATE)" in done.stderr
 
 
-def test_a_variable_that_sets_nothing_is_pointed_out() -> None:
+def test_unknown_variable_gets_a_suggestion() -> None:
+    """A variable that sets no flag prints a note that suggests a similar variable."""
     done = bulkupdate(
         "run", "edits.csv", "--sandbox", "--ignore-extra", BULKUPDATE_MAX_FAILURE="5", OTHER="x"
     )
@@ -129,7 +137,8 @@ def test_a_variable_that_sets_nothing_is_pointed_out() -> None:
     assert said in done.stderr
 
 
-def test_a_typed_sandbox_wins_over_a_url_in_the_environment() -> None:
+def test_typed_sandbox_wins_over_url_variable() -> None:
+    """A typed `--sandbox` wins over a URL in a variable, but not over a typed URL."""
     flags = ("run", "edits.csv", "--sandbox", "--ignore-extra", "--set", "done=yes")
     done = bulkupdate(*flags, BULKUPDATE_BASE_URL="https://api.example.com")
     assert done.returncode == 0, done.stderr
@@ -138,14 +147,17 @@ def test_a_typed_sandbox_wins_over_a_url_in_the_environment() -> None:
     assert both.returncode == 2
 
 
-def test_a_file_in_the_place_of_a_command_is_taken_for_an_input() -> None:
+def test_file_instead_of_command_gets_hint() -> None:
+    """A file name instead of a command exits with 2 and suggests `check` or `run`."""
     done = bulkupdate("edits.csv")
     assert done.returncode == 2
     assert "'edits.csv' is a file: write 'bulkupdate check' or 'bulkupdate run'" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "code"), [(0o600, 0), (0o400, 0), (0o640, 2), (0o604, 2)])
-def test_a_key_file_that_others_can_read_is_refused(mode: int, code: int) -> None:
+def test_key_file_readable_by_others_is_refused(mode: int, code: int) -> None:
+    """A run refuses a key file that other users can read, and prints the `chmod` to run."""
     key = Path("key")
     key.write_text("sandbox\n")
     key.chmod(mode)
@@ -157,7 +169,8 @@ def test_a_key_file_that_others_can_read_is_refused(mode: int, code: int) -> Non
         assert "--api-key-file key can be read or written by others: chmod 600 key" in done.stderr
 
 
-def test_an_empty_variable_hinders_neither_help_nor_completion() -> None:
+def test_empty_variable_keeps_help_and_completion() -> None:
+    """An empty variable stops neither `--help` nor completion."""
     assert bulkupdate("run", "--help", BULKUPDATE_RATE="").returncode == 0
     done = bulkupdate(
         BULKUPDATE_RATE="", COMP_WORDS="bulkupdate run --ret", COMP_CWORD="2",
@@ -166,7 +179,9 @@ def test_an_empty_variable_hinders_neither_help_nor_completion() -> None:
     assert (done.stdout, done.stderr) == ("plain,--retry-failed\n", "")
 
 
-def test_the_next_commands_can_be_pasted_whatever_was_said_and_wherever() -> None:
+@pytest.mark.slow
+def test_next_command_works_when_pasted() -> None:
+    """A printed next command works in bash, whatever its flags and file name contain."""
     flags = ("run", "./-e d'its.csv", "--ignore-extra", "--first", "1")
     Path("-e d'its.csv").write_text("id,Notes\nopp_1,x\nopp_2,y\n")
     said = {"BULKUPDATE_SET": "message=Hi\ttab\ndone=yes", "BULKUPDATE_PROXY": "0"}
@@ -187,6 +202,7 @@ def test_the_next_commands_can_be_pasted_whatever_was_said_and_wherever() -> Non
     assert "2 rows: 2 updated" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "variables"),
     [
@@ -195,9 +211,10 @@ def test_the_next_commands_can_be_pasted_whatever_was_said_and_wherever() -> Non
         (("--overwrite",), {"BULKUPDATE_SANDBOX": "1"}),
     ],
 )
-def test_a_typed_flag_wins_over_its_rival_in_the_environment(
+def test_typed_flag_wins_over_opposite_variable(
     typed: tuple[str, ...], variables: dict[str, str]
 ) -> None:
+    """A typed flag wins over an environment variable that contradicts it."""
     flags = ("run", "edits.csv", "--ignore-extra", "--set", "done=yes")
     with serving("--unknown-id", "create") as sandbox:
         goes = ("--base-url", sandbox.url)
@@ -209,7 +226,9 @@ def test_a_typed_flag_wins_over_its_rival_in_the_environment(
     assert not summary_in()["sandbox"]
 
 
-def test_a_flag_that_was_given_up_for_a_typed_one_is_not_in_the_next_commands() -> None:
+@pytest.mark.slow
+def test_next_command_omits_overridden_variables() -> None:
+    """The printed next command leaves out a variable that a typed flag overrides."""
     flags = ("run", "edits.csv", "--ignore-extra", "--set", "done=yes", "--first", "1")
     with serving("--unknown-id", "create") as sandbox:
         real = bulkupdate(
@@ -221,7 +240,9 @@ def test_a_flag_that_was_given_up_for_a_typed_one_is_not_in_the_next_commands() 
     assert f"run edits.csv --sandbox {rest}" in trial.stderr
 
 
-def test_dates_from_now_on_mean_the_same_when_a_failed_file_is_sent() -> None:
+@pytest.mark.slow
+def test_failed_file_command_keeps_relative_dates() -> None:
+    """The command for the failed file sets `--now`, so that relative dates stay the same."""
     Path("later.csv").write_text("id,dueDate\nopp_none,+3d\n")
     with serving() as sandbox:
         done = bulkupdate("run", "later.csv", "--rate", "none", **sandbox.environment)
@@ -251,7 +272,8 @@ def completed(shell: str, script: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_bash_completes_commands_and_flags() -> None:
+def test_bash_script_completes_flag_names() -> None:
+    """The bash script registers the completion and completes the name of a flag."""
     script = """
         eval "$(bulkupdate completion bash)"
         complete -p bulkupdate | grep -o _bulkupdate_completion
@@ -262,7 +284,8 @@ def test_bash_completes_commands_and_flags() -> None:
     assert completed("bash", script) == ["_bulkupdate_completion", "--retry-failed"]
 
 
-def test_fish_completes_commands_flags_and_values() -> None:
+def test_fish_completes_commands_and_values() -> None:
+    """The fish script completes commands and the values of flags."""
     script = """
         bulkupdate completion fish | source
         complete -C 'bulkupdate che' | cut -f 1
@@ -272,7 +295,8 @@ def test_fish_completes_commands_flags_and_values() -> None:
     assert completed("fish", script) == ["check", "json", "Europe/Paris"]
 
 
-def test_zsh_takes_the_script_and_is_told_the_flags() -> None:
+def test_zsh_script_registers_and_completes_flags() -> None:
+    """The zsh script registers the completion, which completes the name of a flag."""
     script = """
         autoload -Uz compinit && compinit -u -d ./zcompdump
         eval "$(bulkupdate completion zsh)"
@@ -283,7 +307,8 @@ def test_zsh_takes_the_script_and_is_told_the_flags() -> None:
     assert completed("zsh", script)[:3] == ["_bulkupdate_completion", "plain", "--max-failures"]
 
 
-def test_other_shells_are_refused_with_those_there_are() -> None:
+def test_unknown_shell_error_lists_supported_ones() -> None:
+    """`completion` refuses an unknown shell and lists the shells that it supports."""
     done = bulkupdate("completion", "tcsh")
     assert done.returncode == 2
     assert "'bash', 'zsh', 'fish'" in done.stderr

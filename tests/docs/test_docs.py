@@ -12,11 +12,13 @@ import bulkupdate
 from tests.conftest import SAMPLES, needed
 from tests.reference import PAGE, reference
 from tests.support.commands import environment, serving
-from tests.support.pages import PAGES, ROOT, blocks
+from tests.support.pages import DOCS, PAGES, ROOT, blocks
+
+pytestmark = pytest.mark.slow
 
 RUN_BY_CI = "python3 -m venv"
 
-#: Kinds of blocks that nobody runs: what is said, and files that the tests of the recipes lint.
+#: Kinds of blocks that are not run: output, and files that the tests of the recipes lint.
 SHOWN = {"", "json", "text"}
 
 
@@ -39,7 +41,8 @@ def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_block_does_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_every_documented_block_works_as_shown(page: Path, tmp_path: Path) -> None:
+    """Every command and code block of a page runs, and prints the output that it shows."""
     if "jq " in page.read_text():
         needed("jq")
     shutil.copytree(SAMPLES, tmp_path / "samples")
@@ -64,7 +67,8 @@ def test_every_block_does_what_it_says(page: Path, tmp_path: Path) -> None:
                 assert kind in SHOWN or text.startswith(RUN_BY_CI)
 
 
-def test_ci_runs_the_readmes_two_set_up_commands() -> None:
+def test_ci_runs_both_readme_setup_commands() -> None:
+    """The CI script runs the two setup commands of the README."""
     commands = [b.text for b in blocks(PAGES[0]) if b.text.startswith(RUN_BY_CI)]
     script = (ROOT / ".ci" / "run").read_text()
     assert len(commands) == 2
@@ -73,11 +77,13 @@ def test_ci_runs_the_readmes_two_set_up_commands() -> None:
     assert "for last in 'bulkupdate run' 'python -m tests'" in script
 
 
-def test_the_reference_of_commands_is_what_help_says() -> None:
+def test_command_reference_matches_the_help() -> None:
+    """The reference page of the commands equals the page made from their help."""
     assert PAGE.read_text() == reference(), "python -m tests.reference makes it anew"
 
 
-def test_every_public_name_is_in_the_reference_of_python() -> None:
+def test_python_reference_covers_every_public_name() -> None:
+    """The Python reference documents every public name of the package."""
     page = (ROOT / "docs" / "reference" / "python.md").read_text()
     named = {line.rpartition(".")[2] for line in page.splitlines() if line.startswith("::: ")}
     exceptions = {name for name in bulkupdate.__all__ if name.endswith("Error")}
@@ -85,7 +91,8 @@ def test_every_public_name_is_in_the_reference_of_python() -> None:
     assert "::: bulkupdate.errors" in page
 
 
-def test_the_tutorial_sets_it_up_as_ci_does_and_takes_five_commands() -> None:
+def test_tutorial_takes_five_commands_like_ci() -> None:
+    """The tutorial sets up as the README does, and takes five commands in all."""
     setting_up, *rest = list(blocks(ROOT / "docs" / "tutorials" / "edits.md"))
     first, second = setting_up.text.splitlines()
     assert f"{first} && " in PAGES[0].read_text()
@@ -97,32 +104,43 @@ def test_the_tutorial_sets_it_up_as_ci_does_and_takes_five_commands() -> None:
     ]
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
+def test_every_relative_readme_link_exists() -> None:
+    """Every relative link of the README leads to a file that exists."""
     links = re.findall(r"\]\((?!https?:)([^)#]+)", PAGES[0].read_text())
     assert len(links) > 20
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+def test_site_builds_without_warning_or_external_load(tmp_path: Path) -> None:
+    """The site builds without a warning, and its pages load nothing from other hosts."""
+    # It writes beside its configuration.
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(DOCS, tmp_path / "docs")
     done = run(
-        sys.executable, "-m", "mkdocs", "build", "--strict",
-        "--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(tmp_path / "site"),
-        NO_MKDOCS_2_WARNING="1",
+        sys.executable, "-m", "zensical", "build", "--strict",
+        "--config-file", str(tmp_path / "mkdocs.yml"),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    pages = [page.relative_to(ROOT / "docs") for page in PAGES[1:]]
-    for page in pages:
-        html = (
-            page.with_suffix(".html")
-            if page.stem == "index"
-            else page.with_suffix("") / "index.html"
-        )
-        text = (tmp_path / "site" / html).read_text()
+    site = tmp_path / "build" / "site"
+    for page in PAGES[1:]:
+        html = site / page.relative_to(DOCS).with_suffix("") / "index.html"
+        if page.stem == "index":
+            html = html.parents[1] / "index.html"
+        text = html.read_text()
         # Nothing is loaded from anywhere else.
         assert re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)', text) == []
+        links = re.findall(r'(?:src|href)="(?!https?:|mailto:|#)([^"#?]+)', text)
+        assert [link for link in links if not (html.parent / link).exists()] == [], page
 
 
-def test_every_error_type_is_documented() -> None:
+def test_site_navigation_has_every_page() -> None:
+    """Every page of the docs is in the navigation of the site, once."""
+    named = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(str(page.relative_to(DOCS)) for page in PAGES[1:])
+
+
+def test_run_directory_page_names_error_types() -> None:
+    """The page about the run directory names every error type that can end a row."""
     documented = (ROOT / "docs" / "run-directory.md").read_text()
     from bulkupdate import errors
 
@@ -133,7 +151,8 @@ def test_every_error_type_is_documented() -> None:
             assert f"`{kind.type}`" in documented
 
 
-def test_every_guarantee_names_tests_that_are_there() -> None:
+def test_every_guarantee_names_existing_tests() -> None:
+    """Every guarantee names its tests, and every named test exists."""
     text = (ROOT / "docs" / "guarantees.md").read_text()
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
     for path, name in named:

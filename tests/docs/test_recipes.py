@@ -16,6 +16,8 @@ from tests.conftest import SAMPLES, needed
 from tests.support.commands import BIN, Serving, serving
 from tests.support.pages import DOCS, files_of
 
+pytestmark = pytest.mark.slow
+
 RECIPES = DOCS / "recipes"
 
 
@@ -107,17 +109,20 @@ def systemd_command(unit: Path, home: Path) -> list[str]:
     return line.removeprefix("ExecStart=").replace("%h", str(home)).split()
 
 
-def test_shell_scripts_pass_shellcheck(files: Path) -> None:
+def test_recipe_shell_scripts_pass_shellcheck(files: Path) -> None:
+    """The two shell scripts of the recipes pass shellcheck without a finding."""
     scripts = sorted(files.glob("*.sh"))
     assert len(scripts) == 2
     assert lint("shellcheck", *scripts) == ""
 
 
-def test_the_crontab_passes_crons_own_check(files: Path) -> None:
+def test_recipe_crontab_passes_cron_check(files: Path) -> None:
+    """The crontab passes the syntax check of `crontab -n`."""
     assert "successfully checked" in lint("crontab", "-n", files / "bulkupdate.crontab")
 
 
-def test_the_units_pass_systemds_own_check(files: Path, home: Path, tmp_path: Path) -> None:
+def test_recipe_units_pass_systemd_verify(files: Path, home: Path, tmp_path: Path) -> None:
+    """The systemd units pass `systemd-analyze verify`, and the timer fires at 02:00."""
     names = ("bulkupdate.service", "bulkupdate.timer", "bulkupdate-failed@.service")
     units = [files / name for name in names]
     # A warning leaves the exit code as it is: nothing is to be said at all.
@@ -131,34 +136,40 @@ def test_the_units_pass_systemds_own_check(files: Path, home: Path, tmp_path: Pa
     assert "02:00:00" in lint("systemd-analyze", "calendar", when.removeprefix("OnCalendar="))
 
 
-def test_the_workflow_passes_its_schema_and_zizmor(files: Path) -> None:
+def test_workflow_passes_schema_and_zizmor(files: Path) -> None:
+    """The GitHub workflow matches its schema, and zizmor finds nothing."""
     workflow = files / "bulkupdate.yml"
     lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
     assert "No findings" in lint("zizmor", "--offline", "--no-progress", workflow)
 
 
-def test_the_manifest_passes_kubernetes_schema(files: Path) -> None:
+def test_manifest_passes_the_kubernetes_schema(files: Path) -> None:
+    """The Kubernetes manifest matches its schema and forbids concurrent runs."""
     assert "passed" in lint("kubernetes-validate", "--strict", files / "cronjob.yaml")
     assert "concurrencyPolicy: Forbid" in (files / "cronjob.yaml").read_text()
 
 
-def test_the_dockerfile_passes_hadolint(files: Path) -> None:
+def test_dockerfile_passes_hadolint_without_warning(files: Path) -> None:
+    """The Dockerfile passes hadolint without a warning."""
     assert (
         lint("hadolint", "--no-color", "--failure-threshold", "warning", files / "Dockerfile") == ""
     )
 
 
-def test_the_alerts_pass_promtool_and_fire_when_they_should(files: Path) -> None:
+def test_alerts_pass_promtool_and_fire(files: Path) -> None:
+    """The four alert rules pass promtool's check and its tests of when they fire."""
     assert "4 rules found" in lint("promtool", "check", "rules", files / "bulkupdate.rules.yml")
     assert "SUCCESS" in lint("promtool", "test", "rules", files / "bulkupdate.rules.test.yml")
 
 
-def test_the_dag_passes_ruffs_airflow_rules(files: Path) -> None:
+def test_dag_passes_ruff_airflow_rules(files: Path) -> None:
+    """The DAG passes ruff's Airflow rules and skips its task on exit code 4."""
     lint("ruff", "check", "--isolated", "--select", "AIR,E,F", files / "reassign_dag.py")
     assert "skip_on_exit_code=4" in (files / "reassign_dag.py").read_text()
 
 
-def test_airflow_takes_the_dag(files: Path, tmp_path: Path) -> None:
+def test_airflow_loads_the_recipe_dag(files: Path, tmp_path: Path) -> None:
+    """Airflow imports the DAG of the recipe without an error."""
     python = os.environ.get("AIRFLOW_PYTHON")
     if not python:
         pytest.skip("$AIRFLOW_PYTHON names no Python that has Airflow")
@@ -184,7 +195,8 @@ def test_airflow_takes_the_dag(files: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "{} ['reassign_lemlist_tasks']", done.stderr
 
 
-def test_what_cron_runs_sends_the_file_and_says_nothing(files: Path, home: Path) -> None:
+def test_cron_command_sends_file_silently(files: Path, home: Path) -> None:
+    """The cron command sends every row, writes the report and prints nothing."""
     with serving() as sandbox:
         done = run_at_night(cron_command(files), home, sandbox)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -193,9 +205,8 @@ def test_what_cron_runs_sends_the_file_and_says_nothing(files: Path, home: Path)
     assert "All 40 rows are done." in report.read_text()
 
 
-def test_a_file_that_was_refused_and_mended_is_sent_on_the_same_day(
-    files: Path, home: Path
-) -> None:
+def test_corrected_file_is_sent_same_day(files: Path, home: Path) -> None:
+    """The cron command sends a corrected file on the same day as its refusal."""
     edits = home / "bulkupdate" / "reassign.csv"
     edits.write_text("id,done\nopp_cc59f197f5832d74d,maybe\n")
     with serving() as sandbox:
@@ -205,7 +216,8 @@ def test_a_file_that_was_refused_and_mended_is_sent_on_the_same_day(
     assert summary(home)["counts"]["updated"] == 1
 
 
-def test_a_night_without_a_run_is_told_as_a_failure(files: Path, home: Path) -> None:
+def test_night_without_run_sends_failure_message(files: Path, home: Path) -> None:
+    """The failure unit sends a message when a night has no run."""
     needed("jq")
     (home / "bulkupdate" / "reassign.csv").unlink()
     with inbox() as (port, messages), serving() as sandbox:
@@ -217,7 +229,8 @@ def test_a_night_without_a_run_is_told_as_a_failure(files: Path, home: Path) -> 
     assert "there is no such file" in message["message"]
 
 
-def test_a_second_start_goes_on_and_a_failure_is_said(files: Path, home: Path) -> None:
+def test_second_cron_start_resumes_failed_run(files: Path, home: Path) -> None:
+    """A second cron start resumes the run that failed, and the failure is on stderr."""
     key = home / "bulkupdate" / "key"
     key.write_text("wrong\n")
     with serving() as sandbox:
@@ -260,9 +273,8 @@ def inbox() -> Iterator[tuple[int, list[dict[str, Any]]]]:
         thread.join()
 
 
-def test_what_systemd_runs_sends_the_file_and_the_message_when_it_fails(
-    files: Path, home: Path
-) -> None:
+def test_systemd_commands_run_and_report_failure(files: Path, home: Path) -> None:
+    """The systemd service runs the file, and its failure unit reports the failed rows."""
     needed("jq")
     (home / "bulkupdate" / "reassign.csv").write_text("id,done\nopp_none,yes\nopp_other,yes\n")
     with inbox() as (port, messages), serving() as sandbox:

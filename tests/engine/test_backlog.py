@@ -13,7 +13,8 @@ def row(number: int, task: str) -> Row:
     return Row(number, number, task, TaskUpdate(id=task, title=str(number)), (), ("x", "é"))
 
 
-async def test_two_rows_of_one_task_are_never_out_together() -> None:
+async def test_two_rows_of_one_task_never_overlap() -> None:
+    """The backlog hands out the next row of a task once the earlier row is done."""
     backlog = Backlog(64)
     first, second, other = row(1, "a"), row(2, "a"), row(3, "b")
     for one in (first, second, other):
@@ -26,7 +27,8 @@ async def test_two_rows_of_one_task_are_never_out_together() -> None:
     assert await backlog.get() is second
 
 
-async def test_an_early_row_that_was_parked_goes_before_later_ones() -> None:
+async def test_parked_early_row_precedes_later_rows() -> None:
+    """A row parked behind its task is handed out before rows that were read later."""
     backlog = Backlog(64)
     first, second = row(1, "a"), row(2, "a")
     await backlog.put(first)
@@ -38,7 +40,8 @@ async def test_an_early_row_that_was_parked_goes_before_later_ones() -> None:
     assert await backlog.get() is second
 
 
-async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait_for_room_for_some() -> None:
+async def test_full_backlog_makes_reader_wait_for_room() -> None:
+    """A full backlog makes the reader wait until half of its rows are done."""
     backlog = Backlog(READ_AHEAD)
     rows = [row(number, f"t{number}") for number in range(1, READ_AHEAD + 2)]
     for one in rows[:READ_AHEAD]:
@@ -51,7 +54,8 @@ async def test_it_holds_so_many_rows_and_then_makes_the_reader_wait_for_room_for
     await asyncio.wait_for(putting, 1)
 
 
-async def test_those_who_wait_get_rows_in_the_order_they_came() -> None:
+async def test_waiting_workers_get_rows_in_arrival_order() -> None:
+    """Workers that wait for a row get the rows in the order in which they arrived."""
     backlog = Backlog(64)
     getting = [asyncio.create_task(backlog.get()) for _ in range(3)]
     await asyncio.sleep(0)
@@ -61,7 +65,8 @@ async def test_those_who_wait_get_rows_in_the_order_they_came() -> None:
     assert [one.number for one in found if one] == [1, 2, 3]
 
 
-async def test_a_row_for_someone_who_has_gone_goes_to_the_next() -> None:
+async def test_row_for_cancelled_worker_reaches_the_next() -> None:
+    """A row that wakes a cancelled worker goes to the next worker that waits."""
     backlog = Backlog(64)
     gone, woken, left = (asyncio.create_task(backlog.get()) for _ in range(3))
     await asyncio.sleep(0)
@@ -79,7 +84,8 @@ async def test_a_row_for_someone_who_has_gone_goes_to_the_next() -> None:
     assert await asyncio.gather(*getting) == [None, None]
 
 
-async def test_without_a_disk_rows_of_one_task_wait_for_room_too() -> None:
+async def test_parked_rows_wait_for_room_without_disk() -> None:
+    """Without a scratch file, a row of a busy task waits until there is room to park it."""
     backlog = Backlog(64, parked=1)
     first, second, third = (row(number, "a") for number in (1, 2, 3))
     await backlog.put(first)
@@ -93,7 +99,8 @@ async def test_without_a_disk_rows_of_one_task_wait_for_room_too() -> None:
     assert [await backlog.get() for _ in range(3)] == [first, second, third]
 
 
-async def test_a_row_that_waited_for_room_behind_its_task_does_not_wait_for_ever() -> None:
+async def test_row_behind_its_task_gets_room_eventually() -> None:
+    """A row that waits to be parked behind its task gets in once other rows are done."""
     backlog = Backlog(64, parked=1)
     first, second, other = row(1, "a"), row(2, "a"), row(3, "b")
     late = row(4, "b")
@@ -111,9 +118,10 @@ async def test_a_row_that_waited_for_room_behind_its_task_does_not_wait_for_ever
     assert await backlog.get() is None
 
 
-async def test_a_task_with_very_many_rows_does_not_keep_the_others_waiting(
+async def test_huge_task_never_delays_other_tasks(
     tmp_path: Path,
 ) -> None:
+    """A task with very many rows delays no row of another task and keeps its own order."""
     with Backlog(4, parked=2, scratch=tmp_path / "parked") as backlog:
         rows = [row(n, "hot" if n % 2 else f"t{n}") for n in range(1, 200)]
         putting = asyncio.create_task(_put_all(backlog, rows))
@@ -144,7 +152,8 @@ async def _put_all(backlog: Backlog, rows: list[Row]) -> None:
     backlog.close()
 
 
-async def test_it_ends_when_it_is_closed_and_every_row_is_done() -> None:
+async def test_closed_backlog_ends_after_its_last_row() -> None:
+    """A closed backlog ends for every worker once each of its rows is done."""
     backlog = Backlog(64)
     first, second = row(1, "a"), row(2, "a")
     await backlog.put(first)
@@ -160,7 +169,8 @@ async def test_it_ends_when_it_is_closed_and_every_row_is_done() -> None:
     assert await asyncio.gather(*waiting) in ([second, None, None], [None, second, None])
 
 
-async def test_an_empty_backlog_ends_at_once() -> None:
+async def test_empty_closed_backlog_ends_at_once() -> None:
+    """A backlog that is closed while empty gives every worker None at once."""
     backlog = Backlog(64)
     backlog.close()
     assert await backlog.get() is None

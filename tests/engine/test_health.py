@@ -29,9 +29,8 @@ def down_between(begin: float, end: float, error: errors.TaskError = DOWN) -> Sc
 
 @pytest.mark.parametrize("error", [DOWN, UNREACHED, errors.RequestTimeoutError("no answer")])
 @pytest.mark.parametrize("workers", [8, 16])
-def test_an_outage_costs_time_and_few_requests_and_no_row(
-    error: errors.TaskError, workers: int
-) -> None:
+def test_outage_costs_time_but_no_row(error: errors.TaskError, workers: int) -> None:
+    """An outage costs time and few extra requests, and every row is still updated."""
     course = Course(down_between(5, 65, error))
     results = course.run(*(row(n) for n in range(1, 1001)), workers=workers)
     assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
@@ -41,14 +40,16 @@ def test_an_outage_costs_time_and_few_requests_and_no_row(
     assert course.seconds < 65 + LONGEST_PROBE + 0.1 * 1000 / workers
 
 
-def test_a_server_that_is_down_from_the_start_is_waited_for_too() -> None:
+def test_outage_from_the_start_is_waited_out() -> None:
+    """The lane waits for a server that is down from the start, and updates every row."""
     course = Course(down_between(0, 60))
     results = course.run(*(row(n) for n in range(1, 101)), workers=16)
     assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
     assert len(course.server.sent) < 150
 
 
-def test_a_server_that_never_comes_back_is_given_up_and_the_rest_is_unprocessed() -> None:
+def test_lane_gives_up_on_lasting_outage() -> None:
+    """The lane gives up on a server that stays down, and leaves the rest unprocessed."""
     course = Course(down_between(5, 1e9), give_up_after=100)
     results = course.run(*(row(n) for n in range(1, 1001)), workers=10)
     updated = [r for r in results.values() if r.outcome is Outcome.UPDATED]
@@ -64,19 +65,22 @@ def test_a_server_that_never_comes_back_is_given_up_and_the_rest_is_unprocessed(
     assert 104 < course.seconds < 110
 
 
-def test_rows_that_never_left_are_as_they_were_when_the_server_is_given_up() -> None:
+def test_unreached_rows_get_no_result_after_outage() -> None:
+    """Rows that never reached the server get no result when the lane gives it up."""
     course = Course(lambda *_: UNREACHED, give_up_after=20)
     assert course.run(*(row(n) for n in range(1, 1001))) == {}
     assert "no usable answer for 20 s: connection: refused" in (course.stop.text or "")
 
 
 def test_giving_up_at_once_is_possible() -> None:
+    """With a wait of 0 s the lane gives up at the first outage and settles no row."""
     course = Course(lambda *_: UNREACHED, give_up_after=0)
     assert course.run(*(row(n) for n in range(1, 1001))) == {}
     assert len(course.server.sent) <= OUTAGE_FAILURES + 16
 
 
-def test_probes_go_one_at_a_time_at_growing_intervals_each_with_another_row() -> None:
+def test_probes_go_singly_at_growing_intervals() -> None:
+    """Probes go one at a time, at growing intervals, each with another row."""
     probes: list[tuple[float, str]] = []
 
     def script(update: TaskUpdate, _: int) -> errors.TaskError | float:
@@ -94,7 +98,8 @@ def test_probes_go_one_at_a_time_at_growing_intervals_each_with_another_row() ->
     assert len({task for _, task in probes[:8]}) > 5
 
 
-def test_it_is_said_what_is_waited_for() -> None:
+def test_lane_names_what_it_waits_for() -> None:
+    """During an outage the lane names the error and how long the server has been down."""
     said: list[str | None] = []
 
     def script(*_: object) -> errors.TaskError | float:
@@ -109,7 +114,8 @@ def test_it_is_said_what_is_waited_for() -> None:
     assert course.lane.waiting_for is None
 
 
-def test_a_task_that_the_server_stumbles_over_is_no_outage() -> None:
+def test_one_troublesome_task_is_no_outage() -> None:
+    """One task that always gets a server error is no outage, and other rows are sent."""
     course = Course(lambda u, _: DOWN if u.id == "bad" else 0.1)
     results = course.run(row(1, "bad"), *(row(n) for n in range(2, 50)))
     assert results[1].outcome is Outcome.UNCONFIRMED
@@ -117,7 +123,8 @@ def test_a_task_that_the_server_stumbles_over_is_no_outage() -> None:
     assert len(results) == 49
 
 
-def test_a_few_such_rows_at_the_end_of_a_file_are_no_outage() -> None:
+def test_few_bad_last_rows_are_no_outage() -> None:
+    """A few rows with server errors at the end of the file do not stop the lane."""
     course = Course(lambda u, _: DOWN if u.id.startswith("bad") else 0.1)
     rows = [*(row(n) for n in range(1, 50)), *(row(n, f"bad{n}") for n in range(50, 54))]
     results = course.run(*rows)
@@ -125,14 +132,16 @@ def test_a_few_such_rows_at_the_end_of_a_file_are_no_outage() -> None:
     assert not course.stop.is_set
 
 
-def test_a_first_row_that_the_server_stumbles_over_does_not_hold_up_the_rest() -> None:
+def test_failing_first_row_delays_no_other() -> None:
+    """A first row that always gets a server error does not hold up the other rows."""
     course = Course(lambda u, _: DOWN if u.id == "opp_1" else 0.1)
     results = course.run(*(row(n) for n in range(1, 50)), workers=16)
     assert results[1].outcome is Outcome.UNCONFIRMED
     assert sum(result.outcome is Outcome.UPDATED for result in results.values()) == 48
 
 
-def test_a_refused_key_ends_an_outage_and_the_run() -> None:
+def test_refused_key_ends_outage_and_run() -> None:
+    """A refused key ends an outage and stops the lane after one such answer."""
     wrong = errors.UnauthorizedError("no", 401)
     course = Course(lambda *_: DOWN if now() < 60 else wrong)
     results = course.run(*(row(n) for n in range(1, 1001)), workers=16)
@@ -140,13 +149,15 @@ def test_a_refused_key_ends_an_outage_and_the_run() -> None:
     assert sum(result.status == 401 for result in results.values()) == 1
 
 
-def test_being_throttled_is_no_outage() -> None:
+def test_throttling_is_not_an_outage() -> None:
+    """Many answers with status 429 start no outage, and every row gets its result."""
     course = Course(lambda _, n: errors.RateLimitedError("x", 429) if n < 3 else None)
     assert len(course.run(*(row(n) for n in range(1, 200)))) == 199
     assert course.lane._health.waiting_for is None
 
 
-def test_a_stop_in_an_outage_does_not_wait_for_a_probe() -> None:
+def test_stop_during_outage_skips_the_probe() -> None:
+    """A stop during an outage ends the lane at once, without waiting for a probe."""
     course = Course(down_between(5, 1e9), give_up_after=1e6)
 
     async def stop_later() -> None:
@@ -161,7 +172,8 @@ def test_a_stop_in_an_outage_does_not_wait_for_a_probe() -> None:
     assert all(result.cut_short for result in in_doubt)
 
 
-def test_requests_that_wait_for_leave_when_the_server_goes_down_are_held_back_too() -> None:
+def test_requests_awaiting_permits_are_held_back_too() -> None:
+    """An outage also holds back the requests that wait for a permit when it begins."""
     sent_while_down: list[float] = []
 
     def script(*_: object) -> errors.TaskError | float:
@@ -177,7 +189,9 @@ def test_requests_that_wait_for_leave_when_the_server_goes_down_are_held_back_to
     assert min(gaps) >= 2
 
 
-def test_a_server_that_is_back_is_noticed_by_all_who_wait() -> None:
+def test_recovery_wakes_every_waiting_row() -> None:
+    """An answer to any request shows that the server is back and wakes every row that waits."""
+
     def script(update: TaskUpdate, _: int) -> errors.TaskError | float:
         if update.id == "opp_2":
             return 29.0

@@ -16,6 +16,7 @@ from tests.support.fakes import bad_request, row
 
 
 def test_every_row_ends_in_a_result() -> None:
+    """Every row gets one result, with its status, attempts, sent fields and answer."""
     course = Course()
     results = course.run(*(row(n, title=f"T{n}") for n in range(1, 101)))
     assert sorted(results) == list(range(1, 101))
@@ -26,20 +27,23 @@ def test_every_row_ends_in_a_result() -> None:
     assert course.lane.traffic.requests == 100
 
 
-def test_so_many_requests_are_in_flight_and_no_more() -> None:
+def test_requests_in_flight_equal_the_workers() -> None:
+    """The lane has as many requests in flight as workers, and never more."""
     course = Course(lambda *_: 1.0)
     course.run(*(row(n) for n in range(1, 30)), workers=5)
     assert course.server.most_in_flight == 5
 
 
-def test_a_refusal_is_a_failure_with_the_servers_words() -> None:
+def test_refusal_fails_with_the_servers_words() -> None:
+    """A refused row fails after one attempt and keeps the message of the server."""
     result = Course(bad_request).run(row(1))[1]
     assert (result.outcome, result.status, result.attempts) == (Outcome.FAILED, 400, 1)
     assert result.error is not None
     assert (result.error.type, result.error.message) == ("bad_request", "Bad team")
 
 
-def test_what_clears_up_is_an_update_and_counts_its_attempts() -> None:
+def test_retried_row_ends_updated_and_counts_attempts() -> None:
+    """A row whose server errors clear up is updated and counts each of its attempts."""
     course = Course(lambda _, n: errors.ServerError("x", 500) if n < 3 else None)
     result = course.run(row(1))[1]
     assert (result.outcome, result.attempts) == (Outcome.UPDATED, 3)
@@ -57,9 +61,10 @@ def test_what_clears_up_is_an_update_and_counts_its_attempts() -> None:
         (errors.NotFoundError("x", 404), Outcome.FAILED),
     ],
 )
-def test_what_may_have_been_applied_is_unconfirmed_and_nothing_else(
+def test_only_possibly_applied_rows_are_unconfirmed(
     error: errors.TaskError, outcome: Outcome
 ) -> None:
+    """Only a row whose edit the server may have applied ends unconfirmed."""
     assert Course(lambda *_: error, max_attempts=2).run(row(1))[1].outcome is outcome
 
 
@@ -71,16 +76,19 @@ def test_what_may_have_been_applied_is_unconfirmed_and_nothing_else(
         (errors.BadRequestError("x", 400), Outcome.FAILED),
     ],
 )
-def test_one_ambiguous_attempt_stays_in_doubt_unless_the_update_itself_is_refused(
+def test_ambiguous_attempt_stays_unconfirmed_unless_refused(
     last: errors.TaskError, outcome: Outcome
 ) -> None:
+    """A row with one ambiguous attempt ends unconfirmed, unless its update is refused."""
+
     def script(_: object, n: int) -> errors.TaskError:
         return errors.RequestTimeoutError("x") if n == 1 else last
 
     assert Course(script, max_attempts=2).run(row(1))[1].outcome is outcome
 
 
-def test_a_wrong_key_costs_one_request_however_many_workers_there_are() -> None:
+def test_wrong_key_costs_a_single_request() -> None:
+    """A wrong key costs one request, however many workers the lane has."""
     course = Course(lambda *_: errors.UnauthorizedError("wrong", 401))
     results = course.run(*(row(n) for n in range(1, 50)), workers=16)
     assert course.server.sent == ["opp_1"]
@@ -89,7 +97,8 @@ def test_a_wrong_key_costs_one_request_however_many_workers_there_are() -> None:
     assert "401 wrong" in (course.stop.text or "")
 
 
-def test_rows_go_one_by_one_until_an_answer_shows_that_the_key_is_good() -> None:
+def test_rows_go_singly_until_key_works() -> None:
+    """The lane sends one row at a time until an answer shows that the key is good."""
     alone: list[int] = []
     course = Course(max_attempts=3)
 
@@ -105,7 +114,9 @@ def test_rows_go_one_by_one_until_an_answer_shows_that_the_key_is_good() -> None
     assert course.server.most_in_flight == 4
 
 
-def test_a_key_that_is_refused_in_the_middle_stops_the_lane() -> None:
+def test_key_refused_midway_stops_the_lane() -> None:
+    """A key that is refused in the middle stops the lane after few more requests."""
+
     def script(*_: object) -> errors.TaskError | float:
         return errors.ForbiddenError("blocked", 403) if len(course.server.sent) > 20 else 0.1
 
@@ -115,7 +126,8 @@ def test_a_key_that_is_refused_in_the_middle_stops_the_lane() -> None:
     assert course.stop.reason is Reason.KEY_REFUSED
 
 
-def test_edits_of_one_task_are_sent_in_their_order_through_failures_and_retries() -> None:
+def test_edits_of_one_task_keep_order() -> None:
+    """Edits of one task reach the server in order through failures and retries."""
     log: list[object] = []
 
     def script(update: object, n: int) -> errors.TaskError | float | None:
@@ -134,26 +146,30 @@ def test_edits_of_one_task_are_sent_in_their_order_through_failures_and_retries(
     assert results[6].outcome is Outcome.UPDATED
 
 
-def test_being_throttled_is_no_failure_of_the_row() -> None:
+def test_throttling_never_fails_a_row() -> None:
+    """Answers with status 429 delay a row, and it is still updated."""
     course = Course(lambda _, n: errors.RateLimitedError("x", 429) if n < 10 else None)
     result = course.run(row(1))[1]
     assert (result.outcome, result.attempts) == (Outcome.UPDATED, 10)
     assert course.lane.traffic.rate_limited == 9
 
 
-def test_a_row_that_is_throttled_for_ever_stops_the_lane_and_stays_unprocessed() -> None:
+def test_endless_throttling_stops_lane_without_result() -> None:
+    """A row that is throttled without end stops the lane and gets no result."""
     course = Course(lambda *_: errors.RateLimitedError("slow down", 429), max_throttles=5)
     assert course.run(row(1), row(2)) == {}
     assert "still rate limited after 5 attempts" in (course.stop.text or "")
 
 
-def test_rows_that_are_refused_one_by_one_are_no_outage() -> None:
+def test_refused_rows_are_no_outage() -> None:
+    """A file of rows that are all refused does not stop the lane."""
     course = Course(bad_request)
     assert len(course.run(*(row(n) for n in range(1, 100)))) == 99
     assert not course.stop.is_set
 
 
-def test_a_stop_lets_what_is_in_flight_end_and_starts_nothing_more() -> None:
+def test_stop_finishes_in_flight_requests_only() -> None:
+    """A stop lets requests in flight end and starts no further request."""
     course = Course(lambda *_: 1.0)
     course.stop_after = 1
     results = course.run(*(row(n) for n in range(1, 100)), workers=4)
@@ -162,7 +178,9 @@ def test_a_stop_lets_what_is_in_flight_end_and_starts_nothing_more() -> None:
     assert started <= 5
 
 
-def test_a_stop_does_not_wait_for_a_backoff_or_lose_a_result_on_its_way() -> None:
+def test_stop_skips_backoff_and_keeps_results() -> None:
+    """A stop cuts a backoff short and keeps every result that is on its way."""
+
     def script(update: object, _: int) -> errors.TaskError | float:
         return errors.ServerError("x", 500) if getattr(update, "id", "") == "opp_2" else 0.5
 
@@ -175,7 +193,8 @@ def test_a_stop_does_not_wait_for_a_backoff_or_lose_a_result_on_its_way() -> Non
     assert len(results) == len(set(course.server.sent))
 
 
-def test_a_request_that_does_not_end_is_left_behind_after_the_drain_timeout() -> None:
+def test_endless_request_is_abandoned_after_drain() -> None:
+    """A stop abandons a request that is still without an answer at the drain timeout."""
     course = Course(lambda update, _: 1e6 if update.id == "opp_2" else 0.1)
     course.drain_timeout = 2.0
     course.stop_after = 5
@@ -183,7 +202,8 @@ def test_a_request_that_does_not_end_is_left_behind_after_the_drain_timeout() ->
     assert 2 not in results
 
 
-def test_a_stop_does_not_wait_for_the_limiter() -> None:
+def test_stop_does_not_wait_for_limiter() -> None:
+    """A stop ends the lane at once while rows wait for a permit."""
     course = Course(lambda *_: 0.1)
     course.make_limiter = lambda: PermitWindow(RateLimit(1, 600))  # type: ignore[method-assign]
     course.stop_after = 1
@@ -191,7 +211,9 @@ def test_a_stop_does_not_wait_for_the_limiter() -> None:
     assert course.seconds < 1
 
 
-def test_a_stop_does_not_wait_for_rows_that_are_parked() -> None:
+def test_stop_does_not_wait_for_parked_rows() -> None:
+    """A stop ends the lane without waiting for rows that are parked behind their task."""
+
     def script(*_: object) -> errors.TaskError | float:
         return errors.ServerError("x", 500) if len(course.server.sent) > 2 else 0.5
 
@@ -202,7 +224,8 @@ def test_a_stop_does_not_wait_for_rows_that_are_parked() -> None:
     assert course.seconds < 50
 
 
-def test_a_result_that_waits_to_be_taken_is_not_thrown_away() -> None:
+def test_untaken_result_survives_the_stop() -> None:
+    """A stop keeps a result that waits for the writer, even past the drain timeout."""
     course = Course(lambda *_: 0.1)
     course.slow_writer = 60.0
     course.drain_timeout = 1.0
@@ -211,7 +234,8 @@ def test_a_result_that_waits_to_be_taken_is_not_thrown_away() -> None:
     assert len(results) == len(course.server.sent)
 
 
-def test_the_limiter_hears_of_every_answer_and_of_none() -> None:
+def test_limiter_hears_how_every_attempt_ended() -> None:
+    """The limiter learns of every answer, and also of each attempt without one."""
     heard: list[tuple[int, float | None] | None] = []
 
     class Hearing(NoLimiter):
@@ -230,7 +254,8 @@ def test_the_limiter_hears_of_every_answer_and_of_none() -> None:
     assert heard == [(429, 0.0), None, (200, None)]
 
 
-def test_a_429_that_asks_for_an_hour_stops_the_lane_and_says_when_to_come_back() -> None:
+def test_hour_long_429_stops_the_lane() -> None:
+    """A 429 that asks for an hour stops the lane and names the time to come back."""
     course = Course(lambda *_: errors.RateLimitedError("x", 429))
     course.server.retry_after = 3600.0
     assert course.run(row(1), row(2)) == {}
@@ -238,7 +263,9 @@ def test_a_429_that_asks_for_an_hour_stops_the_lane_and_says_when_to_come_back()
     assert course.stop.reason is Reason.RATE_LIMITED
 
 
-def test_one_task_that_always_fails_is_no_outage() -> None:
+def test_one_always_failing_task_is_no_outage() -> None:
+    """One task whose attempts all fail does not stop the rows of other tasks."""
+
     def script(update: TaskUpdate, _: int) -> errors.TaskError | None:
         return errors.ServerError("x", 500) if update.id == "bad" else None
 
@@ -247,14 +274,16 @@ def test_one_task_that_always_fails_is_no_outage() -> None:
     assert len(course.run(*rows, *(row(n) for n in range(30, 60)))) == 59
 
 
-def test_failures_here_and_there_are_no_outage() -> None:
+def test_scattered_failures_are_no_outage() -> None:
+    """Server errors for every tenth row start no outage and do not stop the lane."""
     course = Course(lambda u, _: errors.ServerError("x", 500) if u.id.endswith("7") else None,
                     max_attempts=1)  # fmt: skip
     assert len(course.run(*(row(n) for n in range(1, 400)))) == 399
     assert not course.stop.is_set
 
 
-def test_values_that_came_back_otherwise_are_in_the_result() -> None:
+def test_mismatched_values_are_in_the_result() -> None:
+    """A result names each value that came back different from the value sent."""
     course = Course(lambda *_: {"userId": "usr_z", "title": "T"})
     result = course.run(row(1, assigned_to="usr_b", title="T"))[1]
     assert result.outcome is Outcome.UPDATED
@@ -262,7 +291,8 @@ def test_values_that_came_back_otherwise_are_in_the_result() -> None:
     assert result.mismatches["userId"].returned == "usr_z"
 
 
-def test_a_task_that_holds_half_of_the_rows_does_not_hold_up_the_others() -> None:
+def test_busy_task_never_slows_the_others() -> None:
+    """A task with half of the rows makes the other rows less than a fifth slower."""
     finished: dict[str, float] = {}
 
     def script(update: TaskUpdate, _: int) -> float:

@@ -49,9 +49,10 @@ SHORT, LONG = (5.0, 50.0), (20.0, 200.0)
         (LONG, Window.SLIDING, 90), (LONG, Window.BUCKET, 94),
     ],
 )  # fmt: skip
-def test_alone_it_keeps_close_to_the_limit_and_never_goes_over(
+def test_lone_client_stays_close_below_limit(
     latency: tuple[float, float], kind: Window, percent: float
 ) -> None:
+    """A lone client comes close to the limit and is never refused."""
     course = Simulation(kind, latency).run(600)
     assert course.refused == 0
     assert course.percent >= percent
@@ -65,9 +66,11 @@ def test_alone_it_keeps_close_to_the_limit_and_never_goes_over(
     st.booleans(),
     st.integers(0, 1000),
 )
-def test_alone_no_server_ever_refuses_and_every_row_is_sent(
+def test_lone_client_meets_no_refusal(
     kind: Window, latency: tuple[float, float], limit: int, integer: bool, seed: int
 ) -> None:
+    """A lone client meets no refusal at any kind of server, and sends every row."""
+
     def rounded_up(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
         return exact(rate, verdict._replace(reset_after=math.ceil(verdict.reset_after)))
 
@@ -81,11 +84,13 @@ def test_alone_no_server_ever_refuses_and_every_row_is_sent(
     assert sorted(course.order) == list(range(1, 151))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK, Window.BUCKET, Window.SLIDING])
 @pytest.mark.parametrize("latency", [SHORT, LONG])
-def test_it_takes_its_share_beside_somebody_else_and_does_not_hammer(
+def test_limiter_shares_fairly_with_another_client(
     kind: Window, latency: tuple[float, float]
 ) -> None:
+    """Beside another client the limiter gets its share and causes few refusals."""
     course = Simulation(kind, latency, other=5.0).run(1000)
     least, most = (35, 30) if kind is Window.SLIDING else (43, 17)
     assert course.percent >= least
@@ -93,7 +98,8 @@ def test_it_takes_its_share_beside_somebody_else_and_does_not_hammer(
 
 
 @pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK])
-def test_two_of_ours_share_one_key(kind: Window) -> None:
+def test_two_runs_share_one_key(kind: Window) -> None:
+    """Two runs with one key share the limit fairly and cause few refusals."""
     course = Simulation(kind, clients=2).run(400)
     assert course.percent >= 90
     assert course.refused <= 15
@@ -102,7 +108,8 @@ def test_two_of_ours_share_one_key(kind: Window) -> None:
 
 @pytest.mark.parametrize("limit", [10, 40])
 @pytest.mark.parametrize("kind", list(Window))
-def test_it_follows_the_limit_that_the_server_announces(kind: Window, limit: int) -> None:
+def test_limiter_follows_the_announced_limit(kind: Window, limit: int) -> None:
+    """The limiter follows the limit that the server announces, without a refusal."""
     course = Simulation(kind, server=RateLimit(limit, 2)).run(1000)
     assert course.percent >= 96
     assert course.refused == 0
@@ -135,9 +142,8 @@ def zero(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
 @pytest.mark.parametrize("headers", [silent, mute, absurd, too_high, zero, flapping])
 @pytest.mark.parametrize("kind", list(Window))
 @pytest.mark.parametrize("limit", [8, 20])
-def test_headers_that_are_missing_or_wrong_cost_some_speed_and_lose_nothing(
-    headers: Headers, limit: int, kind: Window
-) -> None:
+def test_bad_headers_cost_speed_but_no_row(headers: Headers, limit: int, kind: Window) -> None:
+    """Missing or wrong headers cost some speed and lose no row."""
     course = Simulation(kind, server=RateLimit(limit, 2), headers=headers).run(300)
     assert sorted(course.order) == list(range(1, 301))
     assert course.percent > 50
@@ -145,7 +151,8 @@ def test_headers_that_are_missing_or_wrong_cost_some_speed_and_lose_nothing(
 
 
 @pytest.mark.parametrize("kind", list(Window))
-def test_answers_that_never_come_leak_no_permit(kind: Window) -> None:
+def test_lost_answers_leak_no_permit(kind: Window) -> None:
+    """Attempts without an answer give their permits back, and every row is sent."""
     course = Simulation(kind, lost=0.2).run(400)
     assert course.refused == 0
     assert sorted(course.order) == list(range(1, 401))
@@ -154,9 +161,8 @@ def test_answers_that_never_come_leak_no_permit(kind: Window) -> None:
 
 @pytest.mark.parametrize("announced", [7, 9, 20, 40])
 @pytest.mark.parametrize("ceiling", [RateLimit(5, 1), RateLimit(1, 0.3), RateLimit(12, 3)])
-def test_a_ceiling_is_never_exceeded_in_any_period_of_its_own(
-    ceiling: RateLimit, announced: int
-) -> None:
+def test_ceiling_holds_in_every_period(ceiling: RateLimit, announced: int) -> None:
+    """The limiter never exceeds a ceiling in any period of its length."""
     server = RateLimit(announced, 2)
     course = Simulation(Window.FIXED, (0, 1), server=server, ceiling=ceiling).run(200)
     starts = [at for at, _ in course.arrivals]
@@ -167,42 +173,47 @@ def test_a_ceiling_is_never_exceeded_in_any_period_of_its_own(
 
 @pytest.mark.parametrize("kind", list(Window))
 @pytest.mark.parametrize("ceiling", [RateLimit(100, 60), RateLimit(600, 60), RateLimit(100, 10)])
-def test_a_ceiling_over_a_long_period_keeps_the_servers_short_one_too(
-    kind: Window, ceiling: RateLimit
-) -> None:
+def test_long_ceiling_keeps_servers_short_limit(kind: Window, ceiling: RateLimit) -> None:
+    """A ceiling over a long period also keeps the server's limit over its short one."""
     course = Simulation(kind, ceiling=ceiling).run(300)
     assert course.refused == 0
     assert course.percent > 5
 
 
-def test_a_ceiling_above_the_documented_limit_is_for_a_server_of_ones_own() -> None:
+def test_high_ceiling_suits_a_custom_server() -> None:
+    """A ceiling above the documented limit works with a server that allows as much."""
     server = RateLimit(200, 2)
     course = Simulation(Window.SLIDING, server=server, headers=mute, ceiling=server).run(600)
     assert course.refused == 0
     assert course.percent > 50
 
 
-def test_the_server_may_lower_a_ceiling_and_never_raises_it() -> None:
+def test_server_lowers_but_never_raises_ceiling() -> None:
+    """The server's announced limit can lower a ceiling and never raises it."""
     lowered = Simulation(Window.FIXED, server=RateLimit(5, 2), ceiling=RateLimit(20, 2)).run(200)
     assert sum(not accepted for _, accepted in lowered.arrivals) == 0
     raised = Simulation(Window.FIXED, server=RateLimit(40, 2), ceiling=RateLimit(20, 2)).run(300)
     assert raised.percent <= 51
 
 
-def test_a_process_that_stood_still_lets_no_burst_out() -> None:
+def test_frozen_process_lets_no_burst_out() -> None:
+    """A process that stood still sends no burst of requests afterwards."""
     for kind in Window:
         course = Simulation(kind, freeze=(20, 30)).run(600)
         assert course.refused == 0
 
 
-def test_slow_answers_now_and_then_bring_no_refusals() -> None:
+def test_occasional_slow_answers_cause_no_refusals() -> None:
+    """Slow answers now and then cost little speed and cause no refusals."""
     for kind in Window:
         course = Simulation(kind, tail=0.03).run(600)
         assert course.refused == 0
         assert course.percent > 85
 
 
-def test_refusals_of_what_was_out_already_do_not_lengthen_the_pause() -> None:
+def test_refusals_in_flight_keep_the_pause() -> None:
+    """Refusals of requests that were already in flight do not lengthen the pause."""
+
     async def main() -> float:
         limiter = PermitWindow()
         await ended(await started(limiter), answered(20, 19, 2.0))
@@ -216,7 +227,9 @@ def test_refusals_of_what_was_out_already_do_not_lengthen_the_pause() -> None:
     assert run_virtual(main()) < 1
 
 
-def test_a_server_that_refuses_again_and_again_is_asked_less_and_less_often() -> None:
+def test_repeated_refusals_lengthen_the_pause() -> None:
+    """Each repeated refusal makes the limiter wait longer before the next request."""
+
     async def main(limiter: Limiter) -> list[float]:
         moments = []
         for _ in range(6):
@@ -234,7 +247,9 @@ def test_a_server_that_refuses_again_and_again_is_asked_less_and_less_often() ->
         assert all(later > 1.5 * first for first, later in pairwise(gaps))
 
 
-def test_an_answer_wakes_a_row_that_waits_for_a_permit() -> None:
+def test_answer_wakes_a_waiting_row() -> None:
+    """An answer to a request in flight wakes a row that waits for a permit."""
+
     async def main() -> float:
         limiter = PermitWindow(RateLimit(1, 1))
         leave = await started(limiter)
@@ -249,7 +264,9 @@ def test_an_answer_wakes_a_row_that_waits_for_a_permit() -> None:
     assert run_virtual(main()) == pytest.approx(1, abs=0.01)
 
 
-def test_a_limit_that_changes_midway_is_followed_both_ways() -> None:
+def test_limit_changes_are_followed_both_ways() -> None:
+    """The limiter follows a limit that the server lowers and raises midway."""
+
     async def main() -> list[float | None]:
         limiter, allowed = PermitWindow(RateLimit(20, 2)), []
         for limit in (20, 5, 20, 20):
@@ -262,7 +279,9 @@ def test_a_limit_that_changes_midway_is_followed_both_ways() -> None:
     assert run_virtual(main()) == [10, 2.5, 10, 10]
 
 
-def test_what_waits_for_a_permit_goes_in_turn() -> None:
+def test_permits_go_out_in_turn() -> None:
+    """Rows that wait for a permit get it in the order in which they asked."""
+
     async def main() -> list[int]:
         limiter, order = PermitWindow(), list[int]()
 
@@ -277,7 +296,9 @@ def test_what_waits_for_a_permit_goes_in_turn() -> None:
     assert run_virtual(main()) == [9, 4, 7, 1, 8]
 
 
-def test_a_waiting_row_that_is_cancelled_holds_nobody_up() -> None:
+def test_cancelled_row_delays_no_other() -> None:
+    """A cancelled row that waited for a permit holds up no other row."""
+
     async def main() -> list[int]:
         limiter = PermitWindow()
         tasks = [asyncio.create_task(started(limiter)) for row in range(40)]
@@ -291,7 +312,9 @@ def test_a_waiting_row_that_is_cancelled_holds_nobody_up() -> None:
 
 
 @pytest.mark.parametrize("rate", ["auto", None, RateLimit(20, 2)])
-def test_a_429_holds_everyone_back_for_as_long_as_it_says(rate: "RateLimit | None") -> None:
+def test_limiter_waits_as_long_as_429_asks(rate: "RateLimit | None") -> None:
+    """A 429 holds back every row for the time that it asks for."""
+
     async def main() -> tuple[float, str | None, str | None, float]:
         limiter = limiter_for(rate)
         leave = await started(limiter)
@@ -311,7 +334,9 @@ def test_a_429_holds_everyone_back_for_as_long_as_it_says(rate: "RateLimit | Non
 
 
 @pytest.mark.parametrize("rate", ["auto", None])
-def test_a_wait_of_an_hour_is_an_end(rate: "RateLimit | None") -> None:
+def test_hour_long_wait_raises_an_error(rate: "RateLimit | None") -> None:
+    """A 429 that asks for an hour raises an error for every row that waits."""
+
     async def main() -> None:
         limiter = limiter_for(rate)
         waiting = asyncio.create_task(started(limiter))
@@ -323,7 +348,9 @@ def test_a_wait_of_an_hour_is_an_end(rate: "RateLimit | None") -> None:
         run_virtual(main())
 
 
-def test_a_429_that_does_not_say_how_long_pauses_for_one_period() -> None:
+def test_bare_429_pauses_for_one_period() -> None:
+    """A 429 that gives no time pauses the limiter for one period."""
+
     async def main(limiter: type[NoLimiter] | type[PermitWindow]) -> float:
         one = limiter()
         leave = await started(one)
@@ -336,7 +363,9 @@ def test_a_429_that_does_not_say_how_long_pauses_for_one_period() -> None:
     assert run_virtual(main(PermitWindow)) == pytest.approx(2, abs=0.2)
 
 
-def test_a_retry_after_on_a_200_does_not_mean_wait() -> None:
+def test_retry_after_on_200_is_ignored() -> None:
+    """A Retry-After header on a 200 causes no pause."""
+
     async def main() -> float:
         limiter = NoLimiter()
         begun = asyncio.get_running_loop().time()
@@ -347,7 +376,8 @@ def test_a_retry_after_on_a_200_does_not_mean_wait() -> None:
     assert run_virtual(main()) < 0.01
 
 
-def test_what_it_saw_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_odd_header_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The limiter logs each missing or wrong header once."""
     caplog.set_level("WARNING", "bulkupdate")
 
     async def main() -> None:
@@ -364,7 +394,9 @@ def test_what_it_saw_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_it_says_what_it_allows() -> None:
+def test_limiter_shows_its_allowed_rate() -> None:
+    """The limiter shows the rate that it allows now, or None where it has no limit."""
+
     async def main() -> list[float | None]:
         limiter = PermitWindow()
         allowed = [NoLimiter().allowed, limiter.allowed]
@@ -376,7 +408,8 @@ def test_it_says_what_it_allows() -> None:
     assert run_virtual(main()) == [None, 10, 20, 10, 5]
 
 
-def test_a_course_of_hours_takes_seconds() -> None:
+def test_simulation_of_minutes_takes_seconds() -> None:
+    """A simulated run of 5000 rows takes more than 490 virtual seconds and meets no refusal."""
     course: Course = Simulation(Window.FIXED).run(5000)
     assert course.ends[0] > 490
     assert course.refused == 0

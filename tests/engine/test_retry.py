@@ -58,24 +58,28 @@ async def run(
 
 
 @pytest.mark.parametrize("kind", TRANSIENT)
-async def test_a_transient_failure_is_tried_again(kind: type[TaskError]) -> None:
+async def test_transient_failure_is_tried_again(kind: type[TaskError]) -> None:
+    """Each kind of transient failure is tried again after a wait."""
     sent, waits = await run(kind("x"), None)
     assert (sent, len(waits)) == (2, 1)
 
 
 @pytest.mark.parametrize("kind", [BadRequestError, NotFoundError, CertificateError,
                                   errors.UnauthorizedError, errors.RedirectError])  # fmt: skip
-async def test_a_refusal_is_not_tried_again(kind: type[TaskError]) -> None:
+async def test_refusal_is_not_tried_again(kind: type[TaskError]) -> None:
+    """A refusal takes one attempt and is not tried again."""
     assert not is_transient(kind("x"))
     assert await run(kind("x"), None) == (1, [])
 
 
-async def test_a_row_is_given_up_after_so_many_attempts() -> None:
+async def test_row_ends_after_its_last_attempt() -> None:
+    """A row gets no attempt beyond the maximum that the policy sets."""
     sent, waits = await run(*[ServerError("x")] * 9, policy=RetryPolicy(max_attempts=3))
     assert (sent, len(waits)) == (3, 2)
 
 
-async def test_the_last_error_is_the_one_that_is_raised() -> None:
+async def test_last_attempts_error_is_raised() -> None:
+    """The retrier raises the error of the last attempt."""
     attempts = Attempts()
 
     async def attempt(attempts: Attempts) -> None:
@@ -89,7 +93,8 @@ async def test_the_last_error_is_the_one_that_is_raised() -> None:
         await try_all(Retrier(RetryPolicy(max_attempts=2), sleep), attempt, attempts)
 
 
-async def test_being_throttled_costs_no_attempt_and_the_limiter_does_the_waiting() -> None:
+async def test_throttled_attempts_wait_in_the_limiter() -> None:
+    """A throttled attempt is not counted, and the limiter does the waiting for it."""
     script = [RateLimitedError("x")] * 10 + [ServerError("x"), None]
     sent, waits = await run(*script, policy=RetryPolicy(max_attempts=2))
     assert sent == 12
@@ -97,26 +102,30 @@ async def test_being_throttled_costs_no_attempt_and_the_limiter_does_the_waiting
     assert waits[10] > 0
 
 
-async def test_being_throttled_has_a_budget_of_its_own() -> None:
+async def test_throttled_attempts_have_their_own_budget() -> None:
+    """Throttled attempts count against a maximum of their own."""
     policy = RetryPolicy(max_attempts=1, max_throttles=4)
     assert (await run(*[RateLimitedError("x")] * 9, policy=policy))[0] == 4
 
 
-async def test_the_backoff_doubles_up_to_its_longest_with_full_jitter(
+async def test_backoff_doubles_up_to_its_longest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The backoff doubles up to its longest, with full jitter."""
     monkeypatch.setattr("random.uniform", lambda low, high: (low, high)[1])
     policy = RetryPolicy(max_attempts=7, first_backoff=0.5, longest_backoff=4)
     _, waits = await run(*[ServerError("x")] * 7, policy=policy)
     assert waits == [0.5, 1, 2, 4, 4, 4]
 
 
-async def test_thousands_of_attempts_are_possible() -> None:
+async def test_retrier_survives_thousands_of_attempts() -> None:
+    """A row can fail 1500 times and still succeed at the next attempt."""
     sent, _ = await run(*[ServerError("x")] * 1500, None, policy=RetryPolicy(max_attempts=2000))
     assert sent == 1501
 
 
-async def test_a_cancellation_is_never_retried() -> None:
+async def test_cancellation_is_never_retried() -> None:
+    """A cancelled attempt is never tried again."""
     calls = 0
 
     async def attempt() -> None:

@@ -21,10 +21,10 @@ def scratch(tmp_path: Path) -> Iterator[Scratch]:
 
 
 @given(st.lists(st.one_of(st.none(), st.sampled_from("abc")), max_size=60))
-def test_each_task_has_its_rows_back_in_their_order(
+def test_each_task_gets_rows_back_in_order(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str | None]
 ) -> None:
-    """None takes a row from every task that has one."""
+    """A take from every task that has a row gives each task's rows back in order."""
     scratch = Scratch(tmp_path_factory.mktemp("scratch") / "parked")
     model: dict[str, list[Row]] = {"a": [], "b": [], "c": []}
     for number, task in enumerate([*steps, *[None] * 60], 1):
@@ -41,7 +41,8 @@ def test_each_task_has_its_rows_back_in_their_order(
     scratch.close()
 
 
-def test_every_field_of_a_row_comes_back(scratch: Scratch) -> None:
+def test_every_field_of_row_comes_back(scratch: Scratch) -> None:
+    """A row comes back from the scratch file with every field unchanged."""
     update = TaskUpdate(
         id="a", assigned_to="usr", due_date="2026-01-31T08:58:00Z", title="", message="x",
         priority="", done=False, images=("https://a.b/c.png",), videos=(),
@@ -52,13 +53,14 @@ def test_every_field_of_a_row_comes_back(scratch: Scratch) -> None:
         assert scratch.take("a") == one
 
 
-def test_nothing_is_left_behind(scratch: Scratch, tmp_path: Path) -> None:
+def test_scratch_file_leaves_nothing_behind(scratch: Scratch, tmp_path: Path) -> None:
+    """The scratch file is never visible in its directory."""
     scratch.put(row(1))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_room_is_used_again(scratch: Scratch) -> None:
-    """Rows that were taken leave room for others."""
+def test_taken_rows_leave_room_for_others(scratch: Scratch) -> None:
+    """Rows that were taken leave room for other rows, so the scratch file stays small."""
     pages = set()
     for number in range(1, 100):
         scratch.put(row(number, "a", title="x" * 2000))
@@ -68,7 +70,8 @@ def test_room_is_used_again(scratch: Scratch) -> None:
     assert max(pages) < 10
 
 
-def test_a_full_disk_is_an_error(scratch: Scratch) -> None:
+def test_full_disk_raises_an_error(scratch: Scratch) -> None:
+    """A row that does not fit on a full disk raises a journal error."""
     scratch.put(row(1))
     assert scratch._database is not None
     scratch._database.execute("PRAGMA max_page_count = 4")
@@ -76,12 +79,14 @@ def test_a_full_disk_is_an_error(scratch: Scratch) -> None:
         scratch.put(row(2, title="x" * 100_000))
 
 
-def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_directory_raises_an_error(tmp_path: Path) -> None:
+    """A scratch file in a missing directory raises a journal error."""
     with pytest.raises(JournalError, match="waiting rows can't be stored on disk: unable to open"):
         Scratch(tmp_path / "none" / "parked").put(row(1))
 
 
-def test_rows_that_are_gone_are_an_error(scratch: Scratch) -> None:
+def test_taking_lost_rows_raises_an_error(scratch: Scratch) -> None:
+    """A row that is gone from the scratch file raises a journal error."""
     scratch.put(row(1, "a"))
     scratch.close()
     with pytest.raises(JournalError, match=r"missing|no such table"):

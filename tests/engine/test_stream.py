@@ -21,6 +21,7 @@ def endpoint(server: Sandbox, key: str = "sandbox") -> Endpoint:
 
 
 async def test_each_update_gets_one_result() -> None:
+    """Each update gets one result, also when the server often fails."""
     updates = [TaskUpdate(id=f"opp_{n}", title=f"T{n}") for n in range(1, 51)]
     updates.append(TaskUpdate(id="opp_x"))
     async with sandbox(faults={Fault.INTERNAL_ERROR: 0.2}) as server:
@@ -34,7 +35,9 @@ async def test_each_update_gets_one_result() -> None:
     assert titles == [f"T{n}" for n in range(1, 51)]
 
 
-async def test_updates_may_come_from_an_async_iterator() -> None:
+async def test_updates_come_from_an_async_iterator() -> None:
+    """The stream accepts updates from an async iterator."""
+
     async def updates() -> AsyncIterator[TaskUpdate]:
         for n in range(10):
             await asyncio.sleep(0)
@@ -45,7 +48,8 @@ async def test_updates_may_come_from_an_async_iterator() -> None:
     assert len(results) == 10
 
 
-async def test_a_refused_key_ends_it_with_an_error() -> None:
+async def test_refused_key_ends_stream_with_error() -> None:
+    """A refused key ends the stream with an error after one request."""
     updates = (TaskUpdate(id=f"opp_{n}", done=True) for n in range(10_000))
     results = []
     async with sandbox() as server:
@@ -56,7 +60,8 @@ async def test_a_refused_key_ends_it_with_an_error() -> None:
     assert [result.outcome for result in results] == [Outcome.FAILED]
 
 
-async def test_a_caller_who_has_enough_ends_everything() -> None:
+async def test_closing_the_stream_ends_everything() -> None:
+    """A caller that closes the stream early ends its requests, its reading and its tasks."""
     taken = 0
 
     def updates() -> Iterator[TaskUpdate]:
@@ -78,7 +83,9 @@ async def test_a_caller_who_has_enough_ends_everything() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_what_the_callers_iterable_raises_is_raised() -> None:
+async def test_error_of_callers_iterable_is_raised() -> None:
+    """An error that the caller's iterable raises reaches the caller."""
+
     def updates() -> Iterator[TaskUpdate]:
         yield TaskUpdate(id="opp_1", done=True)
         raise ZeroDivisionError
@@ -88,7 +95,8 @@ async def test_what_the_callers_iterable_raises_is_raised() -> None:
             _ = [r async for r in update_tasks(updates(), endpoint(server), rate=None)]
 
 
-async def test_a_slow_caller_still_gets_everything_that_was_settled() -> None:
+async def test_slow_caller_gets_every_settled_result() -> None:
+    """A slow caller gets the result of every applied update before the error."""
     updates = [TaskUpdate(id=f"opp_{n}", done=True) for n in range(400)]
     taken = 0
     async with sandbox() as server:
@@ -104,7 +112,8 @@ async def test_a_slow_caller_still_gets_everything_that_was_settled() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1001])
-async def test_a_number_of_workers_that_can_not_be_is_refused(workers: int) -> None:
+async def test_impossible_number_of_workers_is_refused(workers: int) -> None:
+    """A number of workers outside 1 to 1000 raises a configuration error."""
     nowhere = Endpoint(api_key=ApiKey("k"), base_url="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="from 1 to 1000"):
         await anext(update_tasks([TaskUpdate(id="opp_a", title="T")], nowhere, workers=workers))

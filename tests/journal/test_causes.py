@@ -1,4 +1,4 @@
-"""Why rows did not succeed, each cause once."""
+"""Tests of the causes of unsuccessful rows."""
 
 from bulkupdate.journal.causes import Cause, causes_of
 from bulkupdate.models import ErrorInfo, Outcome, Result
@@ -23,7 +23,8 @@ def result(
     )
 
 
-def test_rows_that_met_the_same_end_are_counted_together_the_most_frequent_first() -> None:
+def test_rows_with_one_cause_are_counted_together() -> None:
+    """Rows with the same cause are counted together, the most frequent cause first."""
     causes = causes_of(
         [
             result(1, "Bad team"),
@@ -47,14 +48,16 @@ def test_rows_that_met_the_same_end_are_counted_together_the_most_frequent_first
     ]
 
 
-def test_ids_numbers_and_quotations_do_not_tell_causes_apart() -> None:
+def test_ids_numbers_and_quotations_separate_no_causes() -> None:
+    """Messages that differ only in ids, numbers or quoted text count as one cause."""
     messages = ("no opp_1 in 'a'", "no opp_2 in 'b'", 'no opp_3 in "c"', "no opp_4 in team 7")
     causes = causes_of(result(n, text) for n, text in enumerate(messages, 1))
     assert [cause.count for cause in causes] == [3, 1]
     assert causes[0].message == "no opp_1 in 'a'"
 
 
-def test_long_quotations_and_apostrophes_tell_no_causes_apart() -> None:
+def test_long_quotations_and_apostrophes_separate_causes_correctly() -> None:
+    """Quoted text of any length separates no causes, and an apostrophe starts no quote."""
     long = [f"title '{'x' * 300} {chr(97 + n)}': is too long" for n in range(5)]
     causes = causes_of(result(n, text) for n, text in enumerate(long, 1))
     assert [cause.count for cause in causes] == [5]
@@ -62,7 +65,8 @@ def test_long_quotations_and_apostrophes_tell_no_causes_apart() -> None:
     assert len(causes_of(result(n, text) for n, text in enumerate(other, 1))) == 2
 
 
-def test_another_outcome_or_status_is_another_cause() -> None:
+def test_other_outcome_or_status_is_another_cause() -> None:
+    """Rows that differ in outcome, status or error type have different causes."""
     causes = causes_of(
         [
             result(1, "x"),
@@ -74,7 +78,8 @@ def test_another_outcome_or_status_is_another_cause() -> None:
     assert len(causes) == 4
 
 
-def test_a_server_that_says_something_else_each_time_takes_no_memory() -> None:
+def test_ever_changing_messages_take_bounded_memory() -> None:
+    """A server whose messages all differ fills 100 causes, and the rest count as others."""
     words = ("".join(chr(97 + int(digit)) for digit in str(n)) for n in range(10_000))
     causes = causes_of(result(n, text) for n, text in enumerate(words, 1))
     assert len(causes) == 101

@@ -1,4 +1,4 @@
-"""What has become of the rows of an input that was edited."""
+"""Tests of finding the changes in an edited input."""
 
 import errno
 from pathlib import Path
@@ -35,51 +35,58 @@ def compared(folder: Path, before: Edits, after: Edits, settled: set[int] | None
 ABC = [("a", "1"), ("b", "1"), ("c", "1")]
 
 
-def test_the_same_rows_have_not_changed(tmp_path: Path) -> None:
+def test_unchanged_rows_keep_their_results(tmp_path: Path) -> None:
+    """Unchanged rows keep their results, and rows without a result stay unsettled."""
     assert compared(tmp_path, ABC, ABC)[:3] == ([], [], [])
     assert list(compared(tmp_path, ABC, ABC).kept) == [1, 2, 3]
     assert list(compared(tmp_path, ABC, ABC, {2}).kept) == [0, 2, 0]
 
 
-def test_a_row_that_has_only_moved_is_the_same_row(tmp_path: Path) -> None:
+def test_moved_row_keeps_its_result(tmp_path: Path) -> None:
+    """A row that only moved keeps its result and does not count as changed."""
     changes = compared(tmp_path, ABC, [ABC[2], ABC[0], ABC[1]])
     assert changes[:3] == ([], [], [])
     assert list(changes.kept) == [3, 1, 2]
 
 
 def test_rows_are_changed_added_or_removed(tmp_path: Path) -> None:
+    """The comparison tells which rows changed, were added or were removed."""
     changes = compared(tmp_path, ABC, [("a", "2"), ("c", "1"), ("d", "1")])
     assert changes[:3] == ([1], [3], [2])
     assert list(changes.kept) == [0, 3, 0]
 
 
-def test_what_follows_an_edit_of_its_task_that_is_sent_now_is_sent_again(tmp_path: Path) -> None:
+def test_changed_row_resends_its_whole_task(tmp_path: Path) -> None:
+    """A changed row sends its whole task again, and a row added last sends only itself."""
     before = [("a", "1"), ("b", "1"), ("a", "2")]
     changed_first = [("a", "0"), ("b", "1"), ("a", "2")]
     assert list(compared(tmp_path, before, changed_first).kept) == [0, 2, 0]
-    # The edit that is gone may have set what the new one leaves alone.
+    # The removed edit may have set a field that the new one does not.
     changed_last = [("a", "1"), ("b", "1"), ("a", "3")]
     assert list(compared(tmp_path, before, changed_last).kept) == [0, 2, 0]
     added_last = [*before, ("a", "3")]
     assert list(compared(tmp_path, before, added_last).kept) == [1, 2, 3, 0]
 
 
-def test_rows_of_a_task_that_have_changed_places_are_sent_in_their_new_order(
+def test_swapped_rows_are_sent_in_new_order(
     tmp_path: Path,
 ) -> None:
+    """Rows of one task that were swapped are sent in their new order."""
     before = [("a", "1"), ("a", "2"), ("b", "1")]
     changes = compared(tmp_path, before, [("a", "2"), ("a", "1"), ("b", "1")])
     assert changes[:3] == ([], [], [])
     assert list(changes.kept) == [2, 0, 3]
 
 
-def test_of_rows_that_say_the_same_those_stay_that_keep_the_order(tmp_path: Path) -> None:
+def test_equal_rows_keep_results_in_order(tmp_path: Path) -> None:
+    """Among equal rows of a task, those whose results keep the order stay settled."""
     changes = compared(tmp_path, [("a", "1"), ("a", "2"), ("a", "1")], [("a", "2"), ("a", "1")])
     assert changes[:3] == ([], [], [1])
     assert list(changes.kept) == [2, 3]
 
 
-def test_a_row_that_sends_nothing_has_nothing_sent_again(tmp_path: Path) -> None:
+def test_row_that_sends_nothing_resends_nothing(tmp_path: Path) -> None:
+    """An invalid row or one without fields causes no later row of its task to be sent."""
     then = digests(tmp_path / "old", row(1, "a", title="1"))
     invalid = Row(1, 2, "a", None, (), ("a", "bad"))
     empty = Row(1, 2, "a", TaskUpdate(id="a"), (), ("a",))
@@ -88,7 +95,8 @@ def test_a_row_that_sends_nothing_has_nothing_sent_again(tmp_path: Path) -> None
         assert list(compare(then, now, lambda n: n).kept) == [0, 1]
 
 
-def test_what_a_removed_row_has_overwritten_is_sent_again(tmp_path: Path) -> None:
+def test_rows_a_removed_row_overwrote_are_resent(tmp_path: Path) -> None:
+    """A row is sent again where a removed later row of its task had overwritten it."""
     before = [("a", "1"), ("a", "2"), ("b", "1")]
     assert list(compared(tmp_path, before, [("a", "1"), ("b", "1")]).kept) == [0, 3]
     assert list(compared(tmp_path, before, [("a", "2"), ("b", "1")]).kept) == [2, 3]
@@ -98,14 +106,16 @@ def test_what_a_removed_row_has_overwritten_is_sent_again(tmp_path: Path) -> Non
     assert list(compare(then, now, lambda n: n).kept) == [1]
 
 
-def test_rows_are_in_the_order_in_which_the_log_says_they_were_applied(tmp_path: Path) -> None:
+def test_rows_follow_the_order_of_the_log(tmp_path: Path) -> None:
+    """The comparison takes the order in which the log shows that rows were applied."""
     rows = [row(1, "a", title="1"), row(2, "a", title="2"), row(3, "b", title="1")]
     then, now = digests(tmp_path / "old", *rows), digests(tmp_path / "new", *rows)
     lines = {1: 9, 2: 4, 3: 5}
     assert list(compare(then, now, lambda n: lines[n]).kept) == [1, 0, 3]
 
 
-def test_a_task_that_holds_a_whole_long_file_is_compared_in_time(tmp_path: Path) -> None:
+def test_huge_task_is_compared_in_time(tmp_path: Path) -> None:
+    """An input whose 20,000 rows are all of one task is compared in good time."""
     before = [("a", str(n % 5000)) for n in range(20000)]
     changes = compared(tmp_path, before, [*before, ("a", "new")])
     assert changes[:3] == ([], [20001], [])
@@ -116,9 +126,10 @@ EDITS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("12")), max_si
 
 
 @given(EDITS, EDITS, st.sets(st.integers(1, 8)))
-def test_what_is_kept_is_settled_and_keeps_the_order(
+def test_kept_rows_are_settled_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, before: Edits, after: Edits, settled: set[int]
 ) -> None:
+    """A row that is kept was settled before, is equal and stays in the order of its task."""
     changes = compared(tmp_path_factory.mktemp("digests"), before, after, settled)
     kept = {now: was for now, was in enumerate(changes.kept, 1) if was}
     assert len(set(kept.values())) == len(kept)
@@ -139,7 +150,8 @@ def _matches(before: Edits, after: Edits) -> int:
     return sum(min(before.count(edit), after.count(edit)) for edit in set(before))
 
 
-def test_the_log_has_the_last_word_on_what_was_sent(tmp_path: Path) -> None:
+def test_log_overrides_digests_on_what_was_sent(tmp_path: Path) -> None:
+    """The log decides what a row sent, also where the digests differ from it."""
     then = digests(tmp_path / "old", row(1, "a", title="1"), row(2, "b", title="1"))
     sent = Result(
         row=2, id="c", outcome=Outcome.FAILED, attempts=1, at="", sent={"title": "x"},
@@ -153,14 +165,16 @@ def test_the_log_has_the_last_word_on_what_was_sent(tmp_path: Path) -> None:
     assert changes[:3] == ([], [2], [1])
 
 
-def test_a_row_without_a_field_is_the_same_in_the_log_and_in_the_input(tmp_path: Path) -> None:
+def test_row_without_fields_matches_its_log_line(tmp_path: Path) -> None:
+    """A row without fields has the same digest in the log and in the input."""
     empty = Row(1, 2, "a", TaskUpdate(id="a"), (), ("a",))
     then = digests(tmp_path / "none")
     then.correct(unsent(empty, Outcome.UNCHANGED))
     assert list(compare(then, digests(tmp_path / "new", empty), lambda n: n).kept) == [1]
 
 
-def test_many_rows_are_written_and_a_torn_file_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_torn_digest_file_loses_one_row(tmp_path: Path) -> None:
+    """A file of many digests that is cut in its last line loses only that row."""
     path = tmp_path / "many"
     whole = digests(path, *(row(n, f"t{n}") for n in range(1, 10001)))
     assert len(whole) == 10000
@@ -171,7 +185,8 @@ def test_many_rows_are_written_and_a_torn_file_is_read_as_far_as_it_goes(tmp_pat
     assert torn.of(9999) == whole.of(9999)
 
 
-def test_digests_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
+def test_unreadable_digests_raise_an_error(tmp_path: Path) -> None:
+    """A digest file that cannot be read or has other content raises an error."""
     with pytest.raises(JournalError, match="can't be read"):
         Digests.read(tmp_path)
     (tmp_path / "other").write_text("something else, of some length" * 9)
@@ -179,14 +194,16 @@ def test_digests_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
         Digests.read(tmp_path / "other")
 
 
-def test_a_line_is_what_it_was_in_the_version_before(tmp_path: Path) -> None:
+def test_digest_line_matches_the_earlier_version(tmp_path: Path) -> None:
+    """A digest line has the same bytes as in the version before."""
     digests(tmp_path / "digests", row(1, title="T"))
     assert (tmp_path / "digests").read_bytes() == b"1da12481992cb53d b65033fb2b7256b3\n"
 
 
-def test_what_could_not_be_written_is_not_written_again_otherwise(
+def test_failed_digests_are_not_written_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Digests that failed to be written are not written when the file is closed."""
     file = DigestFile(tmp_path / "digests")
     file.add(row(1, title="T"))
     with monkeypatch.context() as full:

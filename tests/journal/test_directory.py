@@ -1,4 +1,4 @@
-"""The run directory: who may use it, and what is done to what is there."""
+"""Tests of the run directory: its lock, and its treatment of existing files."""
 
 from pathlib import Path
 
@@ -35,7 +35,8 @@ def a_run(path: Path) -> Path:
     return path
 
 
-def test_it_is_its_owners_alone(tmp_path: Path) -> None:
+def test_run_directory_is_its_owners_alone(tmp_path: Path) -> None:
+    """Only the owner can read the run directory and the files in it."""
     with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
         assert directory.path.stat().st_mode & 0o777 == 0o700
         directory.adopt_stdin(directory.keep_stdin([b"id\n", b"a\n"]), Format.CSV)
@@ -44,18 +45,21 @@ def test_it_is_its_owners_alone(tmp_path: Path) -> None:
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
-def test_it_leaves_no_empty_directory_behind(tmp_path: Path) -> None:
+def test_unused_run_directory_is_removed(tmp_path: Path) -> None:
+    """A new run directory that no run has used is removed when it is closed."""
     with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
         directory.keep_stdin([b"x"])
     assert not (tmp_path / "a.run").exists()
 
 
-def test_a_run_that_is_there_is_refused_with_the_ways_on(tmp_path: Path) -> None:
+def test_existing_run_is_refused_with_the_ways_out(tmp_path: Path) -> None:
+    """An existing run is refused, and the message names the ways to continue."""
     message = refusal(a_run(tmp_path / "a.run"))
     assert all(flag in message for flag in ("Mode.RESUME", "Mode.OVERWRITE", "out"))
 
 
-def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
+def test_resuming_needs_an_existing_run(tmp_path: Path) -> None:
+    """Resuming is refused where the run directory is missing or empty."""
     assert "no run to resume" in refusal(tmp_path / "a.run", Mode.RESUME)
     assert not (tmp_path / "a.run").exists()
     (tmp_path / "a.run").mkdir()
@@ -63,20 +67,23 @@ def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_a_directory_that_holds_something_else_is_refused(tmp_path: Path, mode: Mode) -> None:
+def test_directory_with_other_content_is_refused(tmp_path: Path, mode: Mode) -> None:
+    """A directory that holds other files is refused in every mode and stays unchanged."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("")
-    assert "something else" in refusal(tmp_path / "photos", mode)
+    assert "holds other files" in refusal(tmp_path / "photos", mode)
 
 
-def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
+def test_path_that_is_no_directory_is_refused(tmp_path: Path) -> None:
+    """A path that is a file, or whose parent is missing or a file, is refused."""
     (tmp_path / "file").write_text("x")
     assert "can't be used" in refusal(tmp_path / "file")
     assert "no such directory" in refusal(tmp_path / "none" / "a.run")
-    assert "can't be made" in refusal(tmp_path / "file" / "a.run")
+    assert "can't be created" in refusal(tmp_path / "file" / "a.run")
 
 
-def test_overwriting_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+def test_overwriting_removes_only_the_runs_files(tmp_path: Path) -> None:
+    """Overwriting removes the files of the run and leaves every other file."""
     path = a_run(tmp_path / "a.run")
     (path / "notes.txt").write_text("mine")
     with RunDirectory.open(path, Mode.OVERWRITE) as directory:
@@ -85,20 +92,23 @@ def test_overwriting_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> No
     assert [file.name for file in path.iterdir()] == ["notes.txt"]
 
 
-def test_a_directory_in_use_is_refused_and_free_again_afterwards(tmp_path: Path) -> None:
+def test_directory_in_use_is_refused_until_freed(tmp_path: Path) -> None:
+    """A run directory in use is refused, and is free again once it is closed."""
     path = a_run(tmp_path / "a.run")
     with RunDirectory.open(path, Mode.RESUME):
         assert "in use by another run" in refusal(path, Mode.RESUME)
     RunDirectory.open(path, Mode.RESUME).close()
 
 
-def test_a_link_in_it_is_not_followed(tmp_path: Path) -> None:
+def test_link_in_run_directory_is_refused(tmp_path: Path) -> None:
+    """A run directory in which a file is a link is refused."""
     path = a_run(tmp_path / "a.run")
     (path / "failed.csv").symlink_to(tmp_path / "elsewhere")
     assert "is a link" in refusal(path, Mode.RESUME)
 
 
-def test_it_knows_which_files_overwriting_would_remove(tmp_path: Path) -> None:
+def test_directory_knows_which_files_overwriting_removes(tmp_path: Path) -> None:
+    """The run directory tells which files overwriting would remove, also through a link."""
     path = a_run(tmp_path / "a.run")
     with RunDirectory.open(path, Mode.OVERWRITE) as directory:
         (path / "failed.csv").write_text("")
@@ -112,9 +122,8 @@ def test_it_knows_which_files_overwriting_would_remove(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("name", ["failed.csv", "results.jsonl", "summary.json", "stdin.csv"])
-def test_a_file_of_somebody_elses_with_a_name_of_ours_is_left_alone(
-    tmp_path: Path, mode: Mode, name: str
-) -> None:
+def test_foreign_file_with_known_name_is_kept(tmp_path: Path, mode: Mode, name: str) -> None:
+    """A file of another origin that has a name of the run's files is left alone."""
     path = tmp_path / "theirs"
     path.mkdir(mode=0o755)
     (path / name).write_text("{}")
@@ -123,9 +132,10 @@ def test_a_file_of_somebody_elses_with_a_name_of_ours_is_left_alone(
     assert path.stat().st_mode & 0o777 == 0o755
 
 
-def test_what_a_run_that_was_killed_at_its_start_left_behind_is_no_hindrance(
+def test_remains_of_killed_start_are_no_obstacle(
     tmp_path: Path,
 ) -> None:
+    """A directory that a run left when it was killed at its start is used again."""
     path = tmp_path / "a.run"
     path.mkdir(mode=0o755)
     (path / "stdin.part").write_text("half")
@@ -133,7 +143,8 @@ def test_what_a_run_that_was_killed_at_its_start_left_behind_is_no_hindrance(
         assert path.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_directory_that_vanishes_is_an_error_of_the_journal(tmp_path: Path) -> None:
+def test_vanished_directory_raises_a_journal_error(tmp_path: Path) -> None:
+    """A run directory that vanishes during the run raises a journal error."""
     path = tmp_path / "a.run"
     with RunDirectory.open(path, Mode.NEW) as directory:
         path.rmdir()

@@ -1,4 +1,4 @@
-"""The rows that did not succeed, as a file that can be mended and given to `run` again."""
+"""Tests of the file of unsuccessful rows, which a user can fix and run again."""
 
 import codecs
 import csv
@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 
 
 def failed_of(path: Path, message: str = "Bad team", options: ReadOptions | None = None) -> Path:
-    """The failed file of an input, all of whose rows have failed."""
+    """The file of failed rows of an input in which all rows failed."""
     with Input.open(path, options=options) as source:
         failed_path = path.with_name(f"failed.{source.format.failed}")
         failed = FailedFile(failed_path, source)
@@ -34,7 +34,8 @@ def failed_of(path: Path, message: str = "Bad team", options: ReadOptions | None
     return failed_path
 
 
-def test_the_inputs_own_columns_come_first_as_they_were(write: Write) -> None:
+def test_input_columns_come_first_unchanged(write: Write) -> None:
+    """The failed file has the input's columns first and unchanged, then three added ones."""
     path = failed_of(write("a.csv", "id,title,priority", 'a,"x, ""y""",HIGH', "b,,"))
     assert list(csv.reader(path.read_text().splitlines())) == [
         ["id", "title", "priority", "bulkupdate_row", "bulkupdate_outcome", "bulkupdate_error"],
@@ -44,7 +45,8 @@ def test_the_inputs_own_columns_come_first_as_they_were(write: Write) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_failing_twice_adds_our_columns_once(write: Write) -> None:
+def test_failing_twice_adds_the_columns_once(write: Write) -> None:
+    """A row that fails again has the added columns once, with the new error."""
     once = failed_of(write("a.csv", "id,title", "a,b"))
     again = once.rename(once.with_name("again.csv"))
     twice = failed_of(again, "Other")
@@ -54,7 +56,8 @@ def test_failing_twice_adds_our_columns_once(write: Write) -> None:
     ]
 
 
-def test_jsonl_keeps_each_object_and_adds_our_keys(write: Write) -> None:
+def test_jsonl_objects_keep_keys_and_gain_three(write: Write) -> None:
+    """A JSONL failed file keeps each object and adds three keys; a broken line stays."""
     path = failed_of(write("a.jsonl", {"id": "a", "title": "Zoé", "bulkupdate_row": 9}, "{broken"))
     first, second = path.read_text(encoding="utf-8").splitlines()
     assert json.loads(first) == {
@@ -67,7 +70,8 @@ def test_jsonl_keeps_each_object_and_adds_our_keys(write: Write) -> None:
     assert second == "{broken"
 
 
-def test_a_byte_order_mark_and_tabs_are_kept(tmp_path: Path) -> None:
+def test_byte_order_mark_and_tabs_are_kept(tmp_path: Path) -> None:
+    """The failed file keeps the byte order mark and the tabs of the input."""
     path = tmp_path / "a.tsv"
     path.write_bytes(codecs.BOM_UTF8 + "id\ttitle\na\tZoé\n".encode())
     content = failed_of(path).read_bytes()
@@ -75,14 +79,16 @@ def test_a_byte_order_mark_and_tabs_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
-def test_an_error_is_no_formula(write: Write, start: str) -> None:
+def test_error_never_becomes_a_formula(write: Write, start: str) -> None:
+    """An error that a spreadsheet would take for a formula gets an apostrophe before it."""
     path = failed_of(write("a.csv", "id,title", "a,=1+1"), f"{start}cmd")
     (row,) = csv.DictReader(path.read_text().splitlines())
     assert row["bulkupdate_error"] == f"'{start}cmd"
     assert row["title"] == "=1+1"
 
 
-def test_a_row_of_another_width_stays_one(write: Write) -> None:
+def test_row_of_wrong_width_stays_wrong(write: Write) -> None:
+    """A row with too few or too many cells stays wrong in the failed file."""
     path = write(
         "a.csv", "id,bulkupdate_row,bulkupdate_outcome,bulkupdate_error", "a", "b,c", "d,e,f"
     )
@@ -95,9 +101,10 @@ CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 @settings(max_examples=80)
 @given(st.lists(st.lists(CELL, max_size=6), max_size=5))
-def test_every_row_reads_back_as_right_or_as_wrong_as_it_was(
+def test_failed_rows_read_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory, table: list[list[str]]
 ) -> None:
+    """Every row of the failed file reads back as valid or as invalid as before."""
     path = tmp_path_factory.mktemp("failed") / "a.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id", "title", "priority"], *table])
@@ -106,7 +113,8 @@ def test_every_row_reads_back_as_right_or_as_wrong_as_it_was(
     assert [row.update for row in after] == [row.update for row in before]
 
 
-def test_a_file_that_cannot_be_written_is_an_error(write: Write, tmp_path: Path) -> None:
+def test_unwritable_failed_file_raises_an_error(write: Write, tmp_path: Path) -> None:
+    """A failed file that cannot be opened or written raises a journal error."""
     with (
         Input.open(write("a.csv", "id", "a")) as source,
         pytest.raises(JournalError, match="opened"),

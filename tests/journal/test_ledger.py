@@ -1,4 +1,4 @@
-"""Where every row of a run stands."""
+"""Tests of the ledger of outcomes."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,9 +20,10 @@ def result(row: int, outcome: Outcome, error: str | None = None, mismatch: bool 
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(Outcome), st.booleans()))))
-def test_counts_always_add_up_and_the_last_outcome_counts(
+def test_counts_add_up_with_last_outcomes(
     batches: list[list[tuple[int, Outcome, bool]]],
 ) -> None:
+    """The counts add up to the number of rows, and the last outcome of a row counts."""
     ledger, model = Ledger(), dict[int, tuple[Outcome, bool]]()
     line, lines = 0, dict[int, int]()
     again = set[int]()
@@ -58,9 +59,10 @@ def test_counts_always_add_up_and_the_last_outcome_counts(
     ),
     st.booleans(),
 )
-def test_the_prefix_is_of_rows_that_leave_nothing_to_do(
+def test_settled_prefix_leaves_nothing_to_do(
     written: list[tuple[int, Outcome, str | None]], retry_failed: bool
 ) -> None:
+    """The settled prefix holds only rows with nothing to do, and the next row has some."""
     ledger = Ledger()
     for row, outcome, error in written:
         ledger.record(result(row, outcome, error=error))
@@ -74,7 +76,8 @@ def test_the_prefix_is_of_rows_that_leave_nothing_to_do(
     assert not leaves_nothing(prefix + 1)
 
 
-def test_what_is_settled_is_not_tried_again_unless_asked() -> None:
+def test_settled_rows_are_retried_only_on_request() -> None:
+    """A settled row is not tried again, unless it failed and a retry was asked for."""
     ledger = Ledger()
     for row, outcome in enumerate(Outcome, 1):
         ledger.record(result(row, outcome))
@@ -85,7 +88,8 @@ def test_what_is_settled_is_not_tried_again_unless_asked() -> None:
     assert ledger.outcome(99) is None
 
 
-def test_a_row_that_went_down_with_the_key_is_not_settled() -> None:
+def test_rows_failed_by_refused_key_are_unsettled() -> None:
+    """A row that failed because the key was refused is not settled."""
     ledger = Ledger()
     for row, error in enumerate(("unauthorized", "payment_required", "forbidden"), 1):
         ledger.record(result(row, Outcome.FAILED, error))

@@ -1,4 +1,4 @@
-"""The results log."""
+"""Tests of the results log."""
 
 import errno
 import itertools
@@ -55,7 +55,8 @@ def rows_in(path: Path) -> list[int]:
     return [read.row for _, read in read_journal(path)]
 
 
-def test_results_read_back_with_the_offset_of_their_line(tmp_path: Path) -> None:
+def test_results_read_back_with_line_offsets(tmp_path: Path) -> None:
+    """Results read back in order, each with the offset of its line."""
     path = log_of(tmp_path / "log", 1, 2)
     log_of(path, 3)
     content = path.read_bytes()
@@ -64,20 +65,23 @@ def test_results_read_back_with_the_offset_of_their_line(tmp_path: Path) -> None
         assert content[offset:].startswith(b'{"row":%d,' % read.row)
 
 
-def test_the_log_is_its_owners_alone(tmp_path: Path) -> None:
+def test_results_log_is_its_owners_alone(tmp_path: Path) -> None:
+    """Only the owner can read the results log."""
     assert log_of(tmp_path / "log", 1).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_link_as_log_is_not_followed(tmp_path: Path) -> None:
+    """A results log that is a link is refused, and its target is not made."""
     (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(JournalError, match="can't be opened"):
         ResultsLog(tmp_path / "log")
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_log_torn_at_any_byte_of_its_last_two_lines_loses_only_what_was_torn(
+def test_torn_log_loses_only_torn_lines(
     tmp_path: Path,
 ) -> None:
+    """A log that is cut at any byte of its last two lines loses only what was cut."""
     whole = log_of(tmp_path / "whole", 1, 2, 3).read_bytes()
     starts = [offset for offset, _ in read_journal(tmp_path / "whole")]
     path = tmp_path / "torn"
@@ -93,41 +97,48 @@ def test_a_log_torn_at_any_byte_of_its_last_two_lines_loses_only_what_was_torn(
 
 @settings(max_examples=50)
 @given(st.binary(min_size=1, max_size=200).filter(lambda tail: not tail.startswith(b"\n")))
-def test_any_torn_bytes_are_dropped(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
+def test_any_torn_last_line_is_dropped(
+    tmp_path_factory: pytest.TempPathFactory, tail: bytes
+) -> None:
+    """The repair drops a torn last line, whatever its bytes are."""
     path = tmp_path_factory.mktemp("torn") / "log"
     log_of(path, 1)
     with path.open("ab") as log:
         log.write(tail.replace(b"\n", b" "))
-    assert "dropped a torn last line" in (repair_journal(path) or "")
+    assert "removed an incomplete last line" in (repair_journal(path) or "")
     assert rows_in(path) == [1]
 
 
-def test_an_empty_log_needs_no_mending(tmp_path: Path) -> None:
+def test_empty_log_needs_no_repair(tmp_path: Path) -> None:
+    """The repair of an empty log changes nothing and reports nothing."""
     path = log_of(tmp_path / "log")
     assert repair_journal(path) is None
     assert rows_in(path) == []
 
 
-def test_a_line_in_the_middle_that_is_no_result_is_an_error_with_its_number(
+def test_bad_middle_line_raises_numbered_error(
     tmp_path: Path,
 ) -> None:
+    """A line in the middle that is no result raises an error with the line's number."""
     path = log_of(tmp_path / "log", 1)
     with path.open("ab") as log:
         log.write(b"what\n")
     log_of(path, 2)
-    with pytest.raises(JournalError, match="line 2, is no result"):
+    with pytest.raises(JournalError, match="line 2, is not a result"):
         rows_in(path)
 
 
-def test_a_log_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_missing_log_raises_an_error(tmp_path: Path) -> None:
+    """A missing results log raises an error when it is read or repaired."""
     for use in (rows_in, repair_journal):
         with pytest.raises(JournalError, match="No such file"):
             use(tmp_path / "none")
 
 
-def test_a_failed_write_leaves_the_log_as_it_was(
+def test_failed_write_leaves_the_log_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A write that fails leaves the results log unchanged."""
     path = log_of(tmp_path / "log", 1)
     before = path.read_bytes()
     journal = ResultsLog(path)
@@ -145,9 +156,9 @@ def test_a_failed_write_leaves_the_log_as_it_was(
     assert path.read_bytes() == before
 
 
-def test_a_disk_that_does_not_confirm_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_sync_raises_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that cannot confirm what was written raises an error."""
+
     def broken(_: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -162,9 +173,10 @@ def test_a_disk_that_does_not_confirm_is_an_error(
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(1, 10**6), st.text(max_size=30)), max_size=8))
-def test_whatever_was_appended_reads_back(
+def test_appended_results_read_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory, written: list[tuple[int, str]]
 ) -> None:
+    """Every result that was appended reads back unchanged, and so does its mark."""
     path = tmp_path_factory.mktemp("log") / "log"
     journal = ResultsLog(path)
     results = [result(row, title) for row, title in written]
@@ -176,9 +188,8 @@ def test_whatever_was_appended_reads_back(
     assert marks == [(one.row, one.outcome) for one in results]
 
 
-def test_marks_tell_what_resuming_needs_across_the_borders_of_what_is_read_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_marks_cross_the_borders_of_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks give what resuming needs, also for lines that span the chunks of reading."""
     monkeypatch.setattr(journal_module, "_CHUNK", 100)
     journal = ResultsLog(tmp_path / "log")
     wrong_key = Result(
@@ -201,16 +212,17 @@ def test_marks_tell_what_resuming_needs_across_the_borders_of_what_is_read_at_on
     assert [mark.cut_short for mark in marks] == [False, False, False, True]
 
 
-def test_a_mark_that_cannot_be_read_is_an_error_with_its_line(
+def test_unreadable_mark_raises_numbered_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A line that gives no mark raises an error, with its number where it is known."""
     path = log_of(tmp_path / "log", 1)
     with path.open("ab") as log:
         log.write(b'{"row": 2}\n')
-    with pytest.raises(JournalError, match="line 2, is no result"):
+    with pytest.raises(JournalError, match="line 2, is not a result"):
         list(read_marks(path))
     row_0 = log_of(tmp_path / "row_0", 0)
-    with pytest.raises(JournalError, match="a line is no result"):
+    with pytest.raises(JournalError, match="a line is not a result"):
         list(read_marks(row_0))
     monkeypatch.setattr(journal_module, "_CHUNK", 100)
     monkeypatch.setattr(journal_module, "_MAX_LINE", 1000)
@@ -222,9 +234,8 @@ def test_a_mark_that_cannot_be_read_is_an_error_with_its_line(
         list(read_marks(tmp_path / "none"))
 
 
-def test_a_log_that_ends_in_a_torn_line_takes_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_log_with_torn_end_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that ends in a torn line takes no further result until it is repaired."""
     journal = ResultsLog(tmp_path / "log")
     real = os.write
 
@@ -241,14 +252,15 @@ def test_a_log_that_ends_in_a_torn_line_takes_no_more(
         broken.setattr(os, "ftruncate", refuse)
         with pytest.raises(JournalError, match="No space left"):
             journal.append([result(1)])
-    with pytest.raises(JournalError, match="torn line"):
+    with pytest.raises(JournalError, match="incomplete line"):
         journal.append([result(2)])
     journal.close()
     assert repair_journal(tmp_path / "log") is not None
     assert rows_in(tmp_path / "log") == []
 
 
-def test_a_sync_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_sync_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync that failed is tried again at the next call, and then no more."""
     calls: list[int] = []
 
     def fails_once(descriptor: int) -> None:
@@ -267,7 +279,8 @@ def test_a_sync_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.M
     assert len(calls) == 2
 
 
-def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
+def test_blank_lines_of_log_are_skipped(tmp_path: Path) -> None:
+    """The readers of the results log skip blank lines and count only results."""
     path = log_of(tmp_path / "log", 1, 2)
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + b"\n  \n" + second)
@@ -281,7 +294,7 @@ def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
 
 
 class JournalMachine(RuleBasedStateMachine):
-    """A log and a list: whatever is done to the one is done to the other."""
+    """A log and a list. Each step does the same to both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -302,20 +315,20 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(lost=st.integers(0, 500))
     def crash(self, lost: int) -> None:
-        """The process dies, and the disk with its last bytes: some lines, and a part of one."""
+        """The process dies, and the disk loses the last bytes: some lines, and a part of one."""
         self.journal.close()
         length = self.path.stat().st_size
         kept = max(0, length - lost)
         os.truncate(self.path, kept)
         whole = list(itertools.accumulate(len(to_json(one)) + 1 for one in self.model))
-        # A line that has only lost its line end is whole.
+        # A line that lacks only its line end is complete.
         self.model = self.model[: sum(end - 1 <= kept for end in whole)]
         repair_journal(self.path)
         self.journal = ResultsLog(self.path)
 
     @rule(room=st.integers(0, 300), row=st.integers(1, 99))
     def fill_the_disk(self, room: int, row: int) -> None:
-        """Only so many bytes more can be written: none of the results is in the log then."""
+        """The disk takes only some more bytes. Then none of the results is in the log."""
         real = os.write
 
         def write(descriptor: int, data: bytes) -> int:
@@ -341,6 +354,6 @@ class JournalMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-def test_the_log_holds_what_its_model_does() -> None:
-    """`JournalMachine` asserts it after every step."""
+def test_log_always_matches_its_model() -> None:
+    """`JournalMachine` checks after every step that the log holds what its model does."""
     run_state_machine_as_test(JournalMachine, settings=settings(max_examples=60))

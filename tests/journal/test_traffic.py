@@ -1,4 +1,4 @@
-"""What was sent when."""
+"""Tests of the traffic log."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,8 @@ def sample(requests: int) -> Sample:
     )
 
 
-def test_samples_read_back_across_sessions_and_a_crash(tmp_path: Path) -> None:
+def test_samples_survive_sessions_and_a_crash(tmp_path: Path) -> None:
+    """Samples read back across sessions and after a crash that tore a line."""
     path = tmp_path / "traffic.jsonl"
     with TrafficLog(path) as log:
         log.append(sample(1))
@@ -41,7 +42,8 @@ def test_samples_read_back_across_sessions_and_a_crash(tmp_path: Path) -> None:
     assert list(read_samples(tmp_path / "none")) == []
 
 
-def test_a_disk_that_does_not_take_them_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_traffic_log_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A disk that takes no samples stops nothing and causes one warning for each log."""
     with TrafficLog(Path("/dev/full")) as log:
         log.append(sample(1))
         log.append(sample(2))
@@ -50,13 +52,16 @@ def test_a_disk_that_does_not_take_them_stops_nothing(caplog: pytest.LogCaptureF
     assert len(caplog.records) == 2
 
 
-def test_samples_grow_with_the_run_so_that_there_are_never_too_many() -> None:
+def test_samples_lengthen_with_the_run() -> None:
+    """Samples grow longer with the run, up to a maximum, so that their number stays small."""
     assert sample_length(0) == SHORTEST_SAMPLE
     assert sample_length(150) == 2.5
     assert sample_length(10_000) == LONGEST_SAMPLE
 
 
-def test_the_samples_of_a_run_add_up_to_what_it_sent() -> None:
+@pytest.mark.slow
+def test_samples_add_up_to_requests_sent() -> None:
+    """The samples of both sessions add up to the requests and rows of the run."""
     rows = "".join(f"opp_{n},x\n" for n in range(300))
     Path("edits.csv").write_text(f"id,title\n{rows}")
     with serving("--rate", "none", "--unknown-id", "create", "--latency", "20:30") as sandbox:

@@ -26,7 +26,9 @@ async def work(deadlines: Deadlines, limit: float, seconds: float) -> float:
     return now() - begun
 
 
-def test_what_takes_too_long_is_cut_at_its_limit_and_the_rest_is_not() -> None:
+def test_only_work_over_its_limit_ends() -> None:
+    """A deadline ends work that runs over its limit, and leaves shorter work alone."""
+
     async def main() -> list[float]:
         deadlines = Deadlines()
         cases = ((30, 20), (30, 31), (5, 40), (90, 80), (5, 4), (0, 1))
@@ -36,7 +38,9 @@ def test_what_takes_too_long_is_cut_at_its_limit_and_the_rest_is_not() -> None:
     assert lasted == pytest.approx([20, -30, -5, 80, 4, 0], abs=20 * TICK)
 
 
-def test_the_timer_serves_those_that_come_later_too() -> None:
+def test_timer_serves_later_deadlines_too() -> None:
+    """The shared timer also ends work whose deadline starts later."""
+
     async def main() -> list[float]:
         deadlines = Deadlines()
         lasted = []
@@ -47,7 +51,9 @@ def test_the_timer_serves_those_that_come_later_too() -> None:
     assert run_virtual(main()) == pytest.approx([1, -30, -10, 29, -30], abs=20 * TICK)
 
 
-def test_a_task_that_is_cancelled_stays_cancelled() -> None:
+def test_cancelled_task_stays_cancelled_under_deadline() -> None:
+    """A cancelled task raises CancelledError, even at the moment of its deadline."""
+
     async def main() -> None:
         deadlines = Deadlines()
         for before in (3.0, 5.0):  # before it is late, and at the same moment
@@ -60,7 +66,9 @@ def test_a_task_that_is_cancelled_stays_cancelled() -> None:
     run_virtual(main())
 
 
-def test_an_error_of_the_work_itself_is_passed_on() -> None:
+def test_deadline_lets_other_errors_through() -> None:
+    """A deadline lets an error that its own work raises through unchanged."""
+
     async def main() -> None:
         with Deadline(Deadlines(), 5):
             raise ValueError("its own")
@@ -69,7 +77,9 @@ def test_an_error_of_the_work_itself_is_passed_on() -> None:
         run_virtual(main())
 
 
-def test_work_that_swallows_the_interruption_is_cancelled_no_more() -> None:
+def test_swallowed_interruption_leaves_no_pending_cancel() -> None:
+    """Work that swallows the interruption is not counted as cancelled afterwards."""
+
     async def main() -> int:
         with Deadline(Deadlines(), 5), contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(10)
@@ -80,7 +90,9 @@ def test_work_that_swallows_the_interruption_is_cancelled_no_more() -> None:
     assert run_virtual(main()) == 0
 
 
-def test_limits_stand_in_each_other() -> None:
+def test_nested_deadlines_end_at_own_limits() -> None:
+    """Nested deadlines end their work each at its own limit, the inner one first."""
+
     async def main() -> list[str]:
         deadlines = Deadlines()
         said = []
@@ -99,7 +111,9 @@ def test_limits_stand_in_each_other() -> None:
     assert run_virtual(main()) == ["inner at 3", "outer at 9"]
 
 
-def test_nothing_is_left_of_them_once_they_are_closed() -> None:
+def test_closed_deadlines_leave_no_timer() -> None:
+    """Finished deadlines leave nothing waiting, and closing them leaves no timer."""
+
     async def main() -> None:
         deadlines = Deadlines()
         await work(deadlines, 30, 1)
@@ -116,7 +130,8 @@ def test_nothing_is_left_of_them_once_they_are_closed() -> None:
     assert loops == [[]]
 
 
-def test_many_deadlines_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_deadlines_share_one_timer_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred deadlines in turn set one timer of the event loop."""
     timers: list[float] = []
 
     async def main() -> None:
@@ -137,7 +152,9 @@ def test_many_deadlines_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(timers) == 1
 
 
-def test_a_cancellation_of_before_is_not_taken_for_one_of_now() -> None:
+def test_earlier_cancellation_does_not_hide_timeout() -> None:
+    """A deadline raises TimeoutError even if its task was cancelled once before."""
+
     async def main() -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -152,7 +169,9 @@ def test_a_cancellation_of_before_is_not_taken_for_one_of_now() -> None:
         run_virtual(main())
 
 
-def test_it_is_a_task_that_is_interrupted() -> None:
+def test_deadline_outside_a_task_is_refused() -> None:
+    """A deadline outside a task raises a RuntimeError that names the task."""
+
     async def main() -> None:
         raised = asyncio.get_running_loop().create_future()
 

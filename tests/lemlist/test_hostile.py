@@ -23,6 +23,8 @@ import trustme
 from tests.support.commands import COMMAND, bulkupdate, environment
 from tests.support.hostile import Answer, hostile
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., Path]
 KEY = "s3cret-k3y"
 
@@ -133,7 +135,7 @@ def bomb(encoding: str, wbits: int) -> Answer:
         pytest.param(once(whole(b"what", "Content-Encoding: gzip")), "bad_response",
                      id="gzip that is none"),
         pytest.param(once(whole(b"what", "Content-Encoding: rot13")), "bad_response",
-                     id="an encoding that nobody knows"),
+                     id="an unknown encoding"),
         pytest.param(once(whole(b"[" * 1_000_000)), "bad_response", id="a million brackets"),
         pytest.param(once(whole(b'{"_id": "opp_1", "x": ' + b"[" * 150 + b"]" * 150 + b"}")),
                      "bad_response", id="a Task that nests very deep"),
@@ -158,7 +160,8 @@ def bomb(encoding: str, wbits: int) -> Answer:
                      "bad_response", id="a body where there is none"),
     ],
 )  # fmt: skip
-def test_an_answer_is_bounded_and_ends_in_a_typed_error(answer: Answer, kind: str | None) -> None:
+def test_hostile_answer_ends_in_typed_error(answer: Answer, kind: str | None) -> None:
+    """A hostile answer costs bounded time and memory, and any error that it causes is typed."""
     answer()  # what takes long to make up is made
     with hostile(answer) as server:
         ran = run(server.url)
@@ -195,7 +198,8 @@ SPELT = b"".join(b"\\u%04x" % byte for byte in KEY.encode())
         whole(b'[["' + BASIC.replace(b"/", b"\\/") + b'"]]'),
     ],
 )
-def test_a_server_that_quotes_the_key_is_not_passed_on(answer: bytes) -> None:
+def test_key_quoted_by_server_never_appears(answer: bytes) -> None:
+    """A key that the server quotes appears neither on stderr nor in the run directory."""
     with hostile(once(answer)) as server:
         ran = run(server.url)
     for text in (ran.stderr, *(path.read_text() for path in Path("edits.run").iterdir())):
@@ -217,14 +221,16 @@ def slowly(data: bytes) -> Answer:
     [slowly(whole(TASK)), slowly(head("Transfer-Encoding: chunked") * 9), lambda: [head()[:20]]],
     ids=["a byte at a time", "headers a byte at a time", "half a header, and silence"],
 )
-def test_slow_bytes_end_in_a_timeout(answer: Answer) -> None:
+def test_slow_answer_ends_in_a_timeout(answer: Answer) -> None:
+    """An answer that arrives too slowly ends in a timeout and an unconfirmed row."""
     with hostile(answer) as server:
         ran = run(server.url, timeout=1)
     assert (ran.code, ran.result["outcome"]) == (1, "unconfirmed")
     assert ran.result["error"]["type"] == "timeout"
 
 
-def test_an_answer_that_is_squeezed_though_we_asked_for_none_is_read() -> None:
+def test_unrequested_gzip_answer_is_read() -> None:
+    """A run asks for no compression, but reads an answer that is compressed with gzip."""
     squeezed = gzip.compress(TASK)
     with hostile(once(whole(squeezed, "Content-Encoding: gzip"))) as server:
         assert run(server.url).result["outcome"] == "updated"
@@ -232,7 +238,8 @@ def test_an_answer_that_is_squeezed_though_we_asked_for_none_is_read() -> None:
 
 
 @pytest.mark.parametrize("status", ["301 x", "302 x", "303 x", "307 x", "308 x"])
-def test_a_redirect_to_another_host_gets_no_key(status: str) -> None:
+def test_redirect_to_other_host_is_not_followed(status: str) -> None:
+    """A redirect to another host ends in an error, and that host gets no request."""
     with hostile(once(whole(TASK))) as elsewhere:
         location = f"Location: {elsewhere.url}/tasks"
         with hostile(once(whole(b"", location, status=status))) as server:
@@ -242,7 +249,8 @@ def test_a_redirect_to_another_host_gets_no_key(status: str) -> None:
         assert len(server.requests) == 1
 
 
-def test_a_cookie_is_not_sent_back() -> None:
+def test_server_cookie_is_not_returned() -> None:
+    """A run sends no cookie of the server back in its later requests."""
     with hostile(once(whole(TASK, "Set-Cookie: session=theirs"))) as server:
         ran = run(server.url, "--workers", "1", rows=3)
         assert len(server.requests) == 3
@@ -253,11 +261,12 @@ def test_a_cookie_is_not_sent_back() -> None:
 @pytest.mark.parametrize(
     ("name", "is_known", "code"),
     [("127.0.0.1", True, 0), ("lemlist.example", True, 3), ("127.0.0.1", False, 3)],
-    ids=["a certificate that is right", "one of another host", "one that nobody vouches for"],
+    ids=["a certificate that is right", "one of another host", "one from an untrusted issuer"],
 )
-def test_a_certificate_that_does_not_match_gets_no_key(
+def test_wrong_certificate_receives_no_request(
     tmp_path: Path, name: str, is_known: bool, code: int
 ) -> None:
+    """A server with a wrong certificate gets no request, and so no key."""
     authority = trustme.CA()
     known = tmp_path / "known.pem"
     (authority if is_known else trustme.CA()).cert_pem.write_to_path(str(known))
@@ -271,7 +280,8 @@ def test_a_certificate_that_does_not_match_gets_no_key(
         assert ran.result["error"]["type"] == "certificate"
 
 
-def test_a_server_that_asks_for_a_wait_without_end_stops_the_run() -> None:
+def test_endless_retry_after_stops_the_run() -> None:
+    """A `Retry-After` without a reasonable end stops the run after one request."""
     for asked in (
         "Retry-After: 99999999999999999999",
         "Retry-After: Fri, 31 Dec 9999 23:59:59 GMT",
@@ -284,7 +294,8 @@ def test_a_server_that_asks_for_a_wait_without_end_stops_the_run() -> None:
         assert "come back at" in ran.stderr
 
 
-def test_the_file_s_own_text_does_not_reach_the_terminal_raw(write: Write) -> None:
+def test_control_characters_never_reach_terminal(write: Write) -> None:
+    """Control characters of the file, its name or a flag never reach the terminal raw."""
     evil = "\x1b[31m\x9b2J\u202e\x07\U000e0041"
     write("evil.csv", "id,title,priority", f"opp_1,x,{evil}", f"{evil},x,")
     for arguments in (["check", "evil.csv"], ["run", "evil.csv", "--sandbox", "--skip-invalid"],
@@ -296,7 +307,8 @@ def test_the_file_s_own_text_does_not_reach_the_terminal_raw(write: Write) -> No
         assert not {"\u202e", "\U000e0041"} & set(done.stderr)
 
 
-def test_what_is_json_stays_the_same_json(write: Write) -> None:
+def test_json_log_keeps_escaped_values_intact(write: Write) -> None:
+    """The JSON log escapes control characters and keeps the value that they belong to."""
     evil = "opp\u202e\U000e0041"
     write("evil.csv", "id,title,priority", f"{evil},x,none of these")
     done = bulkupdate("run", "evil.csv", "--log-format", "json", "--sandbox")

@@ -13,7 +13,8 @@ KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, m
 
 
 @given(KEYS, st.text(max_size=9), st.booleans())
-def test_a_key_is_found_in_json_however_it_is_spelt(key: str, around: str, escapes: bool) -> None:
+def test_key_in_json_is_always_redacted(key: str, around: str, escapes: bool) -> None:
+    """The redactor removes the key from JSON, whichever way the key is escaped."""
     spelt = "".join(f"\\u{ord(c):04x}" for c in key) if escapes else json.dumps(key)[1:-1]
     body = f'{{"a": [{json.dumps(around)}, "x{spelt}y"], "{spelt}": 1}}'.encode()
     found = parse_json(Redactor(key).body(body))
@@ -22,7 +23,8 @@ def test_a_key_is_found_in_json_however_it_is_spelt(key: str, around: str, escap
 
 
 @given(KEYS)
-def test_a_key_is_found_in_what_is_no_json(key: str) -> None:
+def test_key_outside_json_is_redacted(key: str) -> None:
+    """The redactor removes the key from text that is not JSON, escaped or not."""
     spelt = "".join(f"\\u{ord(c):04x}" for c in key)
     assert Redactor(key).body(f"<p>{key}</p>".encode()) == f"<p>{REDACTED}</p>".encode()
     assert key not in Redactor(key).body(f'{{"a": "{spelt}"'.encode()).decode()
@@ -33,7 +35,8 @@ def test_a_key_is_found_in_what_is_no_json(key: str) -> None:
     [b'{"a": 1.5, "b": [null, true, 123456]}', b"what", b"", b'{"n": 123456}', b"[" * 500,
      b'{"t": "a \\"quote\\" and \\n"}', b"\xff\\u00e9"],
 )  # fmt: skip
-def test_what_holds_no_key_says_what_it_said(body: bytes) -> None:
+def test_body_without_key_keeps_its_meaning(body: bytes) -> None:
+    """The redactor keeps the meaning of a body that does not contain the key."""
     redacted = Redactor("123456").body(body)
     try:
         assert parse_json(redacted) == parse_json(body)
@@ -42,15 +45,18 @@ def test_what_holds_no_key_says_what_it_said(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("escape", [r"\\n", r"\\\"", r"\\\\", r"\\t"])
-def test_a_body_with_common_escapes_is_left_as_it_is(escape: str) -> None:
+def test_body_with_common_escapes_stays_unchanged(escape: str) -> None:
+    """The redactor returns a body with common escapes as the same object."""
     body = f'{{"a":  "x{escape}y", "b": 1e2}}'.encode()
     assert Redactor("123456").body(body) is body
 
 
-def test_what_nests_too_deep_is_looked_at_as_text() -> None:
+def test_deeply_nested_body_is_still_redacted() -> None:
+    """The redactor treats a body that nests too deep as text, and removes the key."""
     body = b'["\\u0061bcdef", ' + b"[" * 300 + b"]" * 300 + b"]"
     assert b"abcdef" not in Redactor("abcdef").body(body)
 
 
-def test_a_short_secret_stands_in_any_text_and_is_left() -> None:
+def test_very_short_secret_is_not_redacted() -> None:
+    """The redactor leaves a very short secret alone, as it may occur in any text."""
     assert Redactor("key").text("a key") == "a key"

@@ -48,7 +48,8 @@ async def refusal(http: Any, **answer: Any) -> errors.TaskError:
     return caught.value
 
 
-async def test_an_update_is_confirmed_by_the_task_that_comes_back(http: Any) -> None:
+async def test_update_returns_the_confirmed_task(http: Any) -> None:
+    """An update sends one body without following redirects, and returns the Task."""
     http.patch(f"{URL}/tasks", payload={"_id": "opp_a", "title": "T", "x": 1})
     async with TaskClient(endpoint()) as client:
         task = await client.update(UPDATE)
@@ -77,9 +78,10 @@ async def test_an_update_is_confirmed_by_the_task_that_comes_back(http: Any) -> 
         (302, errors.RedirectError),
     ],
 )
-async def test_every_status_has_its_error(
+async def test_every_status_raises_its_error_type(
     http: Any, status: int, kind: type[errors.TaskError]
 ) -> None:
+    """Each HTTP status raises its own type of error."""
     error = await refusal(http, status=status, body="because")
     assert type(error) is kind
     assert error.status == status
@@ -99,12 +101,14 @@ async def test_every_status_has_its_error(
         ("a\x1b[2J\nb\0", "a [2J b"),
     ],
 )
-async def test_the_servers_own_words_are_kept(http: Any, body: str, message: str) -> None:
+async def test_error_keeps_the_server_message(http: Any, body: str, message: str) -> None:
+    """An error keeps the message of the server, without its control characters."""
     error = await refusal(http, status=400, body=body, reason="")
     assert error.message == message
 
 
-async def test_long_words_are_cut(http: Any) -> None:
+async def test_long_server_message_is_cut(http: Any) -> None:
+    """An error cuts a long message of the server to the maximum length."""
     error = await refusal(http, status=500, body="x" * 100_000)
     assert len(error.message) == http_module.MAX_MESSAGE
 
@@ -120,14 +124,16 @@ async def test_long_words_are_cut(http: Any) -> None:
         ('{"_id": null}', "another Task: None"),
     ],
 )
-async def test_a_200_that_confirms_nothing_is_ambiguous(http: Any, body: str, says: str) -> None:
+async def test_unconfirmed_200_answer_is_ambiguous(http: Any, body: str, says: str) -> None:
+    """An answer with status 200 but without the right Task is an ambiguous error."""
     error = await refusal(http, status=200, body=body)
     assert type(error) is errors.BadResponseError
     assert error.ambiguous
     assert says in error.message
 
 
-async def test_a_redirect_says_where_it_pointed(http: Any) -> None:
+async def test_redirect_error_names_its_target(http: Any) -> None:
+    """The error for a redirect names the URL that the redirect points to."""
     error = await refusal(http, status=307, headers={"Location": "https://evil.example/"})
     assert "https://evil.example/" in error.message
 
@@ -148,9 +154,10 @@ async def test_a_redirect_says_where_it_pointed(http: Any) -> None:
         ({"Retry-After": "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT"}, (None, None, None)),
     ],
 )
-async def test_the_quota_is_read_from_every_answer(
+async def test_quota_is_read_from_answer_headers(
     http: Any, headers: dict[str, str], quota: tuple[float | None, ...]
 ) -> None:
+    """The client reads the quota from the headers of an answer and ignores wrong values."""
     http.patch(f"{URL}/tasks", payload={"_id": "opp_a"}, headers=headers)
     answer = await send()
     found = answer.quota
@@ -159,7 +166,8 @@ async def test_the_quota_is_read_from_every_answer(
     assert "X-RateLimit" not in repr(answer)
 
 
-async def test_a_429_says_that_it_is_one(http: Any) -> None:
+async def test_429_answer_is_marked_as_throttled(http: Any) -> None:
+    """An answer with status 429 is marked as throttled and keeps its `Retry-After`."""
     http.patch(f"{URL}/tasks", status=429, headers={"Retry-After": "0.5"})
     answer = await send()
     assert answer.is_throttled
@@ -214,12 +222,14 @@ async def received(update: TaskUpdate) -> tuple[Any, bytes]:
     return one
 
 
-async def test_the_key_goes_into_a_basic_header_without_a_user_name() -> None:
+async def test_key_is_sent_as_basic_authorization() -> None:
+    """The client sends the key as Basic authorization with an empty user name."""
     headers, _ = await received(UPDATE)
     assert headers["Authorization"] == "Basic " + base64.b64encode(f":{KEY}".encode()).decode()
 
 
-async def test_a_body_arrives_whole_and_is_called_json() -> None:
+async def test_body_arrives_complete_as_json() -> None:
+    """A large body arrives complete, with its length and the content type of JSON."""
     update = TaskUpdate(id="opp_a", title="Ünïcödé ✓", message="x" * 200_000)
     headers, body = await received(update)
     assert json.loads(body) == {"id": "opp_a", "title": "Ünïcödé ✓", "message": "x" * 200_000}
@@ -227,7 +237,8 @@ async def test_a_body_arrives_whole_and_is_called_json() -> None:
     assert headers.getall("Content-Type") == ["application/json"]
 
 
-async def test_refused_updates_leave_nothing_behind(http: Any) -> None:
+async def test_refused_updates_leave_no_objects_behind(http: Any) -> None:
+    """Refused updates leave no error objects in memory."""
     http.patch(f"{URL}/tasks", status=404, body="gone, and forgotten", repeat=True)
     async with TaskClient(endpoint()) as client:
         for _ in range(20):
@@ -238,7 +249,9 @@ async def test_refused_updates_leave_nothing_behind(http: Any) -> None:
     assert "gone, and forgotten" not in {one.message for one in left}
 
 
-async def test_a_server_that_answers_before_it_has_read_the_body_keeps_no_connection() -> None:
+async def test_early_answer_releases_its_connection() -> None:
+    """An answer that comes before the body is read releases its connection."""
+
     async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
         await writer.drain()
@@ -257,9 +270,11 @@ async def test_a_server_that_answers_before_it_has_read_the_body_keeps_no_connec
     assert caught.value.status == 413
 
 
-async def test_a_connection_that_the_server_upgrades_is_given_back(
+async def test_upgraded_connection_is_given_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """An answer that upgrades its connection is an error and releases the connection."""
+
     async def upgrade(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
         await writer.drain()
@@ -276,7 +291,8 @@ async def test_a_connection_that_the_server_upgrades_is_given_back(
             assert not client._http._session.connector._acquired
 
 
-async def test_a_proxy_never_sees_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_never_receives_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy gets its own password, if it has one, and never the key."""
     heads: list[bytes] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -301,7 +317,8 @@ async def test_a_proxy_never_sees_the_key(monkeypatch: pytest.MonkeyPatch) -> No
             assert (b"Proxy-Authorization: Basic " + said in heads[-1]) == bool(user)
 
 
-async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere() -> None:
+async def test_redirect_target_receives_no_request() -> None:
+    """A redirect is an error, and its target gets no request and so no key."""
     visits: list[bytes] = []
 
     async def trap(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -320,16 +337,20 @@ async def test_a_redirect_is_not_followed_and_the_key_goes_nowhere() -> None:
     assert visits == []
 
 
-async def test_no_answer_in_time_is_ambiguous() -> None:
-    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await writer.wait_closed()
+async def test_missing_answer_is_an_ambiguous_timeout() -> None:
+    """An answer that does not begin in time is an ambiguous timeout."""
+
+    async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the client closes the connection
 
     error = await failure(hang, timeout=0.05)
     assert type(error) is errors.RequestTimeoutError
     assert error.ambiguous
 
 
-async def test_an_answer_that_begins_in_time_and_does_not_end_is_ambiguous() -> None:
+async def test_unfinished_answer_ends_in_a_timeout() -> None:
+    """An answer that begins in time but does not end is a timeout."""
+
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
         while True:
@@ -340,7 +361,8 @@ async def test_an_answer_that_begins_in_time_and_does_not_end_is_ambiguous() -> 
     assert type(await failure(drip, timeout=0.2)) is errors.RequestTimeoutError
 
 
-async def test_media_get_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_edit_with_media_gets_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit with images gets a longer timeout than an edit without images."""
     monkeypatch.setattr(tasks_module, "MEDIA_TIMEOUT", 20)
 
     async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -356,7 +378,9 @@ async def test_media_get_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
             await send(url, UPDATE, timeout=0.05)
 
 
-async def test_a_connection_that_breaks_is_ambiguous() -> None:
+async def test_broken_connection_is_an_ambiguous_error() -> None:
+    """A connection that breaks before the answer is complete is an ambiguous error."""
+
     async def drop(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
@@ -370,7 +394,9 @@ async def test_a_connection_that_breaks_is_ambiguous() -> None:
         assert error.ambiguous
 
 
-async def test_what_is_no_http_is_a_bad_response_and_does_not_carry_the_key() -> None:
+async def test_invalid_http_error_hides_the_key() -> None:
+    """An answer that is not valid HTTP is a bad response, whose error hides the key."""
+
     async def nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
         await writer.drain()
@@ -387,7 +413,8 @@ async def test_what_is_no_http_is_a_bad_response_and_does_not_carry_the_key() ->
         assert KEY not in repr(error)
 
 
-async def test_a_refused_connection_was_never_made() -> None:
+async def test_refused_connection_is_not_ambiguous() -> None:
+    """A refused connection is an error that is not ambiguous."""
     async with raw_server(lambda *_: asyncio.sleep(0)) as url:
         pass
     async with TaskClient(endpoint(url)) as client:
@@ -396,7 +423,8 @@ async def test_a_refused_connection_was_never_made() -> None:
     assert not caught.value.ambiguous
 
 
-async def test_a_body_without_end_is_read_so_far_and_no_further() -> None:
+async def test_endless_body_is_read_to_limit() -> None:
+    """The client stops reading an endless body at a limit and raises a bad response."""
     sent = 0
 
     async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -413,9 +441,11 @@ async def test_a_body_without_end_is_read_so_far_and_no_further() -> None:
     assert sent < 1 << 25
 
 
-async def test_a_certificate_that_nobody_vouches_for_stops_everything(
+async def test_untrusted_certificate_stops_the_lane(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """An untrusted certificate raises an error that stops the lane."""
+
     async def refuse(*_: Any, **__: Any) -> None:
         raise aiohttp.ClientConnectorCertificateError(
             aiohttp.client_reqrep.ConnectionKey("x", 443, True, True, None, None, None),
@@ -434,12 +464,14 @@ async def test_a_certificate_that_nobody_vouches_for_stops_everything(
     assert caught.value.stops_lane
 
 
-async def test_a_client_is_used_inside_async_with() -> None:
+async def test_client_outside_async_with_is_refused() -> None:
+    """A client that sends outside `async with` raises a RuntimeError."""
     with pytest.raises(RuntimeError, match="async with"):
         await TaskClient(endpoint()).send(UPDATE)
 
 
-async def test_the_key_is_not_in_the_log(http: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_debug_log_does_not_contain_key(http: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The debug log names the request and does not contain the key."""
     caplog.set_level(logging.DEBUG)
     http.patch(f"{URL}/tasks", payload={"_id": "opp_a"})
     http.patch(f"{URL}/tasks", exception=aiohttp.ServerDisconnectedError())
@@ -452,7 +484,10 @@ async def test_the_key_is_not_in_the_log(http: Any, caplog: pytest.LogCaptureFix
     assert base64.b64encode(f":{KEY}".encode()).decode() not in caplog.text
 
 
-async def test_a_tls_error_that_is_not_about_the_certificate_may_pass() -> None:
+@pytest.mark.slow
+async def test_other_tls_error_does_not_stop_lane() -> None:
+    """A TLS error that is not about the certificate does not stop the lane."""
+
     async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
 
@@ -464,13 +499,15 @@ async def test_a_tls_error_that_is_not_about_the_certificate_may_pass() -> None:
     assert not caught.value.stops_lane
 
 
-async def test_a_server_that_quotes_the_key_is_not_passed_on(http: Any) -> None:
+async def test_key_in_error_message_is_redacted(http: Any) -> None:
+    """An error whose message quotes the key shows `[redacted]` instead."""
     encoded = base64.b64encode(f":{KEY}".encode()).decode()
     error = await refusal(http, status=400, body=f"your key {KEY} as {encoded}")
     assert error.message == "your key [redacted] as [redacted]"
 
 
-async def test_no_cookie_is_sent_back() -> None:
+async def test_client_sends_no_cookie_back() -> None:
+    """The client sends no cookie back in its next request."""
     seen: list[bytes] = []
 
     async def baker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -498,9 +535,10 @@ async def test_no_cookie_is_sent_back() -> None:
         ("http://127.0.0.1:1", True, None),
     ],
 )
-async def test_a_proxy_is_used_on_demand_and_never_for_what_is_not_encrypted(
+async def test_proxy_serves_only_https_on_demand(
     monkeypatch: pytest.MonkeyPatch, base_url: str, use_proxy: bool, proxy: str | None
 ) -> None:
+    """The client uses a proxy only on demand, only for HTTPS and not for excluded hosts."""
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "direct.example.com")
@@ -512,14 +550,16 @@ async def test_a_proxy_is_used_on_demand_and_never_for_what_is_not_encrypted(
     assert used == [proxy]
 
 
-async def test_connecting_has_a_shorter_time_of_its_own() -> None:
+async def test_connecting_has_its_own_shorter_timeout() -> None:
+    """The client limits the time to connect to less than the time for an answer."""
     for timeout, expected in ((30, http_module.CONNECT_TIMEOUT), (2, 1)):
         async with TaskClient(endpoint(timeout=timeout)) as client:
             assert client._http._session is not None
             assert client._http._session.timeout.connect == expected
 
 
-async def test_connections_are_closed_before_the_server_does() -> None:
+async def test_idle_connections_close_before_server_does() -> None:
+    """The client closes an idle connection within five seconds, before the server does."""
     async with TaskClient(endpoint()) as client:
         assert client._http._session is not None
         connector = client._http._session.connector

@@ -29,15 +29,18 @@ RETURNED: dict[str, Any] = {
 }
 
 
-def test_values_are_compared_through_the_names_and_types_that_change() -> None:
+def test_values_match_across_names_and_types() -> None:
+    """Values match even where the API returns them under another name or type."""
     assert mismatches(SENT.changes(), RETURNED) == {}
 
 
-def test_a_field_that_did_not_come_back_is_not_judged() -> None:
+def test_field_not_returned_is_not_judged() -> None:
+    """A field that the answer leaves out is not a mismatch."""
     assert mismatches(SENT.changes(), {"_id": "a"}) == {}
 
 
-def test_a_cleared_field_may_come_back_as_nothing() -> None:
+def test_cleared_field_may_return_as_null() -> None:
+    """A cleared field may return as null or as empty text."""
     cleared = TaskUpdate(id="a", title="", message="", priority="none")
     assert mismatches(cleared.changes(), {"title": None, "content": "", "priority": None}) == {}
     assert mismatches(cleared.changes(), {"priority": ""}) == {}
@@ -58,9 +61,8 @@ def test_a_cleared_field_may_come_back_as_nothing() -> None:
         ("images", None),
     ],
 )
-def test_another_value_is_a_mismatch_under_the_name_it_came_back_with(
-    name: str, returned: object
-) -> None:
+def test_different_value_is_a_named_mismatch(name: str, returned: object) -> None:
+    """A different value is a mismatch under the name that the answer gives it."""
     found = mismatches(SENT.changes(), {**RETURNED, name: returned})
     assert list(found) == [name]
     assert isinstance(found[name], Mismatch)

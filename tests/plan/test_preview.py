@@ -1,4 +1,4 @@
-"""What a file of edits would do."""
+"""Tests of the preview of a run."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -24,7 +24,8 @@ def preview_of(*rows: Row) -> Preview:
     return inspection.preview(RateLimit(20, 2))
 
 
-def test_it_counts_edits_clears_and_what_would_be_sent() -> None:
+def test_preview_counts_edits_clears_and_requests() -> None:
+    """The preview counts edits, clears, problems, unchanged rows and requests."""
     preview = preview_of(
         row(1, title="x", done=False),
         row(2, title="", priority="none"),
@@ -42,7 +43,8 @@ def test_it_counts_edits_clears_and_what_would_be_sent() -> None:
     ]
 
 
-def test_it_shows_a_few_and_counts_all() -> None:
+def test_preview_shows_few_examples_counts_all() -> None:
+    """The preview counts every row but keeps a few examples of problems and bodies."""
     invalid = [Row(n, n, "", None, (Problem("id", "", "x"),), "") for n in range(1, 101)]
     preview = preview_of(*invalid, *(row(n) for n in range(101, 201)))
     (group,) = preview.problem_groups
@@ -50,7 +52,8 @@ def test_it_shows_a_few_and_counts_all() -> None:
     assert (preview.requests, len(preview.bodies)) == (100, 3)
 
 
-def test_tasks_with_several_rows_are_counted_and_the_first_are_named() -> None:
+def test_preview_names_first_repeated_tasks() -> None:
+    """The preview counts tasks with several rows and names the rows of the first three."""
     tasks = ["a", "b", "a", "c", "b", "a", "d", "d", "e", "e"]
     preview = preview_of(*(row(n, task) for n, task in enumerate(tasks, 1)))
     assert (preview.tasks, preview.repeated) == (5, 4)
@@ -58,7 +61,8 @@ def test_tasks_with_several_rows_are_counted_and_the_first_are_named() -> None:
 
 
 @given(st.lists(st.integers(0, 30)), st.integers(1, 10))
-def test_tasks_are_counted_right_however_many_parts_it_takes(ids: list[int], size: int) -> None:
+def test_task_count_is_independent_of_parts(ids: list[int], size: int) -> None:
+    """The preview counts the tasks correctly, however many parts the count takes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preview_module, "_PARTS", size)
         preview = preview_of(*(row(n, f"t{id_}") for n, id_ in enumerate(ids, 1)))
@@ -66,7 +70,8 @@ def test_tasks_are_counted_right_however_many_parts_it_takes(ids: list[int], siz
     assert preview.repeated == sum(ids.count(id_) > 1 for id_ in set(ids))
 
 
-def test_a_header_without_rows_is_refused(write: Callable[..., Path]) -> None:
+def test_header_without_any_row_is_refused(write: Callable[..., Path]) -> None:
+    """A file with a header but without a row is refused."""
     with (
         Input.open(write("a.csv", "id,title")) as source,
         pytest.raises(InputError, match="no row"),
@@ -74,7 +79,8 @@ def test_a_header_without_rows_is_refused(write: Callable[..., Path]) -> None:
         list(inspect(source))
 
 
-def test_a_long_file_is_read_with_pauses(write: Callable[..., Path]) -> None:
+def test_inspecting_long_file_pauses_regularly(write: Callable[..., Path]) -> None:
+    """Inspecting a long file pauses at least once every 128 rows."""
     with Input.open(write("a.csv", "id", *(f"t{n}" for n in range(1000)))) as source:
         pauses = [inspection.rows for inspection in inspect(source)]
     assert pauses[-1] == 1000

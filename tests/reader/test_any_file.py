@@ -1,4 +1,4 @@
-"""The command, given files as people have them, with the flags that say how to read them."""
+"""The command with real files, and with the flags for reading them."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Serving]:
-    """A sandbox that knows of no task but those of its made-up team."""
+    """A sandbox with the tasks of its made-up team only."""
     with serving() as running:
         yield running
 
@@ -33,8 +33,10 @@ TABLE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "mac-roman", "utf-8", "utf-8-sig", "utf-16"])
-def test_what_failed_goes_back_in_with_the_same_flags(sandbox: Serving, encoding: str) -> None:
+def test_failed_file_reads_with_same_flags(sandbox: Serving, encoding: str) -> None:
+    """A corrected failed file is sent with the same flags and keeps its encoding."""
     Path("edits.csv").write_bytes(f"sep=;\r\n{TABLE}".encode(encoding))
     done = bulkupdate("run", "edits.csv", *FLAGS, "--skip-invalid", **sandbox.environment)
     assert done.returncode == 1, done.stderr
@@ -48,12 +50,12 @@ def test_what_failed_goes_back_in_with_the_same_flags(sandbox: Serving, encoding
     (line,) = [line for line in text.splitlines() if line.startswith("opp_none;")]
     assert line.startswith("opp_none;usr_b;24/12/2026 10:00;leer;für später;")
     assert line.endswith(";2;failed;Task not found")
-    mended = text.replace("opp_none", "opp_0e1e22bec60e6a5a3").replace("Jane Doe", "usr_c")
+    fixed = text.replace("opp_none", "opp_0e1e22bec60e6a5a3").replace("Jane Doe", "usr_c")
     marked = "utf-8-sig" if encoding == "utf-8-sig" else encoding
-    Path("mended.csv").write_bytes(mended.encode(marked))
-    again = bulkupdate("run", "mended.csv", *FLAGS, **sandbox.environment)
+    Path("fixed.csv").write_bytes(fixed.encode(marked))
+    again = bulkupdate("run", "fixed.csv", *FLAGS, **sandbox.environment)
     assert again.returncode == 0, again.stderr
-    lines = Path("mended.run/results.jsonl").read_text().splitlines()
+    lines = Path("fixed.run/results.jsonl").read_text().splitlines()
     sent = {result["id"]: result["sent"] for result in map(json.loads, lines)}
     assert sent == {
         "opp_0e1e22bec60e6a5a3": {
@@ -64,7 +66,8 @@ def test_what_failed_goes_back_in_with_the_same_flags(sandbox: Serving, encoding
     }  # fmt: skip
 
 
-def test_the_failed_rows_of_a_spreadsheet_are_a_csv_file_that_one_opens(sandbox: Serving) -> None:
+def test_spreadsheet_failures_become_a_csv_file(sandbox: Serving) -> None:
+    """A run of a spreadsheet writes its failed file as CSV, which reads back."""
     shutil.copy(CORPUS / "openpyxl.xlsx", "edits.xlsx")
     flags = ("--sheet", "Edits", "--timezone", "Europe/Paris", "--time", "09:00", "--skip-invalid")
     done = bulkupdate("run", "edits.xlsx", *flags, **sandbox.environment)
@@ -81,7 +84,8 @@ def test_the_failed_rows_of_a_spreadsheet_are_a_csv_file_that_one_opens(sandbox:
     assert "5 rows, 2 tasks, 3 invalid" in again.stderr
 
 
-def test_every_problem_goes_to_a_file_that_a_spreadsheet_opens(write: Write) -> None:
+def test_every_problem_is_written_as_csv(write: Write) -> None:
+    """`check --problems` writes every problem to a CSV file that spreadsheets open."""
     path = write("a.csv", "id,Prio,done", *("opp,hihg,=maybe" for _ in range(50)))
     done = bulkupdate("check", path, "--map", "Prio=priority", "--problems", "p.csv")
     assert done.returncode == 2
@@ -106,7 +110,8 @@ def test_every_problem_goes_to_a_file_that_a_spreadsheet_opens(write: Write) -> 
     assert "none/p.csv can't be written: No such file or directory" in nowhere.stderr
 
 
-def test_check_tells_a_program_what_is_wrong(write: Write) -> None:
+def test_check_json_groups_equal_problems(write: Write) -> None:
+    """`check --json` groups equal problems, counts them and keeps five examples."""
     path = write("a.csv", "id,done", *("opp,maybe" for _ in range(10_000)), "opp,yes")
     done = bulkupdate("check", path, "--json", "-q")
     (group,) = json.loads(done.stdout)["problem_groups"]
@@ -118,7 +123,8 @@ def test_check_tells_a_program_what_is_wrong(write: Write) -> None:
     assert done.stderr == ""
 
 
-def test_a_run_that_is_gone_on_with_means_the_same_days(sandbox: Serving, write: Write) -> None:
+def test_resumed_run_keeps_its_relative_dates(sandbox: Serving, write: Write) -> None:
+    """A resumed run gives a relative date the same day as its first session."""
     path = write("edits.csv", "id", "opp_cc59f197f5832d74d", "opp_13f6e732d8c5534bf")
     flags = ("--set", "dueDate=+3d", "--map", "id=id")
     first = bulkupdate("run", path, *flags, "--first", "1", **sandbox.environment)
@@ -132,9 +138,9 @@ def test_a_run_that_is_gone_on_with_means_the_same_days(sandbox: Serving, write:
     assert summary_in()["input"]["options"] == {"map": {"id": "id"}, "set": {"dueDate": "+3d"}}
 
 
-def test_a_run_is_not_gone_on_with_under_flags_that_say_otherwise(
-    sandbox: Serving, write: Write
-) -> None:
+@pytest.mark.slow
+def test_resume_with_different_flags_is_refused(sandbox: Serving, write: Write) -> None:
+    """A resume is refused when its flags change rows, and accepted when they do not."""
     path = write(
         "edits.csv", "id,dueDate,title", "opp_cc59f197f5832d74d,2026-12-24T09:00,a",
         "opp_13f6e732d8c5534bf,2026-12-24T09:00,b",
@@ -151,19 +157,20 @@ def test_a_run_is_not_gone_on_with_under_flags_that_say_otherwise(
     assert summary_in()["counts"]["updated"] == 2
 
 
-def test_what_was_found_is_printed_and_kept(sandbox: Serving) -> None:
+def test_recognised_format_is_printed_and_recorded(sandbox: Serving) -> None:
+    """A run prints what it recognised in the file and records it in the summary."""
     Path("team.csv").write_bytes(
         "Task ID\tOwner\tNotes\nopp_cc59f197f5832d74d\tusr_a\tZoé\n".encode("cp1252")
     )
     flags = ("--map", "Owner=assignedTo", "--ignore-extra")
     done = bulkupdate("run", "team.csv", *flags, **sandbox.environment)
-    for said in (
+    for message in (
         "team.csv: CSV, Windows-1252, tab",
         "Windows-1252 was recognised by the words 'Zoé': if these look wrong, set --encoding",
         "columns: 'Task ID' is id, 'Owner' is assignedTo",
         "not sent: 'Notes'",
     ):
-        assert said in done.stderr
+        assert message in done.stderr
     found = summary_in("team.run")["input"]
     assert (found["encoding"], found["delimiter"], found["passed_over"]) == (
         "cp1252",
@@ -173,27 +180,28 @@ def test_what_was_found_is_printed_and_kept(sandbox: Serving) -> None:
     assert found["columns"] == {"Task ID": "id", "Owner": "assignedTo"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
         (("--map", "Owner"), "'Owner' is not a pair: write it as 'Owner=assignedTo'"),
         (("--set", "high"), "'high' sets nothing: write it as priority=high"),
         (("--set", "done=1", "--set", "done=0"), "--set has two values for the same name"),
-        (("--now", "soon"), "'soon' is no date-time"),
-        (("--time", "25:00"), "'25:00' is no time of day"),
-        (("--encoding", "utf-9"), "'utf-9' is no encoding of text"),
+        (("--now", "soon"), "'soon' is not a date-time"),
+        (("--time", "25:00"), "'25:00' is not a time of day"),
+        (("--encoding", "utf-9"), "'utf-9' is not an encoding"),
         (("--delimiter", "ab"), "'ab' can't be a delimiter"),
     ],
 )
-def test_a_flag_that_makes_no_sense_is_a_usage_error(
-    write: Write, flags: tuple[str, ...], says: str
-) -> None:
+def test_nonsensical_flag_is_a_usage_error(write: Write, flags: tuple[str, ...], says: str) -> None:
+    """A flag with a wrong value exits with 2 and explains what is wrong."""
     done = bulkupdate("check", write("a.csv", "id", "a"), *flags)
     assert done.returncode == 2
     assert says in done.stderr
 
 
-def test_standard_input_may_be_anything_too() -> None:
+def test_standard_input_accepts_any_format() -> None:
+    """Standard input may be a compressed file or a spreadsheet."""
     with (CORPUS / "edits.csv.gz").open("rb") as packed:
         done = subprocess.run(
             [*COMMAND, "check", "-"], stdin=packed, capture_output=True, text=True,

@@ -1,4 +1,4 @@
-"""What the cells of a row say."""
+"""Tests of the meaning of cells."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +37,7 @@ def reader_of(header: tuple[str, ...]) -> CellReader:
 
 
 def plainly(row: list[str]) -> dict[str, Any] | None:
-    """What a row says by the rules of its fields alone; None where it is wrong."""
+    """The edit of a row by the rules of its fields alone; None if the row is wrong."""
     found: dict[str, Any] = {}
     for name, cell in zip(HEADER, row, strict=True):
         word = cell.strip()
@@ -53,8 +53,9 @@ def plainly(row: list[str]) -> dict[str, Any] | None:
 
 @given(st.lists(CELLS, min_size=8, max_size=8))
 @example(["opp_1", "usr", "", "", "", "", "", "x"])
-def test_a_row_says_what_the_rules_of_its_fields_say(row: list[str]) -> None:
-    # What else a date may be is another matter, and so is the word where it clears nothing.
+def test_row_follows_rules_of_its_fields(row: list[str]) -> None:
+    # Other forms of dates, and the clear token in other fields, have tests of their own.
+    """A row becomes the edit that the rules of its fields give, or is invalid."""
     assume(not row[2].strip().startswith("+") and row[2].strip().lower() not in DAYS)
     assume(not any(row[n].strip().lower() == "<clear>" for n in (1, 2, 6)))
     assume(not any(cell.strip().startswith("#") for cell in row))
@@ -70,7 +71,8 @@ def test_a_row_says_what_the_rules_of_its_fields_say(row: list[str]) -> None:
         assert sorted(read.shape) == sorted(update.shape())
 
 
-def test_what_is_remembered_is_bounded_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remembered_cells_stay_bounded_and_correct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader remembers a bounded number of cells and still reads each correctly."""
     monkeypatch.setattr(cells_module, "_REMEMBERED", 3)
     reader = reader_of(("id", "assignedTo"))
     for number in [*range(10), *range(10)]:

@@ -1,8 +1,8 @@
-"""Files as people really have them, each beside what must come of it.
+"""Tests with real files, each next to the expected result.
 
-`NAME.json` says how `NAME` is read (`flags`) and what comes of it: what it was recognised as
-(`found`), the exact bodies in the order of the rows, and every problem as `check` prints it; or
-why it is refused.
+`NAME.json` holds the flags to read `NAME` with (`flags`) and the result: the detected format
+(`found`), the exact request bodies in the order of the rows (`bodies`), and every problem as
+`check` prints it (`problems`); or the message that refuses the file (`refused`).
 """
 
 import json
@@ -25,7 +25,7 @@ CASES = sorted(CORPUS.glob("*.json"))
 
 
 def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
-    """What comes of a file, as its `.json` says it."""
+    """The result of reading a file, in the format of its `.json`."""
     context = check_command.make_context("check", [*shlex.split(flags), name])
     try:
         options = CheckFlags(**context.params).read_options()
@@ -35,7 +35,7 @@ def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
                 json.loads(row.update.encode()) for row in source.rows() if row.update is not None
             ]
             inspection = Inspection()
-            for inspection in inspect(source):  # noqa: B007 - the whole
+            for inspection in inspect(source):  # noqa: B007 - the last one is complete
                 pass
             problems = list(messages.problem_lines(inspection.preview(None)))[:-1]
     except InputError as error:
@@ -49,10 +49,12 @@ def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
         yield "problems", problems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expected", CASES, ids=lambda path: path.stem)
-def test_a_file_makes_these_bodies_or_these_problems(
+def test_file_makes_expected_bodies_or_problems(
     expected: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A file of the corpus makes the bodies, the problems or the refusal noted beside it."""
     monkeypatch.chdir(CORPUS)
     wanted = json.loads(expected.read_text(encoding="utf-8"))
     flags = wanted.pop("flags")
@@ -60,7 +62,8 @@ def test_a_file_makes_these_bodies_or_these_problems(
         assert dict(read(expected.stem, flags)) == wanted
 
 
-def test_the_corpus_is_large() -> None:
+def test_corpus_is_large_and_complete() -> None:
+    """The corpus has at least 60 cases, and an expectation for each file."""
     assert len(CASES) >= 60
     assert {path.stem for path in CASES} == {
         path.name

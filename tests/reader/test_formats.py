@@ -1,4 +1,4 @@
-"""The same updates in any dialect, encoding and format read back equal, and so do failed files."""
+"""Tests that edits and failed files read back equal in any dialect, encoding and format."""
 
 import bz2
 import csv
@@ -23,7 +23,7 @@ from tests.journal.test_failed import failed_of
 
 NAMES = ["id", "assignedTo", "dueDate", "title", "message", "priority", "done"]
 
-#: Characters that each of these encodings has, and people write.
+#: Characters that people write, and that each of these encodings has.
 LETTERS = "abcXYZ 019,;|\t\"'\n.:-_/éèüöñçßÉÖ"
 ENCODINGS = [
     "utf-8",
@@ -40,14 +40,14 @@ WORD = st.from_regex(r"[A-Za-z0-9_]{1,20}", fullmatch=True)
 
 
 def texts(alphabet: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Texts that a cell can hold and that mean themselves."""
+    """Texts for a cell that are their own value."""
     return st.text(alphabet, min_size=1, max_size=20).filter(
         lambda t: bool(t.strip()) and t.strip()[0] not in "<#"
     )
 
 
 def updates(alphabet: st.SearchStrategy[str]) -> st.SearchStrategy[list[TaskUpdate]]:
-    """Some updates, with any of their fields."""
+    """Lists of edits with any of their fields."""
     some: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {"id": WORD},
         optional={
@@ -63,9 +63,9 @@ def updates(alphabet: st.SearchStrategy[str]) -> st.SearchStrategy[list[TaskUpda
 
 
 def cells(update: TaskUpdate) -> list[str]:
-    """A row of a table that says what an update does."""
-    said: dict[str, Any] = {"id": update.id, **update.changes()}
-    return ["<clear>" if said.get(name) == "" else str(said.get(name, "")) for name in NAMES]
+    """The cells for an edit."""
+    values: dict[str, Any] = {"id": update.id, **update.changes()}
+    return ["<clear>" if values.get(name) == "" else str(values.get(name, "")) for name in NAMES]
 
 
 def table(rows: list[TaskUpdate], delimiter: str, line_end: str) -> str:
@@ -76,7 +76,7 @@ def table(rows: list[TaskUpdate], delimiter: str, line_end: str) -> str:
 
 
 def with_line_end(text: str, line_end: str) -> str:
-    """A table with other ends of its records, and as it was inside of cells."""
+    """A table with other line ends after its records. Its cells are unchanged."""
     pieces = text.split('"')
     pieces[::2] = [piece.replace("\r\n", line_end) for piece in pieces[::2]]
     return '"'.join(pieces)
@@ -87,6 +87,7 @@ def bodies(path: Path, **options: Any) -> list[bytes | str]:
         return [row.error if row.update is None else row.update.encode() for row in source.rows()]
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(
     updates(st.sampled_from(LETTERS)),
@@ -95,7 +96,7 @@ def bodies(path: Path, **options: Any) -> list[bytes | str]:
     st.sampled_from(ENCODINGS),
     st.sampled_from([bytes, gzip.compress, bz2.compress, lzma.compress]),
 )
-def test_updates_in_any_dialect_and_encoding_read_back_equal(
+def test_any_dialect_and_encoding_reads_back(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[TaskUpdate],
     delimiter: str,
@@ -103,28 +104,31 @@ def test_updates_in_any_dialect_and_encoding_read_back_equal(
     encoding: str,
     pack: Callable[[bytes], bytes],
 ) -> None:
+    """Edits in any dialect, encoding and compression read back equal, failed file included."""
     path = tmp_path_factory.mktemp("formats") / "a.csv"
     content = table(rows, delimiter, line_end).encode(encoding)
     path.write_bytes(pack(content))
-    said = encoding if encoding in ("cp1252", "latin-1", "mac-roman") else None
+    chosen = encoding if encoding in ("cp1252", "latin-1", "mac-roman") else None
     wanted = [row.encode() for row in rows]
-    assert bodies(path, encoding=said) == wanted
-    failed = failed_of(path, "Nicht gefunden: «日本»", ReadOptions(encoding=said))
-    assert bodies(failed, encoding=said) == wanted
+    assert bodies(path, encoding=chosen) == wanted
+    failed = failed_of(path, "Nicht gefunden: «日本»", ReadOptions(encoding=chosen))
+    assert bodies(failed, encoding=chosen) == wanted
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(
     updates(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
     st.sampled_from([",", ";", "\t", "|"]),
     st.sampled_from(ENCODINGS[:5]),
 )
-def test_any_character_that_there_is_reads_back_from_unicode(
+def test_any_character_reads_back_from_unicode(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[TaskUpdate],
     delimiter: str,
     encoding: str,
 ) -> None:
+    """Edits with any character read back equal from every Unicode encoding."""
     path = tmp_path_factory.mktemp("unicode") / "a.csv"
     path.write_bytes(table(rows, delimiter, "\r\n").encode(encoding))
     wanted = [row.encode() for row in rows]
@@ -148,7 +152,7 @@ CELL = st.one_of(
     st.booleans(),
     st.booleans(),
 )
-def test_the_failed_file_of_any_file_reads_back_to_the_same_rows(
+def test_failed_file_reads_back_same_rows(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[list[str]],
     delimiter: str,
@@ -156,6 +160,7 @@ def test_the_failed_file_of_any_file_reads_back_to_the_same_rows(
     has_sep_line: bool,
     is_trailing: bool,
 ) -> None:
+    """The failed file of any CSV file reads back to the same edits and format."""
     path = tmp_path_factory.mktemp("failed") / "a.csv"
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter)
@@ -172,7 +177,8 @@ def test_the_failed_file_of_any_file_reads_back_to_the_same_rows(
     assert [row.update for row in after] == [row.update for row in before]
 
 
-def test_the_same_rows_in_six_formats_make_the_same_bodies(tmp_path: Path) -> None:
+def test_six_formats_make_the_same_bodies(tmp_path: Path) -> None:
+    """The same rows in six formats make the same bodies."""
     rows = [
         TaskUpdate(
             id=f"opp_{n:05}",
@@ -202,8 +208,8 @@ def write_six(directory: Path, rows: list[TaskUpdate]) -> None:
     sheet = book.create_sheet("Edits")
     sheet.append(NAMES)
     for row in rows:
-        said = json.loads(row.encode())
-        if said.get("priority"):
-            said["priority"] = float(said["priority"])
-        sheet.append(["<clear>" if said.get(name) == "" else said.get(name) for name in NAMES])
+        values = json.loads(row.encode())
+        if values.get("priority"):
+            values["priority"] = float(values["priority"])
+        sheet.append(["<clear>" if values.get(name) == "" else values.get(name) for name in NAMES])
     book.save(directory / "book.xlsx")

@@ -1,4 +1,4 @@
-"""A file of edits → rows."""
+"""Tests of reading a file of edits as rows."""
 
 import codecs
 import csv
@@ -41,7 +41,8 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def test_a_csv_row_becomes_an_update(write: Write) -> None:
+def test_csv_row_becomes_an_edit(write: Write) -> None:
+    """A CSV row becomes an edit with the value of every field."""
     path = write(
         "a.csv",
         "id,assignedTo,dueDate,title,message,priority,done",
@@ -60,12 +61,14 @@ def test_a_csv_row_becomes_an_update(write: Write) -> None:
     }
 
 
-def test_a_blank_cell_changes_nothing(write: Write) -> None:
+def test_blank_cell_changes_no_field(write: Write) -> None:
+    """A blank cell leaves its field unchanged."""
     (row,) = rows(write("a.csv", "id,title,message,done", "a,,  ,"))
     assert changes(row) == {}
 
 
-def test_clearing_takes_the_word(write: Write) -> None:
+def test_clear_token_empties_a_field(write: Write) -> None:
+    """A cell with `<clear>` empties its field."""
     path = write("a.csv", "id,title,message,priority", "a,<clear>, <CLEAR> ,<clear>", "b,,,none")
     first, second = rows(path)
     assert changes(first) == {"title": "", "message": "", "priority": ""}
@@ -73,18 +76,21 @@ def test_clearing_takes_the_word(write: Write) -> None:
 
 
 @pytest.mark.parametrize("name", ["assignedTo", "dueDate", "done"])
-def test_what_cannot_be_cleared_says_so(write: Write, name: str) -> None:
+def test_field_that_cannot_be_cleared_reports_it(write: Write, name: str) -> None:
+    """A row that clears a field which can't be cleared is invalid and names the field."""
     (row,) = rows(write("a.csv", f"id,{name}", "a,<clear>"))
     assert name in row.error
     assert "can't be cleared" in row.error
 
 
-def test_an_id_that_is_cleared_is_missing(write: Write) -> None:
+def test_cleared_id_counts_as_missing(write: Write) -> None:
+    """A row whose id is `<clear>` is invalid, because its id is empty."""
     (row,) = rows(write("a.csv", "id,title", "<clear>,x"))
-    assert row.error == "id: is empty: say what task this row is about"
+    assert row.error == "id: is empty: enter the id of the task"
 
 
-def test_half_a_character_in_an_id_is_spelt_out(write: Write) -> None:
+def test_lone_surrogate_in_id_is_escaped(write: Write) -> None:
+    """A row shows half of a character in its id as an escape, and is invalid."""
     (row,) = rows(write("a.jsonl", '{"id": "opp_\\udfff", "done": true}'))
     assert row.id == "opp_\\udfff"
     assert row.id.encode()
@@ -96,48 +102,53 @@ def test_half_a_character_in_an_id_is_spelt_out(write: Write) -> None:
     [
         ("a.csv", '{"id": "a"}', "looks like JSON"),
         ("a.csv", '[{"id": "a"}]', "looks like JSON"),
-        ("a.csv", "PK\x03\x04 and so on", "is no spreadsheet that can be read"),
+        ("a.csv", "PK\x03\x04 and so on", "can't be read as a spreadsheet"),
     ],
 )
-def test_a_file_of_another_kind_is_recognised(
-    write: Write, name: str, content: str, says: str
-) -> None:
+def test_file_of_another_kind_is_refused(write: Write, name: str, content: str, says: str) -> None:
+    """A file whose content does not fit its name is refused with what it looks like."""
     assert says in refusal(write(name, content))
 
 
-def test_a_pipe_is_refused_with_the_way_to_read_it(tmp_path: Path) -> None:
+def test_named_pipe_refusal_names_standard_input(tmp_path: Path) -> None:
+    """A named pipe is refused with the advice to pipe it into `-`."""
     os.mkfifo(tmp_path / "pipe.csv")
     assert "pipe it into '-'" in refusal(tmp_path / "pipe.csv")
 
 
-def test_rows_and_lines_are_counted_apart(write: Write) -> None:
+def test_rows_and_lines_count_separately(write: Write) -> None:
+    """A row keeps its own number and its line number, whatever blank lines are between."""
     path = write("a.csv", "id,message", 'a,"1', '2"', "", ",", "b,x")
     assert [(row.number, row.line, row.id) for row in rows(path)] == [(1, 2, "a"), (2, 6, "b")]
 
 
-def test_every_problem_of_a_row_is_reported(write: Write) -> None:
+def test_every_problem_of_row_is_reported(write: Write) -> None:
+    """An invalid row reports the problems of all its fields."""
     (row,) = rows(write("a.csv", "id,dueDate,priority,done", ",tomorrow,urgent,maybe"))
     assert [problem.field for problem in row.problems] == ["id", "dueDate", "priority", "done"]
     assert row.update is None
 
 
-def test_a_row_of_another_width_is_invalid_and_nothing_is_guessed_of_its_cells(
+def test_row_with_wrong_cell_count_is_invalid(
     write: Write,
 ) -> None:
+    """A row with too few or too many cells is invalid and reports no other problem."""
     short, long = rows(write("a.csv", "id,title,done", "a,b", "c,d,e,f"))
-    assert short.error == "has 2 cells where the header has 3: add the rest"
+    assert short.error == "has 2 cells where the header has 3: add the missing cells"
     assert long.error.startswith("has 4 cells where the header has 3")
     assert (short.id, long.id) == ("a", "c")
 
 
-def test_an_export_can_be_sent_back(write: Write) -> None:
+def test_exported_names_are_accepted_as_input(write: Write) -> None:
+    """A row accepts the field names that the API exports."""
     (row,) = rows(write("a.csv", "_id,userId,content", "a,u,m"))
     assert changes(row) == {"assignedTo": "u", "message": "m"}
     (row,) = rows(write("a.jsonl", {"_id": "a", "userId": "u", "content": "m", "priority": 1}))
     assert changes(row) == {"assignedTo": "u", "message": "m", "priority": "1"}
 
 
-def test_our_own_columns_are_ignored(write: Write) -> None:
+def test_bulkupdate_columns_are_ignored_on_input(write: Write) -> None:
+    """The reader ignores the columns and keys that begin with `bulkupdate_`."""
     path = write("a.csv", "id,bulkupdate_row,done,bulkupdate_error", "a,7,yes,whatever")
     assert changes(rows(path)[0]) == {"done": True}
     path = write("a.jsonl", {"id": "a", "done": True, "bulkupdate_row": 7})
@@ -148,27 +159,28 @@ def test_our_own_columns_are_ignored(write: Write) -> None:
     ("header", "says"),
     [
         ("id,asignedTo", "unknown column 'asignedTo': did you mean 'assignedTo'?"),
-        ("id,qqq", "unknown column 'qqq': known are id, assignedTo"),
+        ("id,qqq", "unknown column 'qqq': the fields are id, assignedTo"),
         ("id,leadId", "'leadId' can't be changed through the API"),
-        ("id,title,title", "'title' is there twice"),
-        ("id,message,content", "'message' and 'content' are one field"),
+        ("id,title,title", "'title' appears twice"),
+        ("id,message,content", "'message' and 'content' stand for the same field"),
         ("id,images", "'images' can only be given in JSONL"),
         ("id,,title", "column 2 has no name"),
         ("title", "no column 'id'"),
     ],
 )
-def test_a_wrong_header_is_refused_with_what_would_be_right(
-    write: Write, header: str, says: str
-) -> None:
+def test_wrong_header_refusal_names_the_cure(write: Write, header: str, says: str) -> None:
+    """A wrong header is refused, and the message names what would be right."""
     assert says in refusal(write("a.csv", header, "a,b,c"))
 
 
-def test_every_problem_of_a_header_is_said_once(write: Write) -> None:
+def test_header_problems_are_reported_once(write: Write) -> None:
+    """The reader reports each problem of a header once, however many rows follow."""
     message = refusal(write("a.csv", "foo,bar", *["x,y"] * 50))
     assert len(message.splitlines()) == 3
 
 
-def test_jsonl_knows_null_missing_and_empty_apart(write: Write) -> None:
+def test_jsonl_distinguishes_null_missing_and_empty(write: Write) -> None:
+    """JSONL leaves a field alone if it is null or missing, and clears it if it is empty."""
     path = write(
         "a.jsonl",
         {"id": "a", "title": None},
@@ -194,30 +206,34 @@ def test_jsonl_knows_null_missing_and_empty_apart(write: Write) -> None:
         ('{"id": "a", "images": "x"}', "images 'x': is not a list"),
         ('{"id": "a"', "is not JSON"),
         ('["a"]', "is not a JSON object"),
-        ('{"id": NaN}', "NaN is no JSON value"),
+        ('{"id": NaN}', "NaN is not a JSON value"),
         ("[" * 100_000, "nested too deeply"),
         ('{"id": "a", "title": "\\ud800"}', "surrogate"),
-        ('{"id": "a", "message": "x", "content": "y"}', "use one name in one file"),
+        ('{"id": "a", "message": "x", "content": "y"}', "use one name throughout"),
     ],
 )
-def test_a_wrong_json_row_says_what_is_wrong(write: Write, line: str, says: str) -> None:
+def test_wrong_json_row_names_its_problem(write: Write, line: str, says: str) -> None:
+    """A wrong row of JSONL is invalid, and its error names what is wrong."""
     (row,) = rows(write("a.jsonl", line))
     assert says in row.error
 
 
-def test_one_field_has_one_name_in_one_file(write: Write) -> None:
+def test_two_names_for_field_are_refused(write: Write) -> None:
+    """A row that gives a field another name than an earlier row does is invalid."""
     first, second = rows(write("a.jsonl", {"id": "a"}, {"_id": "b"}))
     assert first.problems == ()
     assert "is called 'id' in row 1" in second.error
 
 
-def test_an_unreadable_json_row_leaves_the_others_alone(write: Write) -> None:
+def test_unreadable_json_row_leaves_others_readable(write: Write) -> None:
+    """An unreadable row of JSONL is invalid and leaves the next row readable."""
     first, second = rows(write("a.jsonl", "{", "", '{"id": "b", "done": true}'))
     assert first.problems
     assert (second.number, second.line, second.id) == (2, 3, "b")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+def test_byte_order_mark_is_not_in_header(tmp_path: Path) -> None:
+    """The reader takes a byte order mark as encoding, not as part of the first column name."""
     path = tmp_path / "a.csv"
     path.write_bytes(codecs.BOM_UTF8 + "id,title\na,Zoé\n".encode())
     with Input.open(path) as source:
@@ -226,7 +242,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
-def test_every_line_ending_is_understood(tmp_path: Path, ending: str) -> None:
+def test_every_line_ending_is_accepted(tmp_path: Path, ending: str) -> None:
+    """The reader accepts each of the three usual line endings."""
     path = tmp_path / "a.csv"
     path.write_bytes(ending.join(["id,title", "a,b", 'c,"d"', ""]).encode())
     assert [row.id for row in rows(path)] == ["a", "c"]
@@ -238,7 +255,7 @@ def test_every_line_ending_is_understood(tmp_path: Path, ending: str) -> None:
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (codecs.BOM_UTF8, "is empty"),
-        (b"PK\x03\x04\x00\x00", "is no spreadsheet that can be read"),
+        (b"PK\x03\x04\x00\x00", "can't be read as a spreadsheet"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
         (b'id,title\na,"open\n', "begins on line 2"),
         (b'id,title\na,"b" c\n', "begins on line 2"),
@@ -246,9 +263,8 @@ def test_every_line_ending_is_understood(tmp_path: Path, ending: str) -> None:
         (b"id,title\na," + b"x" * 200_000 + b"\n", "begins on line 2"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_refused_in_one_line(
-    tmp_path: Path, content: bytes, says: str
-) -> None:
+def test_unreadable_file_is_refused_in_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    """An unreadable file is refused with a message of one line."""
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     message = refusal(path)
@@ -256,18 +272,21 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     assert "\n" not in message
 
 
-def test_a_missing_file_and_a_directory_are_refused(tmp_path: Path) -> None:
+def test_missing_file_and_directory_are_refused(tmp_path: Path) -> None:
+    """A missing file, a directory and a path that can't be read are refused."""
     assert "there is no such file" in refusal(tmp_path / "none.csv")
     assert "is a directory" in refusal(tmp_path)
     assert "can't be read: Not a directory" in refusal(Path("/dev/null/x"))
 
 
-def test_a_line_without_end_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlong_line_is_refused_by_number(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is longer than the limit is refused with its number."""
     monkeypatch.setattr(text, "MAX_LINE", 100)
     assert "line 2 is longer than" in refusal(write("a.jsonl", '{"id": "a"}', "x" * 50_000))
 
 
-def test_tabs_and_json_are_told_by_the_name_or_the_first_character(write: Write) -> None:
+def test_format_follows_name_or_first_character(write: Write) -> None:
+    """The reader finds the format by the file name or by the first character."""
     assert rows(write("a.tsv", "id\ttitle", "a\tb"))[0].id == "a"
     assert rows(write("a.ndjson", {"id": "a"}))[0].id == "a"
     assert rows(write("a.txt", {"id": "a"}))[0].id == "a"
@@ -275,7 +294,8 @@ def test_tabs_and_json_are_told_by_the_name_or_the_first_character(write: Write)
     assert rows(write("c.txt", "id\ttitle", "a\tb"), Format.TSV)[0].id == "a"
 
 
-def test_a_file_can_be_read_again_and_tells_when_it_was_written_to(write: Write) -> None:
+def test_file_can_be_reread_and_shows_changes(write: Write) -> None:
+    """A file reads twice the same, and reports when it has changed."""
     path = write("a.csv", "id,title", "a,b")
     with Input.open(path) as source:
         assert list(source.rows()) == list(source.rows())
@@ -300,11 +320,13 @@ UPDATES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(UPDATES, min_size=1, max_size=5))
-def test_any_updates_written_as_csv_or_jsonl_read_back_equal(
+def test_any_edits_read_back_from_csv_or_jsonl(
     tmp_path_factory: pytest.TempPathFactory, updates: list[TaskUpdate]
 ) -> None:
+    """Any edits that are written as CSV or JSONL read back equal."""
     directory = tmp_path_factory.mktemp("round")
     names = ["id", "assignedTo", "title", "message", "priority", "done"]
     table = io.StringIO()
@@ -323,9 +345,10 @@ def test_any_updates_written_as_csv_or_jsonl_read_back_equal(
 
 @settings(max_examples=150)
 @given(st.binary(max_size=200), st.sampled_from(["csv", "tsv", "jsonl"]))
-def test_no_bytes_bring_up_anything_but_our_own_errors(
+def test_any_bytes_raise_only_input_errors(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str
 ) -> None:
+    """Any bytes become rows or problems, or raise InputError and nothing else."""
     path = tmp_path_factory.mktemp("raw") / f"a.{suffix}"
     path.write_bytes(b"id,title\n" * (suffix != "jsonl") + content)
     try:
@@ -335,21 +358,24 @@ def test_no_bytes_bring_up_anything_but_our_own_errors(
     assert all((row.update is None) == bool(row.problems) for row in read)
 
 
-def test_json_that_python_writes_is_read(write: Write) -> None:
+def test_json_from_python_is_readable(write: Write) -> None:
+    """The reader accepts JSON that Python writes, with escapes or without."""
     record = {"id": "a", "title": "Zoé \u2028 \U0001f600"}
     (row,) = rows(write("a.jsonl", json.dumps(record), json.dumps(record, ensure_ascii=False)))[:1]
     assert changes(row) == {"title": record["title"]}
 
 
-def test_rows_of_blanks_of_any_kind_are_passed_over(write: Callable[..., Path]) -> None:
+def test_rows_of_only_blanks_are_skipped(write: Callable[..., Path]) -> None:
+    """The reader skips rows of any blank characters and does not count them."""
     path = write("a.csv", "id,title", "a,x", "\u00a0,\u3000", " ,\t", "b,y")
     assert [(row.number, row.id) for row in rows(path)] == [(1, "a"), (2, "b")]
 
 
 @pytest.mark.parametrize("name", ["edits.csv", "edits.jsonl", "edits.xlsx"])
-def test_rows_may_be_passed_over(
+def test_reading_can_skip_first_rows(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Reading after a number of rows gives exactly the rows that follow, in any format."""
     path = tmp_path / name
     rows = [("opp_1", "a"), ("opp_2", 'b\n"c"'), ("", "no id"), ("opp_4", "é"), ("opp_5", "")]
     if name.endswith("csv"):
@@ -373,9 +399,10 @@ def test_rows_may_be_passed_over(
 
 @pytest.mark.parametrize("start", ["", "sep=,\r\n"])
 @pytest.mark.parametrize("line_end", ["\r\n", "\n", "\r"])
-def test_reading_begins_where_the_check_has_found_a_row_to_begin(
+def test_reading_starts_at_noted_positions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, line_end: str
 ) -> None:
+    """Reading after a row starts at a position that the check noted, and gives equal rows."""
     path = tmp_path / "edits.csv"
     with path.open("w", newline="", encoding="utf-16") as file:
         file.write(f"{start}id,title{line_end}")
@@ -395,18 +422,20 @@ def test_reading_begins_where_the_check_has_found_a_row_to_begin(
     path.write_bytes(path.read_bytes().replace(cell, broken, 1))
     with Input.open(path) as other:
         other.places = source.places
-        # What comes before is not looked at.
+        # The reader does not look at the rows before.
         assert list(other.rows(after=9)) == whole[9:]
 
 
-def test_a_key_that_only_rows_passed_over_have_is_known(tmp_path: Path) -> None:
+def test_mapped_key_in_skipped_row_is_known(tmp_path: Path) -> None:
+    """A mapped key is known even if only a skipped row contains it."""
     path = tmp_path / "edits.jsonl"
     path.write_text('{"id": "a", "Owner": "usr_a"}\n{"id": "b", "title": "T"}\n')
     with Input.open(path, options=ReadOptions(mapping={"Owner": "assignedTo"})) as source:
         assert [row.id for row in source.rows(after=1)] == ["b"]
 
 
-def test_rows_are_passed_over_no_longer_than_wanted(tmp_path: Path) -> None:
+def test_skipping_rows_ends_when_stopped(tmp_path: Path) -> None:
+    """A stop ends the skipping of rows with RunStoppedError."""
     path = tmp_path / "edits.csv"
     path.write_text("id,title\na,T\nb,T\n")
     with Input.open(path, stop=SetAfter(0)) as source:
@@ -415,9 +444,8 @@ def test_rows_are_passed_over_no_longer_than_wanted(tmp_path: Path) -> None:
             list(source.rows(after=1))
 
 
-def test_rows_are_passed_over_some_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_skipping_checks_stop_between_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader checks for a stop every few rows while it skips."""
     path = tmp_path / "edits.csv"
     path.write_text("id,title\n" + "a,T\n" * 9)
     monkeypatch.setattr("bulkupdate.reader.input._LOOK_UP", 2)

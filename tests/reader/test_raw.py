@@ -1,4 +1,4 @@
-"""Bytes of files, compressed and not."""
+"""Tests of the bytes of files, with and without compression."""
 
 import gzip
 import lzma
@@ -16,25 +16,24 @@ def refusal(path: Path) -> str:
     return str(refused.value)
 
 
-def test_a_bomb_is_refused_before_it_fills_anything(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compressed_bomb_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compressed file that grows far beyond its length is refused."""
     monkeypatch.setattr(raw, "BOMB_BYTES", 100_000)
     path = tmp_path / "bomb.csv.gz"
     path.write_bytes(gzip.compress(b"id,title\n" + b"opp_1,x\n" * 200_000))
     assert "unpacks to more than 200 times its length" in refusal(path)
 
 
-def test_what_shrinks_well_is_no_bomb(tmp_path: Path) -> None:
+def test_well_compressed_file_is_accepted(tmp_path: Path) -> None:
+    """A file that compresses well is read to its end and not taken for a bomb."""
     path = tmp_path / "edits.csv.gz"
     path.write_bytes(gzip.compress(b"id,title\n" + b"opp_1,x\n" * 20_000))
     with Input.open(path) as source:
         assert sum(1 for _ in source.rows()) == 20_000
 
 
-def test_an_xz_file_that_asks_for_too_much_memory_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_hungry_xz_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An xz file that asks for too much memory is refused."""
     monkeypatch.setattr(raw, "_XZ_MEMORY", 1 << 20)
     path = tmp_path / "edits.csv.xz"
     path.write_bytes(lzma.compress(b"id,title\nopp_1,x\n", preset=9))
@@ -42,14 +41,16 @@ def test_an_xz_file_that_asks_for_too_much_memory_is_refused(
 
 
 @pytest.mark.parametrize("cut", [3, 10, 30])
-def test_a_file_that_was_cut_off_says_so(tmp_path: Path, cut: int) -> None:
+def test_truncated_compressed_file_is_refused(tmp_path: Path, cut: int) -> None:
+    """A truncated xz file is refused with the advice to copy it again."""
     whole = lzma.compress(b"id,title\n" + b"opp_1,x\n" * 100)
     path = tmp_path / "edits.csv.xz"
     path.write_bytes(whole[:-cut])
     assert "can't be unpacked as xz, copy it again" in refusal(path)
 
 
-def test_a_compressed_file_can_be_read_again_and_keeps_its_own_sum(tmp_path: Path) -> None:
+def test_compressed_file_can_be_reread(tmp_path: Path) -> None:
+    """A compressed file can be read twice, and reports its compression and checksum."""
     path = tmp_path / "edits.csv.gz"
     path.write_bytes(gzip.compress(b"id,title\nopp_1,x\n", mtime=0))
     with Input.open(path) as source:

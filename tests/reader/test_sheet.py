@@ -1,4 +1,4 @@
-"""Spreadsheets: what a file of a few bytes can't do to us."""
+"""Tests of spreadsheets, and of limits for hostile ones."""
 
 import datetime as dt
 import io
@@ -25,7 +25,7 @@ def refusal(path: Path) -> str:
 
 
 def rewritten(name: str, old: bytes, new: bytes) -> bytes:
-    """A workbook of the corpus with something replaced in its sheet."""
+    """A workbook of the corpus with a replacement in its sheet."""
     target = io.BytesIO()
     with zipfile.ZipFile(CORPUS / name) as source, zipfile.ZipFile(target, "w") as copy:
         for item in source.namelist():
@@ -37,41 +37,47 @@ def rewritten(name: str, old: bytes, new: bytes) -> bytes:
     return target.getvalue()
 
 
-def test_a_cell_far_away_takes_no_memory_of_ours(tmp_path: Path) -> None:
+def test_distant_cell_makes_spreadsheet_too_large(tmp_path: Path) -> None:
+    """A spreadsheet with one cell far away is refused as broken or too large."""
     path = tmp_path / "far.xlsx"
     path.write_bytes(rewritten("hidden-sheet.xlsx", b'r="A2"', b'r="XFD1048576"'))
-    assert "is broken, or too large a spreadsheet to be read: save it as CSV" in refusal(path)
+    assert "is a spreadsheet that is broken or too large: save it as CSV" in refusal(path)
 
 
-def test_a_spreadsheet_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_spreadsheet_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader gives up a spreadsheet that takes longer than the limit."""
     monkeypatch.setattr(sheet, "_LONGEST", 0.005)
     monkeypatch.setattr(sheet, "_POLL", 0.001)
-    assert "too large a spreadsheet" in refusal(CORPUS / "pandas.xlsx")
+    assert "a spreadsheet that is broken or too large" in refusal(CORPUS / "pandas.xlsx")
 
 
-def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_error_shows_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing extra is an error of one line that shows how to install it."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     message = refusal(CORPUS / "pandas.xlsx")
     assert "pip install 'bulkupdate[excel]'" in message
     assert "\n" not in message
 
 
-def test_a_sheet_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(InputError, match="no sheet 'edits': there are 'Edits', 'More'"):
+def test_missing_sheet_error_lists_existing_sheets() -> None:
+    """A sheet that does not exist is refused with the names of those that do."""
+    with pytest.raises(InputError, match="no sheet 'edits': the sheets are 'Edits', 'More'"):
         Input.open(CORPUS / "two-sheets.xlsx", options=ReadOptions(sheet="edits"))
 
 
-def test_flags_of_text_are_refused_for_a_spreadsheet() -> None:
-    for said, flag in (
+def test_text_options_are_refused_for_spreadsheet() -> None:
+    """A spreadsheet refuses the options that fit only text files."""
+    for options, flag in (
         (ReadOptions(encoding="utf-8"), "encoding"),
         (ReadOptions(delimiter=";"), "delimiter"),
         (ReadOptions(format=Format.CSV), "format"),
     ):
         with pytest.raises(InputError, match=f"leave out {flag}"):
-            Input.open(CORPUS / "pandas.xlsx", options=said)
+            Input.open(CORPUS / "pandas.xlsx", options=options)
 
 
-def test_rows_of_a_spreadsheet_can_be_read_again() -> None:
+def test_spreadsheet_rows_can_be_reread() -> None:
+    """The rows of a spreadsheet can be read twice, and its format and sheet are known."""
     options = ReadOptions(timezone="UTC")
     with Input.open(CORPUS / "pandas.ods", options=options) as source:
         assert list(source.rows()) == list(source.rows())
@@ -79,32 +85,36 @@ def test_rows_of_a_spreadsheet_can_be_read_again() -> None:
     assert (info.format, info.sheet, info.encoding, info.delimiter) == ("ods", "Sheet1", None, None)
 
 
-def test_the_script_says_what_it_found_line_by_line(tmp_path: Path) -> None:
+def test_workbook_script_reports_line_by_line(tmp_path: Path) -> None:
+    """The workbook script prints the sheet and then each line, or an error."""
     book = openpyxl.Workbook()
     book.active.append(["id", None, 2.5])
     book.save(tmp_path / "a.xlsx")
     found = list(workbook.lines((tmp_path / "a.xlsx").read_bytes(), None))
     assert found == [{"sheet": "Sheet"}, (1, ["id", "", 2.5])]
-    assert next(iter(workbook.lines(b"nothing", None)))["error"].startswith("is no spreadsheet")
+    assert next(iter(workbook.lines(b"nothing", None)))["error"].startswith(
+        "can't be read as a spreadsheet"
+    )
     done = subprocess.run(
         [sys.executable, "-P", workbook.__file__, "None"],
         input=(tmp_path / "a.xlsx").read_bytes(),
         capture_output=True,
         check=True,
     )
-    assert b"there is no sheet 'None': there are 'Sheet'" in done.stdout
+    assert b"there is no sheet 'None': the sheets are 'Sheet'" in done.stdout
 
 
-def rows_of(tmp_path: Path, *rows: list[Any], **said: Any) -> list[str]:
+def rows_of(tmp_path: Path, *rows: list[Any], **options: Any) -> list[str]:
     book = openpyxl.Workbook()
     for row in rows:
         book.active.append(row)
     book.save(tmp_path / "a.xlsx")
-    with Input.open(tmp_path / "a.xlsx", options=ReadOptions(**said)) as source:
+    with Input.open(tmp_path / "a.xlsx", options=ReadOptions(**options)) as source:
         return [row.error for row in source.rows()]
 
 
-def test_a_date_is_no_id_and_a_number_is_no_text(tmp_path: Path) -> None:
+def test_date_id_and_number_text_are_invalid(tmp_path: Path) -> None:
+    """A date as an id and a number as text make a row invalid."""
     day = dt.datetime(2026, 3, 1)  # noqa: DTZ001 - a spreadsheet knows no time zones
     first, second, third = rows_of(
         tmp_path,
@@ -118,7 +128,8 @@ def test_a_date_is_no_id_and_a_number_is_no_text(tmp_path: Path) -> None:
     assert "title '0.15': is a number: format the cell as text" in third
 
 
-def test_a_number_is_not_taken_for_the_text_that_looks_like_it(tmp_path: Path) -> None:
+def test_number_is_distinct_from_equal_text(tmp_path: Path) -> None:
+    """A number of too many digits is invalid even where the text of equal digits is valid."""
     digits = "1234567890123456"
     rows: list[list[Any]] = [
         ["id", "assignedTo"],
@@ -131,22 +142,25 @@ def test_a_number_is_not_taken_for_the_text_that_looks_like_it(tmp_path: Path) -
     assert "is a number of more than 15 digits" in wrong
 
 
-def test_a_formula_that_nobody_has_worked_out_is_no_blank(tmp_path: Path) -> None:
+def test_formula_without_value_is_not_blank(tmp_path: Path) -> None:
+    """A formula without a computed value is an error and not a blank cell."""
     (error,) = rows_of(tmp_path, ["id", "title"], ["opp_1", '="Call "&"Ben"'])
     assert "title '#VALUE! (a formula without a value)': is what a spreadsheet shows" in error
 
 
-def test_whoever_is_in_a_hurry_does_not_wait_for_a_spreadsheet(
+def test_stop_ends_wait_for_spreadsheet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A stop ends the wait for a spreadsheet before anything is sent."""
     monkeypatch.setattr(sheet, "_POLL", 0.001)
     with pytest.raises(RunStoppedError, match="nothing was sent"):
         Input.open(CORPUS / "pandas.xlsx", stop=SetAfter(0))
 
 
-def test_the_key_is_not_handed_to_whoever_reads_the_spreadsheet(
+def test_spreadsheet_process_does_not_get_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The process that reads the spreadsheet does not get the key in its environment."""
     given: dict[str, str] = {}
     popen = subprocess.Popen
 

@@ -1,4 +1,4 @@
-"""Which encoding a text is in."""
+"""Tests of detecting the encoding of a text."""
 
 import codecs
 import io
@@ -17,25 +17,27 @@ WORDS = [
 ]  # fmt: skip
 
 
-def told(text: bytes) -> Encoding:
+def detected(text: bytes) -> Encoding:
     return encoding_of(io.BytesIO(text), None, "a.csv")
 
 
 @pytest.mark.parametrize("codec", ["cp1252", "mac-roman"])
 @pytest.mark.parametrize("word", WORDS)
-def test_the_two_encodings_of_western_spreadsheets_are_told_apart(word: str, codec: str) -> None:
+def test_both_western_encodings_are_recognised(word: str, codec: str) -> None:
+    """The reader tells Windows-1252 and Mac Roman apart by the words of a file."""
     text = f"id,title\nopp_1,{word}\n".encode(codec)
-    found = told(text)
+    found = detected(text)
     assert text.decode(found.codec) == text.decode(codec)
     assert found.examples
 
 
 @pytest.mark.parametrize("codec", ["cp1252", "mac-roman"])
 @pytest.mark.parametrize("word", ["ÉCOLE", "Éric", "…weiter", "No. 5ª planta", "Œuvre", "ü"])
-def test_a_word_that_reads_well_in_both_is_asked_about_or_read_right(word: str, codec: str) -> None:
+def test_word_valid_in_both_is_never_misread(word: str, codec: str) -> None:
+    """A word that is plausible in both encodings is read right or refused with both names."""
     text = f"id,title\nopp_1,{word}\n".encode(codec)
     try:
-        found = told(text)
+        found = detected(text)
     except InputError as asked:
         assert f"encoding {codec} (which reads" in str(asked)  # noqa: PT017 - either is right
     else:
@@ -52,30 +54,32 @@ def test_a_word_that_reads_well_in_both_is_asked_about_or_read_right(word: str, 
         ("電話してください", "cp932"),
     ],
 )
-def test_what_comes_from_elsewhere_is_asked_about_and_the_right_name_is_offered(
-    text: str, codec: str
-) -> None:
+def test_other_encodings_are_refused_with_suggestion(text: str, codec: str) -> None:
+    """A file in another encoding is refused, and the message suggests the right encoding."""
     with pytest.raises(InputError) as asked:
-        told(f"id,title\nopp_1,{text}\n".encode(codec))
+        detected(f"id,title\nopp_1,{text}\n".encode(codec))
     assert "its encoding is not certain: set encoding cp1252 (which" in str(asked.value)
     assert f"encoding {codec} (which reads {text.split()[0]!r}" in str(asked.value)
 
 
-def test_the_whole_file_counts_not_only_its_beginning() -> None:
+def test_encoding_is_judged_from_whole_file() -> None:
+    """The reader judges the encoding from the whole file and not only its beginning."""
     start = b"id,title\n" + b"opp_1,plain words\n" * 200_000
-    assert told(start + "opp_2,Zoé\n".encode()).codec == "utf-8"
-    assert told(start + "opp_2,Zoé\n".encode("cp1252")).codec == "cp1252"
-    broken = told(start + "opp_2,Zoé\n".encode() + "opp_2,Zoé\n".encode("cp1252"))
+    assert detected(start + "opp_2,Zoé\n".encode()).codec == "utf-8"
+    assert detected(start + "opp_2,Zoé\n".encode("cp1252")).codec == "cp1252"
+    broken = detected(start + "opp_2,Zoé\n".encode() + "opp_2,Zoé\n".encode("cp1252"))
     assert (broken.codec, broken.is_clean) == ("utf-8", False)
 
 
 @pytest.mark.parametrize("shift", range(4))
-def test_a_character_on_the_border_of_what_is_read_at_once_is_whole(shift: int) -> None:
+def test_character_across_read_border_is_whole(shift: int) -> None:
+    """A character that crosses the border of two reads stays whole."""
     text = b"x" * shift + b"id,title\n" + "opp_1,ééééé \n".encode() * 200_000
-    assert told(text) == Encoding("utf-8", is_clean=True)
+    assert detected(text) == Encoding("utf-8", is_clean=True)
 
 
-def test_what_cannot_be_decoded_keeps_its_bytes() -> None:
+def test_undecodable_bytes_are_kept_for_writing() -> None:
+    """The reader keeps bytes that it can't decode, and writes them back unchanged."""
     assert b"Zo\xe9".decode("utf-8", KEEP_BYTES) == "Zo\udce9"
     assert undecodable("Zo\udce9 é") == b"\xe9"
     assert "Zo\udce9".encode("cp1252", KEEP_BYTES) == b"Zo\xe9"
@@ -84,8 +88,9 @@ def test_what_cannot_be_decoded_keeps_its_bytes() -> None:
     assert undecodable(wide.decode("utf-16-le", KEEP_BYTES))
 
 
-def test_an_encoding_that_is_said_is_taken_with_or_without_its_mark() -> None:
-    for said, text in (
+def test_given_encoding_works_without_its_mark() -> None:
+    """A given encoding is used with or without a byte order mark."""
+    for chosen, text in (
         ("utf-8", codecs.BOM_UTF8 + b"id\n"),
         ("utf-16", "id\n".encode("utf-16")),
         ("utf-16", "id\n".encode("utf-16-be")),
@@ -94,31 +99,35 @@ def test_an_encoding_that_is_said_is_taken_with_or_without_its_mark() -> None:
         ("latin-1", b"id\n"),
     ):
         content = io.BytesIO(text)
-        found = encoding_of(content, said, "a.csv")
+        found = encoding_of(content, chosen, "a.csv")
         content.seek(0)
-        assert list(text_of(content, found, "a.csv")) == ["id\n"], said
+        assert list(text_of(content, found, "a.csv")) == ["id\n"], chosen
 
 
-def test_a_long_run_without_blanks_takes_no_longer_than_others() -> None:
+def test_long_word_takes_no_extra_time() -> None:
+    """A long run of characters without a blank takes less than two seconds to judge."""
     text = b"id,title\nopp_1," + b"x" * 900_000 + b" Zo\xe9\n"
     begin = time.process_time()
-    assert told(text).codec == "cp1252"
+    assert detected(text).codec == "cp1252"
     assert time.process_time() - begin < 2
 
 
-def test_the_encoding_of_a_failed_file_is_named_in_its_header_alone() -> None:
+def test_only_header_names_failed_file_encoding() -> None:
+    """The header of a failed file names its encoding, and the same words in a row do not."""
     header = b"id,title,bulkupdate_encoding=mac-roman\n"
-    assert told(header + "a,Éric,\n".encode("mac-roman")).codec == "mac-roman"
+    assert detected(header + "a,Éric,\n".encode("mac-roman")).codec == "mac-roman"
     other = b"id,title\na,x\nb,bulkupdate_encoding=mac-roman\nc,Zo\xe9\n"
-    assert told(other).codec == "cp1252"
+    assert detected(other).codec == "cp1252"
 
 
-def test_a_nul_far_into_a_file_is_no_text() -> None:
+def test_late_nul_byte_refuses_the_file() -> None:
+    """A NUL far into a file refuses the file as not text."""
     with pytest.raises(InputError, match="is not a text file"):
-        told(b"id,title\n" + b"opp_1,plain words\n" * 200_000 + b"a,\0\n")
+        detected(b"id,title\n" + b"opp_1,plain words\n" * 200_000 + b"a,\0\n")
 
 
 @pytest.mark.parametrize("name", ["Dvořák", "Jiří"])
-def test_names_that_no_language_of_the_west_writes_are_asked_about(name: str) -> None:
+def test_central_european_names_are_refused_as_uncertain(name: str) -> None:
+    """Names that no western language writes are refused as an uncertain encoding."""
     with pytest.raises(InputError, match="is not certain"):
-        told(f"id,title\na,{name}\n".encode("cp1250"))
+        detected(f"id,title\na,{name}\n".encode("cp1250"))

@@ -1,4 +1,4 @@
-"""The report in a browser: Chromium, from a file, without a network."""
+"""Tests of the report in a browser: Chromium, from a file, without a network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +14,8 @@ from tests.report.test_report import at, failed, sample, updated
 from tests.support.browser import browser, visit
 from tests.support.runs import run_directory
 
+pytestmark = pytest.mark.slow
+
 ROWS = 100_000
 
 
@@ -25,7 +27,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run of 130 rows, 30 of which went wrong in three ways."""
+    """The report of a run of 130 rows. 30 of them are unsuccessful, with three causes."""
     results: list[Result] = [updated(n, n / 2) for n in range(1, 101)]
     results += [failed(n, n / 2, "Bad team") for n in range(101, 111)]
     results += [failed(n, n / 2, "<b>Task</b> not found") for n in range(111, 121)]
@@ -48,9 +50,10 @@ def cells(page: Page, column: int) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1100, 360])
-def test_it_has_no_accessibility_violation_and_asks_for_nothing(
+def test_report_is_accessible_and_loads_nothing(
     chromium: Browser, report: Path, scheme: Literal["light", "dark"], width: int
 ) -> None:
+    """The report has no accessibility violation, loads nothing else and fits the window."""
     with visit(chromium, report, scheme=scheme, width=width) as opened:
         found = Axe().run(opened.page)
         assert found.violations_count == 0, found.generate_report()
@@ -60,9 +63,8 @@ def test_it_has_no_accessibility_violation_and_asks_for_nothing(
         assert opened.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_the_verdict_comes_first_and_the_theme_is_the_readers(
-    chromium: Browser, report: Path
-) -> None:
+def test_verdict_is_shown_in_readers_theme(chromium: Browser, report: Path) -> None:
+    """The report shows the verdict, in the light or dark theme that the reader uses."""
     backgrounds = []
     for scheme in ("light", "dark"):
         with visit(chromium, report, scheme=scheme) as opened:
@@ -76,7 +78,8 @@ def test_the_verdict_comes_first_and_the_theme_is_the_readers(
     assert backgrounds[1] != backgrounds[0]
 
 
-def test_rows_are_sorted_by_any_column_and_back(chromium: Browser, report: Path) -> None:
+def test_any_column_sorts_rows_both_ways(chromium: Browser, report: Path) -> None:
+    """A click on a column's title sorts the rows, and a second click turns the order."""
     with visit(chromium, report) as opened:
         page = opened.page
         assert cells(page, 1)[:2] == ["101", "102"]
@@ -91,6 +94,7 @@ def test_rows_are_sorted_by_any_column_and_back(chromium: Browser, report: Path)
 
 
 def test_rows_are_found_by_words_and_outcome(chromium: Browser, report: Path) -> None:
+    """The reader finds rows by words in any case and by outcome."""
     with visit(chromium, report) as opened:
         page = opened.page
         page.get_by_label("Search").fill("TASK found")
@@ -106,7 +110,8 @@ def test_rows_are_found_by_words_and_outcome(chromium: Browser, report: Path) ->
         assert cells(page, 1) == []
 
 
-def test_all_of_it_works_from_the_keyboard(chromium: Browser, report: Path) -> None:
+def test_whole_report_works_from_the_keyboard(chromium: Browser, report: Path) -> None:
+    """The keyboard reaches every control of the report and turns its pages."""
     with visit(chromium, report) as opened:
         page = opened.page
         reached = []
@@ -132,7 +137,8 @@ def test_all_of_it_works_from_the_keyboard(chromium: Browser, report: Path) -> N
         assert page.locator("#page").inner_text() == "Page 1 of 2"
 
 
-def test_paper_shows_it_in_light_colours_without_controls(chromium: Browser, report: Path) -> None:
+def test_printed_report_is_light_without_controls(chromium: Browser, report: Path) -> None:
+    """The printed report has light colours and shows no controls."""
     with visit(chromium, report, scheme="dark") as opened:
         page = opened.page
         page.emulate_media(media="print")
@@ -143,14 +149,16 @@ def test_paper_shows_it_in_light_colours_without_controls(chromium: Browser, rep
         assert page.pdf(format="A4").startswith(b"%PDF")
 
 
-def test_without_javascript_it_says_where_the_rows_are(chromium: Browser, report: Path) -> None:
+def test_without_javascript_report_names_failed_file(chromium: Browser, report: Path) -> None:
+    """Without JavaScript, the report shows the verdict and names the failed file."""
     with visit(chromium, report, scripts=False) as opened:
         text = opened.page.locator("main").inner_text()
     assert "All of its rows are in a.run/failed.csv" in text
     assert "100 of 130 rows done" in text
 
 
-def test_an_id_that_is_a_script_does_nothing(chromium: Browser, tmp_path: Path) -> None:
+def test_script_as_task_id_does_nothing(chromium: Browser, tmp_path: Path) -> None:
+    """An id that contains a script is shown as text and runs nothing."""
     evil = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
     directory = run_directory(tmp_path / "a.run", [failed(1, 1, evil, id=evil)], path=evil)
     with visit(chromium, write_report(directory)) as opened:
@@ -160,16 +168,15 @@ def test_an_id_that_is_a_script_does_nothing(chromium: Browser, tmp_path: Path) 
         assert len(opened.requests) == 1
 
 
-def test_a_hundred_thousand_rows_open_in_three_seconds_and_are_found(
-    chromium: Browser, tmp_path: Path
-) -> None:
+def test_hundred_thousand_rows_open_in_time(chromium: Browser, tmp_path: Path) -> None:
+    """A report of 100,000 rows opens in three seconds, and its search finds a row."""
     results = (
         failed(n, n / 10, f"Task {n} not found", sent={"title": f"Call back {n}"})
         for n in range(1, ROWS + 2)
     )
     path = write_report(run_directory(tmp_path / "a.run", results))
     seconds = []
-    for _ in range(3):  # the best of them: the machine may be busy
+    for _ in range(3):  # take the best time: the machine may be busy
         with visit(chromium, path) as opened:
             page = opened.page
             seconds.append(page.evaluate("performance.now()") / 1000)

@@ -1,22 +1,27 @@
-"""The pictures in the docs are of a real run, and show what they are to show."""
+"""Tests that the pictures in the docs show a real run."""
 
 from pathlib import Path
+
+import pytest
 
 from tests import images
 from tests.support.pages import DOCS, PAGES
 
+pytestmark = pytest.mark.slow
 
-def test_a_run_with_an_outage_and_failures_is_shown_as_it_is(tmp_path: Path) -> None:
+
+def test_pictures_show_a_real_eventful_run(tmp_path: Path) -> None:
+    """The pictures show a real run with an outage and failures as it was."""
     made = images.make(tmp_path)
     assert made.exit_code == 1
-    for said in (
+    for text in (
         "of 5,000 rows · ",
         "of 400.0 requests/s",
         "left, until ",
         "retries",
         "404 not_found",
     ):
-        assert said in made.terminal
+        assert text in made.terminal
     assert "4,849 updated, 151 failed" in made.ending
     assert "report: edits.run/report.html" in made.ending
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
@@ -29,7 +34,8 @@ def test_a_run_with_an_outage_and_failures_is_shown_as_it_is(tmp_path: Path) -> 
     assert "waiting for the server" in report
 
 
-def test_every_picture_of_the_docs_is_shown_somewhere() -> None:
+def test_every_picture_is_used_in_docs() -> None:
+    """Every picture in the docs is shown on one of their pages."""
     texts = "".join(page.read_text() for page in PAGES)
     pictures = [path.name for path in (DOCS / "images").iterdir()]
     assert len(pictures) >= 4

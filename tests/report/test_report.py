@@ -1,4 +1,4 @@
-"""The report of a run: what it is made from, and what it says."""
+"""Tests of the report of a run: its data and its page."""
 
 import json
 import os
@@ -19,6 +19,8 @@ from bulkupdate.report.history import Point, read_history
 from bulkupdate.report.page import verdict
 from tests.support.commands import bulkupdate, serving
 from tests.support.runs import run_directory
+
+pytestmark = pytest.mark.slow
 
 BEGAN = datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
 
@@ -49,7 +51,7 @@ def sample(end: float, **values: Any) -> dict[str, Any]:
 
 
 class _Text(HTMLParser):
-    """What a page says, and which elements it has."""
+    """The text and the elements of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -76,7 +78,8 @@ def text_of(directory: Path) -> str:
     return _Text(write_report(directory).read_text()).text
 
 
-def test_a_run_of_the_command_has_a_report_that_says_what_became_of_it() -> None:
+def test_command_writes_report_of_its_run() -> None:
+    """The command writes a report that shows how the run ended, for its owner alone."""
     rows = "".join(f"opp_{n},x\n" for n in range(1, 41))
     Path("edits.csv").write_text(f"id,title\n{rows}opp_none,x\n")
     Path("team.csv").write_text(f"id,title\n{rows}")
@@ -87,7 +90,7 @@ def test_a_run_of_the_command_has_a_report_that_says_what_became_of_it() -> None
     path = Path("edits.run/report.html")
     assert path.stat().st_mode & 0o777 == 0o600
     text = _Text(path.read_text()).text
-    for said in (
+    for expected in (
         "40 of 41 rows done; 1 did not go through.",
         "edits.run/failed.csv",
         "updated 40 97.6 %",
@@ -95,13 +98,14 @@ def test_a_run_of_the_command_has_a_report_that_says_what_became_of_it() -> None
         "40 updated, 1 failed",
         "title as title",
     ):
-        assert said in text
+        assert expected in text
     again = bulkupdate("report", "edits.run", "--output", "for-others.html", "--json")
     assert json.loads(again.stdout) == {"report": "for-others.html"}
     assert _Text(Path("for-others.html").read_text()).text.split(" Made by")[0] in text
 
 
-def test_it_needs_no_other_file_and_is_small(tmp_path: Path) -> None:
+def test_report_is_small_and_self_contained(tmp_path: Path) -> None:
+    """The report needs no other file and stays under a million bytes."""
     results = [updated(n, n / 10) for n in range(1, 5001)]
     samples = [sample(5 * n, requests=50, rows=50) for n in range(1, 101)]
     html = write_report(run_directory(tmp_path / "a.run", results, samples)).read_text()
@@ -116,20 +120,22 @@ def test_it_needs_no_other_file_and_is_small(tmp_path: Path) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_what_the_file_or_the_server_says_is_text_and_nothing_else(tmp_path: Path) -> None:
+def test_hostile_text_is_never_markup(tmp_path: Path) -> None:
+    """Text of the input or the server appears in the report only as text."""
     evil = "</script><script>alert(1)</script><!--"
     results = [failed(1, 1, evil, id=evil, sent={"title": evil})]
     directory = run_directory(tmp_path / "a.run", results, path=f"{evil}.csv")
     html = write_report(directory).read_text()
     page = _Text(html)
-    assert page.tags.count("script") == 2  # the data, and what shows them
+    assert page.tags.count("script") == 2  # the data, and the code that shows them
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', html)
     assert data
     assert json.loads(data[1])[0][1] == evil
     assert "alert(1)</script><!--.csv" in page.text
 
 
-def test_pauses_between_sessions_do_not_count_and_an_outage_does(tmp_path: Path) -> None:
+def test_pauses_between_sessions_are_left_out(tmp_path: Path) -> None:
+    """The history leaves out pauses between sessions and includes an outage."""
     results = [updated(1, 1), updated(2, 4), updated(3, 100_001), updated(4, 100_060)]
     samples = [sample(5 * n) for n in range(1, 3)]
     samples += [sample(100_000 + 5 * n, waiting_for="server down") for n in range(1, 13)]
@@ -145,7 +151,8 @@ def test_pauses_between_sessions_do_not_count_and_an_outage_does(tmp_path: Path)
     )
 
 
-def test_requests_are_shared_among_the_points_that_a_sample_covers(tmp_path: Path) -> None:
+def test_samples_requests_are_spread_over_points(tmp_path: Path) -> None:
+    """The history spreads the requests of a sample over the points that it covers."""
     samples = [sample(5, requests=50, retries=5, rate_limited=10), sample(10, requests=20)]
     history = read_history(run_directory(tmp_path / "a.run", [updated(1, 1)], samples))
     assert [point.requests for point in history.points] == pytest.approx([20, 20, 14, 8, 8])
@@ -154,20 +161,23 @@ def test_requests_are_shared_among_the_points_that_a_sample_covers(tmp_path: Pat
     assert history.points[0].allowed == 10
 
 
-def test_percentiles_are_those_of_the_rows_settled_in_a_point(tmp_path: Path) -> None:
+def test_percentiles_are_of_points_settled_rows(tmp_path: Path) -> None:
+    """The percentiles of a point are those of the rows that were settled in it."""
     results = [updated(n, 1, ms=float(n)) for n in range(1, 101)]
     history = read_history(run_directory(tmp_path / "a.run", results, [sample(2)]))
     first: Point = next(point for point in history.points if point.latencies)
     assert first.latencies == pytest.approx((50.5, 90.1, 99.01))
 
 
-def test_a_run_of_an_earlier_version_has_charts_without_samples(tmp_path: Path) -> None:
+def test_run_without_samples_still_gets_charts(tmp_path: Path) -> None:
+    """A run of an earlier version, without samples, has a chart of its rows."""
     text = text_of(run_directory(tmp_path / "a.run", [updated(1, 0), updated(2, 20)]))
-    assert "Rows as they were settled: 2 updated." in text
+    assert "Settled rows: 2 updated." in text
     assert "were sent again" not in text
 
 
-def test_only_the_last_line_of_a_row_counts_and_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+def test_only_last_line_of_row_counts(tmp_path: Path) -> None:
+    """The report counts only the last line of a row and skips a torn line."""
     directory = run_directory(
         tmp_path / "a.run", [failed(1, 1), failed(2, 1), updated(1, 2)], [sample(5)]
     )
@@ -183,7 +193,7 @@ Change = Callable[[Summary], dict[str, Any]]
 
 
 @pytest.mark.parametrize(
-    ("results", "changes", "kind", "said"),
+    ("results", "changes", "kind", "expected"),
     [
         ([updated(1, 1), updated(2, 2)], {}, "good", "All 2 rows are done."),
         ([updated(1, 1), failed(2, 2)], {}, "mixed", "1 of 2 rows done; 1 did not go through."),
@@ -204,32 +214,35 @@ Change = Callable[[Summary], dict[str, Any]]
             [updated(1, 1)],
             {"state": State.RUNNING, "exit_code": None, "ended": None},
             "open",
-            "Under way, or cut off: 1 of 2 rows done, 1 not tried.",
+            "Running, or interrupted: 1 of 2 rows done, 1 not tried.",
         ),
         (
             [{"row": 1, "id": "a", "outcome": "invalid", "attempts": 0, "at": at(1)}],
             {"state": State.STOPPED, "reason": "invalid", "exit_code": 2},
             "bad",
-            "Nothing was sent: 1 of 2 rows are wrong.",
+            "Nothing was sent: 1 of 2 rows are invalid.",
         ),
     ],
 )
-def test_the_verdict_is_one_sentence(
-    tmp_path: Path, results: list[object], changes: dict[str, Any], kind: str, said: str
+def test_verdict_is_a_single_sentence(
+    tmp_path: Path, results: list[object], changes: dict[str, Any], kind: str, expected: str
 ) -> None:
+    """The verdict gives the state of the run in one sentence."""
     history = read_history(run_directory(tmp_path / "a.run", results, rows=2, **changes))
-    assert (verdict(history).kind, verdict(history).title) == (kind, said)
-    assert said in text_of(tmp_path / "a.run")
+    assert (verdict(history).kind, verdict(history).title) == (kind, expected)
+    assert expected in text_of(tmp_path / "a.run")
 
 
-def test_values_that_came_back_otherwise_are_in_the_verdict(tmp_path: Path) -> None:
+def test_verdict_mentions_mismatched_values(tmp_path: Path) -> None:
+    """The verdict mentions tasks that came back with other values than were sent."""
     results = [{"row": 1, "id": "a", "outcome": "updated", "attempts": 1, "at": at(1),
                 "mismatches": {"title": {"sent": "a", "returned": "b"}}}]  # fmt: skip
     text = text_of(run_directory(tmp_path / "a.run", results))
     assert "The one row is done. But 1 Task came back with other values than were sent" in text
 
 
-def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_path_without_run_is_refused(tmp_path: Path) -> None:
+    """A report is refused where there is no run, or where it cannot be read or written."""
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunDirectoryError, match="is a file"):
@@ -240,14 +253,15 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't be written"):
         write_report(directory, tmp_path / "none" / "a.html")
     (directory / "results.jsonl").write_text("what\n")
-    with pytest.raises(JournalError, match="no result"):
+    with pytest.raises(JournalError, match="not a result"):
         write_report(directory)
     (directory / "summary.json").write_text("{}")
     with pytest.raises(RunDirectoryError, match="was not written by bulkupdate"):
         write_report(directory)
 
 
-def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+def test_report_can_go_to_a_device(tmp_path: Path) -> None:
+    """A report goes to a device without replacing it, and a full device is an error."""
     run_directory(tmp_path / "a.run", [updated(1, 1)])
     done = bulkupdate("report", "a.run", "--output", "/dev/stdout", "-q")
     assert done.returncode == 0, done.stderr
@@ -258,7 +272,8 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert Path("/dev/full").is_char_device()
 
 
-def test_a_file_of_the_run_is_not_replaced_and_a_link_is_followed(tmp_path: Path) -> None:
+def test_runs_files_are_never_replaced(tmp_path: Path) -> None:
+    """The report replaces no file of the run, and it writes to the target of a link."""
     directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
     log = (directory / "results.jsonl").read_bytes()
     with pytest.raises(ConfigError, match="is a file of the run"):
@@ -275,7 +290,8 @@ def test_a_file_of_the_run_is_not_replaced_and_a_link_is_followed(tmp_path: Path
     assert write_report(directory, tmp_path / "new.html").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_trial_on_the_sandbox_says_so_and_is_not_gone_on_with_elsewhere() -> None:
+def test_sandbox_trial_is_labelled_and_kept_apart() -> None:
+    """The report of a trial shows the sandbox, and its run is resumed nowhere else."""
     Path("edits.csv").write_text("id,done\nopp_1,yes\n")
     assert bulkupdate("run", "edits.csv", "--sandbox", "--report").returncode == 0
     text = _Text(Path("edits.run/report.html").read_text()).text
@@ -295,7 +311,8 @@ def test_a_trial_on_the_sandbox_says_so_and_is_not_gone_on_with_elsewhere() -> N
         assert "this command uses the sandbox" in back.stderr
 
 
-def test_a_name_that_is_no_text_is_sent_and_reported_all_the_same() -> None:
+def test_undecodable_file_name_is_still_reported() -> None:
+    """An input whose name is not UTF-8 is sent and reported all the same."""
     name = os.fsdecode(b"z\xff.csv")
     Path(name).write_text("id,done\nopp_1,yes\n")
     done = bulkupdate("run", name, "--sandbox", "--report")
@@ -303,7 +320,8 @@ def test_a_name_that_is_no_text_is_sent_and_reported_all_the_same() -> None:
     assert "z\\udcff.csv" in Path(os.fsdecode(b"z\xff.run"), "report.html").read_text()
 
 
-def test_the_report_of_an_earlier_session_does_not_outlive_the_next() -> None:
+def test_next_session_removes_the_old_report() -> None:
+    """A session without a report removes the report of the session before."""
     Path("edits.csv").write_text("id,done\nopp_1,yes\nopp_2,yes\n")
     with serving("--unknown-id", "create") as sandbox:
         flags = ("run", "edits.csv")
@@ -313,7 +331,8 @@ def test_the_report_of_an_earlier_session_does_not_outlive_the_next() -> None:
     assert not Path("edits.run/report.html").exists()
 
 
-def test_what_a_killed_session_settled_after_its_last_sample_belongs_to_it(tmp_path: Path) -> None:
+def test_late_rows_belong_to_killed_session(tmp_path: Path) -> None:
+    """Rows that a killed session settled after its last sample belong to that session."""
     results = [updated(1, 3), updated(2, 6.5), updated(3, 7.4), updated(4, 9.1), updated(5, 61)]
     samples = [sample(5), sample(65)]  # from 0 to 5 s, and from 60 to 65 s
     history = read_history(run_directory(tmp_path / "a.run", results, samples))
@@ -321,7 +340,8 @@ def test_what_a_killed_session_settled_after_its_last_sample_belongs_to_it(tmp_p
     assert history.seconds == pytest.approx(14.1)
 
 
-def test_a_short_pause_between_sessions_does_not_count_either(tmp_path: Path) -> None:
+def test_short_pause_between_sessions_is_left_out(tmp_path: Path) -> None:
+    """The history leaves out a short pause between sessions as well."""
     results = [updated(1, 1), updated(2, 4), updated(3, 12)]
     samples = [sample(5), sample(15)]  # from 0 to 5 s, and from 10 to 15 s
     history = read_history(run_directory(tmp_path / "a.run", results, samples))
@@ -329,15 +349,17 @@ def test_a_short_pause_between_sessions_does_not_count_either(tmp_path: Path) ->
     assert len(history.sessions) == 2
 
 
-def test_a_run_that_has_settled_nothing_has_a_report(tmp_path: Path) -> None:
+def test_run_without_results_has_a_report(tmp_path: Path) -> None:
+    """A run that has settled no row has a report."""
     text = text_of(run_directory(tmp_path / "a.run", [], rows=3, state=State.RUNNING))
     assert "0 of 3 rows done, 3 not tried" in text
     assert "Over time" not in text
 
 
-def test_without_the_libraries_nothing_is_sent_and_the_message_says_what_to_install(
+def test_missing_report_library_sends_nothing(
     tmp_path: Path,
 ) -> None:
+    """Without the report's libraries, the run sends nothing and names what to install."""
     without = tmp_path / "without"
     without.mkdir()
     (without / "matplotlib.py").write_text("raise ImportError('no such luck')")
@@ -348,7 +370,8 @@ def test_without_the_libraries_nothing_is_sent_and_the_message_says_what_to_inst
     assert not Path("edits.run").exists()
 
 
-def test_whatever_becomes_of_the_report_the_run_has_ended_as_it_has(tmp_path: Path) -> None:
+def test_failing_report_keeps_the_runs_outcome(tmp_path: Path) -> None:
+    """A report that fails or is interrupted leaves the state of the run as it was."""
     Path("edits.csv").write_text("id,done\nopp_none,yes\n")
     broken = tmp_path / "broken" / "sitecustomize.py"
     broken.parent.mkdir()
@@ -364,7 +387,7 @@ def test_whatever_becomes_of_the_report_the_run_has_ended_as_it_has(tmp_path: Pa
         "page.page = lambda history: os.kill(os.getpid(), signal.SIGTERM)\n"
     )
     with serving() as sandbox:
-        for path, said in (
+        for path, expected in (
             (broken, "no report: ZeroDivisionError()"),
             (slow, "no report (SIGTERM)"),
         ):
@@ -374,18 +397,20 @@ def test_whatever_becomes_of_the_report_the_run_has_ended_as_it_has(tmp_path: Pa
             )  # fmt: skip
             assert done.returncode == 1, done.stderr
             assert json.loads(done.stdout)["state"] == "finished"
-            assert f"error: {said}" in done.stderr
+            assert f"error: {expected}" in done.stderr
             assert "once it is fixed: " in done.stderr
 
 
-def test_it_is_written_in_any_locale(tmp_path: Path) -> None:
+def test_report_is_written_in_any_locale(tmp_path: Path) -> None:
+    """The report is written in UTF-8 in any locale."""
     run_directory(tmp_path / "a.run", [updated(1, 1)])
     done = bulkupdate("report", "a.run", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert done.returncode == 0, done.stderr
     assert "✓" in Path("a.run/report.html").read_text(encoding="utf-8")
 
 
-def test_the_input_is_not_replaced_by_its_report(tmp_path: Path) -> None:
+def test_report_never_replaces_the_input(tmp_path: Path) -> None:
+    """The report replaces neither the run's input nor a directory."""
     Path("edits.csv").write_text("id,done\nopp_1,yes\n")
     directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
     with pytest.raises(ConfigError, match="is the run's input"):
@@ -396,7 +421,8 @@ def test_the_input_is_not_replaced_by_its_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [2.01, 4.3, 179.9, 200.1, 1000])
-def test_no_part_of_a_chart_is_shorter_than_the_others(tmp_path: Path, seconds: float) -> None:
+def test_no_chart_part_is_too_short(tmp_path: Path, seconds: float) -> None:
+    """No part of a chart is shorter than two seconds, so that no rate is too high."""
     rows = int(seconds * 10)
     results = [updated(n, n / 10) for n in range(1, rows + 1)]
     directory = run_directory(tmp_path / "a.run", results, [sample(seconds, seconds=seconds)])
@@ -408,13 +434,15 @@ def test_no_part_of_a_chart_is_shorter_than_the_others(tmp_path: Path, seconds: 
     assert max(rates) <= 10.6
 
 
-def test_samples_without_length_and_with_a_wrong_time_do_no_harm(tmp_path: Path) -> None:
+def test_odd_samples_do_no_harm(tmp_path: Path) -> None:
+    """Samples without length or with a wrong time do no harm."""
     samples = [sample(1, seconds=0.0, requests=3), {**sample(2), "at": "what"}]
     history = read_history(run_directory(tmp_path / "a.run", [], samples, rows=1))
     assert history.points == []
 
 
-def test_a_report_that_cannot_be_written_does_not_change_how_the_run_ended() -> None:
+def test_unwritable_report_keeps_exit_code() -> None:
+    """A report that cannot be written leaves the exit code of the run as it was."""
     Path("edits.csv").write_text("id,done\nopp_1,yes\n")
     flags = ("run", "edits.csv", "--sandbox", "--report")
     assert bulkupdate(*flags).returncode == 0
@@ -422,5 +450,5 @@ def test_a_report_that_cannot_be_written_does_not_change_how_the_run_ended() -> 
     Path("edits.run/report.html").mkdir()
     done = bulkupdate(*flags, "--resume")
     assert done.returncode == 0
-    assert "note: edits.run/report.html is of an earlier session" in done.stderr
+    assert "note: edits.run/report.html is the report of an earlier session" in done.stderr
     assert "error: no report: edits.run/report.html can't be written" in done.stderr

@@ -1,4 +1,4 @@
-"""The stand-in behaves as the API is known to, over real HTTP."""
+"""Tests that the sandbox behaves like the API, over real HTTP."""
 
 import json
 import re
@@ -31,7 +31,7 @@ LINKEDIN = made_up_id("opp", 2)
 
 
 class Caller:
-    """A client that knows nothing but HTTP."""
+    """A plain HTTP client."""
 
     def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox
@@ -62,7 +62,8 @@ async def calling(config: SandboxConfig | None = None, **given: Any) -> AsyncIte
         yield Caller(sandbox, session)
 
 
-async def test_a_patch_is_answered_with_the_task_under_its_own_names() -> None:
+async def test_patch_returns_task_in_api_names() -> None:
+    """A PATCH returns the changed task under the API's own names and no others."""
     async with calling() as call:
         status, task, headers = await call(
             "PATCH",
@@ -91,7 +92,10 @@ async def test_a_patch_is_answered_with_the_task_under_its_own_names() -> None:
         (None, 400, "no api key provided"),
     ],
 )
-async def test_a_request_needs_the_key(key: str | None, status: int, text: str) -> None:
+async def test_request_without_right_key_is_refused(
+    key: str | None, status: int, text: str
+) -> None:
+    """A request without the key gets a 400, and one with a wrong key gets a 401."""
     async with calling() as call:
         assert (await call("PATCH", key=key))[:2] == (status, text)
 
@@ -99,7 +103,8 @@ async def test_a_request_needs_the_key(key: str | None, status: int, text: str) 
 @pytest.mark.parametrize(
     "header", ["Bearer sandbox", "Basic !", "Basic c2FuZGJveA==", "Basic YTpi"]
 )
-async def test_only_basic_authorization_without_a_user_name_is_taken(header: str) -> None:
+async def test_only_basic_key_authorization_is_accepted(header: str) -> None:
+    """The sandbox accepts only Basic authorization with an empty user name."""
     async with calling() as call:
         status, text, _ = await call("GET", key=None, headers={"Authorization": header})
     assert (status, text) == (400, "no api key provided")
@@ -121,13 +126,15 @@ async def test_only_basic_authorization_without_a_user_name_is_taken(header: str
         ({"id": "opp_none"}, 404),
     ],
 )
-async def test_a_wrong_body_is_refused_and_changes_nothing(body: Any, status: int) -> None:
+async def test_wrong_body_is_refused_without_change(body: Any, status: int) -> None:
+    """A wrong body is refused with its status and changes no task."""
     async with calling() as call:
         assert (await call("PATCH", body=body))[0] == status
         assert call.sandbox.team.tasks == made_up_team().tasks
 
 
-async def test_an_unknown_id_gives_what_it_is_told_to_give() -> None:
+async def test_unknown_id_gets_the_configured_answer() -> None:
+    """An unknown id gets the answer that the sandbox is configured to give."""
     for unknown, expected in ((Unknown.BAD_TEAM, 400), (Unknown.CREATE, 200)):
         config = SandboxConfig(rate=None, unknown=unknown)
         async with calling(config) as call:
@@ -135,7 +142,8 @@ async def test_an_unknown_id_gives_what_it_is_told_to_give() -> None:
             assert (await call("PATCH", body=body))[0] == expected
 
 
-async def test_every_keyed_answer_carries_the_quota_and_the_twenty_first_is_refused() -> None:
+async def test_keyed_answers_show_quota_until_429() -> None:
+    """Each answer to a request with the key shows the quota, and the 21st gets a 429."""
     async with calling(SandboxConfig(rate=RateLimit(20, 60))) as call:
         answers = [await call("PATCH", body={"id": TASK}) for _ in range(21)]
     assert [status for status, _, _ in answers] == [200] * 20 + [429]
@@ -160,9 +168,10 @@ async def test_every_keyed_answer_carries_the_quota_and_the_twenty_first_is_refu
         (Window.BUCKET, [0.0] * 20 + [0.05, 0.11], [20]),
     ],
 )
-def test_each_window_counts_in_its_own_way(
+def test_each_window_counts_its_own_way(
     kind: Window, arrivals: list[float], refused: list[int]
 ) -> None:
+    """Each kind of rate window counts in its own way and refuses the expected requests."""
     counted = window(kind, RateLimit(20, 2))
     verdicts = [counted.take(100.0 + at) for at in arrivals]
     assert [n for n, verdict in enumerate(verdicts) if not verdict.allowed] == refused
@@ -170,7 +179,8 @@ def test_each_window_counts_in_its_own_way(
     assert all(0 <= verdict.reset_after <= 2.01 for verdict in verdicts)
 
 
-async def test_pending_tasks_are_listed_in_pages() -> None:
+async def test_pending_tasks_are_listed_by_page() -> None:
+    """The sandbox lists pending tasks in pages of 100 and leaves out completed ones."""
     async with calling() as call:
         await call("PATCH", body={"id": TASK, "done": True})
         pages = [(await call("GET", f"/tasks?filters=[]&page={n}"))[1] for n in range(5)]
@@ -189,7 +199,8 @@ async def test_pending_tasks_are_listed_in_pages() -> None:
         ({"filterId": "fullName", "value": "Zoé"}, 0),
     ],
 )
-async def test_tasks_are_filtered(wanted: dict[str, Any], count: int) -> None:
+async def test_filters_select_the_matching_tasks(wanted: dict[str, Any], count: int) -> None:
+    """A filter selects the tasks that match it, over all pages."""
     found = 0
     async with calling() as call:
         for page in range(4):
@@ -199,19 +210,22 @@ async def test_tasks_are_filtered(wanted: dict[str, Any], count: int) -> None:
 
 
 @pytest.mark.parametrize("query", ["filters={}", "filters=[1]", "filters=[", "page=x"])
-async def test_malformed_filters_are_refused(query: str) -> None:
+async def test_malformed_filters_get_a_400(query: str) -> None:
+    """A malformed filter or page number gets a 400."""
     async with calling() as call:
         status, body, _ = await call("GET", f"/tasks?{query}")
     assert (status, body) == (400, {"error": "Malformed filters"})
 
 
-async def test_filters_may_be_required() -> None:
+async def test_filters_can_be_made_mandatory() -> None:
+    """The sandbox can be configured to refuse a list without filters."""
     async with calling(SandboxConfig(rate=None, filters_required=True)) as call:
         assert (await call("GET"))[0] == 400
         assert (await call("GET", "/tasks?filters=[]"))[0] == 200
 
 
-async def test_tasks_are_ignored_and_created() -> None:
+async def test_tasks_can_be_ignored_and_created() -> None:
+    """The sandbox ignores and creates tasks, and refuses wrong bodies for both."""
     async with calling() as call:
         assert (await call("POST", "/tasks/ignore", {"ids": [TASK, "none"]}))[:2] == (200, {})
         assert call.sandbox.team.tasks[TASK]["status"] == "ignored"
@@ -224,7 +238,8 @@ async def test_tasks_are_ignored_and_created() -> None:
         assert len(call.sandbox.team.tasks) == 401
 
 
-async def test_wrong_methods_and_unknown_paths() -> None:
+async def test_wrong_methods_and_paths_answer_like_api() -> None:
+    """A wrong method gets a 405, and an unknown path gets the page of the web app."""
     async with calling() as call:
         assert (await call("DELETE"))[0] == 405
         assert (await call("GET", "/tasks/ignore"))[0] == 405
@@ -247,13 +262,14 @@ async def test_wrong_methods_and_unknown_paths() -> None:
         (Fault.HANG, None, False),
     ],
 )
-async def test_each_fault_does_what_it_says(
+async def test_each_fault_has_its_described_effect(
     fault: Fault, status: int | None, applied: bool
 ) -> None:
+    """Each fault gives its status, and applies the edit or not, as described."""
     seen: list[Seen] = []
     config = SandboxConfig(rate=None, faults={fault: 1.0})
     async with calling(config, watch=seen.append) as call:
-        timeout = aiohttp.ClientTimeout(total=0.2)
+        timeout = aiohttp.ClientTimeout(total=0.2 if fault is Fault.HANG else 10)
         try:
             got, body, _ = await call("PATCH", body={"id": TASK, "title": "N"}, timeout=timeout)
         except (aiohttp.ClientError, TimeoutError):
@@ -265,7 +281,8 @@ async def test_each_fault_does_what_it_says(
     assert (seen[0].applied is not None) is applied
 
 
-async def test_faults_come_as_often_as_they_should_and_the_same_every_time() -> None:
+async def test_faults_are_repeatable_at_given_rate() -> None:
+    """Faults come at their given rate and are the same for the same seed."""
     runs = []
     for _ in range(2):
         config = SandboxConfig(rate=None, seed=3, faults={Fault.INTERNAL_ERROR: 0.3})
@@ -275,7 +292,8 @@ async def test_faults_come_as_often_as_they_should_and_the_same_every_time() -> 
     assert 15 < runs[0].count(500) < 45
 
 
-async def test_it_keeps_a_log_and_tells_how_it_stands(tmp_path: Path) -> None:
+async def test_sandbox_logs_requests_and_shows_state(tmp_path: Path) -> None:
+    """The sandbox logs its requests and shows its counts and tasks."""
     log = tmp_path / "log.jsonl"
     config = SandboxConfig(rate=None, log=log, latency=(1, 2))
     async with calling(config) as call:
@@ -294,7 +312,8 @@ async def test_it_keeps_a_log_and_tells_how_it_stands(tmp_path: Path) -> None:
     assert (second["status"], second["applied"]) == (401, None)
 
 
-def test_a_team_can_come_from_a_file(tmp_path: Path) -> None:
+def test_team_can_be_read_from_file(tmp_path: Path) -> None:
+    """A team of tasks can be read from a file, and a row without a task is refused."""
     path = tmp_path / "tasks.jsonl"
     task = {"_id": "opp_a", "type": "phone", "title": "Kept"}
     path.write_text(
@@ -309,13 +328,15 @@ def test_a_team_can_come_from_a_file(tmp_path: Path) -> None:
         team_of(SAMPLES / "broken.csv")
 
 
-def test_the_samples_name_tasks_of_the_made_up_team() -> None:
+def test_samples_use_tasks_of_default_team() -> None:
+    """The samples name only tasks of the made-up team."""
     team = made_up_team()
     for name in ("reassign.csv", "migration.jsonl"):
         assert set(team_of(SAMPLES / name).tasks) <= set(team.tasks)
 
 
-async def test_a_sandbox_listens_on_loopback_only_inside_async_with() -> None:
+async def test_sandbox_listens_inside_async_with_only() -> None:
+    """The sandbox serves on loopback inside `async with`, and refuses a port in use."""
     with pytest.raises(RuntimeError, match="async with"):
         _ = Sandbox().base_url
     async with Sandbox(SandboxConfig(host="::1")) as sandbox:
@@ -326,7 +347,8 @@ async def test_a_sandbox_listens_on_loopback_only_inside_async_with() -> None:
             await Sandbox(SandboxConfig(port=port)).__aenter__()
 
 
-async def test_outages_are_counted_from_the_first_request() -> None:
+async def test_outages_count_from_first_request() -> None:
+    """The times of an outage count from the first request, and an outage gives a 503."""
     async with calling(SandboxConfig(rate=None, outages=((10, 60), (100, 1)))) as call:
         moments = (500, 509.9, 510, 569.9, 570, 600, 600.9, 601)
         out = [call.sandbox._is_out(moment) for moment in moments]

@@ -48,7 +48,8 @@ NIGHT = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)  # 0:00 in Berlin; at 2:00 it b
         ("2026-03-28T05:00", "2026-03-28T05:00:00+01:00"),
     ],
 )
-def test_a_deadline_is_the_next_time_that_the_clock_says_so(text: str, moment: str) -> None:
+def test_deadline_is_the_next_such_time(text: str, moment: str) -> None:
+    """A deadline is the next moment at which the clock shows its time."""
     assert deadline(text, NIGHT).isoformat() == moment
 
 
@@ -69,12 +70,14 @@ def test_a_deadline_is_the_next_time_that_the_clock_says_so(text: str, moment: s
         "tomorrow",
     ],
 )
-def test_what_is_no_deadline_is_refused(text: str) -> None:
+def test_text_that_is_no_deadline_is_refused(text: str) -> None:
+    """Text that is no deadline is refused, with an example of how to write one."""
     with pytest.raises(ConfigError, match="write it as 06:00"):
         deadline(text)
 
 
-def test_the_clock_on_the_wall_counts_even_where_it_is_set() -> None:
+def test_wall_clock_decides_even_when_set() -> None:
+    """The wall clock decides when a deadline has come, even where it is set meanwhile."""
     stop, clock = Stop(), [datetime(2026, 1, 1, 5, 0, tzinfo=UTC)]
     looks = []
 
@@ -88,14 +91,17 @@ def test_the_clock_on_the_wall_counts_even_where_it_is_set() -> None:
     assert len(looks) == 4
 
 
-def test_a_deadline_that_passes_while_a_run_drains_is_no_reason() -> None:
+def test_deadline_during_drain_changes_no_reason() -> None:
+    """A deadline that comes while a stopped run drains leaves the first reason."""
     stop = Stop()
     stop.set("SIGINT", Reason.SIGNAL, signal=2)
     run_virtual(stop._wait_until(datetime(2026, 1, 1, tzinfo=UTC), "it is six"))
     assert (stop.text, stop.reason) == ("SIGINT", Reason.SIGNAL)
 
 
-def test_what_there_is_time_for_is_told_by_what_is_left_to_send() -> None:
+@pytest.mark.slow
+def test_time_estimate_counts_rows_left_to_send() -> None:
+    """The estimate of what the time allows counts only the rows that are left to send."""
     rows = "".join(f"opp_{n},x\n" for n in range(50)) + "opp_x,\n" * 30
     Path("edits.csv").write_text(f"id,title\n{rows}")
     flags = ("run", "edits.csv", "--drain-timeout", "0", "--deadline", "+4s")
@@ -106,7 +112,9 @@ def test_what_there_is_time_for_is_told_by_what_is_left_to_send() -> None:
     assert re.search(r": there is time for about \d\d of 47 requests\n", rest.stderr)
 
 
-def test_a_run_is_over_by_its_deadline_and_resume_does_the_rest() -> None:
+@pytest.mark.slow
+def test_run_ends_by_deadline_and_resumes() -> None:
+    """A run ends by its deadline, and a resumed run does the rest."""
     rows = "".join(f"opp_{n},x\n" for n in range(60))
     Path("edits.csv").write_text(f"id,title\n{rows}")
     with serving("--unknown-id", "create") as sandbox:
@@ -132,7 +140,8 @@ def test_a_run_is_over_by_its_deadline_and_resume_does_the_rest() -> None:
     assert summary_in()["counts"]["updated"] == 60
 
 
-async def test_a_deadline_that_leaves_no_time_sends_nothing(tmp_path: Path) -> None:
+async def test_deadline_without_time_sends_nothing(tmp_path: Path) -> None:
+    """A deadline that leaves no time is refused before anything is sent."""
     edits = tmp_path / "edits.csv"
     edits.write_text("id,done\nopp_1,yes\n")
     endpoint = Endpoint(api_key=ApiKey("x"), base_url="http://127.0.0.1:9")

@@ -20,6 +20,8 @@ from tests.support.commands import (
     wait_for_results,
 )
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., Path]
 WORKERS = 4
 LOG = Path("edits.run/results.jsonl")
@@ -54,9 +56,8 @@ def finish(sandbox: Serving, rows: int) -> None:
     assert settled() == Counter(range(1, rows + 1))
 
 
-def test_a_full_disk_in_the_middle_stops_the_run_which_goes_on_once_there_is_room(
-    write: Write, sandbox: Serving, tmp_path: Path
-) -> None:
+def test_full_disk_stops_a_resumable_run(write: Write, sandbox: Serving, tmp_path: Path) -> None:
+    """A full disk stops the run, which resumes once there is room."""
     edits(write, 2000)
     flags = f"--rate none --workers {WORKERS} -q"
     # No file of this process may be larger than 200 KiB: the log is, before it ends.
@@ -82,9 +83,8 @@ def test_a_full_disk_in_the_middle_stops_the_run_which_goes_on_once_there_is_roo
     assert requests(tmp_path) == 2000 + lost
 
 
-def test_a_log_that_is_deleted_stops_the_run_and_is_noticed_when_it_goes_on(
-    write: Write, sandbox: Serving
-) -> None:
+def test_deleted_log_stops_run_and_is_noticed(write: Write, sandbox: Serving) -> None:
+    """A deleted results log stops the run, and the next session notices the loss."""
     edits(write, 2000)
     process = start("run", "edits.csv", "--rate", "none", "-q", **sandbox.environment)
     wait_for_results(100)
@@ -99,9 +99,8 @@ def test_a_log_that_is_deleted_stops_the_run_and_is_noticed_when_it_goes_on(
 
 
 @pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "cut"])
-def test_a_log_that_is_moved_or_cut_stops_the_run(
-    write: Write, sandbox: Serving, *, is_moved: bool
-) -> None:
+def test_moved_or_cut_log_stops_the_run(write: Write, sandbox: Serving, *, is_moved: bool) -> None:
+    """A results log that is moved or cut during the run stops it."""
     edits(write, 2000)
     flags = ("--rate", "400/1s", "-q")
     process = start("run", "edits.csv", *flags, **sandbox.environment)
@@ -112,10 +111,11 @@ def test_a_log_that_is_moved_or_cut_stops_the_run(
         LOG.write_bytes(b"")
     _, said = process.communicate(timeout=20)
     assert process.returncode == 3
-    assert ("moved or replaced" if is_moved else "somebody else has written to it") in said
+    assert ("moved or replaced" if is_moved else "another program has written to it") in said
 
 
-def test_a_run_directory_that_is_deleted_stops_the_run(write: Write, sandbox: Serving) -> None:
+def test_deleted_run_directory_stops_the_run(write: Write, sandbox: Serving) -> None:
+    """A run directory that is deleted during the run stops it with a clear error."""
     edits(write, 2000)
     process = start("run", "edits.csv", "--rate", "none", "-q", **sandbox.environment)
     wait_for_results(100)
@@ -127,9 +127,8 @@ def test_a_run_directory_that_is_deleted_stops_the_run(write: Write, sandbox: Se
     assert "Traceback" not in said
 
 
-def test_a_failed_file_that_is_saved_in_an_editor_meanwhile_stops_nothing(
-    write: Write, tmp_path: Path
-) -> None:
+def test_failed_file_saved_meanwhile_stops_nothing(write: Write, tmp_path: Path) -> None:
+    """A failed file that an editor saves during the run stops nothing and is kept."""
     edits(write, 400)
     with serving("--rate", "none", "--latency", "5:10") as sandbox:
         process = start("run", "edits.csv", "--rate", "none", "-q", **sandbox.environment)

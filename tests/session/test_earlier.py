@@ -39,8 +39,8 @@ def sent(bench: Bench) -> set[str]:
 
 
 @pytest.mark.parametrize("earlier", ["interrupted", "edited"], indirect=True)
-async def test_an_earlier_run_is_resumed(earlier: Path) -> None:
-    """Only rows without a line in the log are sent."""
+async def test_earlier_run_resumes_with_unlogged_rows(earlier: Path) -> None:
+    """An earlier run is resumed: only rows without a line in the log are sent."""
     left = unsettled()
     assert 10 < len(left) < 20
     async with Bench() as bench:
@@ -52,8 +52,8 @@ async def test_an_earlier_run_is_resumed(earlier: Path) -> None:
 
 
 @pytest.mark.parametrize("earlier", ["failed"], indirect=True)
-async def test_failed_rows_of_an_earlier_run_are_retried(earlier: Path) -> None:
-    """What failed in the earlier version is sent again, and nothing else."""
+async def test_earlier_failed_rows_are_retried_alone(earlier: Path) -> None:
+    """Only the rows that failed in the earlier version are sent again."""
     failed = {r["id"] for r in results_in(Path("edits.run")) if r["outcome"] == "failed"}
     async with Bench() as bench:
         summary = await bench.run(earlier, mode=Mode.RESUME, retry_failed=True)
@@ -62,7 +62,7 @@ async def test_failed_rows_of_an_earlier_run_are_retried(earlier: Path) -> None:
 
 
 @pytest.mark.parametrize("earlier", ["interrupted", "failed", "edited"], indirect=True)
-async def test_an_edited_input_of_an_earlier_run_is_noticed(earlier: Path) -> None:
+async def test_edited_input_of_earlier_run_is_noticed(earlier: Path) -> None:
     """The digests of the earlier version tell which rows differ."""
     lines = earlier.read_text().splitlines(keepends=True)
     settled = {r["id"] for r in results_in(Path("edits.run")) if r["outcome"] == "updated"}
@@ -80,8 +80,8 @@ async def test_an_edited_input_of_an_earlier_run_is_noticed(earlier: Path) -> No
 
 
 @pytest.mark.parametrize("earlier", ["interrupted"], indirect=True)
-async def test_an_earlier_failed_file_is_kept_where_it_was_edited(earlier: Path) -> None:
-    """The checksum in the earlier summary tells that somebody edited the failed file."""
+async def test_edited_earlier_failed_file_is_kept(earlier: Path) -> None:
+    """The checksum in the earlier summary shows that the failed file was edited."""
     Path("edits.run/failed.csv").write_text("id,title\nopp_007,fixed\n")
     notes = Notes()
     async with Bench() as bench:
@@ -91,8 +91,8 @@ async def test_an_earlier_failed_file_is_kept_where_it_was_edited(earlier: Path)
 
 
 @pytest.mark.parametrize("earlier", ["failed"], indirect=True)
-async def test_an_earlier_run_is_overwritten(earlier: Path) -> None:
-    """Nothing of the earlier run is left but its summary's place."""
+async def test_earlier_run_is_overwritten_completely(earlier: Path) -> None:
+    """Overwriting leaves nothing of the earlier run but its run directory."""
     async with Bench() as bench:
         summary: Any = await bench.run(earlier, mode=Mode.OVERWRITE)
     assert summary.counts["updated"] == 30

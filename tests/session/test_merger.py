@@ -35,7 +35,8 @@ def merged(rows: list[Row], directory: Path) -> list[Row]:
     return sent
 
 
-def test_later_cells_win_and_the_last_row_carries_the_others(tmp_path: Path) -> None:
+def test_later_cells_win_in_merged_row(tmp_path: Path) -> None:
+    """In a merged row later cells win, and the last row carries the other cells."""
     rows = [
         row(1, "a", title="first", message="kept"),
         row(2, "b", title="b"),
@@ -48,7 +49,8 @@ def test_later_cells_win_and_the_last_row_carries_the_others(tmp_path: Path) -> 
     assert first.update.changes() == {"title": "last", "message": "kept", "priority": "2"}
 
 
-def test_what_no_task_takes_together_goes_one_after_another(tmp_path: Path) -> None:
+def test_incompatible_rows_of_a_task_stay_separate(tmp_path: Path) -> None:
+    """Rows that one task cannot take together are sent one after another."""
     urls = [f"https://example.com/{n}" for n in range(4)]
     rows = [row(1, "a", images=urls), row(2, "a", videos=urls), row(3, "a", title="x")]
     inspection = Inspection(merge=True)
@@ -63,9 +65,10 @@ def test_what_no_task_takes_together_goes_one_after_another(tmp_path: Path) -> N
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(1, 6))
-def test_a_task_ends_as_its_rows_one_by_one_would_leave_it(
+def test_merged_rows_leave_the_same_task(
     tmp_path_factory: pytest.TempPathFactory, tasks: list[int], most: int
 ) -> None:
+    """Merged rows leave each task as the same rows sent one by one would leave it."""
     names = ("title", "message", "priority")
     rows = [
         row(n, f"t{task}", **{names[n % 3]: "high" if n % 3 == 2 else f"v{n}"})
@@ -90,7 +93,8 @@ def state_after(rows: list[Row]) -> dict[str, dict[str, Any]]:
     return state
 
 
-def test_a_set_of_rows_knows_its_own() -> None:
+def test_row_set_knows_its_members() -> None:
+    """A set of rows contains exactly the numbers that were added."""
     rows = RowSet(100)
     for number in (1, 8, 63, 64, 100):
         rows.add(number)
@@ -104,7 +108,8 @@ def merging(write: Write, lines: int = 30) -> Path:
     )
 
 
-async def test_a_run_sends_each_task_once_and_every_row_has_its_line(write: Write) -> None:
+async def test_each_task_is_sent_once_when_merging(write: Write) -> None:
+    """A merging run sends each task once, and every row has its line in the log."""
     async with Bench() as bench:
         summary = await bench.run(merging(write), merge_duplicates=True)
         titles = {id_: task["title"] for id_, task in bench.sandbox.team.tasks.items()}
@@ -117,7 +122,8 @@ async def test_a_run_sends_each_task_once_and_every_row_has_its_line(write: Writ
     assert "task" not in results[1]
 
 
-async def test_a_refused_task_lists_each_of_its_rows_as_failed(write: Write) -> None:
+async def test_refused_task_fails_each_merged_row(write: Write) -> None:
+    """A refused task lists each of its merged rows in the failed file."""
     async with Bench(unknown=Unknown("404")) as bench:
         bench.sandbox.team.add("opp_1")
         path = write("edits.csv", "id,title,message", "opp_1,a,", "gone,b,", "opp_1,,c", "gone,,d")
@@ -135,7 +141,8 @@ async def test_a_refused_task_lists_each_of_its_rows_as_failed(write: Write) -> 
         assert (task["title"], task["content"]) == ("b", "d")
 
 
-async def test_it_can_be_stopped_and_gone_on_with(write: Write) -> None:
+async def test_stopped_merging_run_resumes_to_the_end(write: Write) -> None:
+    """A merging run that is stopped resumes, and sends no task twice."""
     path = merging(write, 200)
     soon = StopsAfter(60)
     async with Bench(latency=(1, 2)) as bench:
@@ -149,7 +156,8 @@ async def test_it_can_be_stopped_and_gone_on_with(write: Write) -> None:
     assert titles == {f"opp_{n % 10}": f"T{n}" for n in range(190, 200)}
 
 
-async def test_a_first_few_are_tasks(write: Write) -> None:
+async def test_first_counts_tasks_when_merging(write: Write) -> None:
+    """With merging, a limit on the first rows counts tasks."""
     path = merging(write)
     async with Bench() as bench:
         first = await bench.run(path, merge_duplicates=True, first=3)
@@ -158,7 +166,8 @@ async def test_a_first_few_are_tasks(write: Write) -> None:
         assert (rest.requests, rest.counts["updated"]) == (7, 30)
 
 
-async def test_merged_rows_stay_settled_where_the_input_is_edited(write: Write) -> None:
+async def test_merged_rows_stay_settled_after_input_edit(write: Write) -> None:
+    """Merged rows stay settled where a row is added to the input."""
     path = merging(write)
     async with Bench() as bench:
         await bench.run(path, merge_duplicates=True)
@@ -168,7 +177,8 @@ async def test_merged_rows_stay_settled_where_the_input_is_edited(write: Write) 
         assert (more.requests, more.counts["updated"]) == (1, 31)
 
 
-async def test_without_the_flag_what_was_merged_is_settled_all_the_same(write: Write) -> None:
+async def test_merged_rows_stay_settled_without_flag(write: Write) -> None:
+    """Rows that were merged stay settled where a later session does not merge."""
     path = merging(write)
     async with Bench() as bench:
         await bench.run(path, merge_duplicates=True, first=4)
@@ -176,9 +186,10 @@ async def test_without_the_flag_what_was_merged_is_settled_all_the_same(write: W
     assert (rest.requests, rest.counts["updated"]) == (18, 30)
 
 
-async def test_a_crash_while_an_edited_input_is_adopted_loses_no_merged_row(
+async def test_crash_during_adoption_loses_no_merged_row(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A crash while the run adopts an edited input loses no merged row."""
     lines = ["T1,a,", "T1,,b", "T2,c,"]
     path = write("edits.csv", "id,title,message", *lines)
     async with Bench() as bench:
@@ -205,7 +216,8 @@ async def test_a_crash_while_an_edited_input_is_adopted_loses_no_merged_row(
     }  # fmt: skip
 
 
-async def test_rows_that_went_together_count_each_as_a_failure(write: Write) -> None:
+async def test_each_merged_row_counts_as_failure(write: Write) -> None:
+    """Each row of a merged update that fails counts towards the limit of failures."""
     path = write("edits.csv", "id,title", *(f"gone_{n % 2},T{n}" for n in range(40)), "late,x")
     async with Bench(unknown=Unknown("404")) as bench:
         summary = await bench.run(

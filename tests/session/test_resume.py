@@ -36,9 +36,10 @@ from tests.support.fakes import SetAfter
 Write = Callable[..., Path]
 
 
-async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_is_sent(
+async def test_edited_input_resumes_with_changed_rows_only(
     write: Write,
 ) -> None:
+    """An edited input is resumed only on request, and only rows that differ are sent."""
     path = edits(write, 20)
     soon = StopsAfter(8)
     async with Bench(latency=(1, 2)) as bench:
@@ -71,7 +72,8 @@ async def test_an_edited_input_is_gone_on_with_on_demand_and_only_what_differs_i
     assert "2 rows changed" in notes.said[0]
 
 
-async def test_an_input_that_is_only_written_otherwise_needs_nothing_sent(write: Write) -> None:
+async def test_reordered_input_needs_nothing_sent(write: Write) -> None:
+    """An input whose rows are only in another order is resumed without a request."""
     path = edits(write, 5)
     async with Bench() as bench:
         await bench.run(path)
@@ -85,9 +87,10 @@ async def test_an_input_that_is_only_written_otherwise_needs_nothing_sent(write:
 
 
 @pytest.mark.parametrize("name", ["part.replace", "adopt_digests", "write_summary"])
-async def test_a_crash_while_an_edited_input_is_adopted_loses_nothing(
+async def test_crash_during_adoption_loses_no_result(
     write: Write, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    """A crash at any step while the run adopts an edited input loses no result."""
     path = edits(write, 10)
 
     class Crash(BaseException):
@@ -149,9 +152,10 @@ def stopping_at_the_first_request(bench: Bench) -> Stop:
     return stop
 
 
-async def test_a_session_that_ends_between_a_row_tried_again_and_the_next_of_its_task_owes_that(
+async def test_retried_row_leaves_later_rows_owed(
     write: Write,
 ) -> None:
+    """A session that ends after a retried row leaves the task's later rows to be resent."""
     later = [f"opp_1,N{n}" for n in range(5)]
     path = write("edits.csv", "id,title", "opp_1,OLD", *later, "opp_2,x")
     async with Bench(latency=(5, 5)) as bench:
@@ -189,9 +193,8 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-async def test_what_a_session_has_checked_the_next_one_need_not(
-    write: Write, checks: list[str]
-) -> None:
+async def test_next_session_skips_the_finished_check(write: Write, checks: list[str]) -> None:
+    """A resumed session uses the finished check of the session before, also for its notes."""
     shown: list[Preview] = []
 
     class Watching(Observer):
@@ -212,9 +215,8 @@ async def test_what_a_session_has_checked_the_next_one_need_not(
     assert shown[0].bodies[0] == {"id": "opp_1", "title": "T"}
 
 
-async def test_invalid_rows_that_a_session_has_found_are_still_refused(
-    write: Write, checks: list[str]
-) -> None:
+async def test_invalid_rows_found_before_stay_refused(write: Write, checks: list[str]) -> None:
+    """Invalid rows that an earlier session found are refused again without a new check."""
     path = write("edits.csv", "id,priority", "opp_1,high", "opp_2,urgent", "opp_3,low")
     async with Bench() as bench:
         refused = await bench.run(path)
@@ -225,12 +227,12 @@ async def test_invalid_rows_that_a_session_has_found_are_still_refused(
     assert len(checks) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed", ["garbled", "missing", "version", "input", "merged", "edited", "read otherwise"]
 )
-async def test_what_is_not_known_to_have_been_checked_is_checked(
-    write: Write, checks: list[str], changed: str
-) -> None:
+async def test_doubtful_check_is_done_again(write: Write, checks: list[str], changed: str) -> None:
+    """An input is checked again unless a valid check of the same input and flags exists."""
     lines = [f"opp_{n % 50},T{n}" for n in range(100)]
     path = write("edits.csv", "id,title", *lines)
     async with Bench() as bench:
@@ -263,9 +265,10 @@ async def test_what_is_not_known_to_have_been_checked_is_checked(
 
 
 @pytest.mark.parametrize("told", ['"invalid": 0', '"rows": 2', '"rows": 9'])
-async def test_a_row_that_is_not_as_it_was_checked_stops_the_run_and_all_is_checked_again(
+async def test_row_unlike_its_check_stops_the_run(
     write: Write, checks: list[str], told: str
 ) -> None:
+    """A row that does not match its check stops the run, and the next session checks all."""
     invalid = "urgent" if "invalid" in told else "low"
     path = write("edits.csv", "id,priority", "opp_1,high", "opp_2,low", f"opp_3,{invalid}")
     async with Bench() as bench:
@@ -291,6 +294,7 @@ def many_places(monkeypatch: pytest.MonkeyPatch) -> None:
 PLACES = [(8, 10), (16, 18), (24, 26)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("many_places")
 @pytest.mark.parametrize(
     ("places", "digests"),
@@ -306,9 +310,10 @@ PLACES = [(8, 10), (16, 18), (24, 26)]
         ([(16, 180)], "missing"),
     ],
 )
-async def test_the_rest_is_sent_wherever_the_check_is_said_to_have_found_it(
+async def test_wrong_offsets_still_send_the_rest(
     write: Write, checks: list[str], places: list[tuple[int, int]], digests: str
 ) -> None:
+    """The rest is sent once, also where the offsets or digests of the check are wrong."""
     path = write("edits.csv", "id,title", *(f"opp_{n},T{n}" for n in range(1, 31)))
     async with Bench() as bench:
         await bench.run(path, first=20)
@@ -331,7 +336,8 @@ async def test_the_rest_is_sent_wherever_the_check_is_said_to_have_found_it(
 
 @pytest.mark.usefixtures("many_places")
 @pytest.mark.parametrize("name", ["edits.jsonl", "edits.xlsx", "edits.tsv.gz"])
-async def test_any_input_is_gone_on_with_where_it_was_left(tmp_path: Path, name: str) -> None:
+async def test_every_input_format_resumes_correctly(tmp_path: Path, name: str) -> None:
+    """An input of any format is resumed after the rows that were sent."""
     path = tmp_path / name
     rows = [(f"opp_{n}", f"T{n}") for n in range(1, 31)]
     if name.endswith("jsonl"):
@@ -353,7 +359,8 @@ async def test_any_input_is_gone_on_with_where_it_was_left(tmp_path: Path, name:
     assert [result["id"] for result in results_in(Path("edits.run"))] == [id_ for id_, _ in rows]
 
 
-async def test_names_that_utf_8_can_not_hold_are_told_like_any_other(write: Write) -> None:
+async def test_unencodable_field_name_is_refused(write: Write) -> None:
+    """A field name that UTF-8 cannot encode makes its row invalid, without a crash."""
     path = write("edits.jsonl", '{"id": "a", "title": "x", "\\ud800title": 3}')
     async with Bench() as bench:
         refused = await bench.run(path)
@@ -361,10 +368,8 @@ async def test_names_that_utf_8_can_not_hold_are_told_like_any_other(write: Writ
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-async def test_rows_at_the_beginning_that_are_settled_are_passed_over_and_no_other(
-    write: Write, suffix: str
-) -> None:
-    """With one that failed among them, which is tried again with what follows it of its task."""
+async def test_only_settled_first_rows_are_skipped(write: Write, suffix: str) -> None:
+    """Resuming skips only settled first rows; a retry also resends its task's later rows."""
     rows = [(f"opp_{n % 30}", f"T{n}") for n in range(90)]
     if suffix == "csv":
         path = write("edits.csv", "id,title", *(",".join(row) for row in rows))
@@ -381,10 +386,10 @@ async def test_rows_at_the_beginning_that_are_settled_are_passed_over_and_no_oth
         assert {t: tasks[t]["title"] for t, _ in rows} == dict(rows)
 
 
-async def test_the_next_row_of_a_task_goes_once_the_earlier_one_is_in_the_log(
+async def test_next_row_waits_for_earlier_log_line(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or else that one would be sent again, after the later one."""
+    """A task's next row waits for the earlier row's log line, so no resend can follow it."""
     path = write("edits.csv", "id,title", "opp_0,x", "opp_1,OLD", "opp_1,NEW")
     real = AppendOnlyFile.write
 
@@ -405,9 +410,10 @@ async def test_the_next_row_of_a_task_goes_once_the_earlier_one_is_in_the_log(
 
 
 @pytest.mark.parametrize("name", ["adopt_digests", "write_summary"])
-async def test_an_input_that_is_put_back_after_a_crash_is_known_by_what_it_says(
+async def test_restored_input_is_recognised_after_crash(
     write: Write, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    """An input restored after a crash is compared by its rows, and no row is sent again."""
     path = write("edits.csv", "id,title", "opp_a,A", "opp_b,B")
     original = path.read_text()
     async with Bench() as bench:
@@ -436,9 +442,10 @@ async def test_an_input_that_is_put_back_after_a_crash_is_known_by_what_it_says(
     assert (applied, rest.counts["updated"]) == (["opp_a", "opp_b"], 2)
 
 
-async def test_a_crash_while_an_insertion_is_adopted_sends_nothing_again(
+async def test_crash_during_adopted_insertion_resends_nothing(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A crash while the run adopts an inserted row causes no row to be sent again."""
     path = write("edits.csv", "id,title", "opp_a,A", "opp_b,B")
     async with Bench() as bench:
         await bench.run(path)
@@ -451,7 +458,8 @@ async def test_a_crash_while_an_insertion_is_adopted_sends_nothing_again(
     assert (again.requests, again.counts["updated"]) == (1, 3)
 
 
-async def test_a_later_row_that_was_removed_does_not_keep_the_last_word(write: Write) -> None:
+async def test_removed_later_row_loses_last_word(write: Write) -> None:
+    """A row is sent again where a removed later row of its task had overwritten it."""
     path = write("edits.csv", "id,title", "opp_1,first", "opp_1,second", "opp_2,x")
     async with Bench() as bench:
         await bench.run(path)
@@ -461,7 +469,8 @@ async def test_a_later_row_that_was_removed_does_not_keep_the_last_word(write: W
         assert bench.sandbox.team.tasks["opp_1"]["title"] == "first"
 
 
-async def test_a_failed_file_of_our_own_is_not_taken_for_an_edited_one(write: Write) -> None:
+async def test_own_failed_file_never_counts_as_edited(write: Write) -> None:
+    """A failed file that the run itself wrote never counts as edited."""
     path = edits(write, 3)
     notes = Notes()
     async with Bench(unknown=Unknown.NOT_FOUND) as bench:
@@ -476,9 +485,10 @@ async def test_a_failed_file_of_our_own_is_not_taken_for_an_edited_one(write: Wr
     assert Path("edits.run/failed.1.csv").read_text() == "id,title\nopp_1,mended\n"
 
 
-async def test_whoever_is_in_a_hurry_does_not_wait_for_the_log_or_the_failed_rows(
+async def test_stop_interrupts_the_start_of_resuming(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A stop during resuming interrupts the reading of the log and of the failed rows."""
     path = edits(write, 300)
     async with Bench(unknown=Unknown.NOT_FOUND) as bench:
         await bench.run(path)
@@ -493,7 +503,8 @@ async def test_whoever_is_in_a_hurry_does_not_wait_for_the_log_or_the_failed_row
     assert recorder.failed_sha256 is not None
 
 
-async def test_the_last_row_may_be_one_failure_too_many(write: Write) -> None:
+async def test_last_row_may_reach_failure_limit(write: Write) -> None:
+    """A run that reaches the limit of failures at its last row counts as finished."""
     async with Bench(unknown=Unknown.NOT_FOUND) as bench:
         limit = FailureLimit(rows=3)
         summary = await bench.run(edits(write, 3), max_failures=limit, workers=1)
@@ -502,7 +513,9 @@ async def test_the_last_row_may_be_one_failure_too_many(write: Write) -> None:
         assert (more.state, more.exit_code) == (State.STOPPED, 3)
 
 
-async def test_rows_cut_short_by_a_signal_are_no_failures(write: Write) -> None:
+@pytest.mark.slow
+async def test_rows_cut_by_signal_are_no_failures(write: Write) -> None:
+    """Rows that a signal cuts short do not count as failures."""
     path = edits(write, 200)
     soon = StopsAfter(50)
     async with Bench(latency=(5, 9), faults={Fault.INTERNAL_ERROR: 0.5}) as bench:
@@ -513,9 +526,10 @@ async def test_rows_cut_short_by_a_signal_are_no_failures(write: Write) -> None:
     assert (summary.state, summary.exit_code) == (State.INTERRUPTED, 130)
 
 
-async def test_an_overwriting_that_crashes_leaves_a_directory_that_can_be_overwritten(
+async def test_crashed_overwriting_can_be_repeated(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A crash while a run is overwritten leaves a run directory that can be overwritten."""
     path = edits(write, 3)
     real = Path.unlink
     async with Bench() as bench:
@@ -555,9 +569,10 @@ async def cut_off_while_a_row_is_tried_again(bench: Bench, path: Path) -> None:
     assert bench.sandbox.team.tasks["opp_1"]["title"] == "OLD"
 
 
-async def test_a_row_that_was_tried_again_when_the_session_ended_is_in_doubt_and_sent_again(
+async def test_interrupted_retry_is_unconfirmed_and_resent(
     write: Write,
 ) -> None:
+    """A retried row without an answer when the session ends is unconfirmed and resent."""
     path = write("edits.csv", "id,title", "opp_1,OLD", "opp_1,NEW", "opp_2,x")
     async with Bench(latency=(5, 5)) as bench:
         await cut_off_while_a_row_is_tried_again(bench, path)
@@ -573,7 +588,8 @@ async def test_a_row_that_was_tried_again_when_the_session_ended_is_in_doubt_and
         assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEW"
 
 
-async def test_what_is_owed_is_not_forgotten_over_an_edit_of_the_input(write: Write) -> None:
+async def test_owed_rows_survive_an_input_edit(write: Write) -> None:
+    """Rows that a session still owes are sent, also after the input was edited."""
     path = write("edits.csv", "id,title", "opp_1,OLD", "opp_1,NEW")
     async with Bench(latency=(5, 5)) as bench:
         with refusing(bench, "OLD"):
@@ -588,9 +604,10 @@ async def test_what_is_owed_is_not_forgotten_over_an_edit_of_the_input(write: Wr
         assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEW"
 
 
-async def test_an_invalid_row_settles_nothing_that_comes_to_stand_in_its_place(
+async def test_invalid_row_never_settles_its_successor(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An invalid row does not settle another row that later has the same number."""
     path = write("edits.csv", "id,priority", "opp_0,high", "opp_a,low", "opp_x,what")
     async with Bench(latency=(2, 2)) as bench:
         stop = stopping_at_the_first_request(bench)
@@ -613,9 +630,8 @@ async def test_an_invalid_row_settles_nothing_that_comes_to_stand_in_its_place(
 
 
 @pytest.mark.parametrize("in_place", [True, False])
-async def test_a_failed_file_that_is_saved_during_a_run_is_kept_by_the_next(
-    write: Write, *, in_place: bool
-) -> None:
+async def test_failed_file_saved_midrun_is_kept(write: Write, *, in_place: bool) -> None:
+    """A failed file that is edited during a run is kept by the next session."""
     path = edits(write, 100)
     mended = "id,title\nopp_1,mended\n"
 

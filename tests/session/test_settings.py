@@ -18,7 +18,8 @@ from bulkupdate.session.settings import FailureLimit, RunConfig
 KEY = ApiKey("s3cr3t")
 
 
-def test_a_key_does_not_show_itself() -> None:
+def test_api_key_is_never_shown() -> None:
+    """A key appears in none of its text forms and cannot be pickled."""
     shown = [repr(KEY), str(KEY), f"{KEY}", repr(Endpoint(api_key=KEY)), str([KEY])]
     assert not any("s3cr3t" in text for text in shown)
     assert KEY.reveal() == "s3cr3t"
@@ -27,13 +28,15 @@ def test_a_key_does_not_show_itself() -> None:
 
 
 @pytest.mark.parametrize("value", ["", " \n", "two words", "clé", "a\x00b"])
-def test_what_can_be_no_key_is_refused_without_showing_it(value: str) -> None:
+def test_impossible_key_is_refused_unseen(value: str) -> None:
+    """Text that cannot be a key is refused, and the message does not show it."""
     with pytest.raises(ConfigError) as caught:
         ApiKey(value)
     assert not value.strip() or value not in str(caught.value)
 
 
-def test_a_key_comes_from_a_file_or_else_the_environment(tmp_path: Path) -> None:
+def test_key_comes_from_file_or_environment(tmp_path: Path) -> None:
+    """A key comes from the named file, or else from the environment."""
     file = tmp_path / "key"
     file.write_text("from-file\n")
     file.chmod(0o600)
@@ -59,13 +62,15 @@ def test_a_key_comes_from_a_file_or_else_the_environment(tmp_path: Path) -> None
         ("7/H", RateLimit(7, 3600)),
     ],
 )
-def test_a_rate_is_read(text: str, rate: RateLimit) -> None:
+def test_rate_is_read_from_its_notation(text: str, rate: RateLimit) -> None:
+    """A rate is read from its notation and is shown in the same form."""
     assert RateLimit.parse(text) == rate
     assert RateLimit.parse(str(rate)) == rate
 
 
 @pytest.mark.parametrize("text", ["", "20", "0/2s", "20/0s", "-1/2s", "x/2s", "20/2d", "1.5/2s"])
-def test_what_is_no_rate_is_refused(text: str) -> None:
+def test_text_that_is_no_rate_is_refused(text: str) -> None:
+    """Text that is no rate is refused, with an example."""
     with pytest.raises(ConfigError, match="20/2s"):
         RateLimit.parse(text)
 
@@ -79,20 +84,21 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         ("2.5%", FailureLimit(percent=2.5)),
     ],
 )
-def test_a_limit_of_failures_is_read_and_shown_in_its_own_notation(
-    text: str, limit: FailureLimit
-) -> None:
+def test_failure_limit_is_read_from_notation(text: str, limit: FailureLimit) -> None:
+    """A limit of failures is read from its notation and is shown in the same form."""
     assert FailureLimit.parse(text) == limit
     assert FailureLimit.parse(str(limit)) == limit
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "100%", "x", "5 %", "%", "1.5"])
-def test_what_is_no_limit_of_failures_is_refused(text: str) -> None:
+def test_text_that_is_no_failure_limit_is_refused(text: str) -> None:
+    """Text that is no limit of failures is refused."""
     with pytest.raises(ConfigError):
         FailureLimit.parse(text)
 
 
-def test_a_share_of_failures_is_judged_once_there_are_a_hundred_rows() -> None:
+def test_share_of_failures_needs_hundred_rows() -> None:
+    """A share of failures is judged once there are a hundred rows."""
     assert [FailureLimit(percent=5).is_reached(n, 99) for n in (0, 99)] == [False, False]
     assert [FailureLimit(percent=5).is_reached(n, 100) for n in (5, 6)] == [False, True]
     assert [FailureLimit(rows=3).is_reached(n, 5) for n in (2, 3)] == [False, True]
@@ -102,7 +108,8 @@ def test_a_share_of_failures_is_judged_once_there_are_a_hundred_rows() -> None:
     "url",
     ["https://api.lemlist.com/api", "http://localhost:1/api", "http://127.0.0.9", "http://[::1]:2"],
 )
-def test_https_is_allowed_and_http_on_this_machine(url: str) -> None:
+def test_https_and_local_http_are_allowed(url: str) -> None:
+    """An https URL is allowed, and an http URL only for this machine."""
     assert Endpoint(api_key=KEY, base_url=f"{url}/").base_url == url
 
 
@@ -121,7 +128,8 @@ def test_https_is_allowed_and_http_on_this_machine(url: str) -> None:
         ("https://[a", "is not a URL"),
     ],
 )
-def test_another_url_is_refused(url: str, says: str) -> None:
+def test_other_urls_are_refused(url: str, says: str) -> None:
+    """A URL that is unencrypted, incomplete or has a password is refused."""
     with pytest.raises(ConfigError, match=says):
         Endpoint(api_key=KEY, base_url=url)
 
@@ -147,12 +155,14 @@ def test_another_url_is_refused(url: str, says: str) -> None:
         lambda: SandboxConfig(latency=(5, 1)),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused(make: Callable[[], Any]) -> None:
+def test_impossible_setting_is_refused(make: Callable[[], Any]) -> None:
+    """A setting that makes no sense raises a configuration error."""
     with pytest.raises(ConfigError):
         make()
 
 
-def test_the_run_directory_is_named_after_the_input_beside_where_you_stand() -> None:
+def test_run_directory_takes_the_inputs_name() -> None:
+    """The run directory has the input's name and is in the working directory."""
     endpoint = Endpoint(api_key=KEY)
     assert RunConfig(input="a/b/edits.csv", endpoint=endpoint).directory == Path("edits.run")
     assert RunConfig(input="-", endpoint=endpoint).directory == Path("stdin.run")

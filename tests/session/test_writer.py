@@ -61,7 +61,8 @@ def result(number: int, outcome: Outcome = Outcome.UPDATED) -> Result:
                   error=error)  # fmt: skip
 
 
-async def test_what_a_turn_of_the_loop_settles_is_written_at_once_and_told_then() -> None:
+async def test_results_of_one_turn_share_a_write() -> None:
+    """Results of one turn of the loop are written together before their workers continue."""
     writing = Writing()
     await asyncio.sleep(0)
     workers = [asyncio.create_task(writing.write(number)) for number in (3, 1, 2)]
@@ -74,7 +75,8 @@ async def test_what_a_turn_of_the_loop_settles_is_written_at_once_and_told_then(
     assert writing.recorder.batches == [[3, 1, 2], [5]]
 
 
-async def test_what_comes_turn_by_turn_is_written_at_once() -> None:
+async def test_results_of_successive_turns_share_a_write() -> None:
+    """Results that keep coming turn by turn are written together."""
     writing = Writing()
 
     async def worker(number: int) -> None:
@@ -87,7 +89,8 @@ async def test_what_comes_turn_by_turn_is_written_at_once() -> None:
     assert writing.recorder.batches == [list(range(1, 17))]
 
 
-async def test_nobody_waits_for_a_result_that_does_not_come() -> None:
+async def test_writer_waits_for_no_missing_result() -> None:
+    """The writer waits for no result that does not come, and writes what it has."""
     writing = Writing()
     await asyncio.sleep(0)
     first = asyncio.create_task(writing.write(1))
@@ -98,7 +101,8 @@ async def test_nobody_waits_for_a_result_that_does_not_come() -> None:
     await writing.end()
 
 
-async def test_a_worker_that_is_cancelled_while_it_waits_leaves_its_row_and_the_others() -> None:
+async def test_cancelled_worker_leaves_every_result() -> None:
+    """A worker that is cancelled while it waits leaves its own result and the others."""
     writing = Writing()
     await asyncio.sleep(0)
     workers = [asyncio.create_task(writing.write(number)) for number in (1, 2, 3)]
@@ -110,7 +114,8 @@ async def test_a_worker_that_is_cancelled_while_it_waits_leaves_its_row_and_the_
     assert (writing.recorder.batches, writing.told) == ([[1, 2, 3]], [1, 3])
 
 
-async def test_no_more_wait_than_are_written_at_once() -> None:
+async def test_one_write_holds_a_full_batch() -> None:
+    """No write holds more results than a full batch, and the order stays."""
     writing = Writing()
     await asyncio.sleep(0)
     await writing.put(*range(1, 10 * BATCH))
@@ -120,7 +125,8 @@ async def test_no_more_wait_than_are_written_at_once() -> None:
     assert written == list(range(1, 10 * BATCH))
 
 
-async def test_what_can_not_be_written_is_an_error_and_stops_the_run() -> None:
+async def test_failed_write_raises_and_stops_run() -> None:
+    """A write that fails raises an error for its workers and stops the run."""
     writing = Writing()
     writing.recorder.refused = {2}
     workers = [asyncio.create_task(writing.write(number)) for number in (1, 2)]
@@ -133,7 +139,8 @@ async def test_what_can_not_be_written_is_an_error_and_stops_the_run() -> None:
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
-async def test_nothing_is_left_behind_by_a_writer_that_is_cancelled(has_begun: bool) -> None:
+async def test_cancelled_writer_leaves_nothing_unwritten(has_begun: bool) -> None:
+    """A writer that is cancelled or has ended leaves no result unwritten."""
     writing = Writing()
     if has_begun:
         await asyncio.sleep(0)
@@ -148,7 +155,8 @@ async def test_nothing_is_left_behind_by_a_writer_that_is_cancelled(has_begun: b
     assert writing.recorder.batches[-2:] == [[3], [4]]
 
 
-async def test_too_many_failures_stop_the_run_before_they_are_written() -> None:
+async def test_failure_limit_counts_before_writing() -> None:
+    """Too many failures stop the run before their results are written."""
     writing = Writing(FailureLimit(rows=2))
     await writing.put(1, 2)
     assert not writing.stop.is_set

@@ -79,7 +79,8 @@ async def watched_by(
     await asyncio.wait([task])
 
 
-def test_a_line_every_ten_seconds_says_how_the_run_stands() -> None:
+def test_line_every_ten_seconds_shows_progress() -> None:
+    """The text output writes a line of progress every ten seconds."""
     lines = watched(TextProgress, 25)
     assert len(lines) == 2
     for said in ("3 of 100 rows", "rows/s", "left, until ", "1 failed", "5 retries",
@@ -88,7 +89,8 @@ def test_a_line_every_ten_seconds_says_how_the_run_stands() -> None:
         assert said in lines[0]
 
 
-def test_json_says_the_same_to_a_program() -> None:
+def test_json_lines_show_the_same_progress() -> None:
+    """The JSON output writes the same progress for a program."""
     first = json.loads(watched(JsonProgress, 15)[0])
     assert first["event"] == "progress"
     assert first["rows"] == 100
@@ -97,7 +99,8 @@ def test_json_says_the_same_to_a_program() -> None:
     assert "rate limited" in first["waiting_for"]
 
 
-def test_what_was_read_is_said_before_anything_is_sent(write: Callable[..., Path]) -> None:
+def test_input_is_described_before_sending(write: Callable[..., Path]) -> None:
+    """The output describes the input and its problems before anything is sent."""
     path = write("a.csv", "id,title,done", "a,<clear>,", "a,x,yes", "b,,maybe", "c,,")
     inspection = Inspection()
     lines: list[str] = []
@@ -120,7 +123,8 @@ def test_what_was_read_is_said_before_anything_is_sent(write: Callable[..., Path
     assert json.loads(lines[-1])["preview"]["clears"] == {"title": 1}
 
 
-def test_notes_are_passed_on() -> None:
+def test_notes_reach_both_outputs() -> None:
+    """A note appears in the text output and in the JSON output."""
     lines: list[str] = []
     TextProgress(lines.append).noted("mended")
     JsonProgress(lines.append).noted("mended")
@@ -137,11 +141,14 @@ def test_notes_are_passed_on() -> None:
         (10_000, "2 h 46 m"),
     ],
 )
-def test_durations_are_said_as_people_do(seconds: float, text: str) -> None:
+def test_durations_read_as_people_write_them(seconds: float, text: str) -> None:
+    """Durations are shown as people write them."""
     assert messages.duration(seconds) == text
 
 
-def test_a_session_without_a_pace_promises_nothing() -> None:
+def test_session_without_pace_estimates_nothing() -> None:
+    """A session without a pace gives no estimate of the time left."""
+
     async def main() -> float | None:
         going = progress()
         fresh = Progress(going.preview, Ledger(), going._lanes)
@@ -150,7 +157,9 @@ def test_a_session_without_a_pace_promises_nothing() -> None:
     assert run_virtual(main()) is None
 
 
-def test_a_session_that_tries_rows_again_has_a_bar_and_a_pace_of_its_own() -> None:
+def test_retried_rows_count_in_the_bar() -> None:
+    """A session that retries rows counts each as done once its retry is settled."""
+
     async def main() -> tuple[int, int, int]:
         ledger = progress().ledger
         for number in range(4, 101):
@@ -171,7 +180,9 @@ def test_a_session_that_tries_rows_again_has_a_bar_and_a_pace_of_its_own() -> No
     assert run_virtual(main()) == (99, 99, 100)
 
 
-def test_a_watcher_that_fails_does_not_end_the_run(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_watcher_does_not_end_run(caplog: pytest.LogCaptureFixture) -> None:
+    """A watcher that fails is logged and does not end the run."""
+
     class Broken(Observer):
         async def watch(self, progress: Progress) -> None:
             raise ZeroDivisionError

@@ -18,6 +18,8 @@ from tests.support.commands import Serving, serving
 from tests.support.terminal import terminal
 from tests.ui.test_lines import progress
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sandbox() -> Iterator[Serving]:
@@ -45,9 +47,10 @@ def picture(width: int, *, encoding: str = "utf-8", recent: Sequence[Result] = (
     return run_virtual(main())
 
 
-def test_eighty_columns_show_the_bar_the_pace_the_outcomes_and_the_last_problems(
+def test_eighty_columns_show_the_whole_progress(
     sandbox: Serving,
 ) -> None:
+    """At 80 columns the screen shows bar, pace, outcomes and the last problems."""
     with terminal("run", "edits.csv", columns=80, variables=sandbox.environment) as screen:
         text = screen.wait_for(lambda text: "row 30 " in text)
         screen.process.terminate()
@@ -67,7 +70,8 @@ def test_eighty_columns_show_the_bar_the_pace_the_outcomes_and_the_last_problems
     assert "continue with: bulkupdate run edits.csv --out edits.run --resume" in screen.text
 
 
-def test_forty_columns_break_between_parts_and_show_no_ids(sandbox: Serving) -> None:
+def test_forty_columns_wrap_and_hide_ids(sandbox: Serving) -> None:
+    """At 40 columns the lines break between parts and show no ids."""
     with terminal("run", "edits.csv", columns=40, variables=sandbox.environment) as screen:
         text = screen.wait_for(lambda text: "row 30 " in text)
     assert "row 30 failed: 404 not_found: Task not f" in text or "row 30 failed: 404 not_" in text
@@ -75,7 +79,8 @@ def test_forty_columns_break_between_parts_and_show_no_ids(sandbox: Serving) -> 
     assert all(len(line) <= 40 for line in text.splitlines())
 
 
-def test_no_part_of_a_picture_is_broken_in_two() -> None:
+def test_no_part_of_picture_is_split() -> None:
+    """No part of the picture is split between two lines at any width."""
     for width in (30, 40, 80, 200):
         text = picture(width)
         assert "3 of 100 rows" in text
@@ -84,13 +89,15 @@ def test_no_part_of_a_picture_is_broken_in_two() -> None:
         assert "waiting: rate limited:" in text
 
 
-def test_a_terminal_without_unicode_gets_none() -> None:
+def test_terminal_without_unicode_gets_ascii() -> None:
+    """A terminal without Unicode gets only ASCII characters."""
     text = picture(80, encoding="latin-1")
     assert text.isascii()
     assert " | " in text
 
 
-def test_what_a_server_says_is_shown_and_not_obeyed() -> None:
+def test_servers_text_never_controls_the_terminal() -> None:
+    """Text of the server is shown with its control characters escaped."""
     recent = Result(
         row=7,
         id="a\x1b[2J",
@@ -105,7 +112,8 @@ def test_what_a_server_says_is_shown_and_not_obeyed() -> None:
     assert "[bold]x[/bold]\\u001b]0;title\\u0007" in text
 
 
-def test_outcomes_are_in_colour_unless_asked_not_to_be(sandbox: Serving) -> None:
+def test_outcomes_are_coloured_unless_switched_off(sandbox: Serving) -> None:
+    """The screen shows outcomes in colour unless NO_COLOR is set."""
     arguments = ("run", "edits.csv", "--first", "60", "--rate", "none", "--overwrite")
     with terminal(*arguments, variables=sandbox.environment) as screen:
         screen.finish()
@@ -117,7 +125,8 @@ def test_outcomes_are_in_colour_unless_asked_not_to_be(sandbox: Serving) -> None
     assert plain == {"default"}
 
 
-def test_a_dumb_terminal_gets_lines_and_q_nothing(sandbox: Serving) -> None:
+def test_dumb_terminal_gets_plain_lines(sandbox: Serving) -> None:
+    """A dumb terminal gets plain lines, and a quiet run shows only its error."""
     arguments = ("run", "edits.csv", "--first", "60", "--rate", "none", "--overwrite")
     with terminal(*arguments, variables={**sandbox.environment, "TERM": "dumb"}) as screen:
         screen.finish()
@@ -128,9 +137,10 @@ def test_a_dumb_terminal_gets_lines_and_q_nothing(sandbox: Serving) -> None:
         assert screen.text == "error: stopped: the first 60 rows were sent (--first)"
 
 
-def test_the_time_left_is_told_by_the_last_minute_and_not_by_an_outage(
+def test_time_left_follows_the_last_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The time left follows the last minute's pace, and is unknown during a long outage."""
     clock = [1000.0]
     monkeypatch.setattr("bulkupdate.session.progress.time.monotonic", lambda: clock[0])
 
@@ -154,7 +164,8 @@ def test_the_time_left_is_told_by_the_last_minute_and_not_by_an_outage(
     assert told[25] == pytest.approx(77 * 65 / 10)
 
 
-def test_the_bar_ends_where_the_session_does(sandbox: Serving) -> None:
+def test_bar_ends_with_the_session(sandbox: Serving) -> None:
+    """The bar is full where the session ends, also if it sends only the first rows."""
     with terminal("run", "edits.csv", "--first", "60", variables=sandbox.environment) as screen:
         screen.wait_for(lambda text: re.search(r"\n4\d of 600 rows", text) and "2 %" not in text)
         percent = re.search(r"(\d+) %", screen.text)
@@ -166,11 +177,13 @@ def test_the_bar_ends_where_the_session_does(sandbox: Serving) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"), [(60, "14:01"), (10 * 3600, "Wed 00:00"), (3 * 86400, "Fri 14:00")]
 )
-def test_the_end_is_told_as_the_clock_will_show_it(seconds: float, said: str) -> None:
+def test_estimated_end_reads_like_a_clock(seconds: float, said: str) -> None:
+    """The estimated end is shown as a clock will show it, with the day if it is another."""
     assert messages.clock_time(seconds, datetime(2026, 11, 24, 14, 0).astimezone()) == said
 
 
-def test_the_end_says_why_rows_failed_and_what_may_come_next(sandbox: Serving) -> None:
+def test_ending_names_causes_and_next_steps(sandbox: Serving) -> None:
+    """The end of a run shows why rows failed and which commands may come next."""
     with terminal(
         "run", "edits.csv", "--rate", "none", columns=160, variables=sandbox.environment
     ) as one:

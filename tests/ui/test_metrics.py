@@ -30,7 +30,9 @@ def metrics(path: str = "nightly.prom") -> dict[str, float]:
     return found
 
 
-def test_a_run_writes_how_it_ended() -> None:
+@pytest.mark.slow
+def test_run_writes_its_final_metrics() -> None:
+    """A run writes its exit code, counts and times to the metrics file."""
     done = bulkupdate("run", "edits.csv", "--sandbox", "--metrics-file", "nightly.prom")
     assert done.returncode == 0, done.stderr
     found = metrics()
@@ -43,7 +45,9 @@ def test_a_run_writes_how_it_ended() -> None:
     )
 
 
-def test_the_last_success_is_remembered_through_failures_of_every_kind() -> None:
+@pytest.mark.slow
+def test_last_success_survives_every_failure() -> None:
+    """The time of the last success stays in the metrics through failures of every kind."""
     flags = ("--metrics-file", "nightly.prom", "--overwrite")
     bulkupdate("run", "edits.csv", "--sandbox", *flags)
     success = metrics()["last_success_timestamp_seconds"]
@@ -59,7 +63,9 @@ def test_the_last_success_is_remembered_through_failures_of_every_kind() -> None
     assert codes == [1, 2, 3]
 
 
-def test_a_second_run_leaves_with_4_and_leaves_the_metrics_to_the_first() -> None:
+@pytest.mark.slow
+def test_second_run_leaves_metrics_to_the_first() -> None:
+    """A second run exits with code 4 and leaves the metrics to the first run."""
     with serving("--unknown-id", "create", "--fault", "hang=1") as sandbox:
         first = start(
             "run", "edits.csv", "--metrics-file", "nightly.prom", "--drain-timeout", "0",
@@ -78,7 +84,8 @@ def test_a_second_run_leaves_with_4_and_leaves_the_metrics_to_the_first() -> Non
     assert metrics()["exit_code"] == 143
 
 
-def test_promtool_finds_nothing_wrong_with_them() -> None:
+def test_promtool_accepts_the_metrics_file() -> None:
+    """The tool promtool finds nothing wrong with the metrics file."""
     bulkupdate("run", "edits.csv", "--sandbox", "--metrics-file", "nightly.prom")
     done = subprocess.run(
         [needed("promtool"), "check", "metrics"],
@@ -89,7 +96,8 @@ def test_promtool_finds_nothing_wrong_with_them() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_a_file_that_cannot_be_written_is_refused_before_anything_is_sent() -> None:
+def test_unwritable_metrics_file_is_refused_early() -> None:
+    """A metrics file that cannot be written is refused before anything is sent."""
     for name, why in (
         ("nightly.txt", "reads files named *.prom"),
         ("none/nightly.prom", "can't be written"),
@@ -100,7 +108,8 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_sent() -> N
     assert not Path("edits.run").exists()
 
 
-def test_without_the_library_the_message_says_how_to_install_it(tmp_path: Path) -> None:
+def test_missing_metrics_library_is_explained(tmp_path: Path) -> None:
+    """Without the metrics library, the message shows how to install it."""
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "prometheus_client.py").write_text("raise ImportError")
     done = bulkupdate(
@@ -110,7 +119,9 @@ def test_without_the_library_the_message_says_how_to_install_it(tmp_path: Path) 
     assert "pip install 'bulkupdate[metrics]'" in done.stderr
 
 
-def test_others_can_read_them_whatever_the_umask_and_a_name_that_is_no_text_ends_nothing() -> None:
+@pytest.mark.slow
+def test_metrics_are_readable_under_any_umask() -> None:
+    """Other users can read the metrics under any umask, and a non-UTF-8 name ends no run."""
     flags = ("run", "edits.csv", "--sandbox", "--overwrite", "--metrics-file")
     umask = os.umask(0o077)
     try:
@@ -122,7 +133,8 @@ def test_others_can_read_them_whatever_the_umask_and_a_name_that_is_no_text_ends
     assert done.returncode == 0, done.stderr
 
 
-def test_a_run_that_goes_on_writes_every_fifteen_seconds() -> None:
+def test_long_run_writes_metrics_every_quarter_minute() -> None:
+    """A run in progress writes its metrics every fifteen seconds."""
 
     async def main() -> list[bool]:
         file = MetricsFile(Path("nightly.prom"))
@@ -134,7 +146,8 @@ def test_a_run_that_goes_on_writes_every_fifteen_seconds() -> None:
     assert metrics()["rate_limited"] == 2
 
 
-def test_a_file_that_is_no_metrics_is_made_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_metrics_file_is_made_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """A file that holds no metrics is replaced, with a note in the log."""
     Path("nightly.prom").write_text("what {{{ is this\n")
     MetricsFile(Path("nightly.prom"))
     assert "a new file is written" in caplog.text

@@ -1,10 +1,10 @@
 "use strict";
-// The table of rows that did not go through: searched, sorted and shown a page at a time, so that
-// a hundred thousand of them weigh no more than a few.
+// The table of unsuccessful rows: search, sort, and show one page at a time. So the browser stays
+// fast with a hundred thousand rows.
 (() => {
   const PAGE = 25;
   const rows = JSON.parse(document.getElementById("data").textContent);
-  // What a search looks at, made when the first one is typed.
+  // The texts to search in, created at the first search.
   let texts = null;
   const table = document.getElementById("table");
   const body = table.tBodies[0];
@@ -57,13 +57,13 @@
     for (const index of shown.slice(page * PAGE, (page + 1) * PAGE)) {
       const line = document.createElement("tr");
       for (const [column, cell] of rows[index].entries()) {
-        const place = document.createElement("td");
-        // Text, whatever it holds: never HTML.
-        place.textContent = typeof cell === "number" ? cell.toLocaleString("en") : cell;
+        const field = document.createElement("td");
+        // Always text, never HTML.
+        field.textContent = typeof cell === "number" ? cell.toLocaleString("en") : cell;
         if (column === 2) {
-          place.className = cell;
+          field.className = cell;
         }
-        line.append(place);
+        line.append(field);
       }
       lines.append(line);
     }

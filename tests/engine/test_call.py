@@ -1,0 +1,118 @@
+"""A call: any request under the limit, tried again until it has an outcome."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from bulkupdate.engine.call import Caller
+from bulkupdate.engine.health import Health
+from bulkupdate.engine.limiter import NoLimiter
+from bulkupdate.engine.retry import Attempts
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.errors import NotFoundError, RateLimitedError, RequestTimeoutError, ServerError
+from bulkupdate.lemlist.answer import Answer
+from bulkupdate.models import Level, Reason
+from bulkupdate.stop import Stop, StoppedError
+from tests.support.clock import run_virtual
+
+Page = list[str]
+
+
+def call(
+    script: Callable[[int], Answer[Page]], stop_after: float | None = None, abort: bool = False
+) -> tuple[Page | BaseException, Attempts, Stop, Caller]:
+    """Call for a page, whose attempts the script answers; each takes a second."""
+
+    async def main() -> tuple[Page | BaseException, Attempts, Stop, Caller]:
+        stop, attempts = Stop(), Attempts()
+        caller = Caller(NoLimiter(), Health(stop, 600), RetryPolicy(max_throttles=3), stop)
+
+        async def request() -> Answer[Page]:
+            await asyncio.sleep(1)
+            return script(attempts.sent)
+
+        if stop_after is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(stop_after, stop.set, "enough")
+            if abort:
+                loop.call_later(stop_after, stop.abort)
+        value: Page | BaseException
+        try:
+            with stop.until(Level.DRAIN) as scope:
+                value = await caller.call(request, attempts, scope, subject="page 0")
+        except Exception as error:
+            value = error
+        return value, attempts, stop, caller
+
+    return run_virtual(main())
+
+
+def page(*ids: str) -> Answer[Page]:
+    return Answer(200, {}, list(ids))
+
+
+def test_call_returns_any_kind_of_value() -> None:
+    """A page of tasks goes the same way as an update."""
+    value, attempts, _, caller = call(lambda _: page("a", "b"))
+    assert value == ["a", "b"]
+    assert (attempts.sent, caller.traffic.requests, caller.in_flight) == (1, 1, 0)
+
+
+def test_transient_failures_are_tried_again() -> None:
+    """A 503 and a timeout cost attempts and no page."""
+
+    def script(n: int) -> Answer[Page]:
+        if n == 1:
+            return Answer(503, {}, error=ServerError("down", 503))
+        if n == 2:
+            raise RequestTimeoutError("no answer in time")
+        return page("a")
+
+    value, attempts, _, caller = call(script)
+    assert value == ["a"]
+    assert (attempts.sent, caller.traffic.retries) == (3, 2)
+
+
+def test_refusal_is_not_tried_again() -> None:
+    """What the server refuses is raised after one attempt."""
+    value, attempts, stop, _ = call(lambda _: Answer(404, {}, error=NotFoundError("no", 404)))
+    assert isinstance(value, NotFoundError)
+    assert (attempts.sent, stop.is_set) == (1, False)
+
+
+def test_endless_throttling_sets_the_stop() -> None:
+    """A call that is rate limited again and again stops its lane."""
+    throttled = Answer[Page](429, {"Retry-After": "1"}, error=RateLimitedError("slow", 429))
+    value, attempts, stop, caller = call(lambda _: throttled)
+    assert isinstance(value, StoppedError)
+    assert stop.reason is Reason.RATE_LIMITED
+    assert attempts.throttled == caller.traffic.rate_limited == 3
+
+
+def test_drain_lets_a_request_in_flight_end() -> None:
+    """A request that is out when the drain comes still has its answer."""
+    value, *_ = call(lambda _: page("a"), stop_after=0.5)
+    assert value == ["a"]
+
+
+def test_drain_ends_a_backoff() -> None:
+    """A call that waits for its next attempt ends at drain."""
+    down = Answer[Page](503, {}, error=ServerError("down", 503))
+    value, attempts, *_ = call(lambda _: down, stop_after=3.3)
+    assert isinstance(value, StoppedError)
+    assert isinstance(attempts.in_doubt, ServerError)
+
+
+def test_abort_gives_up_a_request_in_flight() -> None:
+    """A request that is out when the abort comes is given up."""
+    value, attempts, _, caller = call(lambda _: page("a"), stop_after=0.5, abort=True)
+    assert isinstance(value, StoppedError)
+    assert (attempts.sent, caller.in_flight) == (1, 0)
+
+
+def test_attempts_are_logged_with_their_subject(caplog: pytest.LogCaptureFixture) -> None:
+    """The log names what a failed attempt was about."""
+    caplog.set_level("INFO", "bulkupdate")
+    call(lambda n: page("a") if n > 1 else Answer(503, {}, error=ServerError("down", 503)))
+    assert "'page 0', attempt 1: server_error: down" in caplog.text

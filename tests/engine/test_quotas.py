@@ -1,0 +1,42 @@
+"""What is believed of a quota."""
+
+import pytest
+
+from bulkupdate.engine.quotas import HIGHEST_LIMIT, Believed
+from bulkupdate.lemlist.answer import Quota
+from bulkupdate.lemlist.rate import RateLimit
+
+RATE = RateLimit(20, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "believed"),
+    [
+        (Quota(20, 3, 1.5), Quota(20, 3, 1.5)),
+        (Quota(0, 3, 1.5), Quota(None, 3, 1.5)),
+        (Quota(19.5, 3, 1.5), Quota(None, 3, 1.5)),
+        (Quota(HIGHEST_LIMIT + 1, 3, 1.5), Quota(None, 3, 1.5)),
+        (Quota(20, 21, 1.5), Quota(20, None, 1.5)),
+        (Quota(None, HIGHEST_LIMIT + 1, None), Quota(None, None, None)),
+    ],
+)
+def test_impossible_numbers_are_not_believed(told: Quota, believed: Quota) -> None:
+    """A limit that can't be true, and more room than the limit, are taken out."""
+    assert Believed().quota(told, RATE, may_be_silent=False) == believed
+
+
+def test_each_oddity_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that repeats an odd header does not fill the log."""
+    believed = Believed()
+    for _ in range(3):
+        believed.quota(Quota(0, 500), RATE, may_be_silent=False)
+        believed.quota(Quota(), RATE, may_be_silent=False)
+    assert len(caplog.records) == 2
+    assert "X-RateLimit-Limit is 0: ignored" in caplog.text
+    assert "answers do not name the limit: keeping to 20/2s" in caplog.text
+
+
+def test_silence_is_no_oddity_where_expected(caplog: pytest.LogCaptureFixture) -> None:
+    """A 429, or an answer after one that named the limit, may leave the limit out."""
+    Believed().quota(Quota(), RATE, may_be_silent=True)
+    assert caplog.records == []

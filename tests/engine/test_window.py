@@ -1,0 +1,53 @@
+"""The server's window, as its answers show it."""
+
+import math
+
+import pytest
+
+from bulkupdate.engine.roundtrips import ROUNDING
+from bulkupdate.engine.window import ServerWindow
+
+
+def known_window() -> ServerWindow:
+    """A window that is believed in."""
+    window = ServerWindow()
+    for _ in range(3):
+        window.contradict_sliding_log()
+    return window
+
+
+def test_window_needs_three_contradictions() -> None:
+    """Two answers that contradict a sliding log may be chance."""
+    window = ServerWindow()
+    window.learn(10.0, 1.5, 2.0)
+    for _ in range(2):
+        window.contradict_sliding_log()
+    assert window.opens == math.inf
+    window.contradict_sliding_log()
+    assert window.opens == pytest.approx(11.5 + ROUNDING)
+
+
+def test_quickest_answer_tells_the_end() -> None:
+    """Of several answers about one window, the earliest end is nearest to the truth."""
+    window = known_window()
+    window.learn(10.0, 1.5, 2.0)
+    window.learn(10.3, 1.1, 2.0)
+    window.learn(10.5, 1.2, 2.0)
+    assert window.opens == pytest.approx(11.4 + ROUNDING)
+
+
+def test_window_with_little_left_is_none() -> None:
+    """A token bucket names the time to its next token, which is the end of no window."""
+    window = known_window()
+    window.learn(10.0, 0.1, 2.0)
+    assert window.opens == math.inf
+
+
+def test_window_is_used_once() -> None:
+    """The permits of a window come back once; the next window brings new ones."""
+    window = known_window()
+    window.learn(10.0, 1.5, 2.0)
+    window.use()
+    assert window.opens == math.inf
+    window.learn(12.0, 1.6, 2.0)
+    assert window.opens == pytest.approx(13.6 + ROUNDING)

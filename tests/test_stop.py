@@ -1,0 +1,172 @@
+"""The stop: two levels, a lane's inside a run's, for tasks and for threads."""
+
+import asyncio
+
+import pytest
+
+from bulkupdate.errors import RunStoppedError
+from bulkupdate.models import Level, Reason, State
+from bulkupdate.stop import Stop, StoppedError
+from tests.support.clock import run_virtual
+
+
+def test_first_reason_of_a_stop_counts() -> None:
+    """A second reason does not replace the first."""
+    stop = Stop()
+    stop.set("disk full", Reason.NOT_WRITTEN)
+    stop.set("SIGTERM", Reason.SIGNAL, signal=15)
+    assert (stop.text, stop.reason, stop.signal) == ("disk full", Reason.NOT_WRITTEN, None)
+    assert stop.state is State.STOPPED
+
+
+def test_own_reason_counts_more_than_signal() -> None:
+    """A reason of the run's own replaces a signal before it."""
+    stop = Stop()
+    stop.set("SIGINT", Reason.SIGNAL, signal=2)
+    assert (stop.state, stop.counts_when_complete) == (State.INTERRUPTED, False)
+    stop.set("disk full", Reason.NOT_WRITTEN)
+    assert (stop.state, stop.counts_when_complete) == (State.STOPPED, True)
+    assert stop.signal is None
+
+
+def test_parent_stops_its_child_not_the_reverse() -> None:
+    """A run's stop reaches each lane; a lane's stop stays with the lane."""
+    run = Stop()
+    first, second = run.child(), run.child()
+    first.set("key refused", Reason.KEY_REFUSED)
+    assert (first.is_set, second.is_set, run.is_set) == (True, False, False)
+    run.abort()
+    assert (first.level, second.level) == (Level.ABORT, Level.ABORT)
+    assert run.child().level is Level.ABORT
+    assert second.reason is None
+
+
+def test_child_passes_its_reason_on() -> None:
+    """A lane's reason becomes the run's, where the lane passes it on."""
+    run = Stop()
+    lane = run.child()
+    lane.pass_on()
+    assert not run.is_set
+    lane.set("SIGTERM", Reason.SIGNAL, signal=15)
+    lane.pass_on()
+    assert (run.text, run.reason, run.signal) == ("SIGTERM", Reason.SIGNAL, 15)
+
+
+def test_check_raises_from_its_level_on() -> None:
+    """A thread that prepares leaves at drain, and one that closes only at abort."""
+    stop = Stop()
+    stop.check()
+    stop.set("enough")
+    stop.check(Level.ABORT)
+    with pytest.raises(RunStoppedError, match="enough: nothing was sent"):
+        stop.check()
+    stop.abort()
+    with pytest.raises(RunStoppedError):
+        stop.check(Level.ABORT)
+
+
+def test_scope_is_interrupted_at_its_level() -> None:
+    """Drain interrupts a task that waits, and abort one that has a request in flight."""
+
+    async def work(stop: Stop, level: Level, seconds: float) -> str:
+        try:
+            with stop.until(level):
+                await asyncio.sleep(seconds)
+        except StoppedError:
+            return "stopped"
+        return "done"
+
+    async def main() -> list[str]:
+        stop = Stop()
+        tasks = [
+            asyncio.create_task(work(stop, Level.DRAIN, 10)),
+            asyncio.create_task(work(stop, Level.ABORT, 10)),
+            asyncio.create_task(work(stop, Level.ABORT, 3)),
+            asyncio.create_task(work(stop, Level.NEVER, 10)),
+        ]
+        await asyncio.sleep(1)
+        stop.set("enough")
+        await asyncio.sleep(1)
+        first = [task.done() for task in tasks]
+        assert first == [True, False, False, False]
+        await asyncio.sleep(2)
+        stop.abort()
+        return [await task for task in tasks]
+
+    assert run_virtual(main()) == ["stopped", "stopped", "done", "done"]
+
+
+def test_scope_of_a_set_stop_is_not_entered() -> None:
+    """A block that begins after the stop does not run."""
+
+    async def main() -> None:
+        stop = Stop()
+        stop.set("enough")
+        with stop.until(Level.DRAIN):
+            raise AssertionError("not reached")
+
+    with pytest.raises(StoppedError):
+        run_virtual(main())
+
+
+def test_scope_can_change_its_level() -> None:
+    """A block that lets drain interrupt it again notices a drain that came before."""
+
+    async def main() -> bool:
+        stop = Stop()
+        with stop.until(Level.DRAIN) as scope:
+            scope.change(Level.ABORT)
+            stop.set("enough")
+            await asyncio.sleep(1)
+            with pytest.raises(StoppedError):
+                scope.change(Level.DRAIN)
+            return scope.took_back()
+
+    assert run_virtual(main()) is False
+
+
+def test_cancelled_task_stays_cancelled_in_a_scope() -> None:
+    """Where a task is cancelled as well as stopped, the cancellation wins."""
+
+    async def work(stop: Stop) -> None:
+        with stop.until(Level.DRAIN):
+            await asyncio.sleep(10)
+
+    async def main() -> bool:
+        stop = Stop()
+        task = asyncio.create_task(work(stop))
+        await asyncio.sleep(1)
+        stop.set("enough")
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run_virtual(main())
+
+
+def test_task_that_stops_itself_is_not_interrupted() -> None:
+    """The task that sets the stop goes on to its next look at it."""
+
+    async def main() -> str:
+        stop = Stop()
+        with stop.until(Level.DRAIN):
+            stop.set("enough")
+            await asyncio.sleep(1)
+            return "went on"
+
+    assert run_virtual(main()) == "went on"
+
+
+def test_wait_returns_once_it_is_set() -> None:
+    """Whatever waits for the stop is woken, before or after it is set."""
+
+    async def main() -> float:
+        stop = Stop()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        loop.call_later(5, stop.set, "enough")
+        await stop.wait()
+        await stop.wait()
+        return loop.time() - begun
+
+    assert run_virtual(main()) == pytest.approx(5, abs=0.01)

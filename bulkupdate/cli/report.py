@@ -10,7 +10,7 @@ from bulkupdate.cli.options import json_option, quiet_option
 from bulkupdate.cli.screen import Screen
 
 _EXAMPLES = (
-    ("bulkupdate report edits.run", "write edits.run/report.html"),
+    ("bulkupdate report edits.run", "write the report into edits.run"),
     ("bulkupdate report edits.run --output edits.html", "write another file"),
 )
 
@@ -23,7 +23,7 @@ _EXAMPLES = (
         "--output",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="File to write.  [default: report.html in RUN_DIR]",
+        help="File to write.  [default: in RUN_DIR]",
     ),
     json_option,
     quiet_option,

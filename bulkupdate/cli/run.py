@@ -197,7 +197,7 @@ def _metrics(path: Path | None) -> "MetricsFile | None":
         return None
     from bulkupdate.ui.metrics import MetricsFile
 
-    return MetricsFile(path)
+    return MetricsFile.open(path)
 
 
 async def _run(

@@ -194,7 +194,7 @@ _GROUPS = (
         option(
             "--report",
             is_flag=True,
-            help="Write report.html to the run directory.",
+            help="Write a report for people to the run directory.",
         ),
         option(
             "--metrics-file",

@@ -36,6 +36,7 @@ class Recorder:
         ledger: the outcome of every row so far.
         recent: the results of the last few unsuccessful rows.
         failed_sha256: the SHA-256 of the file of failed rows, after `close`; None before.
+        was_repaired: whether the log had lost its last line, or the end of it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Recorder:
         self.ledger = ledger
         self.recent: deque[Result] = deque(maxlen=_RECENT)
         self.failed_sha256: str | None = None
+        self.was_repaired = False
         self._directory = directory
         self._source = source
         self._stop = stop
@@ -77,13 +79,13 @@ class Recorder:
             JournalError: the directory can't be written, or the log can't be read.
             RunStoppedError: the stop was set.
         """
-        ledger, notes = Ledger(), []
+        ledger, notes, repaired = Ledger(), list[str](), None
         results = directory.files.results
         if note := directory.forget_report():
             notes.append(note)
         if results.exists():
-            if note := repair_journal(results):
-                notes.append(note)
+            repaired = repair_journal(results)
+            notes += [repaired] if repaired else []
             for marks in read_marks(results):
                 ledger.record(*marks)
                 stop.check()
@@ -92,7 +94,9 @@ class Recorder:
             opening.callback(log.close)
             failed, more = rebuild_failed(directory, source, ledger, left, stop, Level.DRAIN)
             opening.pop_all()
-        return cls(directory, source, stop, ledger, log, failed), [*notes, *more]
+        recorder = cls(directory, source, stop, ledger, log, failed)
+        recorder.was_repaired = repaired is not None
+        return recorder, [*notes, *more]
 
     def record(self, settled: list[tuple[Row, Result]]) -> None:
         """Write settled rows to the log, so that a crash of this process can't lose them.

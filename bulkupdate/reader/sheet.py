@@ -33,7 +33,7 @@ _EXACT_DIGITS = 15
 _LONGEST = 300
 _POLL = 0.1
 
-_INSTALL = "pip install 'bulkupdate[excel]'"
+_INSTALL = "pip install python-calamine"
 
 
 class Cell(str):

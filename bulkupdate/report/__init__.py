@@ -22,7 +22,7 @@ def check_installed() -> None:
         import_module("bulkupdate.report.page")
     except ImportError as error:
         raise ConfigError(
-            f"a report needs more packages ({error}): pip install 'bulkupdate[report]'"
+            f"a report needs the extra [report] ({error}): pip install jinja2 matplotlib"
         ) from None
 
 

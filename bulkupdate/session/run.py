@@ -92,7 +92,9 @@ async def _send(session: Session, prepared: Prepared) -> Summary:
     left = earlier.failed_sha256 if earlier else None
     recorder, notes = await in_thread(stop, Recorder.open, directory, source, stop, left)
     if prepared.is_same:
-        notes += lost_results(directory, earlier, recorder.ledger, was_repaired=bool(notes))
+        notes += lost_results(
+            directory, earlier, recorder.ledger, was_repaired=recorder.was_repaired
+        )
     for note in notes:
         observer.noted(note)
     writer = Writer(recorder, stop, config.max_failures)

@@ -223,6 +223,7 @@ def progress_event(progress: "Progress") -> dict[str, object]:
 
 def summary_lines(summary: Summary) -> Iterator[str]:
     """The end of a run, in a few lines."""
+    files = RunFiles(Path(summary.directory))
     lasted = ""
     if summary.ended is not None and (seconds := _seconds_of(summary)) >= 1:
         lasted = f" in {duration(seconds)}"
@@ -230,7 +231,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if summary.mismatches:
         yield (
             f"{count(summary.mismatches, 'Task')} came back with other values than were sent:"
-            " see 'mismatches' in results.jsonl"
+            f" see 'mismatches' in {files.results}"
         )
     sent = f"{count(summary.requests, 'request')}, {count(summary.retries, 'retry', 'retries')}"
     waited = f" ({duration(summary.paused)} of waiting)" if summary.paused else ""
@@ -241,10 +242,10 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     is_refused = summary.stopped_by is Reason.INVALID_ROWS
     if not is_refused:
         # The problems of a refused input were listed when it was checked.
-        yield from cause_lines(summary.problems)
+        yield from cause_lines(summary.problems, files)
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"
-    yield f"results: {RunFiles(Path(summary.directory)).results}"
+    yield f"results: {files.results}"
     unsuccessful = sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed"))
     listed = f"{failed_file(summary)} ({count(unsuccessful, 'row')})"
     if is_refused:
@@ -257,13 +258,13 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"not successful so far: {listed}"
 
 
-def cause_lines(causes: list[Cause]) -> Iterator[str]:
+def cause_lines(causes: list[Cause], files: RunFiles) -> Iterator[str]:
     """The causes of unsuccessful rows, each with one row as an example."""
     for cause in causes[:_SHOWN_CAUSES]:
         text = cut(error_text(cause), _CAUSE_WIDTH)
         yield f"  {cause.count:,} {cause.outcome}: {text} (row {cause.row:,}, {shorten(cause.id)})"
     if more := sum(cause.count for cause in causes[_SHOWN_CAUSES:]):
-        yield f"  {more:,} for other reasons: see summary.json"
+        yield f"  {more:,} for other reasons: see {files.summary}"
 
 
 def failed_file(summary: Summary) -> str:

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Self
 
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.journal import Summary
@@ -42,36 +43,45 @@ class MetricsFile(Observer):
     """A file of metrics, rewritten each time. Each metric has the file's name as label `run`.
 
     Args:
-        path: the path of the file. The time of the last success in an old file is kept.
+        path: the path of the file.
+        last_success: when a run last succeeded, in seconds of Unix time; None if never.
 
     Attributes:
         has_ended: whether the file has the end of the session.
-
-    Raises:
-        ConfigError: prometheus_client is not installed, or the file can't be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, last_success: float | None = None) -> None:
+        self.has_ended = False
+        self._path = path
+        self._started = time.time()
+        self._last_success = last_success
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Check that a file can be written, and take the last success from the one that is there.
+
+        Args:
+            path: the path of the file.
+
+        Raises:
+            ConfigError: prometheus_client is not installed, or the file can't be written.
+        """
         if path.suffix != ".prom":
             raise ConfigError(
                 f"{setting('metrics_file')} {path}: the node exporter reads files named *.prom"
             )
         try:
-            from prometheus_client import CollectorRegistry
+            import prometheus_client  # noqa: F401 - whether it is there
         except ImportError:
             raise ConfigError(
-                f"{setting('metrics_file')} needs prometheus_client:"
-                " pip install 'bulkupdate[metrics]'"
+                f"{setting('metrics_file')} needs the extra [metrics]:"
+                " pip install prometheus-client"
             ) from None
         if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
             advice = f"check that {path.parent} exists and is writable"
             why = "it is a directory" if path.is_dir() else advice
             raise ConfigError(f"{setting('metrics_file')} {path} can't be written: {why}")
-        self.has_ended = False
-        self._path = path
-        self._new_registry = CollectorRegistry
-        self._started = time.time()
-        self._last_success = _read_last_success(path)
+        return cls(path, _read_last_success(path))
 
     def input_checked(self, source: Input, preview: Preview) -> None:
         """Write that a run is in progress. Before this moment, the file may be another run's."""
@@ -116,9 +126,9 @@ class MetricsFile(Observer):
 
     def _write(self, values: dict[str, float], rows: dict[str, int]) -> None:
         """Write the file. If that fails, the run continues."""
-        from prometheus_client import Gauge, write_to_textfile
+        from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-        registry, run = self._new_registry(), self._path.stem
+        registry, run = CollectorRegistry(), self._path.stem
         known = {"start_timestamp_seconds": self._started, **values}
         if self._last_success is not None:
             known[_LAST_SUCCESS] = self._last_success

@@ -205,7 +205,7 @@ def _state(summary: Summary) -> str:
 def _requests(summary: Summary) -> str:
     return (
         f"{count(summary.requests, 'request')}, {count(summary.retries, 'retry', 'retries')},"
-        f" {summary.rate_limited:,} times 429"
+        f" {summary.rate_limited:,} rate-limited (429)"
     )
 
 

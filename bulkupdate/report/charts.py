@@ -184,7 +184,11 @@ def _draw_outcomes(figure: Figure, history: History) -> None:
         throttled = [point.rate_limited or 0.0 for point in points]
         below.stairs(retries, _times(points), color=_COLOURS["slow"], label="retries")
         below.stairs(
-            throttled, _times(points), fill=True, color=_COLOURS["limit"], label="rate-limited (429)"
+            throttled,
+            _times(points),
+            fill=True,
+            color=_COLOURS["limit"],
+            label="rate-limited (429)",
         )
         _finish(below, "")
         axes.tick_params(labelbottom=False)

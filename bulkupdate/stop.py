@@ -72,9 +72,18 @@ class Stop:
         if self.reason is None or is_weaker:
             self.text, self.reason, self.signal = text, reason, signal
         self.raise_to(Level.DRAIN)
+        if self._parent is not None:
+            self._parent.child_was_set(self)
 
-    def abort(self) -> None:
-        """Raise the stop to abort: give up the requests in flight too."""
+    def abort(self, text: str = "stopped", reason: Reason = Reason.REQUESTED) -> None:
+        """Stop at the level abort: give up the requests in flight too.
+
+        Args:
+            text: the reason in words, unless the stop has one already.
+            reason: likewise, as one of the known reasons.
+        """
+        if self.reason is None:
+            self.set(text, reason)
         self.raise_to(Level.ABORT)
 
     def child(self) -> "Stop":
@@ -84,10 +93,15 @@ class Stop:
         child.raise_to(self.level)
         return child
 
-    def pass_on(self) -> None:
-        """Stop the parent for the same reason, if there is one."""
-        if self._parent is not None and self.reason is not None:
-            self._parent.set(self.text or self.reason, self.reason, signal=self.signal)
+    def child_was_set(self, child: "Stop") -> None:
+        """Stop for the reason of a child, once every child has stopped for one of its own."""
+        is_last = all(one.reason is not None for one in self._children)
+        if child.reason is not None and is_last:
+            self.set(child.text or child.reason, child.reason, signal=child.signal)
+
+    def forget(self, child: "Stop") -> None:
+        """Take a child out: what it was for has ended."""
+        self._children.remove(child)
 
     @property
     def state(self) -> State | None:
@@ -102,13 +116,19 @@ class Stop:
         return self.reason is not None and self.reason not in _UNLESS_COMPLETE
 
     def check(self, level: Level = Level.DRAIN) -> None:
-        """Raise an error if this level is reached. Any thread may call it.
+        """Leave the work of a thread if this level is reached. Any thread may call it.
+
+        Args:
+            level: drain, for work that comes before the first request; else abort.
 
         Raises:
             RunStoppedError: the level is reached.
         """
         if self.level >= level:
-            raise RunStoppedError(f"{self.text or 'stopped'}: nothing was sent")
+            is_before = level is Level.DRAIN
+            raise RunStoppedError(
+                f"{self.text or 'stopped'}{': nothing was sent' if is_before else ''}"
+            )
 
     def until(self, level: Level) -> "Scope":
         """A block that is interrupted once this level is reached: `with stop.until(level):`.
@@ -174,13 +194,13 @@ class Scope:
         level: the level that interrupts it.
     """
 
-    __slots__ = ("_cancelling", "_is_interrupted", "_scopes", "_stop", "_task", "level")
+    __slots__ = ("_cancelling", "_interrupts", "_scopes", "_stop", "_task", "level")
 
     def __init__(self, stop: Stop, scopes: "set[Scope]", level: Level) -> None:
         self._stop = stop
         self._scopes = scopes
         self.level = level
-        self._is_interrupted = False
+        self._interrupts = 0
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -198,25 +218,33 @@ class Scope:
         Drain interrupts a request that still waits. Only abort interrupts a request in flight.
 
         Raises:
-            StoppedError: the new level is already reached.
+            StoppedError: the level so far, or the new one, is already reached.
         """
+        reached = min(self.level, level)
         self.level = level
-        if self._stop.level >= level:
+        if self._stop.level >= reached:
             raise StoppedError
+
+    def shield(self) -> None:
+        """Let no stop interrupt the rest of the block, until its level is changed again."""
+        self.level = Level.NEVER
 
     def interrupt(self) -> None:
         """Interrupt the task. The task that raised the level continues until its next check."""
         if self._task is not asyncio.current_task():
-            self._is_interrupted = True
+            self._interrupts += 1
             self._task.cancel()
 
     def took_back(self) -> bool:
         """Whether a caught cancellation came from this scope. If so, it is taken back."""
-        if not self._is_interrupted:
+        if not self._interrupts:
             return False
-        self._is_interrupted = False
+        # Drain may have interrupted the task, and abort again before it could leave.
+        for _ in range(self._interrupts):
+            left = self._task.uncancel()
+        self._interrupts = 0
         # If other code cancelled the task too, the task stays cancelled.
-        return self._task.uncancel() <= self._cancelling
+        return left <= self._cancelling
 
     def __exit__(
         self,

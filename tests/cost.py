@@ -147,7 +147,7 @@ class Parts:
     async def _journal(self) -> Steps:
         path = self._directory / f"{self._rows}.run"
         with Input.open(self._edits) as source, RunDirectory.open(path, Mode.NEW) as directory:
-            recorder, _ = Recorder.open(directory, source, Stop())
+            recorder = Recorder.open(directory, source, Stop())
             writer = Writer(recorder, Stop())
             settled = [(row, self._result(row)) for row in self._read()]
             writing = asyncio.create_task(writer.run())

@@ -29,27 +29,50 @@ def test_own_reason_counts_more_than_signal() -> None:
     assert stop.signal is None
 
 
-def test_parent_stops_its_child_not_the_reverse() -> None:
-    """A run's stop reaches each lane; a lane's stop stays with the lane."""
+def test_run_stops_with_its_last_lane() -> None:
+    """A lane that stops leaves the others alone; the last to stop stops the run."""
     run = Stop()
     first, second = run.child(), run.child()
     first.set("key refused", Reason.KEY_REFUSED)
     assert (first.is_set, second.is_set, run.is_set) == (True, False, False)
-    run.abort()
-    assert (first.level, second.level) == (Level.ABORT, Level.ABORT)
-    assert run.child().level is Level.ABORT
-    assert second.reason is None
+    second.set("server down", Reason.SERVER_DOWN)
+    assert (run.text, run.reason) == ("server down", Reason.SERVER_DOWN)
 
 
-def test_child_passes_its_reason_on() -> None:
-    """A lane's reason becomes the run's, where the lane passes it on."""
+def test_only_lane_gives_its_reason_at_once() -> None:
+    """What comes after the reason of the only lane does not replace it."""
     run = Stop()
     lane = run.child()
-    lane.pass_on()
-    assert not run.is_set
-    lane.set("SIGTERM", Reason.SIGNAL, signal=15)
-    lane.pass_on()
-    assert (run.text, run.reason, run.signal) == ("SIGTERM", Reason.SIGNAL, 15)
+    lane.set("key refused", Reason.KEY_REFUSED)
+    run.set("too many failures", Reason.TOO_MANY_FAILURES)
+    assert run.reason is Reason.KEY_REFUSED
+
+
+def test_run_stop_reaches_every_lane() -> None:
+    """A lane that the run stops has no reason of its own."""
+    run = Stop()
+    lane = run.child()
+    run.abort("enough")
+    assert (lane.level, lane.reason, run.text) == (Level.ABORT, None, "enough")
+    assert run.child().level is Level.ABORT
+
+
+def test_forgotten_lane_is_no_lane_any_more() -> None:
+    """A lane that has ended does not keep the run from stopping with the others."""
+    run = Stop()
+    ended, other = run.child(), run.child()
+    run.forget(ended)
+    other.set("server down", Reason.SERVER_DOWN)
+    assert run.reason is Reason.SERVER_DOWN
+
+
+def test_abort_without_a_reason_has_one() -> None:
+    """A stop that is aborted at once counts as stopped."""
+    stop = Stop()
+    stop.abort()
+    assert (stop.state, stop.reason, stop.text) == (State.STOPPED, Reason.REQUESTED, "stopped")
+    stop.abort("again", Reason.NOT_WRITTEN)
+    assert stop.reason is Reason.REQUESTED
 
 
 def test_check_raises_from_its_level_on() -> None:
@@ -61,7 +84,7 @@ def test_check_raises_from_its_level_on() -> None:
     with pytest.raises(RunStoppedError, match="enough: nothing was sent"):
         stop.check()
     stop.abort()
-    with pytest.raises(RunStoppedError):
+    with pytest.raises(RunStoppedError, match=r"^enough$"):
         stop.check(Level.ABORT)
 
 
@@ -142,6 +165,58 @@ def test_cancelled_task_stays_cancelled_in_a_scope() -> None:
         return task.cancelled()
 
     assert run_virtual(main())
+
+
+def test_drain_and_abort_at_once_are_one_stop() -> None:
+    """A task that is interrupted twice before it can leave is stopped, and not cancelled."""
+
+    async def work(stop: Stop) -> str:
+        try:
+            with stop.until(Level.DRAIN):
+                await asyncio.sleep(10)
+        except StoppedError:
+            return "stopped"
+        return "done"
+
+    async def main() -> tuple[str, int]:
+        stop = Stop()
+        task = asyncio.create_task(work(stop))
+        await asyncio.sleep(1)
+        stop.set("enough")
+        stop.abort()
+        return await task, task.cancelling()
+
+    assert run_virtual(main()) == ("stopped", 0)
+
+
+def test_request_is_not_started_after_drain() -> None:
+    """A block that has missed its interruption notices it when it changes its level."""
+
+    async def main() -> None:
+        stop = Stop()
+        with stop.until(Level.DRAIN) as scope:
+            stop.set("enough")
+            scope.change(Level.ABORT)
+            raise AssertionError("not reached")
+
+    with pytest.raises(StoppedError):
+        run_virtual(main())
+
+
+def test_shielded_block_is_not_interrupted() -> None:
+    """A block that is shielded ends by itself, and notices the stop after that."""
+
+    async def main() -> str:
+        stop = Stop()
+        with stop.until(Level.DRAIN) as scope:
+            scope.shield()
+            stop.abort()
+            await asyncio.sleep(1)
+            with pytest.raises(StoppedError):
+                scope.change(Level.DRAIN)
+        return "ended"
+
+    assert run_virtual(main()) == "ended"
 
 
 def test_task_that_stops_itself_is_not_interrupted() -> None:

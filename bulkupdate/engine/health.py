@@ -80,7 +80,8 @@ class Health:
                 while (wait := self._until_probe) > 0:
                     # The answer to a request from before the outage may end it at any time.
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._is_up.wait(), wait)
+                        async with asyncio.timeout(wait):
+                            await self._is_up.wait()
             except BaseException:
                 self._turns.release()
                 raise

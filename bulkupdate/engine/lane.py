@@ -88,7 +88,7 @@ class Lane:
                     if result is None:
                         return
                     # A row with a result is not interrupted any more.
-                    scope.level = Level.NEVER
+                    scope.shield()
                     # The next row of the task waits until this result is in the log. If only the
                     # next row were in the log, `--resume` would send this row after it.
                     await self._on_result(row, result)
@@ -105,7 +105,7 @@ class Lane:
         await asyncio.sleep(self._drain_timeout)
         if late := self._caller.in_flight:
             log.warning("%d requests in flight did not end in %g s", late, self._drain_timeout)
-        self.stop.abort()
+        self.stop.raise_to(Level.ABORT)
 
     @property
     def traffic(self) -> Traffic:

@@ -103,7 +103,7 @@ async def _send(
             async with asyncio.TaskGroup() as group:
                 feeder = group.create_task(_feed(updates, backlog, results))
                 await lane.run(backlog)
-                lane.stop.pass_on()
+                stop.forget(lane.stop)
                 feeder.cancel()
     except ExceptionGroup as group:
         # The caller's own iterable raised it: raise it unchanged.

@@ -35,7 +35,8 @@ async def settle(
         update: the update of the row.
 
     Returns:
-        The result. None if a stop came first and the update was surely not applied.
+        The result. None if a stop came first and no attempt was in doubt before it: the row stays
+        unprocessed, and a request that was in flight at an abort may have been applied.
     """
     attempts = Attempts()
     task: Task | None = None

@@ -28,7 +28,8 @@ def rebuild_failed(
     left: str | None,
     stop: "Stop",
     at: Level,
-) -> tuple[FailedFile, list[str]]:
+    notes: list[str],
+) -> FailedFile:
     """Rebuild the file of failed rows from the log, in the order of the input.
 
     The new file replaces the earlier one when it is complete. An earlier file that a user has
@@ -41,9 +42,10 @@ def rebuild_failed(
         left: the SHA-256 of the file at the end of the last session, or None if unknown.
         stop: the signal that ends the rebuild early.
         at: the level of the stop that ends it.
+        notes: takes messages for the user.
 
     Returns:
-        The file, open for appending, and messages for the user.
+        The file, open for appending.
 
     Raises:
         JournalError: the file can't be written. The earlier one is unchanged.
@@ -55,7 +57,7 @@ def rebuild_failed(
     try:
         if ledger.unsuccessful:
             _copy(files.results, source, ledger, failed, stop, at)
-        notes = directory.keep_edited(path, left, lambda: _differs(path, part))
+        notes += directory.keep_edited(path, left, lambda: _differs(path, part))
         failed.rename(path)
     except OSError as error:
         failed.close()
@@ -63,7 +65,7 @@ def rebuild_failed(
     except BaseException:
         failed.close()
         raise
-    return failed, notes
+    return failed
 
 
 def _differs(path: Path, part: Path) -> bool:

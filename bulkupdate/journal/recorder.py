@@ -37,6 +37,7 @@ class Recorder:
         recent: the results of the last few unsuccessful rows.
         failed_sha256: the SHA-256 of the file of failed rows, after `close`; None before.
         was_repaired: whether the log had lost its last line, or the end of it.
+        notes: messages for the user, about the files.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Recorder:
         self.recent: deque[Result] = deque(maxlen=_RECENT)
         self.failed_sha256: str | None = None
         self.was_repaired = False
+        self.notes: list[str] = []
         self._directory = directory
         self._source = source
         self._stop = stop
@@ -62,7 +64,7 @@ class Recorder:
     @classmethod
     def open(
         cls, directory: RunDirectory, source: Input, stop: "Stop", left: str | None = None
-    ) -> tuple[Self, list[str]]:
+    ) -> Self:
         """Read an existing log, and rebuild the file of failed rows from it.
 
         Args:
@@ -73,7 +75,7 @@ class Recorder:
                 unknown.
 
         Returns:
-            The recorder, and messages about problems in the files of an earlier session.
+            The recorder. Its notes are about problems in the files of an earlier session.
 
         Raises:
             JournalError: the directory can't be written, or the log can't be read.
@@ -92,11 +94,12 @@ class Recorder:
         with contextlib.ExitStack() as opening:
             log = ResultsLog(results)
             opening.callback(log.close)
-            failed, more = rebuild_failed(directory, source, ledger, left, stop, Level.DRAIN)
+            failed = rebuild_failed(directory, source, ledger, left, stop, Level.DRAIN, notes)
             opening.pop_all()
         recorder = cls(directory, source, stop, ledger, log, failed)
         recorder.was_repaired = repaired is not None
-        return recorder, [*notes, *more]
+        recorder.notes = notes
+        return recorder
 
     def record(self, settled: list[tuple[Row, Result]]) -> None:
         """Write settled rows to the log, so that a crash of this process can't lose them.
@@ -139,16 +142,13 @@ class Recorder:
         """
         self._log.sync()
 
-    def close(self) -> list[str]:
+    def close(self) -> None:
         """Write everything to the disk, and close all files.
-
-        Returns:
-            Messages for the user.
 
         Raises:
             JournalError: the log is not safe on disk, or the file of failed rows is out of date.
+            RunStoppedError: an abort ended the rebuild of the file of failed rows.
         """
-        notes: list[str] = []
         with contextlib.ExitStack() as closing:
             closing.callback(lambda: self._failed.close())
             closing.callback(self._log.close)
@@ -159,8 +159,13 @@ class Recorder:
                 # Some rows in the file of failed rows have a new outcome.
                 left = self._failed.sha256
                 self._failed.close()
-                self._failed, notes = rebuild_failed(
-                    self._directory, self._source, self.ledger, left, self._stop, Level.ABORT
+                self._failed = rebuild_failed(
+                    self._directory,
+                    self._source,
+                    self.ledger,
+                    left,
+                    self._stop,
+                    Level.ABORT,
+                    self.notes,
                 )
             self.failed_sha256 = self._failed.sha256
-        return notes

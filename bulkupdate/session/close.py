@@ -3,7 +3,7 @@
 import asyncio
 
 from bulkupdate.codec import replaced
-from bulkupdate.errors import JournalError
+from bulkupdate.errors import JournalError, RunStoppedError
 from bulkupdate.journal import Recorder, Summary
 from bulkupdate.models import Reason
 from bulkupdate.session.ending import summary_of
@@ -36,14 +36,18 @@ async def close(
         The summary. It is on disk unless the disk refused it.
     """
     cancelled: asyncio.CancelledError | None = None
+    before = len(recorder.notes)
     try:
-        for note in await in_thread(session.stop, recorder.close):
-            session.observer.noted(note)
+        await in_thread(session.stop, recorder.close)
     except JournalError as error:
         writer.stop_for(error)
+    except RunStoppedError:
+        pass  # The failed file is out of date: the next session rebuilds it.
     except asyncio.CancelledError as error:
         session.stop.set("cancelled", Reason.CANCELLED)
         cancelled = error
+    for note in recorder.notes[before:]:
+        session.observer.noted(note)
 
     def end() -> Summary:
         first = replaced(

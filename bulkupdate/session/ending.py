@@ -13,12 +13,13 @@ from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
 
-def first_summary(config: RunConfig, info: InputInfo) -> Summary:
+def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summary:
     """The summary of a run that has not begun.
 
     Args:
         config: the settings of the run.
         info: the input of the run.
+        started: when the session began, UTC.
     """
     return Summary(
         version=__version__,
@@ -26,7 +27,7 @@ def first_summary(config: RunConfig, info: InputInfo) -> Summary:
         directory=writable(str(config.directory)),
         base_url=config.endpoint.base_url,
         sandbox=config.sandbox,
-        started=now(),
+        started=started,
         ended=None,
         state=State.RUNNING,
         reason=None,

@@ -28,6 +28,7 @@ class Session(NamedTuple):
         stop: the stop of the run.
         observer: is called during the run.
         earlier: the summary of the previous session if the run is resumed, else None.
+        started: when it began, UTC.
     """
 
     config: RunConfig
@@ -36,6 +37,7 @@ class Session(NamedTuple):
     stop: Stop
     observer: Observer
     earlier: Summary | None
+    started: str
 
 
 class Prepared(NamedTuple):
@@ -64,7 +66,7 @@ async def prepare(session: Session) -> Prepared:
         ConfigError: the input is in the run directory, which `overwrite` would empty.
         JournalError: the run directory can't be written or read.
     """
-    config, directory, source, stop, observer, earlier = session
+    config, directory, source, stop, observer, earlier, started = session
     info = await asyncio.to_thread(source.info, config.input)
     is_same = earlier is not None and is_same_input(earlier.input, info)
     known = await _recall(session, info) if is_same else None
@@ -76,7 +78,7 @@ async def prepare(session: Session) -> Prepared:
         followed = inspection.followed() if config.merge_duplicates else None
         preview = inspection.preview(config.rate)
     info = replaced(info, rows=preview.rows)
-    first = first_summary(config, info)
+    first = first_summary(config, info, started=started)
     if earlier is None:
         _begin(session, first)
     elif not is_same:

@@ -20,6 +20,7 @@ from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.journal import Mode, Recorder, RunDirectory, Summary, read_summary
 from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.models import Level, now
 from bulkupdate.reader import RawFile
 from bulkupdate.session import deadline
 from bulkupdate.session.close import close
@@ -65,11 +66,12 @@ async def run(
     with RunDirectory.open(config.directory, config.mode) as directory:
         earlier = _read_earlier(config, directory)
         # A resumed run counts relative dates from the time when it began.
-        began = earlier.input.now if earlier is not None else None
-        now = datetime.fromisoformat(began) if began else None
+        counted_from = earlier.input.now if earlier is not None else None
+        began = datetime.fromisoformat(counted_from) if counted_from else None
         async with stop.at(config.last_start, deadline.reason(config)):
-            with await asyncio.to_thread(open_input, config, directory, stop, now) as source:
-                session = Session(config, directory, source, stop, observer, earlier)
+            with await asyncio.to_thread(open_input, config, directory, stop, began) as source:
+                started = now()
+                session = Session(config, directory, source, stop, observer, earlier, started)
                 return await _send(session, await prepare(session))
 
 
@@ -88,9 +90,10 @@ def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
 
 async def _send(session: Session, prepared: Prepared) -> Summary:
     """Send the remaining rows, and write all results, even after an error."""
-    config, directory, source, stop, observer, earlier = session
+    config, directory, source, stop, observer, earlier, _ = session
     left = earlier.failed_sha256 if earlier else None
-    recorder, notes = await in_thread(stop, Recorder.open, directory, source, stop, left)
+    recorder = await in_thread(stop, Recorder.open, directory, source, stop, left)
+    notes = list(recorder.notes)
     if prepared.is_same:
         notes += lost_results(
             directory, earlier, recorder.ledger, was_repaired=recorder.was_repaired
@@ -127,6 +130,8 @@ async def _send(session: Session, prepared: Prepared) -> Summary:
             await sending.run(lane)
         except BaseException as error:
             stop.set(*why_ended(error))
+            if isinstance(error, asyncio.CancelledError):
+                stop.raise_to(Level.ABORT)
             raise
         finally:
             summary = await close(

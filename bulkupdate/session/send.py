@@ -85,7 +85,7 @@ class Sending:
             feeding = group.create_task(feeder.feed(backlog, send=send))
             background.append(group.create_task(_cancel_when_stopped(feeding, lane)))
             await lane.run(backlog)
-            lane.stop.pass_on()
+            self._session.stop.forget(lane.stop)
             await asyncio.wait([feeding])
             writer.end()
             await writing

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from bulkupdate.models import Level
 from bulkupdate.stop import Stop
 
 Value = TypeVar("Value")
@@ -26,7 +27,7 @@ async def in_thread(
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
-        stop.abort()
+        stop.raise_to(Level.ABORT)
         while not working.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([working])

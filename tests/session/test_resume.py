@@ -498,7 +498,7 @@ async def test_stop_interrupts_the_start_of_resuming(
             Recorder.open(directory, source, SetAfter(0))
         with pytest.raises(errors.RunStoppedError):
             Recorder.open(directory, source, SetAfter(100))
-        recorder, _ = Recorder.open(directory, source, Stop())
+        recorder = Recorder.open(directory, source, Stop())
         recorder.close()
     assert recorder.failed_sha256 is not None
 

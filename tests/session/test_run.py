@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.lemlist.rate import RateLimit
-from bulkupdate.models import Reason, Result, Row, State
+from bulkupdate.models import Level, Reason, Result, Row, State, now
 from bulkupdate.plan.preview import Preview
 from bulkupdate.reader import Input
 from bulkupdate.sandbox import Fault, Team, Unknown
@@ -787,3 +788,71 @@ async def test_failure_among_first_rows_sets_exit_code(write: Write) -> None:
         summary = await bench.run(edits(write, 50), first=3)
     assert (summary.exit_code, summary.counts["failed"]) == (1, 3)
     assert summary.counts["unprocessed"] == 47
+
+
+async def test_refused_key_is_the_reason_beside_a_failure_limit(write: Write) -> None:
+    """A wrong key is named as the reason, though its row is one failure too many."""
+    async with Bench() as bench:
+        summary = await bench.run(edits(write, 5), key="wrong", max_failures=FailureLimit(rows=1))
+    assert summary.stopped_by is Reason.KEY_REFUSED
+    assert "every other row would fail too: unauthorized" in (summary.reason or "")
+    assert summary.exit_code == 3
+
+
+async def test_abort_ends_a_run_and_its_summary(write: Write) -> None:
+    """A program that aborts a run gets its summary, and the rest can be resumed."""
+    path, stop = edits(write, 500), Stop()
+
+    class Aborting(Observer):
+        async def watch(self, progress: Progress) -> None:
+            while progress.ledger.settled < 5:
+                await asyncio.sleep(0.001)
+            stop.set("enough")
+            stop.abort()
+
+    async with Bench(latency=(5, 6)) as bench:
+        summary = await run(bench.config(path), stop=stop, observer=Aborting())
+        check(summary)
+        assert (summary.state, summary.reason) == (State.STOPPED, "enough")
+        assert summary.counts["unprocessed"] > 400
+        again = await bench.run(path, mode=Mode.RESUME)
+    assert again.counts["updated"] == 500
+
+
+async def test_abort_ends_the_rebuild_of_the_failed_file(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An abort while the failed file is rebuilt still leaves a summary."""
+    path, stop = edits(write, 20), Stop()
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path)
+
+        class Failing(Observer):
+            async def watch(self, progress: Progress) -> None:
+                del progress
+                monkeypatch.setattr("bulkupdate.journal.rebuild._BATCH", 1)
+                real = stop.check
+
+                def check_and_abort(level: Level = Level.DRAIN) -> None:
+                    stop.abort("enough")
+                    real(level)
+
+                monkeypatch.setattr(stop, "check", check_and_abort)
+
+        config = bench.config(path, mode=Mode.RESUME, retry_failed=True)
+        summary = await run(config, stop=stop, observer=Failing())
+    assert summary.state is not State.RUNNING
+    written = json.loads(Path("edits.run/summary.json").read_text())
+    assert written["state"] == summary.state
+    assert (written["counts"]["failed"], written["requests"]) == (20, 20)
+
+
+async def test_session_starts_before_its_check(write: Write) -> None:
+    """The summary counts the time that the check of the input takes."""
+    began = now()
+    async with Bench() as bench:
+        summary = await bench.run(edits(write, 20_000), first=1)
+    first = json.loads(Path("edits.run/traffic.jsonl").read_text().splitlines()[0])
+    assert began <= summary.started < first["at"]
+    lasted = datetime.fromisoformat(first["at"]) - datetime.fromisoformat(summary.started)
+    assert lasted.total_seconds() > first["seconds"]

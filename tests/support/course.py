@@ -50,7 +50,6 @@ class Course:
         )
         meanwhile = asyncio.create_task(self.meanwhile()) if self.meanwhile else None
         await self.lane.run(backlog)
-        self.lane.stop.pass_on()
         if meanwhile is not None:
             await meanwhile
         self.seconds = asyncio.get_running_loop().time() - begun

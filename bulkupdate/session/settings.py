@@ -114,6 +114,11 @@ class RunConfig:
     strict: bool = False
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "mode", Mode(self.mode))
+        except ValueError:
+            known = ", ".join(map(repr, map(str, Mode)))
+            raise ConfigError(f"mode {self.mode!r} is not one of {known}") from None
         if self.deadline is not None and self.deadline.utcoffset() is None:
             raise ConfigError("a deadline needs an offset from UTC, as in 2026-01-31T06:00+01:00")
         if not 1 <= self.workers <= MAX_WORKERS:

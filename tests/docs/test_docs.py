@@ -161,3 +161,13 @@ def test_every_guarantee_names_existing_tests() -> None:
     assert len(promises) > 10
     for promise in promises:
         assert "**Tested by**" in promise, promise.splitlines()[0]
+
+
+def test_run_directory_page_names_reasons() -> None:
+    """The page about the run directory names every reason and every key of the summary."""
+    documented = (ROOT / "docs" / "run-directory.md").read_text()
+    from bulkupdate.journal import Summary
+    from bulkupdate.models import Reason
+
+    assert [reason for reason in Reason if f"`{reason}`" not in documented] == []
+    assert [key for key in Summary.__struct_fields__ if f"`{key}`" not in documented] == []

@@ -168,3 +168,11 @@ def test_run_directory_takes_the_inputs_name() -> None:
     assert RunConfig(input="-", endpoint=endpoint).directory == Path("stdin.run")
     out = RunConfig(input="a.csv", endpoint=endpoint, out=Path("x"), mode=Mode.RESUME)
     assert out.directory == Path("x")
+
+
+def test_mode_is_taken_by_its_word_or_refused() -> None:
+    """A mode may be given as a word, and an unknown word never means overwrite."""
+    config = RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), mode="resume")  # type: ignore[arg-type]
+    assert config.mode is Mode.RESUME
+    with pytest.raises(ConfigError, match="mode 'overwrit' is not one of 'new', 'resume'"):
+        RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), mode="overwrit")  # type: ignore[arg-type]

@@ -207,7 +207,7 @@ async def _run(
     from bulkupdate.session.run import run
     from bulkupdate.stop import Stop
 
-    stop = Stop()
+    stop, before = Stop(), _stamp(config.directory)
     _stop_on_signals(stop, screen)
     async with AsyncExitStack() as stack:
         if sandboxed:
@@ -219,7 +219,7 @@ async def _run(
             screen.error(str(error))
             sys.exit(_code_of(stop) or ExitCode.STOPPED)
         except asyncio.CancelledError:
-            has_begun = RunFiles(config.directory).summary.exists()
+            has_begun = _stamp(config.directory) not in (None, before)
             rest = f"--resume continues {config.directory}" if has_begun else "nothing was sent"
             screen.error(f"ended at once: {rest}")
             sys.exit(_code_of(stop) or INTERRUPTED)
@@ -227,6 +227,15 @@ async def _run(
             seen = sum(sandbox.requests.values())
             screen.say(f"the sandbox saw {count(seen, 'request')}")
     return summary
+
+
+def _stamp(directory: Path) -> tuple[int, int] | None:
+    """What tells one summary of a run directory from the next; None if there is none."""
+    try:
+        status = RunFiles(directory).summary.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _code_of(stop: "Stop") -> int:

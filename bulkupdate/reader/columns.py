@@ -135,6 +135,11 @@ class Naming:
     def problem(self, kind: str, name: str) -> str | None:
         """The problem of a column or key name that the reader uses; None if it is right."""
         field = self.field(name)
+        if field is None and (taken := _field_called(name)) is not None:
+            return (
+                f"{kind} {name!r} is not sent: {setting('mapping')} gives {taken} to another"
+                f" {kind}; remove it, or set {setting('ignore_extra')}"
+            )
         if field is None:
             return _unknown(kind, name)
         if field in self.constants:

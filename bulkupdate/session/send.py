@@ -7,7 +7,7 @@ import functools
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.errors import count, setting
-from bulkupdate.journal import TrafficLog, is_row_of, sample_length
+from bulkupdate.journal import Mode, TrafficLog, is_row_of, sample_length
 from bulkupdate.models import Reason
 from bulkupdate.session.feeder import Feeder
 from bulkupdate.session.merger import Merger
@@ -71,7 +71,8 @@ class Sending:
             stop.set(f"the first {sent} sent ({setting('first')})", Reason.FIRST_ROWS)
         if is_refused:
             rows = count(preview.invalid, "invalid row")
-            stop.set(f"{rows}: nothing was sent", Reason.INVALID_ROWS)
+            when = " in this session" if config.mode is Mode.RESUME else ""
+            stop.set(f"{rows}: nothing was sent{when}", Reason.INVALID_ROWS)
 
     async def _work_off(self, backlog: Backlog, feeder: Feeder, lane: Lane, *, send: bool) -> None:
         writer, observer = self._writer, self._session.observer

@@ -291,6 +291,28 @@ def test_second_signal_ends_run_at_once(write: Write) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
+def test_overwriting_that_never_began_says_so(write: Write) -> None:
+    """A run that is ended before it replaces an earlier one does not offer to resume that."""
+    assert bulkupdate("run", edits(write, 3), "--sandbox").returncode == 0
+    process = subprocess.Popen(
+        [*COMMAND, "run", "-", "--out", "edits.run", "--overwrite", "--sandbox"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not Path("edits.run/stdin.part").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert "nothing was sent" in stderr
+    assert "--resume continues" not in stderr
+    assert summary_in()["counts"]["updated"] == 3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("either_loop")
 def test_signal_ends_wait_for_standard_input() -> None:
     """A signal ends a run that waits for standard input and leaves no run directory."""
     process = subprocess.Popen(

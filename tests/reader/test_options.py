@@ -200,3 +200,14 @@ def test_value_map_applies_to_json_too(tmp_path: Path) -> None:
         (row,) = source.rows()
     assert row.update is not None
     assert row.update.changes() == {"title": "", "priority": "2"}
+
+
+def test_column_whose_field_is_mapped_is_named(tmp_path: Path) -> None:
+    """A column whose own field the mapping gives to another is refused with that reason."""
+    (tmp_path / "a.csv").write_text("id,title,message\na,T,M\n")
+    with pytest.raises(InputError) as refused:
+        Input.open(tmp_path / "a.csv", options=ReadOptions(mapping={"title": "message"}))
+    assert str(refused.value).endswith(
+        "column 'message' is not sent: mapping gives message to another column; remove it, or set"
+        " ignore_extra"
+    )

@@ -17,6 +17,7 @@ from .lemlist.endpoint import Endpoint as Endpoint
 from .lemlist.rate import RateLimit as RateLimit
 from .lemlist.tasks import TaskClient as TaskClient
 from .models import Outcome as Outcome
+from .models import Reason as Reason
 from .models import Result as Result
 from .models import State as State
 from .models import Task as Task

@@ -76,7 +76,7 @@ def test_public_names_match_the_list() -> None:
     assert set(bulkupdate.__all__) == {
         "ApiKey", "BulkUpdateError", "ConfigError", "Endpoint", "FailureLimit", "Format",
         "InputError", "InvalidUpdateError", "JournalError", "Mode", "Observer", "Outcome",
-        "Progress", "RateLimit", "ReadOptions", "Result", "RetryPolicy",
+        "Progress", "RateLimit", "ReadOptions", "Reason", "Result", "RetryPolicy",
         "RunConfig", "RunDirectoryError", "RunInUseError",
         "RunStoppedError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
         "TaskUpdate", "__version__", "run", "update_tasks", "write_report",

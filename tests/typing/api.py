@@ -20,6 +20,7 @@ from bulkupdate import (
     Progress,
     RateLimit,
     ReadOptions,
+    Reason,
     Result,
     RetryPolicy,
     RunConfig,
@@ -82,6 +83,8 @@ def report() -> Path:
 async def file() -> Summary:
     summary: Summary = await run(config, stop=Stop(), observer=Watching())
     state: State = summary.state
+    reason: Reason | None = summary.stopped_by
+    assert reason is not Reason.KEY_REFUSED
     counts: dict[str, int] = summary.counts
     assert all(cause.count and cause.message for cause in summary.problems)
     assert state in counts

@@ -86,8 +86,8 @@ class Sending:
             feeding = group.create_task(feeder.feed(backlog, send=send))
             background.append(group.create_task(_cancel_when_stopped(feeding, lane)))
             await lane.run(backlog)
-            self._session.stop.forget(lane.stop)
             await asyncio.wait([feeding])
+            self._session.stop.forget(lane.stop)
             writer.end()
             await writing
             for task in background:

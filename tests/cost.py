@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from aiohttp import Payload
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from benchmarks.inputs import write_edits
@@ -223,8 +224,8 @@ class _Answering:
         return self._body
 
 
-async def _answer(*_: object, data: bytes, **__: object) -> _Answering:
-    return _Answering(data)
+async def _answer(*_: object, data: Payload, **__: object) -> _Answering:
+    return _Answering(await data.as_bytes())
 
 
 def costs() -> dict[str, Steps]:

@@ -63,8 +63,8 @@ class Caller:
         Args:
             request: sends the request once.
             attempts: counts the attempts. The caller may read it after an error too.
-            scope: the block in which the call is made. Drain interrupts an attempt that waits. Only
-                abort interrupts an attempt in flight.
+            scope: the block in which the call is made, at drain. Drain interrupts an attempt that
+                waits. Only abort interrupts an attempt in flight.
             subject: the id of the task, for the log and for `Health`.
 
         Returns:
@@ -99,7 +99,6 @@ class Caller:
         self, request: Request[Value], attempts: Attempts, scope: Scope, subject: str
     ) -> Value:
         while True:
-            scope.change(Level.DRAIN)
             is_probe = self._health.is_down and await self._health.wait()
             try:
                 async with self._limiter.permit() as permit:

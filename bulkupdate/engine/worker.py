@@ -1,5 +1,6 @@
 """One update → one result: the call, and the outcome of the row."""
 
+from functools import partial
 from typing import Protocol
 
 from bulkupdate.engine.call import Caller
@@ -43,7 +44,7 @@ async def settle(
     error: TaskError | None = None
     cut_short = False
     try:
-        task = await caller.call(lambda: sender.send(update), attempts, scope, subject=update.id)
+        task = await caller.call(partial(sender.send, update), attempts, scope, subject=update.id)
     except StoppedError:
         if attempts.in_doubt is None:
             return None

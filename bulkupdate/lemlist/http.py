@@ -4,7 +4,6 @@ Only this module uses aiohttp and the key. It never retries, never paces and nev
 redirect. The key is sent only in the `Authorization` header of a request to the base URL.
 """
 
-import io
 import logging
 import time
 import zlib
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING
 from multidict import CIMultiDict
 
 from bulkupdate._version import __version__
@@ -39,6 +38,7 @@ from bulkupdate.fields import shorten
 from bulkupdate.lemlist.deadlines import Deadline, Deadlines
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.redact import Redactor
+from bulkupdate.lemlist.request import EncodedJson, ReadyRequest
 
 #: Most bytes of an answer that are read. A Task has a few thousand.
 MAX_BODY = 1 << 18
@@ -55,9 +55,6 @@ KEEP_ALIVE = 4.0
 
 #: Most seconds for connecting.
 CONNECT_TIMEOUT = 10.0
-
-#: Size in bytes from which aiohttp wants a body as a file.
-_LARGE = 1 << 20
 
 _BRACKET = ord("[")
 _JSON = "application/json"
@@ -107,7 +104,7 @@ class HttpClient:
         authorization = aiohttp.encode_basic_auth("", key)
         self._redactor = Redactor(key, authorization.removeprefix("Basic "))
         # Sent with each request, because aiohttp sends the headers of a session to a proxy too.
-        self._headers = CIMultiDict({AUTHORIZATION: authorization, CONTENT_TYPE: _JSON})
+        self._headers = CIMultiDict({AUTHORIZATION: authorization})
         self._session: aiohttp.ClientSession | None = None
         self._deadlines: Deadlines | None = None
 
@@ -129,6 +126,7 @@ class HttpClient:
             ),
             auto_decompress=False,
             proxy=self._proxy(),
+            request_class=ReadyRequest,
         )
         return self
 
@@ -173,7 +171,7 @@ class HttpClient:
                 response = await self._session.request(
                     method,
                     f"{self._endpoint.base_url}{path}",
-                    data=json if json is None or len(json) < _LARGE else io.BytesIO(json),
+                    data=None if json is None else EncodedJson(json),
                     params=params,
                     headers=self._headers,
                     allow_redirects=False,

@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import gc
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +21,7 @@ from bulkupdate.lemlist import http as http_module
 from bulkupdate.lemlist import tasks as tasks_module
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.lemlist.request import EncodedJson, ReadyRequest
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Task, TaskUpdate
 
@@ -235,6 +238,47 @@ async def test_body_arrives_complete_as_json() -> None:
     assert json.loads(body) == {"id": "opp_a", "title": "Ünïcödé ✓", "message": "x" * 200_000}
     assert headers["Content-Length"] == str(len(body))
     assert headers.getall("Content-Type") == ["application/json"]
+
+
+async def test_our_request_equals_aiohttps_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arrives is what aiohttp's own classes send."""
+    ours, our_body = await received(UPDATE)
+    payload = functools.partial(aiohttp.BytesPayload, content_type="application/json")
+    monkeypatch.setattr(http_module, "EncodedJson", payload)
+    monkeypatch.setattr(http_module, "ReadyRequest", aiohttp.ClientRequest)
+    theirs, their_body = await received(UPDATE)
+    port = re.compile(r":\d+$")
+    assert len(ours) == 7
+    assert [(name, port.sub("", value)) for name, value in ours.items()] == [
+        (name, port.sub("", value)) for name, value in theirs.items()
+    ]
+    assert our_body == their_body
+
+
+async def test_aiohttp_asks_for_what_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every method that our classes replace is one that aiohttp calls."""
+    asked: set[str] = set()
+
+    def spy(on: type, name: str) -> None:
+        own = vars(on)[name]
+        does: Callable[..., Any] = own.__get__ if isinstance(own, property) else own
+
+        def call(*arguments: Any) -> Any:
+            asked.add(name)
+            return does(*arguments)
+
+        monkeypatch.setattr(on, name, property(call) if isinstance(own, property) else call)
+
+    for on, name in (
+        (ReadyRequest, "update_headers"),
+        (ReadyRequest, "update_auto_headers"),
+        (EncodedJson, "headers"),
+        (EncodedJson, "size"),
+        (EncodedJson, "write_with_length"),
+    ):
+        spy(on, name)
+    await received(UPDATE)
+    assert len(asked) == 5
 
 
 async def test_refused_updates_leave_no_objects_behind(http: Any) -> None:

@@ -303,19 +303,26 @@ def _commit() -> str:
 @click.command()
 @click.option("--quick", is_flag=True, help="Use small files and one round, as a smoke test.")
 @click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=Sizes().rounds,
+    show_default=True,
+    help="Rounds of everything, in turn; the medians count.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.File("w", lazy=False),
     metavar="FILE",
     help="Write the results to FILE as JSON.",
 )
-def main(*, quick: bool, json_file: TextIO | None) -> None:
+def main(*, quick: bool, rounds: int, json_file: TextIO | None) -> None:
     """Run all benchmarks, and print tables.
 
     They take about fifteen minutes and 1.5 GB in /var/tmp. Nothing else should run meanwhile.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sizes = QUICK if quick else Sizes()
+    sizes = QUICK if quick else Sizes()._replace(rounds=rounds)
     report: dict[str, object] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": _commit(),

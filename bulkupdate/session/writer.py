@@ -105,7 +105,7 @@ class Writer:
                     self._waiting = self._loop.create_future()
                     await self._waiting
                 # Wait as long as every turn brings more rows. Rows that are written together, and
-                # whose workers then send together, cost a seventh less. The wait ends when all
+                # whose workers then send together, cost 8 % less. The wait ends when all
                 # workers have brought a row, or the batch is full.
                 size = 0
                 while size < len(self._batch.rows) < BATCH:

@@ -14,7 +14,8 @@
         ├── RefusedError         the server refused: trying again changes nothing
         │   ├── BadRequestError        400, and any other 4xx without a class of its own
         │   ├── NotFoundError          404
-        │   ├── RedirectError          3xx
+        │   ├── BlockedError           403 with a web page: a firewall or a proxy refused it
+        │   ├── RedirectError          301, 302, 307, 308
         │   └── KeyRefusedError        the server refused the key, so every row fails
         │       ├── UnauthorizedError      401
         │       ├── PaymentRequiredError   402
@@ -23,15 +24,18 @@
         ├── ServerError          5xx: the update may have been applied
         ├── RequestTimeoutError  no answer in time, or 408: the update may have been applied
         ├── ConnectError         no connection was made: the update was not applied
-        │   └── CertificateError       the server's certificate was not accepted
+        │   ├── CertificateError       the server's certificate was not accepted
+        │   └── TlsVersionError        the server's TLS is too old
         ├── ConnectionLostError  the connection broke: the update may have been applied
         └── BadResponseError     the answer confirms nothing: the update may have been applied
 
-Each class of `TaskError` has three attributes that the rest of the program acts on:
+Each `TaskError` has attributes that the rest of the program acts on:
 
 - `type`: the name of the error in the results log.
 - `ambiguous`: whether the update may have been applied despite the error.
 - `stops_lane`: whether every other row would fail in the same way.
+- `is_in_question`: whether the answer may belong to an earlier request. It is made anew.
+- `retry_after`: seconds for which the server asks to wait, after a 5xx.
 """
 
 from collections.abc import Callable, Sequence
@@ -153,13 +157,19 @@ class TaskError(BulkUpdateError):
     """
 
     type: ClassVar[str] = "error"
-    ambiguous: ClassVar[bool] = False
     stops_lane: ClassVar[bool] = False
+    ambiguous: bool = False
+    is_in_question: bool = False
+    retry_after: float | None = None
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
+
+    def question(self) -> None:
+        """Mark the answer as one that may belong to an earlier request on its connection."""
+        self.ambiguous = self.is_in_question = True
 
 
 class RefusedError(TaskError):
@@ -180,8 +190,14 @@ class NotFoundError(RefusedError):
     type = "not_found"
 
 
+class BlockedError(RefusedError):
+    """403 with a web page: a firewall or a proxy before the API refused the request."""
+
+    type = "blocked"
+
+
 class RedirectError(RefusedError):
-    """3xx. Redirects are never followed, because the key would go to another server."""
+    """A redirect. It is never followed, because the key would go to another server."""
 
     type = "redirect"
 
@@ -244,6 +260,13 @@ class CertificateError(ConnectError):
     stops_lane = True
 
 
+class TlsVersionError(ConnectError):
+    """The server and this machine have no version of TLS in common. The server's is too old."""
+
+    type = "tls_version"
+    stops_lane = True
+
+
 class ConnectionLostError(TaskError):
     """The connection broke after the request had begun: the update may have been applied."""
 
@@ -264,5 +287,11 @@ REOPENED = "sent_again"
 #: Each `error.type` that stops a lane. Such a row failed for no reason of its own.
 LANE_STOPPERS = frozenset(
     error.type
-    for error in (UnauthorizedError, PaymentRequiredError, ForbiddenError, CertificateError)
+    for error in (
+        UnauthorizedError,
+        PaymentRequiredError,
+        ForbiddenError,
+        CertificateError,
+        TlsVersionError,
+    )
 )

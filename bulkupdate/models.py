@@ -139,9 +139,12 @@ class Task(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         fields: the whole JSON object, under lemlist's names (`_id`, `userId`, `content`, …).
+        mismatches: fields that differ from the update that the Task confirms, by their names in
+            `fields`; None if none does.
     """
 
     fields: dict[str, Any]
+    mismatches: dict[str, "Mismatch"] | None = None
 
     @property
     def id(self) -> str:

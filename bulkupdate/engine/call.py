@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from bulkupdate.engine.health import Health
-from bulkupdate.engine.limiter import Limiter, Permit
+from bulkupdate.engine.limiter import LONGEST_WAIT, Limiter, Permit
 from bulkupdate.engine.retry import Attempts, Retrier
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import RateLimitedError, TaskError, WaitTooLongError
@@ -87,7 +87,7 @@ class Caller:
                 raise StoppedError from None
             raise
         except WaitTooLongError as wait:
-            text = f"rate limited: {wait}: come back at {now(after=wait.seconds)}"
+            text = f"{wait}: come back at {now(after=wait.seconds)}"
             self._stop.set(text, Reason.RATE_LIMITED)
             raise StoppedError from wait
         except RateLimitedError as error:
@@ -136,6 +136,8 @@ class Caller:
             attempts.note(error, is_excused=self._health.is_down)
             self.traffic.rate_limited += isinstance(error, RateLimitedError)
             log.info("%r, attempt %d: %s: %s", subject, attempts.sent, error.type, error.message)
+            if (error.retry_after or 0.0) > LONGEST_WAIT:
+                raise WaitTooLongError(error.retry_after or 0.0) from error
             raise
         finally:
             self.in_flight -= 1

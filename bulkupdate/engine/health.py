@@ -10,6 +10,8 @@ growing intervals, until a probe gets a usable answer or the run gives up::
                                                                 ▼
                                         no usable answer for `give_up_after`: stop
 
+No probe goes out before the time that the server asks for (`Retry-After` of a 503).
+
 A usable answer is about the update: a Task, or a refusal. A 429 is neither a usable answer nor a
 failure. A failed probe doesn't count as an attempt of its row, because the server is the cause.
 """
@@ -65,6 +67,7 @@ class Health:
         self._is_up.set()
         self._next_probe = math.inf
         self._interval = FIRST_PROBE
+        self._not_before = 0.0
         self.is_down = False
         self.all_may_start = asyncio.Event()
 
@@ -101,9 +104,11 @@ class Health:
 
         Args:
             subject: the id of the task.
-            error: the error of the request, or None.
+            error: the error of the request, or None. One that is in question says nothing.
         """
         if error is None and not self._failures and self.all_may_start.is_set():
+            return
+        if error is not None and error.is_in_question:
             return
         if error is None or not (is_transient(error) or error.stops_lane):
             self._answered()
@@ -139,6 +144,8 @@ class Health:
     def _failed(self, subject: str, error: TaskError) -> None:
         if not self._failures:
             self._since = self._now()
+        if error.retry_after:
+            self._not_before = self._now() + error.retry_after
         self._failures += 1
         self._why = f"{error.type}: {error.message}"
         if len(self._subjects) < OUTAGE_TASKS:
@@ -158,7 +165,7 @@ class Health:
 
     def _schedule_probe(self) -> None:
         left = max(0.0, self._give_up_after - self._down_for)
-        self._next_probe = self._now() + min(self._interval, left)
+        self._next_probe = max(self._now() + min(self._interval, left), self._not_before)
 
     @property
     def _down_for(self) -> float:

@@ -14,7 +14,6 @@ from tenacity import AsyncRetrying, RetryCallState
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
     BadResponseError,
-    CertificateError,
     ConnectError,
     ConnectionLostError,
     RateLimitedError,
@@ -38,7 +37,7 @@ TRANSIENT = (
 
 def is_transient(error: TaskError) -> bool:
     """Whether a retry may succeed."""
-    return isinstance(error, TRANSIENT) and not isinstance(error, CertificateError)
+    return error.is_in_question or (isinstance(error, TRANSIENT) and not error.stops_lane)
 
 
 class Attempts:
@@ -47,7 +46,8 @@ class Attempts:
     Attributes:
         sent: the number of requests.
         throttled: the number of them with the answer 429.
-        excused: the number of them that failed while the server was down for every row.
+        excused: the number of them that failed while the server was down for every row, or whose
+            answer was in question.
         in_doubt: the latest error after which the update may have been applied, or None.
         last_ms: the duration of the last request, in milliseconds.
     """
@@ -68,10 +68,17 @@ class Attempts:
         """
         if isinstance(error, RateLimitedError):
             self.throttled += 1
-        elif is_excused:
+        elif is_excused or error.is_in_question:
             self.excused += 1
-        if error.ambiguous:
+        if error.ambiguous and not (error.is_in_question and self.in_doubt):
             self.in_doubt = error
+        elif not error.ambiguous and self._was_answer_to_this(error):
+            self.in_doubt = None
+
+    def _was_answer_to_this(self, error: TaskError) -> bool:
+        """Whether the doubt was an answer in question, which has now come again for certain."""
+        doubt = self.in_doubt
+        return doubt is not None and doubt.is_in_question and type(doubt) is type(error)
 
     @property
     def counted(self) -> int:
@@ -136,12 +143,17 @@ class Retrier:
         return attempts.counted >= self._policy.max_attempts
 
     def _backoff(self, error: BaseException | None, attempts: Attempts) -> float:
-        """The backoff in seconds: exponential with full jitter, or 0 if the limiter waits."""
-        if isinstance(error, RateLimitedError):
+        """The backoff in seconds: exponential with full jitter, after what the server asks for.
+
+        It is 0 if the limiter waits, or if the answer was in question.
+        """
+        if not isinstance(error, TaskError):
+            raise AssertionError("only a TaskError is retried")
+        if isinstance(error, RateLimitedError) or error.is_in_question:
             return 0.0
         doublings = min(max(0, attempts.counted - 1), 32)
         longest = min(self._policy.longest_backoff, self._policy.first_backoff * 2**doublings)
-        return random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
+        return (error.retry_after or 0.0) + random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
 
 
 def _is_retried(state: RetryCallState) -> bool:

@@ -1,13 +1,11 @@
 """One update → one result: the call, and the outcome of the row."""
 
-from functools import partial
 from typing import Protocol
 
 from bulkupdate.engine.call import Caller
 from bulkupdate.engine.retry import Attempts
 from bulkupdate.errors import BadRequestError, NotFoundError, RedirectError, TaskError
 from bulkupdate.lemlist.answer import Answer
-from bulkupdate.lemlist.verify import mismatches
 from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, now
 from bulkupdate.stop import Scope, StoppedError
 
@@ -19,8 +17,13 @@ CONCLUSIVE = (BadRequestError, NotFoundError, RedirectError)
 class Sender(Protocol):
     """A client that sends one update, once."""
 
-    async def send(self, update: TaskUpdate) -> Answer[Task]:
-        """Return the server's answer, or raise `TaskError` if there was none."""
+    async def send(self, update: TaskUpdate, *, anew: bool = False) -> Answer[Task]:
+        """Return the server's answer, or raise `TaskError` if there was none.
+
+        Args:
+            update: the update.
+            anew: whether to use a new connection.
+        """
 
 
 async def settle(
@@ -44,14 +47,20 @@ async def settle(
     error: TaskError | None = None
     cut_short = False
     try:
-        task = await caller.call(partial(sender.send, update), attempts, scope, subject=update.id)
+        task = await caller.call(
+            # A retry is sure of its answer: nothing else is on its connection.
+            lambda: sender.send(update, anew=attempts.sent > 1),
+            attempts,
+            scope,
+            subject=update.id,
+        )
     except StoppedError:
-        if attempts.in_doubt is None:
+        # An answer in question says no more about a row than none does.
+        if attempts.in_doubt is None or attempts.in_doubt.is_in_question:
             return None
         error, cut_short = attempts.in_doubt, True
     except TaskError as failure:
         error = failure
-    sent = update.changes()
     return Result(
         row=number,
         id=update.id,
@@ -60,9 +69,9 @@ async def settle(
         attempts=attempts.sent,
         at=now(),
         ms=round(10 * attempts.last_ms) / 10,
-        sent=sent,
+        sent=update.changes(),
         task=task.fields if task else None,
-        mismatches=mismatches(sent, task.fields) or None if task else None,
+        mismatches=task.mismatches if task else None,
         error=ErrorInfo(error.type, error.message) if error else None,
         cut_short=cut_short,
     )

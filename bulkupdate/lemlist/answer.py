@@ -1,6 +1,7 @@
 """An answer of the server: a value or an error, and the rate limit in its headers."""
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -20,6 +21,9 @@ LONGEST_RETRY_AFTER = 365 * 86400.0
 _LIMIT = istr("X-RateLimit-Limit")
 _REMAINING = istr("X-RateLimit-Remaining")
 _RETRY_AFTER = istr("Retry-After")
+
+# `float` takes more: `1_000`, `1e3`, `nan`, digits of other scripts.
+_NUMBER = re.compile(r" *[0-9]+(?:\.[0-9]*)? *")
 
 
 class Quota(msgspec.Struct, frozen=True, gc=False):
@@ -82,23 +86,24 @@ class Answer(Generic[Value]):
         return Quota(
             _number(headers.get(_LIMIT)),
             _number(headers.get(_REMAINING)),
-            _seconds(headers.get(_RETRY_AFTER)),
+            retry_after(headers),
         )
 
 
 def _number(text: str | None) -> float | None:
     """The finite number, 0 or more, in a header; None if there is none."""
-    if not text:
+    if not text or not _NUMBER.fullmatch(text):
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < math.inf else None
+    value = float(text)
+    return value if value < math.inf else None
 
 
-def _seconds(text: str | None) -> float | None:
-    """The seconds of a `Retry-After`: a number, or an HTTP date (RFC 9110, 10.2.3)."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds in `Retry-After`: a number, or an HTTP date (RFC 9110, 10.2.3); None without.
+
+    RFC 9110 allows whole numbers. lemlist's headers are those of a library that sends fractions.
+    """
+    text = headers.get(_RETRY_AFTER)
     seconds = _number(text)
     if seconds is not None or not text:
         return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)

@@ -2,11 +2,14 @@
 
 import ipaddress
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from yarl import URL
 
 from bulkupdate.errors import ConfigError, setting
 
@@ -20,6 +23,11 @@ BASE_URL_VARIABLE = "LEMLIST_BASE_URL"
 
 
 _LONGEST_KEY = 4096
+
+#: A URL without a query, a fragment, blanks and control characters.
+_PLAIN_URL = re.compile(r"https?://[^\s?#\\\x00-\x1f\x7f]+", re.IGNORECASE)
+
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 class ApiKey:
@@ -85,15 +93,27 @@ class ApiKey:
                         f"{setting('api_key_file')} {file} can be read or written by others:"
                         f" chmod 600 {file}"
                     )
-                return cls(text.read(_LONGEST_KEY))
+                value = text.read(_LONGEST_KEY + 1)
+                if len(value) > _LONGEST_KEY:
+                    raise ConfigError(
+                        f"{setting('api_key_file')} {file} is longer than a key: more than"
+                        f" {_LONGEST_KEY:,} characters"
+                    )
+                return cls(value)
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ConfigError(f"{setting('api_key_file')} {file} can't be read: {why}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Endpoint:
     """The server that gets the edits, and the API key.
+
+    Args:
+        api_key: the API key of one team. A text becomes an `ApiKey`, so that it is never shown.
+        base_url: as the attribute.
+        timeout: as the attribute.
+        use_proxy: as the attribute.
 
     Attributes:
         api_key: the API key of one team.
@@ -101,17 +121,63 @@ class Endpoint:
             is removed.
         timeout: seconds that one attempt may take, from connecting to the last byte.
         use_proxy: whether to obey `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+
+    Raises:
+        ConfigError: a setting is wrong, or the proxy's URL is.
     """
 
     api_key: ApiKey
-    base_url: str = DEFAULT_BASE_URL
-    timeout: float = 30.0
-    use_proxy: bool = False
+    base_url: str
+    timeout: float
+    use_proxy: bool
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "base_url", _checked_url(self.base_url))
-        if not 0 < self.timeout < float("inf"):
+    def __init__(
+        self,
+        *,
+        api_key: ApiKey | str,
+        base_url: str = DEFAULT_BASE_URL,
+        timeout: float = 30.0,
+        use_proxy: bool = False,
+    ) -> None:
+        key = ApiKey(api_key) if isinstance(api_key, str) else api_key
+        object.__setattr__(self, "api_key", key)
+        object.__setattr__(self, "base_url", _checked_url(base_url))
+        object.__setattr__(self, "timeout", timeout)
+        object.__setattr__(self, "use_proxy", use_proxy)
+        if not 0 < timeout < float("inf"):
             raise ConfigError(f"{setting('timeout')} must be a number of seconds above 0")
+        self.proxy()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine. Then the key may travel unencrypted."""
+        return self.base_url.lower().startswith("http://")
+
+    def proxy(self) -> str | None:
+        """The URL of the proxy to use, or None. It may hold a password.
+
+        Raises:
+            ConfigError: the URL in the environment is wrong. The message does not contain it.
+        """
+        if not self.use_proxy or self.is_local or proxy_bypass(URL(self.base_url).host or ""):
+            return None
+        proxies = getproxies()
+        name = "https" if proxies.get("https") else "all"
+        url = proxies.get(name)
+        if not url:
+            return None
+        try:
+            parsed = URL(url)
+            is_right = parsed.scheme in ("http", "https") and _is_host(parsed.raw_host or "")
+        except ValueError:
+            is_right = False
+        if not is_right:
+            # Not shown: in a URL that is wrong, nobody knows where the password is.
+            raise ConfigError(
+                f"the proxy's URL in {name.upper()}_PROXY is wrong: it must look like"
+                " http://proxy.example:3128"
+            )
+        return url
 
 
 def is_loopback(host: str) -> bool:
@@ -125,18 +191,32 @@ def is_loopback(host: str) -> bool:
 
 
 def _checked_url(url: str) -> str:
+    url = url.strip().rstrip("/")
     try:
-        parts = urlsplit(url.strip())
-        host, _ = parts.hostname, parts.port
+        parsed = URL(url)
+        user = parsed.raw_user, parsed.raw_password
     except ValueError:
-        raise ConfigError(f"the base URL {url!r} is not a URL") from None
-    if parts.username is not None or parts.password is not None:
+        # Not shown: it may hold a password.
+        raise ConfigError(
+            f"the base URL is not a URL: it must look like {DEFAULT_BASE_URL}"
+        ) from None
+    if user != (None, None) or "@" in url:
         raise ConfigError("the base URL contains a user name or password: remove them")
-    if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment:
+    host = parsed.raw_host or ""
+    is_plain = _PLAIN_URL.fullmatch(url) is not None and _is_host(host)
+    if parsed.scheme not in ("https", "http") or not is_plain:
         raise ConfigError(f"the base URL {url!r} must look like {DEFAULT_BASE_URL}")
-    if parts.scheme == "http" and not is_loopback(host):
+    if parsed.scheme == "http" and not is_loopback(host):
         raise ConfigError(
             f"the base URL {url!r} would send the API key unencrypted: use https://"
             " (http:// is for this machine only)"
         )
-    return url.strip().rstrip("/")
+    return url
+
+
+def _is_host(host: str) -> bool:
+    """Whether `host` is an IP address, or a name that can be looked up (RFC 1123, 2.1)."""
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return len(host) <= 253 and all(map(_LABEL.fullmatch, host.split(".")))

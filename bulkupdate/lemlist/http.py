@@ -5,22 +5,23 @@ redirect. The key is sent only in the `Authorization` header of a request to the
 """
 
 import logging
+import re
 import time
 import zlib
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar
 
 import aiohttp
 from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING
 from multidict import CIMultiDict
+from yarl import URL
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_json
 from bulkupdate.errors import (
     BadRequestError,
     BadResponseError,
+    BlockedError,
     CertificateError,
     ConnectError,
     ConnectionLostError,
@@ -32,9 +33,12 @@ from bulkupdate.errors import (
     RequestTimeoutError,
     ServerError,
     TaskError,
+    TlsVersionError,
     UnauthorizedError,
 )
 from bulkupdate.fields import shorten
+from bulkupdate.lemlist.answer import Answer, retry_after
+from bulkupdate.lemlist.connections import Connections, Exchange, ThisMachine, exchange
 from bulkupdate.lemlist.deadlines import Deadline, Deadlines
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.redact import Redactor
@@ -57,6 +61,18 @@ KEEP_ALIVE = 4.0
 CONNECT_TIMEOUT = 10.0
 
 _BRACKET = ord("[")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+#: Statuses that name another place (RFC 9110, 15.4). A 303 does so after it did what was asked.
+_REDIRECTS = frozenset({301, 302, 307, 308})
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+#: A pair of surrogates, half of one, or another escape, so that `\\\\u` is not taken for a `\\u`.
+_SURROGATES = re.compile(
+    rb"(?P<whole>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|(?P<other>\\.)"
+)
 _JSON = "application/json"
 
 _ERRORS: dict[int, type[TaskError]] = {
@@ -70,23 +86,59 @@ _ERRORS: dict[int, type[TaskError]] = {
 
 log = logging.getLogger(__name__)
 
+Value = TypeVar("Value")
 
-class Response(NamedTuple):
-    """An HTTP answer. Its body, reason and location never contain the key.
 
-    Attributes:
+class Response:
+    """An HTTP answer, as it came. Only `excerpt` and `redacted` are free of secrets.
+
+    Args:
         status: the HTTP status.
         headers: the headers by name, in any case.
         body: the first `MAX_BODY + 1` bytes of the body.
         reason: the reason phrase after the status.
-        location: the target of a redirect, without its query.
+        redactor: removes the secrets.
     """
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    reason: str = ""
-    location: str = ""
+    __slots__ = ("_holds_secret", "_redactor", "body", "headers", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        reason: str = "",
+        redactor: Redactor | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.reason = reason
+        self._redactor = redactor or Redactor()
+        self._holds_secret: bool | None = None
+
+    def excerpt(self, text: bytes | str | None = None) -> str:
+        """The beginning of the body or of another text from the answer, for a message."""
+        if text is None:
+            text = self.body
+        # Cut after the redaction: half of a secret is not recognised.
+        shown = text if isinstance(text, str) else text.decode("utf-8", errors="replace")
+        return clean(self._redactor.text(shown))
+
+    def redacted(self, value: Any) -> Any:
+        """A JSON value from the body, to be written down."""
+        if self._holds_secret is None:
+            self._holds_secret = self._redactor.may_be_in(self.body)
+        return self._redactor.value(value) if self._holds_secret else value
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the body is a web page."""
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        start = self.body[:200].lstrip(_BYTE_ORDER_MARK + b" \t\r\n").lower()
+        return kind in ("text/html", "application/xhtml+xml") or start.startswith(
+            (b"<!doctype html", b"<html", b"<head")
+        )
 
 
 class HttpClient:
@@ -102,7 +154,8 @@ class HttpClient:
         self._connections = connections
         key = endpoint.api_key.reveal()
         authorization = aiohttp.encode_basic_auth("", key)
-        self._redactor = Redactor(key, authorization.removeprefix("Basic "))
+        password = URL(endpoint.proxy() or "").password
+        self._redactor = Redactor(key, *([password] if password else []))
         # Sent with each request, because aiohttp sends the headers of a session to a proxy too.
         self._headers = CIMultiDict({AUTHORIZATION: authorization})
         self._session: aiohttp.ClientSession | None = None
@@ -111,7 +164,11 @@ class HttpClient:
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE),
+            connector=Connections(
+                limit=self._connections,
+                keepalive_timeout=KEEP_ALIVE,
+                resolver=ThisMachine() if self._endpoint.is_local else None,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 "Accept": _JSON,
@@ -125,7 +182,7 @@ class HttpClient:
                 connect=min(CONNECT_TIMEOUT, self._endpoint.timeout / 2),
             ),
             auto_decompress=False,
-            proxy=self._proxy(),
+            proxy=self._endpoint.proxy(),
             request_class=ReadyRequest,
         )
         return self
@@ -136,36 +193,50 @@ class HttpClient:
             self._deadlines.close()
             self._session = self._deadlines = None
 
-    async def request(
+    async def call(
         self,
         method: str,
         path: str,
+        judge: Callable[[Response], tuple[Value, bool]],
         *,
         json: bytes | None = None,
         params: Mapping[str, str] | None = None,
         more_seconds: float = 0.0,
         subject: str = "",
-    ) -> Response:
+        anew: bool = False,
+    ) -> Answer[Value]:
         """Send one request.
+
+        Only an answer that `judge` accepts leaves its connection for other requests. A refusal is
+        *in question* unless it is the first answer of its connection: it names no task, so it may
+        be a second answer to an earlier request.
 
         Args:
             method: the HTTP method.
             path: the path below the base URL, with a leading slash.
+            judge: returns the value in an answer, and whether the value is as expected. It raises
+                `TaskError` if the answer has none.
             json: the request body as JSON.
             params: the query.
             more_seconds: seconds to add to the endpoint's timeout.
-            subject: the id of the task, for the log.
+            subject: what the request is about, as the id of a task. No connection carries two
+                requests of a subject.
+            anew: whether to use a new connection, because the answer to an earlier attempt was in
+                question.
 
         Returns:
-            The server's answer, whatever its status.
+            The server's answer, whatever its status, with the value or the error.
 
         Raises:
             TaskError: there was no answer.
         """
         if self._session is None or self._deadlines is None:
             raise RuntimeError("use the client in 'async with'")
+        current = Exchange(subject, anew=anew)
+        exchange.set(current)
         started = time.monotonic() if log.isEnabledFor(logging.DEBUG) else None
         failure: TaskError | None = None
+        is_kept = False
         try:
             with Deadline(self._deadlines, self._endpoint.timeout + more_seconds):
                 response = await self._session.request(
@@ -176,42 +247,52 @@ class HttpClient:
                     headers=self._headers,
                     allow_redirects=False,
                 )
-                # A Task is short: nearly always it arrives together with the headers, and the
-                # connection is free again.
+                # A Task is short: nearly always it arrives together with the headers.
                 is_whole = response.closed
                 body = response.content.read_nowait() if is_whole else await _read(response)
+            answer, is_kept = self._judged(response, body, judge, current)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            failure = _without_answer(error, self._redactor)
+            failure = _without_answer(error, self._redactor, is_sent=current.has_connection)
+        finally:
+            if is_kept:
+                current.keep()
+            else:
+                current.close()
         if failure is not None:
             # Not `from error`: aiohttp's exception contains the request's headers with the key.
             log.debug("%s %s: %s: %s", method, shorten(subject), failure.type, failure.message)
             raise failure
         if started is not None:
             ms = (time.monotonic() - started) * 1000
-            log.debug("%s %s: %d in %.0f ms", method, shorten(subject), response.status, ms)
-        return self._answer(response, body)
+            log.debug("%s %s: %d in %.0f ms", method, shorten(subject), answer.status, ms)
+        return answer
 
-    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Response:
-        headers, redactor = response.headers, self._redactor
-        body = redactor.body(_inflated(body, headers.get(CONTENT_ENCODING)))
-        if response.status == 200:
-            return Response(200, headers, body)
-        location = redactor.text(headers.get("Location", "nowhere")).partition("?")[0]
-        reason = redactor.text(response.reason or "")
-        return Response(response.status, headers, body, reason, location)
-
-    def _proxy(self) -> str | None:
-        """The proxy from the environment; None for `http://`, which is only for this machine."""
-        parts = urlsplit(self._endpoint.base_url)
-        is_direct = parts.scheme != "https" or proxy_bypass(parts.hostname or "")
-        if not self._endpoint.use_proxy or is_direct:
-            return None
-        proxies = getproxies()
-        return proxies.get("https") or proxies.get("all")
+    def _judged(
+        self,
+        response: aiohttp.ClientResponse,
+        body: bytes,
+        judge: Callable[[Response], tuple[Value, bool]],
+        current: Exchange,
+    ) -> tuple[Answer[Value], bool]:
+        """The answer, and whether its connection may be used again."""
+        status, headers = response.status, response.headers
+        body = _inflated(body, headers.get(CONTENT_ENCODING))
+        try:
+            value, is_as_expected = judge(
+                Response(status, headers, body, response.reason or "", self._redactor)
+            )
+        except TaskError as error:
+            if not (current.is_first or error.ambiguous):
+                error.question()
+            return Answer(status, headers, error=error), False
+        return Answer(status, headers, value), is_as_expected
 
 
 def json_of(response: Response, what: str) -> Any:
-    """The JSON value in an answer with status 200.
+    """The JSON value in an answer with status 200, as it came.
+
+    A byte order mark before it is ignored (RFC 8259, 8.1). Half of a surrogate pair, which no text
+    can hold, becomes U+FFFD.
 
     Args:
         response: the answer.
@@ -226,29 +307,51 @@ def json_of(response: Response, what: str) -> Any:
     if len(body) > MAX_BODY:
         raise BadResponseError(f"a 200 that is longer than {MAX_BODY:,} bytes", status)
     try:
-        value = parse_json(body)
+        value = _parsed(body)
     except ValueError:
-        raise BadResponseError(f"a 200 that is not JSON: {excerpt(body)}", status) from None
+        raise BadResponseError(f"a 200 that is not JSON: {response.excerpt()}", status) from None
     if _nests_deeper(value, body):
         raise BadResponseError(f"a 200 that nests more than {MAX_DEPTH} deep", status)
     if not isinstance(value, dict | list):
-        raise BadResponseError(f"a 200 without {what}: {excerpt(body)}", status)
+        raise BadResponseError(f"a 200 without {what}: {response.excerpt()}", status)
     return value
+
+
+def _parsed(body: bytes) -> Any:
+    body = body.removeprefix(_BYTE_ORDER_MARK)
+    try:
+        return parse_json(body)
+    except ValueError:
+        if not _SURROGATE.search(body):
+            raise
+    # Halves are of no use to a text, but a pair of them is a character.
+    return parse_json(_SURROGATES.sub(_without_halves, body))
+
+
+def _without_halves(match: re.Match[bytes]) -> bytes:
+    return match[0] if match["whole"] or match["other"] else rb"\ufffd"
 
 
 def _refusal(response: Response) -> TaskError:
     """The error for an answer with another status than 200."""
     status = response.status
-    if 300 <= status < 400:
-        target = _clean(response.location)
-        return RedirectError(f"redirected to {target}, which is not followed", status)
+    if status in _REDIRECTS:
+        target = response.headers.get("Location", "nowhere").partition("?")[0]
+        text = f"redirected to {response.excerpt(target)}, which is not followed"
+        return RedirectError(text, status)
     if status >= 500:
         kind: type[TaskError] = ServerError
+    elif status == 403 and response.is_page:
+        kind = BlockedError
     elif status >= 400:
         kind = _ERRORS.get(status, BadRequestError)
     else:
-        kind = BadResponseError  # 201, 204 and others: lemlist confirms with 200
-    return kind(_message(response.body) or _clean(response.reason) or f"HTTP {status}", status)
+        kind = BadResponseError  # 201, 204, 304 and others: lemlist confirms with 200
+    message = _message(response) or response.excerpt(response.reason) or f"HTTP {status}"
+    error = kind(message, status)
+    if error.ambiguous:
+        error.retry_after = retry_after(response.headers)
+    return error
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -273,21 +376,38 @@ def _inflated(body: bytes, encoding: str | None) -> bytes:
         return body
 
 
-def _without_answer(error: Exception, redactor: Redactor) -> TaskError:
-    """The `TaskError` for an exception of the HTTP library."""
-    text = _clean(redactor.text(str(error)))
+def _without_answer(error: Exception, redactor: Redactor, *, is_sent: bool) -> TaskError:
+    """The `TaskError` for an exception of the HTTP library.
+
+    Args:
+        error: the exception.
+        redactor: removes the key from its text.
+        is_sent: whether there was a connection.
+    """
+    text = clean(redactor.text(str(error)))
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CertificateError(f"the server's certificate was not accepted: {text}")
+    if isinstance(error, aiohttp.ClientConnectorSSLError) and _is_too_old(error):
+        return TlsVersionError(f"the server's TLS is too old: it has to offer 1.2 or 1.3: {text}")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return ConnectError(f"no connection: {text}")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        status = f"{error.status} {clean(redactor.text(error.message))}".rstrip()
+        return ConnectError(f"no connection: the proxy answered {status}")
+    if isinstance(error, aiohttp.InvalidURL):
+        return ConnectError(f"no request can be made: {text}")
+    if isinstance(error, TimeoutError) and not is_sent:
+        return ConnectError("no connection in time")
     if isinstance(error, TimeoutError):
         return RequestTimeoutError("no answer in time")
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        status = f"{error.status} {_clean(redactor.text(error.message))}".rstrip()
-        return ConnectError(f"no connection: the proxy answered {status}")
     if isinstance(error, aiohttp.ClientResponseError):
-        return BadResponseError(f"not an HTTP answer: {_clean(redactor.text(error.message))}")
+        return BadResponseError(f"not an HTTP answer: {clean(redactor.text(error.message))}")
     return ConnectionLostError(f"the connection broke: {text or type(error).__name__}")
+
+
+def _is_too_old(error: aiohttp.ClientConnectorSSLError) -> bool:
+    reason = getattr(error.os_error, "reason", None) or ""
+    return any(sign in reason for sign in ("UNSUPPORTED_PROTOCOL", "PROTOCOL_VERSION"))
 
 
 def _nests_deeper(value: Any, body: bytes) -> bool:
@@ -309,25 +429,20 @@ def _nests_deeper(value: Any, body: bytes) -> bool:
     return True
 
 
-def _message(body: bytes) -> str:
+def _message(response: Response) -> str:
     """The server's message: the text of the body, or the message in a JSON object."""
     try:
-        value: Any = parse_json(body)
+        value: Any = _parsed(response.body)
     except ValueError:
-        return excerpt(body)
+        return response.excerpt()
     if isinstance(value, dict):
         words = [value[key] for key in ("error", "code", "message") if value.get(key)]
         if words and all(isinstance(word, str) for word in words):
-            return _clean(": ".join(dict.fromkeys(words)))
-    return _clean(value) if isinstance(value, str) else excerpt(body)
+            return response.excerpt(": ".join(dict.fromkeys(words)))
+    return response.excerpt(value if isinstance(value, str) else None)
 
 
-def excerpt(body: bytes) -> str:
-    """The beginning of a body, for a message."""
-    return _clean(body[: 4 * MAX_MESSAGE].decode("utf-8", errors="replace"))
-
-
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """One line of printable text, cut to `MAX_MESSAGE` characters."""
     text = text[: 4 * MAX_MESSAGE]
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,13 +1,15 @@
 """The client of lemlist's tasks: an update in, a Task or a typed error out."""
 
+from functools import partial
 from typing import Self
 
-from bulkupdate.errors import BadResponseError, TaskError
+from bulkupdate.errors import BadResponseError
 from bulkupdate.fields import shorten
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import Endpoint
-from bulkupdate.lemlist.http import HttpClient, Response, excerpt, json_of
-from bulkupdate.models import Task, TaskUpdate
+from bulkupdate.lemlist.http import HttpClient, Response, json_of
+from bulkupdate.lemlist.verify import mismatches
+from bulkupdate.models import Mismatch, Task, TaskUpdate
 
 #: Extra seconds for an update with images or videos. The server downloads them before it answers,
 #: for up to 45 s (`lemlist: update-task`).
@@ -46,8 +48,12 @@ class TaskClient:
         """
         return (await self.send(update)).result()
 
-    async def send(self, update: TaskUpdate) -> Answer[Task]:
+    async def send(self, update: TaskUpdate, *, anew: bool = False) -> Answer[Task]:
         """Send one update.
+
+        Args:
+            update: the update.
+            anew: whether to use a new connection, as after an answer that was in question.
 
         Returns:
             The server's answer, with a Task or an error.
@@ -55,28 +61,35 @@ class TaskClient:
         Raises:
             TaskError: there was no answer.
         """
-        response = await self._http.request(
+        return await self._http.call(
             "PATCH",
             "/tasks",
+            partial(_confirmed, update),
             json=update.encode(),
             more_seconds=MEDIA_TIMEOUT * update.has_media(),
             subject=update.id,
+            anew=anew,
         )
-        try:
-            return Answer(response.status, response.headers, _confirmed(update, response))
-        except TaskError as error:
-            return Answer(response.status, response.headers, error=error)
 
 
-def _confirmed(update: TaskUpdate, response: Response) -> Task:
-    """The Task that confirms an update.
+def _confirmed(update: TaskUpdate, response: Response) -> tuple[Task, bool]:
+    """The Task that confirms an update, and whether it holds what was sent.
 
     Raises:
         TaskError: the answer has no Task, or another one.
     """
     value = json_of(response, "a Task")
     if not isinstance(value, dict) or "_id" not in value:
-        raise BadResponseError(f"a 200 without a Task: {excerpt(response.body)}", 200)
+        raise BadResponseError(f"a 200 without a Task: {response.excerpt()}", 200)
     if value["_id"] != update.id:
-        raise BadResponseError(f"a 200 with another Task: {shorten(value['_id'])}", 200)
-    return Task(value)
+        other = shorten(response.redacted(value["_id"]))
+        raise BadResponseError(f"a 200 with another Task: {other}", 200)
+    # Compared before the redaction: the key may be part of one's own text.
+    different = mismatches(update.changes(), value)
+    if not different:
+        return Task(response.redacted(value)), True
+    shown = {
+        name: Mismatch(sent=one.sent, returned=response.redacted(one.returned))
+        for name, one in different.items()
+    }
+    return Task(response.redacted(value), shown), False

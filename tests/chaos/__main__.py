@@ -5,6 +5,7 @@ import asyncio
 import sys
 import time
 
+from tests.chaos.proxy import verdicts
 from tests.chaos.rig import WORKERS, chaos, seconds_of_the_others
 
 
@@ -24,7 +25,13 @@ def main() -> int:
         "--half", action="store_true",
         help="crash nothing: time rows of different tasks, alone and with as many of one task",
     )  # fmt: skip
+    parser.add_argument(
+        "--answers", action="store_true",
+        help="crash nothing: 10,000 rows through a proxy that duplicates, delays and cuts answers",
+    )  # fmt: skip
     settings = parser.parse_args()
+    if settings.answers:
+        return _answers(settings.seed)
     if settings.half:
         alone, both = (asyncio.run(seconds_of_the_others(busy=busy)) for busy in (False, True))
         print(
@@ -44,6 +51,18 @@ def main() -> int:
     print(f"out of order: {findings.out_of_order}")
     print(f"requests repeated: {findings.repeated} (at most {crashes * WORKERS})")
     return int(any(findings[:4]) or findings.repeated > crashes * WORKERS)
+
+
+def _answers(seed: int) -> int:
+    wrong = 0
+    for tasks in (10_000, 40, 1):
+        found = asyncio.run(verdicts(10_000, seed, tasks=tasks))
+        print(f"{tasks} tasks:", ", ".join(f"{n} {one}" for one, n in found.outcomes.items()))
+        print("  answers:", ", ".join(f"{n} {way}" for way, n in found.spoilt.items()))
+        print(f"  updated, but not applied: {found.wrongly_updated}")
+        print(f"  failed, but applied: {found.wrongly_failed}")
+        wrong += found.wrongly_updated + found.wrongly_failed
+    return int(wrong > 0)
 
 
 sys.exit(main())

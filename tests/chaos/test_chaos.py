@@ -8,6 +8,7 @@ import pytest
 
 from bulkupdate.sandbox.server import Seen
 from tests.chaos.audit import Audit, Findings, settled_rows
+from tests.chaos.proxy import verdicts
 from tests.chaos.rig import WORKERS, chaos
 
 pytestmark = pytest.mark.slow
@@ -21,6 +22,16 @@ def test_crashes_lose_repeat_and_reorder_nothing(seed: int, busy: float) -> None
     assert events["kill -9"] >= crashes
     assert findings._replace(repeated=0) == Findings(0, 0, 0, 0, 0)
     assert findings.repeated <= crashes * WORKERS
+
+
+@pytest.mark.parametrize("tasks", [3000, 40, 1])
+def test_no_answer_is_taken_for_another_rows(tasks: int) -> None:
+    """Answers that come twice, late, out of turn or in part never give a row a wrong outcome."""
+    found = asyncio.run(verdicts(3000 if tasks > 1 else 600, 21, tasks=tasks))
+    assert min(found.spoilt.values()) > 5
+    assert len(found.spoilt) == 7
+    assert (found.wrongly_updated, found.wrongly_failed) == (0, 0)
+    assert set(found.outcomes) == {"updated", "failed"}
 
 
 def seen(row: int, task: str = "a", *, applied: bool = True) -> Seen:

@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,11 +24,12 @@ from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.request import EncodedJson, ReadyRequest
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import Task, TaskUpdate
+from bulkupdate.models import Mismatch, Task, TaskUpdate
 
 KEY = "s3cr3t-k3y"
 URL = "https://api.example.com/api"
 UPDATE = TaskUpdate(id="opp_a", title="T")
+OTHER = TaskUpdate(id="opp_b", title="T")
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -79,6 +81,9 @@ async def test_update_returns_the_confirmed_task(http: Any) -> None:
         (599, errors.ServerError),
         (204, errors.BadResponseError),
         (302, errors.RedirectError),
+        (307, errors.RedirectError),
+        (303, errors.BadResponseError),
+        (304, errors.BadResponseError),
     ],
 )
 async def test_every_status_raises_its_error_type(
@@ -125,6 +130,8 @@ async def test_long_server_message_is_cut(http: Any) -> None:
         ("[1]", "without a Task"),
         ('{"_id": "opp_b"}', "another Task: 'opp_b'"),
         ('{"_id": null}', "another Task: None"),
+        (r"{\u0022_id\u0022: \u0022opp_a\u0022}", "not JSON"),
+        (r'{"\u005fid": "opp_a\ud800"}', "another Task: 'opp_a\ufffd'"),
     ],
 )
 async def test_unconfirmed_200_answer_is_ambiguous(http: Any, body: str, says: str) -> None:
@@ -133,6 +140,52 @@ async def test_unconfirmed_200_answer_is_ambiguous(http: Any, body: str, says: s
     assert type(error) is errors.BadResponseError
     assert error.ambiguous
     assert says in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "title"),
+    [
+        (b'\xef\xbb\xbf{"_id": "opp_a", "title": "T"}', "T"),
+        (rb'{"_id": "opp_a", "title": "T\ud83d"}', "T\ufffd"),
+        (rb'{"_id": "opp_a", "title": "\udc00\ud800T"}', "\ufffd\ufffdT"),
+        (rb'{"_id": "opp_a", "title": "\ud83d\ude00"}', "\U0001f600"),
+        (rb'{"_id": "opp_a", "title": "\\ud83d \ud83d"}', "\\ud83d \ufffd"),
+        (rb'{"_\u0069d": "opp_\u0061", "title": "\u00e9"}', "\xe9"),
+    ],
+)
+async def test_unusual_json_has_one_reading(http: Any, body: bytes, title: str) -> None:
+    """A byte order mark is ignored, and half of a surrogate pair is U+FFFD."""
+    http.patch(f"{URL}/tasks", body=body)
+    async with TaskClient(endpoint()) as client:
+        assert (await client.update(UPDATE)).title == title
+
+
+@pytest.mark.parametrize("body", ["<!DOCTYPE html><p>Blocked", " \n<html>", "<HEAD>"])
+async def test_web_page_with_403_is_no_refused_key(http: Any, body: str) -> None:
+    """A firewall's page refuses one request. It says nothing about the key."""
+    error = await refusal(http, status=403, body=body, content_type="text/plain")
+    assert type(error) is errors.BlockedError
+    assert not error.stops_lane
+
+
+async def test_server_says_how_long_it_is_away(http: Any) -> None:
+    """The `Retry-After` of a 503 is kept, and no other answer's is."""
+    waits = []
+    for status in (503, 500, 400, 403):
+        error = await refusal(http, status=status, headers={"Retry-After": "7"})
+        waits.append(error.retry_after)
+    assert waits == [7.0, 7.0, None, None]
+
+
+async def test_own_text_that_holds_the_key_is_no_mismatch(http: Any) -> None:
+    """What came is compared, and what is shown is redacted."""
+    update = TaskUpdate(id="opp_a", title=f"my {KEY}", message="M")
+    payload = {"_id": "opp_a", "title": f"my {KEY}", "content": f"not {KEY}"}
+    http.patch(f"{URL}/tasks", payload=payload)
+    async with TaskClient(endpoint()) as client:
+        task = await client.update(update)
+    assert task.title == "my [redacted]"
+    assert task.mismatches == {"content": Mismatch(sent="M", returned="not [redacted]")}
 
 
 async def test_redirect_error_names_its_target(http: Any) -> None:
@@ -153,6 +206,8 @@ async def test_redirect_error_names_its_target(http: Any) -> None:
             {"X-RateLimit-Limit": "nan", "X-RateLimit-Remaining": "-1", "Retry-After": "soon"},
             (None, None, None),
         ),
+        ({"X-RateLimit-Limit": "1e3", "Retry-After": "1_000"}, (None, None, None)),
+        ({"X-RateLimit-Limit": "\u0662\u0660", "Retry-After": " 2. "}, (None, None, 2)),
         ({"Retry-After": "Sat, 12 Sep 2020 04:07:49 GMT"}, (None, None, 0)),
         ({"Retry-After": "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT"}, (None, None, None)),
     ],
@@ -497,8 +552,6 @@ async def test_untrusted_certificate_stops_the_lane(
         )
 
     def ssl_error() -> Exception:
-        import ssl
-
         return ssl.SSLCertVerificationError("self-signed certificate")
 
     monkeypatch.setattr(aiohttp.TCPConnector, "connect", refuse)
@@ -528,6 +581,24 @@ async def test_debug_log_does_not_contain_key(http: Any, caplog: pytest.LogCaptu
     assert base64.b64encode(f":{KEY}".encode()).decode() not in caplog.text
 
 
+async def test_server_with_old_tls_stops_the_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that offers no TLS from 1.2 on is named as such. No retry can help."""
+    old = ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version")
+    old.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        key = aiohttp.client_reqrep.ConnectionKey("x", 443, True, True, None, None, None)
+        raise aiohttp.ClientConnectorSSLError(key, old)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", refuse)
+    async with TaskClient(endpoint()) as client:
+        with pytest.raises(
+            errors.TlsVersionError, match=r"too old: it has to offer 1\.2"
+        ) as caught:
+            await client.update(UPDATE)
+    assert (caught.value.stops_lane, caught.value.ambiguous) == (True, False)
+
+
 @pytest.mark.slow
 async def test_other_tls_error_does_not_stop_lane() -> None:
     """A TLS error that is not about the certificate does not stop the lane."""
@@ -555,9 +626,9 @@ async def test_client_sends_no_cookie_back() -> None:
     seen: list[bytes] = []
 
     async def baker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for _ in range(2):
-            await reader.readexactly(len(UPDATE.encode()))
-            body = b'{"_id": "opp_a"}'
+        for update in (UPDATE, OTHER):
+            await reader.readexactly(len(update.encode()))
+            body = b'{"_id": "%s"}' % update.id.encode()
             head = f"Content-Length: {len(body)}\r\nSet-Cookie: a=b; Path=/\r\n\r\n".encode()
             writer.write(b"HTTP/1.1 200 OK\r\n" + head + body)
             await writer.drain()
@@ -565,7 +636,7 @@ async def test_client_sends_no_cookie_back() -> None:
 
     async with raw_server(baker) as url, TaskClient(endpoint(url)) as client:
         await client.update(UPDATE)
-        await client.update(UPDATE)
+        await client.update(OTHER)
     assert b"PATCH" in seen[0]
     assert b"cookie" not in seen[0].lower()
 

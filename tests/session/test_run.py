@@ -150,7 +150,8 @@ async def test_resuming_sends_no_settled_row(write: Write) -> None:
         for n in range(1, 11):
             bench.sandbox.team.add(f"opp_{n}")
         retried = await bench.run(path, mode=Mode.RESUME, retry_failed=True)
-    assert retried.requests == 20
+    # A refusal on a connection that was used before is asked for again.
+    assert 20 <= retried.requests <= 30
     assert (retried.counts["updated"], retried.counts["failed"]) == (10, 10)
 
 

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 
 from bulkupdate.errors import BadRequestError, RateLimitedError, TaskError
 from bulkupdate.lemlist.answer import Answer
+from bulkupdate.lemlist.verify import mismatches
 from bulkupdate.models import Level, Row, Task, TaskUpdate
 from bulkupdate.stop import Stop
 
@@ -54,7 +55,7 @@ class FakeServer:
         """The titles that were sent for a task, in their order."""
         return [update.title for update in self.updates if update.id == task]
 
-    async def send(self, update: TaskUpdate) -> Answer[Task]:
+    async def send(self, update: TaskUpdate, *, anew: bool = False) -> Answer[Task]:
         body = update.encode()
         self._counts[body] += 1
         self.sent.append(update.id)
@@ -76,7 +77,8 @@ class FakeServer:
                 raise says
             return answered(retry_after=self.retry_after, error=says)
         fields = says if isinstance(says, dict) else {}
-        return Answer(200, {}, Task({"_id": update.id, **fields}))
+        different = mismatches(update.changes(), fields) or None
+        return Answer(200, {}, Task({"_id": update.id, **fields}, different))
 
 
 def row(number: int, task: str = "", **fields: Any) -> Row:

@@ -1,0 +1,165 @@
+"""Connections that are used again only where it is certain whose answer comes next.
+
+HTTP/1.1 has no number that ties an answer to its request: the next bytes on a connection *are* the
+answer to the last request. A server or a proxy that answers one request twice puts every later
+answer of that connection one place off. So:
+
+- A connection is used again only after its last answer was *kept*: read whole, and found to
+  confirm what was asked. Every other answer closes it.
+- A byte that arrives while no request is out closes it.
+- It carries at most one request of a subject (a task). Its late second answer would fit.
+- An answer that refuses names no task. It counts only as the first answer of a connection; else
+  its request is made anew, on a new one (see `HttpClient.call`).
+"""
+
+import socket
+import time
+from contextvars import ContextVar
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+
+#: Most requests on one connection. It bounds the subjects that are remembered.
+MAX_REQUESTS = 1000
+
+
+class Exchange:
+    """One request and its answer, on one connection.
+
+    Args:
+        subject: what the request is about, as the id of a task.
+        anew: whether the request needs a connection that carried no other.
+
+    Attributes:
+        is_first: whether no other request was on the connection before.
+    """
+
+    __slots__ = ("_channel", "anew", "is_first", "subject")
+
+    def __init__(self, subject: str, *, anew: bool = False) -> None:
+        self.subject = subject
+        self.anew = anew
+        self.is_first = True
+        self._channel: _Channel | None = None
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether there was a connection. Without one, nothing was sent."""
+        return self._channel is not None
+
+    def begin(self, channel: "_Channel") -> None:
+        """Take the connection."""
+        self.is_first = not channel.subjects
+        channel.subjects.add(self.subject)
+        channel.is_idle = False
+        self._channel = channel
+
+    def keep(self) -> None:
+        """Leave the connection for other requests: the answer was the right one."""
+        if self._channel is not None:
+            self._channel.is_idle = True
+
+    def close(self) -> None:
+        """Close the connection: what comes next on it is not certain."""
+        if self._channel is not None:
+            self._channel.close()
+
+
+#: The exchange for which the current task asks for a connection.
+exchange: ContextVar[Exchange] = ContextVar("exchange")
+
+
+class _Channel(ResponseHandler):
+    """A connection, with the subjects of its requests.
+
+    Attributes:
+        subjects: the subjects of the requests so far.
+        is_idle: whether its last answer was kept, and no request is out.
+    """
+
+    subjects: set[str]
+    is_idle = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.subjects = set()
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it must not carry another request."""
+        return not self.is_connected() or self.should_close or len(self.subjects) >= MAX_REQUESTS
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the server. Nobody waits for any on an idle connection."""
+        if self.is_idle:
+            self.close()
+            return
+        super().data_received(data)
+
+
+class Connections(aiohttp.TCPConnector):
+    """A pool of connections, for requests that have set `exchange`.
+
+    Args:
+        limit: most open connections.
+        **options: as for `aiohttp.TCPConnector`.
+    """
+
+    def __init__(self, *, limit: int, **options: Any) -> None:
+        super().__init__(limit=limit, **options)
+        loop = self._loop
+        self._factory: Any = lambda: _Channel(loop)
+
+    async def _create_connection(self, *arguments: Any) -> ResponseHandler:
+        """A new connection for the current exchange."""
+        channel = await super()._create_connection(*arguments)
+        if not isinstance(channel, _Channel):
+            raise AssertionError("aiohttp made a connection of another class")
+        exchange.get().begin(channel)
+        return channel
+
+    async def _get(self, key: Any, traces: Any) -> Connection | None:  # noqa: ARG002 - none is set
+        """An idle connection for the current exchange, or None."""
+        idle: Any = self._conns.get(key)
+        if not idle:
+            return None
+        oldest = time.monotonic() - (self._keepalive_timeout or 0.0)
+        wanted = exchange.get()
+        for _ in range(len(idle)):
+            channel, since = idle.popleft()
+            if since < oldest or channel.is_used_up:
+                channel.close()
+            elif wanted.anew or not channel.is_idle or wanted.subject in channel.subjects:
+                idle.append((channel, since))
+            else:
+                wanted.begin(channel)
+                self._acquired.add(channel)
+                return Connection(self, key, channel, self._loop)
+        if idle and len(idle) + len(self._acquired) >= self._limit:
+            # A new connection takes the place of the one that has been idle for longest.
+            idle.popleft()[0].close()
+        return None
+
+
+class ThisMachine(AbstractResolver):
+    """A resolver for `http://localhost`: whatever a hosts file says, the key stays here."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The loopback addresses."""
+        families = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=one, proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for one, address in families.items()
+            if family in (one, socket.AF_UNSPEC)
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Close nothing: it holds nothing."""

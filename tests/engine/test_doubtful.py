@@ -1,0 +1,124 @@
+"""Answers that may belong to another request, and a server that says how long it is away."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from bulkupdate import errors
+from bulkupdate.models import Outcome, Reason, TaskUpdate
+from tests.support.course import Course
+from tests.support.fakes import Script, row
+
+
+def in_question(error: errors.TaskError) -> errors.TaskError:
+    error.question()
+    return error
+
+
+def answers(*script: errors.TaskError | None) -> Script:
+    """The answers to the requests of a row, the last one to all further ones."""
+    return lambda _, n: script[min(n, len(script)) - 1]
+
+
+REFUSALS: list[Callable[[], errors.TaskError]] = [
+    lambda: errors.BadRequestError("Bad team", 400),
+    lambda: errors.NotFoundError("gone", 404),
+    lambda: errors.BlockedError("page", 403),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_refusal_in_question_is_asked_again_at_once(
+    refusal: Callable[[], errors.TaskError],
+) -> None:
+    """A refusal that comes again, for certain, fails the row. Only the second counts."""
+    course = Course(answers(in_question(refusal()), refusal()), max_attempts=1)
+    result = course.run(row(1))[1]
+    assert (result.outcome, result.attempts) == (Outcome.FAILED, 2)
+    assert course.seconds < 0.01
+
+
+@pytest.mark.parametrize(
+    "stray", [errors.BadRequestError("x", 400), errors.UnauthorizedError("x", 401),
+              errors.RateLimitedError("x", 429), errors.RedirectError("x", 308)],
+)  # fmt: skip
+def test_stray_refusal_changes_no_outcome(stray: errors.TaskError) -> None:
+    """A refusal of another request stops nothing, and its row is updated."""
+    course = Course(answers(in_question(stray), None))
+    results = course.run(row(1), row(2))
+    assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
+    assert not course.stop.is_set
+
+
+def test_row_behind_a_stray_refusal_may_have_been_applied() -> None:
+    """If the server is not reached again, the row is unconfirmed, not failed."""
+    stray = in_question(errors.RateLimitedError("x", 429))
+    course = Course(answers(stray, errors.ConnectError("refused")), max_attempts=2)
+    assert course.run(row(1))[1].outcome is Outcome.UNCONFIRMED
+
+
+def test_stop_leaves_a_row_in_question_unprocessed() -> None:
+    """An answer in question says no more about a row than no answer."""
+    course = Course(lambda *_: in_question(errors.BadRequestError("x", 400)))
+
+    async def stop() -> None:
+        course.stop.set("enough")
+
+    course.meanwhile = stop
+    assert course.run(row(1)) == {}
+
+
+def test_real_doubt_is_not_replaced_by_a_question() -> None:
+    """A row that may have been applied stays in doubt when a stop comes."""
+
+    def script(_: TaskUpdate, n: int) -> errors.TaskError:
+        if n == 2:
+            course.stop.set("enough")
+        return (
+            errors.ServerError("x", 500) if n == 1 else in_question(errors.NotFoundError("x", 404))
+        )
+
+    course = Course(script, first_backoff=0, longest_backoff=0)
+    result = course.run(row(1))[1]
+    assert (result.outcome, result.cut_short) == (Outcome.UNCONFIRMED, True)
+    assert result.error is not None
+    assert result.error.type == "server_error"
+
+
+def away(seconds: float) -> errors.ServerError:
+    error = errors.ServerError("Service Unavailable", 503)
+    error.retry_after = seconds
+    return error
+
+
+def test_retry_waits_as_long_as_the_server_is_away() -> None:
+    """The `Retry-After` of a 503 is waited for before the row is tried again."""
+    course = Course(answers(away(40), away(20), None))
+    assert course.run(row(1))[1].outcome is Outcome.UPDATED
+    assert 60 <= course.seconds <= 62
+
+
+def test_no_probe_goes_out_before_the_server_is_back() -> None:
+    """While the server counts as down, its `Retry-After` delays the probes too."""
+    probes: list[float] = []
+
+    def script(*_: object) -> errors.TaskError | float:
+        now = asyncio.get_running_loop().time() - 1000
+        if course.lane._health.is_down:
+            probes.append(now)
+        return away(100 - now) if 5 <= now < 100 else 0.1
+
+    course = Course(script)
+    results = course.run(*(row(n) for n in range(1, 2001)), workers=25)
+    assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
+    assert min(probes) >= 100
+
+
+def test_server_away_for_long_stops_the_lane() -> None:
+    """More than five minutes are not waited for. The reason says when to come back."""
+    course = Course(answers(away(3600)))
+    result = course.run(row(1))[1]
+    assert (result.outcome, result.cut_short) == (Outcome.UNCONFIRMED, True)
+    assert course.stop.reason is Reason.RATE_LIMITED
+    assert "asks to wait for 3600 s: come back at" in (course.stop.text or "")

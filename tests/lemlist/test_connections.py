@@ -1,0 +1,201 @@
+"""A connection is used again only where it is certain whose answer comes next."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bulkupdate import errors
+from bulkupdate.lemlist import connections
+from bulkupdate.lemlist.answer import Answer
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.models import Task, TaskUpdate
+
+REFUSED = b"HTTP/1.1 400 No\r\nContent-Length: 8\r\n\r\nBad team"
+
+
+def task(id_: str, **more: str) -> bytes:
+    text = json.dumps({"_id": id_, **more})
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+class Server:
+    """A server whose answers are scripted.
+
+    Attributes:
+        requests: the number of the connection of each request, and its task.
+        most: most connections that were open at once.
+        open: the writers of the open connections.
+    """
+
+    def __init__(self, answer: Callable[[str], bytes]) -> None:
+        self.answer = answer
+        self.requests: list[tuple[int, str]] = []
+        self.open: list[asyncio.StreamWriter] = []
+        self.most = 0
+        self._numbers: Iterator[int] = iter(range(1, 10_000))
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = next(self._numbers)
+        self.open.append(writer)
+        self.most = max(self.most, len(self.open))
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+                body = json.loads(await reader.readexactly(length))
+                self.requests.append((number, body["id"]))
+                writer.write(self.answer(body["id"]))
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        self.open.remove(writer)
+
+
+@asynccontextmanager
+async def client_of(
+    answer: Callable[[str], bytes], connections: int = 1
+) -> AsyncIterator[tuple[TaskClient, Server]]:
+    server = Server(answer)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    endpoint = Endpoint(api_key=ApiKey("s3cr3t-k3y"), base_url=url, timeout=5)
+    async with listener:
+        async with TaskClient(endpoint, connections=connections) as client:
+            yield client, server
+        while server.open:
+            await asyncio.sleep(0.001)
+
+
+async def ask(client: TaskClient, id_: str, *, anew: bool = False) -> Answer[Task]:
+    return await client.send(TaskUpdate(id=id_, title="T"), anew=anew)
+
+
+def failure(answer: Answer[Task]) -> errors.TaskError:
+    assert answer.error is not None
+    return answer.error
+
+
+async def test_confirming_answers_share_a_connection() -> None:
+    """Updates of different tasks, each confirmed, need one connection."""
+    async with client_of(task) as (client, server):
+        for id_ in ("a", "b", "c"):
+            assert (await ask(client, id_)).value is not None
+    assert server.requests == [(1, "a"), (1, "b"), (1, "c")]
+
+
+async def test_updates_of_one_task_never_share_a_connection() -> None:
+    """A second answer to an earlier update of a task would confirm a later one."""
+    async with client_of(task, connections=2) as (client, server):
+        for id_ in ("a", "b", "a", "b", "c"):
+            await ask(client, id_)
+    assert server.requests == [(1, "a"), (1, "b"), (2, "a"), (2, "b"), (1, "c")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(REFUSED, id="a refusal"),
+        pytest.param(task("other"), id="another task"),
+        pytest.param(task("a", title="not T"), id="a different value"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", id="no task"),
+        pytest.param(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", id="an error"),
+        pytest.param(task("a") + REFUSED, id="two answers"),
+    ],
+)
+async def test_any_other_answer_closes_its_connection(answer: bytes) -> None:
+    """Only an answer that confirms, alone, leaves its connection for the next request."""
+    async with client_of(lambda id_: answer if id_ == "a" else task(id_)) as (client, server):
+        await ask(client, "a")
+        await asyncio.sleep(0.01)
+        assert (await ask(client, "b")).value is not None
+    assert server.requests == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize("late", [task("a"), REFUSED, b"H"], ids=["task", "refusal", "a byte"])
+async def test_byte_on_an_idle_connection_closes_it(late: bytes) -> None:
+    """What arrives while nothing was asked is not taken for the next answer."""
+    async with client_of(task) as (client, server):
+        await ask(client, "a")
+        server.open[0].write(late)
+        await asyncio.sleep(0.02)
+        assert (await ask(client, "b")).value is not None
+    assert server.requests == [(1, "a"), (2, "b")]
+
+
+async def test_refusal_on_a_used_connection_is_in_question() -> None:
+    """A refusal names no task, so it counts only as the first answer of its connection."""
+    async with client_of(lambda id_: REFUSED if id_ == "b" else task(id_)) as (client, server):
+        await ask(client, "a")
+        doubtful = failure(await ask(client, "b"))
+        certain = failure(await ask(client, "b", anew=True))
+    assert (type(doubtful), doubtful.is_in_question, doubtful.ambiguous) == (
+        errors.BadRequestError, True, True,
+    )  # fmt: skip
+    assert (certain.is_in_question, certain.ambiguous) == (False, False)
+    assert server.requests == [(1, "a"), (1, "b"), (2, "b")]
+
+
+async def test_answer_of_an_earlier_request_is_never_the_next_ones() -> None:
+    """An answer too many that comes after the next request is another task's, or in question."""
+    late = iter([b"", task("a"), REFUSED])
+    async with client_of(lambda id_: next(late) + task(id_)) as (client, _):
+        await ask(client, "a")
+        assert "another Task: 'a'" in failure(await ask(client, "b")).message
+        # A first answer: the connection is new.
+        assert not failure(await ask(client, "c")).is_in_question
+
+
+async def test_rest_of_a_cut_answer_is_nobodys() -> None:
+    """The rest of an answer too many, whose beginning came before, is no answer."""
+    answers = iter([task("a") + REFUSED[:9], REFUSED[9:] + task("b")])
+    async with client_of(lambda _: next(answers)) as (client, _):
+        await ask(client, "a")
+        with pytest.raises(errors.BadResponseError, match="not an HTTP answer"):
+            await ask(client, "b")
+
+
+async def test_request_anew_uses_no_connection_again() -> None:
+    """An attempt after a doubtful one goes on a connection that carried nothing."""
+    async with client_of(task, connections=3) as (client, server):
+        await ask(client, "a")
+        await ask(client, "b", anew=True)
+    assert server.requests == [(1, "a"), (2, "b")]
+
+
+async def test_rows_of_one_task_keep_no_more_connections_open() -> None:
+    """A new connection takes the place of an idle one."""
+    async with client_of(task, connections=4) as (client, server):
+        for _ in range(40):
+            await ask(client, "a")
+            await asyncio.sleep(0.001)
+    assert len({number for number, _ in server.requests}) == 40
+    assert server.most <= 5  # one may still be closing
+
+
+async def test_connection_carries_a_bounded_number_of_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ids that a connection remembers are bounded."""
+    monkeypatch.setattr(connections, "MAX_REQUESTS", 3)
+    async with client_of(task) as (client, server):
+        for n in range(7):
+            await ask(client, f"opp_{n}")
+    assert [number for number, _ in server.requests] == [1, 1, 1, 2, 2, 2, 3]
+
+
+async def test_cancelled_request_closes_its_connection() -> None:
+    """The answer to a request that was given up is never read as another's."""
+    async with client_of(lambda id_: b"" if id_ == "a" else task(id_)) as (client, server):
+        asking = asyncio.ensure_future(ask(client, "a"))
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        asking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asking
+        assert (await ask(client, "b")).value is not None
+    assert server.requests == [(1, "a"), (2, "b")]

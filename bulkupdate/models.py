@@ -315,6 +315,20 @@ class Mark(msgspec.Struct, frozen=True):
     cut_short: bool = False
 
 
+class LoggedRow(Mark, frozen=True):
+    """A mark with what shows whose row it is, as it stands in the log.
+
+    Attributes:
+        id: the task's id, as JSON.
+        sent: the fields that were sent, as JSON; empty without any.
+        merged: numbers of the earlier rows that were sent in the same request.
+    """
+
+    id: msgspec.Raw = msgspec.Raw(b'""')
+    sent: msgspec.Raw = msgspec.Raw()
+    merged: tuple[int, ...] = ()
+
+
 def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:
     """The result of a row for which no request was sent."""
     return Result(row=row.number, id=row.id, outcome=outcome, attempts=0, at=now(), error=error)

@@ -11,10 +11,10 @@
 
 from bulkupdate.journal.causes import Cause, Causes
 from bulkupdate.journal.comparison import Changes, compare
-from bulkupdate.journal.digests import DigestFile, Digests, is_row_of
+from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.exitcodes import ExitCode, exit_code
-from bulkupdate.journal.files import replace_file
+from bulkupdate.journal.files import replace_file, sha256
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.journal.results import (
@@ -39,6 +39,7 @@ __all__ = [
     "Cause",
     "Causes",
     "Changes",
+    "CheckedRows",
     "DigestFile",
     "Digests",
     "ExitCode",
@@ -52,7 +53,6 @@ __all__ = [
     "TrafficLog",
     "compare",
     "exit_code",
-    "is_row_of",
     "line_offsets",
     "read_journal",
     "read_lines",
@@ -62,4 +62,5 @@ __all__ = [
     "repair_journal",
     "replace_file",
     "sample_length",
+    "sha256",
 ]

@@ -4,6 +4,7 @@ A row is identified by its task and by its content, not by its number. A row tha
 the same row.
 """
 
+import os
 import struct
 import sys
 from array import array
@@ -11,14 +12,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
-from bulkupdate.codec import to_json
+from bulkupdate.codec import parse_json, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.files import AppendOnlyFile
-from bulkupdate.models import Outcome, Result, Row
+from bulkupdate.models import LoggedRow, Outcome, Result, Row
 
 #: Number of rows whose digests are written at once, and the length of a line.
 _BATCH = 2048
 _LINE = 34
+
+#: Number of parts of a file of digests, of `_BATCH` rows each, that are kept in memory.
+_PARTS_KEPT = 4
 
 #: The bit of a row's content that says whether a request is sent for it.
 SENDS = 1
@@ -62,16 +66,89 @@ class DigestFile:
             self._file.write(_lines(numbers))
 
 
-def is_row_of(path: Path, row: Row) -> bool:
-    """Whether a file of digests holds the digests of this row under its number."""
-    expected = _lines(array("Q", (_hash(row.id.encode()), _content(_data(row), row.is_sent))))
-    try:
-        with path.open("rb") as file:
-            file.seek((row.number - 1) * _LINE)
-            line = file.read(_LINE)
-    except OSError:
-        return False
-    return line == expected
+class CheckedRows:
+    """The rows that were checked, for comparison with what is sent and what the log holds.
+
+    Args:
+        path: the path of a file of digests.
+
+    Raises:
+        JournalError: the file can't be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        #: Parts of the file by number. Rows are asked for nearly in order.
+        self._parts: dict[int, bytes] = {}
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise JournalError(f"{path} can't be read: {error.strerror}") from error
+
+    def __len__(self) -> int:
+        return os.fstat(self._descriptor).st_size // _LINE
+
+    def holds(self, row: Row) -> bool:
+        """Whether a row is the one that was checked under its number.
+
+        Raises:
+            JournalError: the file can't be read.
+        """
+        return self._content(row.number) == _content(_data(row), row.is_sent)
+
+    def fits(self, line: LoggedRow) -> bool:
+        """Whether a line of the log is a result of the row that was checked under its number.
+
+        Raises:
+            JournalError: the file can't be read.
+        """
+        if not line.sent or line.merged:
+            # The log does not hold the content of such a row.
+            task = str(parse_json(line.id))
+            return self._numbers(line.row)[:16] == b"%016x" % _hash(task.encode())
+        written = b"".join((b'{"id":', line.id, b",", memoryview(line.sent)[1:]))
+        if self._content(line.row) == _content(written, sends=True):
+            return True
+        # Another program may have laid the line out in another way.
+        fields = {"id": parse_json(line.id), **parse_json(line.sent)}
+        return self._content(line.row) == _content(to_json(fields), sends=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _content(self, row: int) -> int:
+        try:
+            return int(self._numbers(row)[17:], 16)
+        except ValueError:
+            return 0  # No row, or damage: equal to no content.
+
+    def _numbers(self, row: int) -> bytes:
+        """The line of a row; empty beyond the end."""
+        number, index = divmod(row - 1, _BATCH)
+        part = self._parts.get(number)
+        if part is None:
+            part = self._read(number)
+        return part[index * _LINE : (index + 1) * _LINE - 1]
+
+    def _read(self, number: int) -> bytes:
+        size = _BATCH * _LINE
+        if len(self._parts) == _PARTS_KEPT:
+            del self._parts[next(iter(self._parts))]
+        try:
+            part = os.pread(self._descriptor, size, number * size)
+        except OverflowError:
+            part = b""
+        except OSError as error:
+            raise JournalError(f"{self._path} can't be read: {error.strerror}") from error
+        self._parts[number] = part
+        return part
 
 
 class Digests:

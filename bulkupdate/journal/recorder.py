@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.causes import Cause
+from bulkupdate.journal.digests import CheckedRows
 from bulkupdate.journal.directory import RunDirectory
 from bulkupdate.journal.failed import FailedFile
 from bulkupdate.journal.ledger import Ledger
@@ -88,9 +89,10 @@ class Recorder:
         if results.exists():
             repaired = repair_journal(results)
             notes += [repaired] if repaired else []
-            for marks in read_marks(results):
-                ledger.record(*marks)
-                stop.check()
+            with CheckedRows(directory.files.digests) as checked:
+                for marks in read_marks(results, checked):
+                    ledger.record(*marks)
+                    stop.check()
         with contextlib.ExitStack() as opening:
             log = ResultsLog(results)
             opening.callback(log.close)

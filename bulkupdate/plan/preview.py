@@ -4,12 +4,13 @@ import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from itertools import islice
 from typing import Any, Literal
 
 import msgspec
 
-from bulkupdate.codec import replaced
+from bulkupdate.codec import replaced, to_json
 from bulkupdate.errors import InputError, InvalidUpdateError
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
@@ -82,12 +83,21 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
         input: the facts about the input.
         preview: the preview.
         places: known positions of rows, as in `Input`.
+        digests: the SHA-256 of the file of the rows' digests.
+        seal: a hash of all this, to detect damage.
     """
 
     version: str
     input: InputInfo
     preview: Preview
     places: list[tuple[int, int]] = []
+    digests: str = ""
+    seal: str = ""
+
+    def sealed(self) -> "Checked":
+        """The same with its seal."""
+        data = to_json(replaced(self, seal=""))
+        return replaced(self, seal=blake2b(data, digest_size=16).hexdigest())
 
 
 class Inspection:

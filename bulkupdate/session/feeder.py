@@ -30,7 +30,7 @@ class Feeder:
         merger: merges the rows of one task into one; None sends each row.
         rows: the number of rows in the check, perhaps of another session; None for any number.
         may_be_invalid: whether invalid rows may occur although rows are sent.
-        is_known: whether a row is the one that was checked under its number.
+        is_known: whether a row is the one that was checked under its number. No other is sent.
 
     Attributes:
         has_ended: whether every row has been handed out.
@@ -49,7 +49,7 @@ class Feeder:
         merger: Merger | None = None,
         rows: int | None = None,
         may_be_invalid: bool = True,
-        is_known: Callable[[Row], bool] = lambda _: False,
+        is_known: Callable[[Row], bool] = lambda _: True,
     ) -> None:
         self._source = source
         self._remaining = remaining
@@ -79,6 +79,8 @@ class Feeder:
                 for row in batch:
                     if not self._remaining.includes(row):
                         continue
+                    if not self._is_known(row):
+                        raise self._unexpected(row, "its content differs")
                     if row.update is None:
                         await self._put_invalid(row, send=send)
                     elif send and row.is_sent:

@@ -2,14 +2,15 @@
 
 import asyncio
 import contextlib
+import functools
 from typing import NamedTuple
 
 from bulkupdate.codec import replaced
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.journal import DigestFile, RunDirectory, Summary
-from bulkupdate.plan import Inspection, Preview, RowSet, inspect
-from bulkupdate.reader import Input, InputInfo
-from bulkupdate.session.check import keep_check, recall_check
+from bulkupdate.plan import Checked, Inspection, Preview, RowSet, inspect
+from bulkupdate.reader import Input
+from bulkupdate.session.check import has_digests, keep_check, recall_check
 from bulkupdate.session.ending import first_summary
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.resume import adopt_edited_input, is_same_input
@@ -69,23 +70,29 @@ async def prepare(session: Session) -> Prepared:
     config, directory, source, stop, observer, earlier, started = session
     info = await asyncio.to_thread(source.info, config.input)
     is_same = earlier is not None and is_same_input(earlier.input, info)
-    known = await _recall(session, info) if is_same else None
+    checked = await asyncio.to_thread(recall_check, directory, info) if is_same else None
+    is_intact = checked is not None and await asyncio.to_thread(has_digests, directory, checked)
+    known = _known(session, checked) if checked is not None and is_intact else None
     followed = None
     if known is not None:
         preview = known
     else:
-        inspection = await _inspect(session, with_digests=not is_same)
+        inspection = await _inspect(session)
         followed = inspection.followed() if config.merge_duplicates else None
         preview = inspection.preview(config.rate)
     info = replaced(info, rows=preview.rows)
     first = first_summary(config, info, started=started)
     if earlier is None:
         _begin(session, first)
-    elif not is_same:
-        is_allowed = config.changed_input
-        for note in await in_thread(
-            stop, adopt_edited_input, directory, earlier, info, stop, is_allowed=is_allowed
-        ):
+    elif known is None and checked is not None:
+        # The input is surely as it was, so that only the digests can be wrong.
+        directory.adopt_digests()
+        if not is_intact:
+            observer.noted(f"{directory.files.digests} was damaged: it was made again")
+    elif known is None:
+        allowed = config.changed_input
+        work = functools.partial(adopt_edited_input, directory, earlier, info, stop)
+        for note in await in_thread(stop, work, is_allowed=allowed):
             observer.noted(note)
     if known is None:
         keep_check(directory, source, info, preview)
@@ -94,29 +101,25 @@ async def prepare(session: Session) -> Prepared:
     return Prepared(preview, first, followed, is_same)
 
 
-async def _recall(session: Session, info: InputInfo) -> Preview | None:
+def _known(session: Session, checked: Checked) -> Preview | None:
     """The preview from an earlier session with the same input; None if the input must be read.
 
     When rows are merged, the input must be read to find the rows of each task.
     """
     config = session.config
-    known = await asyncio.to_thread(recall_check, session.directory, info)
-    if known is None or known.preview.merged or config.merge_duplicates:
+    if checked.preview.merged or config.merge_duplicates:
         return None
-    session.source.places = known.places
-    return known.preview.at(config.rate)
+    session.source.places = checked.places
+    return checked.preview.at(config.rate)
 
 
-async def _inspect(session: Session, *, with_digests: bool) -> Inspection:
+async def _inspect(session: Session) -> Inspection:
     """Read the whole input, and let other tasks run meanwhile."""
     inspection, merge = Inspection(), session.config.merge_duplicates
     with contextlib.ExitStack() as stack:
-        add = None
-        if with_digests:
-            digests = DigestFile(session.directory.files.digests_part)
-            stack.callback(digests.close)
-            add = digests.add
-        for inspection in inspect(session.source, add, merge=merge):  # noqa: B007 - the last one
+        digests = DigestFile(session.directory.files.digests_part)
+        stack.callback(digests.close)
+        for inspection in inspect(session.source, digests.add, merge=merge):  # noqa: B007
             await asyncio.sleep(0)
             session.stop.check()
     return inspection

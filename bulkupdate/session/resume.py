@@ -90,9 +90,13 @@ def adopt_edited_input(
         JournalError: the log can't be read or renumbered. It is unchanged.
         RunStoppedError: the stop was set.
     """
-    notes = []
+    notes: list[str] = []
     ledger = Ledger()
     before = Digests.read(directory.files.digests)
+    after = Digests.read(directory.files.digests_part)
+    if earlier.input.sha256 and before == after:
+        directory.adopt_digests()
+        return notes
     if directory.files.results.exists():
         note = repair_journal(directory.files.results)
         notes += [note] if note else []
@@ -104,7 +108,6 @@ def adopt_edited_input(
                 # A crash came after the log was renumbered and before the digests were adopted. The
                 # log has no line with the content of these rows.
                 before.forget(result.row)
-    after = Digests.read(directory.files.digests_part)
     changes = compare(before, after, ledger.settling_line)
     how = _difference(earlier.input, info)
     what = f"{earlier.input.path} {how} since this run began: {_described(changes)}"

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import functools
 
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.errors import count, setting
-from bulkupdate.journal import Mode, TrafficLog, is_row_of, sample_length
+from bulkupdate.journal import CheckedRows, Mode, TrafficLog, sample_length
 from bulkupdate.models import Reason
 from bulkupdate.session.feeder import Feeder
 from bulkupdate.session.merger import Merger
@@ -59,7 +58,7 @@ class Sending:
                 merger=merger,
                 rows=preview.rows,
                 may_be_invalid=config.skip_invalid,
-                is_known=functools.partial(is_row_of, directory.files.digests),
+                is_known=stack.enter_context(CheckedRows(directory.files.digests)).holds,
             )
             await self._work_off(backlog, feeder, lane, send=not is_refused)
             if feeder.is_otherwise:

@@ -118,7 +118,9 @@ def _input(name: str, options: ReadOptions) -> Iterator[Input]:
 def _inspected(source: Input, flags: ReadingFlags, listed: ProblemsFile | None) -> Inspection:
     also = listed.add if listed is not None else None
     inspection = Inspection()
-    for inspection in inspect(source, invalid=also, merge=flags.merge_duplicates):  # noqa: B007
+    for inspection in inspect(  # noqa: B007 - the last one
+        source, invalid=also, merge=flags.merge_duplicates, allow_empty=flags.allow_empty
+    ):
         pass
     return inspection
 

@@ -17,7 +17,17 @@ from bulkupdate.ui import messages
 
 #: Parameters that a suggested command doesn't repeat.
 _NOT_AGAIN = frozenset(
-    {"input_", "resume", "overwrite", "changed_input", "first", "out", "retry_failed", "deadline"}
+    {
+        "input_",
+        "resume",
+        "overwrite",
+        "changed_input",
+        "changed_key",
+        "first",
+        "out",
+        "retry_failed",
+        "deadline",
+    }
 )
 
 #: A cell, or a JSON value, with a date that is relative to now.

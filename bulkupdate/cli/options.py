@@ -54,6 +54,7 @@ class ReadingFlags:
     date_formats: tuple[str, ...]
     clear_token: str
     now: str | None
+    allow_empty: bool
     merge_duplicates: bool
 
     def read_options(self) -> ReadOptions:
@@ -205,6 +206,11 @@ reading_options = cloup.option_group(
         "--now",
         metavar="DATE-TIME",
         help="Moment from which today, tomorrow and +3d are counted.  [default: now]",
+    ),
+    option(
+        "--allow-empty",
+        is_flag=True,
+        help="Accept an INPUT that has a header and no row: there is nothing to do.",
     ),
     option(
         "--merge-duplicates",

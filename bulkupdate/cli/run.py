@@ -162,6 +162,8 @@ def _run_config(flags: RunFlags) -> RunConfig:
         out=flags.out,
         mode=Mode.OVERWRITE if flags.overwrite else mode,
         changed_input=flags.changed_input,
+        changed_key=flags.changed_key,
+        allow_empty=flags.allow_empty,
         retry_failed=flags.retry_failed,
         skip_invalid=flags.skip_invalid,
         first=flags.first,

@@ -43,6 +43,7 @@ class RunFlags(ReadingFlags):
     overwrite: bool
     retry_failed: bool
     changed_input: bool
+    changed_key: bool
     base_url: str | None
     api_key_file: Path | None
     sandbox: bool
@@ -76,7 +77,11 @@ _GROUPS = (
             metavar="DIR",
             help="Run directory.  [default: INPUT's name with the suffix .run]",
         ),
-        option("--resume", is_flag=True, help="Continue the run in the run directory."),
+        option(
+            "--resume",
+            is_flag=True,
+            help="Continue the run in the run directory, or begin it if nothing was sent.",
+        ),
         option("--overwrite", is_flag=True, help="Empty the run directory, and start a new run."),
         option(
             "--retry-failed",
@@ -87,6 +92,11 @@ _GROUPS = (
             "--changed-input",
             is_flag=True,
             help="With --resume: continue even if INPUT has been edited.",
+        ),
+        option(
+            "--changed-key",
+            is_flag=True,
+            help="With --resume: continue with another key, if its team can't be told.",
         ),
     ),
     cloup.option_group(
@@ -118,7 +128,7 @@ _GROUPS = (
             "--first",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Send N rows, then stop. --resume sends the rest.",
+            help="Send N rows, then stop. --resume sends the rest, or with --first N more.",
         ),
         option(
             "--skip-invalid",

@@ -8,13 +8,14 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from bulkupdate.engine.backlog import Backlog
-from bulkupdate.engine.call import Caller
+from bulkupdate.engine.call import Caller, Request, Value
 from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import Limiter
+from bulkupdate.engine.retry import Attempts
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.worker import Sender, settle
 from bulkupdate.errors import JournalError
-from bulkupdate.models import Level, Reason, Result, Row, Traffic
+from bulkupdate.models import Level, Outcome, Reason, Result, Row, Traffic
 from bulkupdate.stop import Stop, StoppedError
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Lane:
     Attributes:
         stop: the stop of the lane.
         limiter: the limiter.
+        confirmed: is set once a row was updated, which shows that the key is good.
     """
 
     def __init__(
@@ -58,6 +60,9 @@ class Lane:
         self._on_result = on_result
         self._health = Health(self.stop, policy.give_up_after)
         self._caller = Caller(limiter, self._health, policy, self.stop)
+        # Apart, so that its requests don't count as those of rows.
+        self._asker = Caller(limiter, self._health, policy, self.stop)
+        self.confirmed = asyncio.Event()
 
     async def run(self, backlog: Backlog) -> None:
         """Settle the rows of `backlog` until it ends, or until the lane has stopped and drained.
@@ -78,6 +83,20 @@ class Lane:
             await asyncio.wait(workers)
             draining.cancel()
 
+    async def call(self, request: Request[Value], *, subject: str) -> Value:
+        """Make a call that is about no row, under the same limit, with the same retries.
+
+        Args:
+            request: sends the request once.
+            subject: what it is about, for the log.
+
+        Raises:
+            TaskError: the last attempt failed.
+            StoppedError: a stop came first.
+        """
+        with self.stop.until(Level.DRAIN) as scope:
+            return await self._asker.call(request, Attempts(), scope, subject=subject)
+
     async def _work(self, backlog: Backlog) -> None:
         try:
             with self.stop.until(Level.DRAIN) as scope:
@@ -89,6 +108,8 @@ class Lane:
                         return
                     # A row with a result is not interrupted any more.
                     scope.shield()
+                    if result.outcome is Outcome.UPDATED and not self.confirmed.is_set():
+                        self.confirmed.set()
                     # The next row of the task waits until this result is in the log. If only the
                     # next row were in the log, `--resume` would send this row after it.
                     await self._on_result(row, result)
@@ -103,7 +124,7 @@ class Lane:
         """After a stop, give requests in flight `drain_timeout` seconds to end; then abort."""
         await self.stop.wait()
         await asyncio.sleep(self._drain_timeout)
-        if late := self._caller.in_flight:
+        if late := self._caller.in_flight + self._asker.in_flight:
             log.warning("%d requests in flight did not end in %g s", late, self._drain_timeout)
         self.stop.raise_to(Level.ABORT)
 

@@ -21,10 +21,10 @@ class Mode(enum.StrEnum):
     """The treatment of a run directory that already holds a run."""
 
     NEW = "new"
-    """Refuse the directory."""
+    """Refuse the directory, unless nothing was sent."""
 
     RESUME = "resume"
-    """Continue the run."""
+    """Continue the run, or begin one if there is none or nothing was sent."""
 
     OVERWRITE = "overwrite"
     """Start the run again."""
@@ -40,6 +40,7 @@ class RunDirectory:
 
     Attributes:
         files: the paths of its files.
+        mode: what is done with a run that is there already.
     """
 
     def __init__(self, path: Path, lock: int, *, is_new: bool) -> None:
@@ -47,6 +48,7 @@ class RunDirectory:
         self._lock = lock
         self._is_new = is_new
         self._is_ours = False
+        self.mode = Mode.NEW
 
     @classmethod
     def open(cls, path: Path, mode: Mode) -> Self:
@@ -60,7 +62,7 @@ class RunDirectory:
             RunDirectoryError: the directory can't be used in this mode. Its files are unchanged.
             RunInUseError: another run uses the directory.
         """
-        is_new = _make(path, mode)
+        is_new = _make(path)
         directory = cls(path, _locked(path), is_new=is_new)
         try:
             directory._check(mode)
@@ -231,19 +233,26 @@ class RunDirectory:
         if links := [name for name in names if is_known(name) and (path / name).is_symlink()]:
             raise RunDirectoryError(f"{path}/{links[0]} is a link: replace it by a file")
         has_run = self.files.summary.name in names
+        self.mode = mode if has_run else Mode.NEW
         if has_run:
-            read_summary(path)
+            if read_summary(path).has_sent is False:
+                # Nothing can be lost, and nothing can go out of order: begin again.
+                self.mode = Mode.OVERWRITE
+        elif left := sorted(name for name in names if is_of_a_run(name)):
+            raise RunDirectoryError(
+                f"{path} holds {left[0]} and no {self.files.summary.name}: what its run has sent"
+                f" can't be told. Put {self.files.summary.name} back, or choose another directory"
+                f" with {setting('out')}"
+            )
         elif not all(map(is_scrap, names)):
             raise RunDirectoryError(
                 f"{path} holds other files than those of a run: choose another directory"
             )
-        if mode is Mode.NEW and has_run:
+        if has_run and self.mode is Mode.NEW:
             raise RunDirectoryError(
                 f"{path} holds a run already: {setting('resume')} continues it,"
                 f" {setting('overwrite')} starts it again, {setting('out')} names another directory"
             )
-        if mode is Mode.RESUME and not has_run:
-            raise RunDirectoryError(f"{path}: there is no run to resume")
         try:
             path.chmod(0o700)
             self._remove_scraps()
@@ -260,7 +269,7 @@ class RunDirectory:
                 path.unlink(missing_ok=True)
 
 
-def _make(path: Path, mode: Mode) -> bool:
+def _make(path: Path) -> bool:
     """Create the directory, unless it exists. Returns whether it was created."""
     try:
         path.mkdir(mode=0o700)
@@ -270,9 +279,6 @@ def _make(path: Path, mode: Mode) -> bool:
         raise RunDirectoryError(f"{path.parent}: there is no such directory") from None
     except OSError as error:
         raise RunDirectoryError(f"{path} can't be created: {error.strerror}") from None
-    if mode is Mode.RESUME:
-        path.rmdir()
-        raise RunDirectoryError(f"{path}: there is no run to resume")
     return True
 
 

@@ -1,6 +1,8 @@
 """The summary of a run: the content of `summary.json`."""
 
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -8,8 +10,8 @@ from bulkupdate.codec import parse_record
 from bulkupdate.errors import RunDirectoryError
 from bulkupdate.journal.causes import Cause
 from bulkupdate.journal.runfiles import RunFiles
-from bulkupdate.models import Reason, State
-from bulkupdate.reader import InputInfo
+from bulkupdate.models import Outcome, Reason, State
+from bulkupdate.reader import Format, InputInfo
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         used_rate: requests per second that this session sent.
         paused: seconds in which 429s paused this session.
         resumed: whether this session resumed an earlier one.
+        team: the id of the team that the run began with; None if it could not be read.
+        key_hash: a salted hash of the key; None before an answer has shown that it is good.
+        has_sent: whether any session sent a request for a row; None if an older version wrote this.
         problems: the causes of unsuccessful rows, each once, the most frequent first.
         failed_sha256: the SHA-256 of the file of failed rows at the end of this session, or None
             while it is running.
@@ -65,6 +70,23 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: bool = False
     stopped_by: Reason | None = None
     problems: list[Cause] = []
+    team: str | None = None
+    key_hash: str | None = None
+    has_sent: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Check what other modules rely on.
+
+        Raises:
+            ValueError: a value is not as this program writes it.
+        """
+        missing = {*Outcome, "unprocessed"} - self.counts.keys()
+        if missing or min(self.counts.values()) < 0 or self.input.rows < 0:
+            raise ValueError("the counts are not those of a run")
+        if self.input.now is not None:
+            datetime.fromisoformat(self.input.now)
+        Format(self.input.format)
+        urlsplit(self.base_url)
 
 
 def read_summary(directory: Path) -> Summary:
@@ -84,5 +106,6 @@ def read_summary(directory: Path) -> Summary:
         raise RunDirectoryError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:
         raise RunDirectoryError(
-            f"{path} was not written by bulkupdate ({error}): choose another directory"
+            f"{path} is damaged, or was not written by bulkupdate ({error}): choose another"
+            " directory, or put the file right"
         ) from error

@@ -8,6 +8,7 @@ from bulkupdate.fields import shorten
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.http import HttpClient, Response, json_of
+from bulkupdate.lemlist.team import Team, team_of
 from bulkupdate.lemlist.verify import mismatches
 from bulkupdate.models import Mismatch, Task, TaskUpdate
 
@@ -70,6 +71,17 @@ class TaskClient:
             subject=update.id,
             anew=anew,
         )
+
+    async def team(self) -> Answer[Team]:
+        """Ask for the team of the key (`lemlist: GET /team`).
+
+        Returns:
+            The server's answer, with the team or an error.
+
+        Raises:
+            TaskError: there was no answer.
+        """
+        return await self._http.call("GET", "/team", team_of, subject="team")
 
 
 def _confirmed(update: TaskUpdate, response: Response) -> tuple[Task, bool]:

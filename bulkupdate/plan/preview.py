@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from bulkupdate.codec import replaced, to_json
-from bulkupdate.errors import InputError, InvalidUpdateError
+from bulkupdate.errors import InputError, InvalidUpdateError, setting
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
 from bulkupdate.plan.problems import ProblemGroup, Problems
@@ -236,6 +236,7 @@ def inspect(
     *,
     invalid: Callable[[Row], None] | None = None,
     merge: bool = False,
+    allow_empty: bool = False,
 ) -> Iterator[Inspection]:
     """Read all rows of an input in batches, so that the caller can do other work in between.
 
@@ -246,6 +247,7 @@ def inspect(
         also: a function to call with each row.
         invalid: a function to call with each invalid row.
         merge: whether the rows of one task become one request.
+        allow_empty: whether to accept an input without a row.
 
     Yields:
         The inspection so far. The last one is complete.
@@ -267,4 +269,8 @@ def inspect(
                 invalid(row)
         yield inspection
     if not inspection.rows:
-        raise InputError(f"{source.name}: there is a header but no row")
+        if not allow_empty:
+            raise InputError(
+                f"{source.name}: there is a header but no row: {setting('allow_empty')} accepts it"
+            )
+        yield inspection

@@ -98,6 +98,7 @@ class Sandbox:
         app = web.Application(middlewares=[self._middleware])
         app.router.add_route("*", "/api/tasks", self._tasks)
         app.router.add_route("*", "/api/tasks/ignore", self._ignore)
+        app.router.add_get("/api/team", self._team)
         app.router.add_get("/sandbox", self._state)
         app.router.add_get("/sandbox/tasks", self._all_tasks)
         app.router.add_route("*", "/{path:.*}", self._web_app)
@@ -151,7 +152,7 @@ class Sandbox:
 
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Authorise a request, count it against the limit, and answer it or apply a fault."""
-        if not request.path.startswith("/api/tasks"):
+        if not request.path.startswith(("/api/tasks", "/api/team")):
             return await handler(request)
         key = _key(request.headers.get("Authorization"))
         if key is None:
@@ -205,7 +206,8 @@ class Sandbox:
             body=request.get(_BODY),
             applied=request.get(_APPLIED),
         )
-        self.requests[str(seen.status or "none")] += 1
+        if request.path.startswith("/api/tasks"):
+            self.requests[str(seen.status or "none")] += 1
         if self._log is not None:
             self._log.write(to_json({"time": now(), **seen._asdict()}) + b"\n")
         if self._watch is not None:
@@ -312,6 +314,9 @@ class Sandbox:
         pending = list(self.team.pending(filters))
         results = pending[max(0, page) * PAGE_SIZE :][:PAGE_SIZE]
         return web.json_response({"results": results, "page": str(page)})
+
+    async def _team(self, _: web.Request) -> web.Response:
+        return web.json_response({"_id": self.team.id, "name": "Sandbox"})
 
     async def _web_app(self, _: web.Request) -> web.Response:
         return web.Response(text=_HTML, content_type="text/html")

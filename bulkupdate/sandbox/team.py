@@ -40,12 +40,15 @@ class Team:
 
     Args:
         tasks: the tasks at the beginning, each with an `_id`.
+        id_: the id of the team; None makes one up.
 
     Attributes:
         tasks: the tasks by id.
+        id: the id of the team.
     """
 
-    def __init__(self, tasks: Iterable[dict[str, Any]] = ()) -> None:
+    def __init__(self, tasks: Iterable[dict[str, Any]] = (), id_: str | None = None) -> None:
+        self.id = id_ or made_up_id("tea", 0)
         self.tasks = {task["_id"]: task for task in tasks}
 
     def update(self, update: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import asyncio
 from bulkupdate._version import __version__
 from bulkupdate.codec import replaced, writable
 from bulkupdate.errors import JournalError, count
-from bulkupdate.journal import Ledger, Mode, RunDirectory, Summary, exit_code
+from bulkupdate.journal import Ledger, RunDirectory, Summary, exit_code
 from bulkupdate.models import Reason, State, now
 from bulkupdate.reader import InputInfo
 from bulkupdate.session.progress import Progress
@@ -13,12 +13,15 @@ from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
 
-def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summary:
+def first_summary(
+    config: RunConfig, info: InputInfo, earlier: Summary | None, *, started: str
+) -> Summary:
     """The summary of a run that has not begun.
 
     Args:
         config: the settings of the run.
         info: the input of the run.
+        earlier: the summary of the previous session if the run is resumed, else None.
         started: when the session began, UTC.
     """
     return Summary(
@@ -41,7 +44,10 @@ def first_summary(config: RunConfig, info: InputInfo, *, started: str) -> Summar
         allowed_rate=None,
         used_rate=0.0,
         paused=0.0,
-        resumed=config.mode is Mode.RESUME,
+        resumed=earlier is not None,
+        team=earlier.team if earlier else None,
+        key_hash=earlier.key_hash if earlier else None,
+        has_sent=earlier is not None and earlier.has_sent is not False,
     )
 
 
@@ -87,6 +93,8 @@ def summary_of(
         requests=progress.requests,
         retries=progress.retries,
         rate_limited=progress.rate_limited,
+        # While a session is under way, a request may be.
+        has_sent=first.has_sent or not has_ended or progress.requests > 0,
         rows_per_second=round(progress.rows_per_second, 2),
         allowed_rate=progress.allowed_rate,
         used_rate=round(progress.requests_per_second, 2),

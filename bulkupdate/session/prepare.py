@@ -81,7 +81,7 @@ async def prepare(session: Session) -> Prepared:
         followed = inspection.followed() if config.merge_duplicates else None
         preview = inspection.preview(config.rate)
     info = replaced(info, rows=preview.rows)
-    first = first_summary(config, info, started=started)
+    first = first_summary(config, info, earlier, started=started)
     if earlier is None:
         _begin(session, first)
     elif known is None and checked is not None:
@@ -119,7 +119,10 @@ async def _inspect(session: Session) -> Inspection:
     with contextlib.ExitStack() as stack:
         digests = DigestFile(session.directory.files.digests_part)
         stack.callback(digests.close)
-        for inspection in inspect(session.source, digests.add, merge=merge):  # noqa: B007
+        allow_empty = session.config.allow_empty
+        for inspection in inspect(  # noqa: B007 - the last one
+            session.source, digests.add, merge=merge, allow_empty=allow_empty
+        ):
             await asyncio.sleep(0)
             session.stop.check()
     return inspection

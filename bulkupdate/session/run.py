@@ -16,13 +16,16 @@ import asyncio
 from datetime import datetime
 from pathlib import Path
 
+from bulkupdate.codec import replaced
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.permits import limiter_for
+from bulkupdate.errors import count, setting
 from bulkupdate.journal import Mode, Recorder, RunDirectory, Summary, read_summary
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Level, now
 from bulkupdate.reader import RawFile
 from bulkupdate.session import deadline
+from bulkupdate.session.binding import Binding, check_team
 from bulkupdate.session.close import close
 from bulkupdate.session.ending import lost_results, summary_of, why_ended
 from bulkupdate.session.observer import Observer
@@ -34,7 +37,7 @@ from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.source import open_input
 from bulkupdate.session.threads import in_thread
 from bulkupdate.session.writer import Writer
-from bulkupdate.stop import Stop
+from bulkupdate.stop import Stop, StoppedError
 
 
 async def run(
@@ -64,6 +67,8 @@ async def run(
         await asyncio.to_thread(_check_input, config)
     deadline.refuse_a_late_start(config)
     with RunDirectory.open(config.directory, config.mode) as directory:
+        if config.mode is Mode.RESUME and directory.mode is not Mode.RESUME:
+            observer.noted(_why_not_resumed(directory))
         earlier = _read_earlier(config, directory)
         # A resumed run counts relative dates from the time when it began.
         counted_from = earlier.input.now if earlier is not None else None
@@ -79,9 +84,14 @@ def _check_input(config: RunConfig) -> None:
     RawFile.open(Path(config.input), config.input).close()
 
 
+def _why_not_resumed(directory: RunDirectory) -> str:
+    why = "there is no run" if directory.mode is Mode.NEW else "the run there has sent nothing"
+    return f"{directory.path}: {why}, so this one begins"
+
+
 def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
     """The summary of the run that is resumed; None for a new run."""
-    if config.mode is not Mode.RESUME:
+    if directory.mode is not Mode.RESUME:
         return None
     earlier = read_summary(directory.path)
     check_server(directory, earlier, config)
@@ -101,7 +111,8 @@ async def _send(session: Session, prepared: Prepared) -> Summary:
     for note in notes:
         observer.noted(note)
     writer = Writer(recorder, stop, config.max_failures)
-    async with TaskClient(config.endpoint, connections=config.workers) as client:
+    # One connection more than workers, for what is asked beside the rows.
+    async with TaskClient(config.endpoint, connections=config.workers + 1) as client:
         lane = Lane(
             client,
             limiter_for(config.rate),
@@ -120,20 +131,28 @@ async def _send(session: Session, prepared: Prepared) -> Summary:
             first=config.first,
             retry_failed=config.retry_failed,
         )
-        sending = Sending(session, prepared, progress, writer)
+        sending = Sending(session, prepared, progress, writer, client, Binding.of(earlier))
         try:
+            sending.binding = await check_team(sending.binding, config, client, lane)
             running = summary_of(prepared.first, progress, stop, has_ended=False)
             directory.write_summary(running)
             observer.input_checked(source, prepared.preview)
+            if earlier is not None and config.first is not None:
+                more = count(config.first, "more row")
+                observer.noted(f"{setting('first')}: this session sends {more}")
             if limit := deadline.note(config, prepared.preview, recorder.ledger):
                 observer.noted(limit)
             await sending.run(lane)
+        except StoppedError:
+            pass  # The stop has its reason.
         except BaseException as error:
             stop.set(*why_ended(error))
             if isinstance(error, asyncio.CancelledError):
                 stop.raise_to(Level.ABORT)
             raise
         finally:
+            first = replaced(prepared.first, **sending.binding._asdict())
+            prepared = prepared._replace(first=first)
             summary = await close(
                 session, prepared, progress, recorder, writer, is_complete=sending.is_complete
             )

@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 
+from bulkupdate.codec import replaced
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
-from bulkupdate.errors import count, setting
-from bulkupdate.journal import CheckedRows, Mode, TrafficLog, sample_length
+from bulkupdate.errors import JournalError, count, setting
+from bulkupdate.journal import CheckedRows, TrafficLog, sample_length
+from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Reason
+from bulkupdate.session.binding import LONGEST_END, Binding, bind
+from bulkupdate.session.ending import summary_of
 from bulkupdate.session.feeder import Feeder
 from bulkupdate.session.merger import Merger
 from bulkupdate.session.prepare import Prepared, Session
@@ -25,14 +29,26 @@ class Sending:
         progress: is sampled for the traffic log.
         writer: receives the results.
 
+        client: asks for the team of the key.
+        binding: the team and the key that the run is bound to.
+
     Attributes:
         is_complete: whether nothing is left to do.
+        binding: the same; after the first row that was updated, with this session's key.
     """
 
     def __init__(
-        self, session: Session, prepared: Prepared, progress: Progress, writer: Writer
+        self,
+        session: Session,
+        prepared: Prepared,
+        progress: Progress,
+        writer: Writer,
+        client: TaskClient,
+        binding: Binding,
     ) -> None:
         self.is_complete = False
+        self.binding = binding
+        self._client = client
         self._session = session
         self._prepared = prepared
         self._progress = progress
@@ -70,7 +86,7 @@ class Sending:
             stop.set(f"the first {sent} sent ({setting('first')})", Reason.FIRST_ROWS)
         if is_refused:
             rows = count(preview.invalid, "invalid row")
-            when = " in this session" if config.mode is Mode.RESUME else ""
+            when = " in this session" if self._session.earlier is not None else ""
             stop.set(f"{rows}: nothing was sent{when}", Reason.INVALID_ROWS)
 
     async def _work_off(self, backlog: Backlog, feeder: Feeder, lane: Lane, *, send: bool) -> None:
@@ -84,13 +100,30 @@ class Sending:
             writing = group.create_task(writer.run())
             feeding = group.create_task(feeder.feed(backlog, send=send))
             background.append(group.create_task(_cancel_when_stopped(feeding, lane)))
+            binding = group.create_task(self._bind(lane))
+            background.append(binding)
             await lane.run(backlog)
             await asyncio.wait([feeding])
+            if lane.confirmed.is_set():
+                await asyncio.wait([binding], timeout=LONGEST_END)
             self._session.stop.forget(lane.stop)
             writer.end()
             await writing
             for task in background:
                 task.cancel()
+
+    async def _bind(self, lane: Lane) -> None:
+        """Bind the run to the team of its key, and write that down at once."""
+        session, before = self._session, self.binding
+        self.binding = await bind(before, session.config, self._client, lane)
+        if self.binding != before:
+            first = replaced(self._prepared.first, **self.binding._asdict())
+            try:
+                session.directory.write_summary(
+                    summary_of(first, self._progress, session.stop, has_ended=False)
+                )
+            except JournalError as error:
+                self._writer.stop_for(error)
 
     async def _sample_regularly(self) -> None:
         """Append a sample to the traffic log every few seconds, and a last one when cancelled."""

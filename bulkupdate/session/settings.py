@@ -74,8 +74,12 @@ class RunConfig:
         read: the options for reading the input.
         out: the run directory. None stands for the name of the input with the suffix `.run`, in the
             current directory.
-        mode: the handling of a run directory that already exists.
+        mode: the handling of a run directory that already exists. `Mode.RESUME` begins a run where
+            there is none, or where no session has sent anything.
         changed_input: when resuming, continue even if the input has been edited.
+        changed_key: when resuming, continue with another key although it can't be told whether it
+            is of the same team.
+        allow_empty: accept an input without a row, which then ends at once with exit code 0.
         retry_failed: when resuming, also try failed and unconfirmed rows again.
         skip_invalid: send the valid rows of an input that has invalid rows.
         merge_duplicates: send the rows of one task as one update, in which later rows win.
@@ -100,6 +104,8 @@ class RunConfig:
     out: Path | None = None
     mode: Mode = Mode.NEW
     changed_input: bool = False
+    changed_key: bool = False
+    allow_empty: bool = False
     retry_failed: bool = False
     skip_invalid: bool = False
     merge_duplicates: bool = False
@@ -131,8 +137,9 @@ class RunConfig:
             raise ConfigError(f"{setting('out')} {str(self.out)!r} is not the name of a directory")
         if self.retry_failed and self.mode is not Mode.RESUME:
             raise ConfigError(f"{setting('retry_failed')} needs {setting('resume')}")
-        if self.changed_input and self.mode is not Mode.RESUME:
-            raise ConfigError(f"{setting('changed_input')} needs {setting('resume')}")
+        for name in ("changed_input", "changed_key"):
+            if getattr(self, name) and self.mode is not Mode.RESUME:
+                raise ConfigError(f"{setting(name)} needs {setting('resume')}")
 
     @property
     def last_start(self) -> datetime | None:

@@ -139,7 +139,7 @@ def test_check_prints_its_preview_as_json(write: Write) -> None:
         (("run", "e.csv", "--first", "0"), "--first"),
         (("run", "e.csv", "--max-failures", "none"), "write it as 100 or 5%"),
         (("run", "e.csv", "--max-failures", "0"), "1 or more rows"),
-        (("run", "e.csv", "--sandbox", "--resume"), "there is no run to resume"),
+        (("run", "e.csv", "--sandbox", "--changed-key"), "--changed-key needs --resume"),
         (("run", "e.csv", "--rate", "fast"), "'fast' is not a rate: write it as 20/2s"),
         (("run", "e.csv", "--workers", "0"), "--workers"),
         (("run", "e.csv", "--workers", "99999999"), "--workers"),

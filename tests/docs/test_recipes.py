@@ -225,8 +225,23 @@ def test_night_without_run_sends_failure_message(files: Path, home: Path) -> Non
         assert run_at_night(cron_command(files), home, sandbox).returncode == 2
         run_at_night(systemd_command(files / "bulkupdate-failed@.service", home), home, sandbox)
     [message] = messages
-    assert (message["title"], message["type"]) == ("bulkupdate: nothing was sent", "failure")
+    assert (message["title"], message["type"]) == ("bulkupdate: exit code 2", "failure")
     assert "there is no such file" in message["message"]
+
+
+def test_failed_start_is_not_told_as_a_success(files: Path, home: Path) -> None:
+    """A start that is refused after a run that succeeded sends a failure, not that success."""
+    needed("jq")
+    edits = home / "bulkupdate" / "reassign.csv"
+    with inbox() as (port, messages), serving() as sandbox:
+        (home / "bulkupdate" / "apprise.conf").write_text(f"json://127.0.0.1:{port}/\n")
+        assert run_at_night(cron_command(files), home, sandbox).returncode == 0
+        edits.write_text("id,done\nopp_cc59f197f5832d74d,yes\n")
+        assert run_at_night(cron_command(files), home, sandbox).returncode == 2
+        run_at_night(systemd_command(files / "bulkupdate-failed@.service", home), home, sandbox)
+    [message] = messages
+    assert (message["title"], message["type"]) == ("bulkupdate: exit code 2", "failure")
+    assert "has been edited" in message["message"]
 
 
 def test_second_cron_start_resumes_failed_run(files: Path, home: Path) -> None:

@@ -8,7 +8,7 @@ from bulkupdate.codec import to_json
 from bulkupdate.errors import JournalError, RunDirectoryError
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.summary import Summary
-from bulkupdate.models import State
+from bulkupdate.models import Outcome, State
 from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.options import Format
 
@@ -21,14 +21,15 @@ def refusal(path: Path, mode: Mode = Mode.NEW) -> str:
     return str(caught.value)
 
 
-def a_run(path: Path) -> Path:
+def a_run(path: Path, has_sent: bool | None = None) -> Path:
     path.mkdir()
     info = InputInfo(path="a.csv", sha256="", rows=0, format="csv", encoding="utf-8", delimiter=",")
+    counts = dict.fromkeys([*Outcome, "unprocessed"], 0)
     summary = Summary(
         version="", input=info, directory="", base_url="", started="", ended=None,
-        state=State.RUNNING, reason=None, exit_code=None, counts={}, mismatches=0, requests=0,
+        state=State.RUNNING, reason=None, exit_code=None, counts=counts, mismatches=0, requests=0,
         retries=0, rate_limited=0, rows_per_second=0, allowed_rate=None, used_rate=0, paused=0,
-        resumed=False,
+        resumed=False, has_sent=has_sent,
     )  # fmt: skip
     (path / "results.jsonl").write_text("")
     (path / "summary.json").write_bytes(to_json(summary))
@@ -58,12 +59,31 @@ def test_existing_run_is_refused_with_the_ways_out(tmp_path: Path) -> None:
     assert all(flag in message for flag in ("Mode.RESUME", "Mode.OVERWRITE", "out"))
 
 
-def test_resuming_needs_an_existing_run(tmp_path: Path) -> None:
-    """Resuming is refused where the run directory is missing or empty."""
-    assert "no run to resume" in refusal(tmp_path / "a.run", Mode.RESUME)
-    assert not (tmp_path / "a.run").exists()
-    (tmp_path / "a.run").mkdir()
-    assert "no run to resume" in refusal(tmp_path / "a.run", Mode.RESUME)
+def test_resuming_begins_where_there_is_no_run(tmp_path: Path) -> None:
+    """Resuming begins a run where the directory is missing or empty."""
+    for _ in range(2):
+        with RunDirectory.open(tmp_path / "a.run", Mode.RESUME) as directory:
+            assert directory.mode is Mode.NEW
+        (tmp_path / "a.run").mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize("mode", [Mode.NEW, Mode.RESUME])
+def test_run_that_sent_nothing_begins_again(tmp_path: Path, mode: Mode) -> None:
+    """A run that has sent nothing needs no flag to begin again."""
+    path = a_run(tmp_path / "a.run", has_sent=False)
+    with RunDirectory.open(path, mode) as directory:
+        assert directory.mode is Mode.OVERWRITE
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("name", ["results.jsonl", "rows.digest", "failed.csv"])
+def test_run_without_its_summary_is_named_as_such(tmp_path: Path, mode: Mode, name: str) -> None:
+    """A run whose summary is gone is told apart from a foreign directory."""
+    path = a_run(tmp_path / "a.run")
+    for file in path.iterdir():
+        file.unlink()
+    (path / name).write_text("")
+    assert f"holds {name} and no summary.json" in refusal(path, mode)
 
 
 @pytest.mark.parametrize("mode", list(Mode))

@@ -216,16 +216,18 @@ async def test_next_session_skips_the_finished_check(write: Write, checks: list[
     assert shown[0].bodies[0] == {"id": "opp_1", "title": "T"}
 
 
-async def test_invalid_rows_found_before_stay_refused(write: Write, checks: list[str]) -> None:
-    """Invalid rows that an earlier session found are refused again without a new check."""
+async def test_refused_file_needs_only_resume(write: Write, checks: list[str]) -> None:
+    """A run that was refused has sent nothing, so that the same command begins it again."""
     path = write("edits.csv", "id,priority", "opp_1,high", "opp_2,urgent", "opp_3,low")
     async with Bench() as bench:
         refused = await bench.run(path)
         again = await bench.run(path, mode=Mode.RESUME)
         assert (refused.exit_code, again.exit_code, bench.seen) == (2, 2, [])
         passed_over = await bench.run(path, mode=Mode.RESUME, skip_invalid=True)
+        write("edits.csv", "id,priority", "opp_1,high", "opp_2,low")
+        edited = await bench.run(path, mode=Mode.OVERWRITE)
     assert (passed_over.counts["updated"], passed_over.counts["invalid"]) == (2, 1)
-    assert len(checks) == 1
+    assert (edited.exit_code, len(checks)) == (0, 4)
 
 
 @pytest.mark.slow

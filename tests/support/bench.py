@@ -52,9 +52,14 @@ class Bench:
 
     def __init__(self, **settings: Any) -> None:
         self.seen: list[Seen] = []
+        #: Requests that are about no row.
+        self.asked: list[Seen] = []
         defaults = {"key": KEY, "rate": None, "unknown": Unknown.CREATE}
         config = SandboxConfig(**{**defaults, **settings})
-        self.sandbox = Sandbox(config, team=Team(), watch=self.seen.append)
+        self.sandbox = Sandbox(config, team=Team(), watch=self._see)
+
+    def _see(self, seen: Seen) -> None:
+        (self.asked if seen.path.endswith("/team") else self.seen).append(seen)
 
     async def __aenter__(self) -> "Bench":
         await self.sandbox.__aenter__()

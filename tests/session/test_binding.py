@@ -1,0 +1,130 @@
+"""A run that began with one team is not continued with another's key."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from bulkupdate import errors
+from bulkupdate.journal.directory import Mode
+from bulkupdate.models import Reason
+from bulkupdate.sandbox.server import Sandbox
+from tests.support.bench import Bench, edits
+
+Write = Callable[..., Path]
+
+
+def kept() -> tuple[str | None, str | None]:
+    """What the run directory says about the team and the key."""
+    summary = json.loads(Path("edits.run/summary.json").read_text())
+    return summary["team"], summary["key_hash"]
+
+
+async def test_run_is_bound_to_its_team(write: Write) -> None:
+    """After an answer has shown that the key is good, the team's id and a hash are kept."""
+    async with Bench() as bench:
+        bench.sandbox.team.id = "tea_a"
+        await bench.run(edits(write, 3))
+    team, key_hash = kept()
+    assert team == "tea_a"
+    assert bench.sandbox.config.key not in (key_hash or "right-key")
+
+
+async def test_another_key_of_the_team_continues(write: Write) -> None:
+    """A key that was replaced, of the same team, goes on with the run."""
+    path = edits(write, 6)
+    async with Bench() as bench:
+        await bench.run(path, first=3)
+    _, before = kept()
+    async with Bench(key="new-key") as bench:
+        summary = await bench.run(path, key="new-key", mode=Mode.RESUME)
+    assert (summary.exit_code, summary.requests) == (0, 3)
+    assert kept()[1] not in (None, before)
+
+
+@pytest.mark.parametrize("changed_key", [False, True])
+async def test_key_of_another_team_is_refused(write: Write, changed_key: bool) -> None:
+    """Nothing is sent with another team's key, whatever is allowed."""
+    path = edits(write, 6)
+    async with Bench() as bench:
+        await bench.run(path, first=3)
+    before = kept()
+    async with Bench(key="other") as bench:
+        bench.sandbox.team.id = "tea_b"
+        with pytest.raises(errors.RunDirectoryError, match="this key is of team tea_b"):
+            await bench.run(path, key="other", mode=Mode.RESUME, changed_key=changed_key)
+        assert bench.seen == []
+    assert kept() == before
+    async with Bench() as bench:
+        assert (await bench.run(path, mode=Mode.RESUME)).counts["updated"] == 6
+
+
+async def test_wrong_key_binds_nothing(write: Write) -> None:
+    """A key that was never accepted does not keep the right one out."""
+    path = edits(write, 3)
+    async with Bench() as bench:
+        refused = await bench.run(path, key="wrong")
+        assert (refused.stopped_by, kept()) == (Reason.KEY_REFUSED, (None, None))
+        assert (await bench.run(path, mode=Mode.RESUME)).exit_code == 0
+
+
+def closed(monkeypatch: pytest.MonkeyPatch, answer: Callable[[], web.Response]) -> None:
+    async def team(_: Sandbox, __: web.Request) -> web.Response:
+        return answer()
+
+    monkeypatch.setattr(Sandbox, "_team", team)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: web.Response(status=402, text="upgrade"),
+        lambda: web.Response(status=403, text="closed"),
+        lambda: web.Response(status=404, text="none"),
+        lambda: web.Response(text="<!DOCTYPE html>", content_type="text/html"),
+        lambda: web.json_response({"name": "no id", "hooks": ["https://secret.example"]}),
+        lambda: web.json_response([]),
+    ],
+)
+async def test_unreadable_team_leaves_a_hash(
+    write: Write, monkeypatch: pytest.MonkeyPatch, answer: Callable[[], web.Response]
+) -> None:
+    """Where the team can't be read, only the same key continues, or a flag that says so."""
+    closed(monkeypatch, answer)
+    monkeypatch.setattr("tests.support.bench.RetryPolicy", few_attempts)
+    path = edits(write, 9)
+    async with Bench() as bench:
+        await bench.run(path, first=3)
+        team, key_hash = kept()
+        assert (team, bool(key_hash)) == (None, True)
+        assert (await bench.run(path, mode=Mode.RESUME, first=3)).exit_code == 0
+    async with Bench(key="other") as bench:
+        with pytest.raises(errors.RunDirectoryError, match="changed_key continues"):
+            await bench.run(path, key="other", mode=Mode.RESUME)
+        assert bench.seen == []
+        summary = await bench.run(path, key="other", mode=Mode.RESUME, changed_key=True)
+    assert (summary.exit_code, summary.counts["updated"]) == (0, 9)
+    assert "secret" not in Path("edits.run/summary.json").read_text()
+
+
+def few_attempts(**_: object) -> object:
+    from bulkupdate.engine.settings import RetryPolicy
+
+    return RetryPolicy(max_attempts=2, first_backoff=0.001, longest_backoff=0.01)
+
+
+async def test_run_of_an_older_version_continues(write: Write) -> None:
+    """A directory that knows no team is continued with any key that works."""
+    path = edits(write, 6)
+    async with Bench() as bench:
+        await bench.run(path, first=3)
+    file = Path("edits.run/summary.json")
+    summary = json.loads(file.read_text())
+    del summary["team"], summary["key_hash"], summary["has_sent"]
+    file.write_text(json.dumps(summary))
+    async with Bench(key="other") as bench:
+        bench.sandbox.team.id = "tea_b"
+        assert (await bench.run(path, key="other", mode=Mode.RESUME)).exit_code == 0
+    assert kept()[0] == "tea_b"

@@ -74,7 +74,8 @@ def test_ci_runs_both_readme_setup_commands() -> None:
     assert len(commands) == 2
     assert "bulkupdate run samples/reassign.csv --sandbox --report" in commands[0]
     assert "python -m tests" in commands[1]
-    assert "for last in 'bulkupdate run' 'python -m tests'" in script
+    assert " paste 'bulkupdate run'\n" in script
+    assert " paste 'python -m tests'\n" in script
 
 
 def test_command_reference_matches_the_help() -> None:

@@ -5,8 +5,9 @@ import logging
 from bulkupdate.lemlist.answer import Quota
 from bulkupdate.lemlist.rate import RateLimit
 
-#: A higher limit counts as a mistake of the server, or of a proxy before it.
-HIGHEST_LIMIT = 1000
+#: A higher limit counts as a mistake of the server, or of a proxy before it. This one allows more
+#: requests than a process can send.
+HIGHEST_LIMIT = 100_000
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +27,12 @@ class Believed:
             may_be_silent: whether an answer without a limit is expected.
         """
         limit, remaining = announced.limit, announced.remaining
-        if limit is not None and (not 1 <= limit <= HIGHEST_LIMIT or limit % 1):
-            self.warn("limit", f"X-RateLimit-Limit is {limit:g}: ignored")
+        if limit is not None and (why := _what_is_wrong(limit)):
+            self.warn("limit", f"X-RateLimit-Limit is {limit:.15g}: {why}: keeping to {rate}")
             limit = None
-        if remaining is not None and remaining > (limit or HIGHEST_LIMIT):
-            self.warn("remaining", f"X-RateLimit-Remaining is {remaining:g}: ignored")
+        if remaining is not None and remaining > (most := limit or HIGHEST_LIMIT):
+            text = f"X-RateLimit-Remaining is {remaining:.15g}: more than {most:.15g}: ignored"
+            self.warn("remaining", text)
             remaining = None
         if announced.limit is None and not may_be_silent:
             self.warn("none", f"answers do not name the limit: keeping to {rate}")
@@ -41,3 +43,12 @@ class Believed:
         if kind not in self._seen:
             self._seen.add(kind)
             log.warning(text)
+
+
+def _what_is_wrong(limit: float) -> str:
+    """The reason why a limit is not believed, or an empty text."""
+    if limit < 1:
+        return "no request at all"
+    if limit % 1:
+        return "not a whole number"
+    return f"more than {HIGHEST_LIMIT:,}" if limit > HIGHEST_LIMIT else ""

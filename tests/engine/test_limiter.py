@@ -389,8 +389,8 @@ def test_each_odd_header_is_reported_once(caplog: pytest.LogCaptureFixture) -> N
     said = [record.getMessage() for record in caplog.records]
     assert said == [
         "answers do not name the limit: keeping to 20/2s",
-        "X-RateLimit-Limit is 1e+09: ignored",
-        "X-RateLimit-Remaining is 500: ignored",
+        "X-RateLimit-Limit is 1000000000: more than 100,000: keeping to 20/2s",
+        "X-RateLimit-Remaining is 500: more than 20: ignored",
     ]
 
 

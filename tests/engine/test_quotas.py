@@ -32,8 +32,27 @@ def test_each_oddity_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         believed.quota(Quota(0, 500), RATE, may_be_silent=False)
         believed.quota(Quota(), RATE, may_be_silent=False)
     assert len(caplog.records) == 2
-    assert "X-RateLimit-Limit is 0: ignored" in caplog.text
+    assert "X-RateLimit-Limit is 0: no request at all: keeping to 20/2s" in caplog.text
     assert "answers do not name the limit: keeping to 20/2s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [(0, "no request at all"), (19.5, "not a whole number"), (100_001, "more than 100,000")],
+)
+def test_limit_that_is_not_followed_is_explained(
+    limit: float, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says why an announced limit is not followed, and which one is kept."""
+    Believed().quota(Quota(limit), RATE, may_be_silent=False)
+    assert f"X-RateLimit-Limit is {limit}: {why}: keeping to 20/2s" in caplog.text
+
+
+def test_limit_of_thousands_is_believed(caplog: pytest.LogCaptureFixture) -> None:
+    """A limit above a thousand is no mistake."""
+    told = Quota(5000, 4999, 1.5)
+    assert Believed().quota(told, RATE, may_be_silent=False) == told
+    assert caplog.records == []
 
 
 def test_silence_is_no_oddity_where_expected(caplog: pytest.LogCaptureFixture) -> None:

@@ -92,10 +92,16 @@ class Pause:
         """Seconds for which all requests were paused, so far."""
         return self._held - max(0.0, self.until - self._now())
 
+    @property
+    def too_long(self) -> WaitTooLongError | None:
+        """An error if the rest of the pause is longer than `LONGEST_WAIT`."""
+        left = self.until - self._now()
+        return WaitTooLongError(left) if left > LONGEST_WAIT else None
+
     def check(self) -> None:
         """Raise `WaitTooLongError` if the rest of the pause is longer than `LONGEST_WAIT`."""
-        if (left := self.until - self._now()) > LONGEST_WAIT:
-            raise WaitTooLongError(left)
+        if error := self.too_long:
+            raise error
 
     def __str__(self) -> str:
         return f"rate limited: continuing in {self.until - self._now():.1f} s"

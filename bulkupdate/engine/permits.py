@@ -15,12 +15,15 @@ period after the *answer* arrived. The server counted the request before that. S
 server counts, no period holds more of our requests than there are permits. The cost is one round
 trip in each period. The headers of the answers can reduce it:
 
-- *Spacing.* Permits are taken one at a time, a little faster than the limit.
+- *Spacing.* Permits are taken a little faster than the limit. Once the server is known to count in
+  windows, a quarter of them may be taken at once when a window opens: the first of several
+  requests arrives earlier than a single one.
 - *Round trip.* A permit comes back early by a part of the shortest round trip, because no request
   travels faster.
 - *Credit.* `X-RateLimit-Remaining`, minus the requests sent since, is room that is surely free.
 - *Window.* If the answers show that the server counts in windows, all permits come back when the
-  window ends. A fractional `Retry-After` gives that moment to the millisecond.
+  window ends. A fractional `Retry-After` gives that moment to the millisecond. Without one, it is
+  one period after the first answer in the window.
 
 After a 429 all requests wait for as long as it says. The limiter then assumes that another program
 uses the key too:
@@ -31,22 +34,23 @@ uses the key too:
 
 The share grows again by a part of the unused room. Once it is whole, credit and window count again.
 
+Requests that wait stand in one queue, on one timer. They start in groups where the limit is high.
+
 All times are seconds of the event loop's clock, which is monotonic. After a laptop has slept or a
 process was stopped, all permits are back, but requests are still spaced.
 """
 
-import asyncio
-import heapq
+import bisect
 import logging
 import math
 from typing import Any, Literal
-
-from aiolimiter import AsyncLimiter
 
 from bulkupdate.engine.limiter import Limiter, LocalLimiter, NoLimiter
 from bulkupdate.engine.quotas import Believed
 from bulkupdate.engine.roundtrips import ROUNDING, RoundTrips
 from bulkupdate.engine.share import Share
+from bulkupdate.engine.spacing import Spacing
+from bulkupdate.engine.turns import Turns
 from bulkupdate.engine.window import ServerWindow
 from bulkupdate.lemlist.answer import Answer, Quota
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
@@ -54,6 +58,9 @@ from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 #: The interval between two starts, as a part of the limit's interval. Faster starts make up for a
 #: late start within the same period.
 _SPACING = 0.8
+
+#: The part of the limit that may start at once, after a wait for a window to open.
+_BURST = 0.25
 
 #: Requests that are left to other clients while the key is shared. The second number is for answers
 #: whose round trip is longer than one interval of the limit.
@@ -80,18 +87,19 @@ class Permits:
         """The time when a permit is free, in seconds of the event loop's clock.
 
         Args:
-            count: the number of permits.
+            count: the number of permits. More than these may be in use.
             now: the current time.
 
         Returns:
-            `now`, or the time when the next permit comes back; infinity if that is not known yet.
+            `now`, or the time when enough permits are back; infinity if that is not known yet.
         """
         returns = self._returns
-        while returns and returns[0] <= now:
-            heapq.heappop(returns)
-        if self.in_flight + len(returns) < count:
+        if returns and returns[0] <= now:
+            del returns[: bisect.bisect_right(returns, now)]
+        missing = self.in_flight + len(returns) - count
+        if missing < 0:
             return now
-        return returns[0] if returns else math.inf
+        return returns[missing] if missing < len(returns) else math.inf
 
     def take(self) -> None:
         """Take a permit."""
@@ -103,7 +111,7 @@ class Permits:
 
     def hold(self, until: float) -> None:
         """Keep the permit of an ended request until a time."""
-        heapq.heappush(self._returns, until)
+        bisect.insort(self._returns, until)
 
 
 class PermitWindow(LocalLimiter):
@@ -128,9 +136,8 @@ class PermitWindow(LocalLimiter):
         self._believed = Believed()
         self._credit = 0
         self._full_until = -math.inf
-        self._last_start = -math.inf
-        self._queue = asyncio.Lock()
-        self._waker: asyncio.Future[None] | None = None
+        self._spacing = Spacing()
+        self._turns = Turns(self._next_start, self._take, self._give_back)
         self._space()
 
     # --- starting -------------------------------------------------------------------------
@@ -144,29 +151,23 @@ class PermitWindow(LocalLimiter):
         Raises:
             WaitTooLongError: the server has asked for more than `LONGEST_WAIT` seconds.
         """
-        async with self._queue:
-            await self._spacing.acquire()
-            while (start := self._next_start()) > self._now():
-                self._pause.check()
-                await self._sleep_until(start)
-            return self._take()
+        self._pause.check()
+        return await self._turns.wait()
 
-    def _next_start(self) -> float:
+    def _next_start(self, now: float) -> float:
         """The earliest time at which a request may start, as far as is known now."""
-        now = self._now()
-        self._share.grow(now)
-        servers = self._servers_next_start(now)
+        if self._share.grow(now):
+            self._space()
+        start = max(self._spacing.free_at(now), self._servers_next_start(now))
         if self._ceiling is None:
-            return servers
-        return max(servers, self._own_permits.free_at(self._ceiling.requests, now))
+            return start
+        return max(start, self._own_permits.free_at(self._ceiling.requests, now))
 
     def _servers_next_start(self, now: float) -> float:
         share = self._share
         permit = self._permits.free_at(int(share.value), now)
         if self._pause:
             return self._pause.until
-        if share.is_part and (even := self._last_start + share.rate.period / share.value) > now:
-            return even
         window = self._window_opens
         if window <= now or self._credit >= 1:
             return now
@@ -174,36 +175,24 @@ class PermitWindow(LocalLimiter):
             return min(self._full_until, window)
         return min(permit, window)
 
-    def _take(self) -> float:
-        now = self._now()
+    def _take(self, now: float) -> None:
         if self._window_opens <= now:
             self._window.use()
             self._credit = max(self._credit, self._share.rate.requests - self._permits.in_flight)
         self._credit = max(0, self._credit - 1)
         self._permits.take()
         self._own_permits.take()
-        self._last_start = now
-        return now
+        self._spacing.take(now)
+
+    def _give_back(self) -> None:
+        """Take back the permit of a request that was never sent."""
+        self._permits.end()
+        self._own_permits.end()
 
     @property
     def _window_opens(self) -> float:
         """The time when the next window is surely open; infinity while the key is shared."""
         return math.inf if self._share.is_part else self._window.opens
-
-    async def _sleep_until(self, moment: float) -> None:
-        """Wait until a time, or until an answer may have made an earlier start possible."""
-        loop = asyncio.get_running_loop()
-        self._waker = loop.create_future()
-        timer = loop.call_at(moment, self._wake) if moment < math.inf else None
-        try:
-            await self._waker
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self) -> None:
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
 
     # --- learning from answers ------------------------------------------------------------
 
@@ -215,10 +204,13 @@ class PermitWindow(LocalLimiter):
         if self._ceiling is not None:
             # The ceiling counts every request that starts, even one without an answer.
             self._own_permits.hold(now + self._ceiling.period)
-        share.grow(now)
+        if share.grow(now):
+            self._space()
         if answer is None:
             # The server may have counted the request at any time until now.
             self._permits.hold(now + share.rate.period)
+            self._round_trips.forget(now - 2 * share.rate.period)
+            self._round_trips.add_unanswered(now)
         else:
             is_known = share.is_announced or answer.is_throttled
             quota = self._believed.quota(answer.quota, share.rate, may_be_silent=is_known)
@@ -228,7 +220,7 @@ class PermitWindow(LocalLimiter):
             else:
                 self._learn(started, quota, now)
                 self._permits.hold(now + share.rate.period - self._round_trips.sure)
-        self._wake()
+        self._turns.go_on()
 
     def _follow(self, quota: Quota, now: float) -> None:
         if quota.limit is not None and self._share.follow(quota.limit, now):
@@ -240,8 +232,12 @@ class PermitWindow(LocalLimiter):
         share, period = self._share, self._share.rate.period
         asked = period if quota.retry_after is None else quota.retry_after + ROUNDING
         self._pause.hold(started, asked, _SHORTEST_PAUSE * period / share.value)
+        if error := self._pause.too_long:
+            self._turns.fail(error)
         self._credit = 0
-        if share.shrink(now) and share.value > LEMLIST_RATE.requests:
+        has_shrunk = share.shrink(now)
+        self._space()
+        if has_shrunk and share.value > LEMLIST_RATE.requests:
             # The server announced more than is documented, but refused it. Use the accepted rate.
             text = f"the server announces {share.rate}, but refuses requests below that rate"
             self._believed.warn("refused", text)
@@ -259,25 +255,37 @@ class PermitWindow(LocalLimiter):
         self, started: float, remaining: float, retry_after: float | None, now: float
     ) -> None:
         """Learn about the server's window from `X-RateLimit-Remaining` and `Retry-After`."""
-        share, period = self._share, self._share.rate.period
+        share, trips = self._share, self._round_trips
+        period, limit = share.rate.period, share.rate.requests
         share.note_room(remaining)
-        inside = self._round_trips.surely_between(now - period, started) + 1
-        if remaining + inside > share.rate.requests:
-            self._window.contradict_sliding_log()
-        later = self._round_trips.answered_since(started)
+        inside = trips.surely_between(now - period, started) + 1
+        if remaining + inside > limit and self._window.contradict_sliding_log():
+            self._space()
+        later = trips.ended_since(started)
         room = int(remaining) - self._permits.in_flight - later
         self._credit = 0 if share.is_part else max(0, room)
         if retry_after is not None and retry_after <= period + 1:
-            self._learn_fullness(room, retry_after, now)
+            self._learn_fullness(remaining, room, retry_after, now)
             if retry_after % 1:
-                self._window.learn(now, retry_after, period)
+                return self._window.learn(now, retry_after, period)
+        # A real window is nearly whole when it begins. A token bucket that is in use is not.
+        if remaining >= limit / 2 and self._is_in_newer_window(started, remaining):
+            self._window.begin(started, now, period)
+        return None
 
-    def _learn_fullness(self, room: int, retry_after: float, now: float) -> None:
+    def _is_in_newer_window(self, started: float, remaining: float) -> bool:
+        """Whether the server surely counted a request in a newer window than the one known."""
+        inside = self._round_trips.surely_between(self._window.since, started) + 1
+        is_contradiction = remaining + inside > self._share.rate.requests
+        return is_contradiction or self._window.has_ended(before=started)
+
+    def _learn_fullness(self, remaining: float, room: int, retry_after: float, now: float) -> None:
         """Wait if no room is left while the key is shared, or was in use just before the run."""
         share, period = self._share, self._share.rate.period
+        ours = self._round_trips.count + self._permits.in_flight + 1
         if share.is_part:
             wait = max(min(retry_after, period), _FULL_HOLD * period / share.rate.requests)
-        elif self._round_trips.count < share.rate.requests:
+        elif remaining + ours < share.rate.requests:
             wait = min(retry_after, period)
         else:
             return
@@ -291,10 +299,15 @@ class PermitWindow(LocalLimiter):
         return _RESERVE[self._round_trips.mean > rate.period / rate.requests]
 
     def _space(self) -> None:
-        """Set the spacing of requests for the current rate."""
-        rate = self._share.rate
-        slowest = min(limit.per_second for limit in (rate, self._ceiling or rate))
-        self._spacing = AsyncLimiter(1, _SPACING / slowest)
+        """Set the spacing of requests: even while the key is shared, else with bursts."""
+        share, limits = self._share, [self._share.rate, self._ceiling or self._share.rate]
+        if share.is_part:
+            interval, burst = share.rate.period / share.value, 1
+        else:
+            interval = _SPACING / min(limit.per_second for limit in limits)
+            most = min(limit.requests for limit in limits)
+            burst = int(_BURST * most) if self._window.is_known else 2
+        self._spacing.change(interval, burst)
 
     @property
     def allowed(self) -> float | None:

@@ -1,15 +1,14 @@
 """The round trips of the last two periods: the times of each request and its answer."""
 
 import bisect
-from collections import deque
 
 #: The part of the shortest possible round trip that counts as certain, and the number of answers
 #: before it does. The shortest possible round trip is estimated: on average it is as far below the
-#: shortest one seen as the fourth shortest is above it. The unused part is a margin for errors of
-#: the estimate. The remaining risk is about one 429 in 20,000 rows.
+#: shortest one seen as the eighth shortest is above it, or less. The unused part is a margin for
+#: errors of the estimate. The remaining risk is about one 429 in 100,000 rows.
 _SURE_PART = 0.7
-_SURE_ANSWERS = 60
-_SHORTEST_KEPT = 4
+_SURE_ANSWERS = 100
+_SHORTEST_KEPT = 8
 
 #: Seconds that are added to measured times, against rounding.
 ROUNDING = 0.002
@@ -24,40 +23,64 @@ class RoundTrips:
 
     def __init__(self) -> None:
         self.count = 0
-        self._recent: deque[tuple[float, float]] = deque()  # sent, answered
+        # The times of the same requests, each list in order.
+        self._sent: list[float] = []
+        self._answered: list[float] = []
+        self._unanswered: list[float] = []  # times of their ends
+        self._total = 0.0
         self._shortest: list[float] = []
 
     def add(self, sent: float, answered: float) -> None:
         """Record an answered request: the times when it was sent and answered."""
         self.count += 1
-        self._recent.append((sent, answered))
-        bisect.insort(self._shortest, answered - sent)
-        del self._shortest[_SHORTEST_KEPT:]
+        bisect.insort(self._sent, sent)
+        self._answered.append(answered)
+        self._total += answered - sent
+        if len(self._shortest) < _SHORTEST_KEPT or answered - sent < self._shortest[-1]:
+            bisect.insort(self._shortest, answered - sent)
+            del self._shortest[_SHORTEST_KEPT:]
+
+    def add_unanswered(self, ended: float) -> None:
+        """Record a request that ended without an answer. The server may have counted it."""
+        self._unanswered.append(ended)
 
     def forget(self, before: float) -> None:
-        """Forget requests that were answered before a time."""
-        while self._recent and self._recent[0][1] < before:
-            self._recent.popleft()
+        """Forget requests that ended before a time."""
+        del self._unanswered[: bisect.bisect_left(self._unanswered, before)]
+        old = bisect.bisect_left(self._answered, before)
+        if old:
+            self._total -= sum(self._answered[:old]) - sum(self._sent[:old])
+            # As many of the earliest that were sent: they were sent before that time too.
+            del self._answered[:old], self._sent[:old]
 
     def surely_between(self, after: float, before: float) -> int:
-        """The number of requests that the server surely counted between two times."""
-        return sum(sent > after and answered < before for sent, answered in self._recent)
+        """The number of requests that the server surely counted between two times.
+
+        A request that was sent before both times, and answered after both, makes it too low by one.
+        """
+        ended = bisect.bisect_left(self._answered, before)
+        return max(0, ended - bisect.bisect_right(self._sent, after))
 
     def answered_since(self, moment: float) -> int:
         """The number of requests that were answered at a time or later."""
-        return sum(answered >= moment for _, answered in self._recent)
+        return len(self._answered) - bisect.bisect_left(self._answered, moment)
+
+    def ended_since(self, moment: float) -> int:
+        """The number of requests that ended at a time or later, with an answer or without."""
+        unanswered = self._unanswered
+        lost = len(unanswered) - bisect.bisect_left(unanswered, moment) if unanswered else 0
+        return self.answered_since(moment) + lost
 
     @property
     def mean(self) -> float:
         """The mean round trip, in seconds; 0 before the first answer."""
-        total = sum(answered - sent for sent, answered in self._recent)
-        return total / len(self._recent) if self._recent else 0.0
+        return self._total / len(self._sent) if self._sent else 0.0
 
     @property
     def sure(self) -> float:
         """Seconds that every round trip takes at least; 0 until enough answers have arrived."""
         if self.count < _SURE_ANSWERS:
             return 0.0
-        shortest, *_, fourth = self._shortest
-        shortest_possible = shortest - (fourth - shortest)
+        shortest, *_, eighth = self._shortest
+        shortest_possible = shortest - (eighth - shortest)
         return max(0.0, _SURE_PART * shortest_possible - ROUNDING)

@@ -49,13 +49,18 @@ class Share:
         least = self._least_room
         self._least_room = remaining if least is None else min(least, remaining)
 
-    def grow(self, now: float) -> None:
-        """Grow the share once a period, and more if the server had room left."""
+    def grow(self, now: float) -> bool:
+        """Grow the share once a period, and more if the server had room left.
+
+        Returns:
+            Whether the share has changed.
+        """
         if now - self._grown_at < self.rate.period:
-            return
-        grown = self.value + _GROWTH + _GROWTH_OF_ROOM * (self._least_room or 0)
-        self.value = min(float(self.rate.requests), grown)
+            return False
+        before, room = self.value, self._least_room or 0
+        self.value = min(float(self.rate.requests), before + _GROWTH + _GROWTH_OF_ROOM * room)
         self._grown_at, self._least_room = now, None
+        return self.value != before
 
     def shrink(self, now: float) -> bool:
         """Shrink the share after a 429, at most once a period.

@@ -1,4 +1,11 @@
-"""The server's window: its end, if the answers show that the server counts in windows."""
+"""The server's window: its end, if the answers show that the server counts in windows.
+
+A fractional `Retry-After` tells the end. Without one, the end is one period after the first answer
+to a request in a newer window, at the latest. Two things show that a request is in a newer window:
+
+- It was sent after the end of the window that was known.
+- `X-RateLimit-Remaining` and our own requests since then are more than the limit together.
+"""
 
 import math
 
@@ -9,16 +16,31 @@ _EVIDENCE = 3
 
 
 class ServerWindow:
-    """The window in which the server counts requests, if it counts in windows."""
+    """The window in which the server counts requests, if it counts in windows.
+
+    Attributes:
+        since: the requests sent after this time are in the window that is known, or in a newer one.
+    """
 
     def __init__(self) -> None:
+        self.since = -math.inf
         self._evidence = 0
         self._end = -math.inf
         self._used = -math.inf
 
-    def contradict_sliding_log(self) -> None:
-        """Record an answer that no server with a sliding log would give."""
+    @property
+    def is_known(self) -> bool:
+        """Whether the answers have shown that the server keeps no sliding log."""
+        return self._evidence >= _EVIDENCE
+
+    def contradict_sliding_log(self) -> bool:
+        """Record an answer that no server with a sliding log would give.
+
+        Returns:
+            Whether `is_known` has changed.
+        """
         self._evidence += 1
+        return self._evidence == _EVIDENCE
 
     def learn(self, now: float, retry_after: float, period: float) -> None:
         """Record the end of the window. The earliest end is the most exact one.
@@ -36,10 +58,19 @@ class ServerWindow:
         elif self._end > now:
             self._end = min(self._end, end)
 
+    def begin(self, sent: float, answered: float, period: float) -> None:
+        """Record a request in a newer window, by the times when it was sent and answered."""
+        self.since = math.nextafter(sent, -math.inf)
+        self._end = answered + period
+
+    def has_ended(self, before: float) -> bool:
+        """Whether the window that is known has surely ended before a time."""
+        return self._end <= before
+
     @property
     def opens(self) -> float:
         """The time when the next window is surely open; infinity if that is not known."""
-        if self._evidence < _EVIDENCE or self._end <= self._used:
+        if not self.is_known or self._end <= self._used:
             return math.inf
         return self._end + ROUNDING
 

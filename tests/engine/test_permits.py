@@ -33,3 +33,16 @@ def test_permit_that_is_not_held_is_free_at_once() -> None:
     permits.take()
     permits.end()
     assert permits.free_at(1, 5.0) == 5.0
+
+
+def test_permits_beyond_the_number_must_come_back_first() -> None:
+    """Where more permits are in use than there are, one that comes back is not free."""
+    permits = Permits()
+    for until in (7.0, 8.0, 9.0):
+        permits.take()
+        permits.end()
+        permits.hold(until)
+    assert permits.free_at(2, 5.0) == 8.0
+    assert permits.free_at(1, 5.0) == 9.0
+    permits.take()
+    assert permits.free_at(1, 5.0) == math.inf

@@ -71,3 +71,11 @@ def test_part_of_a_limit_stays_a_part() -> None:
     share.shrink(0.0)
     share.follow(40, 0.1)
     assert share.value == pytest.approx(17.0)
+
+
+def test_growth_says_whether_the_share_has_changed() -> None:
+    """The share changes at most once a period, and not while it is whole."""
+    share = Share(RATE, 0.0)
+    assert share.grow(2.0) is False
+    share.shrink(2.0)
+    assert [share.grow(now) for now in (3.0, 4.0, 4.5)] == [False, True, False]

@@ -51,3 +51,20 @@ def test_window_is_used_once() -> None:
     assert window.opens == math.inf
     window.learn(12.0, 1.6, 2.0)
     assert window.opens == pytest.approx(13.6 + ROUNDING)
+
+
+def test_first_answer_of_a_newer_window_tells_its_end() -> None:
+    """Without a fractional Retry-After, a window ends a period after its first answer at most."""
+    window = known_window()
+    window.begin(10.0, 10.2, 2.0)
+    assert window.opens == pytest.approx(12.2 + ROUNDING)
+    assert window.since < 10.0
+    assert not window.has_ended(before=12.1)
+    assert window.has_ended(before=12.2)
+
+
+def test_third_contradiction_makes_windows_known() -> None:
+    """The caller learns when the server is known to count in windows."""
+    window = ServerWindow()
+    assert [window.contradict_sliding_log() for _ in range(4)] == [False, False, True, False]
+    assert window.is_known

@@ -1,0 +1,92 @@
+"""Turns: requests that wait for their start, in the order of arrival, on one timer.
+
+A wake-up of the process costs more than all the arithmetic about it. So nothing is polled, each
+request waits for one future, and one timer serves all that wait. Requests that may start at the
+same time start in the same turn of the event loop.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+
+
+class Turns:
+    """The requests that wait for their start.
+
+    Args:
+        next_start: tells the earliest time at which a request may start, as far as is known at a
+            time.
+        take: starts a request at a time.
+        give_back: undoes `take` for a request that was cancelled before it was sent.
+
+    All times are seconds of the event loop's clock.
+    """
+
+    def __init__(
+        self,
+        next_start: Callable[[float], float],
+        take: Callable[[float], None],
+        give_back: Callable[[], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._next_start = next_start
+        self._take = take
+        self._give_back = give_back
+        self._waiting: deque[asyncio.Future[float]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
+
+    async def wait(self) -> float:
+        """Wait until it is the caller's turn. Return the start."""
+        turn: asyncio.Future[float] = self._loop.create_future()
+        self._waiting.append(turn)
+        if len(self._waiting) == 1:
+            self.go_on()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            self._leave(turn)
+            raise
+
+    def _leave(self, turn: "asyncio.Future[float]") -> None:
+        if not turn.cancelled() and turn.exception() is None:
+            # The turn came in the same moment as the cancellation.
+            self._give_back()
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Start all requests that may start now, and set the timer for the next one."""
+        waiting, loop = self._waiting, self._loop
+        while waiting:
+            if waiting[0].done():
+                waiting.popleft()  # cancelled
+                continue
+            now = loop.time()
+            if (start := self._next_start(now)) > now:
+                return self._set_timer(start)
+            self._take(now)
+            waiting.popleft().set_result(now)
+        return None
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error for every request that waits."""
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_exception(error)
+        self._waiting.clear()
+
+    def _set_timer(self, moment: float) -> None:
+        if moment == self._rings_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._rings_at = moment
+        if moment < math.inf:
+            self._timer = self._loop.call_at(moment, self._ring)
+
+    def _ring(self) -> None:
+        self._rings_at = math.inf
+        self._timer = None
+        self.go_on()

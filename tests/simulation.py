@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -15,20 +16,37 @@ from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.models import Task
 from bulkupdate.sandbox.config import Window
-from bulkupdate.sandbox.windows import Verdict, window
+from bulkupdate.sandbox.windows import RateWindow, Verdict, window
 from tests.support.clock import VirtualLoop, run_virtual
 from tests.support.fakes import answered
+from tests.support.table import Table
 
 #: Makes the answer of a server from its verdict.
 Headers = Callable[[RateLimit, Verdict], Answer[Task]]
 
 WORKERS = 16
 
+#: The servers: the four of the sandbox, and one that counts refused requests too.
+KINDS: dict[str, Window | Callable[[RateLimit], RateWindow]] = {
+    **{str(kind): kind for kind in Window},
+    "strict": Table,
+}
+
 
 def exact(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
     """An answer like the sandbox's: limit, remaining, and `Retry-After` in milliseconds."""
     seconds = round(verdict.reset_after, 3)
     return answered(rate.requests, verdict.remaining, seconds, not verdict.allowed)
+
+
+def whole(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
+    """An answer with a `Retry-After` in whole seconds, as in lemlist's documentation."""
+    return exact(rate, verdict._replace(reset_after=math.ceil(verdict.reset_after)))
+
+
+def mute(_: RateLimit, verdict: Verdict) -> Answer[Task]:
+    """An answer without any header about the limit."""
+    return answered(throttled=not verdict.allowed)
 
 
 class Course(NamedTuple):
@@ -53,7 +71,7 @@ class Simulation:
     """Clients of one key against one server.
 
     Args:
-        kind: the way in which the server counts.
+        kind: the way in which the server counts, or a maker of its counter.
         latency: shortest and longest time for one way, in milliseconds.
         tail: the part of the ways that take ten times as long.
         server: the true limit of the server.
@@ -68,7 +86,7 @@ class Simulation:
 
     def __init__(
         self,
-        kind: Window,
+        kind: Window | Callable[[RateLimit], RateWindow],
         latency: tuple[float, float] = (5, 50),
         *,
         tail: float = 0.0,
@@ -81,7 +99,7 @@ class Simulation:
         freeze: tuple[float, float] | None = None,
         seed: int = 1,
     ) -> None:
-        self.window = window(kind, server)
+        self.window = window(kind, server) if isinstance(kind, Window) else kind(server)
         self.latency = latency
         self.tail = tail
         self.server = server
@@ -177,11 +195,17 @@ def main() -> None:
         ("10 per 2 s", {"server": RateLimit(10, 2)}),
         ("40 per 2 s", {"server": RateLimit(40, 2)}),
         ("two clients, 400 rows each", {"clients": 2}),
+        ("whole seconds, 10-100 ms", {"headers": whole, "latency": (10, 100)}),
+        (
+            "the same, 40 per 2 s",
+            {"headers": whole, "latency": (10, 100), "server": RateLimit(40, 2)},
+        ),
+        ("no headers, 10-100 ms", {"headers": mute, "latency": (10, 100)}),
     ]
-    print(f"{'':36}" + "".join(f"{kind:>14}" for kind in Window))
+    print(f"{'':36}" + "".join(f"{name:>14}" for name in KINDS))
     for name, settings in cases:
         rows = 400 if "clients" in settings else 2000
-        cells = [Simulation(kind, **settings).run(rows) for kind in Window]  # type: ignore[arg-type]
+        cells = [Simulation(kind, **settings).run(rows) for kind in KINDS.values()]  # type: ignore[arg-type]
         print(f"{name:36}" + "".join(f"{c.percent:8.1f} /{c.refused:4.1f}" for c in cells))
 
 

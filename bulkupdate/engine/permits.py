@@ -34,6 +34,10 @@ uses the key too:
 
 The share grows again by a part of the unused room. Once it is whole, credit and window count again.
 
+If our own requests used nearly all of the limit before the 429, the server counts more strictly
+than the permits do (refused requests too, or a burst more than once). Then an even course of nearly
+as many requests is enough, and the share loses a twentieth only.
+
 Requests that wait stand in one queue, on one timer. They start in groups where the limit is high.
 
 All times are seconds of the event loop's clock, which is monotonic. After a laptop has slept or a
@@ -72,6 +76,10 @@ _FULL_HOLD = 2
 
 #: The shortest pause after a 429, in intervals of the limit. It doubles with each further 429.
 _SHORTEST_PAUSE = 3
+
+#: The part of the limit that our own requests must have used in the period before a 429, if the
+#: server is taken to count more strictly than permits allow for.
+_OURS = 0.9
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +173,7 @@ class PermitWindow(LocalLimiter):
 
     def _servers_next_start(self, now: float) -> float:
         share = self._share
-        permit = self._permits.free_at(int(share.value), now)
+        permit = self._permits.free_at(share.permits, now)
         if self._pause:
             return self._pause.until
         window = self._window_opens
@@ -235,7 +243,7 @@ class PermitWindow(LocalLimiter):
         if error := self._pause.too_long:
             self._turns.fail(error)
         self._credit = 0
-        has_shrunk = share.shrink(now)
+        has_shrunk = share.shrink(now, self._may_be_strict(started))
         self._space()
         if has_shrunk and share.value > LEMLIST_RATE.requests:
             # The server announced more than is documented, but refused it. Use the accepted rate.
@@ -243,6 +251,11 @@ class PermitWindow(LocalLimiter):
             self._believed.warn("refused", text)
             accepted = self._round_trips.answered_since(math.nextafter(now - period, math.inf))
             share.value = min(share.value, max(accepted, LEMLIST_RATE.requests))
+
+    def _may_be_strict(self, started: float) -> bool:
+        """Whether our own requests alone may have led to a 429."""
+        ours = self._round_trips.answered_since(started - self._share.rate.period)
+        return not self._window.is_known and ours >= _OURS * self._share.rate.requests
 
     def _learn(self, started: float, quota: Quota, now: float) -> None:
         self._pause.succeeded()
@@ -283,13 +296,13 @@ class PermitWindow(LocalLimiter):
         """Wait if no room is left while the key is shared, or was in use just before the run."""
         share, period = self._share, self._share.rate.period
         ours = self._round_trips.count + self._permits.in_flight + 1
-        if share.is_part:
+        if share.is_shared:
             wait = max(min(retry_after, period), _FULL_HOLD * period / share.rate.requests)
         elif remaining + ours < share.rate.requests:
             wait = min(retry_after, period)
         else:
             return
-        if room <= (self._reserve if share.is_part else 0):
+        if room <= (self._reserve if share.is_shared else 0):
             self._full_until = max(self._full_until, now + wait)
 
     @property

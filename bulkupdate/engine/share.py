@@ -1,9 +1,13 @@
 """The share: the part of the server's limit that this run uses.
 
-The share is the whole limit until a 429 shows that another program uses the key. It shrinks by a
-seventh after a 429, and grows again by a part of the unused room. With these numbers, two clients
-of one key stay within a few percent of each other and of the limit, with 3 to 15 429s in 1,000 rows
-(docs/benchmarks.md).
+The share is the whole limit until a 429. There are two reasons for a 429:
+
+- *Another program uses the key.* The share shrinks by a seventh, and grows again by a part of the
+  unused room. With these numbers, two clients of one key stay within a few percent of each other
+  and of the limit, with 3 to 15 429s in 1,000 rows (docs/benchmarks.md).
+- *The server counts more strictly* than permits allow for: refused requests too, or a burst more
+  than once. Then nearly all of the limit was used by our own requests. The share shrinks by a
+  twentieth and stays there for ten minutes.
 """
 
 import math
@@ -15,6 +19,15 @@ from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 _SHRINK = 0.85
 _GROWTH = 0.02
 _GROWTH_OF_ROOM = 0.04
+
+#: A margin for comparisons of shares, which are fractions.
+_EXACTLY = 1e-9
+
+#: The part of the share that is left after a 429 of a strict server, and the number of periods for
+#: which it does not grow. A server that refuses again within so many periods is not a strict one.
+_STRICT_SHRINK = 0.95
+_STRICT_PERIODS = 300
+_RARE_PERIODS = 30
 
 
 class Share:
@@ -34,6 +47,7 @@ class Share:
         self.rate = rate
         self.value = float(rate.requests)
         self.is_announced = False
+        self._usable = 1.0  # the part of the limit that a strict server lets a lone client use
         self._last_lower = -math.inf
         self._shrunk_at = -math.inf
         self._grown_at = now
@@ -41,8 +55,25 @@ class Share:
 
     @property
     def is_part(self) -> bool:
-        """Whether another program seems to use the key too."""
+        """Whether the share is less than the limit: after a 429."""
         return self.value < self.rate.requests
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another program seems to use the key too."""
+        return self.value < self._most - _EXACTLY
+
+    @property
+    def permits(self) -> int:
+        """The number of requests that may be in use in any period.
+
+        A strict server allows as many as announced, if they are spread evenly.
+        """
+        return int(self.value / self._usable + _EXACTLY)
+
+    @property
+    def _most(self) -> float:
+        return self._usable * self.rate.requests
 
     def note_room(self, remaining: float) -> None:
         """Record how many requests the server has room for."""
@@ -58,14 +89,21 @@ class Share:
         if now - self._grown_at < self.rate.period:
             return False
         before, room = self.value, self._least_room or 0
-        self.value = min(float(self.rate.requests), before + _GROWTH + _GROWTH_OF_ROOM * room)
+        self.value = min(self._most, before + _GROWTH + _GROWTH_OF_ROOM * room)
+        if not self.is_shared and now - self._shrunk_at > _STRICT_PERIODS * self.rate.period:
+            # Try the whole limit again.
+            self._usable, self.value = 1.0, float(self.rate.requests)
         self._grown_at, self._least_room = now, None
         return self.value != before
 
-    def shrink(self, now: float) -> bool:
+    def shrink(self, now: float, may_be_strict: bool) -> bool:
         """Shrink the share after a 429, at most once a period.
 
         Requests that follow the refused one are refused for the same reason.
+
+        Args:
+            now: the time, in seconds of the event loop's clock.
+            may_be_strict: whether our own requests alone may have led to the 429.
 
         Returns:
             Whether the share has shrunk.
@@ -73,8 +111,14 @@ class Share:
         self._least_room = 0
         if now - self._shrunk_at < self.rate.period:
             return False
+        is_rare = now - self._shrunk_at > _RARE_PERIODS * self.rate.period
         self._shrunk_at = now
-        self.value = max(1.0, self.value * _SHRINK)
+        if is_rare and may_be_strict:
+            self.value *= _STRICT_SHRINK
+            self._usable = self.value / self.rate.requests
+        else:
+            self._usable = 1.0
+            self.value = max(1.0, self.value * _SHRINK)
         return True
 
     def follow(self, limit: float, now: float) -> bool:

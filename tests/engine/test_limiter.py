@@ -1,7 +1,6 @@
 """When the next request may start, in virtual time: hours of it."""
 
 import asyncio
-import math
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from itertools import pairwise
@@ -18,9 +17,10 @@ from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Task
 from bulkupdate.sandbox.config import Window
 from bulkupdate.sandbox.windows import Verdict
-from tests.simulation import Course, Headers, Simulation, exact
+from tests.simulation import Course, Headers, Simulation, exact, mute, whole
 from tests.support.clock import run_virtual
 from tests.support.fakes import answered
+from tests.support.table import Table
 
 
 async def started(limiter: Limiter) -> AbstractAsyncContextManager[Permit]:
@@ -58,11 +58,6 @@ def test_lone_client_stays_close_below_limit(
     assert course.percent >= percent
 
 
-def whole(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
-    """An answer with a `Retry-After` in whole seconds, as in lemlist's documentation."""
-    return exact(rate, verdict._replace(reset_after=math.ceil(verdict.reset_after)))
-
-
 def always_two(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
     return exact(rate, verdict._replace(reset_after=2.0))
 
@@ -77,8 +72,13 @@ def test_whole_seconds_cost_no_speed(headers: Headers, limit: int) -> None:
     assert course.percent >= 97
 
 
-def mute(_: RateLimit, verdict: Verdict) -> Answer[Task]:
-    return answered(throttled=not verdict.allowed)
+@pytest.mark.parametrize("headers", [mute, exact, whole])
+@pytest.mark.parametrize("latency", [(0.0, 1.0), SHORT])
+def test_strict_server_refuses_once(headers: Headers, latency: tuple[float, float]) -> None:
+    """A server that counts a burst more than once refuses one request, and no other."""
+    course = Simulation(Table, latency, headers=headers).run(600)
+    assert sum(not accepted for _, accepted in course.arrivals) == 1
+    assert course.percent >= 90
 
 
 def test_high_limit_is_used() -> None:

@@ -26,16 +26,21 @@ from typing import NamedTuple, TextIO
 import click
 
 from benchmarks.inputs import write_bodies, write_edits
-from benchmarks.measure import Command, MeasureError, Usage, alternate, measure, ratio, serving
+from benchmarks.measure import (
+    FEW,
+    PLAIN,
+    Command,
+    MeasureError,
+    Usage,
+    alternate,
+    measure,
+    ratio,
+    serving,
+)
 
 HERE = Path(__file__).parent
 MB = 1e6
 
-#: The command in asyncio's own event loop, as most users run it, although uvloop is installed.
-PLAIN = (
-    "-c",
-    "import sys; sys.modules['uvloop'] = None; import bulkupdate.__main__ as m; m.main()",
-)
 FAST = ("-m", "bulkupdate")
 
 BARE, SCRIPT, OURS, OURS_FAST = "bare loop", "plain script", "bulkupdate", "bulkupdate[fast]"
@@ -61,9 +66,6 @@ class Sizes(NamedTuple):
 
 QUICK = Sizes(rounds=1, rows=5_000, small=500, large=20_000, starts=3)
 QUICK_NOTE = "A quick run: it shows that everything works, and measures nothing."
-
-#: Rows of a run that takes little more than its start. Its cost is subtracted from larger runs.
-FEW = 100
 
 
 class Measured(NamedTuple):

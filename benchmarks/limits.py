@@ -12,24 +12,44 @@ The cases of a group run at the same time, because they wait nearly all the time
 
 import argparse
 import asyncio
+import json
+import math
 import os
 import signal
+import statistics
 import sys
 import tempfile
-from collections.abc import Iterable
+import urllib.request
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 
+from benchmarks.inputs import write_edits
+from benchmarks.limits_real import real_limiters, run_against
+from benchmarks.measure import FEW, PLAIN, Command, Usage, measure, serving
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown, Window
 from bulkupdate.sandbox.server import Seen
+from bulkupdate.sandbox.windows import Verdict
 
 KEY = "benchmark"
-SHORT, LONG = (5.0, 50.0), (20.0, 200.0)
+SHORT, MEDIUM, LONG = (5.0, 50.0), (10.0, 100.0), (20.0, 200.0)
 SCRIPT = Path(__file__).parent / "plain_script.py"
+
+
+class Rounding(Sandbox):
+    """A sandbox that may round the seconds of `Retry-After`."""
+
+    seconds_of: Callable[[float], float] | None = None
+
+    def _quota_headers(self, verdict: Verdict) -> dict[str, str]:
+        if self.seconds_of is not None:
+            verdict = verdict._replace(reset_after=self.seconds_of(verdict.reset_after))
+        return super()._quota_headers(verdict)
 
 
 @dataclass
@@ -44,6 +64,7 @@ class Cell:
         programs: number of bulkupdate processes; 0 is the plain script.
         other: requests per second of another client with the same key.
         stopped: seconds for which the process is stopped in the middle.
+        seconds_of: how the sandbox rounds the seconds of `Retry-After`, or None for milliseconds.
     """
 
     window: Window
@@ -53,6 +74,7 @@ class Cell:
     programs: int = 1
     other: float = 0.0
     stopped: float = 0.0
+    seconds_of: Callable[[float], float] | None = None
     seen: list[Seen] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
@@ -67,7 +89,8 @@ class Cell:
             path = Path(directory) / "edits.csv"
             rows = "".join(f"opp_{n},T{n}\n" for n in range(self.rows))
             path.write_text(f"id,title\n{rows}")
-            async with Sandbox(config, Team(), watch=self._note) as sandbox:
+            async with Rounding(config, Team(), watch=self._note) as sandbox:
+                sandbox.seconds_of = self.seconds_of
                 other = asyncio.create_task(self._other_client(sandbox.base_url))
                 count = max(1, self.programs)
                 await asyncio.gather(*(self._program(sandbox, path, n) for n in range(count)))
@@ -175,6 +198,85 @@ async def announced(rows: int) -> None:
         row(str(limit), await gathered(Cell(w, rate=limit, rows=rows) for w in Window))
 
 
+async def whole(rows: int) -> None:
+    """`Retry-After` in whole seconds, as in lemlist's documentation."""
+    head("Retry-After in whole seconds, round trips of 20-200 ms")
+    for limit in (LEMLIST_RATE, RateLimit(40, 2)):
+        cells = (Cell(w, MEDIUM, limit, rows=rows, seconds_of=math.ceil) for w in Window)
+        row(str(limit), await gathered(cells))
+
+
+async def high(rows: int) -> None:
+    """High limits on loopback, and the CPU of a row with the limiter on and without."""
+    print("\n### A high limit, announced, on loopback\n")
+    print("| | % of the limit / 429s in 1,000 rows | CPU of a row | without a limit | ratio |")
+    print("| --- | --- | --: | --: | --: |")
+    for limit in (RateLimit(1000, 2), RateLimit(4000, 2)):
+        paced, free = [], []
+        for _ in range(3):
+            free.append(await paid(limit, 20 * rows, "--rate", "none"))
+            paced.append(await paid(limit, 20 * rows))
+        cpu, without = (statistics.median(one.cpu for one in some) for some in (paced, free))
+        ratio = statistics.median(p.cpu / f.cpu for p, f in zip(paced, free, strict=True))
+        shown = " ".join(f"{one.percent:.1f} / {one.refused:.1f}" for one in paced)
+        print(f"| {limit} | {shown} | {cpu:.0f} µs | {without:.0f} µs | {ratio:.2f} |", flush=True)
+
+
+class Paid(NamedTuple):
+    """What a run on loopback achieved, and what it cost.
+
+    Attributes:
+        percent: the achieved rate, in percent of the allowed rate.
+        refused: the number of 429s in 1,000 rows.
+        cpu: microseconds of CPU for one row more.
+    """
+
+    percent: float
+    refused: float
+    cpu: float
+
+
+async def paid(limit: RateLimit, rows: int, *options: str) -> Paid:
+    """Run the command on loopback, in asyncio's own event loop as most users do.
+
+    A server without a limit announces the same limit.
+    """
+    allowed = limit if not options else RateLimit(10**9, 2.0)
+    with serving("benchmarks.limits_server", "--rate", str(allowed)) as base_url:
+        few, _ = run_once(base_url, FEW, options)
+        many, counts = run_once(base_url, rows, options)
+    seconds = counts["last"] - counts["first"]
+    return Paid(
+        100 * counts["accepted"] / seconds / limit.per_second,
+        1000 * counts["refused"] / rows,
+        1e6 * (many.cpu - few.cpu) / (rows - FEW),
+    )
+
+
+def run_once(base_url: str, rows: int, options: Iterable[str]) -> tuple[Usage, dict[str, float]]:
+    """Run the command. Return its usage, and the counts of the server."""
+    with tempfile.TemporaryDirectory() as directory:
+        edits = Path(directory) / "edits.csv"
+        write_edits(edits, rows)
+        command: Command = (*PLAIN, "run", edits, "-q", "--out", Path(directory) / "out", *options)
+        variables = {"LEMLIST_BASE_URL": base_url, "LEMLIST_API_KEY": KEY}
+        usage = measure(command, variables)
+    with urllib.request.urlopen(base_url) as response:  # noqa: S310 - our own server
+        return usage, json.load(response)
+
+
+async def real(rows: int) -> None:
+    """Real limiters, those that are installed."""
+    print("\n### Real limiters on loopback, 20 in 2 s\n")
+    print("| | % of the allowed rate | 429s |\n| --- | --: | --: |")
+    for limiter in real_limiters():
+        if not limiter.is_there:
+            print(f"| {limiter.name} | not installed | |", flush=True)
+            continue
+        achieved = await asyncio.to_thread(run_against, limiter, rows)
+        print(f"| {limiter.name} | {achieved.percent:.1f} | {achieved.refused} |", flush=True)
+
+
 async def two(_: int) -> None:
     """Two runs at the same time."""
     head("Two runs at once with one key, 400 rows each")
@@ -190,7 +292,10 @@ async def stopped(_: int) -> None:
     row("bulkupdate", await gathered(Cell(w, rows=300, stopped=10) for w in Window))
 
 
-SECTIONS = {section.__name__: section for section in (alone, shared, announced, two, stopped)}
+SECTIONS = {
+    section.__name__: section
+    for section in (alone, whole, shared, announced, high, real, two, stopped)
+}
 
 
 async def main(rows: int, only: str | None) -> None:

@@ -14,6 +14,15 @@ ROOT = Path(__file__).parent.parent
 
 Command = Sequence[str | Path]
 
+#: The command in asyncio's own event loop, as most users run it, although uvloop is installed.
+PLAIN = (
+    "-c",
+    "import sys; sys.modules['uvloop'] = None; import bulkupdate.__main__ as m; m.main()",
+)
+
+#: Rows of a run that takes little more than its start. Its cost is subtracted from larger runs.
+FEW = 100
+
 
 class MeasureError(Exception):
     """A command failed, so there is no measurement."""
@@ -76,14 +85,18 @@ def start(
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """The base URL of a `benchmarks.server`, until the block ends.
+def serving(module: str = "benchmarks.server", *options: str) -> Iterator[str]:
+    """The base URL of a server for benchmarks, until the block ends.
+
+    Args:
+        module: its module.
+        options: its options.
 
     Raises:
         MeasureError: the server does not start.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *options], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
         base_url = process.stdout.readline().strip() if process.stdout else ""

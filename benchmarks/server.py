@@ -14,13 +14,16 @@ import httptools
 import msgspec
 import uvloop
 
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\n"
-    b"Content-Type: application/json; charset=utf-8\r\n"
+_QUOTA = (
     b"X-RateLimit-Limit: 20\r\n"
     b"X-RateLimit-Remaining: 19\r\n"
     b"X-RateLimit-Reset: Tue Nov 24 2026 08:00:02 GMT+0000 (Coordinated Universal Time)\r\n"
     b"Retry-After: 1.237\r\n"
+)
+_ANSWER = (
+    b"HTTP/1.1 200 OK\r\n"
+    b"Content-Type: application/json; charset=utf-8\r\n"
+    b"%s"
     b"Content-Length: %d\r\n\r\n%s"
 )
 
@@ -66,7 +69,7 @@ class Protocol(asyncio.Protocol):
         if self._parser.get_method() == b"GET":
             first = msgspec.json.encode({"first": Protocol.first})
             Protocol.first = None
-            self._transport.write(_HEAD % (len(first), first))
+            self.write(first)
             return
         if Protocol.first is None:
             Protocol.first = time.monotonic()
@@ -89,7 +92,11 @@ class Protocol(asyncio.Protocol):
                 "completedAt": None,
             }
         )
-        self._transport.write(_HEAD % (len(task), task))
+        self.write(task, _QUOTA)
+
+    def write(self, body: bytes, quota: bytes = b"") -> None:
+        """Write an answer with the headers of the rate limit."""
+        self._transport.write(_ANSWER % (quota, len(body), body))
 
 
 async def main() -> None:

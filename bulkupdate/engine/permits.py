@@ -61,10 +61,14 @@ from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 
 #: The interval between two starts, as a part of the limit's interval. Faster starts make up for a
 #: late start within the same period.
-_SPACING = 0.8
+_SPACING = 0.7
 
 #: The part of the limit that may start at once, after a wait for a window to open.
 _BURST = 0.25
+
+#: The part of the limit that must be left in an answer that shows a newer window. A real window is
+#: nearly whole when it begins. A token bucket that is in use is not.
+_NEARLY_WHOLE = 0.75
 
 #: Requests that are left to other clients while the key is shared. The second number is for answers
 #: whose round trip is longer than one interval of the limit.
@@ -281,8 +285,7 @@ class PermitWindow(LocalLimiter):
             self._learn_fullness(remaining, room, retry_after, now)
             if retry_after % 1:
                 return self._window.learn(now, retry_after, period)
-        # A real window is nearly whole when it begins. A token bucket that is in use is not.
-        if remaining >= limit / 2 and self._is_in_newer_window(started, remaining):
+        if remaining >= _NEARLY_WHOLE * limit and self._is_in_newer_window(started, remaining):
             self._window.begin(started, now, period)
         return None
 

@@ -156,18 +156,21 @@ class Simulation:
         now = asyncio.get_running_loop().time
         async with limiter.permit() as permit:
             self.starts.append(now())
-            await self._travel()
-            verdict = self.window.take(now())
-            self.arrivals.append((now(), verdict.allowed))
-            await self._travel()
+            arrives = await self._travel(now())
+            verdict = self.window.take(arrives)
+            self.arrivals.append((arrives, verdict.allowed))
+            await self._travel(arrives)
             if self.random.random() < self.lost:
                 return False
             permit.answered(self.headers(self.server, verdict))
         return verdict.allowed
 
-    async def _travel(self) -> None:
+    async def _travel(self, departure: float) -> float:
+        """Wait for one way. Return the arrival, even if the process stood still then."""
         slow = 10 if self.random.random() < self.tail else 1
-        await asyncio.sleep(slow * self.random.uniform(*self.latency) / 1000)
+        arrival = departure + slow * self.random.uniform(*self.latency) / 1000
+        await asyncio.sleep(max(0.0, arrival - asyncio.get_running_loop().time()))
+        return arrival
 
     async def _stand_still(self) -> None:
         """Stop the whole process for a time, after which every timer is late."""

@@ -283,11 +283,20 @@ class PermitWindow(LocalLimiter):
         self._credit = 0 if share.is_part else max(0, room)
         if retry_after is not None and retry_after <= period + 1:
             self._learn_fullness(remaining, room, retry_after, now)
-            if retry_after % 1:
-                return self._window.learn(now, retry_after, period)
-        if remaining >= _NEARLY_WHOLE * limit and self._is_in_newer_window(started, remaining):
-            self._window.begin(started, now, period)
-        return None
+        if now - started < period / 2:  # else another window may have begun since
+            self._learn_window(started, remaining, retry_after, now)
+
+    def _learn_window(
+        self, started: float, remaining: float, retry_after: float | None, now: float
+    ) -> None:
+        rate = self._share.rate
+        if retry_after is not None and retry_after % 1:
+            if retry_after <= rate.period + 1:
+                self._window.learn(started, now, retry_after, rate.period)
+        elif remaining >= _NEARLY_WHOLE * rate.requests and self._is_in_newer_window(
+            started, remaining
+        ):
+            self._window.begin(started, now, rate.period)
 
     def _is_in_newer_window(self, started: float, remaining: float) -> bool:
         """Whether the server surely counted a request in a newer window than the one known."""

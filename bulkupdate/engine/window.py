@@ -42,26 +42,31 @@ class ServerWindow:
         self._evidence += 1
         return self._evidence == _EVIDENCE
 
-    def learn(self, now: float, retry_after: float, period: float) -> None:
+    def learn(self, sent: float, answered: float, retry_after: float, period: float) -> None:
         """Record the end of the window. The earliest end is the most exact one.
 
         Args:
-            now: the time, in seconds of the event loop's clock.
+            sent: the time when a request was sent, in seconds of the event loop's clock.
+            answered: the time of its answer.
             retry_after: seconds until the end of the window, with a fraction.
             period: the period of the limit, in seconds.
         """
-        end = now + retry_after
+        end = answered + retry_after
         if end > self._end + period / 2:
             # A real window is nearly whole when it begins. A short `Retry-After` comes from a token
             # bucket, where it is the time until the next token.
-            self._end = end if retry_after > period / 2 else self._end
-        elif self._end > now:
+            if retry_after > period / 2:
+                self._begin(sent, end)
+        elif self._end > answered and sent > self.since:
             self._end = min(self._end, end)
 
     def begin(self, sent: float, answered: float, period: float) -> None:
         """Record a request in a newer window, by the times when it was sent and answered."""
-        self.since = math.nextafter(sent, -math.inf)
-        self._end = answered + period
+        self._begin(sent, answered + period)
+
+    def _begin(self, sent: float, end: float) -> None:
+        self.since = min(self._end, math.nextafter(sent, -math.inf))
+        self._end = end
 
     def has_ended(self, before: float) -> bool:
         """Whether the window that is known has surely ended before a time."""

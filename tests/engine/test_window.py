@@ -19,7 +19,7 @@ def known_window() -> ServerWindow:
 def test_window_needs_three_contradictions() -> None:
     """Two answers that contradict a sliding log may be chance."""
     window = ServerWindow()
-    window.learn(10.0, 1.5, 2.0)
+    window.learn(9.9, 10.0, 1.5, 2.0)
     for _ in range(2):
         window.contradict_sliding_log()
     assert window.opens == math.inf
@@ -30,26 +30,26 @@ def test_window_needs_three_contradictions() -> None:
 def test_quickest_answer_tells_the_end() -> None:
     """Of several answers about one window, the earliest end is nearest to the truth."""
     window = known_window()
-    window.learn(10.0, 1.5, 2.0)
-    window.learn(10.3, 1.1, 2.0)
-    window.learn(10.5, 1.2, 2.0)
+    window.learn(9.9, 10.0, 1.5, 2.0)
+    window.learn(10.2, 10.3, 1.1, 2.0)
+    window.learn(10.4, 10.5, 1.2, 2.0)
     assert window.opens == pytest.approx(11.4 + ROUNDING)
 
 
 def test_window_with_little_left_is_none() -> None:
     """A token bucket names the time to its next token, which is the end of no window."""
     window = known_window()
-    window.learn(10.0, 0.1, 2.0)
+    window.learn(9.9, 10.0, 0.1, 2.0)
     assert window.opens == math.inf
 
 
 def test_window_is_used_once() -> None:
     """The permits of a window come back once; the next window brings new ones."""
     window = known_window()
-    window.learn(10.0, 1.5, 2.0)
+    window.learn(9.9, 10.0, 1.5, 2.0)
     window.use()
     assert window.opens == math.inf
-    window.learn(12.0, 1.6, 2.0)
+    window.learn(11.9, 12.0, 1.6, 2.0)
     assert window.opens == pytest.approx(13.6 + ROUNDING)
 
 
@@ -68,3 +68,14 @@ def test_third_contradiction_makes_windows_known() -> None:
     window = ServerWindow()
     assert [window.contradict_sliding_log() for _ in range(4)] == [False, False, True, False]
     assert window.is_known
+
+
+def test_late_answer_from_an_old_window_changes_nothing() -> None:
+    """An answer that comes after the next window has begun tells nothing about the new one."""
+    window = known_window()
+    window.learn(10.0, 10.1, 1.9, 2.0)
+    window.learn(12.1, 12.2, 1.9, 2.0)
+    window.learn(11.9, 12.5, 0.1, 2.0)
+    assert window.opens == pytest.approx(14.1 + ROUNDING)
+    window.learn(12.1, 12.5, 1.5, 2.0)
+    assert window.opens == pytest.approx(14.0 + ROUNDING)

@@ -218,7 +218,7 @@ async def high(rows: int) -> None:
             paced.append(await paid(limit, 20 * rows))
         cpu, without = (statistics.median(one.cpu for one in some) for some in (paced, free))
         ratio = statistics.median(p.cpu / f.cpu for p, f in zip(paced, free, strict=True))
-        shown = " ".join(f"{one.percent:.1f} / {one.refused:.1f}" for one in paced)
+        shown = ", ".join(f"{one.percent:.1f} / {one.refused:.1f}" for one in paced)
         print(f"| {limit} | {shown} | {cpu:.0f} µs | {without:.0f} µs | {ratio:.2f} |", flush=True)
 
 

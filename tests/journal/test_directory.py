@@ -7,6 +7,7 @@ import pytest
 from bulkupdate.codec import to_json
 from bulkupdate.errors import JournalError, RunDirectoryError
 from bulkupdate.journal.directory import Mode, RunDirectory
+from bulkupdate.journal.runfiles import RunFiles
 from bulkupdate.journal.summary import Summary
 from bulkupdate.models import Outcome, State
 from bulkupdate.reader.info import InputInfo
@@ -170,3 +171,26 @@ def test_vanished_directory_raises_a_journal_error(tmp_path: Path) -> None:
         path.rmdir()
         with pytest.raises(JournalError, match="can't be written"):
             directory.keep_stdin([b"x"])
+
+
+def test_each_edited_failed_file_of_a_run_is_kept(tmp_path: Path) -> None:
+    """A failed file that is edited again and again is kept each time, under a new name."""
+    path = a_run(tmp_path / "a.run")
+    failed = path / "failed.csv"
+    with RunDirectory.open(path, Mode.RESUME) as directory:
+        for number in (1, 2, 3):
+            failed.write_text(f"edit {number}")
+            (note,) = directory.keep_edited(failed, left=None)
+            assert note == f"{failed} has been edited: kept as {path / f'failed.{number}.csv'}"
+            assert not failed.exists()
+    kept = [(path / f"failed.{number}.csv").read_text() for number in (1, 2, 3)]
+    assert kept == ["edit 1", "edit 2", "edit 3"]
+
+
+def test_each_earlier_log_of_a_run_gets_its_own_name(tmp_path: Path) -> None:
+    """A log that is replaced again and again is kept each time, under a new name."""
+    files = RunFiles(tmp_path)
+    for number in (1, 2, 3):
+        free = files.free_results()
+        assert free.name == f"results.{number}.jsonl"
+        free.touch()

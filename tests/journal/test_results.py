@@ -26,6 +26,7 @@ from bulkupdate.journal.results import (
     line_offsets,
     read_journal,
     read_marks,
+    renumber_journal,
     repair_journal,
 )
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
@@ -291,6 +292,21 @@ def test_blank_lines_of_log_are_skipped(tmp_path: Path) -> None:
         list(line_offsets(path, [3]))
     with pytest.raises(JournalError, match="can't be read"):
         list(line_offsets(tmp_path / "none", [1]))
+
+
+def test_remains_of_a_crash_stay_out_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that is renumbered again after a crash holds its rows once, and no stale line."""
+    path = log_of(tmp_path / "results.jsonl", 1, 2, 3)
+    with monkeypatch.context() as crash:
+        crash.setattr(os, "link", mock.Mock(side_effect=SystemExit))
+        with pytest.raises(SystemExit):
+            renumber_journal(path, [1, 2, 3, 0], tmp_path / "results.1.jsonl")
+    assert rows_in(tmp_path / "results.jsonl.part") == [1, 2, 3]
+    renumber_journal(path, [3, 0, 1], tmp_path / "results.1.jsonl")
+    assert [(read.row, read.id) for _, read in read_journal(path)] == [(1, "opp_3"), (3, "opp_1")]
+    assert rows_in(tmp_path / "results.1.jsonl") == [1, 2, 3]
 
 
 class JournalMachine(RuleBasedStateMachine):

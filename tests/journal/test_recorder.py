@@ -1,0 +1,173 @@
+"""Tests of the recorder: the log, and the file of failed rows beside it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bulkupdate.errors import JournalError, RunStoppedError
+from bulkupdate.journal.directory import Mode, RunDirectory
+from bulkupdate.journal.recorder import Recorder
+from bulkupdate.journal.results import read_journal
+from bulkupdate.models import ErrorInfo, Outcome, Result, Row
+from bulkupdate.reader import Input
+from bulkupdate.stop import Stop
+from tests.support.fakes import SetAfter
+
+Write = Callable[..., Path]
+
+
+class Recording:
+    """A recorder of an input of 30 rows, in a run directory.
+
+    Args:
+        source: the input.
+        directory: the run directory.
+        stop: the stop of the run.
+    """
+
+    def __init__(self, source: Input, directory: RunDirectory, stop: Stop) -> None:
+        self.rows = list(source.rows())
+        self.files = directory.files
+        self.failed = self.files.failed(source.format)
+        self.recorder = Recorder.open(directory, source, stop)
+
+    def settle(self, *numbers: int, outcome: Outcome = Outcome.FAILED) -> None:
+        settled = [(self.rows[number - 1], result(number, outcome)) for number in numbers]
+        self.recorder.record(settled)
+        self.recorder.list_failed(settled)
+
+    @property
+    def listed(self) -> list[str]:
+        """The ids in the failed file."""
+        return [line.split(",")[0] for line in self.failed.read_text().splitlines()[1:]]
+
+    @property
+    def is_closed(self) -> bool:
+        return self.recorder._log._descriptor < 0 and self.recorder._failed._file._descriptor < 0
+
+
+def result(number: int, outcome: Outcome = Outcome.FAILED) -> Result:
+    error = ErrorInfo("bad_request", "no") if outcome is Outcome.FAILED else None
+    return Result(
+        row=number, id=f"opp_{number}", outcome=outcome, attempts=1, at="", error=error, sent={}
+    )
+
+
+@pytest.fixture
+def path(write: Write) -> Path:
+    return write("a.csv", "id,title", *(f"opp_{number},T" for number in range(1, 31)))
+
+
+@contextmanager
+def recording(path: Path, stop: Stop | None = None) -> Iterator[Recording]:
+    out = path.with_name("a.run")
+    with Input.open(path) as source, RunDirectory.open(out, Mode.NEW) as directory:
+        yield Recording(source, directory, stop or Stop())
+
+
+def test_last_five_failures_are_shown(path: Path) -> None:
+    """The recorder keeps the last five unsuccessful rows for the user, and no success."""
+    with recording(path) as run:
+        for number in range(1, 21):
+            run.settle(number)
+        run.settle(21, outcome=Outcome.UPDATED)
+        assert [shown.row for shown in run.recorder.recent] == [16, 17, 18, 19, 20]
+        run.recorder.close()
+        assert run.listed == [f"opp_{number}" for number in range(1, 21)]
+
+
+def test_failed_file_that_an_editor_saved_is_made_again(path: Path) -> None:
+    """An editor that saves the failed file stops no run: the file is complete at the end."""
+    with recording(path) as run:
+        run.settle(1)
+        run.failed.unlink()
+        run.failed.write_text("an edit\n")
+        run.settle(2)
+        run.recorder.close()
+        assert run.listed == ["opp_1", "opp_2"]
+        assert run.failed.with_name("failed.1.csv").read_text() == "an edit\n"
+        assert run.recorder.notes == [
+            f"{run.failed} has been edited: kept as {run.failed.with_name('failed.1.csv')}"
+        ]
+
+
+def test_row_that_is_settled_again_leaves_the_failed_file(path: Path) -> None:
+    """A row that succeeds after all is in the failed file no more once the run has ended."""
+    with recording(path) as run:
+        run.settle(1, 2)
+        run.settle(1, outcome=Outcome.UPDATED)
+        assert run.listed == ["opp_1", "opp_2"]
+        run.recorder.close()
+        assert run.listed == ["opp_2"]
+        assert run.recorder.failed_sha256 is not None
+
+
+def test_failed_file_that_cannot_be_made_again_is_an_error(path: Path) -> None:
+    """If the input has changed, the failed file is out of date, and closing says so."""
+    with recording(path) as run:
+        run.settle(1, 2)
+        run.settle(1, outcome=Outcome.UPDATED)
+        with path.open("a") as edits:
+            edits.write("opp_31,T\n")
+        with pytest.raises(JournalError, match=r"failed rows can't be listed: .* has changed"):
+            run.recorder.close()
+        assert run.listed == ["opp_1", "opp_2"]
+        assert run.recorder.failed_sha256 is None
+        assert run.is_closed
+        log = [(read.row, read.outcome) for _, read in read_journal(run.files.results)]
+        assert log[-1] == (1, Outcome.UPDATED)
+
+
+def test_place_that_takes_no_new_failed_file_is_an_error(path: Path) -> None:
+    """A failed file that can't be written again is left as it was, and all files are closed."""
+    with recording(path) as run:
+        run.settle(1)
+        run.settle(1, outcome=Outcome.UPDATED)
+        run.files.failed_part(run.recorder._source.format).mkdir()
+        with pytest.raises(JournalError, match=r"failed\.part\.csv can't be opened"):
+            run.recorder.close()
+        assert run.listed == ["opp_1"]
+        assert run.is_closed
+        run.files.failed_part(run.recorder._source.format).rmdir()
+
+
+def test_full_disk_is_an_error_of_the_failed_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed file that is ours and can't be written raises an error; the log has the row."""
+    with recording(path) as run:
+        settled: list[tuple[Row, Result]] = [(run.rows[0], result(1))]
+        run.recorder.record(settled)
+
+        def full(*_: object) -> None:
+            raise JournalError("No space left on device")
+
+        monkeypatch.setattr(run.recorder._failed, "append", full)
+        with pytest.raises(JournalError, match="No space left"):
+            run.recorder.list_failed(settled)
+        assert [read.row for _, read in read_journal(run.files.results)] == [1]
+        monkeypatch.undo()
+        run.recorder.close()
+
+
+def test_abort_leaves_the_failed_file_as_it_is(path: Path) -> None:
+    """At an abort the failed file is not made again: the next session does it."""
+    stop = Stop()
+    with recording(path, stop) as run:
+        run.settle(1)
+        run.settle(1, outcome=Outcome.UPDATED)
+        stop.abort()
+        run.recorder.close()
+        assert run.listed == ["opp_1"]
+        assert run.is_closed
+
+
+def test_stop_ends_the_reading_of_an_earlier_log(path: Path) -> None:
+    """A stop ends the reading of a long log, and no file is left open."""
+    with recording(path) as run:
+        run.settle(1)
+        run.recorder.close()
+        with pytest.raises(RunStoppedError), Input.open(path) as source:
+            Recorder.open(run.recorder._directory, source, SetAfter(0))

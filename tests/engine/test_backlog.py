@@ -175,3 +175,37 @@ async def test_empty_closed_backlog_ends_at_once() -> None:
     backlog.close()
     assert await backlog.get() is None
     assert await backlog.get() is None
+
+
+async def test_room_to_park_is_given_back() -> None:
+    """A parked row that leaves makes room for one more row to park, again and again."""
+    backlog = Backlog(64, parked=2)
+    rows = [row(number, "a") for number in range(1, 40)]
+    for one in rows[:3]:
+        await backlog.put(one)
+    for index, one in enumerate(rows[3:]):
+        putting = asyncio.create_task(backlog.put(one))
+        await asyncio.sleep(0)
+        assert not putting.done(), "more rows are parked than may be"
+        first = await backlog.get()
+        assert first is rows[index]
+        backlog.done(first)
+        await asyncio.wait_for(putting, 1)
+
+
+async def test_room_in_memory_is_used_before_the_disk(tmp_path: Path) -> None:
+    """Rows are parked on disk only while the room in memory is taken."""
+    with Backlog(64, parked=2, scratch=tmp_path / "parked") as backlog:
+        for begin in range(1, 100, 3):
+            rows = [row(number, f"t{begin}") for number in range(begin, begin + 3)]
+            for one in rows:
+                await backlog.put(one)
+            for one in rows:
+                assert await backlog.get() is one
+                backlog.done(one)
+        assert backlog._scratch is not None
+        assert backlog._scratch._database is None
+        rows = [row(number, "a") for number in range(100, 104)]
+        for one in rows:
+            await backlog.put(one)
+        assert "a" in backlog._scratch

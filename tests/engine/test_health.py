@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.engine.health import LONGEST_PROBE, OUTAGE_FAILURES
+from bulkupdate.engine.health import FIRST_FAILURES, LONGEST_PROBE, OUTAGE_FAILURES
 from bulkupdate.engine.permits import PermitWindow
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Outcome, Reason, TaskUpdate
@@ -96,6 +96,39 @@ def test_probes_go_singly_at_growing_intervals() -> None:
     assert gaps[:4] == [2, 4, 8, 16]
     assert set(gaps[4:]) == {int(LONGEST_PROBE)}
     assert len({task for _, task in probes[:8]}) > 5
+
+
+def test_attempts_during_an_outage_are_excused() -> None:
+    """An outage of 585 s takes more attempts than a row has, and still every row is updated."""
+    course = Course(down_between(5, 590))
+    results = course.run(*(row(n) for n in range(1, 301)), workers=5)
+    assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
+    assert len(results) == 300
+    attempts = [result.attempts for result in results.values()]
+    assert max(attempts) > course.policy.max_attempts
+
+
+def test_second_outage_begins_with_short_intervals_again() -> None:
+    """The intervals between the probes of a second outage do not go on from those of the first."""
+    probes: list[float] = []
+
+    def script(*_: object) -> errors.TaskError | float:
+        if course.lane._health.is_down:
+            probes.append(now())
+        return DOWN if 5 <= now() < 200 or 300 <= now() < 400 else 0.1
+
+    course = Course(script)
+    course.run(*(row(n) for n in range(1, 20_000)), workers=8)
+    for outage in ([at for at in probes if at < 250], [at for at in probes if at > 250]):
+        gaps = [round(b - a) for a, b in itertools.pairwise(outage)]
+        assert gaps[:4] == [2, 4, 8, 16]
+
+
+def test_fifth_failure_of_the_first_row_starts_the_others() -> None:
+    """The first row is tried alone until it has failed five times; then the other rows start."""
+    course = Course(lambda u, _: DOWN if u.id == "opp_1" else 0.1)
+    course.run(*(row(n) for n in range(1, 50)), workers=4)
+    assert course.server.sent[:8] == ["opp_1"] * FIRST_FAILURES + ["opp_2", "opp_3", "opp_4"]
 
 
 def test_lane_names_what_it_waits_for() -> None:

@@ -441,3 +441,35 @@ def test_simulation_of_minutes_takes_seconds() -> None:
     course: Course = Simulation(Window.FIXED).run(5000)
     assert course.ends[0] > 490
     assert course.refused == 0
+
+
+def test_pauses_between_successes_do_not_grow() -> None:
+    """Without a limit too, only 429s in a row make the pauses longer: a success ends the row."""
+
+    async def main() -> list[float]:
+        limiter, pauses = NoLimiter(), []
+        for _ in range(6):
+            async with limiter.permit() as permit:
+                permit.answered(answered(throttled=True, retry_after=0))
+            before = asyncio.get_running_loop().time()
+            async with limiter.permit() as permit:
+                pauses.append(asyncio.get_running_loop().time() - before)
+                permit.answered(answered())
+        return pauses
+
+    assert run_virtual(main()) == pytest.approx([NoLimiter.SHORTEST_PAUSE] * 6, abs=0.01)
+
+
+def test_pauses_after_429s_in_a_row_double() -> None:
+    """Without a limit, each further 429 without a success between them doubles the pause."""
+
+    async def main() -> list[float]:
+        limiter, starts = NoLimiter(), []
+        for _ in range(10):
+            async with limiter.permit() as permit:
+                starts.append(asyncio.get_running_loop().time())
+                permit.answered(answered(throttled=True, retry_after=0))
+        return [b - a for a, b in pairwise(starts)]
+
+    expected = [0.25, 0.5, 1, 2, 4, 8, 16, 16, 16]
+    assert run_virtual(main()) == pytest.approx(expected, abs=0.01)

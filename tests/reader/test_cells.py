@@ -17,9 +17,14 @@ HEADER = ("id", "assignedTo", "dueDate", "title", "message", "priority", "done",
 
 DAYS = ("today", "tomorrow")
 
+#: Words of other programs for a missing value: in a text or an id, and in an id alone.
+MISSING = ("nan", "nat", "null", "\\n", "<na>")
+MISSING_ID = (*MISSING, "none", "n/a")
+
 CELLS = st.one_of(
     st.sampled_from([
         "", " ", "\t", "a", " a ", "a b", "é", "opp_1", "1a", "-", "_id", "<clear>", " <CLEAR> ",
+        "NaN", "null", "None", "n/a",
         "<x", "0", "2", "3", "low", " High", "none", "yes", "No", "true", "1", "x\u2028y", "\x00",
         "2026-01-31T07:58:00Z", "2026-01-31T07:58:00.000Z", "2026-01-31T07:58:00.123Z",
         "2026-01-31T24:00:00.000Z", "2026-13-31T07:58:00.000Z", "2026-01-31T07:58:00,000Z",
@@ -43,9 +48,14 @@ def plainly(row: list[str]) -> dict[str, Any] | None:
         word = cell.strip()
         if not word or name == "bulkupdate_row":
             continue
+        rule = fields.RULES[name]
+        if rule is fields.identifier and word.lower() in MISSING_ID:
+            return None
+        if rule is fields.text and word.lower() in MISSING:
+            return None
         try:
             is_clear = word.lower() == "<clear>" and name in fields.CLEARABLE
-            found[name] = "" if is_clear else fields.RULES[name](cell)
+            found[name] = "" if is_clear else rule(cell)
         except ValueError:
             return None
     return found if "id" in found and found["id"].lower() != "<clear>" else None
@@ -58,7 +68,7 @@ def test_row_follows_rules_of_its_fields(row: list[str]) -> None:
     """A row becomes the edit that the rules of its fields give, or is invalid."""
     assume(not row[2].strip().startswith("+") and row[2].strip().lower() not in DAYS)
     assume(not any(row[n].strip().lower() == "<clear>" for n in (1, 2, 6)))
-    assume(not any(cell.strip().startswith("#") for cell in row))
+    assume(not any(cell.strip().startswith(("#", '="', '"')) or "\ufffd" in cell for cell in row))
     reader = reader_of(HEADER)
     read = reader.row(1, 2, row)
     assert (read is None) == bool(reader.problems(row))
@@ -69,6 +79,26 @@ def test_row_follows_rules_of_its_fields(row: list[str]) -> None:
         assert {"id": update.id, **update.changes()} == expected
         assert read is not None
         assert sorted(read.shape) == sorted(update.shape())
+
+
+@pytest.mark.parametrize("word", ["none", "None", " NONE ", "null", "N/A", "NaN", "<NA>", r"\N"])
+@pytest.mark.parametrize("field", ["id", "assignedTo"])
+def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
+    """An id or a user that a program writes for a missing value makes the row invalid."""
+    reader = reader_of(("id", "assignedTo"))
+    cells = [word, "usr_1"] if field == "id" else ["opp_1", word]
+    assert reader.row(1, 2, cells) is None
+    (problem,) = reader.problems(cells)
+    assert problem.field == field
+    assert "how a program writes a missing value: leave the cell blank" in problem.message
+
+
+def test_none_is_a_text_and_a_priority() -> None:
+    """The word none is an ordinary title, and as a priority it clears the field."""
+    row = reader_of(("id", "title", "priority")).row(1, 2, ["opp_1", "none", "none"])
+    assert row is not None
+    assert row.update is not None
+    assert row.update.changes() == {"title": "none", "priority": ""}
 
 
 def test_remembered_cells_stay_bounded_and_correct(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,7 +252,8 @@ def test_redirect_to_other_host_is_not_followed(status: str) -> None:
 def test_server_cookie_is_not_returned() -> None:
     """A run sends no cookie of the server back in its later requests."""
     with hostile(once(whole(TASK, "Set-Cookie: session=theirs"))) as server:
-        ran = run(server.url, "--workers", "1", rows=3)
+        # aiohttp keeps no cookies of a host that is an IP address, whichever jar it has.
+        ran = run(server.url.replace("127.0.0.1", "localhost"), "--workers", "1", rows=3)
         assert len(server.requests) == 3
         assert b"theirs" not in b"".join(server.requests)
     assert ran.result["outcome"] == "updated"

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkupdate.lemlist.redact import REDACTED, Redactor
+from bulkupdate.codec import parse_json
+from bulkupdate.errors import BadResponseError
+from bulkupdate.lemlist.http import MAX_DEPTH, Response, json_of
+from bulkupdate.lemlist.redact import REDACTED, SHORTEST_SECRET, Redactor
 
 #: Keys that are no part of the text which replaces them.
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=20).filter(
@@ -99,6 +102,37 @@ def test_text_without_key_stays_as_it_is(text: str) -> None:
 def test_escapes_within_escapes_hide_the_whole_text() -> None:
     """A key in an escape of a kind that is not replaced takes its whole text along."""
     assert Redactor("abcdef").text("x %26#97;bcdef") == REDACTED
+
+
+#: How an answer that nests too deep is refused: by its depth, or by the parser of JSON.
+DEEP = r"nests more than 100 deep|is not JSON"
+
+
+@pytest.mark.parametrize("depth", [101, 480, 900, 5000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_deep_answer_with_escapes_is_a_typed_error(depth: int, opening: str, closing: str) -> None:
+    """An answer with escapes that nests far too deep ends in a typed error, and never recurses."""
+    body = opening * depth + '"\\u0061bcdef"' + closing * depth
+    response = Response(200, {}, body.encode(), redactor=Redactor("abcdef"))
+    with pytest.raises(BadResponseError, match=DEEP):
+        json_of(response, "a Task")
+    assert "bcdef" not in response.excerpt()
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_answer_of_the_deepest_nesting_is_redacted(opening: str, closing: str) -> None:
+    """An answer that nests as deep as is accepted keeps its values, without the key."""
+    body = opening * MAX_DEPTH + '"\\u0061bcdef \\u00e9 \\""' + closing * MAX_DEPTH
+    expected = opening * MAX_DEPTH + '"[redacted] é \\""' + closing * MAX_DEPTH
+    response = Response(200, {}, body.encode(), redactor=Redactor("abcdef"))
+    assert response.redacted(json_of(response, "a Task")) == parse_json(expected)
+
+
+@pytest.mark.parametrize("secret", ["abcdef", "abcde"])
+def test_secret_of_six_characters_is_redacted(secret: str) -> None:
+    """A secret is removed from six characters on."""
+    expected = f"a {REDACTED}" if len(secret) == SHORTEST_SECRET else f"a {secret}"
+    assert Redactor(secret).text(f"a {secret}") == expected
 
 
 def test_very_short_secret_is_not_redacted() -> None:

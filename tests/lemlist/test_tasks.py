@@ -634,7 +634,11 @@ async def test_client_sends_no_cookie_back() -> None:
             await writer.drain()
             seen.append(await reader.readuntil(b"\r\n\r\n"))
 
-    async with raw_server(baker) as url, TaskClient(endpoint(url)) as client:
+    # aiohttp keeps no cookies of a host that is an IP address, whichever jar it has.
+    async with (
+        raw_server(baker) as url,
+        TaskClient(endpoint(url.replace("127.0.0.1", "localhost"))) as client,
+    ):
         await client.update(UPDATE)
         await client.update(OTHER)
     assert b"PATCH" in seen[0]

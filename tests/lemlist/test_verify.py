@@ -16,6 +16,7 @@ SENT = TaskUpdate(
     priority="2",
     done=True,
     images=("https://a.example/1",),
+    videos=("https://a.example/2", "https://a.example/3"),
 )
 RETURNED: dict[str, Any] = {
     "_id": "a",
@@ -26,6 +27,7 @@ RETURNED: dict[str, Any] = {
     "priority": 2,
     "status": "completed",
     "images": ["https://cdn.example/9"],
+    "videos": ["https://cdn.example/8", "https://cdn.example/7"],
 }
 
 
@@ -37,6 +39,13 @@ def test_values_match_across_names_and_types() -> None:
 def test_field_not_returned_is_not_judged() -> None:
     """A field that the answer leaves out is not a mismatch."""
     assert mismatches(SENT.changes(), {"_id": "a"}) == {}
+
+
+@pytest.mark.parametrize("name", [name for name in RETURNED if name != "_id"])
+def test_missing_field_does_not_end_the_comparison(name: str) -> None:
+    """Every other field is compared if one field did not come back, whichever it is."""
+    others = {other: "?" for other in RETURNED if other not in ("_id", name)}
+    assert set(mismatches(SENT.changes(), others)) == set(others)
 
 
 def test_cleared_field_may_return_as_null() -> None:
@@ -59,6 +68,10 @@ def test_cleared_field_may_return_as_null() -> None:
         ("status", "pending"),
         ("images", []),
         ("images", None),
+        ("images", {"0": "https://cdn.example/9"}),
+        ("videos", ["https://cdn.example/8"]),
+        ("videos", ["https://cdn.example/8"] * 3),
+        ("videos", None),
     ],
 )
 def test_different_value_is_a_named_mismatch(name: str, returned: object) -> None:

@@ -70,6 +70,10 @@ def test_due_date_is_sent_as_utc(written: object, sent: str) -> None:
         (datetime(2026, 1, 31, 7, 58), "no offset"),  # noqa: DTZ001 - that is the point
         ("31/01/2026 07:58", "not an ISO 8601"),
         ("2026-02-30T07:58:00Z", "not an ISO 8601"),
+        ("2026-02-30T10:00:00.000Z", "not an ISO 8601"),
+        ("2026-01-31T10:60:00.000Z", "not an ISO 8601"),
+        ("2026-01-31T10:00:00.00xZ", "not an ISO 8601"),
+        ("2026-01-31T10:00:00.000A", "not an ISO 8601"),
         ("2026-01-31x07:58:00Z", "not an ISO 8601"),
         ("tomorrow", "not an ISO 8601"),
         ("", "is empty"),

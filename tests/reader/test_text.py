@@ -7,7 +7,14 @@ import time
 import pytest
 
 from bulkupdate.errors import InputError
-from bulkupdate.reader.text import KEEP_BYTES, Encoding, encoding_of, text_of, undecodable
+from bulkupdate.reader.text import (
+    KEEP_BYTES,
+    MAX_LINE,
+    Encoding,
+    encoding_of,
+    text_of,
+    undecodable,
+)
 
 WORDS = [
     "Relancer Zoé", "Ça va être génial à Noël", "Jürgen Müller", "Grüße aus Zürich", "Straße 5",
@@ -124,6 +131,32 @@ def test_late_nul_byte_refuses_the_file() -> None:
     """A NUL far into a file refuses the file as not text."""
     with pytest.raises(InputError, match="is not a text file"):
         detected(b"id,title\n" + b"opp_1,plain words\n" * 200_000 + b"a,\0\n")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize("before", [0, 1, 5000])
+def test_line_beyond_the_bound_is_refused(before: int, end: bytes) -> None:
+    """A line that is too long is refused by its number, however many reads it takes."""
+    start = b"".join(b"opp_%d,x" % number + end for number in range(before))
+    close = MAX_LINE - 40_000
+    for line in (b"x" * close, (b"x" * close + end) * 3):
+        assert list(text_of(io.BytesIO(start + line), Encoding("utf-8"), "a.csv"))
+    with pytest.raises(InputError) as refused:
+        list(text_of(io.BytesIO(start + b"x" * (MAX_LINE + 40_000)), Encoding("utf-8"), "a.csv"))
+    assert f"a.csv: line {before + 1} is longer than 1,048,576 bytes" in str(refused.value)
+
+
+@pytest.mark.parametrize("word", ["dům", "stůl", "vůz", "průvodce", "Ústí důl", "můj účet"])
+def test_czech_word_is_not_read_as_italian(word: str) -> None:
+    """A word whose only foreign letter is ů, which Windows-1252 reads as ù, is refused."""
+    with pytest.raises(InputError, match="is not certain"):
+        detected(f"id,title\na,{word}\n".encode("cp1250"))
+
+
+@pytest.mark.parametrize("word", ["più", "virtù", "Corfù Gesù"])
+def test_italian_word_with_the_same_letter_is_read(word: str) -> None:
+    """A word that ends in ù is read as Italian."""
+    assert detected(f"id,title\na,{word}\n".encode("cp1252")).codec == "cp1252"
 
 
 @pytest.mark.parametrize("name", ["Dvořák", "Jiří"])

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from bulkupdate.codec import replaced
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.recorder import Recorder
-from bulkupdate.models import ErrorInfo, Outcome, Result, Row
+from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result, Row
 from bulkupdate.session.settings import FailureLimit
 from bulkupdate.session.writer import BATCH, Writer
 from bulkupdate.stop import Stop
@@ -18,6 +19,7 @@ class FakeRecorder(Recorder):
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.settled: list[Result] = []
         self.refused: set[int] = set()
 
     def record(self, settled: list[tuple[Row, Result]]) -> None:
@@ -26,6 +28,8 @@ class FakeRecorder(Recorder):
             raise JournalError("No space left on device")
         if numbers:
             self.batches.append(numbers)
+
+        self.settled += [result for _, result in settled]
 
     def list_failed(self, settled: list[tuple[Row, Result]]) -> None:
         """There is no such file."""
@@ -162,4 +166,42 @@ async def test_failure_limit_counts_before_writing() -> None:
     assert not writing.stop.is_set
     await writing.put(3, 4, outcome=Outcome.FAILED)
     assert writing.stop.is_set
+    await writing.end()
+
+
+async def test_merged_rows_have_results_of_their_own() -> None:
+    """Of the rows of one request, the last has what was sent and how long it took."""
+    writing = Writing()
+    merged = replaced(row(5, "a", title="T"), merged=(row(2, "a"), row(3, "a")))
+    sent = replaced(
+        result(5), id="a", ms=12.3, attempts=2, sent={"title": "T"}, task={"_id": "a"},
+        mismatches={"title": Mismatch(sent="T", returned="t")},
+    )  # fmt: skip
+    await writing.writer.write(merged, sent)
+    await writing.end()
+    second, third, last = writing.recorder.settled
+    for number, earlier in ((2, second), (3, third)):
+        expected = replaced(
+            sent, row=number, ms=None, attempts=0, sent=None, task=None, mismatches=None,
+            sent_with=5,
+        )  # fmt: skip
+        assert earlier == expected
+    assert last == replaced(sent, merged=(2, 3))
+
+
+async def test_result_of_a_lone_row_is_written_unchanged() -> None:
+    """A row that was sent alone is written with all that its result holds."""
+    writing = Writing()
+    alone = replaced(result(1), ms=0.7, task={"_id": "opp_1"})
+    await writing.writer.write(row(1), alone)
+    await writing.end()
+    assert writing.recorder.settled == [alone]
+
+
+async def test_failure_limit_counts_merged_rows() -> None:
+    """Each row of a merged request counts against the limit of failures."""
+    writing = Writing(FailureLimit(rows=2))
+    merged = replaced(row(3, "a", title="T"), merged=(row(1, "a"), row(2, "a")))
+    await writing.writer.put(merged, result(3, Outcome.FAILED))
+    assert writing.stop.text == "3 of 3 rows did not go through: max_failures is 2"
     await writing.end()

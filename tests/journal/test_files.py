@@ -1,0 +1,121 @@
+"""Tests of files that are only appended to, and of files that are replaced whole."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from bulkupdate.errors import JournalError
+from bulkupdate.journal.files import AppendOnlyFile, replace_file, sha256
+
+
+def test_writes_of_a_few_bytes_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data is written whole where the system takes only seven bytes at a time."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+    file = AppendOnlyFile(tmp_path / "log")
+    lines = [f"line {number}, of some length\n".encode() for number in range(20)]
+    for line in lines:
+        file.write(line)
+        file.check()
+    file.close()
+    assert (tmp_path / "log").read_bytes() == b"".join(lines)
+
+
+def test_write_that_breaks_off_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that the disk has room for only in part is taken back, and the next data is written."""
+    file = AppendOnlyFile(tmp_path / "log")
+    file.write(b"first\n")
+    write, calls = os.write, []
+
+    def full(descriptor: int, data: bytes) -> int:
+        calls.append(data)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data[:7])
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(JournalError, match="can't be written: No space left on device"):
+        file.write(b"x" * 100)
+    assert (tmp_path / "log").read_bytes() == b"first\n"
+    monkeypatch.undo()
+    file.write(b"second\n")
+    file.close()
+    assert (tmp_path / "log").read_bytes() == b"first\nsecond\n"
+
+
+def test_file_that_another_program_wrote_to_takes_no_more(tmp_path: Path) -> None:
+    """A file is not ours any more once it was written to, replaced or deleted."""
+    path = tmp_path / "log"
+    file = AppendOnlyFile(path)
+    file.write(b"first\n")
+    assert file.is_ours
+    with path.open("ab") as other:
+        other.write(b"theirs\n")
+    assert not file.is_ours
+    with pytest.raises(JournalError, match="another program has written to it"):
+        file.write(b"second\n")
+    file.close()
+    assert path.read_bytes() == b"first\ntheirs\n"
+
+
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_file_that_was_moved_is_noticed(tmp_path: Path, is_replaced: bool) -> None:
+    """A file that has another name by now is not ours, and does not count as synced."""
+    path = tmp_path / "log"
+    file = AppendOnlyFile(path)
+    file.write(b"first\n")
+    path.rename(tmp_path / "moved")
+    if is_replaced:
+        path.write_bytes(b"first\n")
+    assert not file.is_ours
+    for _ in range(2):
+        with pytest.raises(JournalError, match="it was moved or replaced"):
+            file.sync()
+    file.close()
+
+
+def test_renamed_file_is_still_ours(tmp_path: Path) -> None:
+    """A file that we renamed is written under its new name."""
+    file = AppendOnlyFile(tmp_path / "part")
+    file.write(b"first\n")
+    file.rename(tmp_path / "log")
+    file.write(b"second\n")
+    file.sync()
+    file.close()
+    file.close()
+    assert (tmp_path / "log").read_bytes() == b"first\nsecond\n"
+    assert not (tmp_path / "part").exists()
+
+
+def test_file_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that can't be replaced keeps its content, and nothing is left beside it."""
+    path = tmp_path / "summary.json"
+    replace_file(path, b"first")
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o640)
+
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", broken)
+        with pytest.raises(OSError, match="broken"):
+            replace_file(path, b"second", sync=True)
+        assert path.read_bytes() == b"first"
+        replace_file(path, b"third")
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"third"
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_hash_of_a_missing_file_is_unknown(tmp_path: Path) -> None:
+    """The SHA-256 of a file that can't be read is None."""
+    assert sha256(tmp_path / "none") is None
+    (tmp_path / "a").write_bytes(b"abc")
+    assert (sha256(tmp_path / "a") or "")[:8] == "ba7816bf"

@@ -1,10 +1,12 @@
 """Fixtures for all tests."""
 
 import asyncio
+import faulthandler
 import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,30 @@ class _Response(aiohttp.ClientResponse):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", mock.Mock(output_size=0))
         super().__init__(*args, **kwargs)
+
+
+#: Where the standard error output goes before a test is captured.
+_STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_STDERR] = os.dup(sys.stderr.fileno())
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Limit the time for the end of a test too.
+
+    pytest-timeout forgets its limit as soon as a test has failed. A task that ignores its
+    cancellation, or a server that waits for its connections, would then hang for ever. Nothing in
+    the process can be relied on by then, so this ends the process, and xdist starts another one.
+    """
+    limit = float(item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(limit, exit=True, file=item.config.stash[_STDERR])
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

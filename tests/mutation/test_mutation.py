@@ -1,0 +1,163 @@
+"""The driver of the mutation tests, on a module of a few lines."""
+
+import textwrap
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.__main__ import (
+    EQUIVALENT,
+    all_mutants,
+    equivalents,
+    is_equivalent,
+    modules,
+    report,
+)
+from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.trials import ROOT, SUITES, Outcome, tried
+
+SOURCE = '''"""A module."""
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LIMIT: "int" = 7
+log = logging.getLogger(__name__)
+
+
+def is_few(number: int, *, strict: bool = False) -> bool:
+    """Whether a number is small."""
+    log.info("judged %d", number + 1)
+    if strict and not number:
+        raise ValueError(f"{number + 1} is nothing")
+    return number < LIMIT
+'''
+
+
+def changes(source: str) -> list[str]:
+    return [mutant.change for mutant in mutants("small", textwrap.dedent(source))]
+
+
+def test_only_what_a_program_does_is_mutated() -> None:
+    """Texts, log messages, types and imports stay; numbers, conditions and comparisons change."""
+    assert [(one.number, one.change) for one in mutants("small", SOURCE)] == [
+        (9, "7 → 8"),
+        (13, "False → True"),
+        (16, "strict and (not number) → strict or not number"),
+        (16, "not number → number"),
+        (17, "raise ValueError(f'{number + 1} is nothing') → pass"),
+        (18, "number < LIMIT → number <= LIMIT"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "changed"),
+    [
+        ("a = [n for n in b if n]", "n → not n"),
+        ("while a: pass", "a → not a"),
+        ("a = b if c() else d", "c() → not c()"),
+        ("a = min(b, c)", "min → max"),
+        ("a.b = 'c'", "a.b = 'c' → pass"),
+        ("a += b", "a += b → a -= b"),
+        ("a(b)", "a(b) → pass"),
+        ("async def a(): await b()", "await b() → pass"),
+        ("for a in b: continue", "continue → break"),
+        ("a = b - c", "b - c → b + c"),
+        ("a = b is not c", "b is not c → b is c"),
+    ],
+)
+def test_each_kind_of_mutation_is_made_once(source: str, changed: str) -> None:
+    """Each kind of code has its mutation."""
+    assert changes(source) == [changed]
+
+
+def test_mutant_differs_in_one_place_and_leaves_no_trace() -> None:
+    """Each mutant is the module with one change, and none has the change of another."""
+    codes = [one.code(SOURCE) for one in mutants("small", SOURCE)]
+    assert len(set(codes)) == len(codes)
+    assert sum("number <= LIMIT" in code for code in codes) == 1
+    assert sum("LIMIT: 'int' = 8" in code for code in codes) == 1
+
+
+def test_killed_and_surviving_mutants_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mutant that a test notices is killed, one that none notices survives and is printed."""
+    files = {
+        "bulkupdate/__init__.py": "",
+        "bulkupdate/small.py": "def is_few(number):\n    return number < 7 and bool(number)\n",
+        "tests/test_small.py": "from bulkupdate.small import is_few\n\n\n"
+        "def test_few():\n    assert is_few(6)\n    assert not is_few(8)\n",
+        "pytest.ini": "[pytest]\nmarkers = slow\n",
+    }
+    for name, content in files.items():
+        (tmp_path / "small" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "small" / name).write_text(content)
+    sample = list(mutants("small", files["bulkupdate/small.py"]))
+    wanted = [one for one in sample if one.change == "7 → 8" or " or " in one.change]
+    suites = {"": (("tests/test_small.py",),)}
+    trials = list(tried(wanted, 1, tmp_path / "small", suites))
+    assert [(one.change, outcome) for one, outcome in trials] == [
+        ("number < 7 and bool(number) → number < 7 or bool(number)", Outcome.KILLED),
+        ("7 → 8", Outcome.SURVIVED),
+    ]
+    assert report(trials) == 1
+    said = capsys.readouterr().out
+    assert "small.py:2: return number < 7 and bool(number)\n    7 → 8\n" in said
+    assert "1 killed, 0 hung, 1 survived: 50.0% of them noticed (at least 95%)" in said
+    assert report(trials[:1]) == 0
+
+
+def test_tests_that_fail_anyway_try_no_mutant(tmp_path: Path) -> None:
+    """Where a test fails without any mutant, no mutant counts as killed."""
+    (tmp_path / "small" / "bulkupdate").mkdir(parents=True)
+    (tmp_path / "small" / "tests").mkdir()
+    (tmp_path / "small" / "tests" / "test_small.py").write_text("def test_few(): assert False\n")
+    mutant = Mutant("small", 0, 1, "a = 1", "1 → 2")
+    with pytest.raises(RuntimeError, match=r"fails without any mutant: tests/test_small\.py"):
+        list(tried([mutant], 1, tmp_path / "small", {"": (("tests/test_small.py",),)}))
+
+
+def test_equivalent_mutant_is_known_by_its_line() -> None:
+    """A listed mutant is left out wherever its line stands; another change of the line is not."""
+    listed = equivalents(
+        """
+        [[mutant]]
+        module = "small"
+        line = "return number < LIMIT"
+        change = "number < LIMIT → number <= LIMIT"
+        why = "LIMIT is no whole number"
+
+        [[mutant]]
+        module = "small"
+        line = 'LIMIT: "int" = 7'
+        change = "*"
+        why = "any limit will do"
+        """
+    )
+    for source in (SOURCE, "\n\n" + SOURCE):
+        left = [one.number for one in mutants("small", source) if not is_equivalent(one, listed)]
+        assert len(left) == 4
+    assert not any(is_equivalent(one, listed) for one in mutants("other", SOURCE))
+
+
+def test_every_listed_mutant_exists_and_has_a_reason() -> None:
+    """The list of equivalent mutants holds none that the code does not have any more."""
+    found = all_mutants(modules())
+    known = {(one.module, one.line, change) for one in found for change in (one.change, "*")}
+    for one in tomllib.loads(EQUIVALENT.read_text()).get("mutant", []):
+        assert (one["module"], one["line"], one["change"]) in known, one
+        assert len(one["why"]) > 10, one
+
+
+def test_every_core_module_and_its_tests_exist() -> None:
+    """Each module that is mutated exists, and so do the tests that should notice."""
+    for module in modules():
+        assert (ROOT / "bulkupdate" / f"{module}.py").exists()
+        assert module.rpartition("/")[0] in SUITES
+    for suites in SUITES.values():
+        assert all((ROOT / test).exists() for suite in suites for test in suite)

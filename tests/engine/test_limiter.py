@@ -473,3 +473,21 @@ def test_pauses_after_429s_in_a_row_double() -> None:
 
     expected = [0.25, 0.5, 1, 2, 4, 8, 16, 16, 16]
     assert run_virtual(main()) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("ceiling", [RateLimit(10, 2), RateLimit(40, 2)])
+def test_requests_are_spaced_for_the_lower_limit(ceiling: RateLimit) -> None:
+    """The spacing is that of the ceiling or of the announced limit, whichever is lower."""
+
+    async def main() -> list[float]:
+        limiter, starts = PermitWindow(ceiling), []
+        async with limiter.permit() as permit:
+            permit.answered(answered(limit=20, remaining=19))
+        for _ in range(8):
+            async with limiter.permit() as permit:
+                starts.append(asyncio.get_running_loop().time())
+                permit.answered(answered(limit=20))
+        return [b - a for a, b in pairwise(starts)]
+
+    slowest = min(ceiling.per_second, 10)
+    assert run_virtual(main()) == pytest.approx([0.8 / slowest] * 7, abs=0.001)

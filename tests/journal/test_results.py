@@ -309,6 +309,19 @@ def test_remains_of_a_crash_stay_out_of_the_log(
     assert rows_in(tmp_path / "results.1.jsonl") == [1, 2, 3]
 
 
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 8])
+def test_long_log_is_renumbered_in_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """A log of several batches holds each row once when it has been renumbered."""
+    monkeypatch.setattr(journal_module, "_BATCH", batch)
+    path = log_of(tmp_path / "results.jsonl", *range(1, 8))
+    renumber_journal(path, [0, *range(7, 0, -1)], tmp_path / "results.1.jsonl")
+    assert [(read.row, read.id) for _, read in read_journal(path)] == [
+        (number, f"opp_{9 - number}") for number in range(2, 9)
+    ]
+
+
 class JournalMachine(RuleBasedStateMachine):
     """A log and a list. Each step does the same to both."""
 

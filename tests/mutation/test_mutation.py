@@ -15,7 +15,7 @@ from tests.mutation.__main__ import (
     report,
 )
 from tests.mutation.mutants import Mutant, mutants
-from tests.mutation.trials import ROOT, SUITES, Outcome, tried
+from tests.mutation.trials import COMMANDS, ROOT, TESTS, Outcome, Reach, tried
 
 SOURCE = '''"""A module."""
 
@@ -99,8 +99,7 @@ def test_killed_and_surviving_mutants_are_told_apart(
         (tmp_path / "small" / name).write_text(content)
     sample = list(mutants("small", files["bulkupdate/small.py"]))
     wanted = [one for one in sample if one.change == "7 → 8" or " or " in one.change]
-    suites = {"": (("tests/test_small.py",),)}
-    trials = list(tried(wanted, 1, tmp_path / "small", suites))
+    trials = list(tried(wanted, 1, tmp_path / "small", ["tests/test_small.py"], []))
     assert [(one.change, outcome) for one, outcome in trials] == [
         ("number < 7 and bool(number) → number < 7 or bool(number)", Outcome.KILLED),
         ("7 → 8", Outcome.SURVIVED),
@@ -112,14 +111,31 @@ def test_killed_and_surviving_mutants_are_told_apart(
     assert report(trials[:1]) == 0
 
 
+def test_nearest_tests_of_a_line_go_first() -> None:
+    """The tests that reach a line are run, those of its module first, then those of its package."""
+    far, near, own = (
+        "tests/cli/test_a.py::a",
+        "tests/engine/test_b.py::b",
+        "tests/engine/test_x.py::x",
+    )
+    lines = {3: [f"{far}|run", f"{near}[1]|run", f"{near}[2]|setup", "", f"{own}|run"], 9: [""]}
+    reach = Reach({"engine/x": lines})
+    assert reach.tests(Mutant("engine/x", 0, 3, "", "")) == [own, near, far]
+    assert reach.tests(Mutant("engine/x", 0, 4, "", "")) == [own, near, far]
+    assert reach.tests(Mutant("engine/x", 0, 9, "", "")) == [own, near, far]
+    assert reach.tests(Mutant("engine/y", 0, 3, "", "")) == []
+
+
 def test_tests_that_fail_anyway_try_no_mutant(tmp_path: Path) -> None:
     """Where a test fails without any mutant, no mutant counts as killed."""
     (tmp_path / "small" / "bulkupdate").mkdir(parents=True)
     (tmp_path / "small" / "tests").mkdir()
     (tmp_path / "small" / "tests" / "test_small.py").write_text("def test_few(): assert False\n")
     mutant = Mutant("small", 0, 1, "a = 1", "1 → 2")
-    with pytest.raises(RuntimeError, match=r"fails without any mutant: tests/test_small\.py"):
-        list(tried([mutant], 1, tmp_path / "small", {"": (("tests/test_small.py",),)}))
+    with pytest.raises(
+        RuntimeError, match=r"fails without any mutant: pytest tests/test_small\.py"
+    ):
+        list(tried([mutant], 1, tmp_path / "small", ["tests/test_small.py"], []))
 
 
 def test_equivalent_mutant_is_known_by_its_line() -> None:
@@ -158,6 +174,4 @@ def test_every_core_module_and_its_tests_exist() -> None:
     """Each module that is mutated exists, and so do the tests that should notice."""
     for module in modules():
         assert (ROOT / "bulkupdate" / f"{module}.py").exists()
-        assert module.rpartition("/")[0] in SUITES
-    for suites in SUITES.values():
-        assert all((ROOT / test).exists() for suite in suites for test in suite)
+    assert all((ROOT / test).exists() for test in (*TESTS, *COMMANDS))

@@ -13,7 +13,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Self
+
+from coverage import CoverageData
 
 from tests.mutation.mutants import Mutant
 
@@ -21,32 +24,26 @@ ROOT = Path(__file__).parent.parent.parent
 
 #: Seconds that one test, and one run of tests, may take. A mutant that hangs is killed.
 TEST_LIMIT = 30
-RUN_LIMIT = 240
+RUN_LIMIT = 300
 
 #: Most memory of a run of tests, in bytes. A mutant may fill a list for ever.
 MEMORY = 6 << 30
 
-#: Tests of a whole run, which see most of what breaks. They are the slowest, so they come last.
-_OF_RUNS = (("tests/session",), ("tests/cli",))
+#: Tests that should notice mutants. Tests of the command line see most, and come last.
+TESTS = (
+    *("tests/test_fields.py", "tests/test_models.py", "tests/test_stop.py"),
+    *("tests/reader", "tests/lemlist", "tests/plan", "tests/engine", "tests/journal"),
+    *("tests/session", "tests/cli"),
+)
 
-#: Package → tests that should notice a mutant of it, those of the package itself first. A suite
-#: runs only if the suites before it have not noticed the mutant.
-Suites = Mapping[str, tuple[tuple[str, ...], ...]]
-SUITES: Suites = {
-    "engine": (("tests/engine",), *_OF_RUNS),
-    "journal": (("tests/journal",), *_OF_RUNS),
-    "lemlist": (("tests/lemlist",), *_OF_RUNS),
-    "plan": (("tests/plan",), *_OF_RUNS),
-    "reader": (("tests/reader",), *_OF_RUNS),
-    "session": _OF_RUNS,
-    "": (
-        ("tests/test_fields.py", "tests/test_models.py", "tests/test_stop.py"),
-        *(("tests/reader",), ("tests/lemlist",), ("tests/engine",), *_OF_RUNS),
-    ),
-}
+#: Tests that start commands. Which lines these reach is not known, so they try every mutant that
+#: the other tests let live.
+COMMANDS = ("tests/cli", "tests/lemlist/test_hostile.py")
 
-#: Exit codes of pytest: all tests passed, and no test was found. The others kill a mutant.
-_PASSED, _NO_TESTS = 0, 5
+_OPTIONS = ("-q", "-p", "no:cacheprovider", "-m", "not slow", "-o", f"timeout={TEST_LIMIT}")
+
+#: Exit code of pytest if all tests passed. The others kill a mutant.
+_PASSED = 0
 
 
 class Outcome(enum.StrEnum):
@@ -62,18 +59,56 @@ class Outcome(enum.StrEnum):
     """All tests passed."""
 
 
+class Reach:
+    """The tests that reach each line of a project, but for commands that they start.
+
+    Args:
+        contexts: module → number of a line → names of tests.
+    """
+
+    def __init__(self, contexts: Mapping[str, Mapping[int, Sequence[str]]]) -> None:
+        self._contexts = contexts
+
+    @classmethod
+    def read(cls, data: CoverageData) -> Self:
+        """The reach that coverage has measured."""
+        contexts: dict[str, dict[int, list[str]]] = {}
+        for file in data.measured_files():
+            module = str(PurePath(file.rpartition("/bulkupdate/")[2]).with_suffix(""))
+            contexts[module] = data.contexts_by_lineno(file)
+        return cls(contexts)
+
+    def tests(self, mutant: Mutant) -> list[str]:
+        """The tests of a mutant: those of its module first, then those of its package."""
+        lines = self._contexts.get(mutant.module, {})
+        # A statement of several lines counts as reached where it begins.
+        number = max((line for line in lines if line <= mutant.number), default=0)
+        # The same function with other parameters is the same test here. Lines that are reached
+        # when the module is imported belong to no test, and so to all tests of the module.
+        reached = {context.partition("|")[0].partition("[")[0] for context in lines.get(number, ())}
+        if reached <= {""}:
+            every = (context for contexts in lines.values() for context in contexts)
+            reached = {context.partition("|")[0].partition("[")[0] for context in every}
+        package, _, name = mutant.module.rpartition("/")
+
+        def order(test: str) -> tuple[bool, bool, int, str]:
+            folder = next((at for at, one in enumerate(TESTS) if test.startswith(one)), len(TESTS))
+            own = test.startswith(f"tests/{package}/test_{name}.py".replace("//", "/"))
+            return not own, not test.startswith(f"tests/{package}/"), folder, test
+
+        return sorted(reached - {""}, key=order)
+
+
 class Copy:
     """A copy of a project, in which one module at a time is broken.
 
     Args:
         root: the project.
         path: the path of the copy.
-        suites: the tests of each package, those of the package itself first.
     """
 
-    def __init__(self, root: Path, path: Path, suites: Suites) -> None:
+    def __init__(self, root: Path, path: Path) -> None:
         self._path = path
-        self._suites = suites
         ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "site")
         shutil.copytree(root, path, ignore=ignored, symlinks=True)
         # Commands that tests start find the copy too, before the project itself.
@@ -81,29 +116,36 @@ class Copy:
         on_the_path.mkdir(exist_ok=True)
         (on_the_path / "bulkupdate").symlink_to(path / "bulkupdate")
 
-    def try_mutant(self, mutant: Mutant) -> Outcome:
-        """Run the tests of a mutant until one fails."""
-        package, _, name = mutant.module.rpartition("/")
-        own = Path("tests", package, f"test_{name}.py")
-        # The tests of the module itself go first. pytest runs a file once.
-        first = (str(own),) if (self._path / own).exists() else ()
-        with self._broken(mutant):
-            for suite in self._suites[package]:
-                if (outcome := self.run((*first, *suite))) is not Outcome.SURVIVED:
-                    return outcome
-                first = ()
-        return Outcome.SURVIVED
-
-    def run(self, suite: tuple[str, ...]) -> Outcome:
-        """Run tests until one fails.
+    def reach(self, tests: Sequence[str], jobs: int) -> Reach:
+        """Run tests without any mutant, and measure which lines each of them reaches.
 
         Raises:
-            RuntimeError: there are no such tests.
+            RuntimeError: a test fails.
         """
-        options = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow")
-        limits = ("-o", f"timeout={TEST_LIMIT}")
+        settings = self._path / "reach.ini"
+        settings.write_text("[run]\nsource = bulkupdate\n")
+        cov = ("--cov", "--cov-report=", "--cov-context=test", f"--cov-config={settings}")
+        workers = str(jobs if jobs > 1 else 0)
+        if self.run(["-n", workers, *cov, *tests], 10 * RUN_LIMIT) is not Outcome.SURVIVED:
+            raise RuntimeError(f"a test fails without any mutant: pytest {' '.join(tests)}")
+        data = CoverageData(str(self._path / ".coverage"))
+        data.read()
+        return Reach.read(data)
+
+    def try_mutant(self, mutant: Mutant, reach: Reach, commands: Sequence[str]) -> Outcome:
+        """Run the tests of a mutant until one fails."""
+        with self._broken(mutant):
+            for tests in (reach.tests(mutant), commands):
+                if tests and (outcome := self.run(["-x", *tests])) is not Outcome.SURVIVED:
+                    return outcome
+        return Outcome.SURVIVED
+
+    def run(self, arguments: Sequence[str], limit: float = RUN_LIMIT) -> Outcome:
+        """Run pytest with some arguments, for at most `limit` seconds."""
+        listed = self._path / "arguments"
+        listed.write_text("\n".join(arguments))
         running = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *options, *limits, *suite],
+            [sys.executable, "-m", "pytest", *_OPTIONS, f"@{listed}"],
             cwd=self._path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -113,15 +155,13 @@ class Copy:
             preexec_fn=_limit_memory,
         )
         try:
-            code = running.wait(RUN_LIMIT)
+            code = running.wait(limit)
         except subprocess.TimeoutExpired:
             return Outcome.HUNG
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
             running.wait()
-        if code == _NO_TESTS:
-            raise RuntimeError(f"there are no tests in {', '.join(suite)}")
         return Outcome.SURVIVED if code == _PASSED else Outcome.KILLED
 
     @contextmanager
@@ -136,7 +176,11 @@ class Copy:
 
 
 def tried(
-    sample: Sequence[Mutant], jobs: int, root: Path = ROOT, suites: Suites = SUITES
+    sample: Sequence[Mutant],
+    jobs: int,
+    root: Path = ROOT,
+    tests: Sequence[str] = TESTS,
+    commands: Sequence[str] = COMMANDS,
 ) -> Iterator[tuple[Mutant, Outcome]]:
     """Try mutants, several at once, and yield each when its outcome is known.
 
@@ -144,7 +188,8 @@ def tried(
         sample: the mutants.
         jobs: the number of mutants to try at once.
         root: the project.
-        suites: the tests of each package, those of the package itself first.
+        tests: the tests that may notice a mutant.
+        commands: those of them that start commands.
 
     Raises:
         RuntimeError: a test fails without any mutant.
@@ -152,21 +197,14 @@ def tried(
     with tempfile.TemporaryDirectory(prefix="mutation-") as place, ThreadPoolExecutor(jobs) as pool:
         copies: queue.Queue[Copy] = queue.Queue()
         for number in range(jobs):
-            copies.put(Copy(root, Path(place) / str(number), suites))
+            copies.put(Copy(root, Path(place) / str(number)))
+        with _taken(copies) as copy:
+            reach = copy.reach(tests, jobs)
 
         def try_one(mutant: Mutant) -> Outcome:
             with _taken(copies) as copy:
-                return copy.try_mutant(mutant)
+                return copy.try_mutant(mutant, reach, commands)
 
-        def run(suite: tuple[str, ...]) -> Outcome:
-            with _taken(copies) as copy:
-                return copy.run(suite)
-
-        packages = {mutant.module.rpartition("/")[0] for mutant in sample}
-        wanted = sorted({suite for package in packages for suite in suites[package]})
-        for suite, outcome in zip(wanted, pool.map(run, wanted), strict=True):
-            if outcome is not Outcome.SURVIVED:
-                raise RuntimeError(f"fails without any mutant: {' '.join(suite)}")
         trials = {pool.submit(try_one, mutant): mutant for mutant in sample}
         for trial in as_completed(trials):
             yield trials[trial], trial.result()

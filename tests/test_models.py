@@ -1,6 +1,8 @@
 """The records of a run, and their JSON."""
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -105,3 +107,12 @@ def test_text_that_is_not_json_is_refused(text: bytes) -> None:
         parse_json(text)
     with pytest.raises(ValueError, match=r".+"):
         parse_record(text, Result)
+
+
+def test_now_is_utc_with_milliseconds() -> None:
+    """The time for the files of a run is UTC with milliseconds, now or some seconds later."""
+    for after in (0.0, 3600.0):
+        shown = now(after=after)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", shown)
+        moment = datetime.now(UTC) + timedelta(seconds=after)
+        assert abs(datetime.fromisoformat(shown) - moment) < timedelta(seconds=60)

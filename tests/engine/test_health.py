@@ -6,10 +6,12 @@ import itertools
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.engine.health import FIRST_FAILURES, LONGEST_PROBE, OUTAGE_FAILURES
+from bulkupdate.engine.health import FIRST_FAILURES, LONGEST_PROBE, OUTAGE_FAILURES, Health
 from bulkupdate.engine.permits import PermitWindow
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Outcome, Reason, TaskUpdate
+from bulkupdate.stop import Stop
+from tests.support.clock import run_virtual
 from tests.support.course import Course
 from tests.support.fakes import Script, row
 
@@ -106,6 +108,23 @@ def test_attempts_during_an_outage_are_excused() -> None:
     assert len(results) == 300
     attempts = [result.attempts for result in results.values()]
     assert max(attempts) > course.policy.max_attempts
+
+
+@pytest.mark.parametrize(
+    ("failures", "tasks", "is_down"),
+    [(19, 5, False), (20, 5, True), (100, 4, False), (100, 5, True), (20, 20, True)],
+)
+def test_outage_is_twenty_failures_of_five_tasks(failures: int, tasks: int, is_down: bool) -> None:
+    """The server counts as down after 20 failures in a row, if they are of five tasks or more."""
+
+    async def main() -> bool:
+        health = Health(Stop(), 600)
+        for number in range(failures):
+            assert not health.is_down or number >= OUTAGE_FAILURES
+            health.note(f"opp_{number % tasks}", DOWN)
+        return health.is_down
+
+    assert run_virtual(main()) is is_down
 
 
 def test_second_outage_begins_with_short_intervals_again() -> None:

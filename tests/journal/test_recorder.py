@@ -99,8 +99,10 @@ def test_row_that_is_settled_again_leaves_the_failed_file(path: Path) -> None:
         run.settle(1, 2)
         run.settle(1, outcome=Outcome.UPDATED)
         assert run.listed == ["opp_1", "opp_2"]
+        earlier = run.recorder._failed
         run.recorder.close()
         assert run.listed == ["opp_2"]
+        assert earlier._file._descriptor < 0, "the earlier file is still open"
         assert run.recorder.failed_sha256 is not None
 
 

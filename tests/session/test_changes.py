@@ -10,8 +10,9 @@ from bulkupdate.session.resume import _described
 
 def described(changed: int = 0, added: int = 0, removed: int = 0) -> str:
     """The text for these numbers of rows."""
-    rows = [list(range(1, number + 1)) for number in (changed, added, removed)]
-    return _described(Changes(*rows, array("I")))
+    of_kind = {"changed": changed, "added": added, "removed": removed}
+    rows = {kind: list(range(1, number + 1)) for kind, number in of_kind.items()}
+    return _described(Changes(**rows, kept=array("I")))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+"""Tests of turning records into rows."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bulkupdate.errors import InputError
+from bulkupdate.models import Row
+from bulkupdate.reader import Input
+
+Write = Callable[..., Path]
+
+
+def rows_of(path: Path) -> list[Row]:
+    with Input.open(path) as source:
+        return list(source.rows())
+
+
+@pytest.mark.parametrize("word", ["id", "title", "assigned_to", "_id"])
+def test_id_may_be_the_name_of_a_column(write: Write, word: str) -> None:
+    """A task whose id is the name of a column is an ordinary row."""
+    first, second = rows_of(write("a.csv", "id,title", f"{word},Call Ben", "a,title"))
+    assert (first.id, second.id) == (word, "a")
+    assert first.problems == ()
+    assert first.update is not None
+    assert first.update.changes() == {"title": "Call Ben"}
+
+
+@pytest.mark.parametrize("again", ["id,title", "id, title ", "\ufeffid,title"])
+def test_repeated_header_is_an_invalid_row(write: Write, again: str) -> None:
+    """A record that repeats the header is invalid, and the rows around it are read."""
+    first, header, last = rows_of(write("a.csv", "id,title", "a,T", again, "b,U"))
+    assert "repeats the header" in header.error
+    assert (first.id, last.id) == ("a", "b")
+    assert (header.number, header.line) == (2, 3)
+
+
+def test_other_header_refuses_the_file(write: Write) -> None:
+    """A record that names other columns refuses the file: its cells have another meaning."""
+    path = write("a.csv", "id,title", "a,T", "id,message", "b,U")
+    with pytest.raises(InputError, match="line 3 is another header, with other columns"):
+        rows_of(path)
+
+
+def test_record_of_another_width_says_what_to_do(write: Write) -> None:
+    """A record with too many or too few cells says how many it has, and what to do."""
+    many, few = rows_of(write("a.csv", "id,title,done", "a,b,c,d", "e"))
+    assert "has 4 cells where the header has 3: put text with a delimiter" in many.error
+    assert "has 1 cell where the header has 3: add the missing cells" in few.error

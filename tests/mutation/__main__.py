@@ -60,15 +60,20 @@ def all_mutants(names: list[str]) -> list[Mutant]:
     return [mutant for name, source in sources.items() for mutant in mutants(name, source)]
 
 
-def equivalents(listed: str) -> set[tuple[str, str, str]]:
-    """The module, line and change of each mutant in a list of equivalent ones, which is TOML."""
+#: The module, function, line and change of a mutant, by which a list names it.
+Name = tuple[str, str, str, str]
+
+
+def equivalents(listed: str) -> set[Name]:
+    """The names of the mutants in a list of equivalent ones, which is TOML."""
     named = tomllib.loads(listed).get("mutant", [])
-    return {(one["module"], one["line"], one["change"]) for one in named}
+    return {(one["module"], one["function"], one["line"], one["change"]) for one in named}
 
 
-def is_equivalent(mutant: Mutant, listed: set[tuple[str, str, str]]) -> bool:
+def is_equivalent(mutant: Mutant, listed: set[Name]) -> bool:
     """Whether a mutant is one of the listed ones."""
-    return any((mutant.module, mutant.line, change) in listed for change in (mutant.change, "*"))
+    place = mutant.module, mutant.function, mutant.line
+    return any((*place, change) in listed for change in (mutant.change, "*"))
 
 
 def main() -> int:

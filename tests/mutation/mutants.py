@@ -42,6 +42,7 @@ class Mutant(NamedTuple):
         module: the module, as in `engine/health`.
         ordinal: the number of mutants of the module before this one.
         number: the number of the changed line.
+        function: the function of the line, as in `Health.note`; empty outside of functions.
         line: the changed line, as written in the module.
         change: what has changed, as in `a < b → a <= b`.
     """
@@ -49,6 +50,7 @@ class Mutant(NamedTuple):
     module: str
     ordinal: int
     number: int
+    function: str
     line: str
     change: str
 
@@ -84,9 +86,21 @@ def mutants(module: str, source: str) -> Iterator[Mutant]:
         source: its source.
     """
     lines = source.splitlines()
-    for index, (_, node, changed) in enumerate(_mutated(source)):
-        line = lines[node.lineno - 1].strip()
-        yield Mutant(module, index, node.lineno, line, _shown(node, changed))
+    functions = dict(_functions(ast.parse(source)))
+    for ordinal, (_, node, changed) in enumerate(_mutated(source)):
+        number = node.lineno
+        line, function = lines[number - 1].strip(), functions.get(number, "")
+        yield Mutant(module, ordinal, number, function, line, _shown(node, changed))
+
+
+def _functions(tree: ast.AST, outer: str = "") -> Iterator[tuple[int, str]]:
+    """The number of each line in a function or class, and its name: the innermost one last."""
+    for node in ast.iter_child_nodes(tree):
+        name = outer
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = f"{outer}.{node.name}".lstrip(".")
+            yield from ((number, name) for number in range(node.lineno, (node.end_lineno or 0) + 1))
+        yield from _functions(node, name)
 
 
 def _mutated(source: str) -> Iterator[tuple[ast.AST, ast.expr | ast.stmt, ast.AST]]:

@@ -75,6 +75,19 @@ def test_each_kind_of_mutation_is_made_once(source: str, changed: str) -> None:
     assert changes(source) == [changed]
 
 
+def test_mutant_names_its_innermost_function() -> None:
+    """A mutant names the function that it is in, with its class."""
+    source = "a = 1\nclass B:\n    c = 2\n    def d(self):\n        def e(): f(3)\n        g()\n"
+    found = {one.change: one.function for one in mutants("small", source)}
+    assert found == {
+        "1 → 2": "",
+        "2 → 3": "B",
+        "f(3) → pass": "B.d.e",
+        "3 → 4": "B.d.e",
+        "g() → pass": "B.d",
+    }
+
+
 def test_mutant_differs_in_one_place_and_leaves_no_trace() -> None:
     """Each mutant is the module with one change, and none has the change of another."""
     codes = [one.code(SOURCE) for one in mutants("small", SOURCE)]
@@ -120,10 +133,10 @@ def test_nearest_tests_of_a_line_go_first() -> None:
     )
     lines = {3: [f"{far}|run", f"{near}[1]|run", f"{near}[2]|setup", "", f"{own}|run"], 9: [""]}
     reach = Reach({"engine/x": lines})
-    assert reach.tests(Mutant("engine/x", 0, 3, "", "")) == [own, near, far]
-    assert reach.tests(Mutant("engine/x", 0, 4, "", "")) == [own, near, far]
-    assert reach.tests(Mutant("engine/x", 0, 9, "", "")) == [own, near, far]
-    assert reach.tests(Mutant("engine/y", 0, 3, "", "")) == []
+    assert reach.tests(Mutant("engine/x", 0, 3, "", "", "")) == [own, near, far]
+    assert reach.tests(Mutant("engine/x", 0, 4, "", "", "")) == [own, near, far]
+    assert reach.tests(Mutant("engine/x", 0, 9, "", "", "")) == [own, near, far]
+    assert reach.tests(Mutant("engine/y", 0, 3, "", "", "")) == []
 
 
 def test_tests_that_fail_anyway_try_no_mutant(tmp_path: Path) -> None:
@@ -131,7 +144,7 @@ def test_tests_that_fail_anyway_try_no_mutant(tmp_path: Path) -> None:
     (tmp_path / "small" / "bulkupdate").mkdir(parents=True)
     (tmp_path / "small" / "tests").mkdir()
     (tmp_path / "small" / "tests" / "test_small.py").write_text("def test_few(): assert False\n")
-    mutant = Mutant("small", 0, 1, "a = 1", "1 → 2")
+    mutant = Mutant("small", 0, 1, "", "a = 1", "1 → 2")
     with pytest.raises(
         RuntimeError, match=r"fails without any mutant: pytest tests/test_small\.py"
     ):
@@ -144,12 +157,14 @@ def test_equivalent_mutant_is_known_by_its_line() -> None:
         """
         [[mutant]]
         module = "small"
+        function = "is_few"
         line = "return number < LIMIT"
         change = "number < LIMIT → number <= LIMIT"
         why = "LIMIT is no whole number"
 
         [[mutant]]
         module = "small"
+        function = ""
         line = 'LIMIT: "int" = 7'
         change = "*"
         why = "any limit will do"
@@ -163,11 +178,10 @@ def test_equivalent_mutant_is_known_by_its_line() -> None:
 
 def test_every_listed_mutant_exists_and_has_a_reason() -> None:
     """The list of equivalent mutants holds none that the code does not have any more."""
-    found = all_mutants(modules())
-    known = {(one.module, one.line, change) for one in found for change in (one.change, "*")}
-    for one in tomllib.loads(EQUIVALENT.read_text()).get("mutant", []):
-        assert (one["module"], one["line"], one["change"]) in known, one
-        assert len(one["why"]) > 10, one
+    text, found = EQUIVALENT.read_text(), all_mutants(modules())
+    for name in equivalents(text):
+        assert any(is_equivalent(one, {name}) for one in found), name
+    assert all(len(one["why"]) > 10 for one in tomllib.loads(text)["mutant"])
 
 
 def test_every_core_module_and_its_tests_exist() -> None:

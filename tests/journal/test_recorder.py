@@ -78,6 +78,17 @@ def test_last_five_failures_are_shown(path: Path) -> None:
         assert run.listed == [f"opp_{number}" for number in range(1, 21)]
 
 
+def test_causes_are_those_of_the_failed_file(path: Path) -> None:
+    """The recorder counts the causes of the rows that are in the failed file."""
+    with recording(path) as run:
+        run.settle(1, 2, 3)
+        run.settle(4, outcome=Outcome.UPDATED)
+        assert [(cause.type, cause.count) for cause in run.recorder.causes] == [("bad_request", 3)]
+        run.settle(2, outcome=Outcome.UPDATED)
+        run.recorder.close()
+        assert [(cause.type, cause.count) for cause in run.recorder.causes] == [("bad_request", 2)]
+
+
 def test_failed_file_that_an_editor_saved_is_made_again(path: Path) -> None:
     """An editor that saves the failed file stops no run: the file is complete at the end."""
     with recording(path) as run:

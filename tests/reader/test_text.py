@@ -85,6 +85,15 @@ def test_character_across_read_border_is_whole(shift: int) -> None:
     assert detected(text) == Encoding("utf-8", is_clean=True)
 
 
+@pytest.mark.parametrize("end", ["\n", "", ",x\n", ",é\n" * 800_000])
+@pytest.mark.parametrize("plain", [0, 200_000])
+def test_file_with_a_lost_character_is_not_clean(plain: int, end: str) -> None:
+    """A file that holds U+FFFD anywhere is not clean, so each of its cells is looked at."""
+    start = "id,title\n" + "opp_1,é words\n" * plain
+    assert detected(f"{start}opp_2,Zo\ufffd{end}".encode()) == Encoding("utf-8")
+    assert detected(f"{start}opp_2,Zoé{end}".encode()) == Encoding("utf-8", is_clean=True)
+
+
 def test_undecodable_bytes_are_kept_for_writing() -> None:
     """The reader keeps bytes that it can't decode, and writes them back unchanged."""
     assert b"Zo\xe9".decode("utf-8", KEEP_BYTES) == "Zo\udce9"

@@ -56,6 +56,19 @@ def test_nameless_column_between_others_is_a_problem() -> None:
     assert problems("id", "", "title", ignore_extra=True) == []
 
 
+def test_ignored_columns_are_named_without_our_own() -> None:
+    """The layout names the columns that are ignored, but not those that bulkupdate added."""
+    naming = Naming(ReadOptions(ignore_extra=True))
+    layout, wrong = naming.layout(("id", "Phone", "", "title", "bulkupdate_row", "type"))
+    assert wrong == []
+    assert layout.ignored == ("Phone", "type")
+    assert [(column.position, column.field) for column in layout.columns] == [
+        (0, "id"),
+        (3, "title"),
+    ]
+    assert layout.kept == (0, 1, 2, 3, 5)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -5,18 +5,22 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.journal import Ledger, Mode
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
-from bulkupdate.models import Reason
-from bulkupdate.session.deadline import deadline
+from bulkupdate.models import Outcome, Reason, Result
+from bulkupdate.plan.preview import Inspection
+from bulkupdate.session.deadline import deadline, note
 from bulkupdate.session.run import run
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 from tests.support.clock import run_virtual
 from tests.support.commands import bulkupdate, serving, summary_in
+from tests.support.fakes import row
 
 
 @pytest.fixture
@@ -151,3 +155,52 @@ async def test_deadline_without_time_sends_nothing(tmp_path: Path) -> None:
     assert not Path("edits.run").exists()
     with pytest.raises(ConfigError, match="offset"):
         RunConfig(input=str(edits), endpoint=endpoint, deadline=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def note_of(seconds: float | None, rows: int = 1000, **settings: Any) -> str | None:
+    """The note about a deadline in so many seconds, of rows of which 100 are updated, 50 failed."""
+    inspection = Inspection()
+    ledger = Ledger()
+    for number in range(1, rows + 1):
+        inspection.add(row(number, title="T"))
+    for number in range(1, 151):
+        outcome = Outcome.UPDATED if number <= 100 else Outcome.FAILED
+        ledger.record(Result(row=number, id="a", outcome=outcome, attempts=1, at=""))
+    config = RunConfig(
+        input="a.csv",
+        endpoint=Endpoint(api_key=ApiKey("secret-key"), base_url="http://127.0.0.1:1"),
+        deadline=None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds),
+        drain_timeout=10,
+        **settings,
+    )
+    return note(config, inspection.preview("auto"), ledger)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "says"),
+    [
+        (30.5, {}, "there is time for about 20. of 850 requests"),
+        (
+            30.5,
+            {"retry_failed": True, "mode": Mode.RESUME},
+            "there is time for about 20. of 900 req",
+        ),
+        (30.5, {"first": 500}, "there is time for about 20. of 500 requests"),
+        (10, {}, "there is time for about 0 of 850 requests"),
+        (90, {}, r"\(deadline\): there is time for about 79\d of 850 requests"),
+        (110, {}, r"\(deadline\)$"),
+        (30.5, {"first": 200}, r"\(deadline\)$"),
+    ],
+)
+def test_note_tells_how_many_requests_fit(
+    seconds: float, settings: dict[str, Any], says: str
+) -> None:
+    """At the start, a note tells how many of the requests left fit before the deadline."""
+    said = note_of(seconds, **settings) or ""
+    assert said.startswith("no request starts after 20")
+    assert re.search(says, said), said
+
+
+def test_run_without_deadline_needs_no_note() -> None:
+    """Without a deadline there is nothing to tell."""
+    assert note_of(None) is None

@@ -54,6 +54,20 @@ async def test_full_backlog_makes_reader_wait_for_room() -> None:
     await asyncio.wait_for(putting, 1)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+async def test_small_backlog_makes_room_with_one_row(size: int) -> None:
+    """A backlog of very few rows goes on as soon as one of them is done."""
+    backlog = Backlog(size)
+    rows = [row(number, f"t{number}") for number in range(1, size + 2)]
+    for one in rows[:size]:
+        await backlog.put(one)
+    putting = asyncio.create_task(backlog.put(rows[-1]))
+    await asyncio.sleep(0)
+    assert not putting.done()
+    backlog.done(rows[0])
+    await asyncio.wait_for(putting, 1)
+
+
 async def test_waiting_workers_get_rows_in_arrival_order() -> None:
     """Workers that wait for a row get the rows in the order in which they arrived."""
     backlog = Backlog(64)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkupdate.engine.limiter import Limiter, LocalPermit, NoLimiter, Permit
+from bulkupdate.engine.limiter import Limiter, LocalPermit, NoLimiter, Pause, Permit
 from bulkupdate.engine.permits import PermitWindow, limiter_for
 from bulkupdate.errors import WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
@@ -491,3 +491,31 @@ def test_requests_are_spaced_for_the_lower_limit(ceiling: RateLimit) -> None:
 
     slowest = min(ceiling.per_second, 10)
     assert run_virtual(main()) == pytest.approx([0.8 / slowest] * 7, abs=0.001)
+
+
+def test_shorter_pause_inside_a_longer_one_adds_nothing() -> None:
+    """The seconds of all pauses are those in which nothing started: overlaps count once."""
+
+    async def main() -> float:
+        loop, pause = asyncio.get_running_loop(), Pause()
+        pause.hold(loop.time(), 10, 0)
+        await asyncio.sleep(1)
+        pause.hold(loop.time() - 5, 2, 0)  # It was in flight when the pause began.
+        await asyncio.sleep(20)
+        assert not pause
+        return pause.total
+
+    assert run_virtual(main()) == pytest.approx(10)
+
+
+def test_full_server_is_asked_again_with_a_permit() -> None:
+    """Once the wait for a full server is over, a request still needs a permit."""
+
+    async def main() -> float:
+        limiter, now = PermitWindow(), asyncio.get_running_loop().time()
+        for _ in range(20):
+            limiter._permits.hold(now + 5)
+        limiter._full_until = now
+        return limiter._next_start() - now
+
+    assert run_virtual(main()) == pytest.approx(5)

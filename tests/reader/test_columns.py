@@ -69,6 +69,23 @@ def test_ignored_columns_are_named_without_our_own() -> None:
     assert layout.kept == (0, 1, 2, 3, 5)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+@pytest.mark.parametrize("only", [("title",), ("Subject",)])
+def test_columns_that_only_does_not_name_are_not_sent(
+    write: Write, name: str, only: tuple[str, ...]
+) -> None:
+    """With columns to send, all others are ignored but the ids, whether they are right or not."""
+    table = ["id,Subject,message,Phone", "a,T,M,1"]
+    objects = [{"id": "a", "Subject": "T", "message": "M", "Phone": "1"}]
+    path = write(name, *(table if name.endswith("csv") else objects))
+    options = ReadOptions(mapping={"Subject": "title"}, only=only)
+    with Input.open(path, options=options) as source:
+        (row,) = source.rows()
+        assert row.update is not None, row.error
+        assert row.update.changes() == {"title": "T"}
+        assert source.layout is None or source.layout.ignored == ("message", "Phone")
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -3,7 +3,12 @@
 `python -m tests.mutation --sample 300 --seed 1` tries 300 of all mutants; `--module engine/health`
 tries one module. It prints the mutants that survived, each a test that is missing, and fails if
 fewer than 95 % of the mutants were killed. Mutants that change nothing that a test could see are
-listed in `equivalent.toml`, with the reason.
+listed in `equivalent.toml`, with the reason, and are left out.
+
+First all tests run once, while coverage notes which test reaches which line. Then each mutant meets
+the tests that reach its line, in a copy of the project: those of its module first, then those of
+its package, then the others, until one fails or takes too long. At the end come the tests that
+start commands. Tests that are marked slow take no part.
 
 The driver is our own because the usual tools do not fit (mutmut 3.8 and cosmic-ray 8.7 were tried).
 mutmut keeps all mutants of a function in one module, so it leaves out decorated functions

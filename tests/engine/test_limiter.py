@@ -475,24 +475,6 @@ def test_pauses_after_429s_in_a_row_double() -> None:
     assert run_virtual(main()) == pytest.approx(expected, abs=0.01)
 
 
-@pytest.mark.parametrize("ceiling", [RateLimit(10, 2), RateLimit(40, 2)])
-def test_requests_are_spaced_for_the_lower_limit(ceiling: RateLimit) -> None:
-    """The spacing is that of the ceiling or of the announced limit, whichever is lower."""
-
-    async def main() -> list[float]:
-        limiter, starts = PermitWindow(ceiling), []
-        async with limiter.permit() as permit:
-            permit.answered(answered(limit=20, remaining=19))
-        for _ in range(8):
-            async with limiter.permit() as permit:
-                starts.append(asyncio.get_running_loop().time())
-                permit.answered(answered(limit=20))
-        return [b - a for a, b in pairwise(starts)]
-
-    slowest = min(ceiling.per_second, 10)
-    assert run_virtual(main()) == pytest.approx([0.8 / slowest] * 7, abs=0.001)
-
-
 def test_shorter_pause_inside_a_longer_one_adds_nothing() -> None:
     """The seconds of all pauses are those in which nothing started: overlaps count once."""
 
@@ -506,16 +488,3 @@ def test_shorter_pause_inside_a_longer_one_adds_nothing() -> None:
         return pause.total
 
     assert run_virtual(main()) == pytest.approx(10)
-
-
-def test_full_server_is_asked_again_with_a_permit() -> None:
-    """Once the wait for a full server is over, a request still needs a permit."""
-
-    async def main() -> float:
-        limiter, now = PermitWindow(), asyncio.get_running_loop().time()
-        for _ in range(20):
-            limiter._permits.hold(now + 5)
-        limiter._full_until = now
-        return limiter._next_start() - now
-
-    assert run_virtual(main()) == pytest.approx(5)

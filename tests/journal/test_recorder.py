@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bulkupdate.errors import JournalError, RunStoppedError
+from bulkupdate.journal.digests import DigestFile
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.journal.results import read_journal
@@ -182,5 +183,10 @@ def test_stop_ends_the_reading_of_an_earlier_log(path: Path) -> None:
     with recording(path) as run:
         run.settle(1)
         run.recorder.close()
+        digests = DigestFile(run.recorder._directory.files.digests)
+        with Input.open(path) as source:
+            for row in source.rows():
+                digests.add(row)
+        digests.close()
         with pytest.raises(RunStoppedError), Input.open(path) as source:
             Recorder.open(run.recorder._directory, source, SetAfter(0))

@@ -181,11 +181,16 @@ async def test_no_row_of_a_changed_input_is_handed_out(path: Path) -> None:
         assert not run.feeder.is_otherwise
 
 
+def its_own(row: Row) -> bool:
+    """Whether a row has the id that belongs to its number."""
+    return row.id == f"opp_{row.number}"
+
+
 async def test_wrong_place_of_an_earlier_session_is_not_used(path: Path) -> None:
     """A position that leads to another row than the one that was checked is not relied on."""
     with Input.open(path) as source:
         source.places = [(100, 202)]  # Row 101 begins on line 102.
-        run = Feeding(source, range(1, 101), rows=6400, is_known=lambda row: row.id == "opp_101")
+        run = Feeding(source, range(1, 101), rows=6400, is_known=its_own)
         assert len(await run.feed()) == 6300
         assert source.places == []
 
@@ -194,7 +199,7 @@ async def test_right_place_of_an_earlier_session_is_used(path: Path) -> None:
     """A position that leads to the row that was checked is where the reading begins."""
     with Input.open(path) as source:
         source.places = [(100, 102)]
-        run = Feeding(source, range(1, 101), rows=6400, is_known=lambda row: row.id == "opp_101")
+        run = Feeding(source, range(1, 101), rows=6400, is_known=its_own)
         assert len(await run.feed()) == 6300
         assert source.places == [(100, 102)]
 

@@ -14,7 +14,7 @@ from bulkupdate.journal.comparison import Changes, compare
 from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.exitcodes import ExitCode, exit_code
-from bulkupdate.journal.files import replace_file, sha256
+from bulkupdate.journal.files import forget_cached, replace_file, sha256
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.journal.results import (
@@ -53,6 +53,7 @@ __all__ = [
     "TrafficLog",
     "compare",
     "exit_code",
+    "forget_cached",
     "line_offsets",
     "read_journal",
     "read_lines",

@@ -102,6 +102,12 @@ class CheckedRows:
         Raises:
             JournalError: the file can't be read.
         """
+        try:
+            return self._fits(line)
+        except (ValueError, TypeError):
+            return False  # What is read as it stands may be no JSON, or no object.
+
+    def _fits(self, line: LoggedRow) -> bool:
         if not line.sent or line.merged:
             # The log does not hold the content of such a row.
             task = str(parse_json(line.id))

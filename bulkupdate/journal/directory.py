@@ -11,7 +11,7 @@ from typing import Self
 
 from bulkupdate.codec import to_json
 from bulkupdate.errors import JournalError, RunDirectoryError, RunInUseError, setting
-from bulkupdate.journal.files import replace_file, sha256
+from bulkupdate.journal.files import replace_file, sha256, sync_directory
 from bulkupdate.journal.runfiles import RunFiles, is_edited_failed, is_known, is_of_a_run, is_scrap
 from bulkupdate.journal.summary import Summary, read_summary
 from bulkupdate.reader import Format
@@ -48,6 +48,8 @@ class RunDirectory:
         self._lock = lock
         self._is_new = is_new
         self._is_ours = False
+        #: Whether the user named a link to the directory.
+        self._is_link = path.is_symlink()
         self.mode = Mode.NEW
 
     @classmethod
@@ -84,7 +86,9 @@ class RunDirectory:
             JournalError: the file could not be renamed.
         """
         with _writing(self.files.digests):
+            self.check_place()
             self.files.digests_part.replace(self.files.digests)
+            sync_directory(self.path)
 
     def keep_stdin(self, chunks: Iterable[bytes]) -> Path:
         """Copy standard input to the directory, so that it can be read more than once.
@@ -98,6 +102,7 @@ class RunDirectory:
             JournalError: the copy can't be written.
         """
         part = self.files.stdin_part
+        self.check_place()
         with _writing(part), open(part, "xb", opener=_private) as copy:
             copy.writelines(chunks)
         return part
@@ -113,7 +118,25 @@ class RunDirectory:
         """
         kept = self.files.stdin(format_)
         with _writing(kept):
-            return part.rename(kept)
+            self.check_place()
+            renamed = part.rename(kept)
+            sync_directory(self.path)
+        return renamed
+
+    def check_place(self) -> None:
+        """Check that the path still names the locked directory, and no link in its place.
+
+        Raises:
+            JournalError: the directory was moved, deleted or replaced.
+        """
+        try:
+            is_same = os.path.samestat(self.path.lstat(), os.fstat(self._lock))
+            if self.path.is_symlink():
+                is_same = self._is_link and os.path.samestat(self.path.stat(), os.fstat(self._lock))
+        except FileNotFoundError:
+            is_same = False
+        if not is_same:
+            raise JournalError(f"{self.path} can't be written: it was moved or replaced")
 
     def holds(self, path: Path) -> bool:
         """Whether `clear` would remove this file."""
@@ -137,6 +160,7 @@ class RunDirectory:
             failed = self.files.failed(Format(earlier.input.format))
             notes += self.keep_edited(failed, earlier.failed_sha256)
         with _writing(self.path):
+            self.check_place()
             for path in list(self.path.iterdir()):
                 if path == self.files.summary or is_edited_failed(path.name):
                     continue
@@ -166,7 +190,9 @@ class RunDirectory:
         if not failed.exists() or sha256(failed) == left or not differs():
             return []
         with _writing(failed):
+            self.check_place()
             kept = failed.rename(self.files.free_failed(failed))
+            sync_directory(self.path)
         return [f"{failed} has been edited: kept as {kept}"]
 
     def write_summary(self, summary: Summary) -> None:
@@ -261,6 +287,7 @@ class RunDirectory:
 
     def _replace(self, path: Path, data: bytes) -> None:
         with _writing(path):
+            self.check_place()
             replace_file(path, data, sync=True)
 
     def _remove_scraps(self) -> None:
@@ -273,6 +300,7 @@ def _make(path: Path) -> bool:
     """Create the directory, unless it exists. Returns whether it was created."""
     try:
         path.mkdir(mode=0o700)
+        sync_directory(path.parent)
     except FileExistsError:
         return False
     except FileNotFoundError:

@@ -1,5 +1,7 @@
 """Files of the run directory: private, never opened through a link, and written unbuffered."""
 
+import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -24,6 +26,8 @@ class AppendOnlyFile:
 
     def __init__(self, path: Path, *, empty: bool = False) -> None:
         self._path = path
+        #: Whether the directory may not have the file's name on the disk yet.
+        self._is_new = not path.exists()
         self._descriptor = _open(path, os.O_APPEND | (os.O_TRUNC if empty else 0))
         self._length = os.fstat(self._descriptor).st_size
         self._is_torn = False
@@ -75,6 +79,9 @@ class AppendOnlyFile:
             try:
                 self.check_place()
                 os.fsync(self._descriptor)
+                if self._is_new:
+                    sync_directory(self._path.parent)
+                    self._is_new = False
             except OSError as error:
                 self._is_dirty = True
                 raise JournalError(f"{self._path} can't be written: {error.strerror}") from error
@@ -83,13 +90,14 @@ class AppendOnlyFile:
                 raise
 
     def rename(self, path: Path) -> None:
-        """Rename the file. An existing file with that name is replaced.
+        """Rename the file, on the disk too. An existing file with that name is replaced.
 
         Raises:
             OSError: the file can't be renamed.
         """
         self._path.replace(path)
         self._path = path
+        sync_directory(path.parent)
 
     def close(self) -> None:
         """Close the file. A second call does nothing. Call `sync` first if the data matters."""
@@ -162,9 +170,42 @@ def replace_file(path: Path, data: bytes, *, sync: bool = False) -> None:
                 os.fsync(descriptor)
         part.chmod(mode)
         part.replace(path)
+        if sync:
+            sync_directory(path.parent)
     except BaseException:
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise
+
+
+def sync_directory(path: Path) -> None:
+    """Write the names in a directory to the disk: a power cut may undo a rename until then.
+
+    Raises:
+        OSError: the disk did not confirm it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems can't do this for a directory, and need not.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def forget_cached(path: Path) -> None:
+    """Let the next reading of a file come from the disk, as far as the system allows.
+
+    After an `fsync` that failed, the system may go on showing data that never reached the disk.
+
+    Args:
+        path: the path of the file.
+    """
+    if not hasattr(os, "posix_fadvise"):
+        return  # macOS has no such call.
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def sha256(path: Path) -> str | None:

@@ -20,9 +20,16 @@ from bulkupdate.codec import replaced
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.errors import count, setting
-from bulkupdate.journal import Mode, Recorder, RunDirectory, Summary, read_summary
+from bulkupdate.journal import (
+    Mode,
+    Recorder,
+    RunDirectory,
+    Summary,
+    forget_cached,
+    read_summary,
+)
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import Level, now
+from bulkupdate.models import Level, Reason, State, now
 from bulkupdate.reader import RawFile
 from bulkupdate.session import deadline
 from bulkupdate.session.binding import Binding, check_team
@@ -38,6 +45,9 @@ from bulkupdate.session.source import open_input
 from bulkupdate.session.threads import in_thread
 from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop, StoppedError
+
+#: Ends after which lines may be shown that are not on the disk.
+_UNSURE_ENDS = ((State.RUNNING, None), (State.STOPPED, Reason.NOT_WRITTEN))
 
 
 async def run(
@@ -102,6 +112,8 @@ async def _send(session: Session, prepared: Prepared) -> Summary:
     """Send the remaining rows, and write all results, even after an error."""
     config, directory, source, stop, observer, earlier, _ = session
     left = earlier.failed_sha256 if earlier else None
+    if earlier is not None and (earlier.state, earlier.stopped_by) in _UNSURE_ENDS:
+        await asyncio.to_thread(forget_cached, directory.files.results)
     recorder = await in_thread(stop, Recorder.open, directory, source, stop, left)
     notes = list(recorder.notes)
     if prepared.is_same:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from bulkupdate.errors import InputError
 from bulkupdate.journal import RunDirectory
 from bulkupdate.reader import Input
 from bulkupdate.session.settings import RunConfig
@@ -45,8 +46,11 @@ def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
     """Read standard input until its end or a stop. It may block, so run it in a thread."""
     descriptor = 0  # `sys.stdin` is None if it was closed
     while True:
-        ready = select.select([descriptor], [], [], STDIN_POLL)[0]
-        chunk = os.read(descriptor, 1 << 16) if ready else None
+        try:
+            ready = select.select([descriptor], [], [], STDIN_POLL)[0]
+            chunk = os.read(descriptor, 1 << 16) if ready else None
+        except OSError as error:
+            raise InputError(f"stdin can't be read: {error.strerror}") from None
         # Ctrl-C also ends the program that writes to the pipe, so the bytes may be incomplete.
         stop.check()
         if chunk == b"":

@@ -1,5 +1,8 @@
 """Tests of the run directory: its lock, and its treatment of existing files."""
 
+import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -194,3 +197,66 @@ def test_each_earlier_log_of_a_run_gets_its_own_name(tmp_path: Path) -> None:
         free = files.free_results()
         assert free.name == f"results.{number}.jsonl"
         free.touch()
+
+
+@pytest.mark.parametrize("how", ["moved", "link", "other"])
+def test_directory_in_the_place_of_the_runs_gets_nothing(tmp_path: Path, how: str) -> None:
+    """Nothing is written where a link or another directory has taken the run's place."""
+    path, theirs = tmp_path / "a.run", tmp_path / "theirs"
+    theirs.mkdir()
+    with RunDirectory.open(path, Mode.NEW) as directory:
+        path.rename(tmp_path / "moved.run")
+        if how == "link":
+            path.symlink_to(theirs)
+        elif how == "other":
+            path.mkdir()
+        for write in (
+            lambda: directory.write_check(b"x"),
+            lambda: directory.keep_stdin([b"x"]),
+            directory.adopt_digests,
+            directory.clear,
+        ):
+            with pytest.raises(JournalError, match="moved or replaced"):
+                write()
+    assert list(theirs.iterdir()) == []
+
+
+def test_link_to_a_run_directory_may_be_named(tmp_path: Path) -> None:
+    """A user may keep runs on another disk, and name them by a link."""
+    (tmp_path / "real.run").mkdir()
+    (tmp_path / "a.run").symlink_to(tmp_path / "real.run")
+    with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
+        directory.write_check(b"x")
+    assert (tmp_path / "real.run" / "check.json").read_bytes() == b"x"
+
+
+def test_new_name_is_on_the_disk_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a file is replaced, its directory is written to the disk too."""
+    synced: list[bool] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        real(descriptor)
+
+    with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
+        monkeypatch.setattr(os, "fsync", fsync)
+        directory.write_check(b"x")
+    assert synced == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("counts", {}), ("counts", {"updated": -1}), ("now", "yesterday"), ("format", "doc"),
+     ("base_url", "http://["), ("rows", -1)],
+)  # fmt: skip
+def test_damaged_summary_is_told_as_damage(tmp_path: Path, key: str, value: object) -> None:
+    """A summary that holds what no run writes is damage, and is not followed."""
+    path = a_run(tmp_path / "a.run")
+    summary = json.loads((path / "summary.json").read_text())
+    where = summary["input"] if key in ("now", "format", "rows") else summary
+    where[key] = value
+    (path / "summary.json").write_text(json.dumps(summary))
+    assert "summary.json is damaged" in refusal(path, Mode.RESUME)

@@ -16,8 +16,9 @@ from aiohttp import web
 
 from bulkupdate.codec import parse_json, to_json
 from bulkupdate.models import now
+from bulkupdate.sandbox.callers import Callers
 from bulkupdate.sandbox.config import Fault, SandboxConfig, Unknown
-from bulkupdate.sandbox.team import BadUpdateError, Team, made_up_team
+from bulkupdate.sandbox.team import BadUpdateError, Team, is_id, made_up_team
 from bulkupdate.sandbox.windows import RateWindow, Verdict, window
 
 #: Number of tasks on a page of `GET /tasks`. lemlist does not document its own number.
@@ -86,6 +87,7 @@ class Sandbox:
         self.team = team if team is not None else made_up_team()
         self.requests: Counter[str] = Counter()
         self.is_down = False
+        self._callers = Callers(self.config.host)
         self._first_request = math.inf
         self._watch = watch
         self._random = random.Random(self.config.seed)  # noqa: S311 - faults, not secrets
@@ -137,6 +139,8 @@ class Sandbox:
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if (refusal := self._callers.refusal(request)) is not None:
+            return refusal
         if request.path.startswith("/sandbox"):
             return await handler(request)
         request[_ARRIVED] = time.monotonic()
@@ -265,7 +269,7 @@ class Sandbox:
 
     async def _patch(self, request: web.Request) -> web.Response:
         update = await _json_object(request)
-        if update is None or not isinstance(update.get("id"), str) or not update["id"]:
+        if update is None or not is_id(update.get("id")):
             return web.Response(status=400, text="Bad params")
         if update["id"] not in self.team.tasks:
             if self.config.unknown is Unknown.NOT_FOUND:
@@ -300,7 +304,7 @@ class Sandbox:
             return web.Response(status=405, text="Method not allowed")
         body = await _json_object(request)
         ids = body.get("ids") if body else None
-        if not isinstance(ids, list) or not all(isinstance(id_, str) for id_ in ids):
+        if not isinstance(ids, list) or not all(map(is_id, ids)):
             return web.Response(status=400, text="Bad params")
         self.team.ignore(ids)
         return web.json_response({})

@@ -117,7 +117,7 @@ def team_of(path: Path) -> Team:
     with Input.open(path) as source:
         for row in source.rows():
             task = parse_object(row.record) if isinstance(row.record, str) else {}
-            if "type" in task and isinstance(task.get("_id"), str):
+            if "type" in task and is_id(task.get("_id")):
                 team.tasks[task["_id"]] = {**_made_up_task(task["_id"], "manual", 0), **task}
             elif not row.id:
                 raise InputError(f"{source.name}: row {row.number} names no task: {row.error}")
@@ -127,6 +127,11 @@ def team_of(path: Path) -> Team:
                 if row.update is not None:
                     team.suit({"id": row.id, **row.update.changes()})
     return team
+
+
+def is_id(value: object) -> bool:
+    """Whether a value has the form of an id: a text of one printable word."""
+    return _is_on_the_wire("id", value)
 
 
 def _made_up_task(id_: str, type_: str, number: int) -> dict[str, Any]:

@@ -142,6 +142,36 @@ async def test_unknown_id_gets_the_configured_answer() -> None:
             assert (await call("PATCH", body=body))[0] == expected
 
 
+@pytest.mark.parametrize(
+    "id_", ["", " ", "opp 1", " opp_1", "opp_\u200b1", "opp_\n", 5, None, ["x"]]
+)
+async def test_id_that_is_none_is_refused(id_: Any) -> None:
+    """An id that is not one printable word gets a 400, even where unknown ids are created."""
+    async with calling(SandboxConfig(rate=None, unknown=Unknown.CREATE)) as call:
+        assert (await call("PATCH", body={"id": id_, "done": True}))[:2] == (400, "Bad params")
+        assert (await call("POST", "/tasks/ignore", {"ids": [id_]}))[:2] == (400, "Bad params")
+        assert call.sandbox.team.tasks == made_up_team().tasks
+
+
+@pytest.mark.parametrize("kind", list(Window))
+async def test_quota_follows_the_configured_rate(kind: Window) -> None:
+    """What the headers say of the limit, and the limit itself, are those of the rate."""
+    async with calling(SandboxConfig(rate=RateLimit(3, 1e6), window=kind)) as call:
+        answers = [await call("GET", "/tasks?filters=[]") for _ in range(4)]
+    assert [status for status, _, _ in answers] == [200, 200, 200, 429]
+    assert {headers["X-RateLimit-Limit"] for _, _, headers in answers} == {"3"}
+    remaining = [headers["X-RateLimit-Remaining"] for _, _, headers in answers]
+    assert remaining == ["2", "1", "0", "0"]
+    assert 0 < float(answers[-1][2]["Retry-After"]) <= 1e6
+
+
+async def test_sandbox_without_limit_announces_none() -> None:
+    """Without a limit, no answer has a header about one."""
+    async with calling() as call:
+        headers = (await call("GET"))[2]
+    assert not [name for name in headers if name.lower().startswith(("x-ratelimit", "retry"))]
+
+
 async def test_keyed_answers_show_quota_until_429() -> None:
     """Each answer to a request with the key shows the quota, and the 21st gets a 429."""
     async with calling(SandboxConfig(rate=RateLimit(20, 60))) as call:

@@ -18,8 +18,9 @@ from bulkupdate.reader.records import Dialect
 from bulkupdate.reader.rows import parse_object
 from bulkupdate.reader.text import KEEP_BYTES, Encoding
 
-#: First characters of a cell that a spreadsheet reads as a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+#: First characters of a cell that a spreadsheet reads as a formula. Some read the full-width
+#: forms of these signs in the same way.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 
 #: UTF-8 with a byte order mark: without the mark, Excel does not read a CSV file as UTF-8.
 _EXCEL = Encoding("utf-8", codecs.BOM_UTF8, is_clean=True)

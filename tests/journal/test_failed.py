@@ -78,11 +78,11 @@ def test_byte_order_mark_and_tabs_are_kept(tmp_path: Path) -> None:
     assert content.startswith(codecs.BOM_UTF8 + b"id\ttitle\tbulkupdate_row")
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+@pytest.mark.parametrize("start", [*"=+-@＝＋－＠\t\n"])
 def test_error_never_becomes_a_formula(write: Write, start: str) -> None:
     """An error that a spreadsheet would take for a formula gets an apostrophe before it."""
     path = failed_of(write("a.csv", "id,title", "a,=1+1"), f"{start}cmd")
-    (row,) = csv.DictReader(path.read_text().splitlines())
+    (row,) = csv.DictReader(path.read_text(encoding="utf-8").splitlines(keepends=True))
     assert row["bulkupdate_error"] == f"'{start}cmd"
     assert row["title"] == "=1+1"
 

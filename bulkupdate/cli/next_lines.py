@@ -30,6 +30,9 @@ _NOT_AGAIN = frozenset(
     }
 )
 
+#: Parameters that make no sense for the file of failed rows, which is never a spreadsheet.
+_NOT_OF_TEXT = frozenset({"sheet"})
+
 #: A cell, or a JSON value, with a date that is relative to now.
 _RELATIVE = re.compile(
     r"""(?:^|[,;|\t"])\s*(?:\+\s*\d+\s*[mhdw]|today|tomorrow)\s*(?:$|[,;|\t"])""", re.IGNORECASE
@@ -53,7 +56,7 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
     elif any(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES):
         failed = messages.failed_file(summary)
         more = (*_now_of(summary), *_out_beside(failed))
-        yield f"once it is fixed: {_command_line(ctx, failed, *more)}"
+        yield f"once it is fixed: {_command_line(ctx, failed, *more, without=_NOT_OF_TEXT)}"
         if summary.counts[Outcome.FAILED] or summary.counts[Outcome.UNCONFIRMED]:
             retry = _command_line(ctx, input_, *again, "--retry-failed")
             yield f"or, to try the same rows again: {retry}"
@@ -81,14 +84,16 @@ def _now_of(summary: Summary) -> tuple[str, ...]:
     return ("--now", summary.input.now) if has_any else ()
 
 
-def _command_line(ctx: click.Context, input_: str, *more: str) -> str:
-    """The given command, with another input and more flags."""
+def _command_line(
+    ctx: click.Context, input_: str, *more: str, without: frozenset[str] = frozenset()
+) -> str:
+    """The given command, with another input, more flags, and without some."""
     # A name that begins with - would look like a flag.
     words = ["bulkupdate", "run", f"./{input_}" if input_[:1] == "-" else input_]
     for parameter in ctx.command.params:
         name = parameter.name or ""
         is_given = ctx.get_parameter_source(name) in _GIVEN
-        if is_given and name not in _NOT_AGAIN and f"--{name}" not in more:
+        if is_given and name not in _NOT_AGAIN | without and f"--{name}" not in more:
             words += _words(parameter, ctx.params[name])
     return " ".join(map(_quoted, (*words, *more)))
 

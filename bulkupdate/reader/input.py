@@ -192,8 +192,14 @@ class TextFile:
             raise InputError(
                 f"{self.name}: is not a spreadsheet: leave out {setting('format')} {named}"
             )
+        if options.sheet is not None:
+            raise InputError(
+                f"{self.name}: is text and has no sheets: leave out {setting('sheet')}"
+            )
         self.format = named or (Format.JSONL if is_json else Format.CSV)
         if self.format is Format.JSONL:
+            if options.delimiter is not None:
+                raise InputError(f"{self.name}: is JSONL: leave out {setting('delimiter')}")
             return
         likely = "\t" if self.format is Format.TSV else ","
         delimiter = options.delimiter or ("\t" if options.format is Format.TSV else None)
@@ -276,7 +282,7 @@ class Input:
         shown = (name or str(path)).replace("\n", "\\n")
         source = cls(path, shown, options, now, stop)
         naming = source._naming
-        value_map = _value_map(options.value_map, naming) if options.value_map else None
+        value_map = _value_map(Path(options.value_map), naming) if options.value_map else None
         source.file = TextFile.open(path, shown, options, naming.knows, stop)
         try:
             source._open(value_map)

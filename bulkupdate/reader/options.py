@@ -4,7 +4,7 @@ import codecs
 import datetime as dt
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -94,7 +94,7 @@ class ReadOptions:
     constants: Mapping[str, str] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     ignore_extra: bool = False
-    value_map: Path | None = None
+    value_map: str | Path | None = None
     timezone: str | None = None
     time: str | None = None
     date_formats: tuple[str, ...] = ()
@@ -102,6 +102,10 @@ class ReadOptions:
     now: datetime | None = None
 
     def __post_init__(self) -> None:
+        for name in ("only", "date_formats"):
+            object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        if self.value_map is not None:
+            object.__setattr__(self, "value_map", Path(self.value_map))
         if self.encoding is not None:
             _check_encoding(self.encoding)
         if self.delimiter is not None:
@@ -153,7 +157,7 @@ class ReadOptions:
             "only": list(self.only),
             "ignore_extra": self.ignore_extra,
             "value_map": str(self.value_map) if self.value_map else None,
-            "value_map_sha256": _sha256(self.value_map) if self.value_map else None,
+            "value_map_sha256": _sha256(Path(self.value_map)) if self.value_map else None,
             "timezone": self.timezone,
             "time": self.time,
             "date_format": list(self.date_formats),
@@ -227,6 +231,13 @@ def _writable(value: Any) -> Any:
     if isinstance(value, dict):
         return {writable(name): writable(item) for name, item in value.items()}
     return value
+
+
+def _texts(name: str, value: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        # Its letters would be the texts.
+        raise ConfigError(f"{setting(name)} takes a list of texts: write it as [{value!r}]")
+    return tuple(value)
 
 
 def _check_encoding(name: str) -> None:

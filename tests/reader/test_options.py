@@ -33,6 +33,8 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"date_formats": ("%d.%m.%Y %I:%M",)}, "%I needs %p"),
         ({"date_formats": ("%x",)}, "%x depends on the language of the machine"),
         ({"date_formats": ("%d.%m.%Y %Q",)}, "is a bad directive"),
+        ({"only": "title"}, "only takes a list of texts: write it as ['title']"),
+        ({"date_formats": "%d/%m/%Y"}, "date_formats takes a list of texts"),
         ({"clear_token": " "}, "clear_token must be a word"),
         ({"now": datetime(2026, 1, 1)}, "now has no offset from UTC"),  # noqa: DTZ001
     ],
@@ -98,6 +100,31 @@ def test_wrong_value_map_is_refused_by_line(tmp_path: Path, content: str, messag
     with pytest.raises(InputError) as refused:
         Input.open(tmp_path / "a.csv", options=ReadOptions(value_map=path))
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("edits.csv", {"sheet": "Sheet1"}, "is text and has no sheets: leave out sheet"),
+        ("edits.jsonl", {"sheet": "Sheet1"}, "is text and has no sheets: leave out sheet"),
+        ("edits.jsonl", {"delimiter": ";"}, "is JSONL: leave out delimiter"),
+    ],
+)
+def test_option_for_another_format_is_refused(
+    tmp_path: Path, name: str, options: dict[str, Any], message: str
+) -> None:
+    """An option that the format of the input has no use for is refused."""
+    path = tmp_path / name
+    path.write_text("id,title\na,b\n" if name.endswith("csv") else '{"id": "a", "title": "b"}\n')
+    with pytest.raises(InputError, match=message):
+        Input.open(path, options=ReadOptions(**options))
+
+
+def test_lists_and_paths_may_have_any_type(tmp_path: Path) -> None:
+    """A list stands for a tuple, and a text for a path."""
+    path = tmp_path / "map.csv"
+    options = ReadOptions(only=["title"], value_map=str(path))  # type: ignore[arg-type]
+    assert (options.only, options.value_map) == (("title",), path)
 
 
 def test_value_map_may_clear_and_repeat(tmp_path: Path) -> None:

@@ -1,27 +1,48 @@
 from ._version import __version__ as __version__
 from .engine.settings import RetryPolicy as RetryPolicy
 from .engine.stream import update_tasks as update_tasks
+from .errors import BadRequestError as BadRequestError
+from .errors import BadResponseError as BadResponseError
+from .errors import BlockedError as BlockedError
 from .errors import BulkUpdateError as BulkUpdateError
+from .errors import CertificateError as CertificateError
 from .errors import ConfigError as ConfigError
+from .errors import ConnectError as ConnectError
+from .errors import ConnectionLostError as ConnectionLostError
+from .errors import ForbiddenError as ForbiddenError
 from .errors import InputError as InputError
 from .errors import InvalidUpdateError as InvalidUpdateError
 from .errors import JournalError as JournalError
+from .errors import KeyRefusedError as KeyRefusedError
+from .errors import NotFoundError as NotFoundError
+from .errors import PaymentRequiredError as PaymentRequiredError
+from .errors import Problem as Problem
+from .errors import RateLimitedError as RateLimitedError
+from .errors import RedirectError as RedirectError
+from .errors import RefusedError as RefusedError
+from .errors import RequestTimeoutError as RequestTimeoutError
 from .errors import RunDirectoryError as RunDirectoryError
 from .errors import RunInUseError as RunInUseError
 from .errors import RunStoppedError as RunStoppedError
+from .errors import ServerError as ServerError
 from .errors import TaskError as TaskError
+from .errors import TlsVersionError as TlsVersionError
+from .errors import UnauthorizedError as UnauthorizedError
+from .errors import WaitTooLongError as WaitTooLongError
 from .journal.directory import Mode as Mode
 from .journal.summary import Summary as Summary
 from .lemlist.endpoint import ApiKey as ApiKey
 from .lemlist.endpoint import Endpoint as Endpoint
 from .lemlist.rate import RateLimit as RateLimit
 from .lemlist.tasks import TaskClient as TaskClient
+from .models import UNSET as UNSET
 from .models import Outcome as Outcome
 from .models import Reason as Reason
 from .models import Result as Result
 from .models import State as State
 from .models import Task as Task
 from .models import TaskUpdate as TaskUpdate
+from .plan import Preview as Preview
 from .reader.options import Format as Format
 from .reader.options import ReadOptions as ReadOptions
 from .report import write_report as write_report
@@ -32,4 +53,59 @@ from .session.settings import FailureLimit as FailureLimit
 from .session.settings import RunConfig as RunConfig
 from .stop import Stop as Stop
 
-__all__: list[str]
+__all__ = [
+    "UNSET",
+    "ApiKey",
+    "BadRequestError",
+    "BadResponseError",
+    "BlockedError",
+    "BulkUpdateError",
+    "CertificateError",
+    "ConfigError",
+    "ConnectError",
+    "ConnectionLostError",
+    "Endpoint",
+    "FailureLimit",
+    "ForbiddenError",
+    "Format",
+    "InputError",
+    "InvalidUpdateError",
+    "JournalError",
+    "KeyRefusedError",
+    "Mode",
+    "NotFoundError",
+    "Observer",
+    "Outcome",
+    "PaymentRequiredError",
+    "Preview",
+    "Problem",
+    "Progress",
+    "RateLimit",
+    "RateLimitedError",
+    "ReadOptions",
+    "Reason",
+    "RedirectError",
+    "RefusedError",
+    "RequestTimeoutError",
+    "Result",
+    "RetryPolicy",
+    "RunConfig",
+    "RunDirectoryError",
+    "RunInUseError",
+    "RunStoppedError",
+    "ServerError",
+    "State",
+    "Stop",
+    "Summary",
+    "Task",
+    "TaskClient",
+    "TaskError",
+    "TaskUpdate",
+    "TlsVersionError",
+    "UnauthorizedError",
+    "WaitTooLongError",
+    "__version__",
+    "run",
+    "update_tasks",
+    "write_report",
+]

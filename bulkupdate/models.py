@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET as UNSET  # public, as `bulkupdate.UNSET`
+from msgspec import UnsetType
 from msgspec.structs import force_setattr
 
 from bulkupdate import fields

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import bulkupdate
+from bulkupdate import errors
 from tests.support.commands import BIN, environment
 from tests.support.pages import ROOT
 
@@ -72,18 +73,43 @@ def test_only_command_line_prints_or_exits() -> None:
 
 def test_public_names_match_the_list() -> None:
     """The package exports exactly the listed names, in order."""
-    assert bulkupdate.__all__ == sorted(bulkupdate.__all__)
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    [listed] = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
+    assert bulkupdate.__all__ == sorted(listed)
     assert set(bulkupdate.__all__) == {
-        "ApiKey", "BulkUpdateError", "ConfigError", "Endpoint", "FailureLimit", "Format",
-        "InputError", "InvalidUpdateError", "JournalError", "Mode", "Observer", "Outcome",
-        "Progress", "RateLimit", "ReadOptions", "Reason", "Result", "RetryPolicy",
-        "RunConfig", "RunDirectoryError", "RunInUseError",
-        "RunStoppedError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
-        "TaskUpdate", "__version__", "run", "update_tasks", "write_report",
+        "ApiKey", "BadRequestError", "BadResponseError", "BlockedError", "BulkUpdateError",
+        "CertificateError", "ConfigError", "ConnectError", "ConnectionLostError", "Endpoint",
+        "FailureLimit", "ForbiddenError", "Format", "InputError", "InvalidUpdateError",
+        "JournalError", "KeyRefusedError", "Mode", "NotFoundError", "Observer", "Outcome",
+        "PaymentRequiredError", "Preview", "Problem", "Progress", "RateLimit", "RateLimitedError",
+        "ReadOptions", "Reason", "RedirectError", "RefusedError", "RequestTimeoutError", "Result",
+        "RetryPolicy", "RunConfig", "RunDirectoryError", "RunInUseError", "RunStoppedError",
+        "ServerError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError", "TaskUpdate",
+        "TlsVersionError", "UNSET", "UnauthorizedError", "WaitTooLongError", "__version__", "run",
+        "update_tasks", "write_report",
     }  # fmt: skip
+    assert dir(bulkupdate) == bulkupdate.__all__
     assert all(getattr(bulkupdate, name) is not None for name in bulkupdate.__all__)
 
     assert not hasattr(bulkupdate, "nothing")
+
+
+def test_every_error_class_is_public() -> None:
+    """Each exception of `bulkupdate.errors` can be imported from `bulkupdate`."""
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert {name for name in classes if name.endswith("Error")} <= set(bulkupdate.__all__)
+
+
+@pytest.mark.slow
+def test_type_checker_finds_misspelt_name() -> None:
+    """The type checker reports a name that does not exist, and suggests the right one."""
+    Path("program.py").write_text("from bulkupdate import Task, TaskClinet\n")
+    done = subprocess.run(
+        [BIN / "mypy", "--strict", "program.py"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert 'no attribute "TaskClinet"; maybe "TaskClient"?' in done.stdout
+    assert "Found 1 error" in done.stdout
 
 
 @pytest.mark.parametrize(

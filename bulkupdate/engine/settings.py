@@ -30,7 +30,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1 or self.max_throttles < 1:
-            raise ConfigError("a row needs at least one attempt")
+            raise ConfigError("max_attempts and max_throttles must be 1 or more")
         if not 0 <= self.first_backoff <= self.longest_backoff:
             raise ConfigError("first_backoff must be 0 or more, and at most longest_backoff")
         if not 0 <= self.give_up_after < float("inf"):

@@ -26,7 +26,7 @@ def check_installed() -> None:
         ) from None
 
 
-def write_report(directory: Path, output: Path | None = None) -> Path:
+def write_report(directory: str | Path, output: str | Path | None = None) -> Path:
     """Write the report of a run, whole or not at all. An existing report is replaced.
 
     Args:
@@ -46,8 +46,9 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
     from bulkupdate.report.history import read_history
     from bulkupdate.report.page import page
 
+    directory = Path(directory)
     own = RunFiles(directory).report
-    path = own if output is None else _checked(output, directory)
+    path = own if output is None else _checked(Path(output), directory)
     history = read_history(directory)
     if output is not None and path.exists() and _is_input(path, history.summary.input.path):
         raise ConfigError(f"{output} is the run's input: choose another file")

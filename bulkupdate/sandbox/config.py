@@ -104,7 +104,7 @@ class SandboxConfig:
     unknown: Unknown = Unknown.NOT_FOUND
     filters_required: bool = False
     seed: int = 0
-    log: Path | None = None
+    log: str | Path | None = None
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and not self.exposed:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
 from aiohttp import web
@@ -104,8 +105,7 @@ class Sandbox:
         app.router.add_get("/sandbox", self._state)
         app.router.add_get("/sandbox/tasks", self._all_tasks)
         app.router.add_route("*", "/{path:.*}", self._web_app)
-        if self.config.log is not None:
-            self._log = self.config.log.open("ab", buffering=0)
+        self._log = self._opened_log()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         try:
             await self._runner.setup()
@@ -115,6 +115,9 @@ class Sandbox:
             await self.close()
             raise
         return self
+
+    def _opened_log(self) -> IO[bytes] | None:
+        return None if self.config.log is None else Path(self.config.log).open("ab", buffering=0)
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()

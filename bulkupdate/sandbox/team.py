@@ -107,14 +107,14 @@ def made_up_id(prefix: str, number: int) -> str:
     return f"{prefix}_{digest[:17]}"
 
 
-def team_of(path: Path) -> Team:
+def team_of(path: str | Path) -> Team:
     """The team with the tasks in a file of edits, or of tasks as the API returns them.
 
     Raises:
         InputError: the file can't be read, or a row names no task.
     """
     team = Team()
-    with Input.open(path) as source:
+    with Input.open(Path(path)) as source:
         for row in source.rows():
             task = parse_object(row.record) if isinstance(row.record, str) else {}
             if "type" in task and is_id(task.get("_id")):

@@ -68,7 +68,7 @@ async def prepare(session: Session) -> Prepared:
         JournalError: the run directory can't be written or read.
     """
     config, directory, source, stop, observer, earlier, started = session
-    info = await asyncio.to_thread(source.info, config.input)
+    info = await asyncio.to_thread(source.info, str(config.input))
     is_same = earlier is not None and is_same_input(earlier.input, info)
     checked = await asyncio.to_thread(recall_check, directory, info) if is_same else None
     is_intact = checked is not None and await asyncio.to_thread(has_digests, directory, checked)

@@ -91,7 +91,7 @@ async def run(
 
 
 def _check_input(config: RunConfig) -> None:
-    RawFile.open(Path(config.input), config.input).close()
+    RawFile.open(Path(config.input), str(config.input)).close()
 
 
 def _why_not_resumed(directory: RunDirectory) -> str:

@@ -98,10 +98,10 @@ class RunConfig:
         strict: whether the exit code is 1 if a returned Task has other values than the sent ones.
     """
 
-    input: str
+    input: str | Path
     endpoint: Endpoint
     read: ReadOptions = field(default_factory=ReadOptions)
-    out: Path | None = None
+    out: str | Path | None = None
     mode: Mode = Mode.NEW
     changed_input: bool = False
     changed_key: bool = False
@@ -120,20 +120,25 @@ class RunConfig:
     strict: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "input", str(self.input))
+        if self.out is not None:
+            object.__setattr__(self, "out", Path(self.out))
         try:
             object.__setattr__(self, "mode", Mode(self.mode))
         except ValueError:
             known = ", ".join(map(repr, map(str, Mode)))
             raise ConfigError(f"mode {self.mode!r} is not one of {known}") from None
         if self.deadline is not None and self.deadline.utcoffset() is None:
-            raise ConfigError("a deadline needs an offset from UTC, as in 2026-01-31T06:00+01:00")
+            raise ConfigError(
+                f"{setting('deadline')} needs an offset from UTC, as in 2026-01-31T06:00+01:00"
+            )
         if not 1 <= self.workers <= MAX_WORKERS:
             raise ConfigError(f"{setting('workers')} must be a number from 1 to {MAX_WORKERS}")
         if self.first is not None and self.first < 1:
             raise ConfigError(f"{setting('first')} must be 1 or more")
         if not 0 <= self.drain_timeout < float("inf"):
             raise ConfigError(f"{setting('drain_timeout')} must be a number of seconds, 0 or more")
-        if self.out is not None and not self.out.name:
+        if self.out is not None and not self.directory.name:
             raise ConfigError(f"{setting('out')} {str(self.out)!r} is not the name of a directory")
         if self.retry_failed and self.mode is not Mode.RESUME:
             raise ConfigError(f"{setting('retry_failed')} needs {setting('resume')}")
@@ -152,6 +157,6 @@ class RunConfig:
     def directory(self) -> Path:
         """The run directory."""
         if self.out is not None:
-            return self.out
+            return Path(self.out)
         name = "stdin" if self.input == "-" else unpacked_name(Path(self.input)).stem
         return Path(f"{name}.run")

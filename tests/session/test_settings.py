@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,42 @@ def test_run_directory_takes_the_inputs_name() -> None:
     assert RunConfig(input="-", endpoint=endpoint).directory == Path("stdin.run")
     out = RunConfig(input="a.csv", endpoint=endpoint, out=Path("x"), mode=Mode.RESUME)
     assert out.directory == Path("x")
+
+
+def test_input_and_out_are_paths_or_texts() -> None:
+    """The input and the run directory may be paths or texts, with the same meaning."""
+    endpoint = Endpoint(api_key=KEY)
+    config = RunConfig(input=Path("a.csv"), endpoint=endpoint, out="b.run")
+    assert config == RunConfig(input="a.csv", endpoint=endpoint, out=Path("b.run"))
+    assert (config.input, config.directory) == ("a.csv", Path("b.run"))
+    with pytest.raises(ConfigError, match=r"out '\.' is not the name of a directory"):
+        RunConfig(input="a.csv", endpoint=endpoint, out="")
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: RetryPolicy(max_attempts=0), "max_attempts"),
+        (lambda: RetryPolicy(max_throttles=0), "max_throttles"),
+        (lambda: RetryPolicy(first_backoff=-1), "first_backoff"),
+        (lambda: RetryPolicy(longest_backoff=float("nan")), "longest_backoff"),
+        (lambda: RetryPolicy(give_up_after=float("inf")), "give_up_after"),
+        (lambda: RateLimit(0, 2), "rate"),
+        (lambda: FailureLimit(rows=0), "max_failures"),
+        (
+            lambda: RunConfig(
+                input="a",
+                endpoint=Endpoint(api_key=KEY),
+                deadline=datetime(2026, 1, 1),  # noqa: DTZ001
+            ),
+            "deadline",
+        ),
+    ],
+)
+def test_error_names_its_setting(make: Callable[[], Any], name: str) -> None:
+    """The error for a value that makes no sense names the setting."""
+    with pytest.raises(ConfigError, match=rf"\b{name}\b"):
+        make()
 
 
 def test_mode_is_taken_by_its_word_or_refused() -> None:

@@ -5,28 +5,46 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bulkupdate import (
+    UNSET,
     ApiKey,
+    BadRequestError,
+    BadResponseError,
+    BlockedError,
     BulkUpdateError,
+    CertificateError,
     ConfigError,
+    ConnectError,
+    ConnectionLostError,
     Endpoint,
     FailureLimit,
+    ForbiddenError,
     Format,
     InputError,
     InvalidUpdateError,
     JournalError,
+    KeyRefusedError,
     Mode,
+    NotFoundError,
     Observer,
     Outcome,
+    PaymentRequiredError,
+    Preview,
+    Problem,
     Progress,
     RateLimit,
+    RateLimitedError,
     ReadOptions,
     Reason,
+    RedirectError,
+    RefusedError,
+    RequestTimeoutError,
     Result,
     RetryPolicy,
     RunConfig,
     RunDirectoryError,
     RunInUseError,
     RunStoppedError,
+    ServerError,
     State,
     Stop,
     Summary,
@@ -34,6 +52,9 @@ from bulkupdate import (
     TaskClient,
     TaskError,
     TaskUpdate,
+    TlsVersionError,
+    UnauthorizedError,
+    WaitTooLongError,
     __version__,
     run,
     update_tasks,
@@ -63,6 +84,13 @@ config = RunConfig(
     sandbox=False,
     strict=True,
 )
+also = RunConfig(
+    input=Path("edits.csv"),
+    endpoint=endpoint,
+    read=ReadOptions(value_map="owners.csv", only=("title",)),
+    out="edits.run",
+)
+shorter = TaskUpdate(id="opp_a", title=UNSET if version else "Call back")
 
 
 class Watching(Observer):
@@ -77,7 +105,17 @@ class Watching(Observer):
 def report() -> Path:
     path: Path = write_report(Path("edits.run"))
     assert path.name == "report.html"
+    assert write_report("edits.run", "edits.html") == Path("edits.html")
     return write_report(Path("edits.run"), Path("edits.html"))
+
+
+def problems(error: InvalidUpdateError) -> list[str]:
+    found: tuple[Problem, ...] = error.problems
+    return [f"{problem.named}: {problem.message}" for problem in found]
+
+
+def requests(preview: Preview) -> int:
+    return preview.requests
 
 
 async def file() -> Summary:
@@ -123,4 +161,25 @@ ERRORS: tuple[type[BulkUpdateError], ...] = (
     RunInUseError,
     RunStoppedError,
     TaskError,
+    WaitTooLongError,
+)
+
+OF_A_ROW: tuple[type[TaskError], ...] = (
+    BadRequestError,
+    BadResponseError,
+    BlockedError,
+    CertificateError,
+    ConnectError,
+    ConnectionLostError,
+    ForbiddenError,
+    KeyRefusedError,
+    NotFoundError,
+    PaymentRequiredError,
+    RateLimitedError,
+    RedirectError,
+    RefusedError,
+    RequestTimeoutError,
+    ServerError,
+    TlsVersionError,
+    UnauthorizedError,
 )

@@ -1,24 +1,43 @@
 """The `bulkupdate` command, also as `python -m bulkupdate`."""
 
 import os
+import signal
 import sys
 
 
 def main() -> None:
     """Run the command line."""
-    # The next opened file would take the number of a closed standard descriptor.
-    for descriptor in range(3):
+    _leave_on_signals()
+    _open_descriptors()
+    from bulkupdate.cli import cli
+
+    cli(prog_name="bulkupdate")
+
+
+def _leave_on_signals() -> None:
+    """End at once on a signal, until a command has begun and ends in its own way.
+
+    Nothing has been done yet. An exception would come out of the middle of an import.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+
+
+def _leave(number: int, _: object) -> None:
+    os._exit(128 + number)
+
+
+def _open_descriptors() -> None:
+    """Open closed standard descriptors: the next opened file would take their numbers."""
+    for descriptor, mode in enumerate((os.O_RDWR, os.O_RDONLY, os.O_RDWR)):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    try:
-        from bulkupdate.cli import cli
-
-        cli(prog_name="bulkupdate")
-    except KeyboardInterrupt:
-        # Only before the command has begun. Later, the run has its own signal handler.
-        sys.exit(130)
+            os.open(os.devnull, mode)
+    if sys.stdout is None:
+        # It was closed. What is written to it fails, so that it is not lost in silence.
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
 
 
 if __name__ == "__main__":

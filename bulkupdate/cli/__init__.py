@@ -1,5 +1,8 @@
 """The command line: flags in, exit code out. Only this package prints or exits."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,16 @@ class _Commands(click.Group):
         # click searches these names for a suggestion after a wrong name.
         self.commands = dict.fromkeys(_COMMANDS, self)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the arguments of the group."""
+        with _printing():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Parse the arguments of a command, and run it."""
+        with _printing():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 
@@ -51,6 +64,17 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """A block that prints help, the version or a script to stdout."""
+    try:
+        yield
+    except OSError as error:
+        from bulkupdate.cli.screen import Screen, unwritten
+
+        sys.exit(unwritten(error, Screen().error))
 
 
 def _is_file(name: str) -> bool:

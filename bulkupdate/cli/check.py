@@ -72,9 +72,8 @@ def check_command(**flags: Any) -> None:
     screen = Screen(quiet=given.quiet)
     with screen.errors():
         preview = check(screen, given, given.rate, given.problems)
-        if given.as_json:
-            screen.result(preview)
-        sys.exit(ExitCode.REFUSED if preview.invalid else ExitCode.DONE)
+        unwritten = screen.result(preview) if given.as_json else ExitCode.DONE
+        sys.exit(ExitCode.REFUSED if preview.invalid else unwritten)
 
 
 def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None = None) -> Preview:

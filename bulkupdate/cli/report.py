@@ -1,5 +1,6 @@
 """The command `bulkupdate report`."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -41,4 +42,4 @@ def report_command(directory: Path, output: Path | None, *, as_json: bool, quiet
         path = write_report(directory, output)
         screen.say(f"report: {path}")
         if as_json:
-            screen.result({"report": str(path)})
+            sys.exit(screen.result({"report": str(path)}))

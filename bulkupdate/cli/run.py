@@ -21,6 +21,7 @@ from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.options import input_argument
 from bulkupdate.cli.run_options import EXAMPLES, RunFlags, run_options
 from bulkupdate.cli.screen import INTERRUPTED, Screen
+from bulkupdate.cli.signals import SIGNALS, Arrivals, interrupting
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError, count
 from bulkupdate.journal import ExitCode, Mode, RunFiles, Summary, exit_code
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
     from bulkupdate.session.observer import Observer
     from bulkupdate.stop import Stop
     from bulkupdate.ui.metrics import MetricsFile
-
-
-#: Signals that end a run, all in the same way.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @cloup.command("run", cls=Command, examples=EXAMPLES)
@@ -80,13 +77,12 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             if metrics is not None:
                 metrics.ended(summary)
             screen.summary(summary)
-            if flags.as_json:
-                screen.result(summary)
+            unwritten = screen.result(summary) if flags.as_json else ExitCode.DONE
             for line in next_lines(ctx, summary):
                 screen.say(line)
             if flags.report:
                 _report(config.directory, screen)
-            sys.exit(summary.exit_code)
+            sys.exit(summary.exit_code or unwritten)
     except SystemExit as leaving:
         # If the directory is in use, the other run writes the metrics.
         if metrics is not None and not metrics.has_ended and leaving.code != ExitCode.IN_USE:
@@ -96,23 +92,14 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
 def _report(directory: Path, screen: Screen) -> None:
     """Write the report. A failure does not change the exit code of the run."""
-
-    def leave_out(number: int, _: object) -> NoReturn:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    # `nohup` ignores SIGHUP: keep it ignored.
-    caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    handlers = {number: signal.signal(number, leave_out) for number in caught}
-    try:
-        screen.say(f"report: {write_report(directory)}")
-    except KeyboardInterrupt as interrupt:
-        screen.error(f"no report ({interrupt}): bulkupdate report {directory} writes it")
-    except Exception as error:
-        what = str(error) if isinstance(error, BulkUpdateError) else repr(error)
-        screen.error(f"no report: {what}")
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with interrupting(SIGNALS):
+        try:
+            screen.say(f"report: {write_report(directory)}")
+        except KeyboardInterrupt as interrupt:
+            screen.error(f"no report ({interrupt}): bulkupdate report {directory} writes it")
+        except Exception as error:
+            what = str(error) if isinstance(error, BulkUpdateError) else repr(error)
+            screen.error(f"no report: {what}")
 
 
 #: Pairs of flags that exclude each other. The command line wins over the environment.
@@ -139,10 +126,9 @@ def _prefer_command_line(ctx: click.Context, flags: RunFlags) -> RunFlags:
 def _check_only(screen: Screen, flags: RunFlags) -> NoReturn:
     """Check the input for `--dry-run`, and exit."""
     preview = check(screen, flags, flags.rate)
-    if flags.as_json:
-        screen.result(preview)
+    unwritten = screen.result(preview) if flags.as_json else ExitCode.DONE
     if not preview.invalid:
-        sys.exit(ExitCode.DONE)
+        sys.exit(unwritten)
     sys.exit(ExitCode.UNSUCCESSFUL if flags.skip_invalid else ExitCode.REFUSED)
 
 
@@ -269,11 +255,13 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
     """Handle signals: the first one stops the run, and the second one ends it at once."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
-    received: list[int] = []
+    arrivals = Arrivals(loop.time)
 
     def on_signal(number: signal.Signals) -> None:
-        received.append(number)
-        if len(received) > 1 and running is not None:
+        arrived = arrivals.count(number)
+        if not arrived:
+            return
+        if arrived > 1 and running is not None:
             stop.abort()
             running.cancel()
             return

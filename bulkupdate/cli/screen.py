@@ -1,17 +1,19 @@
 """The output to stderr, and the exit codes of errors."""
 
 import contextlib
+import errno
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from bulkupdate.cli.signals import SIGNALLED, Interrupted, interrupting
 from bulkupdate.codec import to_json
 from bulkupdate.errors import BulkUpdateError, JournalError, RunInUseError, RunStoppedError
 from bulkupdate.journal import ExitCode, Summary
@@ -20,8 +22,8 @@ from bulkupdate.ui import messages
 if TYPE_CHECKING:
     from bulkupdate.session.observer import Observer
 
-#: Exit code after Ctrl-C, by the convention of shells.
-INTERRUPTED = 128 + signal.SIGINT
+#: Exit code after Ctrl-C.
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 log = logging.getLogger("bulkupdate")
 
@@ -66,15 +68,17 @@ class Screen:
         if self._quiet and summary.reason and summary.exit_code:
             self.error(f"{summary.state}: {summary.reason}")
 
-    def result(self, record: object) -> None:
-        """Write JSON to stdout. A failure does not change the exit code."""
+    def result(self, record: object) -> int:
+        """Write JSON to stdout.
+
+        Returns:
+            The exit code for a failure to write, which takes the place of 0; else 0.
+        """
         try:
             click.echo(to_json(record))
         except OSError as error:
-            self.error(f"stdout can't be written: {error.strerror}")
-            # Python flushes stdout again at exit, and must not fail then.
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return unwritten(error, self.error)
+        return ExitCode.DONE
 
     def say_event(self, event: dict[str, object]) -> None:
         """Write a JSON object for a program that reads stderr."""
@@ -104,7 +108,8 @@ class Screen:
     def errors(self) -> Iterator[None]:
         """Turn every exception into an error message and an exit code."""
         try:
-            yield
+            with interrupting((signal.SIGINT, signal.SIGTERM)):
+                yield
         except RunStoppedError as error:
             self._leave(str(error), ExitCode.STOPPED)
         except JournalError as error:
@@ -113,6 +118,8 @@ class Screen:
             self._leave(str(error), ExitCode.IN_USE)
         except BulkUpdateError as error:
             self._leave(str(error), ExitCode.REFUSED)
+        except Interrupted as interrupt:
+            self._leave("interrupted", SIGNALLED + interrupt.number)
         except KeyboardInterrupt:
             self._leave("interrupted", INTERRUPTED)
         except Exception as error:
@@ -131,6 +138,24 @@ class Screen:
         if self._as_json:
             return to_json({"event": event, "message": text}).decode()
         return f"error: {text}" if event == "error" else text
+
+
+def unwritten(error: OSError, tell: Callable[[str], None]) -> int:
+    """The exit code after a failure to write to stdout.
+
+    If its reader has gone, the user knows: as other tools do, the command says nothing.
+
+    Args:
+        error: the failure.
+        tell: shows an error.
+    """
+    # Python flushes stdout again at exit, and must not fail then.
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if error.errno == errno.EPIPE:
+        return SIGNALLED + signal.SIGPIPE
+    tell(f"stdout can't be written: {error.strerror}")
+    return ExitCode.STOPPED
 
 
 def is_terminal() -> bool:

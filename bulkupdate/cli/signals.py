@@ -1,0 +1,91 @@
+"""Signals that end a command: before it has begun, and while it runs without an event loop."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+#: Signals that end a run, all in the same way.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: Seconds in which a signal that comes again is the same one. `timeout` sends its signal to the
+#: program and then to its group; so do shells and terminals that close.
+ONE_SIGNAL = 0.2
+
+#: Exit code after a signal, by the convention of shells: this number plus that of the signal.
+SIGNALLED = 128
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the command.
+
+    Attributes:
+        number: the number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class Arrivals:
+    """The signals that have come. One that comes twice at the same time counts once.
+
+    Args:
+        clock: the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: dict[int, float] = {}
+        self._count = 0
+
+    def count(self, number: int) -> int:
+        """Add a signal.
+
+        Returns:
+            The number of signals so far, or 0 if this one is only a repeat of another.
+        """
+        now = self._clock()
+        if number in self._first and now - self._first[number] < ONE_SIGNAL:
+            return 0
+        self._first.setdefault(number, now)
+        self._count += 1
+        return self._count
+
+
+@contextmanager
+def interrupting(numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """A block that these signals interrupt. A second signal ends the program at once.
+
+    Signals that are ignored stay ignored: `nohup` ignores SIGHUP.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrivals = Arrivals()
+
+    def interrupt(number: int, _: object) -> None:
+        count = arrivals.count(number)
+        if count == 1:
+            raise Interrupted(number)
+        if count > 1:
+            _leave(number)
+
+    caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, interrupt) for number in caught}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int) -> NoReturn:
+    os._exit(SIGNALLED + number)

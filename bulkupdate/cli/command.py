@@ -1,8 +1,7 @@
 """Commands with examples in their help, and flags with environment variables."""
 
-import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,10 +9,8 @@ import click
 import cloup
 from click.core import ParameterSource
 
+from bulkupdate.cli.environment import PREFIX, unknown
 from bulkupdate.errors import spelling
-
-#: Prefix of the environment variables.
-PREFIX = "BULKUPDATE_"
 
 #: Name of a setting in Python → its flag, if they differ.
 _FLAGS = {
@@ -56,7 +53,7 @@ class Command(cloup.Command):
             return super().invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, and refuse an environment variable that is set but empty.
+        """Parse the arguments, and refuse variables that are set but empty, or set no flag.
 
         The error for a wrong value in a variable names the variable.
         """
@@ -72,12 +69,25 @@ class Command(cloup.Command):
             raise click.BadParameter(message, ctx, culprit) from None
         if not ctx.resilient_parsing:
             self._refuse_empty()
+            self._refuse_unknown(ctx)
         return rest
 
     def _refuse_empty(self) -> None:
         for name in self.variables:
             if not os.environ.get(name, "-").strip():
                 raise click.UsageError(f"${name} is set but empty: give it a value, or unset it")
+
+    def _refuse_unknown(self, ctx: click.Context) -> None:
+        if not any(unknown(os.environ, self.variables)):
+            return
+        # Now the other commands are imported too: their variables are no mistake.
+        group = ctx.find_root().command
+        commands: list[click.Command | None] = [self]
+        if isinstance(group, click.Group):
+            commands += [group.get_command(ctx, name) for name in group.list_commands(ctx)]
+        known = [name for one in commands if isinstance(one, Command) for name in one.variables]
+        if messages := list(unknown(os.environ, known)):
+            raise click.UsageError("\n".join(messages))
 
     @property
     def variables(self) -> list[str]:
@@ -100,15 +110,6 @@ class Command(cloup.Command):
                 f" ${first.envvar} sets {max(first.opts, key=len)}."
             )
         super().format_epilog(ctx, formatter)
-
-    def strangers(self, environ: Mapping[str, str]) -> Iterator[str]:
-        """A note for each variable that begins with the prefix but sets no flag."""
-        known = self.variables
-        for name in sorted(environ):
-            if name.startswith(PREFIX) and name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                meant = f": did you mean ${close[0]}?" if close else ""
-                yield f"${name} sets no flag of {self.name}{meant}"
 
 
 class Option(cloup.Option):

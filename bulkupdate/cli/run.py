@@ -14,7 +14,7 @@ import click
 import cloup
 from click.core import ParameterSource
 
-from bulkupdate.cli import eventloop
+from bulkupdate.cli import environment, eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.next_lines import next_lines
@@ -59,9 +59,6 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     flags = _prefer_command_line(ctx, RunFlags(**given))
     screen = Screen(as_json=flags.log_format == "json", quiet=flags.quiet)
     screen.log(flags.verbose)
-    if isinstance(ctx.command, Command):
-        for note in ctx.command.strangers(os.environ):
-            screen.say(f"note: {note}")
     metrics: MetricsFile | None = None
     try:
         with screen.errors():
@@ -168,8 +165,11 @@ def _endpoint(flags: RunFlags) -> Endpoint:
     if flags.sandbox:
         key = ApiKey(secrets.token_hex(16))
         return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags.timeout)
+    if flags.api_key_file is None:
+        environment.check_key(os.environ)
     base_url = flags.base_url
     if base_url is None:
+        environment.check_base_url(os.environ)
         # A variable that is set but empty is a mistake, and must not select the real server.
         base_url = os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
     return Endpoint(

@@ -13,6 +13,7 @@ import pytest
 import bulkupdate as bulkupdate_package
 from bulkupdate import ApiKey, ConfigError, Endpoint, RunConfig
 from bulkupdate.cli import cli
+from bulkupdate.cli import environment as environ
 from bulkupdate.cli.check import CheckFlags, check_command
 from bulkupdate.cli.command import Command, flag_of
 from bulkupdate.cli.run import run_command
@@ -126,15 +127,99 @@ def test_error_names_variable_with_wrong_value() -> None:
     assert "(the value of $BULKUPDATE_RATE)" in done.stderr
 
 
-def test_unknown_variable_gets_a_suggestion() -> None:
-    """A variable that sets no flag prints a note that suggests a similar variable."""
-    done = bulkupdate(
-        "run", "edits.csv", "--sandbox", "--ignore-extra", BULKUPDATE_MAX_FAILURE="5", OTHER="x"
-    )
-    said = (
-        "note: $BULKUPDATE_MAX_FAILURE sets no flag of run: did you mean $BULKUPDATE_MAX_FAILURES?"
-    )
-    assert said in done.stderr
+@pytest.mark.parametrize(
+    ("command", "name", "says"),
+    [
+        ("run edits.csv", "BULKUPDATE_DRYRUN", "did you mean $BULKUPDATE_DRY_RUN?"),
+        ("run edits.csv --sandbox", "bulkupdate_dry_run", "did you mean $BULKUPDATE_DRY_RUN?"),
+        ("check edits.csv", "BULKUPDATE_MAX_FAILURE", "did you mean $BULKUPDATE_MAX_FAILURES?"),
+        ("report edits.run", "BULKUPDATE_OUTPUTS", "did you mean $BULKUPDATE_OUTPUT?"),
+        ("sandbox", "BULKUPDATE_PORT", "sets no flag"),
+        ("check edits.csv", "BULKUPDATE_XYZZY", "unset it"),
+    ],
+)
+def test_unknown_variable_is_refused_with_suggestion(command: str, name: str, says: str) -> None:
+    """A variable that sets no flag of any command exits with 2 and suggests a similar one."""
+    done = bulkupdate(*command.split(), **{name: "1"})
+    assert done.returncode == 2
+    assert f"${name} sets no flag: " in done.stderr
+    assert says in done.stderr
+    assert not Path("edits.run").exists()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"BULKUPDATE_WORKERS": "4", "BULKUPDATE_PROBLEMS": "p.csv", "BULKUPDATE_OUTPUT": "r.html"},
+        {
+            "BULKUPDATE_SERVICE_HOST": "10.0.0.1",
+            "BULKUPDATE_SERVICE_PORT": "80",
+            "BULKUPDATE_SERVICE_PORT_HTTP": "80",
+            "BULKUPDATE_PORT": "tcp://10.0.0.1:80",
+            "BULKUPDATE_PORT_80_TCP": "tcp://10.0.0.1:80",
+            "BULKUPDATE_PORT_80_TCP_PROTO": "tcp",
+            "BULKUPDATE_PORT_80_TCP_PORT": "80",
+            "BULKUPDATE_PORT_80_TCP_ADDR": "10.0.0.1",
+            "BULKUPDATE_SANDBOX_PORT": "tcp://10.0.0.1:80",
+        },
+        {"BULKUPDATE": "1", "OTHER": "x"},
+    ],
+    ids=["of another command", "of Kubernetes", "without the prefix"],
+)
+def test_variable_of_another_command_is_no_mistake(variables: dict[str, str]) -> None:
+    """A variable of another command, or of a Kubernetes Service, is left alone."""
+    done = bulkupdate("check", "edits.csv", "--ignore-extra", "--only", "id", **variables)
+    assert "sets no flag" not in done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"LEMLIST_APIKEY": "k"}, "$LEMLIST_APIKEY is not read: did you mean $LEMLIST_API_KEY?"),
+        ({"LEMLIST_TOKEN": "k"}, "no API key: set LEMLIST_API_KEY"),
+        (
+            {"LEMLIST_API_KEY": "k", "LEMLIST_BASEURL": "http://127.0.0.1:1"},
+            "$LEMLIST_BASEURL is not read: did you mean $LEMLIST_BASE_URL?",
+        ),
+        (
+            {"LEMLIST_API_KEY": "k", "LEMLIST_API_URL": "http://127.0.0.1:1"},
+            "$LEMLIST_API_URL is not read: did you mean $LEMLIST_BASE_URL?",
+        ),
+        (
+            {"LEMLIST_API_KEY": "k", "lemlist_base_url": "http://127.0.0.1:1"},
+            "$lemlist_base_url is not read: did you mean $LEMLIST_BASE_URL?",
+        ),
+    ],
+)
+def test_misspelt_key_or_url_variable_sends_nothing(variables: dict[str, str], says: str) -> None:
+    """A misspelt variable of the key or of the URL exits with 2, and the right one is named."""
+    done = bulkupdate("run", "edits.csv", "--ignore-extra", **variables)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert not Path("edits.run").exists()
+
+
+def test_similar_variable_beside_the_right_one_is_no_mistake() -> None:
+    """A similar name is left alone where the right variable is set, or holds no URL."""
+    given = {"LEMLIST_API_KEY": "k", "LEMLIST_API_KEY_2": "l", "LEMLIST_DB_URL": "postgres://a"}
+    environ.check_key(given)
+    environ.check_base_url(given)
+    environ.check_base_url({"LEMLIST_BASE_URL": "https://a", "LEMLIST_BASE_URL_2": "https://b"})
+    with pytest.raises(ConfigError, match="LEMLIST_DB_URL is not read"):
+        environ.check_base_url({"LEMLIST_DB_URL": "https://a"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("BULKUPDATE_DRY_RUN", "ja"), ("BULKUPDATE_WORKERS", "many"), ("BULKUPDATE_VERBOSE", "x")],
+)
+def test_wrong_value_of_a_variable_sends_nothing(name: str, value: str) -> None:
+    """A value that its flag can't have exits with 2, and the variable is named."""
+    done = bulkupdate("run", "edits.csv", "--sandbox", **{name: value})
+    assert done.returncode == 2
+    assert f"(the value of ${name})" in done.stderr
+    assert not Path("edits.run").exists()
 
 
 def test_typed_sandbox_wins_over_url_variable() -> None:

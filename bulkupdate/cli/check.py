@@ -66,7 +66,8 @@ class CheckFlags(ReadingFlags):
 def check_command(**flags: Any) -> None:
     """Validate every row of INPUT and show what would be sent. Nothing is sent.
 
-    Exits with 0 if every row is valid, else with 2.
+    Exits with 0 if every row is valid, with 2 if one is not or INPUT is refused, and with 3 if
+    stdout can't be written.
     """
     given = CheckFlags(**flags)
     screen = Screen(quiet=given.quiet)

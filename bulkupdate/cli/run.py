@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -52,10 +53,13 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
       2         wrong usage, or INPUT was refused: nothing was sent
       3         stopped early: key refused, server down for too long, too many failures, the
                 deadline is near, the rate limit asks for a wait of more than 5 minutes, or
-                results could not be written
+                results or stdout could not be written
       4         another run uses the same run directory: nothing was sent
       129, 130, 143   stopped by SIGHUP, Ctrl-C, SIGTERM: all is written, --resume continues
+
+    With --dry-run, it is 0 if every row is valid, 1 if --skip-invalid leaves rows out, else 2.
     """  # noqa: D301 - click wants the \b
+    _forbid_core_dumps()
     flags = _prefer_command_line(ctx, RunFlags(**given))
     screen = Screen(as_json=flags.log_format == "json", quiet=flags.quiet)
     screen.log(flags.verbose)
@@ -85,6 +89,11 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         if metrics is not None and not metrics.has_ended and leaving.code != ExitCode.IN_USE:
             metrics.refused(int(leaving.code or 0))
         raise
+
+
+def _forbid_core_dumps() -> None:
+    """Keep a crash from writing the memory of this process, with the API key in it, to a file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _report(directory: Path, screen: Screen) -> None:

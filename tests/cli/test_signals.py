@@ -89,3 +89,22 @@ def test_repeat_of_a_signal_is_not_counted() -> None:
     assert arrivals.count(signal.SIGINT) == 2
     now = 100.3
     assert arrivals.count(signal.SIGTERM) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs /proc")
+def test_run_leaves_no_core_dump() -> None:
+    """A run that holds a key has switched core dumps off, which would hold the key too."""
+    with serving("--rate", "none", "--unknown-id", "create", "--latency", "200") as server:
+        # The limits of this shell are those that the command begins with.
+        process = subprocess.Popen(
+            ["bash", "-c", 'ulimit -S -c unlimited; exec "$@"', "-", *COMMAND, "run", "edits.csv"],
+            stderr=subprocess.DEVNULL,
+            env=environment(**server.environment),
+        )
+        while not Path("edits.run/results.jsonl").exists():
+            time.sleep(0.01)
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+        process.terminate()
+        process.wait(20)
+    [core] = [line.split()[4:6] for line in limits.splitlines() if "core file" in line]
+    assert core == ["0", "0"]

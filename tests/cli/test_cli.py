@@ -529,16 +529,3 @@ def test_unknown_command_suggests_a_similar_one() -> None:
     done = bulkupdate("chekc")
     assert done.returncode == 2
     assert "No such command 'chekc'. Did you mean 'check'?" in done.stderr
-
-
-def test_early_ctrl_c_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C before a command begins exits with 130 instead of a traceback."""
-    from bulkupdate import __main__, cli
-
-    def interrupted(**_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "cli", interrupted)
-    with pytest.raises(SystemExit) as caught:
-        __main__.main()
-    assert caught.value.code == 130

@@ -735,3 +735,33 @@ async def test_failed_file_saved_midrun_is_kept(write: Write, *, in_place: bool)
         await run(bench.config(path, workers=2), observer=Editor())
         await bench.run(path, mode=Mode.RESUME)
     assert Path("edits.run/failed.1.csv").read_text() == mended
+
+
+async def test_log_is_read_from_the_disk_after_a_failed_sync(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines that a failed `fsync` lost are noticed: their rows are sent again."""
+    path = edits(write, 20)
+    dropped: list[str] = []
+    real = os.posix_fadvise
+
+    def advise(descriptor: int, offset: int, length: int, advice: int) -> None:
+        dropped.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        # What the system shows after the cache is dropped: the last lines never arrived.
+        os.truncate(dropped[-1], os.fstat(descriptor).st_size // 2)
+        real(descriptor, offset, length, advice)
+
+    async with Bench() as bench:
+        with monkeypatch.context() as broken:
+            broken.setattr(AppendOnlyFile, "sync", _failing)
+            stopped = await run(bench.config(path))
+        assert stopped.stopped_by is Reason.NOT_WRITTEN
+        monkeypatch.setattr(os, "posix_fadvise", advise)
+        summary = await bench.run(path, mode=Mode.RESUME)
+    assert [Path(name).name for name in dropped] == ["results.jsonl"]
+    assert (summary.exit_code, summary.counts["updated"]) == (0, 20)
+    assert summary.requests > 0
+
+
+def _failing(_: AppendOnlyFile) -> None:
+    raise errors.JournalError("results.jsonl can't be written: Input/output error")

@@ -1,6 +1,7 @@
 """`run`: a file of edits in, a run directory out, over real HTTP."""
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -858,3 +859,47 @@ async def test_session_starts_before_its_check(write: Write) -> None:
     assert began <= summary.started < first["at"]
     lasted = datetime.fromisoformat(first["at"]) - datetime.fromisoformat(summary.started)
     assert lasted.total_seconds() > first["seconds"]
+
+
+async def test_input_without_a_row_needs_a_flag(write: Write) -> None:
+    """A file that holds no edit is refused, unless it is expected: then the run is over at once."""
+    path = write("edits.csv", "id,title")
+    async with Bench() as bench:
+        with pytest.raises(errors.InputError, match="no row: allow_empty accepts it"):
+            await bench.run(path)
+        for mode in (Mode.RESUME, Mode.RESUME):
+            summary = await bench.run(path, mode=mode, allow_empty=True)
+            assert (summary.exit_code, summary.input.rows, summary.state) == (0, 0, "finished")
+    assert bench.seen == []
+
+
+async def test_first_rows_of_a_resumed_run_are_further_ones(write: Write) -> None:
+    """A session that continues says that it sends so many more rows."""
+    path, notes = edits(write, 9), Notes()
+    async with Bench() as bench:
+        await bench.run(path, first=2, mode=Mode.RESUME)
+        summary = await bench.run(path, first=3, mode=Mode.RESUME, observer=notes)
+    assert summary.counts["updated"] == 5
+    assert "first: this session sends 3 more rows" in notes.said
+
+
+async def test_resuming_says_that_a_run_begins(write: Write) -> None:
+    """Where there is nothing to continue, the user is told that a run begins."""
+    path, notes = edits(write, 3), Notes()
+    async with Bench() as bench:
+        await bench.run(path, mode=Mode.RESUME, observer=notes)
+    assert notes.said == ["edits.run: there is no run, so this one begins"]
+
+
+async def test_unreadable_standard_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that is gone, or a broken disk behind a redirection, is no bug."""
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("select.select", lambda *_: ([0], [], []))
+    async with Bench() as bench:
+        config = bench.config(Path("-"))
+        monkeypatch.setattr("bulkupdate.session.source.os.read", broken)
+        with pytest.raises(errors.InputError, match="stdin can't be read: Input/output error"):
+            await run(config)

@@ -223,3 +223,4 @@ async def test_room_in_memory_is_used_before_the_disk(tmp_path: Path) -> None:
         for one in rows:
             await backlog.put(one)
         assert "a" in backlog._scratch
+    assert backlog._scratch._database is None, "the database is still open"

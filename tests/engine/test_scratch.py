@@ -1,5 +1,6 @@
 """Parked rows on disk."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,3 +92,19 @@ def test_taking_lost_rows_raises_an_error(scratch: Scratch) -> None:
     scratch.close()
     with pytest.raises(JournalError, match=r"missing|no such table"):
         scratch.take("a")
+
+
+@pytest.mark.parametrize("left", [b"", b"no database at all"])
+def test_file_of_a_killed_session_is_replaced(tmp_path: Path, left: bytes) -> None:
+    """A file that an earlier process left under this name is replaced by an empty database."""
+    path = tmp_path / "parked"
+    path.write_bytes(left)
+    if not left:
+        database = sqlite3.connect(path)
+        database.execute("CREATE TABLE parked (number INTEGER PRIMARY KEY)")
+        database.close()
+    scratch = Scratch(path)
+    scratch.put(row(1, "a"))
+    assert scratch.take("a") == row(1, "a")
+    scratch.close()
+    assert not path.exists()

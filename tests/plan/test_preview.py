@@ -60,6 +60,25 @@ def test_preview_names_first_repeated_tasks() -> None:
     assert preview.repeats == [[1, 3, 6], [2, 5], [7, 8]]
 
 
+def test_rows_of_a_task_are_merged_on_request_only() -> None:
+    """Each row is a request of its own, unless the rows of a task are to be merged."""
+    rows = [row(1, "a", title="x"), row(2, "b"), row(3, "a", title="y"), row(4, "a", done=True)]
+    plain = preview_of(*rows)
+    assert (plain.merged, plain.requests, len(plain.bodies)) == (False, 4, 3)
+    inspection = Inspection(merge=True)
+    for one in rows:
+        inspection.add(one)
+    merged = inspection.preview("auto")
+    assert (merged.merged, merged.requests) == (True, 2)
+    assert merged.bodies == [{"id": "a", "title": "y", "done": True}, {"id": "b", "done": True}]
+    assert [number in inspection.followed() for number in (1, 2, 3, 4)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
 @given(st.lists(st.integers(0, 30)), st.integers(1, 10))
 def test_task_count_is_independent_of_parts(ids: list[int], size: int) -> None:
     """The preview counts the tasks correctly, however many parts the count takes."""

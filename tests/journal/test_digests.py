@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.comparison import Changes, compare
-from bulkupdate.journal.digests import DigestFile, Digests
+from bulkupdate.journal.digests import DigestFile, Digests, is_row_of
 from bulkupdate.models import ErrorInfo, Outcome, Result, Row, TaskUpdate, unsent
 from tests.support.fakes import row
 
@@ -198,6 +198,19 @@ def test_digest_line_matches_the_earlier_version(tmp_path: Path) -> None:
     """A digest line has the same bytes as in the version before."""
     digests(tmp_path / "digests", row(1, title="T"))
     assert (tmp_path / "digests").read_bytes() == b"1da12481992cb53d b65033fb2b7256b3\n"
+
+
+def test_row_is_known_by_its_number_and_content(tmp_path: Path) -> None:
+    """A row is the one of the file if task and content are those under its number."""
+    path = tmp_path / "digests"
+    rows = [row(number, title=f"T{number}") for number in range(1, 6)]
+    digests(path, *rows)
+    assert all(is_row_of(path, one) for one in rows)
+    assert not is_row_of(path, row(2, title="other"))
+    assert not is_row_of(path, row(2, "opp_3", title="T2"))
+    assert not is_row_of(path, row(3, "opp_2", title="T2"))
+    assert not is_row_of(path, row(6, title="T6"))
+    assert not is_row_of(tmp_path / "none", rows[0])
 
 
 def test_failed_digests_are_not_written_later(

@@ -132,11 +132,11 @@ def test_nearest_tests_of_a_line_go_first() -> None:
         "tests/engine/test_x.py::x",
     )
     lines = {3: [f"{far}|run", f"{near}[1]|run", f"{near}[2]|setup", "", f"{own}|run"], 9: [""]}
-    reach = Reach({"engine/x": lines})
+    reach = Reach({"engine/x": lines}, ["tests/cli", "tests/engine"])
     assert reach.tests(Mutant("engine/x", 0, 3, "", "", "")) == [own, near, far]
     assert reach.tests(Mutant("engine/x", 0, 4, "", "", "")) == [own, near, far]
-    assert reach.tests(Mutant("engine/x", 0, 9, "", "", "")) == [own, near, far]
-    assert reach.tests(Mutant("engine/y", 0, 3, "", "", "")) == []
+    for elsewhere in (Mutant("engine/x", 0, 9, "", "", ""), Mutant("engine/y", 0, 3, "", "", "")):
+        assert reach.tests(elsewhere) == ["tests/engine", "tests/cli"]
 
 
 def test_tests_that_fail_anyway_try_no_mutant(tmp_path: Path) -> None:

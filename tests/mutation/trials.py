@@ -64,39 +64,41 @@ class Reach:
 
     Args:
         contexts: module → number of a line → names of tests.
+        tests: all tests.
     """
 
-    def __init__(self, contexts: Mapping[str, Mapping[int, Sequence[str]]]) -> None:
+    def __init__(
+        self, contexts: Mapping[str, Mapping[int, Sequence[str]]], tests: Sequence[str]
+    ) -> None:
         self._contexts = contexts
+        self._tests = tests
 
     @classmethod
-    def read(cls, data: CoverageData) -> Self:
+    def read(cls, data: CoverageData, tests: Sequence[str]) -> Self:
         """The reach that coverage has measured."""
         contexts: dict[str, dict[int, list[str]]] = {}
         for file in data.measured_files():
             module = str(PurePath(file.rpartition("/bulkupdate/")[2]).with_suffix(""))
             contexts[module] = data.contexts_by_lineno(file)
-        return cls(contexts)
+        return cls(contexts, tests)
 
     def tests(self, mutant: Mutant) -> list[str]:
         """The tests of a mutant: those of its module first, then those of its package."""
         lines = self._contexts.get(mutant.module, {})
         # A statement of several lines counts as reached where it begins.
         number = max((line for line in lines if line <= mutant.number), default=0)
-        # The same function with other parameters is the same test here. Lines that are reached
-        # when the module is imported belong to no test, and so to all tests of the module.
+        # The same function with other parameters is the same test here.
         reached = {context.partition("|")[0].partition("[")[0] for context in lines.get(number, ())}
-        if reached <= {""}:
-            every = (context for contexts in lines.values() for context in contexts)
-            reached = {context.partition("|")[0].partition("[")[0] for context in every}
+        # A line that is reached when the module is imported belongs to no test, but to all.
+        reached = (reached - {""}) or set(self._tests)
         package, _, name = mutant.module.rpartition("/")
+        own, folder = str(PurePath("tests", package, f"test_{name}.py")), f"tests/{package}"
 
         def order(test: str) -> tuple[bool, bool, int, str]:
-            folder = next((at for at, one in enumerate(TESTS) if test.startswith(one)), len(TESTS))
-            own = test.startswith(f"tests/{package}/test_{name}.py".replace("//", "/"))
-            return not own, not test.startswith(f"tests/{package}/"), folder, test
+            at = next((at for at, one in enumerate(self._tests) if test.startswith(one)), 0)
+            return not test.startswith(own), not (package and test.startswith(folder)), at, test
 
-        return sorted(reached - {""}, key=order)
+        return sorted(reached, key=order)
 
 
 class Copy:
@@ -130,7 +132,7 @@ class Copy:
             raise RuntimeError(f"a test fails without any mutant: pytest {' '.join(tests)}")
         data = CoverageData(str(self._path / ".coverage"))
         data.read()
-        return Reach.read(data)
+        return Reach.read(data, tests)
 
     def try_mutant(self, mutant: Mutant, reach: Reach, commands: Sequence[str]) -> Outcome:
         """Run the tests of a mutant until one fails."""

@@ -94,6 +94,23 @@ def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
     assert "how a program writes a missing value: leave the cell blank" in problem.message
 
 
+@pytest.mark.parametrize("word", ["#N/A", " #ref!", "#VALUE! 5", "#DIV/0!", "#spill!"])
+def test_error_of_a_spreadsheet_is_no_value(word: str) -> None:
+    """A cell that shows where a formula failed makes the row invalid, in any field."""
+    for field in ("title", "assignedTo", "priority"):
+        (problem,) = reader_of(("id", field)).problems(["opp_1", word])
+        assert "is what a spreadsheet shows for an error" in problem.message
+
+
+@pytest.mark.parametrize("word", ["#", "#1 lead", "#N/A/B", "call #3", "N/A in May"])
+def test_other_text_with_a_hash_is_a_value(word: str) -> None:
+    """A text may begin with a hash, or hold the words of an error."""
+    row = reader_of(("id", "title")).row(1, 2, ["opp_1", word])
+    assert row is not None
+    assert row.update is not None
+    assert row.update.title == word
+
+
 def test_none_is_a_text_and_a_priority() -> None:
     """The word none is an ordinary title, and as a priority it clears the field."""
     row = reader_of(("id", "title", "priority")).row(1, 2, ["opp_1", "none", "none"])

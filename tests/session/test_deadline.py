@@ -157,6 +157,15 @@ async def test_deadline_without_time_sends_nothing(tmp_path: Path) -> None:
         RunConfig(input=str(edits), endpoint=endpoint, deadline=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("+1s", 1), ("+90s", 90), (" +5m", 300), ("+2h", 7200), ("+999999s", 999_999)],
+)
+def test_deadline_may_be_counted_from_now(text: str, seconds: int) -> None:
+    """A deadline in seconds, minutes or hours is counted from now."""
+    assert deadline(text, NIGHT) == NIGHT + timedelta(seconds=seconds)
+
+
 def note_of(seconds: float | None, rows: int = 1000, **settings: Any) -> str | None:
     """The note about a deadline in so many seconds, of rows of which 100 are updated, 50 failed."""
     inspection = Inspection()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.comparison import Changes, compare
-from bulkupdate.journal.digests import DigestFile, Digests, is_row_of
+from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
 from bulkupdate.models import ErrorInfo, Outcome, Result, Row, TaskUpdate, unsent
 from tests.support.fakes import row
 
@@ -205,12 +205,27 @@ def test_row_is_known_by_its_number_and_content(tmp_path: Path) -> None:
     path = tmp_path / "digests"
     rows = [row(number, title=f"T{number}") for number in range(1, 6)]
     digests(path, *rows)
-    assert all(is_row_of(path, one) for one in rows)
-    assert not is_row_of(path, row(2, title="other"))
-    assert not is_row_of(path, row(2, "opp_3", title="T2"))
-    assert not is_row_of(path, row(3, "opp_2", title="T2"))
-    assert not is_row_of(path, row(6, title="T6"))
-    assert not is_row_of(tmp_path / "none", rows[0])
+    with CheckedRows(path) as checked:
+        assert len(checked) == 5
+        assert all(map(checked.holds, rows))
+        assert not checked.holds(row(2, title="other"))
+        assert not checked.holds(row(2, "opp_3", title="T2"))
+        assert not checked.holds(row(3, "opp_2", title="T2"))
+        assert not checked.holds(row(6, title="T6"))
+        assert not checked.holds(row(10**15, title="T6"))
+    with pytest.raises(JournalError, match="can't be read"):
+        CheckedRows(tmp_path / "none")
+
+
+def test_rows_are_known_far_apart_too(tmp_path: Path) -> None:
+    """Few parts of a long file of digests are kept in memory, in any order of the rows."""
+    path = tmp_path / "digests"
+    rows = [row(number, title=f"T{number}") for number in range(1, 20_001)]
+    digests(path, *rows)
+    with CheckedRows(path) as checked:
+        for one in (*rows[::1500], *rows[::-1700], rows[-1], rows[0]):
+            assert checked.holds(one)
+            assert len(checked._parts) <= 4
 
 
 def test_failed_digests_are_not_written_later(

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 
 from bulkupdate import errors
@@ -67,6 +68,8 @@ async def client_of(
     async with listener:
         async with TaskClient(endpoint, connections=connections) as client:
             yield client, server
+        # A connection that was just made may not have reached the server's code yet.
+        await asyncio.sleep(0.005)
         while server.open:
             await asyncio.sleep(0.001)
 
@@ -199,3 +202,35 @@ async def test_cancelled_request_closes_its_connection() -> None:
             await asking
         assert (await ask(client, "b")).value is not None
     assert server.requests == [(1, "a"), (2, "b")]
+
+
+async def test_request_without_a_connection_was_not_sent() -> None:
+    """A request that waited for a connection until its time was over has changed nothing."""
+    async with client_of(lambda _: b"", connections=1) as (client, server):
+        client._http._endpoint = Endpoint(
+            api_key="s3cr3t-k3y", base_url=client._http._endpoint.base_url, timeout=0.2
+        )
+        first = asyncio.ensure_future(ask(client, "a"))
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        with pytest.raises(errors.ConnectError, match="no connection in time") as caught:
+            await ask(client, "b")
+        with pytest.raises(errors.RequestTimeoutError):
+            await first
+    assert not caught.value.ambiguous
+    assert server.requests == [(1, "a")]
+
+
+async def test_url_that_no_request_can_be_made_for_was_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the HTTP library refuses before it sends is no doubt about the row."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise aiohttp.InvalidURL("https://x y")
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", refuse)
+    async with TaskClient(Endpoint(api_key="s3cr3t-k3y")) as client:
+        with pytest.raises(errors.ConnectError, match="no request can be made") as caught:
+            await ask(client, "a")
+    assert not caught.value.ambiguous

@@ -22,6 +22,7 @@ from bulkupdate.cli.options import (
     rate_option,
     reading_options,
 )
+from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.screen import Screen
 from bulkupdate.errors import ConfigError, InputError
 from bulkupdate.journal import ExitCode
@@ -126,7 +127,8 @@ def _inspected(source: Input, flags: ReadingFlags, listed: ProblemsFile | None) 
 
 
 def _problems_file(flags: ReadingFlags, path: Path) -> ProblemsFile:
-    """Open the file for `--problems`. It must not be an input file."""
+    """Open the file for `--problems`. It must not be an input file, or a file of a run."""
+    check_output("problems", path)
     for other in (Path(flags.input_), *flags.value_maps):
         if path.exists() and other.exists() and path.samefile(other):
             raise ConfigError(f"--problems {path} is an input file: name another file")

@@ -8,7 +8,9 @@ import cloup
 
 from bulkupdate.cli.command import Command, option
 from bulkupdate.cli.options import json_option, quiet_option
+from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.screen import Screen
+from bulkupdate.journal import RunFiles
 
 _EXAMPLES = (
     ("bulkupdate report edits.run", "write the report into edits.run"),
@@ -43,7 +45,14 @@ def report_command(directory: Path, output: Path | None, *, as_json: bool, quiet
     with screen.errors():
         from bulkupdate.report import write_report
 
+        if output is not None and not _is_own_report(output, directory):
+            check_output("output", output)
         path = write_report(directory, output)
         screen.say(f"report: {path}")
         if as_json:
             sys.exit(screen.result({"report": str(path)}))
+
+
+def _is_own_report(output: Path, directory: Path) -> bool:
+    """Whether the file is the one that the command writes without `--output`."""
+    return not output.is_symlink() and output.resolve() == RunFiles(directory).report.resolve()

@@ -20,6 +20,7 @@ from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.options import input_argument
+from bulkupdate.cli.outputs import check_key_file, check_output
 from bulkupdate.cli.run_options import EXAMPLES, RunFlags, run_options
 from bulkupdate.cli.screen import INTERRUPTED, Screen
 from bulkupdate.cli.signals import SIGNALS, Arrivals, interrupting
@@ -176,6 +177,8 @@ def _endpoint(flags: RunFlags) -> Endpoint:
         return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags.timeout)
     if flags.api_key_file is None:
         environment.check_key(os.environ)
+    else:
+        check_key_file(flags.api_key_file)
     base_url = flags.base_url
     if base_url is None:
         environment.check_base_url(os.environ)
@@ -192,6 +195,7 @@ def _endpoint(flags: RunFlags) -> Endpoint:
 def _metrics(path: Path | None) -> "MetricsFile | None":
     if path is None:
         return None
+    check_output("metrics_file", path)
     from bulkupdate.ui.metrics import MetricsFile
 
     return MetricsFile.open(path)

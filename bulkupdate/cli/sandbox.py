@@ -11,6 +11,7 @@ import cloup
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.options import RATE, Setting
+from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.screen import Screen
 from bulkupdate.errors import ConfigError, count
 from bulkupdate.lemlist.rate import LEMLIST_RATE
@@ -112,7 +113,16 @@ def sandbox_command(**flags: Any) -> None:
     """Serve a local stand-in of lemlist's tasks API until Ctrl-C."""
     screen = Screen()
     with screen.errors():
+        _check_log(flags["log"], flags["tasks"])
         eventloop.run(_serve(_sandbox_config(flags), flags["tasks"], screen))
+
+
+def _check_log(log: Path | None, tasks: Path | None) -> None:
+    if log is None:
+        return
+    check_output("log", log)
+    if tasks is not None and log.exists() and tasks.exists() and log.samefile(tasks):
+        raise ConfigError(f"--log {log} is the file of --tasks: name another file")
 
 
 def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":

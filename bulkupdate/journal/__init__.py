@@ -24,7 +24,7 @@ from bulkupdate.journal.results import (
     renumber_journal,
     repair_journal,
 )
-from bulkupdate.journal.runfiles import RunFiles
+from bulkupdate.journal.runfiles import RunFiles, is_known
 from bulkupdate.journal.summary import Summary, read_summary
 from bulkupdate.journal.traffic import (
     LONGEST_SAMPLE,
@@ -54,6 +54,7 @@ __all__ = [
     "compare",
     "exit_code",
     "forget_cached",
+    "is_known",
     "line_offsets",
     "read_journal",
     "read_lines",

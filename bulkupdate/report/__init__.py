@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from bulkupdate.errors import ConfigError, JournalError
-from bulkupdate.journal import RunFiles, replace_file
+from bulkupdate.journal import RunFiles, is_known, replace_file
 
 __all__ = ["check_installed", "write_report"]
 
@@ -69,17 +69,16 @@ def _checked(output: Path, directory: Path) -> Path:
     """The path to write `output` to, with a link resolved.
 
     Raises:
-        ConfigError: the path is another file of the run.
+        ConfigError: the path is another file of this run, or a file of another run.
     """
     if output.exists() and not output.is_file():
         return output
     path = output.resolve()
-    if (
-        path.parent == directory.resolve()
-        and path.exists()
-        and path.name != RunFiles(directory).report.name
-    ):
-        raise ConfigError(f"{output} is a file of the run: choose another file")
+    is_here = path.parent == directory.resolve()
+    is_own = is_here and path.name == RunFiles(directory).report.name
+    is_of_a_run = is_known(path.name) and RunFiles(path.parent).summary.exists()
+    if not is_own and (is_of_a_run or (is_here and path.exists())):
+        raise ConfigError(f"{output} is a file of a run: choose another file")
     return path if output.is_symlink() else output
 
 

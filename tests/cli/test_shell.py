@@ -194,6 +194,7 @@ def test_variable_of_another_command_is_no_mistake(variables: dict[str, str]) ->
 )
 def test_misspelt_key_or_url_variable_sends_nothing(variables: dict[str, str], says: str) -> None:
     """A misspelt variable of the key or of the URL exits with 2, and the right one is named."""
+    # No row has a field to change: nothing could be sent.
     done = bulkupdate("run", "edits.csv", "--ignore-extra", **variables)
     assert done.returncode == 2
     assert says in done.stderr

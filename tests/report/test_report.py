@@ -260,15 +260,12 @@ def test_path_without_run_is_refused(tmp_path: Path) -> None:
         write_report(directory)
 
 
-def test_report_can_go_to_a_device(tmp_path: Path) -> None:
+def test_report_of_a_program_can_go_to_a_device(tmp_path: Path) -> None:
     """A report goes to a device without replacing it, and a full device is an error."""
-    run_directory(tmp_path / "a.run", [updated(1, 1)])
-    done = bulkupdate("report", "a.run", "--output", "/dev/stdout", "-q")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("<!doctype html>")
-    full = bulkupdate("report", "a.run", "--output", "/dev/full")
-    assert full.returncode == 2
-    assert "error: /dev/full can't be written: No space left on device" in full.stderr
+    directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
+    assert write_report(directory, "/dev/null") == Path("/dev/null")
+    with pytest.raises(ConfigError, match="/dev/full can't be written: No space left on device"):
+        write_report(directory, "/dev/full")
     assert Path("/dev/full").is_char_device()
 
 
@@ -276,9 +273,12 @@ def test_runs_files_are_never_replaced(tmp_path: Path) -> None:
     """The report replaces no file of the run, and it writes to the target of a link."""
     directory = run_directory(tmp_path / "a.run", [updated(1, 1)])
     log = (directory / "results.jsonl").read_bytes()
-    with pytest.raises(ConfigError, match="is a file of the run"):
+    with pytest.raises(ConfigError, match="is a file of a run"):
         write_report(directory, directory / "results.jsonl")
     assert (directory / "results.jsonl").read_bytes() == log
+    other = run_directory(tmp_path / "b.run", [updated(1, 1)])
+    with pytest.raises(ConfigError, match="is a file of a run"):
+        write_report(directory, other / "report.html")
     target, link = tmp_path / "target.html", tmp_path / "link.html"
     target.touch(0o640)
     target.chmod(0o640)

@@ -104,6 +104,16 @@ def test_undecodable_bytes_are_kept_for_writing() -> None:
     assert undecodable(wide.decode("utf-16-le", KEEP_BYTES))
 
 
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_undecodable_byte_is_as_wide_as_a_character(codec: str) -> None:
+    """A byte that could not be decoded leaves the characters around it whole in a wide encoding."""
+    wide = "a\udce9b".encode(codec, KEEP_BYTES)
+    assert len(wide) == len("abc".encode(codec))
+    found = wide.decode(codec, KEEP_BYTES)
+    assert (found[0], found[-1]) == ("a", "b")
+    assert undecodable(found)
+
+
 def test_given_encoding_works_without_its_mark() -> None:
     """A given encoding is used with or without a byte order mark."""
     for chosen, text in (
@@ -147,7 +157,7 @@ def test_late_nul_byte_refuses_the_file() -> None:
 def test_line_beyond_the_bound_is_refused(before: int, end: bytes) -> None:
     """A line that is too long is refused by its number, however many reads it takes."""
     start = b"".join(b"opp_%d,x" % number + end for number in range(before))
-    close = MAX_LINE - 40_000
+    close = MAX_LINE - 10
     for line in (b"x" * close, (b"x" * close + end) * 3):
         assert list(text_of(io.BytesIO(start + line), Encoding("utf-8"), "a.csv"))
     with pytest.raises(InputError) as refused:

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkupdate.errors import REOPENED
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
 
@@ -98,3 +99,18 @@ def test_rows_failed_by_refused_key_are_unsettled() -> None:
     ledger.record(result(1, Outcome.UPDATED))
     assert ledger.is_settled(1)
     assert ledger.unsettled == 2
+
+
+def test_reopened_rows_are_no_settlements() -> None:
+    """The line that reopens a row settles nothing; a line about a refused key does."""
+    ledger = Ledger()
+    for type_ in ("bad_request", "unauthorized", "forbidden", REOPENED):
+        error = ErrorInfo(type_, "x")
+        ledger.record(
+            Result(row=1, id="a", outcome=Outcome.FAILED, attempts=1, at="", error=error,
+                   cut_short=type_ == REOPENED)
+        )  # fmt: skip
+    assert ledger.settlements == 3
+    ledger.record(Result(row=1, id="a", outcome=Outcome.UPDATED, attempts=1, at=""))
+    assert ledger.settlements == 4
+    assert ledger.line(1) == 5

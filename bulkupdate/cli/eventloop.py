@@ -1,11 +1,15 @@
 """The event loop of the commands: uvloop's if it is installed, else asyncio's own."""
 
 import asyncio
+import errno
 import gc
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 #: Number of new objects after which the garbage collector runs.
 _COLLECT_AFTER = 10_000
@@ -21,10 +25,27 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     # collector would check all of them again and again, for a tenth of the CPU time of a row.
     gc.set_threshold(_COLLECT_AFTER)
     with asyncio.Runner(loop_factory=_factory()) as runner:
+        runner.get_loop().set_exception_handler(Complaints())
         try:
             return runner.run(main)
         except asyncio.CancelledError as cancelled:
             raise KeyboardInterrupt from cancelled
+
+
+class Complaints:
+    """The handler of errors that no task receives. It reports a lack of open files once."""
+
+    def __init__(self) -> None:
+        self._has_told = False
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle an error."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif not self._has_told:
+            self._has_told = True
+            log.warning("%s: new connections wait (ulimit -n raises the limit)", error.strerror)
 
 
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -19,6 +19,7 @@ from bulkupdate.cli import environment, eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.next_lines import next_lines
+from bulkupdate.cli.openfiles import room_for_run
 from bulkupdate.cli.options import input_argument
 from bulkupdate.cli.outputs import check_key_file, check_output
 from bulkupdate.cli.run_options import EXAMPLES, RunFlags, run_options
@@ -74,6 +75,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
                 # Fail now, not at the end of a long run.
                 check_installed()
             config = _run_config(flags)
+            room_for_run(config.workers, sandboxed=flags.sandbox)
             observers = [screen.observer(), *([metrics] if metrics else [])]
             summary = eventloop.run(_run(config, screen, observers, sandboxed=flags.sandbox))
             if metrics is not None:

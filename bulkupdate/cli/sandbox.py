@@ -10,6 +10,7 @@ import cloup
 
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.command import Command
+from bulkupdate.cli.openfiles import room_for_sandbox
 from bulkupdate.cli.options import RATE, Setting
 from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.screen import Screen
@@ -114,6 +115,7 @@ def sandbox_command(**flags: Any) -> None:
     screen = Screen()
     with screen.errors():
         _check_log(flags["log"], flags["tasks"])
+        room_for_sandbox()
         eventloop.run(_serve(_sandbox_config(flags), flags["tasks"], screen))
 
 

@@ -5,7 +5,9 @@ import base64
 import contextlib
 import json
 import math
+import os
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +26,9 @@ from bulkupdate.sandbox.windows import RateWindow, Verdict, window
 
 #: Number of tasks on a page of `GET /tasks`. lemlist does not document its own number.
 PAGE_SIZE = 100
+
+#: Connections that the kernel keeps until they are accepted.
+_BACKLOG = 128
 
 #: Largest number of keys whose windows are kept.
 _MAX_KEYS = 1000
@@ -96,6 +101,8 @@ class Sandbox:
         self._closing = asyncio.Event()
         self._log: IO[bytes] | None = None
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._address = "", 0
 
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._middleware])
@@ -109,12 +116,26 @@ class Sandbox:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         try:
             await self._runner.setup()
-            site = web.TCPSite(self._runner, self.config.host, self.config.port)
-            await site.start()
+            await self._listen(self._runner)
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        """Accept connections, one in each round of the event loop.
+
+        Where asyncio accepts several and no more files can be opened, it tries each of them again a
+        second later, each time with several more, until it does nothing else.
+        """
+        if runner.server is None:
+            raise AssertionError("the runner was set up")
+        loop, config = asyncio.get_running_loop(), self.config
+        self._server = await loop.create_server(runner.server, config.host, config.port, backlog=1)
+        for sock in self._server.sockets:
+            with socket.socket(fileno=os.dup(sock.fileno())) as same:
+                same.listen(_BACKLOG)
+        self._address = self._server.sockets[0].getsockname()[:2]
 
     def _opened_log(self) -> IO[bytes] | None:
         return None if self.config.log is None else Path(self.config.log).open("ab", buffering=0)
@@ -125,6 +146,8 @@ class Sandbox:
     async def close(self) -> None:
         """Stop the server, and end requests that hang."""
         self._closing.set()
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._log is not None:
@@ -133,9 +156,9 @@ class Sandbox:
     @property
     def base_url(self) -> str:
         """The URL for clients instead of lemlist's `https://api.lemlist.com/api`."""
-        if self._runner is None:
+        if self._server is None:
             raise RuntimeError("use the sandbox in 'async with'")
-        host, port = self._runner.addresses[0][:2]
+        host, port = self._address
         return f"http://[{host}]:{port}/api" if ":" in host else f"http://{host}:{port}/api"
 
     # --- every request ---------------------------------------------------------------------

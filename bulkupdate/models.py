@@ -273,11 +273,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         error: the reason why the row did not succeed.
         cut_short: whether the run stopped before the row had used all its attempts.
         merged: numbers of the earlier rows that were sent in the same request.
+        was_merged: whether that request had earlier rows that the input no longer has.
         sent_with: number of the later row whose request included this one. The line of that row
             has the rest.
     """
 
-    row: int
+    row: Annotated[int, msgspec.Meta(ge=1)]
     id: str
     outcome: Outcome
     status: int | None = None
@@ -290,6 +291,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     error: ErrorInfo | None = None
     cut_short: bool = False
     merged: tuple[int, ...] = ()
+    was_merged: bool = False
     sent_with: int | None = None
 
 
@@ -323,11 +325,13 @@ class LoggedRow(Mark, frozen=True):
         id: the task's id, as JSON.
         sent: the fields that were sent, as JSON; empty without any.
         merged: numbers of the earlier rows that were sent in the same request.
+        was_merged: as in `Result`.
     """
 
     id: msgspec.Raw = msgspec.Raw(b'""')
     sent: msgspec.Raw = msgspec.Raw()
     merged: tuple[int, ...] = ()
+    was_merged: bool = False
 
 
 def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:

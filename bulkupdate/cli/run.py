@@ -273,7 +273,7 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
     arrivals = Arrivals(loop.time)
 
     def on_signal(number: signal.Signals) -> None:
-        arrived = arrivals.count(number)
+        arrived = arrivals.count()
         if not arrived:
             return
         if arrived > 1 and running is not None:

@@ -1,5 +1,6 @@
 """Signals that end a command: before it has begun, and while it runs without an event loop."""
 
+import math
 import os
 import signal
 import threading
@@ -40,19 +41,20 @@ class Arrivals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._first: dict[int, float] = {}
+        self._first = -math.inf
         self._count = 0
 
-    def count(self, number: int) -> int:
-        """Add a signal.
+    def count(self) -> int:
+        """Add a signal of any kind: a session that ends sends SIGTERM and SIGHUP.
 
         Returns:
             The number of signals so far, or 0 if this one is only a repeat of another.
         """
         now = self._clock()
-        if number in self._first and now - self._first[number] < ONE_SIGNAL:
+        if now - self._first < ONE_SIGNAL:
             return 0
-        self._first.setdefault(number, now)
+        if not self._count:
+            self._first = now
         self._count += 1
         return self._count
 
@@ -72,7 +74,7 @@ def interrupting(numbers: Sequence[signal.Signals]) -> Iterator[None]:
     arrivals = Arrivals()
 
     def interrupt(number: int, _: object) -> None:
-        count = arrivals.count(number)
+        count = arrivals.count()
         if count == 1:
             raise Interrupted(number)
         if count > 1:

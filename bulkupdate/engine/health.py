@@ -10,7 +10,8 @@ growing intervals, until a probe gets a usable answer or the run gives up::
                                                                 ▼
                                         no usable answer for `give_up_after`: stop
 
-No probe goes out before the time that the server asks for (`Retry-After` of a 503).
+No probe goes out before the time that the server asks for (`Retry-After` of a 503), unless the run
+gives up before.
 
 A usable answer is about the update: a Task, or a refusal. A 429 is neither a usable answer nor a
 failure. A failed probe doesn't count as an attempt of its row, because the server is the cause.
@@ -22,7 +23,7 @@ import logging
 import math
 
 from bulkupdate.engine.retry import is_transient
-from bulkupdate.errors import RateLimitedError, TaskError
+from bulkupdate.errors import BlockedError, RateLimitedError, TaskError
 from bulkupdate.models import Reason
 from bulkupdate.stop import Stop
 
@@ -30,6 +31,9 @@ from bulkupdate.stop import Stop
 #: down. One task may make the server fail each time; that is not an outage.
 OUTAGE_FAILURES = 20
 OUTAGE_TASKS = 5
+
+#: Requests in a row that a firewall or a proxy blocks, after which the lane stops.
+BLOCKED_IN_A_ROW = 20
 
 #: Failures of the first row, which is sent alone, after which the other rows may start too.
 FIRST_FAILURES = 5
@@ -68,6 +72,7 @@ class Health:
         self._next_probe = math.inf
         self._interval = FIRST_PROBE
         self._not_before = 0.0
+        self._blocked = 0
         self.is_down = False
         self.all_may_start = asyncio.Event()
 
@@ -106,11 +111,14 @@ class Health:
             subject: the id of the task.
             error: the error of the request, or None. One that is in question says nothing.
         """
-        if error is None and not self._failures and self.all_may_start.is_set():
+        has_failed = self._failures or self._blocked
+        if error is None and not has_failed and self.all_may_start.is_set():
             return
         if error is not None and error.is_in_question:
             return
-        if error is None or not (is_transient(error) or error.stops_lane):
+        if isinstance(error, BlockedError):
+            self._was_blocked(error)
+        elif error is None or not (is_transient(error) or error.stops_lane):
             self._answered()
         elif error.stops_lane:
             status = f"{error.status} " if error.status else ""
@@ -118,6 +126,16 @@ class Health:
             self._stop.set(text, Reason.KEY_REFUSED)
         elif not isinstance(error, RateLimitedError):
             self._failed(subject, error)
+
+    def _was_blocked(self, error: BlockedError) -> None:
+        """Count an answer of a firewall. One that blocks everything is no matter of the rows."""
+        blocked = self._blocked + 1
+        self._answered()
+        self._blocked = blocked
+        if blocked >= BLOCKED_IN_A_ROW:
+            who = "a firewall or a proxy blocked"
+            text = f"{who} {blocked} requests in a row: {error.message}"
+            self._stop.set(text, Reason.SERVER_DOWN)
 
     @property
     def _until_probe(self) -> float:
@@ -137,7 +155,8 @@ class Health:
             log.warning("the server answers again, after %.0f s", self._down_for)
         self.is_down = False
         self._is_up.set()
-        self._failures = 0
+        self._failures = self._blocked = 0
+        self._not_before = 0.0
         self._subjects.clear()
         self.all_may_start.set()
 
@@ -165,7 +184,9 @@ class Health:
 
     def _schedule_probe(self) -> None:
         left = max(0.0, self._give_up_after - self._down_for)
-        self._next_probe = max(self._now() + min(self._interval, left), self._not_before)
+        now = self._now()
+        # The last probe goes out when the run would give up, whatever the server asks for.
+        self._next_probe = now + min(max(self._interval, self._not_before - now), left)
 
     @property
     def _down_for(self) -> float:

@@ -8,10 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from bulkupdate.engine.backlog import Backlog
-from bulkupdate.engine.call import Caller, Request, Value
+from bulkupdate.engine.call import Caller
 from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import Limiter
-from bulkupdate.engine.retry import Attempts
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.worker import Sender, settle
 from bulkupdate.errors import JournalError
@@ -34,6 +33,8 @@ class Lane:
             would fail too: the key is refused, or the server stays down.
         on_result: receives each settled row, and returns once the result is in the log. Only then
             the next row of its task goes. It may raise `JournalError`, which stops the lane.
+        was_sent: whether an earlier session may have sent a row whose answer is not known. Such a
+            row is not called failed because the server can't be reached now.
 
     Attributes:
         stop: the stop of the lane.
@@ -51,6 +52,7 @@ class Lane:
         drain_timeout: float,
         stop: Stop,
         on_result: Callable[[Row, Result], Awaitable[None]],
+        was_sent: Callable[[Row], bool] = lambda _: False,
     ) -> None:
         self.stop = stop.child()
         self.limiter = limiter
@@ -58,10 +60,9 @@ class Lane:
         self._worker_count = workers
         self._drain_timeout = drain_timeout
         self._on_result = on_result
+        self._was_sent = was_sent
         self._health = Health(self.stop, policy.give_up_after)
         self._caller = Caller(limiter, self._health, policy, self.stop)
-        # Apart, so that its requests don't count as those of rows.
-        self._asker = Caller(limiter, self._health, policy, self.stop)
         self.confirmed = asyncio.Event()
 
     async def run(self, backlog: Backlog) -> None:
@@ -83,27 +84,15 @@ class Lane:
             await asyncio.wait(workers)
             draining.cancel()
 
-    async def call(self, request: Request[Value], *, subject: str) -> Value:
-        """Make a call that is about no row, under the same limit, with the same retries.
-
-        Args:
-            request: sends the request once.
-            subject: what it is about, for the log.
-
-        Raises:
-            TaskError: the last attempt failed.
-            StoppedError: a stop came first.
-        """
-        with self.stop.until(Level.DRAIN) as scope:
-            return await self._asker.call(request, Attempts(), scope, subject=subject)
-
     async def _work(self, backlog: Backlog) -> None:
         try:
             with self.stop.until(Level.DRAIN) as scope:
                 while (row := await backlog.get()) is not None:
                     if row.update is None:
                         raise AssertionError("only valid rows are put into the backlog")
-                    result = await settle(self._caller, self._client, scope, row.number, row.update)
+                    result = await settle(
+                        self._caller, self._client, scope, row, row.update, self._was_sent
+                    )
                     if result is None:
                         return
                     # A row with a result is not interrupted any more.
@@ -124,7 +113,7 @@ class Lane:
         """After a stop, give requests in flight `drain_timeout` seconds to end; then abort."""
         await self.stop.wait()
         await asyncio.sleep(self._drain_timeout)
-        if late := self._caller.in_flight + self._asker.in_flight:
+        if late := self._caller.in_flight:
             log.warning("%d requests in flight did not end in %g s", late, self._drain_timeout)
         self.stop.raise_to(Level.ABORT)
 

@@ -153,7 +153,8 @@ class Retrier:
             return 0.0
         doublings = min(max(0, attempts.counted - 1), 32)
         longest = min(self._policy.longest_backoff, self._policy.first_backoff * 2**doublings)
-        return (error.retry_after or 0.0) + random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
+        asked = min(error.retry_after or 0.0, self._policy.give_up_after)
+        return asked + random.uniform(0, longest)  # noqa: S311 - jitter, not a secret
 
 
 def _is_retried(state: RetryCallState) -> bool:

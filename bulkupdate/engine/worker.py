@@ -1,17 +1,19 @@
 """One update → one result: the call, and the outcome of the row."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from bulkupdate.engine.call import Caller
 from bulkupdate.engine.retry import Attempts
-from bulkupdate.errors import BadRequestError, NotFoundError, RedirectError, TaskError
+from bulkupdate.errors import BadRequestError, NotFoundError, TaskError
 from bulkupdate.lemlist.answer import Answer
-from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, now
+from bulkupdate.models import ErrorInfo, Outcome, Result, Row, Task, TaskUpdate, now
 from bulkupdate.stop import Scope, StoppedError
 
-#: Errors about the update itself. They show that earlier attempts of the same update were not
-#: applied either.
-CONCLUSIVE = (BadRequestError, NotFoundError, RedirectError)
+#: Statuses of a verdict on the update itself (`lemlist: errors`). They show that earlier attempts
+#: of the same update were not applied either. Others come from a proxy (407, 451), or because of
+#: such an attempt (409).
+CONCLUSIVE = frozenset({400, 404, 413, 415, 422})
 
 
 class Sender(Protocol):
@@ -27,7 +29,12 @@ class Sender(Protocol):
 
 
 async def settle(
-    caller: Caller, sender: Sender, scope: Scope, number: int, update: TaskUpdate
+    caller: Caller,
+    sender: Sender,
+    scope: Scope,
+    row: Row,
+    update: TaskUpdate,
+    was_sent: Callable[[Row], bool],
 ) -> Result | None:
     """Send an update until it has an outcome.
 
@@ -35,8 +42,9 @@ async def settle(
         caller: makes the call.
         sender: sends each request.
         scope: the block that a stop interrupts.
-        number: the number of the row.
-        update: the update of the row.
+        row: the row.
+        update: its update.
+        was_sent: whether an earlier session may have sent a row whose answer is not known.
 
     Returns:
         The result. None if a stop came first and no attempt was in doubt before it: the row stays
@@ -62,9 +70,11 @@ async def settle(
     except TaskError as failure:
         error = failure
     return Result(
-        row=number,
+        row=row.number,
         id=update.id,
-        outcome=_outcome(error, attempts),
+        outcome=_outcome(error, attempts.in_doubt is not None or was_sent(row))
+        if error
+        else Outcome.UPDATED,
         status=error.status if error else 200,
         attempts=attempts.sent,
         at=now(),
@@ -77,9 +87,11 @@ async def settle(
     )
 
 
-def _outcome(error: TaskError | None, attempts: Attempts) -> Outcome:
-    if error is None:
-        return Outcome.UPDATED
-    if error.ambiguous or (attempts.in_doubt and not isinstance(error, CONCLUSIVE)):
+def _outcome(error: TaskError, is_in_doubt: bool) -> Outcome:
+    if error.ambiguous or (is_in_doubt and not _is_verdict(error)):
         return Outcome.UNCONFIRMED
     return Outcome.FAILED
+
+
+def _is_verdict(error: TaskError) -> bool:
+    return isinstance(error, BadRequestError | NotFoundError) and error.status in CONCLUSIVE

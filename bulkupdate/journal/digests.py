@@ -104,7 +104,7 @@ class CheckedRows:
             JournalError: the file can't be read.
         """
         numbers = self._numbers(line.row)
-        if line.sent and not line.merged:
+        if line.sent and not (line.merged or line.was_merged):
             # Called for each line of a log: a hash and a comparison of bytes, and no more.
             written = b"".join((b'{"id":', line.id, b",", memoryview(line.sent)[1:]))
             digest = blake2b(written, digest_size=8).digest()
@@ -151,7 +151,7 @@ class CheckedRows:
 def _fits_otherwise(line: LoggedRow, numbers: bytes) -> bool:
     """Whether a line fits by its task alone, or after another program has laid it out anew."""
     task = parse_json(line.id)
-    if not line.sent or line.merged:
+    if not line.sent or line.merged or line.was_merged:
         # The log does not hold the content of such a row.
         return numbers[:8] == _hash(str(task).encode()).to_bytes(8, "big")
     content = _content(to_json({"id": task, **parse_json(line.sent)}), sends=True)
@@ -213,7 +213,11 @@ class Digests:
 
     def correct(self, result: Result) -> None:
         """Replace the digests of a row by those of its result: the log is right."""
-        if result.merged or (result.sent is None and result.outcome is not Outcome.UNCHANGED):
+        if (
+            result.merged
+            or result.was_merged
+            or (result.sent is None and result.outcome is not Outcome.UNCHANGED)
+        ):
             return  # The log doesn't hold the content of such a row.
         self._numbers.extend([0] * 2 * (result.row - len(self)))
         index = 2 * (result.row - 1)

@@ -12,6 +12,7 @@ from typing import Self
 from bulkupdate.codec import to_json
 from bulkupdate.errors import JournalError, RunDirectoryError, RunInUseError, setting
 from bulkupdate.journal.files import replace_file, sha256, sync_directory
+from bulkupdate.journal.results import has_requests
 from bulkupdate.journal.runfiles import RunFiles, is_edited_failed, is_known, is_of_a_run, is_scrap
 from bulkupdate.journal.summary import Summary, read_summary
 from bulkupdate.reader import Format
@@ -143,10 +144,13 @@ class RunDirectory:
         path = path.resolve()
         return is_of_a_run(path.name) and path.parent == self.path.resolve()
 
-    def clear(self) -> list[str]:
+    def clear(self, keep: Path | None = None) -> list[str]:
         """Remove the files of an earlier run, except those that this run has just written.
 
         A file of failed rows that a user has edited is kept under another name.
+
+        Args:
+            keep: a file that is not removed.
 
         Returns:
             A message for each file that was kept.
@@ -162,7 +166,8 @@ class RunDirectory:
         with _writing(self.path):
             self.check_place()
             for path in list(self.path.iterdir()):
-                if path == self.files.summary or is_edited_failed(path.name):
+                is_kept = keep is not None and path.resolve() == keep
+                if is_kept or path == self.files.summary or is_edited_failed(path.name):
                     continue
                 if is_of_a_run(path.name):
                     path.unlink(missing_ok=True)
@@ -234,11 +239,13 @@ class RunDirectory:
             JournalError: the file could not be removed.
         """
         with _writing(self.files.check):
+            self.check_place()
             self.files.check.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Unlock the directory. Remove it if this process created it and it is empty."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, JournalError):
+            self.check_place()
             if self._is_ours:
                 self._remove_scraps()
             if self._is_new:
@@ -261,16 +268,16 @@ class RunDirectory:
         has_run = self.files.summary.name in names
         self.mode = mode if has_run else Mode.NEW
         if has_run:
-            if read_summary(path).has_sent is False:
+            if read_summary(path).has_sent is False and not has_requests(self.files.results):
                 # Nothing can be lost, and nothing can go out of order: begin again.
                 self.mode = Mode.OVERWRITE
-        elif left := sorted(name for name in names if is_of_a_run(name)):
+        elif left := sorted(n for n in names if is_of_a_run(n) and not is_edited_failed(n)):
             raise RunDirectoryError(
                 f"{path} holds {left[0]} and no {self.files.summary.name}: what its run has sent"
                 f" can't be told. Put {self.files.summary.name} back, or choose another directory"
                 f" with {setting('out')}"
             )
-        elif not all(map(is_scrap, names)):
+        elif not all(is_scrap(name) or is_edited_failed(name) for name in names):
             raise RunDirectoryError(
                 f"{path} holds other files than those of a run: choose another directory"
             )

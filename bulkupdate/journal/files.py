@@ -62,7 +62,7 @@ class AppendOnlyFile:
         try:
             self.check()
             self.check_place()
-        except JournalError:
+        except (JournalError, OSError):
             return False
         return True
 

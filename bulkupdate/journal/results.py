@@ -107,6 +107,14 @@ def read_lines(path: Path, kind: type[Line], *, whole_lines: bool = False) -> It
         raise JournalError(f"{path}: a line is not a result: {error}") from error
 
 
+def has_requests(path: Path) -> bool:
+    """Whether a log holds a row that was sent, or can't be read to its end."""
+    try:
+        return any(mark.sent for marks in read_lines(path, LoggedRow) for mark in marks)
+    except JournalError:
+        return path.exists()
+
+
 def line_offsets(path: Path, lines: Iterable[int]) -> Iterator[int]:
     """The offsets of some lines of a log, in bytes.
 
@@ -211,7 +219,9 @@ def _renumbered(result: Result, number: int, numbers: "array[int]") -> Result:
         return replaced(result, row=number)
     merged = tuple(now for was in result.merged if (now := numbers[was]))
     sent_with = numbers[result.sent_with or 0] or None
-    return replaced(result, row=number, merged=merged, sent_with=sent_with)
+    # What was sent is not the row's own content, although no row is left that was merged into it.
+    was_merged = result.was_merged or len(merged) < len(result.merged)
+    return replaced(result, row=number, merged=merged, was_merged=was_merged, sent_with=sent_with)
 
 
 def repair_journal(path: Path) -> str | None:

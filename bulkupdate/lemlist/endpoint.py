@@ -43,6 +43,8 @@ class ApiKey:
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise ConfigError("the API key is not a text: is its variable set?")
         value = value.strip()
         if not value:
             raise ConfigError("the API key is empty")
@@ -84,6 +86,8 @@ class ApiKey:
                 )
             return cls(value)
         try:
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise ConfigError(f"{setting('api_key_file')} {file} is not a regular file")
             with file.open(encoding="utf-8-sig") as text:
                 status = os.fstat(text.fileno())
                 is_ours = status.st_uid == os.geteuid()

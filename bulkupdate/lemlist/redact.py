@@ -15,9 +15,16 @@ REDACTED = "[redacted]"
 SHORTEST_SECRET = 6
 
 #: What begins the escapes of JSON, URLs and HTML.
-_ESCAPES = re.compile(rb"\\[ux/\"\\]|%[0-9A-Fa-f]{2}|&(?:#|quot;|amp;|lt;|gt;|apos;)")
+_ESCAPES = re.compile(rb"\\[ux/\"\\]|%[0-9A-Fa-f]{2}|&[#A-Za-z]")
 
-_JSON_ESCAPE = re.compile(r"\\+(?:u00|x)([0-9a-fA-F]{2})|\\+([/\"\\])")
+# A run of backslashes is bounded, here and below: it would be searched from each of its places.
+_JSON_ESCAPE = re.compile(r"\\{1,8}(?:u00|x)([0-9a-fA-F]{2})|\\{1,8}([/\"\\])")
+
+#: A number that names no character. Python refuses to convert one of thousands of digits.
+_LONG_NUMBER = re.compile(r"&#[0-9]{8,}")
+
+#: Longest text in which an escaped secret is replaced. A longer one is replaced as a whole.
+_LONGEST = 20_000
 
 
 class Redactor:
@@ -46,6 +53,8 @@ class Redactor:
             return text
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
+        if len(text) > _LONGEST and self._is_in(text):
+            return REDACTED
         for secret in self._secrets:
             if secret in _without_escapes(text):
                 text = _in_any_escape(secret).sub(REDACTED, text)
@@ -75,6 +84,9 @@ class Redactor:
 
     def _is_in(self, text: str) -> bool:
         plain = _without_escapes(text)
+        if not text.isprintable() or " " in text:
+            # A long text may be broken into lines. UTF-16 that is read as UTF-8 is full of NULs.
+            plain += "\n" + "".join(c for c in text if c.isprintable() and c != " ")
         return any(secret in text or secret in plain for secret in self._secrets)
 
 
@@ -103,7 +115,12 @@ def _base64(secret: str) -> Iterator[str]:
 
 
 def _without_escapes(text: str) -> str:
-    return html.unescape(unquote(_JSON_ESCAPE.sub(_unescaped, text)))
+    """The text after each kind of escape is removed. One may hide what another shows."""
+    json = _JSON_ESCAPE.sub(_unescaped, text)
+    once = unquote(json)
+    # A proxy may have escaped what was escaped.
+    twice = unquote(once)
+    return "\n".join((json, once, twice, html.unescape(_LONG_NUMBER.sub("", twice))))
 
 
 @functools.lru_cache(maxsize=64)
@@ -115,10 +132,10 @@ def _any_escape(character: str) -> str:
     """A pattern for a character, as it is or escaped."""
     number = ord(character)
     digits = "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{number:02x}")
-    backslashes = r"\\*" if character in '"/\\' else ""
+    backslashes = r"\\{0,8}" if character in '"/\\' else ""
     return (
-        rf"(?:{backslashes}{re.escape(character)}|%{digits}|\\+u00{digits}|\\+x{digits}"
-        rf"|&#0*{number};|&#[xX]0*{digits};|{re.escape(html.escape(character))})"
+        rf"(?:{backslashes}{re.escape(character)}|%{digits}|\\{{1,8}}u00{digits}|\\{{1,8}}x{digits}"
+        rf"|&#0{{0,8}}{number};|&#[xX]0{{0,8}}{digits};|{re.escape(html.escape(character))})"
     )
 
 

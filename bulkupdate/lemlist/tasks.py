@@ -73,7 +73,7 @@ class TaskClient:
         )
 
     async def team(self) -> Answer[Team]:
-        """Ask for the team of the key (`lemlist: GET /team`).
+        """Ask for the team of the key (`lemlist: GET /team`), on a connection of its own.
 
         Returns:
             The server's answer, with the team or an error.
@@ -81,7 +81,7 @@ class TaskClient:
         Raises:
             TaskError: there was no answer.
         """
-        return await self._http.call("GET", "/team", team_of, subject="team")
+        return await self._http.call("GET", "/team", team_of, subject="team", anew=True)
 
 
 def _confirmed(update: TaskUpdate, response: Response) -> tuple[Task, bool]:

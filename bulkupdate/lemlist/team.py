@@ -36,11 +36,12 @@ def team_of(response: Response) -> tuple[Team, bool]:
         # Of this route only: the key is good, or its rows would say so.
         raise RefusedError(f"{response.status}: the team can't be read", response.status)
     value = json_of(response, "a team")
-    if not isinstance(value, dict) or not isinstance(value.get("_id"), str) or not value["_id"]:
+    id_ = value.get("_id") if isinstance(value, dict) else None
+    if not isinstance(id_, str) or not id_.startswith("tea_"):
         # No excerpt: a team holds the URLs of its webhooks.
         raise BadResponseError("a 200 without a team", 200)
     name = value.get("name")
-    shown = response.redacted({"id": value["_id"], "name": name if isinstance(name, str) else ""})
+    shown = response.redacted({"id": id_, "name": name if isinstance(name, str) else ""})
     return Team(**shown), True
 
 

@@ -1,22 +1,41 @@
 """The binding of a run to a team: a run that began with one team is not continued with another.
 
-It is made once an answer has shown that the key is good: the team's id, if it can be read, and a
-salted hash of the key, by which the same key is known again without a request.
+It is made once an answer has shown that the key is good: a salted hash of the key, by which the
+same key is known again without a request, and the team's id, if it can be read. What is asked here
+is beside the rows: it never stops a run that sends, and says nothing about the server's health.
 """
 
-import contextlib
-from typing import NamedTuple
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
 from bulkupdate.engine.lane import Lane
-from bulkupdate.errors import RunDirectoryError, TaskError, setting
+from bulkupdate.engine.limiter import Limiter
+from bulkupdate.errors import (
+    BadResponseError,
+    KeyRefusedError,
+    RefusedError,
+    RunDirectoryError,
+    RunStoppedError,
+    TaskError,
+    WaitTooLongError,
+    setting,
+)
 from bulkupdate.journal import Summary
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.lemlist.team import Team, hash_of, is_hash_of
+from bulkupdate.models import Level, Reason
 from bulkupdate.session.settings import RunConfig
-from bulkupdate.stop import StoppedError
+from bulkupdate.stop import Stop, StoppedError
+
+Value = TypeVar("Value")
 
 #: Most seconds that the end of a run waits for the team.
-LONGEST_END = 10.0
+LONGEST_END = 5.0
+
+#: Requests for the team, and the seconds between them. An answer that is about the route ends them.
+_ATTEMPTS = 3
+_BETWEEN = 1.0
 
 
 class Binding(NamedTuple):
@@ -35,34 +54,43 @@ class Binding(NamedTuple):
         """The binding of an earlier session, if there was one."""
         return cls(earlier.team, earlier.key_hash) if earlier is not None else cls()
 
+    def is_of(self, key: str) -> bool:
+        """Whether the run is bound to this very key."""
+        return self.key_hash is not None and is_hash_of(self.key_hash, key)
 
-async def check_team(
-    binding: Binding, config: RunConfig, client: TaskClient, lane: Lane
-) -> Binding:
+
+async def check_team(binding: Binding, config: RunConfig, limiter: Limiter, stop: Stop) -> Binding:
     """Refuse a key of another team than the run began with.
 
     A request is sent only if the key is another one than before.
 
     Returns:
-        The binding of this session.
+        The binding. It stays as it was if only `changed_key` allows the key: the run is bound anew
+        once a row was updated.
 
     Raises:
         RunDirectoryError: the key is of another team; or that can't be told, and `changed_key` is
-            not set. No row was sent.
-        StoppedError: a stop came first: the key is refused, or the server does not answer.
+            not set.
+        RunStoppedError: the key is refused, the server does not answer, or `stop` was set.
     """
     key = config.endpoint.api_key.reveal()
-    if binding.key_hash is None or is_hash_of(binding.key_hash, key):
+    if binding.key_hash is None or binding.is_of(key):
         return binding
     where = f"the run in {config.directory} began with"
     if binding.team is None:
         if config.changed_key:
-            return Binding()
+            return binding
         raise RunDirectoryError(
             f"{where} another key, and which team that was is not known: if both are of one team,"
             f" {setting('changed_key')} continues; {setting('out')} names another directory"
         )
-    team = await _ask(client, lane)
+    async with TaskClient(config.endpoint, connections=1) as client:
+        try:
+            team = await _ask(client, limiter, stop)
+        except StoppedError:
+            raise RunStoppedError(stop.text or "stopped") from None
+        except (TaskError, WaitTooLongError) as error:
+            raise _not_told(error, stop) from error
     if team is None and not config.changed_key:
         raise RunDirectoryError(
             f"{where} another key, of team {binding.team}, and the team of this key can't be read:"
@@ -73,27 +101,82 @@ async def check_team(
             f"{where} team {binding.team}, and this key is of team {team.id} ({team.name}):"
             f" use the first team's key, or another directory with {setting('out')}"
         )
-    return Binding(binding.team, hash_of(key))
+    return binding if team is None else Binding(team.id, hash_of(key))
 
 
-async def bind(binding: Binding, config: RunConfig, client: TaskClient, lane: Lane) -> Binding:
-    """Bind a run to its team, once an answer has shown that the key is good.
+async def bind(
+    binding: Binding,
+    config: RunConfig,
+    client: TaskClient,
+    lane: Lane,
+    keep: Callable[[Binding], None],
+) -> None:
+    """Bind a run to its key once a row was updated, and to its team as soon as that is read.
+
+    Args:
+        binding: what the run is bound to.
+        config: the settings of the run.
+        client: asks for the team.
+        lane: the lane of the key.
+        keep: takes each new binding.
+    """
+    key = config.endpoint.api_key.reveal()
+    if binding.is_of(key):
+        return
+    await lane.confirmed.wait()
+    bound = Binding(None, hash_of(key))
+    keep(bound)
+    try:
+        team = await _ask(client, lane.limiter, lane.stop)
+    except (TaskError, StoppedError, WaitTooLongError):
+        return
+    if team is not None:
+        keep(bound._replace(team=team.id))
+
+
+def _not_told(error: TaskError | WaitTooLongError, stop: Stop) -> RunStoppedError:
+    reason = Reason.KEY_REFUSED if isinstance(error, KeyRefusedError) else Reason.SERVER_DOWN
+    stop.set(f"the team of the key can't be told: {error}", reason)
+    return RunStoppedError(stop.text or "stopped")
+
+
+async def _ask(client: TaskClient, limiter: Limiter, stop: Stop) -> Team | None:
+    """Ask for the team of the key.
 
     Returns:
-        The binding: the team is None if it can't be read, or if a stop came first.
+        The team; None if this route does not tell it.
+
+    Raises:
+        TaskError: the key is refused, or no attempt got an answer.
+        StoppedError: a stop came first.
+        WaitTooLongError: the server asks for a longer wait than a run waits.
     """
-    if binding.key_hash is not None:
-        return binding
-    await lane.confirmed.wait()
-    team = None
-    with contextlib.suppress(StoppedError):
-        team = await _ask(client, lane)
-    return Binding(team.id if team else None, hash_of(config.endpoint.api_key.reveal()))
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return await _until_drain(stop, lambda: _once(client, limiter))
+        except KeyRefusedError:
+            raise
+        except (RefusedError, BadResponseError):
+            return None
+        except TaskError:
+            if attempt == _ATTEMPTS:
+                raise
+        await _until_drain(stop, lambda: asyncio.sleep(_BETWEEN))
+    raise AssertionError("the last attempt ends it")
 
 
-async def _ask(client: TaskClient, lane: Lane) -> Team | None:
-    """The team of the key; None if it can't be read."""
-    try:
-        return await lane.call(client.team, subject="team")
-    except TaskError:
-        return None
+async def _once(client: TaskClient, limiter: Limiter) -> Team:
+    async with limiter.permit() as permit:
+        answer = await client.team()
+        permit.answered(answer)
+        return answer.result()
+
+
+async def _until_drain(stop: Stop, work: Callable[[], Awaitable[Value]]) -> Value:
+    with stop.until(Level.DRAIN) as scope:
+        try:
+            return await work()
+        except asyncio.CancelledError:
+            if scope.took_back():
+                raise StoppedError from None
+            raise

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bulkupdate.codec import replaced
 from bulkupdate.errors import ConfigError, setting
-from bulkupdate.journal import DigestFile, RunDirectory, Summary
+from bulkupdate.journal import DigestFile, Mode, RunDirectory, Summary
 from bulkupdate.plan import Checked, Inspection, Preview, RowSet, inspect
 from bulkupdate.reader import Input
 from bulkupdate.session.check import has_digests, keep_check, recall_check
@@ -131,12 +131,14 @@ async def _inspect(session: Session) -> Inspection:
 def _begin(session: Session, first: Summary) -> None:
     """Prepare the directory for a new run."""
     directory = session.directory
-    if directory.holds(session.source.path):
+    is_begun_again = session.config.mode is not Mode.OVERWRITE
+    if directory.holds(session.source.path) and not is_begun_again:
         raise ConfigError(
             f"{first.input.path} is in {directory.path}, which {setting('overwrite')} would"
             f" empty: name another directory with {setting('out')}"
         )
-    for note in directory.clear():
+    # A run that has sent nothing may begin again with its own copy of standard input.
+    for note in directory.clear(keep=session.source.path.resolve()):
         session.observer.noted(note)
     # The summary is written first: it marks the directory as a run directory.
     directory.write_summary(first)

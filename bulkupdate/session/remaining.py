@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bulkupdate.codec import replaced
 from bulkupdate.journal import Ledger
-from bulkupdate.models import SUCCESSES, Row
+from bulkupdate.models import SUCCESSES, Outcome, Row
 
 
 class Remaining:
@@ -17,10 +17,14 @@ class Remaining:
     Args:
         ledger: the outcomes so far.
         retry_failed: whether failed and unconfirmed rows are tried again.
+        was_cut_off: whether the last session may have ended with requests in flight.
     """
 
-    def __init__(self, ledger: Ledger, *, retry_failed: bool) -> None:
+    def __init__(self, ledger: Ledger, *, retry_failed: bool, was_cut_off: bool = False) -> None:
         self._ledger = ledger
+        self._was_cut_off = was_cut_off
+        #: Rows that are sent again, and that no earlier attempt had changed.
+        self._refused_before: set[int] = set()
         self._retry_failed = retry_failed
         #: Tasks with a row that is sent now. Their later rows are sent again.
         self._sent_now: set[str] = set()
@@ -49,11 +53,24 @@ class Remaining:
             self._sent_late[row.id] = line
         return not is_settled
 
+    def was_sent(self, row: Row) -> bool:
+        """Whether an earlier session may have sent a row, and its answer is not known."""
+        return any(self._may_be_applied(one.number) for one in (*row.merged, row))
+
+    def _may_be_applied(self, number: int) -> bool:
+        outcome = self._ledger.outcome(number)
+        if outcome is None:
+            return self._was_cut_off
+        return outcome is Outcome.UNCONFIRMED and number not in self._refused_before
+
     def to_reopen(self, row: Row) -> Iterator[Row]:
         """The unsuccessful rows in the log that are about to be sent again with this row."""
         if not row.merged and row.number > self._ledger.last_row:
             return
         for one in (*row.merged, row):
             is_settled = self._ledger.is_settled(one.number)
-            if is_settled and self._ledger.outcome(one.number) not in SUCCESSES:
+            outcome = self._ledger.outcome(one.number)
+            if is_settled and outcome not in SUCCESSES:
+                if outcome is not Outcome.UNCONFIRMED:
+                    self._refused_before.add(one.number)
                 yield replaced(one, merged=())

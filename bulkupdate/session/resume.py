@@ -1,9 +1,10 @@
 """Checks before a run is resumed: the same server, and the same or an edited input."""
 
+from array import array
 from urllib.parse import urlsplit
 
 from bulkupdate.codec import replaced
-from bulkupdate.errors import RunDirectoryError, count, setting
+from bulkupdate.errors import JournalError, RunDirectoryError, count, setting
 from bulkupdate.journal import (
     Changes,
     Digests,
@@ -92,7 +93,7 @@ def adopt_edited_input(
     """
     notes: list[str] = []
     ledger = Ledger()
-    before = Digests.read(directory.files.digests)
+    before = _earlier_digests(directory)
     after = Digests.read(directory.files.digests_part)
     if earlier.input.sha256 and before == after:
         directory.adopt_digests()
@@ -128,6 +129,14 @@ def adopt_edited_input(
         renumber_journal(directory.files.results, changes.kept, directory.files.free_results())
     directory.adopt_digests()
     return [*notes, what]
+
+
+def _earlier_digests(directory: RunDirectory) -> Digests:
+    """The digests of the earlier input. Without them, what the log holds is still known."""
+    try:
+        return Digests.read(directory.files.digests)
+    except JournalError:
+        return Digests(array("Q"))
 
 
 def _difference(earlier: InputInfo, info: InputInfo) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.errors import count, setting
 from bulkupdate.journal import (
@@ -38,13 +39,14 @@ from bulkupdate.session.ending import lost_results, summary_of, why_ended
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.prepare import Prepared, Session, prepare
 from bulkupdate.session.progress import Progress
+from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.resume import check_server
 from bulkupdate.session.send import Sending
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.source import open_input
 from bulkupdate.session.threads import in_thread
 from bulkupdate.session.writer import Writer
-from bulkupdate.stop import Stop, StoppedError
+from bulkupdate.stop import Stop
 
 #: Ends after which lines may be shown that are not on the disk.
 _UNSURE_ENDS = ((State.RUNNING, None), (State.STOPPED, Reason.NOT_WRITTEN))
@@ -68,7 +70,8 @@ async def run(
         InputError: the input can't be used; nothing was sent.
         RunDirectoryError: the run directory can't be used; nothing was sent or removed.
         JournalError: the run directory can't be written to or read; nothing was sent.
-        RunStoppedError: `stop` was set before anything was sent.
+        RunStoppedError: `stop` was set before anything was sent, or another key than before is
+            refused.
         ConfigError: the input is in the directory that `overwrite` would empty; nothing was sent.
     """
     observer, stop = observer or Observer(), stop or Stop()
@@ -80,14 +83,17 @@ async def run(
         if config.mode is Mode.RESUME and directory.mode is not Mode.RESUME:
             observer.noted(_why_not_resumed(directory))
         earlier = _read_earlier(config, directory)
+        limiter = limiter_for(config.rate)
         # A resumed run counts relative dates from the time when it began.
         counted_from = earlier.input.now if earlier is not None else None
         began = datetime.fromisoformat(counted_from) if counted_from else None
         async with stop.at(config.last_start, deadline.reason(config)):
+            # Before anything is written: a key of another team leaves the directory as it is.
+            binding = await check_team(Binding.of(earlier), config, limiter, stop)
             with await asyncio.to_thread(open_input, config, directory, stop, began) as source:
                 started = now()
                 session = Session(config, directory, source, stop, observer, earlier, started)
-                return await _send(session, await prepare(session))
+                return await _send(session, await prepare(session), limiter, binding)
 
 
 def _check_input(config: RunConfig) -> None:
@@ -108,7 +114,16 @@ def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
     return earlier
 
 
-async def _send(session: Session, prepared: Prepared) -> Summary:
+def _was_cut_off(earlier: Summary | None) -> bool:
+    """Whether the last session may have ended with requests in flight."""
+    if earlier is None or earlier.state is State.FINISHED:
+        return False
+    return earlier.stopped_by not in (Reason.FIRST_ROWS, Reason.INVALID_ROWS)
+
+
+async def _send(
+    session: Session, prepared: Prepared, limiter: Limiter, binding: Binding
+) -> Summary:
     """Send the remaining rows, and write all results, even after an error."""
     config, directory, source, stop, observer, earlier, _ = session
     left = earlier.failed_sha256 if earlier else None
@@ -122,17 +137,21 @@ async def _send(session: Session, prepared: Prepared) -> Summary:
         )
     for note in notes:
         observer.noted(note)
+    remaining = Remaining(
+        recorder.ledger, retry_failed=config.retry_failed, was_cut_off=_was_cut_off(earlier)
+    )
     writer = Writer(recorder, stop, config.max_failures)
     # One connection more than workers, for what is asked beside the rows.
     async with TaskClient(config.endpoint, connections=config.workers + 1) as client:
         lane = Lane(
             client,
-            limiter_for(config.rate),
+            limiter,
             config.retry,
             workers=config.workers,
             drain_timeout=config.drain_timeout,
             stop=stop,
             on_result=writer.write,
+            was_sent=remaining.was_sent,
         )
         progress = Progress(
             prepared.preview,
@@ -143,9 +162,8 @@ async def _send(session: Session, prepared: Prepared) -> Summary:
             first=config.first,
             retry_failed=config.retry_failed,
         )
-        sending = Sending(session, prepared, progress, writer, client, Binding.of(earlier))
+        sending = Sending(session, prepared, progress, remaining, writer, client, binding)
         try:
-            sending.binding = await check_team(sending.binding, config, client, lane)
             running = summary_of(prepared.first, progress, stop, has_ended=False)
             directory.write_summary(running)
             observer.input_checked(source, prepared.preview)
@@ -155,8 +173,6 @@ async def _send(session: Session, prepared: Prepared) -> Summary:
             if limit := deadline.note(config, prepared.preview, recorder.ledger):
                 observer.noted(limit)
             await sending.run(lane)
-        except StoppedError:
-            pass  # The stop has its reason.
         except BaseException as error:
             stop.set(*why_ended(error))
             if isinstance(error, asyncio.CancelledError):

@@ -27,8 +27,8 @@ class Sending:
         session: the session.
         prepared: the facts about its input.
         progress: is sampled for the traffic log.
+        remaining: decides which rows have to be settled.
         writer: receives the results.
-
         client: asks for the team of the key.
         binding: the team and the key that the run is bound to.
 
@@ -42,6 +42,7 @@ class Sending:
         session: Session,
         prepared: Prepared,
         progress: Progress,
+        remaining: Remaining,
         writer: Writer,
         client: TaskClient,
         binding: Binding,
@@ -49,6 +50,7 @@ class Sending:
         self.is_complete = False
         self.binding = binding
         self._client = client
+        self._remaining = remaining
         self._session = session
         self._prepared = prepared
         self._progress = progress
@@ -67,7 +69,7 @@ class Sending:
                 merger = stack.enter_context(Merger(self._prepared.followed, parked))
             feeder = Feeder(
                 source,
-                Remaining(ledger, retry_failed=config.retry_failed),
+                self._remaining,
                 self._writer,
                 stop,
                 first=config.first,
@@ -90,7 +92,7 @@ class Sending:
             stop.set(f"{rows}: nothing was sent{when}", Reason.INVALID_ROWS)
 
     async def _work_off(self, backlog: Backlog, feeder: Feeder, lane: Lane, *, send: bool) -> None:
-        writer, observer = self._writer, self._session.observer
+        writer, observer, config = self._writer, self._session.observer, self._session.config
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(writer.sync_regularly()),
@@ -104,8 +106,8 @@ class Sending:
             background.append(binding)
             await lane.run(backlog)
             await asyncio.wait([feeding])
-            if lane.confirmed.is_set():
-                await asyncio.wait([binding], timeout=LONGEST_END)
+            if lane.confirmed.is_set() and not lane.stop.is_set:
+                await asyncio.wait([binding], timeout=min(LONGEST_END, config.drain_timeout))
             self._session.stop.forget(lane.stop)
             writer.end()
             await writing
@@ -113,17 +115,16 @@ class Sending:
                 task.cancel()
 
     async def _bind(self, lane: Lane) -> None:
-        """Bind the run to the team of its key, and write that down at once."""
-        session, before = self._session, self.binding
-        self.binding = await bind(before, session.config, self._client, lane)
-        if self.binding != before:
-            first = replaced(self._prepared.first, **self.binding._asdict())
-            try:
-                session.directory.write_summary(
-                    summary_of(first, self._progress, session.stop, has_ended=False)
-                )
-            except JournalError as error:
-                self._writer.stop_for(error)
+        await bind(self.binding, self._session.config, self._client, lane, self._keep)
+
+    def _keep(self, binding: Binding) -> None:
+        """Write down at once what the run is bound to."""
+        self.binding = binding
+        first = replaced(self._prepared.first, **binding._asdict())
+        running = summary_of(first, self._progress, self._session.stop, has_ended=False)
+        # `close` writes it again, and stops the run if it can't.
+        with contextlib.suppress(JournalError):
+            self._session.directory.write_summary(running)
 
     async def _sample_regularly(self) -> None:
         """Append a sample to the traffic log every few seconds, and a last one when cancelled."""

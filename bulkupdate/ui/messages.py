@@ -250,8 +250,12 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     listed = f"{failed_file(summary)} ({count(unsuccessful, 'row')})"
     if is_refused:
         yield f"what is wrong: {listed}"
-        again, skip = setting("overwrite"), f"{setting('resume')} {setting('skip_invalid')}"
-        yield f"fix the input and run it again with {again}; or {skip} sends its valid rows"
+        again, skip = f"run it again with {setting('overwrite')}", setting("skip_invalid")
+        if summary.has_sent is False:
+            again = "run the same command again"
+        else:
+            skip = f"{setting('resume')} {skip}"
+        yield f"fix the input and {again}; or {skip} sends its valid rows"
     elif unsuccessful and summary.state is State.FINISHED:
         yield f"to fix and run again: {listed}"
     elif unsuccessful:

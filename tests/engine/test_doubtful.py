@@ -122,3 +122,44 @@ def test_server_away_for_long_stops_the_lane() -> None:
     assert (result.outcome, result.cut_short) == (Outcome.UNCONFIRMED, True)
     assert course.stop.reason is Reason.RATE_LIMITED
     assert "asks to wait for 3600 s: come back at" in (course.stop.text or "")
+
+
+def test_outage_is_not_waited_out_beyond_giving_up() -> None:
+    """A long `Retry-After` does not keep a run that would give up before."""
+    course = Course(lambda *_: away(290) if _now() >= 5 else 0.1, give_up_after=60)
+    course.run(*(row(n) for n in range(1, 2001)), workers=25)
+    assert course.stop.reason is Reason.SERVER_DOWN
+    assert 60 <= course.seconds <= 70
+
+
+def test_wait_of_an_earlier_outage_is_forgotten() -> None:
+    """What the server asked for in one outage does not delay the probes of the next."""
+    probes: list[float] = []
+
+    def script(*_: object) -> errors.TaskError | float:
+        if course.lane._health.is_down:
+            probes.append(_now())
+        if 5 <= _now() < 6:
+            return away(20)
+        return errors.ServerError("down", 503) if 30 <= _now() < 40 else 0.1
+
+    course = Course(script)
+    course.run(*(row(n) for n in range(1, 4001)), workers=25)
+    assert any(30 < at < 33 for at in probes)
+
+
+def test_firewall_that_blocks_everything_stops_the_lane() -> None:
+    """A few blocked rows are theirs. Twenty in a row, and all others would fail too."""
+    blocked = errors.BlockedError("<html>", 403)
+    course = Course(lambda *_: blocked)
+    results = course.run(*(row(n) for n in range(1, 501)))
+    assert 20 <= len(results) < 40
+    assert course.stop.reason is Reason.SERVER_DOWN
+    assert "blocked 20 requests in a row" in (course.stop.text or "")
+    some = Course(lambda update, _: blocked if int(update.id[4:]) % 3 else None)
+    assert len(some.run(*(row(n) for n in range(1, 201)))) == 200
+    assert not some.stop.is_set
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time() - 1000

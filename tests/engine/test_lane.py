@@ -312,3 +312,24 @@ def test_busy_task_never_slows_the_others() -> None:
     assert both.server.titles("busy") == [str(n) for n in range(1, 2001, 2)]
     del finished["busy"]
     assert max(finished.values()) - min(finished.values()) < 1.2 * alone_seconds
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome"),
+    [
+        (errors.BadRequestError("Bad team", 400), Outcome.FAILED),
+        (errors.BadRequestError("Bad params", 422), Outcome.FAILED),
+        (errors.NotFoundError("gone", 404), Outcome.FAILED),
+        (errors.BadRequestError("proxy", 407), Outcome.UNCONFIRMED),
+        (errors.BadRequestError("conflict", 409), Outcome.UNCONFIRMED),
+        (errors.BadRequestError("law", 451), Outcome.UNCONFIRMED),
+        (errors.RedirectError("portal", 302), Outcome.UNCONFIRMED),
+        (errors.BlockedError("page", 403), Outcome.UNCONFIRMED),
+    ],
+)
+def test_only_a_verdict_on_the_update_ends_a_doubt(
+    verdict: errors.TaskError, outcome: Outcome
+) -> None:
+    """What a proxy refuses says nothing about the attempt before, which may have been applied."""
+    course = Course(lambda _, n: errors.ServerError("x", 500) if n == 1 else verdict)
+    assert course.run(row(1))[1].outcome is outcome

@@ -11,12 +11,13 @@ from bulkupdate.engine.limiter import NoLimiter
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.worker import settle
 from bulkupdate.errors import BadRequestError, ServerError
-from bulkupdate.models import Level, Mismatch, Outcome, Result, TaskUpdate
+from bulkupdate.models import Level, Mismatch, Outcome, Result, Row, TaskUpdate
 from bulkupdate.stop import Stop
 from tests.support.clock import run_virtual
 from tests.support.fakes import FakeServer, Script
 
 UPDATE = TaskUpdate(id="opp_a", title="T")
+ROW = Row(7, 8, UPDATE.id, UPDATE, (), "")
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def settled(script: Script | None = None) -> Result:
         stop = Stop()
         caller = Caller(NoLimiter(), Health(stop, 600), RetryPolicy(max_attempts=3), stop)
         with stop.until(Level.DRAIN) as scope:
-            return await settle(caller, FakeServer(script), scope, 7, UPDATE)
+            return await settle(caller, FakeServer(script), scope, ROW, UPDATE, lambda _: False)
 
     result = run_virtual(main())
     assert result is not None

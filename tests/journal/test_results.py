@@ -223,7 +223,7 @@ def test_unreadable_mark_raises_numbered_error(
     with pytest.raises(JournalError, match="line 2, is not a result"):
         list(read_marks(path))
     row_0 = log_of(tmp_path / "row_0", 0)
-    with pytest.raises(JournalError, match="a line is not a result"):
+    with pytest.raises(JournalError, match="is not a result"):
         list(read_marks(row_0))
     monkeypatch.setattr(journal_module, "_CHUNK", 100)
     monkeypatch.setattr(journal_module, "_MAX_LINE", 1000)

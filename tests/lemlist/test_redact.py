@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import time
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -138,3 +139,30 @@ def test_secret_of_six_characters_is_redacted(secret: str) -> None:
 def test_very_short_secret_is_not_redacted() -> None:
     """The redactor leaves a very short secret alone, as it may occur in any text."""
     assert Redactor("key").text("a key") == "a key"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["&#" + "1" * 5000, "&#x" + "f" * 5000, "&#" + "0" * 5000 + "97;", "%" * 5000, "&" * 5000,
+     "\\\\u00" * 5000],
+)  # fmt: skip
+def test_any_text_can_be_searched(text: str) -> None:
+    """No text of a server's stops the redactor, nor takes it long."""
+    redactor = Redactor("abcdef-12345")
+    assert redactor.text(text) == text
+    assert not redactor.may_be_in(text.encode())
+    assert "bcdef-12345" not in redactor.text(f"{text}%61bcdef-12345{text}")
+
+
+def test_escaped_key_in_a_long_text_takes_the_text_along() -> None:
+    """Backslashes after a quoted key make no search that grows with their square."""
+    text = r"\\u0061bcdef-12345 " + "\\\\" * 40_000
+    began = time.process_time()
+    assert Redactor("abcdef-12345").text(text) == REDACTED
+    assert time.process_time() - began < 2
+
+
+def test_named_escapes_hide_no_key() -> None:
+    """The names that HTML has for signs are read too."""
+    body = b'{"title": "key&lowbar;0123456"}'
+    assert Redactor("key_0123456").may_be_in(body)

@@ -1,5 +1,6 @@
 """A run that began with one team is not continued with another's key."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -128,3 +129,89 @@ async def test_run_of_an_older_version_continues(write: Write) -> None:
         bench.sandbox.team.id = "tea_b"
         assert (await bench.run(path, key="other", mode=Mode.RESUME)).exit_code == 0
     assert kept()[0] == "tea_b"
+
+
+async def test_slow_team_delays_nothing_and_leaves_a_hash(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key is known again as soon as a row was updated, whatever becomes of the team."""
+    hangs = asyncio.Event()
+
+    async def team(_: Sandbox, __: web.Request) -> web.Response:
+        await hangs.wait()
+        return web.json_response({"_id": "tea_late"})
+
+    monkeypatch.setattr(Sandbox, "_team", team)
+    path = edits(write, 6)
+    async with Bench() as bench:
+        summary = await bench.run(path, first=3, drain_timeout=0.2)
+        hangs.set()
+        assert (summary.exit_code, summary.team, bool(summary.key_hash)) == (0, None, True)
+    async with Bench(key="other") as bench:
+        with pytest.raises(errors.RunDirectoryError, match="changed_key continues"):
+            await bench.run(path, key="other", mode=Mode.RESUME)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: web.Response(status=401, text="no"),
+        lambda: web.Response(status=503, headers={"Retry-After": "3600"}),
+        lambda: web.json_response({"_id": "opp_1", "title": "T1"}),
+    ],
+)
+async def test_route_of_the_team_never_stops_a_run(
+    write: Write, monkeypatch: pytest.MonkeyPatch, answer: Callable[[], web.Response]
+) -> None:
+    """What the side route says is no matter of the rows, and a Task is no team."""
+    closed(monkeypatch, answer)
+    monkeypatch.setattr("bulkupdate.session.binding._BETWEEN", 0)
+    async with Bench() as bench:
+        summary = await bench.run(edits(write, 30))
+        assert len(bench.asked) <= 3
+    assert (summary.exit_code, summary.counts["updated"], summary.team) == (0, 30, None)
+
+
+async def test_refused_key_leaves_the_directory_as_it_was(write: Write) -> None:
+    """Nothing in the run directory changes when another team's key is refused."""
+    path = edits(write, 6)
+    async with Bench() as bench:
+        await bench.run(path, first=3)
+    Path("edits.run/report.html").write_text("a report")
+    write("edits.csv", "id,title", "opp_1,edited", *(f"opp_{n},T{n}" for n in range(2, 7)))
+    before = {file.name: file.read_bytes() for file in Path("edits.run").iterdir()}
+    async with Bench(key="other") as bench:
+        bench.sandbox.team.id = "tea_b"
+        with pytest.raises(errors.RunDirectoryError, match="tea_b"):
+            await bench.run(path, key="other", mode=Mode.RESUME, changed_input=True)
+    assert {file.name: file.read_bytes() for file in Path("edits.run").iterdir()} == before
+
+
+async def test_outage_is_not_taken_for_an_unreadable_team(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the server is down, nobody is told to skip the check."""
+    path = edits(write, 6)
+    async with Bench() as bench:
+        await bench.run(path, first=3)
+    monkeypatch.setattr("bulkupdate.session.binding._BETWEEN", 0)
+    closed(monkeypatch, lambda: web.Response(status=503))
+    async with Bench(key="other") as bench:
+        with pytest.raises(errors.RunStoppedError, match="can't be told"):
+            await bench.run(path, key="other", mode=Mode.RESUME)
+    async with Bench(key="other") as bench:
+        with pytest.raises(errors.RunStoppedError, match="can't be told"):
+            await bench.run(path, key="wrong", mode=Mode.RESUME)
+
+
+async def test_allowed_key_binds_once_it_is_accepted(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that `changed_key` allows and the server refuses does not loosen the binding."""
+    closed(monkeypatch, lambda: web.Response(status=404))
+    path = edits(write, 9)
+    async with Bench() as bench:
+        await bench.run(path, first=3)
+        before = kept()
+        refused = await bench.run(path, key="wrong", mode=Mode.RESUME, changed_key=True)
+        assert (refused.stopped_by, kept()) == (Reason.KEY_REFUSED, before)

@@ -26,6 +26,7 @@ from bulkupdate.reader.options import ReadOptions
 from bulkupdate.sandbox import Fault, Unknown
 from bulkupdate.sandbox.team import BadUpdateError
 from bulkupdate.session import prepare
+from bulkupdate.session import source as source_module
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.progress import Progress
 from bulkupdate.session.run import run
@@ -440,7 +441,7 @@ async def test_every_input_format_resumes_correctly(tmp_path: Path, name: str) -
         assert checked.places == (PLACES if "tsv" in name else [])
         rest = await run(bench.config(path, mode=Mode.RESUME))
     assert (rest.exit_code, rest.requests, rest.counts["updated"]) == (0, 10, 30)
-    assert [result["id"] for result in results_in(Path("edits.run"))] == [id_ for id_, _ in rows]
+    assert {result["id"] for result in results_in(Path("edits.run"))} == {id_ for id_, _ in rows}
 
 
 async def test_unencodable_field_name_is_refused(write: Write) -> None:
@@ -765,3 +766,72 @@ async def test_log_is_read_from_the_disk_after_a_failed_sync(
 
 def _failing(_: AppendOnlyFile) -> None:
     raise errors.JournalError("results.jsonl can't be written: Input/output error")
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+async def test_doubt_outlives_its_session(write: Write, retry_failed: bool) -> None:
+    """A row that may have been applied is not called failed because the server is away now."""
+    path = edits(write, 3)
+    async with Bench(faults={Fault.RESET_AFTER: 1.0}) as bench:
+        first = await run(bench.config(path, retry=RetryPolicy(max_attempts=1)))
+        assert first.counts["unconfirmed"] == 3
+    if not retry_failed:
+        # Killed before their lines were written.
+        Path("edits.run/results.jsonl").write_text("")
+        summary = Path("edits.run/summary.json")
+        summary.write_text(re.sub('"state": "[a-z]+"', '"state": "running"', summary.read_text()))
+    config = bench.config(
+        path, mode=Mode.RESUME, retry_failed=retry_failed, retry=RetryPolicy(max_attempts=1)
+    )
+    away = await run(config)
+    assert (away.counts["unconfirmed"], away.counts["failed"]) == (3, 0)
+    assert {row["error"]["type"] for row in results_in(Path("edits.run"))} >= {"connection"}
+
+
+async def test_failed_rows_fail_again_without_a_doubt(write: Write) -> None:
+    """A row that the server refused was not applied, and still is not if the server is away."""
+    path = edits(write, 3)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        assert (await bench.run(path)).counts["failed"] == 3
+    config = bench.config(
+        path, mode=Mode.RESUME, retry_failed=True, retry=RetryPolicy(max_attempts=1)
+    )
+    assert (await run(config)).counts["failed"] == 3
+
+
+async def test_log_wins_over_a_summary_that_says_nothing_was_sent(write: Write) -> None:
+    """A run is not begun again while its log holds rows that were sent."""
+    path = edits(write, 6)
+    async with Bench() as bench:
+        await bench.run(path, first=3)
+        file = Path("edits.run/summary.json")
+        file.write_text(file.read_text().replace('"has_sent": true', '"has_sent": false'))
+        summary = await bench.run(path, mode=Mode.RESUME)
+    assert (summary.requests, summary.counts["updated"]) == (3, 6)
+
+
+async def test_merged_row_keeps_its_line_when_its_others_are_gone(write: Write) -> None:
+    """A row that carried an earlier one, which was removed since, is not sent again."""
+    path = write("edits.csv", "id,title,message", "opp_1,T,", "opp_2,T,", "opp_1,,M")
+    async with Bench() as bench:
+        await bench.run(path, merge_duplicates=True)
+        write("edits.csv", "id,title,message", "opp_2,T,", "opp_1,,M")
+        more: dict[str, Any] = {"changed_input": True, "merge_duplicates": True}
+        for _ in range(2):
+            summary = await bench.run(path, mode=Mode.RESUME, **more)
+            assert summary.counts["updated"] == 2
+
+
+async def test_refused_standard_input_is_resumed_from_its_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The copy of standard input in a run that sent nothing is an input like any other."""
+    text = b"id,title\nopp_1,T\n,no id\n"
+    monkeypatch.setattr(source_module, "_stdin_chunks", lambda _: iter([text]))
+    async with Bench() as bench:
+        refused = await bench.run(Path("-"))
+        assert (refused.exit_code, refused.has_sent) == (2, False)
+        copy = Path("stdin.run/stdin.csv")
+        summary = await bench.run(copy, out=Path("stdin.run"), mode=Mode.RESUME, skip_invalid=True)
+    assert (summary.counts["updated"], summary.counts["invalid"]) == (1, 1)
+    assert copy.read_bytes() == text

@@ -11,12 +11,15 @@ from pathlib import Path
 Answer = Callable[[], Iterable[bytes]]
 
 
+_NO_TEAM = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
 class HostileServer:
     """A server on loopback that reads requests and writes any bytes.
 
     Attributes:
         url: the base URL.
-        requests: the received requests.
+        requests: the received requests, but for those for the team: it has none.
     """
 
     def __init__(self, answer: Answer, certificate: Path | None = None) -> None:
@@ -54,27 +57,31 @@ class HostileServer:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
-                while self._read(connection):
+                while (request := self._read(connection)) is not None:
+                    if b" /team HTTP" in request.partition(b"\r\n")[0]:
+                        connection.sendall(_NO_TEAM)
+                        continue
+                    self.requests.append(request)
                     for piece in self._answer():
                         connection.sendall(piece)
 
-    def _read(self, connection: socket.socket) -> bool:
+    def _read(self, connection: socket.socket) -> bytes | None:
         received = b""
         while b"\r\n\r\n" not in received:
             piece = connection.recv(1 << 16)
             if not piece:
-                return False
+                return None
             received += piece
         head, _, body = received.partition(b"\r\n\r\n")
-        length = next(
+        lengths = (
             int(line.split(b":")[1])
             for line in head.split(b"\r\n")
             if line.lower().startswith(b"content-length:")
         )
+        length = next(lengths, 0)
         while len(body) < length:
             body += connection.recv(1 << 16)
-        self.requests.append(head + b"\r\n\r\n" + body)
-        return True
+        return head + b"\r\n\r\n" + body
 
 
 @contextlib.contextmanager

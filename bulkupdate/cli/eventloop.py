@@ -4,8 +4,12 @@ import asyncio
 import errno
 import gc
 import logging
-from collections.abc import Callable, Coroutine
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from bulkupdate.cli.signals import SIGNALS
 
 T = TypeVar("T")
 
@@ -24,12 +28,23 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     # With sixteen requests in flight, more objects are alive than the default threshold. The
     # collector would check all of them again and again, for a tenth of the CPU time of a row.
     gc.set_threshold(_COLLECT_AFTER)
-    with asyncio.Runner(loop_factory=_factory()) as runner:
+    with _handlers_kept(), asyncio.Runner(loop_factory=_factory()) as runner:
         runner.get_loop().set_exception_handler(Complaints())
         try:
             return runner.run(main)
         except asyncio.CancelledError as cancelled:
             raise KeyboardInterrupt from cancelled
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """A block after which signals are handled as before. A loop that is closed leaves defaults."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class Complaints:

@@ -24,7 +24,7 @@ from bulkupdate.cli.options import input_argument
 from bulkupdate.cli.outputs import check_key_file, check_output
 from bulkupdate.cli.run_options import EXAMPLES, RunFlags, run_options
 from bulkupdate.cli.screen import INTERRUPTED, Screen
-from bulkupdate.cli.signals import SIGNALS, Arrivals, interrupting
+from bulkupdate.cli.signals import ARRIVALS, SIGNALS, interrupting
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError, count
 from bulkupdate.journal import ExitCode, Mode, RunFiles, Summary, exit_code
@@ -270,10 +270,9 @@ def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
     """Handle signals: the first one stops the run, and the second one ends it at once."""
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
-    arrivals = Arrivals(loop.time)
 
     def on_signal(number: signal.Signals) -> None:
-        arrived = arrivals.count()
+        arrived = ARRIVALS.count(number)
         if not arrived:
             return
         if arrived > 1 and running is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from bulkupdate.cli.signals import SIGNALLED, Interrupted, interrupting
+from bulkupdate.cli.signals import ARRIVALS, SIGNALLED, interrupting
 from bulkupdate.codec import to_json
 from bulkupdate.errors import BulkUpdateError, JournalError, RunInUseError, RunStoppedError
 from bulkupdate.journal import ExitCode, Summary
@@ -118,10 +118,8 @@ class Screen:
             self._leave(str(error), ExitCode.IN_USE)
         except BulkUpdateError as error:
             self._leave(str(error), ExitCode.REFUSED)
-        except Interrupted as interrupt:
-            self._leave("interrupted", SIGNALLED + interrupt.number)
         except KeyboardInterrupt:
-            self._leave("interrupted", INTERRUPTED)
+            self._leave("interrupted", SIGNALLED + (ARRIVALS.first or signal.SIGINT))
         except Exception as error:
             while isinstance(error, ExceptionGroup):
                 error = error.exceptions[0]

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
 
 #: Signals that end a run, all in the same way.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -20,31 +19,23 @@ ONE_SIGNAL = 0.2
 SIGNALLED = 128
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal ended the command.
-
-    Attributes:
-        number: the number of the signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
 class Arrivals:
     """The signals that have come. One that comes twice at the same time counts once.
 
     Args:
         clock: the time in seconds.
+
+    Attributes:
+        first: the number of the first signal, whose exit code the command keeps; None before it.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.first: int | None = None
         self._clock = clock
         self._first = -math.inf
         self._count = 0
 
-    def count(self) -> int:
+    def count(self, number: int) -> int:
         """Add a signal of any kind: a session that ends sends SIGTERM and SIGHUP.
 
         Returns:
@@ -53,10 +44,14 @@ class Arrivals:
         now = self._clock()
         if now - self._first < ONE_SIGNAL:
             return 0
-        if not self._count:
-            self._first = now
+        if self.first is None:
+            self.first, self._first = number, now
         self._count += 1
         return self._count
+
+
+#: The signals of this process, with an event loop and without one.
+ARRIVALS = Arrivals()
 
 
 @contextmanager
@@ -66,28 +61,25 @@ def interrupting(numbers: Sequence[signal.Signals]) -> Iterator[None]:
     Signals that are ignored stay ignored: `nohup` ignores SIGHUP.
 
     Raises:
-        Interrupted: a signal came.
+        KeyboardInterrupt: a signal came.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    arrivals = Arrivals()
 
     def interrupt(number: int, _: object) -> None:
-        count = arrivals.count()
+        count = ARRIVALS.count(number)
         if count == 1:
-            raise Interrupted(number)
+            raise KeyboardInterrupt(signal.Signals(number).name)
         if count > 1:
-            _leave(number)
+            os._exit(SIGNALLED + (ARRIVALS.first or number))
 
     caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     handlers = {number: signal.signal(number, interrupt) for number in caught}
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _leave(number: int) -> NoReturn:
-    os._exit(SIGNALLED + number)
+        # After a signal the command is about to end, with the exit code of that signal.
+        if ARRIVALS.first is None:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)

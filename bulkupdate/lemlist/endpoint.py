@@ -86,8 +86,6 @@ class ApiKey:
                 )
             return cls(value)
         try:
-            if not stat.S_ISREG(file.stat().st_mode):
-                raise ConfigError(f"{setting('api_key_file')} {file} is not a regular file")
             with file.open(encoding="utf-8-sig") as text:
                 status = os.fstat(text.fileno())
                 is_ours = status.st_uid == os.geteuid()

@@ -85,9 +85,9 @@ def test_repeat_of_a_signal_is_not_counted() -> None:
     """A signal within 0.2 s of the first is a repeat, of any kind; later ones count."""
     now = 100.0
     arrivals = Arrivals(lambda: now)
-    assert [arrivals.count() for _ in range(3)] == [1, 0, 0]
+    assert [arrivals.count(signal.SIGTERM) for _ in range(3)] == [1, 0, 0]
     now = 100.3
-    assert [arrivals.count() for _ in range(2)] == [2, 3]
+    assert [arrivals.count(signal.SIGTERM) for _ in range(2)] == [2, 3]
 
 
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs /proc")

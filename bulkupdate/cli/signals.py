@@ -32,7 +32,7 @@ class Arrivals:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.first: int | None = None
         self._clock = clock
-        self._first = -math.inf
+        self._at = -math.inf
         self._count = 0
 
     def count(self, number: int) -> int:
@@ -42,10 +42,10 @@ class Arrivals:
             The number of signals so far, or 0 if this one is only a repeat of another.
         """
         now = self._clock()
-        if now - self._first < ONE_SIGNAL:
+        if now - self._at < ONE_SIGNAL:
             return 0
         if self.first is None:
-            self.first, self._first = number, now
+            self.first, self._at = number, now
         self._count += 1
         return self._count
 

@@ -8,7 +8,7 @@ from typing import Any
 from bulkupdate._version import __version__
 from bulkupdate.codec import replaced, to_json, to_lines
 from bulkupdate.journal.summary import Summary
-from bulkupdate.models import State
+from bulkupdate.models import Outcome, State
 from bulkupdate.reader.info import InputInfo
 
 
@@ -45,7 +45,7 @@ def run_directory(
         state=State.FINISHED,
         reason=None,
         exit_code=0,
-        counts={},
+        counts=dict.fromkeys([*Outcome, "unprocessed"], 0),
         mismatches=0,
         requests=len(lines),
         retries=0,

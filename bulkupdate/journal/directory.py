@@ -5,6 +5,7 @@ import enum
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -263,8 +264,12 @@ class RunDirectory:
         names = set(os.listdir(path))  # noqa: PTH208 - names, not paths
         if not os.access(path, os.W_OK | os.X_OK):
             raise RunDirectoryError(f"{path} can't be written")
-        if links := [name for name in names if is_known(name) and (path / name).is_symlink()]:
-            raise RunDirectoryError(f"{path}/{links[0]} is a link: replace it by a file")
+        for name in sorted(filter(is_known, names)):
+            # A pipe would make its reader wait for ever.
+            if not stat.S_ISREG((path / name).lstat().st_mode):
+                raise RunDirectoryError(
+                    f"{path}/{name} is a link or no regular file: replace it by a file"
+                )
         has_run = self.files.summary.name in names
         self.mode = mode if has_run else Mode.NEW
         if has_run:

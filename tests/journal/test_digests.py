@@ -3,14 +3,16 @@
 import errno
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkupdate.codec import replaced
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.comparison import Changes, compare
 from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
-from bulkupdate.models import ErrorInfo, Outcome, Result, Row, TaskUpdate, unsent
+from bulkupdate.models import ErrorInfo, LoggedRow, Outcome, Result, Row, TaskUpdate, unsent
 from tests.support.fakes import row
 
 Edits = list[tuple[str, str]]  # task and title
@@ -244,3 +246,47 @@ def test_failed_digests_are_not_written_later(
 
 def _no_space(*_: object) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("id_", "sent"),
+    [
+        (b'"opp_1"', b"\xff"),
+        (b'"opp_1"', b"[1]"),
+        (b'"opp_1"', b"7"),
+        (b"{}", b'{"title":"T"}'),
+        (b"\xff", b""),
+        (b'"opp_2"', b""),
+        (b'"opp_2"', b'{"title":"T"}'),
+    ],
+)
+def test_nonsense_in_a_line_is_no_row(tmp_path: Path, id_: bytes, sent: bytes) -> None:
+    """A line that holds no id, or no fields, is not a result of the row with its number."""
+    digests(tmp_path / "digests", row(1, title="T"))
+    with CheckedRows(tmp_path / "digests") as checked:
+        line = LoggedRow(
+            row=1, outcome=Outcome.UPDATED, id=msgspec.Raw(id_), sent=msgspec.Raw(sent)
+        )
+        right = LoggedRow(
+            row=1, outcome=Outcome.UPDATED, id=msgspec.Raw(b'"opp_1"'),
+            sent=msgspec.Raw(b'{"title":"T"}'),
+        )  # fmt: skip
+        assert not checked.fits(line)
+        assert checked.fits(right)
+        assert checked.fits(replaced(right, sent=msgspec.Raw()))
+        assert checked.fits(
+            replaced(right, sent=msgspec.Raw(b'{"title":"other"}'), was_merged=True)
+        )
+
+
+def test_unreadable_digests_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that can't read the digests is an error with their name."""
+    digests(tmp_path / "digests", row(1, title="T"))
+
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with CheckedRows(tmp_path / "digests") as checked:
+        monkeypatch.setattr("os.pread", broken)
+        with pytest.raises(JournalError, match=r"digests can't be read: Input/output error"):
+            checked.holds(row(1, title="T"))

@@ -131,6 +131,14 @@ def test_link_in_run_directory_is_refused(tmp_path: Path) -> None:
     assert "is a link" in refusal(path, Mode.RESUME)
 
 
+def test_pipe_in_run_directory_makes_nobody_wait(tmp_path: Path) -> None:
+    """A named pipe in the place of a file of the run is refused at once."""
+    path = a_run(tmp_path / "a.run")
+    (path / "results.jsonl").unlink()
+    os.mkfifo(path / "results.jsonl")
+    assert "no regular file" in refusal(path, Mode.RESUME)
+
+
 def test_directory_knows_which_files_overwriting_removes(tmp_path: Path) -> None:
     """The run directory tells which files overwriting would remove, also through a link."""
     path = a_run(tmp_path / "a.run")

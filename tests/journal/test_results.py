@@ -386,3 +386,19 @@ class JournalMachine(RuleBasedStateMachine):
 def test_log_always_matches_its_model() -> None:
     """`JournalMachine` checks after every step that the log holds what its model does."""
     run_state_machine_as_test(JournalMachine, settings=settings(max_examples=60))
+
+
+def test_log_that_can_not_be_renumbered_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log whose copy can't take its place stays as it is, and the error names it."""
+    path = log_of(tmp_path / "log", 1, 2)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(JournalError, match="log can't be renumbered: No space left"):
+        renumber_journal(path, [2, 1], tmp_path / "log.1")
+    assert path.read_bytes() == before

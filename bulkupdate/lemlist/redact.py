@@ -14,9 +14,6 @@ REDACTED = "[redacted]"
 #: Shortest secret that is removed, in characters. A shorter one occurs in ordinary text.
 SHORTEST_SECRET = 6
 
-#: What begins the escapes of JSON, URLs and HTML.
-_ESCAPES = re.compile(rb"\\[ux/\"\\]|%[0-9A-Fa-f]{2}|&[#A-Za-z]")
-
 # A run of backslashes is bounded, here and below: it would be searched from each of its places.
 _JSON_ESCAPE = re.compile(r"\\{1,8}(?:u00|x)([0-9a-fA-F]{2})|\\{1,8}([/\"\\])")
 
@@ -44,6 +41,11 @@ class Redactor:
         #: Longest first: a shorter one may be a part of it.
         self._secrets = sorted((text for text in spelt if len(text) >= SHORTEST_SECRET), key=len)
         self._secrets.reverse()
+        # What begins the escapes of JSON, URLs and HTML. Most bodies have a quote that is escaped.
+        signs = "".join(sorted({c for text in plain for c in text} & {"/", '"', "\\"}))
+        self._escapes = re.compile(
+            rb"\\[ux" + re.escape(signs.encode()) + rb"]|%[0-9A-Fa-f]{2}|&[#A-Za-z]"
+        )
         self._plain = _shortest(plain)
         self._hex = _shortest(in_hex)
 
@@ -80,7 +82,7 @@ class Redactor:
             return True
         if b"\\" not in body and b"%" not in body and b"&" not in body:
             return False
-        return _ESCAPES.search(body) is not None and self._is_in(body.decode(errors="replace"))
+        return self._escapes.search(body) is not None and self._is_in(body.decode(errors="replace"))
 
     def _is_in(self, text: str) -> bool:
         plain = _without_escapes(text)

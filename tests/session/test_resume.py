@@ -412,7 +412,8 @@ async def test_wrong_offsets_still_send_the_rest(
         elif digests == "garbled":
             of_rows.write_bytes(bytes(of_rows.stat().st_size))
         rest = await bench.run(path, mode=Mode.RESUME)
-        assert [row["row"] for row in results_in(Path("edits.run"))] == list(range(1, 31))
+        rows = sorted(row["row"] for row in results_in(Path("edits.run")))
+        assert rows == list(range(1, 31))
         again = await bench.run(path, mode=Mode.RESUME)
     assert (rest.exit_code, rest.requests, rest.counts["updated"]) == (0, 10, 30)
     assert (again.exit_code, again.requests) == (0, 0)

@@ -265,8 +265,9 @@ class RunDirectory:
         if not os.access(path, os.W_OK | os.X_OK):
             raise RunDirectoryError(f"{path} can't be written")
         for name in sorted(filter(is_known, names)):
-            # A pipe would make its reader wait for ever.
-            if not stat.S_ISREG((path / name).lstat().st_mode):
+            # A pipe would make its reader wait for ever. A directory is an error where it is used.
+            kind = stat.S_IFMT((path / name).lstat().st_mode)
+            if kind not in (stat.S_IFREG, stat.S_IFDIR):
                 raise RunDirectoryError(
                     f"{path}/{name} is a link or no regular file: replace it by a file"
                 )

@@ -24,8 +24,13 @@ BASE_URL_VARIABLE = "LEMLIST_BASE_URL"
 
 _LONGEST_KEY = 4096
 
-#: A URL without a query, a fragment, blanks and control characters.
-_PLAIN_URL = re.compile(r"https?://[^\s?#\\\x00-\x1f\x7f]+", re.IGNORECASE)
+#: A URL without a query, a fragment, blanks and control characters. Older versions of yarl take
+#: `[::1]evil` for a host.
+_PLAIN_URL = re.compile(
+    r"https?://(?:\[[0-9a-f:.]+\]|[^\s?#\\/:\[\]@\x00-\x1f\x7f]+)(?::[0-9]*)?"
+    r"(?:/[^\s?#\\\x00-\x1f\x7f]*)?",
+    re.IGNORECASE,
+)
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 

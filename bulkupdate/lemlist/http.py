@@ -177,7 +177,7 @@ class HttpClient:
                 "User-Agent": f"bulkupdate/{__version__}",
             },
             timeout=aiohttp.ClientTimeout(
-                total=None,  # see `request`
+                total=None,  # see `call`
                 # Shorter than the whole timeout: without a connection, nothing was applied.
                 connect=min(CONNECT_TIMEOUT, self._endpoint.timeout / 2),
             ),

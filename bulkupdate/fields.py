@@ -7,7 +7,9 @@ be right. A function that gets its own result returns it unchanged.
 The rules of the wire come from lemlist's page on updating a task (`lemlist: update-task`).
 """
 
+import calendar
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from typing import Any
@@ -26,11 +28,47 @@ READ_ONLY = frozenset(
 
 _PRIORITIES = {"0": "0", "1": "1", "2": "2", "low": "0", "medium": "1", "high": "2", "none": ""}
 _PRIORITIES[""] = ""
-# pandas writes whole numbers this way in a column with gaps.
+# pandas and jq write whole numbers this way.
 _PRIORITIES |= {"0.0": "0", "1.0": "1", "2.0": "2"}
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _BOOLEANS |= {"1.0": True, "0.0": False}
 _DATE_EXAMPLE = "2026-01-31T07:58:00Z or 2026-01-31T08:58:00+01:00"
+
+#: ISO 8601, extended or basic: a day; and a day, a time and perhaps an offset. Python's own
+#: functions read more, and read some of it otherwise than people mean: 09.30 becomes 09:18.
+_DAY = r"(\d{4})-(\d\d)-(\d\d)"
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,9})?)?"
+_OFFSET = r" ?(Z|[+-]\d\d(:?\d\d)?)"
+_ISO_DAY = re.compile(rf"{_DAY}|(\d{{4}})(\d\d)(\d\d)", re.ASCII)
+_ISO = re.compile(
+    rf"({_DAY}[T ]{_CLOCK}|\d{{8}}[T ]([01]\d|2[0-3])[0-5]\d([0-5]\d([.,]\d{{1,9}})?)?)"
+    rf"({_OFFSET})?",
+    re.ASCII,
+)
+#: What begins like a date: its day may be one that no calendar has.
+_LIKE_A_DAY = re.compile(rf"{_DAY}(?!\d)", re.ASCII)
+_EPOCH = re.compile(r"\d{10}|\d{13}", re.ASCII)
+
+#: The years that a due date may be in. A spreadsheet writes an empty date as 1899 or 1900.
+_FIRST_YEAR, _LAST_YEAR = 2000, 2099
+
+#: Control characters, but for tab, line feed and carriage return.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+#: Quotes that a word processor puts in the place of straight ones.
+CURLY_QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u00ab\u00bb\u2039\u203a"
+
+#: What the ids of lemlist begin with, by convention → what they are ids of.
+_PREFIXES = {
+    "opp": "a task",
+    "usr": "a user",
+    "lea": "a lead",
+    "cam": "a campaign",
+    "ctc": "a contact",
+    "tea": "a team",
+}
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+_SPLIT_NUMBER = re.compile(r"[+-]?[\d]+[.,][\d.,]*([eE][+-]?\d+)?|\d+[eE]\+\d+")
 
 
 class WrongValueError(ValueError):
@@ -45,25 +83,72 @@ class WrongValueError(ValueError):
         self.hint = hint
 
 
-def identifier(value: object) -> str:
-    """The id of a task or user: one printable word. Blanks around it are removed."""
+def task_id(value: object) -> str:
+    """The id of a task: one printable word. Blanks around it are removed."""
+    return _id(value, "a task")
+
+
+def user_id(value: object) -> str:
+    """The id of a user: one printable word. Blanks around it are removed."""
+    return _id(value, "a user")
+
+
+def _id(value: object, of: str) -> str:
     text = _text(value).strip()
     if not text:
         raise ValueError("is empty: an id is needed")
     if " " in text or not text.isprintable():
         raise ValueError("has a blank or an invisible character inside: an id is one word")
+    if not text.isidentifier() and (mistake := _no_id(text, of)):
+        raise ValueError(mistake)
+    other = _PREFIXES.get(text.partition("_")[0], of) if "_" in text else of
+    if other != of:
+        raise ValueError(f"is the id of {other}, by its beginning: here {_EXAMPLES[of]} is needed")
     return text
 
 
+#: How the ids of lemlist look, by what they are ids of.
+_EXAMPLES = {"a task": "the id of a task (opp_…)", "a user": "the id of a user (usr_…)"}
+
+
+def _no_id(text: str, of: str) -> str:
+    """What a word is that can only be in the place of an id by mistake; "" for other words."""
+    what = ""
+    if _EMAIL.fullmatch(text):
+        what = "is an e-mail address"
+    elif "://" in text:
+        what = "is a web address"
+    elif text[0] in "=#":
+        what = "is a formula or what a spreadsheet shows for an error"
+    elif text[0] in CURLY_QUOTES or text[-1] in CURLY_QUOTES or text[0] in "'\"`":
+        what = "has quotes around it, which are a part of the text"
+    elif _SPLIT_NUMBER.fullmatch(text):
+        what = "is a number that a spreadsheet has laid out"
+    elif not any(map(str.isalnum, text)):
+        what = "has no letter and no digit"
+    return what and f"{what}: enter {_EXAMPLES[of]}"
+
+
 def text(value: object) -> str:
-    """A title or a message: any text, sent unchanged. Empty text clears the field."""
-    return _text(value)
+    """A title or a message, sent unchanged. Empty text clears the field."""
+    text = _text(value)
+    # A text of a few lines is not printable either.
+    if not text.isprintable() and (found := _CONTROL.search(text)):
+        character = found[0]
+        how = ""
+        if character > "\x7f":
+            how = ", as of a Windows text that another program read as Latin-1"
+        raise ValueError(
+            f"holds a control character (U+{ord(character):04X}){how}: remove it, or enter the"
+            " text again"
+        )
+    return text
 
 
 def priority(value: object) -> str:
     """A priority as `"0"`, `"1"`, `"2"` or `""`, from 0, 1, 2, low, medium, high or none."""
     known = None
-    if isinstance(value, str | int) and not isinstance(value, bool):
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
         known = _PRIORITIES.get(str(value).strip().lower())
     if known is None:
         message = "is not a priority: write 0, 1, 2, low, medium, high or none"
@@ -74,7 +159,7 @@ def priority(value: object) -> str:
 def done(value: object) -> bool:
     """A boolean, from true/false, yes/no or 1/0 in any case."""
     known = value if isinstance(value, bool) else None
-    if known is None and isinstance(value, str | int):
+    if known is None and isinstance(value, str | int | float):
         known = _BOOLEANS.get(str(value).strip().lower())
     if known is None:
         message = "is neither true nor false: write true, false, yes, no, 1 or 0"
@@ -89,15 +174,26 @@ def due_date(value: object) -> str:
     moment = value if isinstance(value, datetime) else iso_date_time(_text(value).strip())
     if moment.utcoffset() is None:
         raise ValueError(f"has no offset from UTC: add Z or +02:00, as in {_DATE_EXAMPLE}")
-    try:
-        utc = moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is outside the years 1 to 9999") from None
+    if not _FIRST_YEAR < moment.year < _LAST_YEAR and not _is_in_range(moment):
+        raise ValueError(
+            f"is in the year {moment.year}: a due date lies between {_FIRST_YEAR} and {_LAST_YEAR}"
+        )
+    utc = moment.astimezone(UTC)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _is_in_range(moment: datetime) -> bool:
+    try:
+        return _FIRST_YEAR <= moment.astimezone(UTC).year <= _LAST_YEAR
+    except OverflowError:
+        return False
 
 
 def iso_date_time(text: str) -> datetime:
     """The moment of an ISO 8601 date-time; naive if it has no offset.
+
+    It is read as far as docs/input.md documents it: `2026-01-31T08:58`, with seconds, decimals of a
+    second and an offset or without, a blank in the place of the T, or all without separators.
 
     Raises:
         ValueError: the text is not an ISO 8601 date-time.
@@ -106,21 +202,48 @@ def iso_date_time(text: str) -> datetime:
         raise ValueError(f"is empty: write {_DATE_EXAMPLE}")
     if iso_date(text):
         raise ValueError(f"has no time of day and no offset: write {_DATE_EXAMPLE}")
-    # `fromisoformat` accepts any character between date and time. ISO 8601 accepts T.
-    if not {text[8:9], text[10:11]} & set("Tt "):
+    if wrong := _no_such_day(text):
+        raise ValueError(wrong)
+    if _EPOCH.fullmatch(text):
+        raise ValueError(f"is a number, perhaps of seconds since 1970: write {_DATE_EXAMPLE}")
+    text = text.upper()
+    if not _ISO.fullmatch(text):
         raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}")
+    # Python 3.11 reads no blank before the offset.
+    day, clock = text[:10], text[10:]
     try:
-        return datetime.fromisoformat(text.upper())
+        return datetime.fromisoformat(day + clock[:1] + clock[1:].replace(" ", ""))
     except ValueError:
         raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}") from None
 
 
 def iso_date(text: str) -> date | None:
-    """The day of an ISO 8601 date; None if the text is not one."""
+    """The day of an ISO 8601 date, as 2026-01-31 or 20260131; None if the text is not one.
+
+    Raises:
+        ValueError: no calendar has that day.
+    """
+    if not _ISO_DAY.fullmatch(text):
+        return None
+    if wrong := _no_such_day(text):
+        raise ValueError(wrong)
     try:
         return date.fromisoformat(text)
     except ValueError:
         return None
+
+
+def _no_such_day(text: str) -> str:
+    """The problem of a date with a day that no calendar has, as 2027-02-30; "" without one."""
+    found = _LIKE_A_DAY.match(text)
+    if not found:
+        return ""
+    year, month, day = map(int, found.groups())
+    if not 1 <= month <= 12:
+        return f"is no such day: there is no month {month}"
+    if year and not 1 <= day <= (days := calendar.monthrange(year, month)[1]):
+        return f"is no such day: {calendar.month_name[month]} {year} has {days} days"
+    return ""
 
 
 def media(value: object) -> tuple[str, ...]:
@@ -135,8 +258,8 @@ def media(value: object) -> tuple[str, ...]:
 
 #: The rule of each field, by its name on the wire.
 RULES: dict[str, Callable[[object], Any]] = {
-    "id": identifier,
-    "assignedTo": identifier,
+    "id": task_id,
+    "assignedTo": user_id,
     "dueDate": due_date,
     "title": text,
     "message": text,
@@ -145,6 +268,9 @@ RULES: dict[str, Callable[[object], Any]] = {
     "images": media,
     "videos": media,
 }
+
+#: Fields that hold an id.
+IDS = frozenset({"id", "assignedTo"})
 
 #: Fields that an update can empty.
 CLEARABLE = frozenset({"title", "message", "priority", "images", "videos"})
@@ -180,6 +306,8 @@ def _text(value: object) -> str:
 def _is_canonical(text: str) -> bool:
     """Whether a date-time has the form that is sent: `2026-01-31T07:58:00.000Z`."""
     if len(text) != 24 or text[4:20:3] != "--T::." or text[23] != "Z" or text[11:13] == "24":
+        return False
+    if not text.startswith("20"):
         return False
     try:
         datetime.fromisoformat(text)

@@ -11,6 +11,7 @@ from typing import Any
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError, InputError, Problem, setting
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
+from bulkupdate.reader import artefacts
 from bulkupdate.reader.columns import Layout
 from bulkupdate.reader.dates import DateReader
 from bulkupdate.reader.options import ReadOptions
@@ -24,16 +25,11 @@ BLANK = object()
 #: Number of cells of one column whose meaning is remembered.
 _REMEMBERED = 4096
 
-#: Texts that a spreadsheet shows where a formula failed. The first one also marks a cell as wrong
-#: in a file of failed rows.
+#: The text that marks a cell as wrong in a file of failed rows: what a failed formula shows.
 _WRONG = "#VALUE!"
-_ERRORS = frozenset(
-    f"#{name}" for name in ("N/A", "REF!", "VALUE!", "DIV/0!", "NAME?", "NULL!", "NUM!", "SPILL!")
-)
 
-#: Texts that programs write for a missing value by default.
-_BLANKS = frozenset({"nan", "nat", "null", "\\n", "<na>"})
-_LONGEST_BLANK = 4
+#: What the ids of tasks begin with. Others are looked at more closely.
+_TASK = "opp_"
 
 #: Size of the largest map in which the reader looks for the nearest value.
 _SEARCHED = 500
@@ -69,8 +65,8 @@ class Values:
         self._dates_read = _Memory(self._dates.read)
         self._clear = options.clear_token.strip().lower()
         self._is_clean = is_clean
-        # A shorter cell may be the clear token or a word for a missing value.
-        self.shortest = max(_LONGEST_BLANK, len(self._clear)) + 1
+        # A shorter cell may be the clear token, an error or a word for a missing value.
+        self.shortest = max(artefacts.LONGEST, len(self._clear)) + 1
         self.has_cleared = False
         #: Field → value in the input, in lower case → value to send.
         self._mapped: dict[str, dict[str, Any]] = {}
@@ -123,7 +119,6 @@ class Values:
         """The function that reads the cells of a field. Equal cells give equal values."""
         rule = self._dates.read if field == "dueDate" else fields.RULES[field]
         is_clearable = field in fields.CLEARABLE
-        is_text = fields.RULES[field] is fields.text
         mapped = self._mapped.get(field)
         clear = self._clear
 
@@ -146,19 +141,19 @@ class Values:
                 return ""
             if mapped is not None:
                 return _meant(word, mapped, self._map_name)
-            if word[0] == "#" and word.split(maxsplit=1)[0].upper() in _ERRORS:
-                raise ValueError("is what a spreadsheet shows for an error: fix the cell")
+            if wrong := artefacts.error(word):
+                raise ValueError(wrong)
             if isinstance(cell, Cell) and (problem := _cell_problem(cell, field)):
                 raise ValueError(problem)
             if wrong := damage(cell) or _artefact(cell, field):
                 raise ValueError(wrong)
-            return cell if is_text else rule(cell)
+            return rule(cell)
 
         return read
 
     def is_plain(self, field: str) -> bool:
         """Whether a cell of this field that begins with a letter is the value itself."""
-        # Such a cell is not blank, not the clear token, not an error and not a formula.
+        # `CellReader` asks only about cells that are too long for an error or a missing value.
         is_text = fields.RULES[field] is fields.text
         return is_text and self._is_clean and self._clear[0] < "A" and field not in self._mapped
 
@@ -192,11 +187,8 @@ def _meant(word: str, mapped: dict[str, Any], name: str) -> Any:
 def _artefact(cell: str, field: str) -> str:
     """The problem of a cell that holds an artefact of another program; "" without one."""
     word = cell.strip()
-    rule = fields.RULES[field]
-    if word.lower() in _BLANKS and rule in (fields.text, fields.identifier):
-        return "is how a program writes a missing value: leave the cell blank"
-    if rule is fields.identifier and word.lower() in ("none", "null", "n/a"):
-        return "is how a program writes a missing value: leave the cell blank"
+    if wrong := artefacts.missing(word, is_id=field in fields.IDS):
+        return wrong
     if word.startswith('="') and word.endswith('"'):
         return "is a formula around a text: write the text alone"
     if cell[0] in " \t" and word[0] == '"' == word[-1]:
@@ -213,9 +205,9 @@ def as_text(cell: str, field: str) -> str:
 
 def _cell_problem(cell: Cell, field: str) -> str:
     """The problem of a cell whose type is not text; "" without one."""
-    rule = fields.RULES[field]
+    is_text = fields.RULES[field] is fields.text
     # Excel turns ids that look like dates into dates.
-    if rule is fields.text or (rule is fields.identifier and cell.kind != "number"):
+    if is_text or (field in fields.IDS and cell.kind != "number"):
         return f"is a {cell.kind}: format the cell as text, so that it holds what you see"
     return cell.problem
 
@@ -253,7 +245,7 @@ class CellReader:
         """The row for a record as wide as the header; None where anything is wrong."""
         id_ = cells[self._id]
         try:
-            if not (id_.isidentifier() and len(id_) >= self._shortest):
+            if not (id_.startswith(_TASK) and id_.isidentifier() and len(id_) >= self._shortest):
                 # Remembering ids would not help: each is different, and nearly all are plain words.
                 id_ = self._read_id(id_)
             values = {"id": id_, **self._constants}
@@ -264,7 +256,8 @@ class CellReader:
                         values[name] = value
             for position, name, read in self._texts:
                 if cell := cells[position]:
-                    if "@" < cell[0] <= "~" and len(cell) >= self._shortest:
+                    is_plain = "@" < cell[0] <= "~" and len(cell) >= self._shortest
+                    if is_plain and cell.isprintable():
                         values[name] = cell
                     elif (value := read(cell)) is not BLANK:
                         values[name] = value

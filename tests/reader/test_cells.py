@@ -8,6 +8,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bulkupdate import fields
+from bulkupdate.reader import artefacts
 from bulkupdate.reader import cells as cells_module
 from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import Naming
@@ -16,10 +17,6 @@ from bulkupdate.reader.options import ReadOptions
 HEADER = ("id", "assignedTo", "dueDate", "title", "message", "priority", "done", "bulkupdate_row")
 
 DAYS = ("today", "tomorrow")
-
-#: Words of other programs for a missing value: in a text or an id, and in an id alone.
-MISSING = ("nan", "nat", "null", "\\n", "<na>")
-MISSING_ID = (*MISSING, "none", "n/a")
 
 CELLS = st.one_of(
     st.sampled_from([
@@ -49,9 +46,7 @@ def plainly(row: list[str]) -> dict[str, Any] | None:
         if not word or name == "bulkupdate_row":
             continue
         rule = fields.RULES[name]
-        if rule is fields.identifier and word.lower() in MISSING_ID:
-            return None
-        if rule is fields.text and word.lower() in MISSING:
+        if artefacts.error(word) or artefacts.missing(word, is_id=name in fields.IDS):
             return None
         try:
             is_clear = word.lower() == "<clear>" and name in fields.CLEARABLE
@@ -68,8 +63,7 @@ def test_row_follows_rules_of_its_fields(row: list[str]) -> None:
     """A row becomes the edit that the rules of its fields give, or is invalid."""
     assume(not row[2].strip().startswith("+") and row[2].strip().lower() not in DAYS)
     assume(not any(row[n].strip().lower() == "<clear>" for n in (1, 2, 6)))
-    assume(not any(row[n].strip().lower() in ("none", "null", "n/a") for n in (0, 1)))
-    assume(not any(cell.strip().startswith(("#", '="', '"')) or "\ufffd" in cell for cell in row))
+    assume(not any(cell.strip().startswith(('="', '"')) or "\ufffd" in cell for cell in row))
     reader = reader_of(HEADER)
     read = reader.row(1, 2, row)
     assert (read is None) == bool(reader.problems(row))
@@ -82,7 +76,19 @@ def test_row_follows_rules_of_its_fields(row: list[str]) -> None:
         assert sorted(read.shape) == sorted(update.shape())
 
 
-@pytest.mark.parametrize("word", ["none", "None", " NONE ", "null", "N/A", "NaN", "<NA>", r"\N"])
+@pytest.mark.parametrize(
+    "word", ["NA", "undefined", "(null)", "nil", "NULL", "NaN", r"\N", "<nil>"]
+)
+@pytest.mark.parametrize("field", ["assignedTo", "title", "message", "priority", "done", "dueDate"])
+def test_missing_value_of_a_program_is_no_value(word: str, field: str) -> None:
+    """What a program writes for a missing value makes the row invalid, in any field."""
+    (problem,) = reader_of(("id", field)).problems(["opp_1", word])
+    assert "how a program writes a missing value: leave the cell blank" in problem.message
+
+
+@pytest.mark.parametrize(
+    "word", ["none", "None", " NONE ", "null", "N/A", "NaN", "<NA>", r"\N", "undefined", "nil"]
+)
 @pytest.mark.parametrize("field", ["id", "assignedTo"])
 def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
     """An id or a user that a program writes for a missing value makes the row invalid."""
@@ -94,7 +100,27 @@ def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
     assert "how a program writes a missing value: leave the cell blank" in problem.message
 
 
-@pytest.mark.parametrize("word", ["#N/A", " #ref!", "#VALUE! 5", "#DIV/0!", "#spill!"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("#N/A", " #ref!", "#VALUE! 5", "#DIV/0!", "#spill!", "#CALC!", "#DIV/0 !", "########"),
+        *("#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "Fehler:502", "Fehler: 522"),
+        *("#VALEUR!", "#NOM?", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#VALORE!", "#RIF!", "#NÚM!"),
+        *("#WAARDE!", "#NAAM?", "#VÆRDI!", "#I/T", "#VÄRDEFEL!", "#SAKNAS!", "#ARVO!", "Virhe:502"),
+        *(
+            "#ARG!",
+            "#ADR!",
+            "#HODNOTA!",
+            "#ÉRTÉK!",
+            "#HIÁNYZIK",
+            "#ЗНАЧ!",
+            "#Н/Д",
+            "#YOK",
+            "#DEĞER!",
+        ),
+        *("Err:502", "Err :508", "Erro:504", "#ERROR!", "#GETTING_DATA"),
+    ],
+)
 def test_error_of_a_spreadsheet_is_no_value(word: str) -> None:
     """A cell that shows where a formula failed makes the row invalid, in any field."""
     for field in ("title", "assignedTo", "priority"):
@@ -102,7 +128,13 @@ def test_error_of_a_spreadsheet_is_no_value(word: str) -> None:
         assert "is what a spreadsheet shows for an error" in problem.message
 
 
-@pytest.mark.parametrize("word", ["#", "#1 lead", "#N/A/B", "call #3", "N/A in May"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("#", "#1 lead", "#N/A/B", "call #3", "N/A in May", "#CALC", "#urgent!", "#busy", "##"),
+        *("Room:502", "Err:502 again", "Error 502", "Fehler:12", "Nathan", "undefined term"),
+    ],
+)
 def test_other_text_with_a_hash_is_a_value(word: str) -> None:
     """A text may begin with a hash, or hold the words of an error."""
     row = reader_of(("id", "title")).row(1, 2, ["opp_1", word])

@@ -5,20 +5,12 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from bulkupdate import fields
 from bulkupdate.errors import setting
+from bulkupdate.reader.dateformats import formats_of
 from bulkupdate.reader.options import ReadOptions
 
 _RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])")
 _DAYS = {"today": 0, "tomorrow": 1}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-#: A date in numbers that is not ISO 8601, and the time after it.
-_FIGURES = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(\D.*)?")
-_TIMES = (
-    (re.compile(r"\d{1,2}:\d\d"), "%H:%M"),
-    (re.compile(r"\d{1,2}:\d\d:\d\d"), "%H:%M:%S"),
-    (re.compile(r"\d{1,2}:\d\d [ap]m", re.IGNORECASE), "%I:%M %p"),
-    (re.compile(r"\d{1,2}:\d\d:\d\d [ap]m", re.IGNORECASE), "%I:%M:%S %p"),
-)
 
 
 class DateReader:
@@ -132,22 +124,12 @@ class DateReader:
             shown = " or ".join(map(repr, self._formats))
             other = "is not" if self._is_rival else "is neither ISO 8601 nor"
             return ValueError(f"{other} a date in the format of {setting('date_formats')}: {shown}")
-        match = _FIGURES.fullmatch(word)
-        if not match:
-            return None
-        first, mark, second, year, rest = match.groups()
-        tail = (rest or "").lstrip()
-        clock = next((f" {form}" for shape, form in _TIMES if shape.fullmatch(tail)), "")
-        years = "%Y" if len(year) == 4 else "%y"
-        by_day, by_month = f"%d{mark}%m{mark}{years}{clock}", f"%m{mark}%d{mark}{years}{clock}"
-        readings = {}
-        for date_format in (by_day, by_month):
-            try:
-                day = datetime.strptime(f"{first}{mark}{second}{mark}{year}", date_format[:8])  # noqa: DTZ007
-            except ValueError:
-                continue
-            readings[date_format] = f"{day.day} {day:%B %Y}"
+        readings = {
+            date_format: f"{moment.day} {moment:%B %Y}"
+            for date_format, moment in formats_of(word).items()
+        }
         if len(set(readings.values())) == 2:
+            by_day, by_month = readings
             return fields.WrongValueError(
                 f"can be two dates: set {setting('date_formats')} '{by_day}' or '{by_month}'",
                 f": {readings[by_day]} or {readings[by_month]}?",

@@ -6,7 +6,7 @@ import enum
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -278,7 +278,7 @@ def _check_date_format(text: str) -> None:
     if "%I" in directives and "%p" not in directives:
         raise ConfigError(f"{setting('date_formats')} {text!r}: %I needs %p")
     try:
-        example = datetime(2026, 1, 31, 8, 58).strftime(text)  # noqa: DTZ001 - only its format matters
+        example = datetime(2026, 1, 31, 8, 58, tzinfo=UTC).strftime(text)
         datetime.strptime(example, text)  # noqa: DTZ007
     except ValueError as error:
         raise ConfigError(f"{setting('date_formats')} {text!r}: {error}") from None

@@ -1,5 +1,6 @@
 """Tests of reading due dates."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,3 +49,48 @@ def test_date_that_lacks_something_says_what_to_set(
 def test_zone_and_time_of_day_complete_a_date(text: str, sent: str) -> None:
     """A date without an offset or a time of day gets those of the options."""
     assert read(text, timezone="Europe/Paris", time="09:00") == sent
+
+
+@pytest.mark.parametrize(
+    ("text", "suggested"),
+    [
+        ("12/24/2026, 5:30:00 PM", "%m/%d/%Y, %I:%M:%S %p"),
+        ("12/24/2026, 5:30:00\u202fPM", "%m/%d/%Y, %I:%M:%S %p"),
+        ("12/24/2026 3:00 pm", "%m/%d/%Y %I:%M %p"),
+        ("31.01.26 09:30", "%d.%m.%y %H:%M"),
+        ("31.01.2026 09.30 Uhr", "%d.%m.%Y %H.%M Uhr"),
+        ("24/12/2026 17:30Z", "%d/%m/%Y %H:%M%z"),
+        ("2026/12/24", "%Y/%m/%d"),
+        ("2026-12-01 09.30", "%Y-%m-%d %H.%M"),
+        ("2026-12-01 9:30", "%Y-%m-%d %H:%M"),
+        ("Dec 24, 2026 5:30 PM", "%b %d, %Y %I:%M %p"),
+        ("24 December 2026", "%d %B %Y"),
+        ("24-Dec-2026", "%d-%b-%Y"),
+        ("Thu, 24 Dec 2026 17:30:00 +0100", "%a, %d %b %Y %H:%M:%S %z"),
+        ("Thu Dec 24 2026 17:30:00 GMT+0100", "%a %b %d %Y %H:%M:%S GMT%z"),
+    ],
+)
+def test_suggested_format_reads_the_date(text: str, suggested: str) -> None:
+    """A date in another format is refused with a format that reads it."""
+    with pytest.raises(ValueError, match=re.escape(f"set date_formats '{suggested}'")):
+        read(text, timezone="UTC", time="09:00")
+    assert read(text, timezone="UTC", time="09:00", date_formats=(suggested,)).startswith("20")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("24/13/2026", "32.01.2026", "24 Dezember 2026", "24 Dec", "soon", "12/24/2026 noon"),
+        *("24 Dec 2026 17:30 GMT", "24 Dec 2026 17:30 EST", "100%", "24/12/2026 17:30:00 (CET)"),
+    ],
+)
+def test_no_format_is_suggested_that_does_not_read_the_date(text: str) -> None:
+    """Where no format reads all of a text, the message shows how ISO 8601 looks."""
+    with pytest.raises(ValueError, match="is not an ISO 8601 date-time: write 2026-"):
+        read(text, timezone="UTC", time="09:00")
+
+
+def test_day_or_month_first_is_asked() -> None:
+    """Where day and month may be either, both formats are named, with the date of each."""
+    with pytest.raises(ValueError, match="'%d/%m/%Y, %H:%M' or '%m/%d/%Y, %H:%M'"):
+        read("01/02/2026, 09:30", timezone="UTC")

@@ -13,7 +13,7 @@ import cloup
 from bulkupdate.cli.command import Repeatable, option
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.lemlist.rate import RateLimit
-from bulkupdate.reader import CLEAR, Format, ReadOptions, moment
+from bulkupdate.reader import CLEAR, ESCAPES, Escapes, Format, ReadOptions, moment
 
 Rate = RateLimit | Literal["auto"] | None
 
@@ -43,6 +43,7 @@ class ReadingFlags:
     format_: str | None
     encoding: str | None
     delimiter: str | None
+    escapes: Escapes | None
     sheet: str | None
     mapping: tuple[tuple[str, str], ...]
     constants: tuple[tuple[str, str], ...]
@@ -71,6 +72,7 @@ class ReadingFlags:
             format=Format(self.format_) if self.format_ else None,
             encoding=self.encoding,
             delimiter=self.delimiter,
+            escapes=self.escapes,
             sheet=self.sheet,
             mapping=_once(self.mapping, "mapping"),
             constants=_once(self.constants, "constants"),
@@ -148,6 +150,11 @@ reading_options = cloup.option_group(
         "--delimiter",
         metavar="C",
         help="Delimiter between INPUT's columns: ;, tab, |.  [default: detected]",
+    ),
+    option(
+        "--escapes",
+        type=click.Choice(ESCAPES),
+        help="What \\n in a tab-separated INPUT is: backslash: a line break; none: two characters.",
     ),
     option("--sheet", metavar="NAME", help="Sheet to read, if the spreadsheet has several."),
     option(

@@ -13,14 +13,24 @@ only the names of the columns and the value map. (The rows of a spreadsheet are 
 from bulkupdate.reader.columns import OWN_PREFIX
 from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.input import Input
-from bulkupdate.reader.options import CLEAR, Format, ReadOptions, moment, unpacked_name
+from bulkupdate.reader.options import (
+    CLEAR,
+    ESCAPES,
+    Escapes,
+    Format,
+    ReadOptions,
+    moment,
+    unpacked_name,
+)
 from bulkupdate.reader.output import RowFormat, not_a_formula
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.rows import parse_object
 
 __all__ = [
     "CLEAR",
+    "ESCAPES",
     "OWN_PREFIX",
+    "Escapes",
     "Format",
     "Input",
     "InputInfo",

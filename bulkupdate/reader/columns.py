@@ -20,7 +20,7 @@ _FIELDS = tuple(PYTHON_NAMES)
 _SHOWN = 20
 
 #: Characters that a column name holds only where the reader split the header wrongly.
-_FOREIGN = frozenset(",;\t|\"'")
+_FOREIGN = frozenset(",;\t|\"'" + fields.CURLY_QUOTES)
 
 #: Common name of a field, without case, blanks and punctuation → the field.
 _COMMON_NAMES = {
@@ -249,7 +249,7 @@ def json_hint() -> str:
     """The advice for a file that holds JSON instead of a header."""
     return (
         "looks like JSON: put one object on each line, and name it .jsonl (or set"
-        f" {setting('format')} jsonl)"
+        f" {setting('format')} jsonl): jq -c . does so, and for a list jq -c '.[]'"
     )
 
 
@@ -265,6 +265,11 @@ def _unknown(kind: str, name: str) -> str:
         return (
             f"{kind} {name!r} can't be changed through the API: remove it, or set"
             f" {setting('ignore_extra')}"
+        )
+    if {*name[:1], *name[-1:]} & set(fields.CURLY_QUOTES):
+        return (
+            f"{kind} {name!r} has typographic quotes, which are part of its name and of all cells:"
+            ' replace them by straight ones (")'
         )
     near = fields.suggestion(name, (*PYTHON_NAMES, *fields.ALIASES))
     if near:

@@ -23,7 +23,7 @@ _WORD = re.compile(r"[A-Za-z]{3,}")
 #: Directives, and words that may stand beside them. Any other, as `GMT`, may mean something.
 _DIRECTIVE = re.compile(r"(?:GMT|UTC)?%[a-zA-Z%]")
 _PLAIN = frozenset({"T", "at", "um", "Uhr", "kl", "h"})
-_LETTERS = re.compile(r"[^\W\d_]+")
+_WORDS = re.compile(r"\w+")
 
 #: Longest text that may be a date, in characters.
 _LONGEST = 60
@@ -63,7 +63,7 @@ def _candidates(text: str) -> list[str]:
 def _is_sound(date_format: str) -> bool:
     """Whether a format has a day, a month and a year, and leaves out nothing with a meaning."""
     found = set(_DIRECTIVE.findall(date_format))
-    words = _LETTERS.findall(_DIRECTIVE.sub("", date_format))
+    words = _WORDS.findall(_DIRECTIVE.sub("", date_format))
     has_day = {"%d", "%Y"} <= found or {"%d", "%y"} <= found
     return has_day and bool(found & {"%m", "%b", "%B"}) and _PLAIN.issuperset(words)
 

@@ -20,7 +20,7 @@ from bulkupdate.reader.columns import Layout, Naming, format_hint, json_hint
 from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.options import Format, ReadOptions, unpacked_name
 from bulkupdate.reader.raw import RawFile
-from bulkupdate.reader.records import Dialect, Record, dialect_of
+from bulkupdate.reader.records import Dialect, Record, dialect_of, is_ruler
 from bulkupdate.reader.rows import json_rows, table_rows
 from bulkupdate.reader.sheet import SheetTable, format_of
 from bulkupdate.reader.text import Encoding, encoding_of, text_of
@@ -39,6 +39,9 @@ _FORMATS = {
 
 #: Number of rows to skip between two checks of the stop.
 _LOOK_UP = 4096
+
+#: Number of lines in which a drawn table shows its first ruler.
+_RULED = 4
 
 #: Number of characters that decide the format of a text file.
 _START = 4096
@@ -161,8 +164,8 @@ class TextFile:
                 f"{self.name}: is a spreadsheet ({found}), not {options.format}: leave out"
                 f" {setting('format')}"
             )
-        for flag, value in (("encoding", options.encoding), ("delimiter", options.delimiter)):
-            if value is not None:
+        for flag in ("encoding", "delimiter", "escapes"):
+            if getattr(options, flag) is not None:
                 # The file of failed rows is CSV, which a retry would read with the same flags.
                 raise InputError(f"{self.name}: is a spreadsheet: leave out {setting(flag)}")
         self.format = found
@@ -180,6 +183,8 @@ class TextFile:
         if "\0" in start:
             raise InputError(f"{self.name}: is not a text file: save it as CSV, UTF-8")
         is_json = start.lstrip().startswith("{")
+        if is_json and _is_laid_out(start):
+            raise InputError(f"{self.name}: {json_hint()}")
         if (named is not Format.JSONL and start.lstrip().startswith("[")) or (
             named not in (None, Format.JSONL) and is_json
         ):
@@ -187,6 +192,11 @@ class TextFile:
         if start.lstrip()[:20].lower().startswith(("<!doctype", "<html", "<table", "<?xml")):
             raise InputError(
                 f"{self.name}: is a web page: open it in a spreadsheet, save it as CSV"
+            )
+        if any(map(is_ruler, start.splitlines()[:_RULED])):
+            raise InputError(
+                f"{self.name}: is a table that was drawn to look at: let the program that made it"
+                " write CSV (sqlite3 -csv -header; psql --csv; mysql --batch)"
             )
         if named is not None and named.is_spreadsheet:
             raise InputError(
@@ -198,13 +208,20 @@ class TextFile:
             )
         self.format = named or (Format.JSONL if is_json else Format.CSV)
         if self.format is Format.JSONL:
-            if options.delimiter is not None:
-                raise InputError(f"{self.name}: is JSONL: leave out {setting('delimiter')}")
+            for flag in ("delimiter", "escapes"):
+                if getattr(options, flag) is not None:
+                    raise InputError(f"{self.name}: is JSONL: leave out {setting(flag)}")
             return
         likely = "\t" if self.format is Format.TSV else ","
         delimiter = options.delimiter or ("\t" if options.format is Format.TSV else None)
         with contextlib.closing(self.lines()) as start_lines:
-            self.dialect = dialect_of(start_lines, delimiter, likely, knows, self.name)
+            dialect = dialect_of(start_lines, delimiter, likely, knows, self.name)
+        if options.escapes is not None and dialect.delimiter != "\t":
+            raise InputError(
+                f"{self.name}: its columns are separated by {dialect.delimiter!r}, not by tabs:"
+                f" leave out {setting('escapes')}"
+            )
+        self.dialect = dialect._replace(escapes=options.escapes)
 
     def _start(self) -> str:
         """The first few lines that are not blank."""
@@ -403,6 +420,12 @@ def _skip(found: Iterator[object], count: int, stop: "Stop | None") -> None:
         if stop is not None:
             stop.check()
         deque(itertools.islice(found, min(_LOOK_UP, count - start)), maxlen=0)
+
+
+def _is_laid_out(start: str) -> bool:
+    """Whether a JSON object takes several lines: the first line is open, and a key follows it."""
+    first, *others = [line.strip() for line in start.splitlines() if line.strip()]
+    return first[-1] in "{[,:" and bool(others) and others[0][0] in '"}]'
 
 
 def _value_map(path: Path, naming: Naming) -> ValueMap:

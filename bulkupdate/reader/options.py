@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bulkupdate.codec import writable
@@ -21,6 +21,10 @@ CLEAR = "<clear>"
 _PACKED = frozenset({".gz", ".bz2", ".xz"})
 
 _DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
+
+#: What the cells of a tab-separated file mean by a backslash.
+Escapes = Literal["backslash", "none"]
+ESCAPES: tuple[Escapes, ...] = get_args(Escapes)
 
 #: Directives of a date format for the day, the month and the year.
 _DAY, _MONTH, _YEAR = {"%d", "%e"}, {"%m", "%b", "%B"}, {"%Y", "%y"}
@@ -69,6 +73,8 @@ class ReadOptions:
         format: the format of the file. The reader always detects a spreadsheet by itself.
         encoding: the encoding of its text, by any name that Python knows.
         delimiter: the character between the cells of a row.
+        escapes: `backslash` where a backslash and n stand for a line break in a tab-separated file,
+            and quotes are ordinary characters; `none` where a backslash is one too.
         sheet: the name of the sheet in a spreadsheet.
         mapping: column or key of the input → field.
         constants: field → value for every row, written like a cell.
@@ -89,6 +95,7 @@ class ReadOptions:
     format: Format | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    escapes: Escapes | None = None
     sheet: str | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
@@ -110,6 +117,8 @@ class ReadOptions:
             _check_encoding(self.encoding)
         if self.delimiter is not None:
             object.__setattr__(self, "delimiter", _delimiter(self.delimiter))
+        if self.escapes not in (None, *ESCAPES):
+            raise ConfigError(f"{setting('escapes')} must be one of {', '.join(ESCAPES)}")
         if not self.clear_token.strip():
             raise ConfigError(
                 f"{setting('clear_token')} must be a word: a blank cell leaves its field unchanged"
@@ -151,6 +160,7 @@ class ReadOptions:
             "format": self.format,
             "encoding": self.encoding,
             "delimiter": self.delimiter,
+            "escapes": self.escapes,
             "sheet": self.sheet,
             "map": dict(self.mapping),
             "set": dict(self.constants),

@@ -14,7 +14,7 @@ from bulkupdate.codec import writable
 from bulkupdate.reader.cells import as_text
 from bulkupdate.reader.columns import OWN_PREFIX, Layout
 from bulkupdate.reader.input import Input
-from bulkupdate.reader.records import Dialect
+from bulkupdate.reader.records import Dialect, escaped
 from bulkupdate.reader.rows import parse_object
 from bulkupdate.reader.text import KEEP_BYTES, Encoding
 
@@ -80,7 +80,9 @@ class RowFormat:
 
     def _csv_line(self, cells: tuple[str, ...]) -> str:
         line = io.StringIO()
-        delimiter, line_end, _ = self._dialect
+        delimiter, line_end, _, escapes = self._dialect
+        if escapes == "backslash":
+            return delimiter.join(map(escaped, cells)) + line_end
         # With this line end, the writer quotes a cell that holds any kind of line end.
         csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
         return line.getvalue().removesuffix("\r\n") + line_end

@@ -4,9 +4,10 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bulkupdate.errors import InputError, setting
+from bulkupdate.reader.options import Escapes
 
 #: Delimiters that the reader detects, the likeliest first.
 DELIMITERS = (",", ";", "\t", "|")
@@ -16,6 +17,11 @@ _SEP = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
 
 #: Number of lines that a header may take.
 _HEADER_LINES = 50
+
+#: Escapes of tab-separated files, as jq, MySQL and PostgreSQL write them.
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
+_ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
+_SOME_ESCAPE = re.compile(r"\\[nrt\\]")
 
 #: A record: the line it begins on, from 1, and its cells.
 Record = tuple[int, list[str]]
@@ -28,11 +34,18 @@ class Dialect(NamedTuple):
         delimiter: the character between the cells.
         line_end: the characters after a record.
         has_sep_line: whether the first line is `sep=` and the delimiter.
+        escapes: `backslash` where a backslash and n stand for a line break, and quotes are ordinary
+            characters; `none` where a backslash is one too; None if that is not known.
     """
 
     delimiter: str
     line_end: str = "\r\n"
     has_sep_line: bool = False
+    escapes: Escapes | None = None
+
+
+class DialectError(csv.Error):
+    """A record that can be read in two ways. Its text says what to do."""
 
 
 def dialect_of(
@@ -89,19 +102,102 @@ def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[R
         next(lines)
         line = 2
     skipped = line - 1
-    parsed = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
+    parsed = _parsed(lines, dialect)
     try:
         for cells in parsed:
             # A spreadsheet leaves rows of empty cells behind: they count as blank lines.
             if cells and ("!" < cells[0] <= "~" or any(map(str.strip, cells))):
-                yield line, cells
+                yield line, cells if dialect.escapes != "backslash" else _unescaped(cells)
             line = parsed.line_num + 1 + skipped
     except csv.Error as error:
-        raise csv.Error(f" in the record that begins on line {line}: {error}") from None
+        raise type(error)(f" in the record that begins on line {line}: {error}") from None
+
+
+def escaped(text: str) -> str:
+    """A text as a cell of a tab-separated file with escapes."""
+    for character, sign in (("\\", "\\"), ("\n", "n"), ("\r", "r"), ("\t", "t")):
+        text = text.replace(character, f"\\{sign}")
+    return text
+
+
+def is_ruler(line: str) -> bool:
+    """Whether a line is only there to look at, as `|----|----|` in a table that was drawn."""
+    signs = set(line.strip())
+    is_drawn = all(sign in "|+-=: " or "\u2500" <= sign <= "\u257f" for sign in signs)
+    return is_drawn and ("--" in line or "==" in line or any(s > "\u24ff" for s in signs))
+
+
+def _parsed(lines: Iterator[str], dialect: Dialect) -> Any:
+    """The `csv.reader` of these lines."""
+    if dialect.escapes == "backslash":
+        return csv.reader(lines, delimiter=dialect.delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    return csv.reader(_certain(lines, dialect), delimiter=dialect.delimiter, strict=True)
+
+
+def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
+    """The lines, as long as each can be read in one way only.
+
+    Raises:
+        DialectError: a line can be read in two ways.
+    """
+    may_be_escaped = dialect.delimiter == "\t" and dialect.escapes is None
+    delimiter = re.escape(dialect.delimiter)
+    # The quotes of a cell stand beside a delimiter, those inside it beside each other.
+    lone = re.compile(rf'[^"\r\n{delimiter}]"[^"\r\n{delimiter}]')
+    cell = re.compile(
+        rf'(?:^|{delimiter})("(?:[^"]|"")*"(?={delimiter}|\r?\n?$)|[^\r\n{delimiter}]*)'
+    )
+    for line in lines:
+        if '"' in line and lone.search(line) and _lacks_delimiter(cell.findall(line)):
+            raise DialectError(
+                "a cell without quotes holds a quote, and a later cell ends with one: is a"
+                " delimiter missing before the first quote, or a blank in its place? Put each cell"
+                " that holds a quote in quotes, and write the quote inside it twice"
+            )
+        if may_be_escaped and "\\" in line and (found := _SOME_ESCAPE.search(line)):
+            raise DialectError(
+                f"holds {found[0]}: set {setting('escapes')} backslash if this stands for another"
+                f" character, as in files of jq and of databases, or {setting('escapes')} none if"
+                " it is part of the text"
+            )
+        yield line
+
+
+def _lacks_delimiter(cells: list[str]) -> bool:
+    """Whether a cell without quotes has an odd quote inside, and a later one ends with another."""
+    is_open = False
+    for cell in cells:
+        if cell.startswith('"') or not cell.count('"') % 2:
+            continue
+        if is_open and cell.rstrip().endswith('"'):
+            return True
+        is_open = is_open or not cell.rstrip().endswith('"')
+    return False
+
+
+def _unescaped(cells: list[str]) -> list[str]:
+    """Cells with the characters that their escapes stand for.
+
+    Raises:
+        DialectError: there is no such escape.
+    """
+    return [_ESCAPE.sub(_character, cell) if "\\" in cell else cell for cell in cells]
+
+
+def _character(found: re.Match[str]) -> str:
+    # \N alone is a missing value. The rules of the cells refuse it.
+    if found[1] == "N" and found[0] == found.string:
+        return found[0]
+    if found[1] not in _ESCAPES:
+        known = " ".join(f"\\{sign}" for sign in _ESCAPES)
+        raise DialectError(f"holds the escape {found[0]}: those that are known are {known}")
+    return _ESCAPES[found[1]]
 
 
 def broken(error: csv.Error, name: str) -> InputError:
     """The error for a file whose CSV is broken."""
+    if isinstance(error, DialectError):
+        return InputError(f"{name}:{error}")
     if "field limit" in str(error):
         return InputError(
             f"{name}: the CSV is broken{error} characters: is a closing quote missing?"

@@ -15,6 +15,7 @@ from bulkupdate.journal.failed import FailedFile
 from bulkupdate.models import ErrorInfo, Outcome, Result
 from bulkupdate.reader import Input
 from bulkupdate.reader.options import ReadOptions
+from tests.support.texts import CHARACTERS
 
 Write = Callable[..., Path]
 
@@ -97,7 +98,8 @@ def test_row_of_wrong_width_stays_wrong(write: Write) -> None:
 
 
 CELL = st.text(
-    st.characters(exclude_categories=["Cs", "Cc"], include_characters="\t\n\r"), max_size=8
+    CHARACTERS,
+    max_size=8,
 )
 
 

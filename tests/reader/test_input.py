@@ -21,6 +21,7 @@ from bulkupdate.plan.preview import inspect
 from bulkupdate.reader import Input, text
 from bulkupdate.reader.options import Format, ReadOptions
 from tests.support.fakes import SetAfter
+from tests.support.texts import CHARACTERS, is_value
 
 Write = Callable[..., Path]
 
@@ -308,15 +309,16 @@ def test_file_can_be_reread_and_shows_changes(write: Write) -> None:
 
 
 TEXT = st.text(
-    st.characters(exclude_categories=["Cs", "Cc"], include_characters="\t\n\r"), min_size=1
+    CHARACTERS,
+    min_size=1,
 )
 WORD = st.from_regex(r"[A-Za-z0-9_]{1,20}", fullmatch=True)
 UPDATES = st.builds(
     TaskUpdate,
     id=WORD,
     assigned_to=WORD,
-    title=TEXT.filter(lambda t: t.strip() and t.strip().lower() != "<clear>"),
-    message=TEXT.filter(lambda t: t.strip() and t.strip().lower() != "<clear>"),
+    title=TEXT.filter(is_value),
+    message=TEXT.filter(is_value),
     priority=st.sampled_from(["0", "1", "2"]),
     done=st.booleans(),
 )

@@ -111,6 +111,7 @@ class Copy:
 
     def __init__(self, root: Path, path: Path) -> None:
         self._path = path
+        self._output = path / "output"
         ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "site")
         shutil.copytree(root, path, ignore=ignored, symlinks=True)
         # Commands that tests start find the copy too, before the project itself.
@@ -129,7 +130,8 @@ class Copy:
         cov = ("--cov", "--cov-report=", "--cov-context=test", f"--cov-config={settings}")
         workers = str(jobs if jobs > 1 else 0)
         if self.run(["-n", workers, *cov, *tests], 10 * RUN_LIMIT) is not Outcome.SURVIVED:
-            raise RuntimeError(f"a test fails without any mutant: pytest {' '.join(tests)}")
+            end = "".join(self._output.read_text(errors="replace").splitlines(keepends=True)[-20:])
+            raise RuntimeError(f"a test fails without any mutant:\n{end}")
         data = CoverageData(str(self._path / ".coverage"))
         data.read()
         return Reach.read(data, tests)
@@ -146,16 +148,17 @@ class Copy:
         """Run pytest with some arguments, for at most `limit` seconds."""
         listed = self._path / "arguments"
         listed.write_text("\n".join(arguments))
-        running = subprocess.Popen(
-            [sys.executable, "-m", "pytest", *_OPTIONS, f"@{listed}"],
-            cwd=self._path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={name: value for name, value in os.environ.items() if "LEMLIST" not in name},
-            process_group=0,
-            preexec_fn=_limit_memory,
-        )
+        with self._output.open("w") as output:
+            running = subprocess.Popen(
+                [sys.executable, "-m", "pytest", *_OPTIONS, f"@{listed}"],
+                cwd=self._path,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={name: value for name, value in os.environ.items() if "LEMLIST" not in name},
+                process_group=0,
+                preexec_fn=_limit_memory,
+            )
         try:
             code = running.wait(limit)
         except subprocess.TimeoutExpired:

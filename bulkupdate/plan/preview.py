@@ -4,16 +4,20 @@ import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET
 
 from bulkupdate.codec import replaced, to_json
 from bulkupdate.errors import InputError, InvalidUpdateError, setting
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
+from bulkupdate.plan.duedates import DueDateCount, DueDates
+from bulkupdate.plan.oddids import OddId, OddIds
 from bulkupdate.plan.problems import ProblemGroup, Problems
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
 from bulkupdate.reader import Input, InputInfo
@@ -51,6 +55,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         repeated: number of tasks that have more than one row.
         repeats: row numbers of the first such tasks.
         bodies: the first request bodies.
+        due: the due dates in a few numbers; None without any.
+        odd: number of ids that are unlike most others.
+        odd_ids: the first of these.
         problem_groups: the problems, each kind once, with examples.
         seconds: shortest time for the requests at the rate limit, in seconds; None without a limit.
     """
@@ -69,6 +76,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     bodies: list[dict[str, Any]]
     problem_groups: list[ProblemGroup]
     seconds: float | None
+    due: DueDates | None = None
+    odd: int = 0
+    odd_ids: list[OddId] = []
 
     def at(self, rate: RateLimit | Literal["auto"] | None) -> "Preview":
         """The same preview at another rate limit; "auto" is lemlist's own."""
@@ -105,10 +115,13 @@ class Inspection:
 
     Args:
         merge: whether the rows of one task become one request.
+        dates: counts the due dates, if they are wanted.
     """
 
-    def __init__(self, *, merge: bool = False) -> None:
+    def __init__(self, *, merge: bool = False, dates: DueDateCount | None = None) -> None:
         self._merge = merge
+        self._dates = dates
+        self._odd_ids = OddIds()
         self._rows = 0
         self._parts = [(array("q"), array("I")) for _ in range(_PARTS)]
         self._invalid = 0
@@ -129,6 +142,9 @@ class Inspection:
             self._invalid += 1
             self._problems.add(row)
             return
+        self._odd_ids.add(number, update.id)
+        if self._dates is not None and update.due_date is not UNSET:
+            self._dates.add(str(update.due_date))
         # Eight bytes stand for an id. Two ids with the same bytes count as one task: this happens
         # once in some thirty million files of a million rows.
         task = hash(update.id)
@@ -168,6 +184,7 @@ class Inspection:
     def preview(self, rate: RateLimit | Literal["auto"] | None) -> Preview:
         """The preview of the rows so far at a rate limit; "auto" is lemlist's own."""
         tasks, repeated, repeats = self._count_tasks()
+        odd, odd_ids = self._odd_ids.found
         unchanged = sum(rows for shape, rows in self._shapes.items() if len(shape) == 1)
         requests = self.rows - self._invalid - unchanged
         if self._merge:
@@ -187,6 +204,9 @@ class Inspection:
             bodies=[{"id": body.id, **body.changes()} for body in self._bodies],
             problem_groups=self._problems.groups,
             seconds=_seconds(requests, rate),
+            due=self._dates.found if self._dates is not None else None,
+            odd=odd,
+            odd_ids=odd_ids,
         )
 
     def _count(self, sign: str) -> dict[str, int]:
@@ -255,7 +275,8 @@ def inspect(
     Raises:
         InputError: the file can't be read to its end.
     """
-    inspection = Inspection(merge=merge)
+    zone = source.options.zone or UTC
+    inspection = Inspection(merge=merge, dates=DueDateCount(source.now, zone))
     rows = source.rows()
     while batch := list(islice(rows, INSPECT_BATCH)):
         if inspection.rows and not inspection.rows % (PLACE_BATCHES * INSPECT_BATCH):

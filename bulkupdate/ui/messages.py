@@ -1,7 +1,7 @@
 """Messages about an input and about a run, as lines of text."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import category
@@ -12,7 +12,7 @@ from bulkupdate.errors import count, setting
 from bulkupdate.fields import shorten
 from bulkupdate.journal import Cause, RunFiles, Summary
 from bulkupdate.models import Reason, Result, State
-from bulkupdate.plan import SHOWN_PROBLEMS, Example, Preview, ProblemGroup
+from bulkupdate.plan import SHOWN_PROBLEMS, DueDates, Example, Preview, ProblemGroup
 from bulkupdate.reader import Format, Input
 
 if TYPE_CHECKING:
@@ -84,6 +84,12 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
         yield "  sets: " + _by_field(preview.edits)
     if preview.clears:
         yield "  CLEARS: " + _by_field(preview.clears)
+    if preview.due is not None:
+        yield "  " + _due_dates(preview.due, source.options.zone, source.options.timezone)
+    if preview.odd:
+        shown = ", ".join(f"{shorten(one.id)} (row {one.row})" for one in preview.odd_ids)
+        hidden = preview.odd - len(preview.odd_ids)
+        yield f"  UNLIKE the other ids: {shown}" + (f" and {hidden:,} more" if hidden else "")
     if preview.repeated:
         examples = "; ".join("rows " + ", ".join(map(str, rows)) for rows in preview.repeats)
         more = "; …" if preview.repeated > len(preview.repeats) else ""
@@ -92,6 +98,18 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
         yield f"  {tasks} several rows, {how} ({examples}{more})"
     if preview.seconds is not None:
         yield f"  {count(preview.requests, 'request')}, at least {duration(preview.seconds)}"
+
+
+def _due_dates(due: DueDates, zone: tzinfo | None, name: str | None) -> str:
+    """The due dates in a few numbers, in the user's time zone, else UTC."""
+    first, last = (
+        datetime.fromisoformat(text).astimezone(zone or UTC).strftime("%Y-%m-%d %H:%M")
+        for text in (due.first, due.last)
+    )
+    span = first if first == last else f"{first} to {last}"
+    parts = [(due.past, "in the past"), (due.weekend, "on a weekend")]
+    notes = "".join(f", {number:,} {what}" for number, what in parts if number)
+    return f"due: {span} ({name or 'UTC'}){notes}"
 
 
 def body_lines(preview: Preview) -> Iterator[str]:

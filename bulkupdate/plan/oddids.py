@@ -1,0 +1,63 @@
+"""Ids that are unlike all others of an input, as `Total` in a line below a table."""
+
+import msgspec
+
+#: Number of kinds of ids to tell apart, and number of ids to show.
+_KINDS = 100
+_SHOWN = 3
+
+#: Most ids of other kinds that are pointed out, if they are not one in a hundred.
+_FEW = 3
+
+
+class OddId(msgspec.Struct, frozen=True):
+    """An id that is unlike the others, and the first row that has it."""
+
+    row: int
+    id: str
+
+
+class _Kind:
+    """Ids of a kind: how many, and the first few."""
+
+    __slots__ = ("count", "first")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[OddId] = []
+
+
+class OddIds:
+    """Finder of ids that are unlike most others. It keeps a bounded number of them.
+
+    Ids are alike if they begin with the same word and an underscore (as `opp_`), or if none does
+    and they are all digits, all letters, or neither.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, _Kind] = {}
+
+    def add(self, row: int, id_: str) -> None:
+        """Add the id of a row."""
+        name = id_[: id_.find("_") + 1] or _look(id_)
+        kind = self._kinds.get(name)
+        if kind is None:
+            kind = self._kinds.setdefault(name if len(self._kinds) < _KINDS else "", _Kind())
+        kind.count += 1
+        if kind.count <= _SHOWN:
+            kind.first.append(OddId(row, id_))
+
+    @property
+    def found(self) -> tuple[int, list[OddId]]:
+        """The number of ids that are unlike most others, and the first few of them."""
+        kinds = sorted(self._kinds.values(), key=lambda kind: kind.count)
+        most = kinds.pop().count if kinds else 0
+        count = sum(kind.count for kind in kinds)
+        if count >= most or count > max(_FEW, (most + count) // 100):
+            return 0, []
+        odd = sorted((one for kind in kinds for one in kind.first), key=lambda one: one.row)
+        return count, odd[:_SHOWN]
+
+
+def _look(id_: str) -> str:
+    return "digits" if id_.isdigit() else "letters" if id_.isalpha() else "mixed"

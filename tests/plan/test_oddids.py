@@ -1,0 +1,65 @@
+"""Tests of finding ids that are unlike all others."""
+
+from pathlib import Path
+
+import pytest
+
+from bulkupdate.plan.oddids import OddId, OddIds
+from bulkupdate.plan.preview import inspect
+from bulkupdate.reader import Input
+from bulkupdate.ui import messages
+
+
+def odd(*ids: str) -> tuple[int, list[OddId]]:
+    finder = OddIds()
+    for row, id_ in enumerate(ids, 1):
+        finder.add(row, id_)
+    return finder.found
+
+
+@pytest.mark.parametrize("word", ["Total", "17", "tmp_1", "2026-12-01", "Sum:"])
+def test_word_among_ids_is_found(word: str) -> None:
+    """A word that begins otherwise than all ids is found with its row."""
+    assert odd("opp_1", "opp_2", word, "opp_3") == (1, [OddId(3, word)])
+
+
+def test_word_among_plain_ids_is_found() -> None:
+    """Where ids have no common beginning, letters alone and digits alone stand out."""
+    assert odd("a1b2", "c3", "Total", "d4e", "12") == (2, [OddId(3, "Total"), OddId(5, "12")])
+
+
+def test_ids_of_several_kinds_are_left_alone() -> None:
+    """Where no kind is in the majority, or others are many, nothing stands out."""
+    assert odd("opp_1", "tsk_1") == (0, [])
+    assert odd(*(f"opp_{n}" for n in range(9)), *(f"old_{n}" for n in range(4))) == (0, [])
+    assert odd() == (0, [])
+    assert odd("Total") == (0, [])
+
+
+def test_few_in_a_long_file_are_counted_and_the_first_are_shown() -> None:
+    """One id in a hundred may be odd, and the first three are shown."""
+    ids = [f"opp_{n}" for n in range(990)]
+    assert odd("sum", *ids, *"abcdefghi") == (
+        10,
+        [OddId(1, "sum"), OddId(992, "a"), OddId(993, "b")],
+    )
+    assert odd("sum", *ids, *"abcdefghij") == (0, [])
+
+
+def test_kinds_are_bounded() -> None:
+    """Any number of kinds is counted in bounded memory."""
+    finder = OddIds()
+    for number in range(1000):
+        finder.add(number, f"k{number}_1")
+    assert len(finder._kinds) <= 101
+    assert finder.found == (0, [])
+
+
+def test_line_of_totals_is_pointed_out_before_anything_is_sent(tmp_path: Path) -> None:
+    """A line of totals below the table is pointed out with its row."""
+    path = tmp_path / "a.csv"
+    path.write_text("id,title\nopp_1,x\nopp_2,y\nTotal,2 tasks\n")
+    with Input.open(path) as source:
+        *_, inspection = inspect(source)
+        lines = list(messages.preview_lines(source, inspection.preview(None)))
+    assert "  UNLIKE the other ids: 'Total' (row 3)" in lines

@@ -22,8 +22,11 @@ import uvloop
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
-# `nohup` starts programs with SIGHUP ignored, which the commands under test would inherit.
+# `nohup` starts programs with SIGHUP ignored, and a shell starts those in the background with
+# SIGINT ignored, which the commands under test would inherit.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 SAMPLES = TESTS.parent / "samples"

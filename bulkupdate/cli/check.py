@@ -24,9 +24,10 @@ from bulkupdate.cli.options import (
 )
 from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.screen import Screen
+from bulkupdate.cli.waiting import shown
 from bulkupdate.errors import ConfigError, InputError
 from bulkupdate.journal import ExitCode
-from bulkupdate.plan import Inspection, Preview, ProblemsFile, inspect
+from bulkupdate.plan import Checking, Inspection, Preview, ProblemsFile, inspect
 from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.ui import messages
 
@@ -85,8 +86,11 @@ def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None
         if listed is not None:
             stack.enter_context(listed)
         try:
-            source = stack.enter_context(_input(flags.input_, flags.read_options()))
-            preview = _inspected(source, flags, listed).preview(rate)
+            checking = Checking(flags.input_)
+            with shown(screen, checking):
+                source = stack.enter_context(_input(flags.input_, flags.read_options()))
+                checking.opened(source)
+                preview = _inspected(source, flags, listed, checking).preview(rate)
         except InputError as error:
             if listed is not None:
                 listed.refuse(str(error))
@@ -116,13 +120,15 @@ def _input(name: str, options: ReadOptions) -> Iterator[Input]:
             yield source
 
 
-def _inspected(source: Input, flags: ReadingFlags, listed: ProblemsFile | None) -> Inspection:
+def _inspected(
+    source: Input, flags: ReadingFlags, listed: ProblemsFile | None, checking: Checking
+) -> Inspection:
     also = listed.add if listed is not None else None
     inspection = Inspection()
-    for inspection in inspect(  # noqa: B007 - the last one
+    for inspection in inspect(
         source, invalid=also, merge=flags.merge_duplicates, allow_empty=flags.allow_empty
     ):
-        pass
+        checking.rows = inspection.rows
     return inspection
 
 

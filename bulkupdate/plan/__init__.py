@@ -1,5 +1,6 @@
 """The preview of a run: the edits that it would send."""
 
+from bulkupdate.plan.checking import Checking
 from bulkupdate.plan.duedates import DueDates
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
 from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile
@@ -9,6 +10,7 @@ __all__ = [
     "MAX_MERGED",
     "SHOWN_PROBLEMS",
     "Checked",
+    "Checking",
     "DueDates",
     "Example",
     "Inspection",

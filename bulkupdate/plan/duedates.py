@@ -1,13 +1,17 @@
 """The due dates of an input in a few numbers, which show at a glance whether they are meant."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
+from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from bulkupdate import fields
 
-#: Number of minutes whose day of the week is remembered.
-_REMEMBERED = 4096
+#: Number of due dates that are kept until they are summed up.
+_KEPT = 1024
 
 _SATURDAY = 5
 
@@ -39,35 +43,36 @@ class DueDateCount:
     def __init__(self, now: datetime, zone: tzinfo) -> None:
         self._now = fields.due_date(now)
         self._zone = zone
+        #: The number of rows by due date, for those that are not in the other numbers yet.
+        self._rows: Counter[Any] = Counter()
         self._first, self._last = "", ""
         self._past = self._weekend = 0
-        self._is_weekend: dict[str, bool] = {}
 
-    def add(self, due: str) -> None:
-        """Add a due date, as it is sent."""
+    def add(self, due_dates: Iterable[Any]) -> None:
+        """Add due dates: texts as they are sent, and `UNSET`."""
+        # Each row is counted in C. An input has few due dates, or they are summed up in turn.
+        self._rows.update(due_dates)
+        if len(self._rows) > _KEPT:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        rows, self._rows = self._rows, Counter()
+        del rows[UNSET]
+        if not rows:
+            return
         # The form that is sent is in the order of time.
-        if due > self._last:
-            self._last = due
-        if due < self._first or not self._first:
-            self._first = due
-        if due < self._now:
-            self._past += 1
-        minute = due[:16]
-        is_weekend = self._is_weekend.get(minute)
-        if is_weekend is None:
-            is_weekend = self._look_up(minute)
-        self._weekend += is_weekend
-
-    def _look_up(self, minute: str) -> bool:
-        if len(self._is_weekend) == _REMEMBERED:
-            self._is_weekend.clear()
-        moment = datetime.fromisoformat(f"{minute}Z").astimezone(self._zone)
-        self._is_weekend[minute] = moment.weekday() >= _SATURDAY
-        return self._is_weekend[minute]
+        self._first = min([*rows, *filter(None, [self._first])])
+        self._last = max([*rows, self._last])
+        for due, number in rows.items():
+            self._past += number * (due < self._now)
+            moment = datetime.fromisoformat(due).astimezone(self._zone)
+            self._weekend += number * (moment.weekday() >= _SATURDAY)
 
     @property
     def found(self) -> DueDates | None:
         """The due dates so far; None without any."""
+        if self._rows:
+            self._sum_up()
         if not self._first:
             return None
         return DueDates(first=self._first, last=self._last, past=self._past, weekend=self._weekend)

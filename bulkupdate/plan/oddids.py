@@ -1,10 +1,17 @@
 """Ids that are unlike all others of an input, as `Total` in a line below a table."""
 
+from collections.abc import Sequence
+
 import msgspec
+
+from bulkupdate.models import Row
 
 #: Number of kinds of ids to tell apart, and number of ids to show.
 _KINDS = 100
 _SHOWN = 3
+
+#: What the ids of tasks begin with, by convention.
+_TASK = "opp_"
 
 #: Most ids of other kinds that are pointed out, if they are not one in a hundred.
 _FEW = 3
@@ -36,13 +43,23 @@ class OddIds:
 
     def __init__(self) -> None:
         self._kinds: dict[str, _Kind] = {}
+        self._tasks = _Kind()
 
-    def add(self, row: int, id_: str) -> None:
-        """Add the id of a row."""
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add the ids of rows."""
+        # Nearly all ids begin in the same way.
+        if self._tasks.count >= _SHOWN and {row.id[:4] for row in rows} == {_TASK}:
+            self._tasks.count += len(rows)
+            return
+        for row in rows:
+            self._add(row.number, row.id)
+
+    def _add(self, row: int, id_: str) -> None:
         name = id_[: id_.find("_") + 1] or _look(id_)
         kind = self._kinds.get(name)
         if kind is None:
-            kind = self._kinds.setdefault(name if len(self._kinds) < _KINDS else "", _Kind())
+            new = self._tasks if name == _TASK else _Kind()
+            kind = self._kinds.setdefault(name if len(self._kinds) < _KINDS else "", new)
         kind.count += 1
         if kind.count <= _SHOWN:
             kind.first.append(OddId(row, id_))

@@ -3,14 +3,13 @@
 import contextlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET
 
 from bulkupdate.codec import replaced, to_json
 from bulkupdate.errors import InputError, InvalidUpdateError, setting
@@ -134,17 +133,23 @@ class Inspection:
         """Number of rows so far."""
         return self._rows
 
+    def add_all(self, rows: Sequence[Row]) -> None:
+        """Add rows."""
+        for row in rows:
+            self.add(row)
+        valid = [row for row in rows if row.update is not None]
+        self._odd_ids.add(valid)
+        if self._dates is not None:
+            self._dates.add([row.update.due_date for row in valid if row.update is not None])
+
     def add(self, row: Row) -> None:
-        """Add a row."""
+        """Add a row, but not to what is told of ids and due dates."""
         number, update = row.number, row.update
         self._rows = number
         if update is None:
             self._invalid += 1
             self._problems.add(row)
             return
-        self._odd_ids.add(number, update.id)
-        if self._dates is not None and update.due_date is not UNSET:
-            self._dates.add(str(update.due_date))
         # Eight bytes stand for an id. Two ids with the same bytes count as one task: this happens
         # once in some thirty million files of a million rows.
         task = hash(update.id)
@@ -281,8 +286,7 @@ def inspect(
     while batch := list(islice(rows, INSPECT_BATCH)):
         if inspection.rows and not inspection.rows % (PLACE_BATCHES * INSPECT_BATCH):
             source.remember_place(inspection.rows, batch[0].line)
-        for row in batch:
-            inspection.add(row)
+        inspection.add_all(batch)
         for row in batch if also is not None or invalid is not None else ():
             if also is not None:
                 also(row)

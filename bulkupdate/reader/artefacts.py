@@ -27,8 +27,8 @@ _UNMARKED = frozenset(_NO_MARK.split())
 _MARKED = re.compile(r"#[¡¿]?([\w/]+) ?([!?]?)")
 #: LibreOffice and OpenOffice write most errors as a word and a number.
 _NUMBERED = re.compile(
-    r"(?:err|error|erro|errore|erreur|fehler|fout|fel|fejl|feil|virhe|błąd|chyba|hiba|ошибка|hata)"
-    r" ?: ?5\d\d",
+    r"(?:err ?|error|erro|errore|erreur|fehler|fout|fel|fejl|feil|virhe"
+    r"|błąd|chyba|hiba|ошибка|hata):5\d\d",
     re.IGNORECASE,
 )
 #: A number that is wider than its column.
@@ -45,7 +45,7 @@ _MISSING = frozenset(
 _NO_ID = frozenset({"none", "n/a", "n.a.", "nil", "false", "true", "unknown", "empty", "blank"})
 
 #: Length of the longest of these texts that begin with a letter, in characters.
-LONGEST = 12
+LONGEST = 10
 
 
 def error(word: str) -> str:

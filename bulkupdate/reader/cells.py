@@ -46,11 +46,12 @@ class Values:
         options: the user's options for the input.
         now: the time from which relative dates count; aware.
         value_map: the values that replace the values of some columns, or None.
-        is_clean: whether the input is known to hold no undecodable bytes.
+        is_clean: whether the input is known to hold no damaged and no control characters.
 
     Attributes:
         has_cleared: whether any cell so far has emptied a field.
         shortest: the length from which a text cell needs no closer look.
+        shortest_id: the same for the id of a task.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Values:
         self._is_clean = is_clean
         # A shorter cell may be the clear token, an error or a word for a missing value.
         self.shortest = max(artefacts.LONGEST, len(self._clear)) + 1
+        self.shortest_id = len(self._clear) + 1 if self._clear.startswith(_TASK) else 0
         self.has_cleared = False
         #: Field → value in the input, in lower case → value to send.
         self._mapped: dict[str, dict[str, Any]] = {}
@@ -226,6 +228,7 @@ class CellReader:
         self._constants = constants
         self._values = values
         self._shortest = values.shortest
+        self._shortest_id = values.shortest_id
         #: Columns by the way to read them: position, name in Python, and function.
         self._texts: list[tuple[int, str, Reading]] = []
         self._unplain: list[tuple[int, str, Reading]] = []
@@ -245,7 +248,7 @@ class CellReader:
         """The row for a record as wide as the header; None where anything is wrong."""
         id_ = cells[self._id]
         try:
-            if not (id_.startswith(_TASK) and id_.isidentifier() and len(id_) >= self._shortest):
+            if not (id_[:4] == _TASK and id_.isidentifier() and len(id_) >= self._shortest_id):
                 # Remembering ids would not help: each is different, and nearly all are plain words.
                 id_ = self._read_id(id_)
             values = {"id": id_, **self._constants}
@@ -256,8 +259,7 @@ class CellReader:
                         values[name] = value
             for position, name, read in self._texts:
                 if cell := cells[position]:
-                    is_plain = "@" < cell[0] <= "~" and len(cell) >= self._shortest
-                    if is_plain and cell.isprintable():
+                    if "@" < cell[0] <= "~" and len(cell) >= self._shortest:
                         values[name] = cell
                     elif (value := read(cell)) is not BLANK:
                         values[name] = value

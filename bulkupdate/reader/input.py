@@ -152,6 +152,11 @@ class TextFile:
         with contextlib.closing(self.records()) as records:
             return next((tuple(cells) for _, cells in records), ())
 
+    @property
+    def share_read(self) -> float | None:
+        """The share that this pass has read, from 0 to 1; None between passes, or for a sheet."""
+        return self.raw.share_read if self._sheet is None else None
+
     def close(self) -> None:
         """Close the file."""
         if self._sheet is not None:
@@ -311,7 +316,7 @@ class Input:
     def _open(self, value_map: ValueMap | None) -> None:
         self.format = self.file.format
         encoding = self.file.encoding
-        is_clean = encoding is None or encoding.is_clean
+        is_clean = encoding is not None and encoding.is_clean
         self._values = Values(self.options, self.now, value_map, is_clean=is_clean)
         self._constants = self._values.constants(self._naming.constants)
         if self.format is not Format.JSONL:
@@ -326,6 +331,11 @@ class Input:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def share_read(self) -> float | None:
+        """The share that this pass has read, from 0 to 1; None between passes, or for a sheet."""
+        return self.file.share_read
 
     def sha256(self) -> str:
         """The SHA-256 of its bytes, in hexadecimal."""

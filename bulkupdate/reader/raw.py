@@ -56,6 +56,7 @@ class RawFile:
         self.compression = compression
         self._file = file
         self._stamp = _stamp(file)
+        self._passing: io.BufferedReader | None = None
 
     @classmethod
     def open(cls, path: Path, name: str) -> Self:
@@ -102,6 +103,14 @@ class RawFile:
         """Whether the file has changed since it was opened."""
         return _stamp(self._file) != self._stamp
 
+    @property
+    def share_read(self) -> float | None:
+        """The share of the bytes on disk that the present pass has read; None between passes."""
+        length = self._stamp[1]
+        if self._passing is None or self._passing.closed or not length:
+            return None
+        return min(self._passing.tell() / length, 1.0)
+
     def head(self) -> bytes:
         """The first few thousand bytes of the content.
 
@@ -120,6 +129,7 @@ class RawFile:
         """
         with self._errors(), open(os.dup(self._file.fileno()), "rb") as file:  # noqa: PTH123
             file.seek(0)
+            self._passing = file
             if self.compression is None:
                 yield file
                 return

@@ -102,12 +102,13 @@ def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[R
         next(lines)
         line = 2
     skipped = line - 1
+    has_escapes = dialect.escapes == "backslash"
     parsed = _parsed(lines, dialect)
     try:
         for cells in parsed:
             # A spreadsheet leaves rows of empty cells behind: they count as blank lines.
             if cells and ("!" < cells[0] <= "~" or any(map(str.strip, cells))):
-                yield line, cells if dialect.escapes != "backslash" else _unescaped(cells)
+                yield line, _unescaped(cells) if has_escapes else cells
             line = parsed.line_num + 1 + skipped
     except csv.Error as error:
         raise type(error)(f" in the record that begins on line {line}: {error}") from None
@@ -143,7 +144,7 @@ def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
     may_be_escaped = dialect.delimiter == "\t" and dialect.escapes is None
     delimiter = re.escape(dialect.delimiter)
     # The quotes of a cell stand beside a delimiter, those inside it beside each other.
-    lone = re.compile(rf'[^"\r\n{delimiter}]"[^"\r\n{delimiter}]')
+    lone = re.compile(rf'"(?<=[^"\r\n{delimiter}]")[^"\r\n{delimiter}]')
     cell = re.compile(
         rf'(?:^|{delimiter})("(?:[^"]|"")*"(?={delimiter}|\r?\n?$)|[^\r\n{delimiter}]*)'
     )

@@ -42,6 +42,7 @@ def table_rows(
     id_index = next(column.position for column in layout.columns if column.field == "id")
     names = {*layout.header, *PYTHON_NAMES, *fields.ALIASES}
     names |= {f"\ufeff{name}" for name in names}
+    read = reader.row
     for line, cells in records:
         number += 1
         if len(cells) != written:
@@ -57,7 +58,7 @@ def table_rows(
                 " quotes, or name the column"
             )
             problems = [Problem("", "", message)]
-        elif row := reader.row(number, line, cells):
+        elif row := read(number, line, cells):
             yield row
             continue
         else:

@@ -18,6 +18,11 @@ MAX_LINE = 1 << 20
 #: The character that programs write for one that they could not read.
 _LOST = "\ufffd"
 
+#: Control characters but for tab and line ends, as bytes; and in UTF-8 U+FFFD and those beyond
+#: ASCII.
+_CONTROL = frozenset({*range(32), 127}) - set(b"\t\n\r")
+_UNTIDY = re.compile(rb"\xc2[\x80-\x9f]|\xef\xbf\xbd")
+
 #: Name of the error handler that keeps bytes that can't be decoded: see `_keep_bytes`.
 KEEP_BYTES = "bulkupdate.keep-bytes"
 
@@ -76,7 +81,8 @@ class Encoding(NamedTuple):
     Attributes:
         codec: Python's name of the encoding.
         mark: the byte order mark at the beginning of the file; empty without one.
-        is_clean: whether the whole file is known to decode, and to hold no U+FFFD.
+        is_clean: whether the whole file is known to decode, and to hold neither U+FFFD nor control
+            characters.
         examples: words that show whether the guess is right; empty where nothing was guessed.
     """
 
@@ -128,9 +134,9 @@ def encoding_of(content: IO[bytes], chosen: str | None, name: str) -> Encoding:
     start = head + content.read(_CHUNK)
     if codec := _wide(start):
         return Encoding(codec)
-    decodes, has_utf8, has_lost, words = _survey(start, content, name)
+    decodes, has_utf8, is_tidy, words = _survey(start, content, name)
     if decodes or has_utf8 or mark:
-        return Encoding("utf-8", mark, is_clean=decodes and not has_lost)
+        return Encoding("utf-8", mark, is_clean=decodes and is_tidy)
     head_lines = b"".join(start.splitlines(keepends=True)[:2])
     if (hint := _HINT.search(head_lines)) and (codec := hint[1].decode()) in _WESTERN:
         return Encoding(codec, examples=_examples(words, codec))
@@ -257,29 +263,30 @@ def _survey(start: bytes, content: IO[bytes], name: str) -> tuple[bool, bool, bo
     """Survey the bytes of a whole file.
 
     Returns:
-        Whether all of it is UTF-8; whether any word beyond ASCII is UTF-8; whether it holds a
-        U+FFFD; words that are not UTF-8.
+        Whether all of it is UTF-8; whether any word beyond ASCII is UTF-8; whether it holds neither
+        U+FFFD nor control characters; words that are not UTF-8.
 
     Raises:
         InputError: the file holds a NUL, so it is not a text file.
     """
-    decodes, has_utf8, has_lost = True, False, False
+    decodes, has_utf8, is_tidy = True, False, True
     words: list[bytes] = []
     rest, chunk = b"", start
     while chunk:
         if b"\0" in chunk:
             raise InputError(f"{name}: is not a text file: save it as CSV, UTF-8")
+        is_tidy = is_tidy and not any(map(chunk.__contains__, _CONTROL))
         if not chunk.isascii() or rest:
             data = rest + chunk
             # Take only whole words: up to the last blank, comma or line end.
             end = max(data.rfind(b"\n"), data.rfind(b"\r"), data.rfind(b" "), data.rfind(b",")) + 1
             end = end if end > 0 and len(data) - end < _CHUNK else len(data)
             data, rest = data[:end], data[end:]
-            has_lost = has_lost or _LOST.encode() in data
+            is_tidy = is_tidy and not _UNTIDY.search(data)
             decodes, has_utf8 = _survey_part(data, decodes, has_utf8, words)
         chunk = content.read(_CHUNK)
     decodes, has_utf8 = _survey_part(rest, decodes, has_utf8, words)
-    return decodes, has_utf8, has_lost or _LOST.encode() in rest, words
+    return decodes, has_utf8, is_tidy and not _UNTIDY.search(rest), words
 
 
 def _survey_part(

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
-from bulkupdate.plan import Preview
+from bulkupdate.plan import Checking, Preview
 from bulkupdate.reader import Input
 from bulkupdate.session.progress import Progress
 
@@ -13,6 +15,9 @@ log = logging.getLogger(__name__)
 
 class Observer:
     """An observer of a run. Every method does nothing: override the ones you need."""
+
+    async def watch_check(self, checking: Checking) -> None:
+        """Called once, before the input is opened. Cancelled when it has been checked."""
 
     def input_checked(self, source: Input, preview: Preview) -> None:
         """Called once, when the whole input has been checked and nothing has been sent yet."""
@@ -30,6 +35,10 @@ class Observers(Observer):
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
 
+    async def watch_check(self, checking: Checking) -> None:
+        """Run `watch_check` of every observer, until cancelled."""
+        await _all(observer.watch_check(checking) for observer in self._observers)
+
     def input_checked(self, source: Input, preview: Preview) -> None:
         """Call every observer."""
         for observer in self._observers:
@@ -42,14 +51,31 @@ class Observers(Observer):
 
     async def watch(self, progress: Progress) -> None:
         """Run `watch` of every observer, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for observer in self._observers:
-                group.create_task(_watch(observer, progress))
+        await _all(observer.watch(progress) for observer in self._observers)
 
 
-async def _watch(observer: Observer, progress: Progress) -> None:
+async def _all(watching: Iterable[Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for one in watching:
+            group.create_task(_kept_apart(one))
+
+
+async def _kept_apart(watching: Coroutine[Any, Any, None]) -> None:
     try:
-        await observer.watch(progress)
+        await watching
     except Exception as error:
-        name, kind = type(observer).__name__, type(error).__name__
+        # The name of a coroutine is that of its method, as in `LiveProgress.watch`.
+        method = getattr(watching, "__qualname__", "")
+        name, kind = method.rpartition(".")[0].rpartition(".")[2], type(error).__name__
         log.warning("%s has failed, the run continues: %s: %s", name, kind, error)
+
+
+@asynccontextmanager
+async def watched(watching: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `watch` or `watch_check` of an observer during a block, and cancel it at the end."""
+    task = asyncio.create_task(_kept_apart(watching))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

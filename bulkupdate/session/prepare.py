@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bulkupdate.codec import replaced
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.journal import DigestFile, Mode, RunDirectory, Summary
-from bulkupdate.plan import Checked, Inspection, Preview, RowSet, inspect
+from bulkupdate.plan import Checked, Checking, Inspection, Preview, RowSet, inspect
 from bulkupdate.reader import Input
 from bulkupdate.session.check import has_digests, keep_check, recall_check
 from bulkupdate.session.ending import first_summary
@@ -57,8 +57,12 @@ class Prepared(NamedTuple):
     is_same: bool
 
 
-async def prepare(session: Session) -> Prepared:
+async def prepare(session: Session, checking: Checking) -> Prepared:
     """Check the whole input, and prepare the run directory.
+
+    Args:
+        session: the session.
+        checking: is told of the progress of the check.
 
     Raises:
         InputError: the input can't be read to its end.
@@ -77,7 +81,7 @@ async def prepare(session: Session) -> Prepared:
     if known is not None:
         preview = known
     else:
-        inspection = await _inspect(session)
+        inspection = await _inspect(session, checking)
         followed = inspection.followed() if config.merge_duplicates else None
         preview = inspection.preview(config.rate)
     info = replaced(info, rows=preview.rows)
@@ -113,16 +117,17 @@ def _known(session: Session, checked: Checked) -> Preview | None:
     return checked.preview.at(config.rate)
 
 
-async def _inspect(session: Session) -> Inspection:
+async def _inspect(session: Session, checking: Checking) -> Inspection:
     """Read the whole input, and let other tasks run meanwhile."""
     inspection, merge = Inspection(), session.config.merge_duplicates
     with contextlib.ExitStack() as stack:
         digests = DigestFile(session.directory.files.digests_part)
         stack.callback(digests.close)
         allow_empty = session.config.allow_empty
-        for inspection in inspect(  # noqa: B007 - the last one
+        for inspection in inspect(
             session.source, digests.add, merge=merge, allow_empty=allow_empty
         ):
+            checking.rows = inspection.rows
             await asyncio.sleep(0)
             session.stop.check()
     return inspection

@@ -13,6 +13,7 @@ more requests start, requests in flight drain, and all results are written.
 """
 
 import asyncio
+import contextlib
 from datetime import datetime
 from pathlib import Path
 
@@ -31,12 +32,13 @@ from bulkupdate.journal import (
 )
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Level, Reason, State, now
+from bulkupdate.plan import Checking
 from bulkupdate.reader import RawFile
 from bulkupdate.session import deadline
 from bulkupdate.session.binding import Binding, check_team
 from bulkupdate.session.close import close
 from bulkupdate.session.ending import lost_results, summary_of, why_ended
-from bulkupdate.session.observer import Observer
+from bulkupdate.session.observer import Observer, watched
 from bulkupdate.session.prepare import Prepared, Session, prepare
 from bulkupdate.session.progress import Progress
 from bulkupdate.session.remaining import Remaining
@@ -90,10 +92,16 @@ async def run(
         async with stop.at(config.last_start, deadline.reason(config)):
             # Before anything is written: a key of another team leaves the directory as it is.
             binding = await check_team(Binding.of(earlier), config, limiter, stop)
-            with await asyncio.to_thread(open_input, config, directory, stop, began) as source:
-                started = now()
-                session = Session(config, directory, source, stop, observer, earlier, started)
-                return await _send(session, await prepare(session), limiter, binding)
+            checking = Checking(str(config.input))
+            with contextlib.ExitStack() as stack:
+                async with watched(observer.watch_check(checking)):
+                    opening = asyncio.to_thread(open_input, config, directory, stop, began)
+                    source = stack.enter_context(await opening)
+                    checking.opened(source)
+                    started = now()
+                    session = Session(config, directory, source, stop, observer, earlier, started)
+                    prepared = await prepare(session, checking)
+                return await _send(session, prepared, limiter, binding)
 
 
 def _check_input(config: RunConfig) -> None:

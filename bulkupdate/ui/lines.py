@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from bulkupdate.codec import to_json
-from bulkupdate.plan import Preview
+from bulkupdate.plan import Checking, Preview
 from bulkupdate.reader import Input
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.progress import Progress
@@ -25,6 +25,16 @@ class _Lines(Observer):
     def __init__(self, write: Callable[[str], None], interval: float = LINE_INTERVAL) -> None:
         self._write = write
         self._interval = interval
+
+    async def watch_check(self, checking: Checking) -> None:
+        """Write a line about the check at regular intervals, until cancelled."""
+        await asyncio.sleep(self._interval / 2)
+        while True:
+            self._write(self._check_line(checking))
+            await asyncio.sleep(self._interval)
+
+    def _check_line(self, checking: Checking) -> str:
+        return messages.check_line(checking)
 
     async def watch(self, progress: Progress) -> None:
         """Write a line about the progress at regular intervals, until cancelled."""
@@ -61,6 +71,9 @@ class JsonProgress(_Lines):
     def noted(self, note: str) -> None:
         """Write the note."""
         self._write(_event({"event": "note", "message": note}))
+
+    def _check_line(self, checking: Checking) -> str:
+        return _event(messages.check_event(checking))
 
     def _line(self, progress: Progress) -> str:
         return _event(messages.progress_event(progress))

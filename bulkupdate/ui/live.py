@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from bulkupdate.models import Outcome, Result
+from bulkupdate.plan import Checking
 from bulkupdate.session.progress import Progress
 from bulkupdate.ui import messages
 from bulkupdate.ui.lines import TextProgress
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two updates of the display.
 INTERVAL = 0.25
+
+#: Seconds that a check takes before it is shown.
+PATIENCE = 1.0
 
 #: Width in columns. A narrower terminal shows less of a failed row.
 _NARROW = 60
@@ -39,20 +43,40 @@ class LiveProgress(TextProgress):
         for module in ("console", "live", "progress_bar", "table", "text"):
             import_module(f"rich.{module}")
 
+    async def watch_check(self, checking: Checking) -> None:
+        """Update the display until cancelled, or until the terminal is closed."""
+        # A short check shows its result at once.
+        await asyncio.sleep(PATIENCE)
+        await _shown(lambda _: check_picture(checking))
+
     async def watch(self, progress: Progress) -> None:
         """Update the display until cancelled, or until the terminal is closed."""
-        # Imported here: the library is large, and most commands draw nothing.
-        from rich.console import Console
-        from rich.live import Live
+        await _shown(lambda console: picture(progress, console))
 
-        console = Console(stderr=True)
-        with (
-            contextlib.suppress(OSError),
-            Live(console=console, auto_refresh=False, transient=True) as live,
-        ):
-            while True:
-                live.update(picture(progress, console), refresh=True)
-                await asyncio.sleep(INTERVAL)
+
+async def _shown(draw: "Callable[[Console], RenderableType]") -> None:
+    # Imported here: the library is large, and most commands draw nothing.
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    with (
+        contextlib.suppress(OSError),
+        Live(console=console, auto_refresh=False, transient=True) as live,
+    ):
+        while True:
+            live.update(draw(console), refresh=True)
+            await asyncio.sleep(INTERVAL)
+
+
+def check_picture(checking: Checking) -> "RenderableType":
+    """The display of a check: how far it is, and a progress bar where that is known."""
+    from rich.console import Group
+    from rich.text import Text
+
+    line = Text(messages.printable(messages.check_line(checking)))
+    share = checking.share
+    return line if share is None else Group(line, _bar(1000, int(1000 * share)))
 
 
 def picture(progress: Progress, console: "Console") -> "Group":
@@ -69,7 +93,7 @@ def picture(progress: Progress, console: "Console") -> "Group":
     lines: list[RenderableType] = [
         "",
         *_joined(head, between, width),
-        _bar(progress),
+        _bar(progress.goal, progress.done),
         *_joined(pace, between, width),
         *_joined(_outcomes(progress), between, width),
     ]
@@ -81,10 +105,9 @@ def picture(progress: Progress, console: "Console") -> "Group":
     return Group(*lines)
 
 
-def _bar(progress: Progress) -> "RenderableType":
+def _bar(rows: int, done: int) -> "RenderableType":
     from rich.table import Table
 
-    rows, done = progress.goal, progress.done
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(ratio=1)
     line.add_column(justify="right", no_wrap=True)

@@ -12,7 +12,7 @@ from bulkupdate.errors import count, setting
 from bulkupdate.fields import shorten
 from bulkupdate.journal import Cause, RunFiles, Summary
 from bulkupdate.models import Reason, Result, State
-from bulkupdate.plan import SHOWN_PROBLEMS, DueDates, Example, Preview, ProblemGroup
+from bulkupdate.plan import SHOWN_PROBLEMS, Checking, DueDates, Example, Preview, ProblemGroup
 from bulkupdate.reader import Format, Input
 
 if TYPE_CHECKING:
@@ -68,6 +68,30 @@ def reading_lines(source: Input) -> Iterator[str]:
         yield "  columns: " + ", ".join(renamed)
     if source.layout.ignored:
         yield "  not sent: " + ", ".join(map(repr, source.layout.ignored))
+
+
+def check_line(checking: Checking) -> str:
+    """The progress of a check, in one line."""
+    if checking.source is None:
+        return f"reading {checking.name}: {duration(checking.elapsed)} so far"
+    parts = [count(checking.rows, "row")]
+    if checking.share is not None:
+        parts.append(f"{int(100 * checking.share)} %")
+    if checking.seconds_left is not None:
+        parts.append(f"about {duration(checking.seconds_left)} left")
+    return f"checking {checking.name}: {', '.join(parts)}"
+
+
+def check_event(checking: Checking) -> dict[str, object]:
+    """The progress of a check, as JSON."""
+    share = checking.share
+    return {
+        "event": "checking",
+        "input": checking.name,
+        "rows": checking.rows,
+        "share": None if share is None else round(share, 3),
+        "seconds": round(checking.elapsed, 1),
+    }
 
 
 def preview_lines(source: Input, preview: Preview) -> Iterator[str]:

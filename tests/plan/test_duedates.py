@@ -20,7 +20,7 @@ def test_first_and_last_due_date_are_found_in_any_order() -> None:
     """The earliest and the latest are found, whatever their order, and those that are past."""
     count = DueDateCount(NOW, UTC)
     for day in ("2026-12-07", "2026-12-03", "2026-12-24", "2026-12-04"):
-        count.add(f"{day}T11:59:59.999Z")
+        count.add([f"{day}T11:59:59.999Z"])
     assert count.found == DueDates(
         first="2026-12-03T11:59:59.999Z", last="2026-12-24T11:59:59.999Z", past=2, weekend=0
     )
@@ -33,20 +33,22 @@ def test_weekend_is_that_of_the_time_zone() -> None:
     for zone in (ZoneInfo("Europe/Paris"), UTC):
         for moment in moments:
             count = DueDateCount(NOW, zone)
-            count.add(f"{moment}:00.000Z")
+            count.add([f"{moment}:00.000Z"])
             assert count.found is not None
             found.append(count.found.weekend)
     assert found == [1, 1, 0, 0, 0, 1, 0, 1]
 
 
-def test_days_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The count is right for more minutes than are remembered."""
-    monkeypatch.setattr(duedates, "_REMEMBERED", 2)
+def test_due_dates_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers are right for more due dates than are kept."""
+    monkeypatch.setattr(duedates, "_KEPT", 2)
     count = DueDateCount(NOW, UTC)
     for day in ("04", "05", "06", "07", "05"):
-        count.add(f"2026-12-{day}T12:00:00.000Z")
-    assert count.found is not None
-    assert count.found.weekend == 3
+        count.add([f"2026-12-{day}T12:00:00.000Z"])
+        assert len(count._rows) <= 2
+    assert count.found == DueDates(
+        first="2026-12-04T12:00:00.000Z", last="2026-12-07T12:00:00.000Z", past=0, weekend=3
+    )
 
 
 def test_due_dates_are_shown_before_anything_is_sent(tmp_path: Path) -> None:

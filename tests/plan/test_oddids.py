@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bulkupdate.models import Row
 from bulkupdate.plan.oddids import OddId, OddIds
 from bulkupdate.plan.preview import inspect
 from bulkupdate.reader import Input
@@ -12,8 +13,9 @@ from bulkupdate.ui import messages
 
 def odd(*ids: str) -> tuple[int, list[OddId]]:
     finder = OddIds()
-    for row, id_ in enumerate(ids, 1):
-        finder.add(row, id_)
+    rows = [Row(number, number, id_, None, (), ()) for number, id_ in enumerate(ids, 1)]
+    for start in range(0, len(rows), 4):
+        finder.add(rows[start : start + 4])
     return finder.found
 
 
@@ -50,7 +52,7 @@ def test_kinds_are_bounded() -> None:
     """Any number of kinds is counted in bounded memory."""
     finder = OddIds()
     for number in range(1000):
-        finder.add(number, f"k{number}_1")
+        finder.add([Row(number, number, f"k{number}_1", None, (), ())])
     assert len(finder._kinds) <= 101
     assert finder.found == (0, [])
 

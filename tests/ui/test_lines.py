@@ -12,9 +12,10 @@ from bulkupdate.engine.limiter import NoLimiter
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.plan import Checking
 from bulkupdate.plan.preview import Inspection
 from bulkupdate.reader import Input
-from bulkupdate.session.observer import Observer, Observers
+from bulkupdate.session.observer import Observer, Observers, watched
 from bulkupdate.session.progress import Progress
 from bulkupdate.stop import Stop
 from bulkupdate.ui import messages
@@ -53,7 +54,7 @@ def progress() -> Progress:
     return going
 
 
-def watched(make: Callable[[Callable[[str], None]], Observer], seconds: float) -> list[str]:
+def lines_of(make: Callable[[Callable[[str], None]], Observer], seconds: float) -> list[str]:
     """The lines that an observer writes in so many seconds."""
     lines: list[str] = []
 
@@ -65,6 +66,37 @@ def watched(make: Callable[[Callable[[str], None]], Observer], seconds: float) -
 
     run_virtual(main())
     return lines
+
+
+def test_long_check_writes_a_line_now_and_then() -> None:
+    """A check that takes long writes a line after five seconds, and one every ten."""
+
+    async def main(observer: Observer) -> None:
+        async with watched(observer.watch_check(Checking("edits.csv"))):
+            await asyncio.sleep(26)
+
+    lines: list[str] = []
+    run_virtual(main(TextProgress(lines.append)))
+    assert len(lines) == 3
+    assert all(line.startswith("reading edits.csv: ") for line in lines)
+    events: list[str] = []
+    run_virtual(main(JsonProgress(events.append)))
+    assert [json.loads(event)["event"] for event in events] == ["checking"] * 3
+
+
+def test_short_check_writes_nothing() -> None:
+    """A check of less than five seconds writes nothing, and leaves no task behind."""
+    lines: list[str] = []
+
+    async def main() -> None:
+        observer = Observers([TextProgress(lines.append)])
+        async with watched(observer.watch_check(Checking("edits.csv"))):
+            await asyncio.sleep(4.9)
+        await asyncio.sleep(60)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run_virtual(main())
+    assert lines == []
 
 
 async def watched_by(
@@ -81,7 +113,7 @@ async def watched_by(
 
 def test_line_every_ten_seconds_shows_progress() -> None:
     """The text output writes a line of progress every ten seconds."""
-    lines = watched(TextProgress, 25)
+    lines = lines_of(TextProgress, 25)
     assert len(lines) == 2
     for said in ("3 of 100 rows", "rows/s", "left, until ", "1 failed", "5 retries",
                  "2 rate-limited (429)",
@@ -91,7 +123,7 @@ def test_line_every_ten_seconds_shows_progress() -> None:
 
 def test_json_lines_show_the_same_progress() -> None:
     """The JSON output writes the same progress for a program."""
-    first = json.loads(watched(JsonProgress, 15)[0])
+    first = json.loads(lines_of(JsonProgress, 15)[0])
     assert first["event"] == "progress"
     assert first["rows"] == 100
     assert first["counts"]["failed"] == 1

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -30,7 +31,8 @@ from bulkupdate.journal.recorder import Recorder
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Outcome, Result, Row
-from bulkupdate.plan.preview import Inspection
+from bulkupdate.plan.duedates import DueDateCount
+from bulkupdate.plan.preview import INSPECT_BATCH, Inspection
 from bulkupdate.reader import Input
 from bulkupdate.session.feeder import Feeder
 from bulkupdate.session.remaining import Remaining
@@ -98,12 +100,15 @@ class Parts:
 
     def inspection(self) -> Steps:
         """The check of a run before it sends rows."""
-        rows, inspection = self._read(), Inspection()
+        dates = DueDateCount(datetime.now(UTC), UTC)
+        rows, inspection = self._read(), Inspection(dates=dates)
         digests = DigestFile(self._directory / "digests")
         with _counting() as count:
-            for row in rows:
-                inspection.add(row)
-                digests.add(row)
+            for start in range(0, len(rows), INSPECT_BATCH):
+                batch = rows[start : start + INSPECT_BATCH]
+                inspection.add_all(batch)
+                for row in batch:
+                    digests.add(row)
             digests.close()
             return count()
 

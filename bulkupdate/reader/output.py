@@ -65,6 +65,9 @@ class RowFormat:
             added = zip(self._names, map(_json_value, own), strict=True)
             return self._encoded(_json_line(str(record), added, is_unicode=is_unicode))
         cells = tuple(not_a_formula(writable(str(value))) for value in own)
+        if self._dialect.delimiter == "\t" and self._dialect.escapes is None:
+            # The next reader would ask what a backslash is, and the input holds none.
+            cells = tuple(cell.replace("\\", "/") for cell in cells)
         blanks = ("",) * len(self._hint)
         return self._encoded(self._csv_line(_with_own(record, (*blanks, *cells), self._layout)))
 

@@ -14,7 +14,7 @@ from bulkupdate.errors import JournalError
 from bulkupdate.journal.failed import FailedFile
 from bulkupdate.models import ErrorInfo, Outcome, Result
 from bulkupdate.reader import Input
-from bulkupdate.reader.options import ReadOptions
+from bulkupdate.reader.options import Escapes, ReadOptions
 from tests.support.texts import CHARACTERS
 
 Write = Callable[..., Path]
@@ -33,6 +33,25 @@ def failed_of(path: Path, message: str = "Bad team", options: ReadOptions | None
             failed.append(row, result)
         failed.close()
     return failed_path
+
+
+@pytest.mark.parametrize(
+    ("line", "escapes"),
+    [
+        ('opp_1\tsay "hi"\\n\\tC:\\\\x', "backslash"),
+        ("opp_1\tC:\\new\\temp", "none"),
+        ("opp_1\tplain", None),
+    ],
+)
+def test_failed_rows_with_backslashes_read_back(
+    write: Write, line: str, escapes: Escapes | None
+) -> None:
+    """The failed file of a tab-separated file reads back with the same flags."""
+    options = ReadOptions(escapes=escapes)
+    path = write("a.tsv", "id\ttitle", line)
+    failed = failed_of(path, "Bad title 'a\\nb' in C:\\temp", options)
+    with Input.open(path, options=options) as source, Input.open(failed, options=options) as again:
+        assert [row.update for row in again.rows()] == [row.update for row in source.rows()]
 
 
 def test_input_columns_come_first_unchanged(write: Write) -> None:

@@ -11,7 +11,7 @@ import calendar
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,6 +48,7 @@ _ISO = re.compile(
 #: What begins like a date: its day may be one that no calendar has.
 _LIKE_A_DAY = re.compile(rf"{_DAY}(?!\d)", re.ASCII)
 _EPOCH = re.compile(r"\d{10}|\d{13}", re.ASCII)
+_DAY_OF_A_SHEET = re.compile(r"[1-9]\d{4}([.,]\d+)?", re.ASCII)
 
 #: The years that a due date may be in. A spreadsheet writes an empty date as 1899 or 1900.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
@@ -68,6 +69,8 @@ _PREFIXES = {
     "tea": "a team",
 }
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+#: Signs that stand beside ids in a text, and in none.
+_NOT_IN_IDS = re.compile(r"""[,;|/\\<>()\[\]{}"'`@%*!?]""")
 _SPLIT_NUMBER = re.compile(r"[+-]?[\d]+[.,][\d.,]*([eE][+-]?\d+)?|\d+[eE]\+\d+")
 
 
@@ -126,6 +129,8 @@ def _no_id(text: str, of: str) -> str:
         what = "is a number that a spreadsheet has laid out"
     elif not any(map(str.isalnum, text)):
         what = "has no letter and no digit"
+    elif sign := _NOT_IN_IDS.search(text):
+        what = f"holds {sign[0]!r}, as no id does"
     return what and f"{what}: enter {_EXAMPLES[of]}"
 
 
@@ -206,6 +211,8 @@ def iso_date_time(text: str) -> datetime:
         raise ValueError(wrong)
     if _EPOCH.fullmatch(text):
         raise ValueError(f"is a number, perhaps of seconds since 1970: write {_DATE_EXAMPLE}")
+    if _DAY_OF_A_SHEET.fullmatch(text):
+        raise ValueError("is a number, perhaps a spreadsheet's of a day: format the cell as a date")
     text = text.upper()
     if not _ISO.fullmatch(text):
         raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}")
@@ -215,6 +222,11 @@ def iso_date_time(text: str) -> datetime:
         return datetime.fromisoformat(day + clock[:1] + clock[1:].replace(" ", ""))
     except ValueError:
         raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}") from None
+
+
+def iso_time(text: str) -> time | None:
+    """The time of day in ISO 8601, as 09:00 or 09:00:30; None if the text is not one."""
+    return time.fromisoformat(text) if re.fullmatch(_CLOCK, text, re.ASCII) else None
 
 
 def iso_date(text: str) -> date | None:

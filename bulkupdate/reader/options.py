@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bulkupdate import fields
 from bulkupdate.codec import writable
 from bulkupdate.errors import ConfigError, setting
 
@@ -142,11 +143,8 @@ class ReadOptions:
         """Time of day for dates that have none; None without one."""
         if self.time is None:
             return None
-        try:
-            found = dt.time.fromisoformat(self.time)
-        except ValueError:
-            found = None
-        if found is None or found.tzinfo is not None:
+        found = fields.iso_time(self.time)
+        if found is None:
             raise ConfigError(f"{self.time!r} is not a time of day: write it as 09:00")
         return found
 
@@ -189,7 +187,7 @@ def zone(name: str) -> tzinfo:
     """
     if name[:1] in ("+", "-"):
         try:
-            offset = datetime.fromisoformat(f"2000-01-01T00:00{name}").utcoffset()
+            offset = fields.iso_date_time(f"2000-01-01T00:00{name}").utcoffset()
         except ValueError:
             offset = None
         if offset is None:
@@ -217,7 +215,7 @@ def moment(text: str, timezone_name: str | None) -> datetime:
             the zone show this time twice or not at all.
     """
     try:
-        found = datetime.fromisoformat(text)
+        found = fields.iso_date_time(text)
     except ValueError:
         raise ConfigError(
             f"{text!r} is not a date-time: write it as 2026-01-31T08:58+01:00"

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, time, timedelta
 
+from bulkupdate import fields
 from bulkupdate.errors import ConfigError, RunStoppedError, setting
 from bulkupdate.journal import Ledger
 from bulkupdate.models import Outcome
@@ -12,7 +13,6 @@ from bulkupdate.session.settings import RunConfig
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _IN_A_WHILE = re.compile(r"\+([0-9]{1,6})(s|m|h)")
 _OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:.*")
 
 
 def deadline(text: str, now: datetime | None = None) -> datetime:
@@ -34,8 +34,7 @@ def deadline(text: str, now: datetime | None = None) -> datetime:
         if match := _OF_DAY.fullmatch(text):
             hour, minute, second = (int(number or 0) for number in match.groups())
             return _next(time(hour, minute, second), now)
-        if _MOMENT.fullmatch(text):
-            return datetime.fromisoformat(text).astimezone()
+        return fields.iso_date_time(text).astimezone()
     except (ValueError, OverflowError):
         pass  # As for 25:00, which has the form of a time but is not one.
     raise ConfigError(f"{text!r} is not a deadline: write it as 06:00, +2h or 2026-01-31T06:00")

@@ -28,6 +28,8 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"timezone": "+2 h"}, "is not an offset from UTC"),
         ({"time": "9 o'clock"}, "is not a time of day: write it as 09:00"),
         ({"time": "09:00+01:00"}, "is not a time of day"),
+        ({"time": "09.30"}, "is not a time of day: write it as 09:00"),
+        ({"timezone": "+02.30"}, "is not an offset from UTC"),
         ({"date_formats": ("%d/%m",)}, "lacks the day, the month or the year"),
         ({"date_formats": ("%d.%m.%Y %H:%M %p",)}, "%p needs the hour as %I, not %H"),
         ({"date_formats": ("%d.%m.%Y %I:%M",)}, "%I needs %p"),
@@ -143,8 +145,9 @@ def test_moment_takes_given_time_zone() -> None:
     """A moment without an offset takes the time zone that the options give."""
     assert moment("2026-11-24T06:00:00Z", None) == datetime(2026, 11, 24, 6, tzinfo=UTC)
     assert moment("2026-11-24T06:00", "+02:00").utcoffset() == timedelta(hours=2)
-    with pytest.raises(ConfigError, match="'noon' is not a date-time"):
-        moment("noon", None)
+    for text in ("noon", "2026-11-24T06.30Z", "2026-W48-2T06:00Z"):
+        with pytest.raises(ConfigError, match=f"'{text}' is not a date-time"):
+            moment(text, None)
 
 
 def test_zone_is_name_or_offset() -> None:

@@ -66,6 +66,7 @@ def test_deadline_is_the_next_such_time(text: str, moment: str) -> None:
         "25:00",
         "6:60",
         "06.00",
+        "2026-03-29T05:00.30Z",
         "2h",
         "+2d",
         "+2 h",

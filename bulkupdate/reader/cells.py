@@ -29,7 +29,7 @@ _REMEMBERED = 4096
 _WRONG = "#VALUE!"
 
 #: What the ids of tasks begin with. Others are looked at more closely.
-_TASK = "opp_"
+TASK = "opp_"
 
 #: Size of the largest map in which the reader looks for the nearest value.
 _SEARCHED = 500
@@ -68,7 +68,7 @@ class Values:
         self._is_clean = is_clean
         # A shorter cell may be the clear token, an error or a word for a missing value.
         self.shortest = max(artefacts.LONGEST, len(self._clear)) + 1
-        self.shortest_id = len(self._clear) + 1 if self._clear.startswith(_TASK) else 0
+        self.shortest_id = len(self._clear) + 1 if self._clear.startswith(TASK) else 0
         self.has_cleared = False
         #: Field → value in the input, in lower case → value to send.
         self._mapped: dict[str, dict[str, Any]] = {}
@@ -248,7 +248,7 @@ class CellReader:
         """The row for a record as wide as the header; None where anything is wrong."""
         id_ = cells[self._id]
         try:
-            if not (id_[:4] == _TASK and id_.isidentifier() and len(id_) >= self._shortest_id):
+            if not (id_[:4] == TASK and id_.isidentifier() and len(id_) >= self._shortest_id):
                 # Remembering ids would not help: each is different, and nearly all are plain words.
                 id_ = self._read_id(id_)
             values = {"id": id_, **self._constants}

@@ -8,7 +8,7 @@ from bulkupdate import fields
 from bulkupdate.codec import writable
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
 from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
-from bulkupdate.reader.cells import CellReader, Values
+from bulkupdate.reader.cells import TASK, CellReader, Values
 from bulkupdate.reader.columns import OWN_PREFIX, Layout, Naming
 from bulkupdate.reader.records import Record
 from bulkupdate.reader.text import damage
@@ -48,7 +48,11 @@ def table_rows(
         if len(cells) != written:
             # Which cell belongs to which column is unknown, so only the width is a problem.
             problems = [_wrong_width(len(cells), written)]
-        elif cells[id_index] in names and _is_header(cells, layout, naming, f"{name}: line {line}"):
+        elif (
+            cells[id_index][:4] != TASK
+            and cells[id_index].strip() in names
+            and _is_header(cells, layout, naming, f"{name}: line {line}")
+        ):
             message = "repeats the header, as in a file made of two files: remove this line"
             problems = [Problem("", "", message)]
         elif width < written and any(map(str.strip, cells[width:])):

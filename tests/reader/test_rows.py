@@ -27,7 +27,7 @@ def test_id_may_be_the_name_of_a_column(write: Write, word: str) -> None:
     assert first.update.changes() == {"title": "Call Ben"}
 
 
-@pytest.mark.parametrize("again", ["id,title", "id, title ", "\ufeffid,title"])
+@pytest.mark.parametrize("again", ["id,title", "id, title ", " id , title ", "\ufeffid,title"])
 def test_repeated_header_is_an_invalid_row(write: Write, again: str) -> None:
     """A record that repeats the header is invalid, and the rows around it are read."""
     first, header, last = rows_of(write("a.csv", "id,title", "a,T", again, "b,U"))

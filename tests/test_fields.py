@@ -167,6 +167,9 @@ def test_nearest_known_name_is_suggested() -> None:
     """An unknown name gets the nearest known name as a suggestion, if one is near."""
     assert fields.suggestion("asignedTo", ["assignedTo", "id"]) == ": did you mean 'assignedTo'?"
     assert fields.suggestion("TITLE", ["title"]) == ": did you mean 'title'?"
+    with pytest.raises(fields.WrongValueError) as raised:
+        fields.done("noo")
+    assert raised.value.hint == ": did you mean 'no'?"
     assert fields.suggestion("zzz", ["title"]) == ""
 
 

@@ -161,3 +161,14 @@ def test_remembered_cells_stay_bounded_and_correct(monkeypatch: pytest.MonkeyPat
         assert row.update is not None
         assert (row.id, row.update.assigned_to) == (f"opp_{number}", f"usr_{number}")
     assert [len(memory) <= 3 for _, _, memory in reader._others] == [True]
+
+
+@pytest.mark.parametrize("cell", ["<clear>", " <CLEAR> "])
+def test_row_that_clears_has_the_shape_of_its_update(cell: str) -> None:
+    """A row that empties a field says so, so that the preview counts it."""
+    reader = reader_of(("id", "title", "priority"))
+    for number in (1, 2):
+        row = reader.row(number, number + 1, ["opp_1", cell, "none"])
+        assert row is not None
+        assert row.update is not None
+        assert set(row.shape) == set(row.update.shape()) == {"id", "-title", "-priority"}

@@ -15,7 +15,7 @@ from bulkupdate.reader import artefacts
 from bulkupdate.reader.columns import Layout
 from bulkupdate.reader.dates import DateReader
 from bulkupdate.reader.options import ReadOptions
-from bulkupdate.reader.sheet import Cell
+from bulkupdate.reader.sheet import WRONG, Cell
 from bulkupdate.reader.text import damage
 from bulkupdate.reader.valuemap import ValueMap
 
@@ -66,7 +66,7 @@ class Values:
         self._dates_read = _Memory(self._dates.read)
         self._clear = options.clear_token.strip().lower()
         self._is_clean = is_clean
-        # A shorter cell may be the clear token, an error or a word for a missing value.
+        # A shorter cell may be the clear token, an error, a word for a missing value or a check box.
         self.shortest = max(artefacts.LONGEST, len(self._clear)) + 1
         self.shortest_id = len(self._clear) + 1 if self._clear.startswith(TASK) else 0
         self.has_cleared = False
@@ -143,10 +143,10 @@ class Values:
                 return ""
             if mapped is not None:
                 return _meant(word, mapped, self._map_name)
-            if wrong := artefacts.error(word):
-                raise ValueError(wrong)
             if isinstance(cell, Cell) and (problem := _cell_problem(cell, field)):
                 raise ValueError(problem)
+            if wrong := artefacts.error(word):
+                raise ValueError(wrong)
             if wrong := damage(cell) or _artefact(cell, field):
                 raise ValueError(wrong)
             return rule(cell)
@@ -208,6 +208,10 @@ def as_text(cell: str, field: str) -> str:
 def _cell_problem(cell: Cell, field: str) -> str:
     """The problem of a cell whose type is not text; "" without one."""
     is_text = fields.RULES[field] is fields.text
+    if cell.kind == WRONG:
+        return cell.problem
+    if cell.shown and field in fields.IDS:
+        return cell.problem or cell.shown
     # Excel turns ids that look like dates into dates.
     if is_text or (field in fields.IDS and cell.kind != "number"):
         return f"is a {cell.kind}: format the cell as text, so that it holds what you see"

@@ -64,6 +64,7 @@ class TextFile:
         encoding: the encoding of its text; None for a spreadsheet.
         dialect: the dialect of a CSV file; None for other formats.
         sheet: the name of the sheet in a spreadsheet; None for other formats.
+        is_plain: whether no cell of a spreadsheet is wrong or odd; True for other formats.
     """
 
     format: Format
@@ -74,6 +75,7 @@ class TextFile:
         self.encoding: Encoding | None = None
         self.dialect: Dialect | None = None
         self.sheet: str | None = None
+        self.is_plain = True
         self._sheet: SheetTable | None = None
         self._stop = stop
 
@@ -173,8 +175,9 @@ class TextFile:
             if getattr(options, flag) is not None:
                 # The file of failed rows is CSV, which a retry would read with the same flags.
                 raise InputError(f"{self.name}: is a spreadsheet: leave out {setting(flag)}")
-        self.format = found
         self._sheet = SheetTable.read(self.raw, options.sheet, self._stop)
+        self.format = self._sheet.format
+        self.is_plain = self._sheet.is_plain
         self.sheet = self._sheet.sheet
 
     def _open_text(
@@ -316,7 +319,7 @@ class Input:
     def _open(self, value_map: ValueMap | None) -> None:
         self.format = self.file.format
         encoding = self.file.encoding
-        is_clean = encoding is not None and encoding.is_clean
+        is_clean = encoding.is_clean if encoding else self.file.is_plain
         self._values = Values(self.options, self.now, value_map, is_clean=is_clean)
         self._constants = self._values.constants(self._naming.constants)
         if self.format is not Format.JSONL:

@@ -3,7 +3,6 @@
 import datetime as dt
 import io
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import openpyxl
 import pytest
 
 from bulkupdate.errors import InputError, RunStoppedError
-from bulkupdate.reader import Input, sheet, workbook
+from bulkupdate.reader import Input, sheet
 from bulkupdate.reader.options import Format, ReadOptions
 from tests.reader.test_corpus import CORPUS
+from tests.support.books import read
 from tests.support.fakes import SetAfter
 
 
@@ -24,7 +24,7 @@ def refusal(path: Path) -> str:
     return str(refused.value)
 
 
-def rewritten(name: str, old: bytes, new: bytes) -> bytes:
+def rewritten(name: str | Path, old: bytes, new: bytes) -> bytes:
     """A workbook of the corpus with a replacement in its sheet."""
     target = io.BytesIO()
     with zipfile.ZipFile(CORPUS / name) as source, zipfile.ZipFile(target, "w") as copy:
@@ -37,11 +37,15 @@ def rewritten(name: str, old: bytes, new: bytes) -> bytes:
     return target.getvalue()
 
 
-def test_distant_cell_makes_spreadsheet_too_large(tmp_path: Path) -> None:
-    """A spreadsheet with one cell far away is refused as broken or too large."""
-    path = tmp_path / "far.xlsx"
-    path.write_bytes(rewritten("hidden-sheet.xlsx", b'r="A2"', b'r="XFD1048576"'))
-    assert "is a spreadsheet that is broken or too large: save it as CSV" in refusal(path)
+def test_distant_cell_is_named(tmp_path: Path) -> None:
+    """A spreadsheet with one cell far away is refused, and the message names the cell."""
+    for far in ("A1048577", "XFD2", "XFE2"):
+        path = tmp_path / "far.xlsx"
+        row = far.lstrip("AXFDE").encode()
+        content = rewritten("hidden-sheet.xlsx", b'row r="2"', b'row r="%s"' % row)
+        path.write_bytes(content)
+        path.write_bytes(rewritten(path, b'r="A2"', f'r="{far}"'.encode()))
+        assert f"cell {far}" in refusal(path)
 
 
 def test_slow_spreadsheet_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,11 +55,14 @@ def test_slow_spreadsheet_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "a spreadsheet that is broken or too large" in refusal(CORPUS / "pandas.xlsx")
 
 
-def test_missing_extra_error_shows_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", ["xlrd", "xlsxwriter"])
+def test_missing_extra_error_shows_install_command(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
     """A missing extra is an error of one line that shows how to install it."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name != missing or None)
     message = refusal(CORPUS / "pandas.xlsx")
-    assert "pip install python-calamine" in message
+    assert "pip install xlrd xlsxwriter" in message
     assert "\n" not in message
 
 
@@ -85,23 +92,19 @@ def test_spreadsheet_rows_can_be_reread() -> None:
     assert (info.format, info.sheet, info.encoding, info.delimiter) == ("ods", "Sheet1", None, None)
 
 
-def test_workbook_script_reports_line_by_line(tmp_path: Path) -> None:
-    """The workbook script prints the sheet and then each line, or an error."""
+def test_process_reports_facts_and_rows(tmp_path: Path) -> None:
+    """The process writes the facts about a sheet and its rows, or an error."""
     book = openpyxl.Workbook()
     book.active.append(["id", None, 2.5])
     book.save(tmp_path / "a.xlsx")
-    found = list(workbook.lines((tmp_path / "a.xlsx").read_bytes(), None))
-    assert found == [{"sheet": "Sheet"}, (1, ["id", "", 2.5])]
-    assert next(iter(workbook.lines(b"nothing", None)))["error"].startswith(
-        "can't be read as a spreadsheet"
-    )
-    done = subprocess.run(
-        [sys.executable, "-P", workbook.__file__, "None"],
-        input=(tmp_path / "a.xlsx").read_bytes(),
-        capture_output=True,
-        check=True,
-    )
-    assert b"there is no sheet 'None': the sheets are 'Sheet'" in done.stdout
+    content = (tmp_path / "a.xlsx").read_bytes()
+    facts, rows = read(content)
+    assert facts == {
+        "format": "xlsx", "sheet": "Sheet", "first": 0, "width": 3, "merged": [], "is_plain": True,
+    }  # fmt: skip
+    assert rows == [[1, ["id", "", 2.5]]]
+    assert read(b"nothing")[0]["error"].startswith("can't be read as a spreadsheet")
+    assert read(content, "None")[0]["error"] == "there is no sheet 'None': the sheets are 'Sheet'"
 
 
 def rows_of(tmp_path: Path, *rows: list[Any], **options: Any) -> list[str]:
@@ -145,7 +148,9 @@ def test_number_is_distinct_from_equal_text(tmp_path: Path) -> None:
 def test_formula_without_value_is_not_blank(tmp_path: Path) -> None:
     """A formula without a computed value is an error and not a blank cell."""
     (error,) = rows_of(tmp_path, ["id", "title"], ["opp_1", '="Call "&"Ben"'])
-    assert "title '#VALUE! (a formula without a value)': is what a spreadsheet shows" in error
+    assert (
+        "'#VALUE! (a formula without a value)': is a formula that no program has computed" in error
+    )
 
 
 def test_stop_ends_wait_for_spreadsheet(

@@ -1,0 +1,243 @@
+"""A spreadsheet in OpenDocument (.ods), read in one pass, in small pieces."""
+
+import contextlib
+import re
+import zipfile
+
+from . import numbers
+from .markup import elements, local, parse
+from .rows import BLANK, MAX_COLUMNS, FoundError, Rows, WorkbookError, chosen, error_cell
+from .rows import open_formula as open_formula_cell
+
+_URN = "urn:oasis:names:tc:opendocument:xmlns:"
+_OFFICE, _TABLE, _TEXT = (f"{_URN}{name}:1.0 " for name in ("office", "table", "text"))
+_STYLE = f"{_URN}style:1.0 "
+_CALCEXT = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0 "
+
+_SHEET, _ROW = f"{_TABLE}table", f"{_TABLE}table-row"
+_CELL, _COVERED = f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"
+_PARAGRAPH = f"{_TEXT}p"
+_NUMBERS = frozenset({"float", "percentage", "currency"})
+
+#: Blanks as elements. In the text, marks that XML can't hold stand for them.
+_SPACES = {f"{_TEXT}s": "\1", f"{_TEXT}tab": "\2", f"{_TEXT}line-break": "\3"}
+_MARKS = str.maketrans("\1\2\3", " \t\n")
+_BLANKS = re.compile(r"[ \t\r\n]+")
+
+#: Text that is shown above other text, or nowhere.
+_UNSHOWN = frozenset({f"{_TEXT}ruby-text", f"{_TEXT}note"})
+
+_DURATION = re.compile(r"(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?)?")
+
+
+def read(archive: zipfile.ZipFile, wanted: str | None, rows: Rows) -> str:
+    """Read a sheet.
+
+    Args:
+        archive: the archive of its parts.
+        wanted: the name of the sheet; None to take the only one with cells.
+        rows: takes the rows.
+
+    Returns:
+        The name of the sheet.
+
+    Raises:
+        WorkbookError: it is no spreadsheet that can be read, or has no such sheet.
+    """
+    _check_lock(archive)
+    reader = _Reader(wanted, rows)
+    with archive.open("content.xml") as content:
+        parse(content, reader.start, reader.end, reader.text)
+    if not reader.names:
+        raise WorkbookError("can't be read as a spreadsheet: it is another kind of document")
+    return chosen(wanted, reader.names, reader.visible, reader.full.__contains__)
+
+
+def _check_lock(archive: zipfile.ZipFile) -> None:
+    """Check that no password is needed.
+
+    Raises:
+        WorkbookError: one is needed.
+    """
+    found = ["encrypted-package"] if "encrypted-package" in archive.namelist() else []
+
+    def take(element: str, _: dict[str, str]) -> None:
+        if local(element) == "encryption-data":
+            found.append(element)
+
+    if "META-INF/manifest.xml" in archive.namelist():
+        with archive.open("META-INF/manifest.xml") as manifest:
+            elements(manifest, take)
+    if found:
+        raise WorkbookError("is locked by a password: save it without one")
+
+
+class _Reader:
+    """The cells of the sheets, as they are parsed.
+
+    Attributes:
+        names: the names of the sheets so far.
+        visible: those of the sheets that are not hidden.
+        full: those of them that have cells.
+    """
+
+    def __init__(self, wanted: str | None, rows: Rows) -> None:
+        self.names: list[str] = []
+        self.visible: list[str] = []
+        self.full: set[str] = set()
+        self._wanted, self._rows = wanted, rows
+        self._only_look = Rows(None)
+        self._style, self._hidden = "", set[str]()
+        self._to = rows
+        self._depth = self._number = self._repeated = self._gap = 0
+        self._cells: list[str] = []
+        self._cell: dict[str, str] | None = None
+        self._paragraphs: list[str] = []
+        self._pieces: list[str] = []
+        #: How many elements deep the parser is in what is no text of the cell.
+        self._unshown = 0
+        self._is_in_body = False
+
+    def start(self, name: str, found: dict[str, str]) -> None:
+        """Begin an element."""
+        if self._cell is not None:
+            self._start_in_cell(name, found)
+        elif name in (_CELL, _COVERED) and self._depth:
+            self._cell = found
+            self._paragraphs = []
+        elif name == _ROW and self._depth:
+            self._cells, self._gap = [], 0
+            self._repeated = _count(found, "number-rows-repeated")
+        elif name == _SHEET and self._is_in_body:
+            self._depth += 1
+            if self._depth == 1:
+                self._begin_sheet(found)
+        elif name == f"{_OFFICE}spreadsheet":
+            self._is_in_body = True
+        elif name == f"{_STYLE}style":
+            self._style = found.get(f"{_STYLE}name", "")
+        elif name == f"{_STYLE}table-properties" and found.get(f"{_TABLE}display") == "false":
+            self._hidden.add(self._style)
+
+    def end(self, name: str) -> None:
+        """End an element."""
+        if self._unshown:
+            self._unshown -= 1
+        elif name == _PARAGRAPH and self._cell is not None:
+            text = _BLANKS.sub(" ", "".join(self._pieces)).strip(" ").translate(_MARKS)
+            self._paragraphs.append(text)
+        elif name in (_CELL, _COVERED) and self._cell is not None:
+            self._end_cell(self._cell)
+            self._cell = None
+        elif name == _ROW and self._depth:
+            self._end_row()
+        elif name == _SHEET:
+            self._depth -= 1
+
+    def text(self, text: str) -> None:
+        """Take a piece of text."""
+        if self._cell is not None and not self._unshown:
+            self._pieces.append(text)
+
+    def _begin_sheet(self, found: dict[str, str]) -> None:
+        name = found.get(f"{_TABLE}name", "")
+        self.names.append(name)
+        is_visible = found.get(f"{_TABLE}style-name") not in self._hidden
+        if is_visible:
+            self.visible.append(name)
+        is_wanted = name == self._wanted
+        if self._wanted is None:
+            is_wanted = is_visible and not self.full
+        self._to = self._rows if is_wanted else self._only_look
+        self._number = 0
+
+    def _start_in_cell(self, name: str, found: dict[str, str]) -> None:
+        if self._unshown:
+            self._unshown += 1
+        elif name == _PARAGRAPH:
+            self._pieces = []
+        elif name in _SPACES:
+            count = int(found.get(f"{_TEXT}c", "1"))
+            self._pieces.append(_SPACES[name] * min(count, MAX_COLUMNS))
+        elif not name.startswith(_TEXT) or name in _UNSHOWN:
+            # A comment, a picture, or a table.
+            self._unshown = 1
+
+    def _end_cell(self, found: dict[str, str]) -> None:
+        cell = self._value(found)
+        repeated = _count(found, "number-columns-repeated")
+        if self._to is self._rows:
+            self._merge(found)
+        if cell == BLANK:
+            # The last cells of a row are often one blank cell, repeated many times.
+            self._gap += repeated
+            return
+        width = len(self._cells) + self._gap + repeated
+        if width > MAX_COLUMNS:
+            if self._to is self._rows:
+                self._to.check(self._number + 1, width)
+            return
+        self._cells += [BLANK] * self._gap + [cell] * repeated
+        self._gap = 0
+
+    def _merge(self, found: dict[str, str]) -> None:
+        rows, columns = (
+            _count(found, "number-rows-spanned"),
+            _count(found, "number-columns-spanned"),
+        )
+        if rows > 1 or columns > 1:
+            row, column = self._number + 1, len(self._cells) + self._gap + 1
+            self._to.merge(row, column, row + rows - 1, column + columns - 1)
+
+    def _end_row(self) -> None:
+        """Write a row as often as it is repeated."""
+        if self._cells:
+            self.full.add(self.names[-1])
+            with contextlib.suppress(FoundError):
+                for number in range(self._number + 1, self._number + self._repeated + 1):
+                    self._to.add(number, self._cells.copy())
+        self._number += self._repeated
+
+    def _value(self, found: dict[str, str]) -> str:
+        """The value of a cell, as JSON."""
+        if not found and not self._paragraphs:
+            return BLANK
+        shown = "\n".join(self._paragraphs)
+        type_ = found.get(f"{_OFFICE}value-type", "")
+        if found.get(f"{_CALCEXT}value-type") == "error":
+            return error_cell(self._to, shown)
+        if not type_ and f"{_TABLE}formula" in found:
+            return open_formula_cell(self._to)
+        value = found.get(f"{_OFFICE}{'' if type_ in _NUMBERS else f'{type_}-'}value", "")
+        if type_ in _NUMBERS:
+            return self._number_cell(value, shown, type_)
+        if type_ == "boolean":
+            return "true" if value == "true" else "false"
+        if type_ == "date":
+            date = numbers.iso_date(value)
+            return self._to.typed(date) if date else self._to.wrong(value, "is not a date")
+        if type_ == "time":
+            return self._to.typed({"time": _duration(value)})
+        return self._to.text(shown if self._paragraphs else value)
+
+    def _number_cell(self, text: str, shown: str, type_: str) -> str:
+        try:
+            value = float(text)
+        except ValueError:
+            return self._to.wrong(text, "is not a number: enter it again")
+        if type_ == "float" and not shown:
+            return self._to.typed(value)
+        return self._to.formatted(value, shown or None, type_)
+
+
+def _count(found: dict[str, str], name: str) -> int:
+    """The number in an attribute; 1 without one."""
+    return int(found.get(f"{_TABLE}{name}", "1"))
+
+
+def _duration(text: str) -> str:
+    """A duration like `PT36H00M00S` as hours, minutes and seconds."""
+    if not (found := _DURATION.fullmatch(text)):
+        return text
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()[1:])
+    return f"{found[1]}{days * 24 + hours:02}:{minutes:02}:{seconds:02}"

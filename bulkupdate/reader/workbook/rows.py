@@ -1,0 +1,246 @@
+"""The rows of a sheet, on their way to the process that asked for them."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import IO
+
+from . import numbers
+
+#: The cells of a row as JSON. A text is a text, a number a number, a check box true or false. The
+#: others are objects: {"date": …}, {"time": …}, {"number": …, "shown": …, "is_same": …},
+#: {"wrong": …, "text": …}.
+Cells = list[str]
+
+#: A blank cell as JSON.
+BLANK = '""'
+
+#: Largest number of rows and columns. Spreadsheets have more columns, but no file of edits does.
+MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 10
+
+#: Largest number of characters in a cell: the limit of CSV files here. Excel has a quarter of it.
+MAX_TEXT = 131_072
+
+#: Most bytes to write. A million rows of ten columns take a fifth of it.
+MAX_BYTES = 2 << 30
+
+#: Most bytes to keep before they are written.
+_BATCH = 1 << 16
+
+#: Characters that show that a text was damaged, or that no person typed it. JSON has escapes for
+#: some of them.
+_ODD = re.compile(r"[\x7f-\x9f\ufffd]|\\u00|\\b|\\f")
+
+_json: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class WorkbookError(Exception):
+    """The reason why a spreadsheet can't be read, and what to do."""
+
+
+class FoundError(Exception):
+    """A sheet has a cell that is not blank, which is all that was asked."""
+
+
+class Rows:
+    """The rows of a sheet, written as lines of JSON: the number of the row, and its cells.
+
+    Blank rows and blank cells at the end of a row are left out.
+
+    Args:
+        file: takes the lines; None to raise `FoundError` at the first row that is not blank.
+
+    Attributes:
+        first: the first column that is not blank, from 0.
+        width: the number of columns up to the last one that is not blank.
+        merged: the merged cells: first row, first column, last row, last column, from 1.
+        is_plain: whether all texts are what they look like: no odd character, no wrong cell.
+    """
+
+    def __init__(self, file: IO[bytes] | None) -> None:
+        self.first = MAX_COLUMNS
+        self.width = 0
+        self.merged: list[tuple[int, int, int, int]] = []
+        self.is_plain = True
+        self._file = file
+        self._lines: list[str] = []
+        self._size = 0
+        self._written = 0
+
+    def add(self, number: int, cells: Cells) -> None:
+        """Write a row.
+
+        Args:
+            number: the number of the row in the sheet, from 1.
+            cells: its cells, from the first column of the sheet.
+        """
+        while cells and cells[-1] == BLANK:
+            cells.pop()
+        if not cells:
+            return
+        if self._file is None:
+            raise FoundError
+        self.check(number, len(cells))
+        first = 0
+        while cells[first] == BLANK:
+            first += 1
+        self.first = min(self.first, first)
+        self.width = max(self.width, len(cells))
+        line = f"[{number},[{','.join(cells)}]]\n"
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that are kept.
+
+        Raises:
+            WorkbookError: they are too many bytes.
+        """
+        if self._file is None:
+            return
+        text = "".join(self._lines)
+        # Looking at many rows at once is much faster than at each text.
+        self.is_plain = self.is_plain and not _ODD.search(text)
+        lines = text.encode()
+        self._written += len(lines)
+        if self._written > MAX_BYTES:
+            raise WorkbookError("holds too much text: split it into several files")
+        rest = memoryview(lines)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self._lines, self._size = [], 0
+
+    def merge(self, row: int, column: int, last_row: int, last_column: int) -> None:
+        """Note a merged cell, by its corners, from 1."""
+        if (row, column) != (last_row, last_column):
+            self.merged.append((row, column, last_row, last_column))
+            self.is_plain = False
+
+    def text(self, text: str) -> str:
+        """A text as the JSON of a cell."""
+        if len(text) > MAX_TEXT:
+            raise WorkbookError(f"holds a text of more than {MAX_TEXT:,} characters: shorten it")
+        return json.encoder.encode_basestring(text)
+
+    def number(
+        self, value: float, code: str, *, is_1904: bool = False, is_date: bool = False
+    ) -> str:
+        """A number, by its number format, as JSON.
+
+        Args:
+            value: the number.
+            code: its number format.
+            is_1904: whether dates count from 1904.
+            is_date: whether the number is known to be a date.
+        """
+        if not math.isfinite(value):
+            return self.wrong(str(value), "is not a number: enter it again")
+        kind = numbers.kind(code)
+        if kind == "time":
+            return _json({"time": numbers.duration(value)})
+        if kind == "date" or is_date:
+            found = numbers.moment(value, is_1904=is_1904)
+            return _json(found) if found else self.wrong(str(value), "shows as a date, and is none")
+        return self.formatted(value, numbers.shown(code, value), code)
+
+    def typed(self, value: object) -> str:
+        """A number, or an object with a date or a time, as JSON."""
+        return _json(value)
+
+    def formatted(self, value: float, shown: str | None, code: str) -> str:
+        """A number with a number format, as JSON.
+
+        Args:
+            value: the number.
+            shown: what the cell shows; None where it is not known.
+            code: the number format, for messages.
+        """
+        if shown == numbers.bare_number(value):
+            return _json(value)
+        is_same = shown is not None and numbers.is_same(shown, value)
+        how = f"shows as {shown!r}" if shown is not None else f"has the number format {code!r}"
+        return _json({"number": value, "shown": how, "is_same": is_same})
+
+    def restyled(self, cell: str, code: str) -> str:
+        """A text that a number format changes, as JSON."""
+        text = json.loads(cell)
+        shown = numbers.shown_text(code, text)
+        return cell if shown == text else self.wrong(text, f"shows as {shown!r}{numbers.CURE}")
+
+    def wrong(self, text: str, why: str) -> str:
+        """A cell that can't be read, as JSON."""
+        self.is_plain = False
+        return _json({"wrong": why, "text": text})
+
+    def check(self, number: int, width: int) -> None:
+        """Check that a row is not too far down or too wide.
+
+        Raises:
+            WorkbookError: it is.
+        """
+        if number > MAX_ROWS or width > MAX_COLUMNS:
+            raise WorkbookError(
+                f"has text in cell {reference(number, width)}, far from all edits: clear the cells"
+                f" beyond row {MAX_ROWS:,} and column {MAX_COLUMNS:,}"
+            )
+
+
+def reference(row: int, column: int) -> str:
+    """The name of a cell: `A1` for row 1 and column 1."""
+    letters = ""
+    while column:
+        column, letter = divmod(column - 1, 26)
+        letters = chr(65 + letter) + letters
+    return f"{letters}{row}"
+
+
+def error_cell(rows: Rows, text: str) -> str:
+    """A cell that shows an error, as JSON."""
+    return rows.wrong(text or "#VALUE!", "is what a spreadsheet shows for an error: fix the cell")
+
+
+def open_formula(rows: Rows) -> str:
+    """A formula that no program has computed, as JSON."""
+    return rows.wrong(
+        "#VALUE! (a formula without a value)",
+        "is a formula that no program has computed: open the file in a spreadsheet program, which"
+        " computes it, and save it",
+    )
+
+
+def chosen(
+    wanted: str | None, names: list[str], visible: list[str], is_full: Callable[[str], bool]
+) -> str:
+    """The name of the sheet to read.
+
+    Args:
+        wanted: the name that the user chose, or None.
+        names: the names of all sheets.
+        visible: those of the sheets that are not hidden.
+        is_full: the function that finds out whether a sheet has cells.
+
+    Raises:
+        WorkbookError: there is no such sheet, or several have cells.
+    """
+    if wanted is not None:
+        if wanted not in names:
+            shown = ", ".join(map(repr, names))
+            raise WorkbookError(f"there is no sheet {wanted!r}: the sheets are {shown}")
+        return wanted
+    full = visible if len(visible) == 1 else [name for name in visible if is_full(name)]
+    if len(full) > 1:
+        shown = ", ".join(map(repr, full))
+        raise WorkbookError(f"has several sheets: choose one with {{sheet}}: {shown}")
+    if not full:
+        raise WorkbookError("the file is empty")
+    return full[0]
+
+
+def joined(text: str) -> str:
+    """A text in which the halves of a character are one. A lone half becomes U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

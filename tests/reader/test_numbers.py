@@ -1,0 +1,89 @@
+"""Tests of number formats: what a cell shows, and which numbers are dates."""
+
+import pytest
+
+from bulkupdate.reader.workbook import numbers
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "shown"),
+    [
+        ("00000000", 123, "00000123"),
+        ('"usr_"000', 42, "usr_042"),
+        ("\\u\\s\\r\\_0", 42, "usr_42"),
+        ("0%", 0.5, "50%"),
+        ("0.00%", 0.125, "12.50%"),
+        ("#,##0", 1234567, "1,234,567"),
+        ("#,##0.00 [$€-407]", 1234.5, "1,234.50 €"),
+        ("_-* #,##0_-;-* #,##0_-;_-* \"-\"_-;_-@_-", 7, "7"),
+        ("0;[Red]-0", -7, "-7"),
+        ('0;-0;"none"', 0, "none"),
+        ("0.0", 2.25, "2.3"),
+        ("0", -7, "-7"),
+        (";;;", 7, ""),
+        ("General", 7, "7"),
+        ('General" %"', 7, "7 %"),
+        ("@", 7, "7"),
+    ],
+)  # fmt: skip
+def test_number_shows_as_its_format_says(code: str, value: float, shown: str) -> None:
+    """A format with zeros, letters, a percent sign or a currency shows what Excel shows."""
+    assert numbers.shown(code, value) == shown
+
+
+@pytest.mark.parametrize("code", ["0.00E+00", "# ?/?", "0,", "000-0000", "[<10]0;0.0 0", "x"])
+def test_rare_format_is_not_guessed(code: str) -> None:
+    """What a number shows in a format that is not understood is not known."""
+    assert numbers.shown(code, 1234) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("dd.mm.yyyy", "date"),
+        ("[$-409]h:mm AM/PM;@", "date"),
+        ("yyyy\\-mm\\-dd", "date"),
+        ("[hh]:mm:ss", "time"),
+        ("[mm]:ss", "time"),
+        ("General", "number"),
+        ('0" days"', "number"),
+        ("0_d", "number"),
+        ("[Red]0", "number"),
+        ("0;dd", "number"),
+        (numbers.BUILTIN[14], "date"),
+        (numbers.BUILTIN[46], "time"),
+        (numbers.BUILTIN[9], "number"),
+    ],
+)
+def test_format_tells_dates_from_numbers(code: str, kind: str) -> None:
+    """A number is a date where its format shows a part of one, outside of quotes."""
+    assert numbers.kind(code) == kind
+
+
+@pytest.mark.parametrize(
+    ("shown", "value", "is_same"),
+    [
+        ("2.00", 2, True), ("2,00", 2, True), ("1,234", 1234, True), ("1 234,5", 1234.5, True),
+        ("-2", -2, True), ("02", 2, True), ("50%", 0.5, False), ("2 €", 2, False), ("", 2, False),
+        ("2", 1.5, False), ("1.2.3", 123, False),
+    ],
+)  # fmt: skip
+def test_decimals_and_separators_change_no_number(shown: str, value: float, is_same: bool) -> None:
+    """Decimals, zeros before a number and separators leave the number the same."""
+    assert numbers.is_same(shown, value) is is_same
+
+
+def test_calendar_counts_as_excel_does() -> None:
+    """Day 59 is 28 February 1900, day 61 is 1 March; day 60 never was; 0.5 is a time of day."""
+    assert numbers.moment(59) == {"date": "1900-02-28"}
+    assert numbers.moment(60) is None
+    assert numbers.moment(61) == {"date": "1900-03-01"}
+    assert numbers.moment(0.5) == {"time": "12:00:00"}
+    assert numbers.moment(46357.375 + 1e-9) == {"date": "2026-12-01T09:00:00"}
+    assert numbers.moment(0, is_1904=True) == {"date": "1904-01-01"}
+
+
+def test_duration_is_hours_minutes_and_seconds() -> None:
+    """A number of days is hours, minutes and seconds, with a sign."""
+    assert numbers.duration(1.5) == "36:00:00"
+    assert numbers.duration(-1 / 24) == "-01:00:00"

@@ -1,0 +1,130 @@
+"""Tests of OpenDocument spreadsheets: each cell is what a person sees, or is refused."""
+
+import pytest
+
+from tests.support.books import cells, ods, paragraph, read, table
+
+
+def test_blanks_of_a_text_are_kept() -> None:
+    """Tabs, line breaks, several blanks and several paragraphs are part of a text."""
+    inside = 'a<text:tab/>b<text:line-break/>c<text:s text:c="2"/>d<text:s/>  e\n'
+    inside += " <text:span> f</text:span>"
+    two = paragraph("one</text:p><text:p/><text:p>two")
+    assert cells(ods(table(paragraph(inside) + two))) == [["a\tb\nc  d  e f", "one\n\ntwo"]]
+
+
+def test_only_the_text_of_a_cell_is_read() -> None:
+    """A comment, a picture's text and a reading above the text are not the text of a cell."""
+    note = "<office:annotation><text:p>a comment</text:p></office:annotation>"
+    frame = "<draw:frame><draw:text-box><text:p>box</text:p></draw:text-box></draw:frame>"
+    ruby = "<text:ruby-base>x</text:ruby-base><text:ruby-text>y</text:ruby-text>"
+    inside = f"{note}<text:p>a{frame}<text:ruby>{ruby}</text:ruby></text:p>"
+    cell = f"<table:table-cell office:value-type='string'>{inside}</table:table-cell>"
+    assert cells(ods(table(cell))) == [["ax"]]
+
+
+def test_error_in_any_form_is_wrong() -> None:
+    """A cell that says it holds an error is wrong, with what it shows."""
+    error = 'office:value-type="string" office:string-value="" calcext:value-type="error"'
+    [[found]] = cells(ods(table(paragraph("Err:502", error))))
+    assert found == {"wrong": "is what a spreadsheet shows for an error: fix the cell",
+                     "text": "Err:502"}  # fmt: skip
+
+
+def test_formula_without_value_is_wrong() -> None:
+    """A formula without a value is wrong; one with a value gives it."""
+    formula = 'table:formula="of:=1+1"'
+    [[open_, right, empty]] = cells(
+        ods(
+            table(
+                f"<table:table-cell {formula}/>"
+                + paragraph("2", f'{formula} office:value-type="float" office:value="2"')
+                + paragraph("x", f'{formula} office:value-type="string"')
+            )
+        )
+    )
+    assert "no program has computed" in open_["wrong"]
+    assert (right, empty) == (2, "x")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "shown", "expected"),
+    [
+        ('office:value-type="float" office:value="2"', "2", 2),
+        ('office:value-type="float" office:value="2.5"', "2,5",
+         {"number": 2.5, "shown": "shows as '2,5'", "is_same": True}),
+        ('office:value-type="float" office:value="123"', "00123",
+         {"number": 123.0, "shown": "shows as '00123'", "is_same": True}),
+        ('office:value-type="percentage" office:value="0.5"', "50 %",
+         {"number": 0.5, "shown": "shows as '50 %'", "is_same": False}),
+        ('office:value-type="float" office:value="0"', "Err:502",
+         {"number": 0.0, "shown": "shows as 'Err:502'", "is_same": False}),
+        ('office:value-type="date" office:date-value="2026-12-01T09:00:00"', "1.12.26 9:00",
+         {"date": "2026-12-01T09:00:00"}),
+        ('office:value-type="date" office:date-value="2026-12-01"', "x", {"date": "2026-12-01"}),
+        ('office:value-type="time" office:time-value="PT36H00M00S"', "36:00", {"time": "36:00:00"}),
+        ('office:value-type="boolean" office:boolean-value="true"', "WAHR", True),
+        ('office:value-type="string" office:string-value="hidden"', "shown", "shown"),
+    ],
+)  # fmt: skip
+def test_cell_is_its_value_by_type(attributes: str, shown: str, expected: object) -> None:
+    """A cell is its value by its type, beside what it shows."""
+    assert cells(ods(table(paragraph(shown, attributes)))) == [[expected]]
+
+
+def test_merged_and_repeated_cells_keep_their_places() -> None:
+    """Merged cells are reported; repeated cells and rows stand where they belong."""
+    spanned = paragraph(
+        "a", 'table:number-rows-spanned="2" table:number-columns-spanned="1"'
+             ' office:value-type="string"'
+    )  # fmt: skip
+    blanks = '<table:table-cell table:number-columns-repeated="2"/>'
+    twice = paragraph("x", 'office:value-type="string" table:number-columns-repeated="2"')
+    facts, rows = read(
+        ods(
+            table(
+                f'<table:table-row table:number-rows-repeated="2">{twice}</table:table-row>',
+                f"{blanks}{spanned}",
+                f"{blanks}<table:covered-table-cell/>{twice}",
+            )
+        )
+    )
+    assert rows == [[1, ["x", "x"]], [2, ["x", "x"]], [3, ["", "", "a"]],
+                    [4, ["", "", "", "x", "x"]]]  # fmt: skip
+    assert [tuple(found) for found in facts["merged"]] == [(3, 3, 4, 3)]
+
+
+def test_blank_rest_of_a_sheet_costs_nothing() -> None:
+    """A million repeated blank rows of 16,384 blank cells add nothing."""
+    blank = '<table:table-cell table:number-columns-repeated="16384"/>'
+    rest = f'<table:table-row table:number-rows-repeated="1048575">{blank}</table:table-row>'
+    facts, rows = read(ods(table(f"{paragraph('id')}{blank}", rest)))
+    assert (rows, facts["width"]) == ([[1, ["id"]]], 1)
+
+
+def test_distant_text_is_named() -> None:
+    """A text far to the right or far below is refused by the name of its cell."""
+    gap = '<table:table-cell table:number-columns-repeated="16383"/>'
+    assert "has text in cell XFD1" in read(ods(table(f"{gap}{paragraph('x')}")))[0]["error"]
+    far = (
+        f'<table:table-row table:number-rows-repeated="1048577">{paragraph("x")}</table:table-row>'
+    )
+    assert "has text in cell A1048577" in read(ods(table(far)))[0]["error"]
+
+
+def test_hidden_sheet_is_not_read() -> None:
+    """The only visible sheet with cells is read; several are refused with their names."""
+    properties = '<style:table-properties table:display="false"/>'
+    hidden = f'<style:style style:name="ta2">{properties}</style:style>'
+    first, second = table(paragraph("a")), table(paragraph("b"), name="More", style="ta2")
+    assert read(ods(table(name="Empty"), first, second, styles=hidden))[0]["sheet"] == "Edits"
+    assert "choose one with {sheet}: 'Edits', 'More'" in read(ods(first, second))[0]["error"]
+    facts, rows = read(ods(first, second), "More")
+    assert (facts["sheet"], rows) == ("More", [[1, ["b"]]])
+
+
+def test_locked_or_other_document_is_refused() -> None:
+    """A document that needs a password, and one that is no spreadsheet, are refused."""
+    locked = ods(table(paragraph("a")), manifest="<file-entry><encryption-data/></file-entry>")
+    assert read(locked)[0]["error"] == "is locked by a password: save it without one"
+    assert "another kind of document" in read(ods())[0]["error"]

@@ -11,8 +11,10 @@ import click
 from click.core import ParameterSource
 
 from bulkupdate.cli.options import Setting
+from bulkupdate.errors import InputError
 from bulkupdate.journal import RunFiles, Summary
 from bulkupdate.models import SUCCESSES, Outcome, Reason, State
+from bulkupdate.reader import file_lines
 from bulkupdate.ui import messages
 
 #: Parameters that a suggested command doesn't repeat.
@@ -30,8 +32,8 @@ _NOT_AGAIN = frozenset(
     }
 )
 
-#: Parameters that make no sense for the file of failed rows, which is never a spreadsheet.
-_NOT_OF_TEXT = frozenset({"sheet"})
+#: Parameters that the file of failed rows does not need: it has one sheet, or none.
+_NOT_OF_FAILED = frozenset({"sheet"})
 
 #: A cell, or a JSON value, with a date that is relative to now.
 _RELATIVE = re.compile(
@@ -56,7 +58,7 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
     elif any(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES):
         failed = messages.failed_file(summary)
         more = (*_now_of(summary), *_out_beside(failed))
-        yield f"once it is fixed: {_command_line(ctx, failed, *more, without=_NOT_OF_TEXT)}"
+        yield f"once it is fixed: {_command_line(ctx, failed, *more, without=_NOT_OF_FAILED)}"
         if summary.counts[Outcome.FAILED] or summary.counts[Outcome.UNCONFIRMED]:
             retry = _command_line(ctx, input_, *again, "--retry-failed")
             yield f"or, to try the same rows again: {retry}"
@@ -77,9 +79,9 @@ def _now_of(summary: Summary) -> tuple[str, ...]:
     if summary.input.now is None:
         return ()
     try:
-        with Path(messages.failed_file(summary)).open(encoding="utf-8", errors="replace") as failed:
-            has_any = any(_RELATIVE.search(line) for line in failed)
-    except OSError:
+        lines = file_lines(Path(messages.failed_file(summary)))
+        has_any = any(_RELATIVE.search(line.decode("utf-8", "replace")) for line in lines)
+    except (OSError, InputError):
         return ()  # The user has already moved the file.
     return ("--now", summary.input.now) if has_any else ()
 

@@ -5,8 +5,10 @@ The input's own columns come first, unchanged, then `bulkupdate_row`, `bulkupdat
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
+from bulkupdate.journal.book import BookFile
 from bulkupdate.journal.causes import Causes
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.models import Result, Row
@@ -17,6 +19,8 @@ _COLUMNS = ("row", "outcome", "error")
 
 class FailedFile:
     """The file of failed rows, open for appending.
+
+    The rows of a spreadsheet become a workbook, which is written as a whole by `finish`.
 
     Args:
         path: the path of the file. It is created for its owner alone, or emptied.
@@ -31,7 +35,10 @@ class FailedFile:
 
     def __init__(self, path: Path, source: Input) -> None:
         self._format = RowFormat(source, _COLUMNS)
-        self._file = AppendOnlyFile(path, empty=True)
+        sheet = self._format.sheet
+        self._file: AppendOnlyFile | BookFile = (
+            AppendOnlyFile(path, empty=True) if sheet is None else BookFile(path, sheet)
+        )
         self._digest = hashlib.sha256()
         self.causes = Causes()
         try:
@@ -57,8 +64,24 @@ class FailedFile:
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of all bytes written to the file, in hexadecimal."""
+        """The SHA-256 of the file as it was written last, in hexadecimal."""
+        if isinstance(self._file, BookFile):
+            return self._file.sha256
         return self._digest.hexdigest()
+
+    def finish(self, check: Callable[[], object]) -> bool:
+        """Write the rows that only the whole file can hold.
+
+        Args:
+            check: is called now and then, to end early by an exception.
+
+        Returns:
+            Whether the file is whole. It is not where another program has changed a workbook.
+
+        Raises:
+            JournalError: it could not be written. An earlier file is unchanged.
+        """
+        return not isinstance(self._file, BookFile) or self._file.finish(check)
 
     def rename(self, path: Path) -> None:
         """Rename the file. An existing file with that name is replaced.

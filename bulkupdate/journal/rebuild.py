@@ -12,7 +12,7 @@ from bulkupdate.journal.failed import FailedFile
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.results import line_offsets
 from bulkupdate.models import Level, Result
-from bulkupdate.reader import Input
+from bulkupdate.reader import Input, file_lines
 
 if TYPE_CHECKING:
     from bulkupdate.stop import Stop
@@ -57,6 +57,7 @@ def rebuild_failed(
     try:
         if ledger.unsuccessful:
             _copy(files.results, source, ledger, failed, stop, at)
+        failed.finish(lambda: stop.check(at))
         notes += directory.keep_edited(path, left, lambda: _differs(path, part))
         failed.rename(path)
     except OSError as error:
@@ -74,12 +75,14 @@ def _differs(path: Path, part: Path) -> bool:
     A file that no user has edited holds the same lines in another order. After a crash, it may lack
     some of them.
     """
-    with part.open("rb") as new, path.open("rb") as old:
-        known = array("q", sorted(map(hash, new)))
-        for line in old:
+    known = array("q", sorted(map(hash, file_lines(part))))
+    try:
+        for line in file_lines(path):
             index = bisect.bisect_left(known, hash(line))
             if index == len(known) or known[index] != hash(line):
                 return True
+    except InputError:
+        return True  # A workbook that can't be read is not ours.
     return False
 
 

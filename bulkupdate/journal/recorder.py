@@ -157,6 +157,8 @@ class Recorder:
             self._log.sync()
             self._log.check()
             self._log.check_place()
+            if not self._is_outdated and self._stop.level < Level.ABORT:
+                self._is_outdated = not self._failed.finish(lambda: self._stop.check(Level.ABORT))
             if self._is_outdated and self._stop.level < Level.ABORT:
                 # Some rows in the file of failed rows have a new outcome.
                 left = self._failed.sha256

@@ -10,6 +10,7 @@ Memory does not grow with the file: the length of a line and of a cell is bounde
 only the names of the columns and the value map. (The rows of a spreadsheet are on disk.)
 """
 
+from bulkupdate.reader.book import file_lines, write_book
 from bulkupdate.reader.columns import OWN_PREFIX
 from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.input import Input
@@ -37,8 +38,10 @@ __all__ = [
     "RawFile",
     "ReadOptions",
     "RowFormat",
+    "file_lines",
     "moment",
     "not_a_formula",
     "parse_object",
     "unpacked_name",
+    "write_book",
 ]

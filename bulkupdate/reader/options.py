@@ -58,7 +58,7 @@ class Format(enum.StrEnum):
     @property
     def failed(self) -> "Format":
         """The format of the file of failed rows for this input."""
-        return Format.CSV if self.is_spreadsheet else self
+        return Format.XLSX if self.is_spreadsheet else self
 
     @property
     def is_spreadsheet(self) -> bool:

@@ -1,7 +1,7 @@
 """Write rows to a file in the format of their input.
 
 The delimiter, the encoding and the line ends are those of the input. The rows of a spreadsheet
-become CSV that a spreadsheet opens.
+become lines of JSON, one array of cells each, from which `write_book` makes a workbook.
 """
 
 import codecs
@@ -32,6 +32,9 @@ class RowFormat:
     Args:
         source: the input.
         names: names of the columns to add, without the prefix `bulkupdate_`.
+
+    Attributes:
+        sheet: the name of the sheet, if the rows are those of a workbook; None for text.
     """
 
     def __init__(self, source: Input, names: tuple[str, ...]) -> None:
@@ -41,6 +44,7 @@ class RowFormat:
             self._encoding = _EXCEL
         self._dialect = source.file.dialect or Dialect(",")
         self._layout = source.layout
+        self.sheet = source.file.sheet
         self._names = tuple(OWN_PREFIX + name for name in names)
 
     @property
@@ -51,7 +55,8 @@ class RowFormat:
             header = self._csv_line(_with_own(layout.header, (*self._hint, *self._names), layout))
             if self._dialect.has_sep_line:
                 header = f"sep={self._dialect.delimiter}{self._dialect.line_end}{header}"
-        return self._encoding.safe_mark + self._encoded(header)
+        mark = b"" if self.sheet is not None else self._encoding.safe_mark
+        return mark + self._encoded(header)
 
     def line(self, record: tuple[str, ...] | str, own: tuple[int | str, ...]) -> bytes:
         """A row as bytes.
@@ -64,7 +69,9 @@ class RowFormat:
             is_unicode = self._encoding.codec.startswith("utf")
             added = zip(self._names, map(_json_value, own), strict=True)
             return self._encoded(_json_line(str(record), added, is_unicode=is_unicode))
-        cells = tuple(not_a_formula(writable(str(value))) for value in own)
+        texts = (writable(str(value)) for value in own)
+        # A cell of a workbook is a text, whatever it begins with.
+        cells = tuple(texts if self.sheet is not None else map(not_a_formula, texts))
         if self._dialect.delimiter == "\t" and self._dialect.escapes is None:
             # The next reader would ask what a backslash is, and the input holds none.
             cells = tuple(cell.replace("\\", "/") for cell in cells)
@@ -82,6 +89,8 @@ class RowFormat:
         return text.encode(self._encoding.codec, KEEP_BYTES)
 
     def _csv_line(self, cells: tuple[str, ...]) -> str:
+        if self.sheet is not None:
+            return f"{json.dumps(cells)}\n"
         line = io.StringIO()
         delimiter, line_end, _, escapes = self._dialect
         if escapes == "backslash":

@@ -31,6 +31,7 @@ def failed_of(path: Path, message: str = "Bad team", options: ReadOptions | None
                 row=row.number, id=row.id, outcome=Outcome.FAILED, attempts=1, at="", error=error
             )
             failed.append(row, result)
+        failed.finish(lambda: None)
         failed.close()
     return failed_path
 

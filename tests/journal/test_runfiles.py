@@ -27,10 +27,10 @@ def test_foreign_file_is_not_known(name: str) -> None:
     assert not is_known(name)
 
 
-def test_rows_of_a_spreadsheet_fail_as_csv(tmp_path: Path) -> None:
-    """The failed file has the input's format, or CSV where that is a spreadsheet's."""
+def test_rows_of_a_spreadsheet_fail_as_xlsx(tmp_path: Path) -> None:
+    """The failed file has the input's format, or .xlsx where that is a spreadsheet's."""
     names = [RunFiles(tmp_path).failed(format_).name for format_ in Format]
-    assert names == ["failed.csv", "failed.tsv", "failed.jsonl", *["failed.csv"] * 3]
+    assert names == ["failed.csv", "failed.tsv", "failed.jsonl", *["failed.xlsx"] * 3]
 
 
 def test_free_names_are_not_taken(tmp_path: Path) -> None:

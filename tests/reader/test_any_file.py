@@ -6,7 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import openpyxl
 import pytest
 
 from tests.reader.test_corpus import CORPUS
@@ -66,24 +68,61 @@ def test_failed_file_reads_with_same_flags(sandbox: Serving, encoding: str) -> N
     }  # fmt: skip
 
 
-def test_spreadsheet_failures_become_a_csv_file(sandbox: Serving) -> None:
-    """A run of a spreadsheet writes its failed file as CSV, which reads back."""
+def cells_of(path: str) -> list[list[Any]]:
+    """The cells of a workbook."""
+    sheet = openpyxl.load_workbook(path)["Edits"]
+    return [[cell.value for cell in row] for row in sheet.iter_rows()]
+
+
+def test_spreadsheet_failures_become_a_workbook(sandbox: Serving) -> None:
+    """A run of a spreadsheet writes its failed rows as texts of a workbook, to fix and run."""
     shutil.copy(CORPUS / "openpyxl.xlsx", "edits.xlsx")
     flags = ("--sheet", "Edits", "--timezone", "Europe/Paris", "--time", "09:00", "--skip-invalid")
     done = bulkupdate("run", "edits.xlsx", *flags, **sandbox.environment)
     assert done.returncode == 1, done.stderr
-    assert "edits.run/failed.csv (5 rows)" in done.stderr
-    fixed = "once it is fixed: bulkupdate run edits.run/failed.csv --skip-invalid --timezone Europe"
+    assert "edits.run/failed.xlsx (5 rows)" in done.stderr
+    fixed = "once it is fixed: bulkupdate run edits.run/failed.xlsx --skip-invalid --timezone Europ"
     assert fixed in done.stderr
-    content = Path("edits.run/failed.csv").read_bytes()
-    assert content.startswith("\ufeffTask ID,Due Date,title,".encode())
-    rows = {row["Task ID"]: row for row in csv.DictReader(content.decode("utf-8-sig").splitlines())}
-    assert rows["opp_1"]["Due Date"] == "2026-12-01T09:00:00"
-    assert rows["opp_1"]["bulkupdate_outcome"] == "failed"
-    assert "#VALUE! 123456789012345696" in rows
-    again = bulkupdate("check", "edits.run/failed.csv", *flags[2:-1])
+    header, *rows = cells_of("edits.run/failed.xlsx")
+    assert header[:4] == ["Task ID", "Due Date", "title", "priority"]
+    assert header[-3:] == ["bulkupdate_row", "bulkupdate_outcome", "bulkupdate_error"]
+    of_id = {row[0]: row for row in rows}
+    assert of_id["opp_1"][:4] == ["opp_1", "2026-12-01T09:00:00", "Zoé", "2"]
+    assert of_id["opp_1"][-3:] == ["1", "failed", "Task not found"]
+    assert "#VALUE! 123456789012345696" in of_id
+    again = bulkupdate("check", "edits.run/failed.xlsx", *flags[:-1])
     assert again.returncode == 2
     assert "5 rows, 2 tasks, 3 invalid" in again.stderr
+
+
+def test_fixed_workbook_is_sent_and_kept(sandbox: Serving) -> None:
+    """Ids with zeros come back as they were; a fix is sent, and a resumed run keeps it."""
+    book = openpyxl.Workbook()
+    book.active.title = "Edits"
+    for row in (["id", "title"], ["0000123", "x"], ["opp_cc59f197f5832d74d", "#N/A"]):
+        book.active.append(row)
+    book.save("edits.xlsx")
+    done = bulkupdate("run", "edits.xlsx", "--skip-invalid", **sandbox.environment)
+    assert done.returncode == 1, done.stderr
+    fixed = openpyxl.load_workbook("edits.run/failed.xlsx")
+    page = fixed["Edits"]
+    assert [row[0].value for row in page.iter_rows()] == ["id", "opp_cc59f197f5832d74d", "0000123"]
+    assert {cell.number_format for row in page.iter_rows() for cell in row} == {"@"}
+    page["A3"], page["B2"] = "opp_13f6e732d8c5534bf", "fine"
+    fixed.save("edits.run/failed.xlsx")
+    sent = bulkupdate("run", "edits.run/failed.xlsx", **sandbox.environment)
+    assert sent.returncode == 0, sent.stderr
+    lines = Path("failed.run/results.jsonl").read_text().splitlines()
+    assert {json.loads(line)["id"]: json.loads(line)["sent"] for line in lines} == {
+        "opp_13f6e732d8c5534bf": {"title": "x"}, "opp_cc59f197f5832d74d": {"title": "fine"},
+    }  # fmt: skip
+    resumed = bulkupdate(
+        "run", "edits.xlsx", "--skip-invalid", "--resume", "--retry-failed", **sandbox.environment
+    )
+    assert resumed.returncode == 1
+    assert "failed.xlsx has been edited: kept as edits.run/failed.1.xlsx" in resumed.stderr
+    assert cells_of("edits.run/failed.1.xlsx")[1][1] == "fine"
+    assert "0000123" in [row[0] for row in cells_of("edits.run/failed.xlsx")]
 
 
 def test_every_problem_is_written_as_csv(write: Write) -> None:

@@ -47,6 +47,14 @@ def test_formula_without_value_is_wrong() -> None:
     assert (right, empty) == (2, "x")
 
 
+def test_stored_zero_counts_only_if_computed() -> None:
+    """A formula with the value 0 is wrong, unless a program that computes wrote the file."""
+    attributes = 'table:formula="of:=1+1" office:value-type="float" office:value="0"'
+    sheet = table(paragraph("0", attributes))
+    assert "no program has computed" in cells(ods(sheet, program="SheetJS 0.18.5"))[0][0]["wrong"]
+    assert cells(ods(sheet, program="LibreOffice/24.8$Linux")) == [[0]]
+
+
 @pytest.mark.parametrize(
     ("attributes", "shown", "expected"),
     [

@@ -87,18 +87,20 @@ def text(value: str, name: str = "") -> str:
     return f'<c{named} t="inlineStr"><is><t xml:space="preserve">{value}</t></is></c>'
 
 
-def ods(*tables: str, styles: str = "", manifest: str = "") -> bytes:
+def ods(*tables: str, styles: str = "", manifest: str = "", program: str = "") -> bytes:
     """A spreadsheet in OpenDocument.
 
     Args:
         tables: the XML of each sheet.
         styles: the XML of its styles.
         manifest: the XML in its manifest.
+        program: the program that says that it wrote the file.
     """
     return archive(
         {
             "mimetype": "application/vnd.oasis.opendocument.spreadsheet",
             "META-INF/manifest.xml": f"<manifest>{manifest}</manifest>",
+            "meta.xml": f"<meta><generator>{program}</generator></meta>",
             "content.xml": f"<office:document-content {_NAMESPACES} {_CALCEXT}>"
             f"<office:automatic-styles>{styles}</office:automatic-styles><office:body>"
             f"<office:spreadsheet>{''.join(tables)}</office:spreadsheet></office:body>"

@@ -27,6 +27,9 @@ _BLANKS = re.compile(r"[ \t\r\n]+")
 #: Text that is shown above other text, or nowhere.
 _UNSHOWN = frozenset({f"{_TEXT}ruby-text", f"{_TEXT}note"})
 
+#: Programs that compute formulas. Others store 0 for a formula that they can't compute.
+_COMPUTING = re.compile("LibreOffice|OpenOffice|MicrosoftOffice|Collabora|Calligra|gnumeric", re.I)
+
 _DURATION = re.compile(r"(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?)?")
 
 
@@ -45,7 +48,7 @@ def read(archive: zipfile.ZipFile, wanted: str | None, rows: Rows) -> str:
         WorkbookError: it is no spreadsheet that can be read, or has no such sheet.
     """
     _check_lock(archive)
-    reader = _Reader(wanted, rows)
+    reader = _Reader(wanted, rows, is_computed=_is_computed(archive))
     with archive.open("content.xml") as content:
         parse(content, reader.start, reader.end, reader.text)
     if not reader.names:
@@ -72,6 +75,15 @@ def _check_lock(archive: zipfile.ZipFile) -> None:
         raise WorkbookError("is locked by a password: save it without one")
 
 
+def _is_computed(archive: zipfile.ZipFile) -> bool:
+    """Whether a program that computes formulas says that it wrote the file."""
+    pieces: list[str] = []
+    if "meta.xml" in archive.namelist():
+        with archive.open("meta.xml") as meta:
+            parse(meta, lambda _name, _found: None, lambda _name: None, pieces.append)
+    return _COMPUTING.search(" ".join(pieces)) is not None
+
+
 class _Reader:
     """The cells of the sheets, as they are parsed.
 
@@ -81,11 +93,11 @@ class _Reader:
         full: those of them that have cells.
     """
 
-    def __init__(self, wanted: str | None, rows: Rows) -> None:
+    def __init__(self, wanted: str | None, rows: Rows, *, is_computed: bool) -> None:
         self.names: list[str] = []
         self.visible: list[str] = []
         self.full: set[str] = set()
-        self._wanted, self._rows = wanted, rows
+        self._wanted, self._rows, self._is_computed = wanted, rows, is_computed
         self._only_look = Rows(None)
         self._style, self._hidden = "", set[str]()
         self._to = rows
@@ -210,6 +222,8 @@ class _Reader:
             return open_formula_cell(self._to)
         value = found.get(f"{_OFFICE}{'' if type_ in _NUMBERS else f'{type_}-'}value", "")
         if type_ in _NUMBERS:
+            if f"{_TABLE}formula" in found and value in ("", "0") and not self._is_computed:
+                return open_formula_cell(self._to)
             return self._number_cell(value, shown, type_)
         if type_ == "boolean":
             return "true" if value == "true" else "false"

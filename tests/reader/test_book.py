@@ -1,0 +1,64 @@
+"""Tests of workbooks that are written: what is in a cell reads back as the same text."""
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bulkupdate.reader import file_lines, write_book
+from tests.reader.test_corpus import CORPUS
+from tests.support.books import cells, read
+
+#: Texts that a spreadsheet, or a library, may take for something else.
+TRAPS = ("_x000D_", "\r", "\r\n", " a ", "\n", "=1+1", "{=1}", "0000123", "http://x.de", "1",
+         "#N/A", "<clear>", "_x0041", "_x005F_", "internal:x", "\t", "1E5", "TRUE")  # fmt: skip
+CELL = st.sampled_from(TRAPS) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\ufffe\uffff"), max_size=12
+)
+
+
+def written(*rows: list[str], sheet: str = "Edits") -> bytes:
+    target = io.BytesIO()
+    write_book(target, sheet, rows)
+    return target.getvalue()
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(CELL, min_size=1, max_size=3), max_size=3))
+def test_any_text_reads_back(rows: list[list[str]]) -> None:
+    """Any text in a cell reads back as the same text."""
+    found = cells(written(["id", "title", "message"], *rows))
+    full = [list(row) for row in rows]
+    for row in full:
+        while row and not row[-1]:
+            row.pop()
+    assert found[1:] == [row for row in full if row]
+
+
+def test_text_that_no_cell_can_hold_stays_wrong() -> None:
+    """A text that the format can't hold becomes a cell that is wrong, and not another text."""
+    [[_, long, twice, odd]] = cells(written(["a", "b" * 32_768, "_x0041_x0042_", "\uffff"]))
+    assert long.startswith("#VALUE! (a text of 32,768 characters")
+    assert twice.startswith("#VALUE! (a text that this format can't hold")
+    assert odd == "\ufffd"
+
+
+@pytest.mark.parametrize("name", ["Tâches", "a" * 31])
+def test_sheet_keeps_its_name(name: str) -> None:
+    """The sheet has the name of the input's, so that `--sheet` fits it."""
+    assert read(written(["id"], sheet=name))[0]["sheet"] == name
+
+
+@pytest.mark.parametrize("name", ["a" * 32, "a/b", "'a'", "", "History", "[x]"])
+def test_name_that_excel_refuses_is_replaced(name: str) -> None:
+    """A name that only other formats allow is replaced."""
+    assert read(written(["id"], sheet=name))[0]["sheet"] == "Rows"
+
+
+def test_lines_of_a_workbook_are_its_rows() -> None:
+    """The lines of a file are its lines, or the rows of a workbook."""
+    assert next(iter(file_lines(CORPUS / "plain.csv"))).startswith(b"id,")
+    assert list(file_lines(CORPUS / "hidden-sheet.xlsx")) == [
+        b'["id", "done"]', b'["opp_1", "true"]',
+    ]  # fmt: skip

@@ -4,7 +4,7 @@
 
     edits.run/
       results.jsonl   one line for each settled row
-      failed.csv      the rows to fix and run again (or failed.jsonl, like the input)
+      failed.csv      the rows to fix and run again (or .jsonl, .tsv, .xlsx, like the input)
       summary.json    the input, the target and the counts of the run
       traffic.jsonl   the number of requests over time, for charts
       report.html     the report, if the user asked for one

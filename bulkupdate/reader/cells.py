@@ -211,7 +211,7 @@ def _cell_problem(cell: Cell, field: str) -> str:
     if cell.kind == WRONG:
         return cell.problem
     if cell.shown and field in fields.IDS:
-        return cell.problem or cell.shown
+        return cell.shown
     # Excel turns ids that look like dates into dates.
     if is_text or (field in fields.IDS and cell.kind != "number"):
         return f"is a {cell.kind}: format the cell as text, so that it holds what you see"

@@ -52,6 +52,9 @@ main()
 #: The error where the program ended without a word, or took too long.
 _DIED = {"error": "is a spreadsheet that is broken or too large: save it as CSV"}
 
+#: The end of a message about a number format that shows another number.
+_CHECK = ": set the format to General, and check the number"
+
 #: Kind of a cell that is wrong in any column.
 WRONG = "wrong cell"
 
@@ -289,7 +292,7 @@ def _text(value: Any) -> str:
         return Cell(value["text"], WRONG, value["wrong"])
     if "number" in value:
         number, shown = _number(value["number"]), f"{value['shown']}{CURE}"
-        problem = "" if value["is_same"] else shown
+        problem = "" if value["is_same"] else f"{value['shown']}{_CHECK}"
         return Cell(number, "number", number.problem or problem, shown)
     if "date" in value:
         return Cell(value["date"], "date")

@@ -1,9 +1,13 @@
 """Tests of spreadsheets, and of limits for hostile ones."""
 
 import datetime as dt
+import gzip
 import io
 import subprocess
+import sys
+import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from bulkupdate.errors import InputError, RunStoppedError
 from bulkupdate.reader import Input, sheet
 from bulkupdate.reader.options import Format, ReadOptions
 from tests.reader.test_corpus import CORPUS
-from tests.support.books import read
+from tests.support.books import MAIN, read, text, xlsx
 from tests.support.fakes import SetAfter
 
 
@@ -178,3 +182,219 @@ def test_spreadsheet_process_does_not_get_key(
     Input.open(CORPUS / "hidden-sheet.xlsx").close()
     assert "PATH" in given
     assert "secret" not in given.values()
+
+
+def errors_of(path: Path, **options: Any) -> list[str]:
+    """The problems of each row of a file; "" for a valid one."""
+    with Input.open(path, options=ReadOptions(**options)) as source:
+        return [row.error for row in source.rows()]
+
+
+def workbook_of(tmp_path: Path, *rows: Sequence[Any], merged: tuple[str, ...] = ()) -> Path:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    for range_ in merged:
+        book.active.merge_cells(range_)
+    book.save(tmp_path / "a.xlsx")
+    return tmp_path / "a.xlsx"
+
+
+def test_rows_inside_a_merged_cell_are_invalid(tmp_path: Path) -> None:
+    """Each row that a merged cell covers is invalid, whatever its text and its column."""
+    rows: list[list[Any]] = [
+        ["id", "assignedTo", "title"],
+        ["opp_1", "usr_7087fd30fef190087", "a long title"],
+        ["opp_2", None, "b"],
+        ["opp_3", "usr_b", "another title"],
+        [None, None, None],
+        ["opp_5", "usr_c", "c"],
+    ]
+    path = workbook_of(tmp_path, *rows, merged=("B2:B3", "C4:C5", "A4:A5"))
+    first, second, third, last = errors_of(path)
+    for error in (first, second):
+        assert "assignedTo 'usr_7087fd30fef190087': is merged over B2:B3: split" in error
+    assert "id 'opp_3': is merged over A4:A5" in third
+    assert "title 'another title': is merged over C4:C5" in third
+    assert last == ""
+
+
+def test_merged_cells_beside_the_columns_matter_not(tmp_path: Path) -> None:
+    """Merged names of columns, blank merged cells and merged cells of no column are valid."""
+    rows: list[list[Any]] = [
+        ["id", "title", "Notes"],
+        [None, None, None],
+        ["opp_1", "a", "n"],
+        ["opp_2", "b", None],
+    ]
+    path = workbook_of(tmp_path, *rows, merged=("A1:A2", "B1:B2", "C1:C2", "C3:C4", "E3:E4"))
+    assert errors_of(path, ignore_extra=True) == ["", ""]
+
+
+def test_row_under_a_merged_name_is_invalid(tmp_path: Path) -> None:
+    """A second line of names of columns, under a merged name, is no row."""
+    rows: list[list[Any]] = [["id", "title"], [None, "in French"], ["opp_1", "a"]]
+    wrong, right = errors_of(workbook_of(tmp_path, *rows, merged=("A1:A2",)))
+    assert "is merged over A1:A2" in wrong
+    assert right == ""
+
+
+def formatted(tmp_path: Path, field: str, value: Any, code: str) -> str:
+    """The problem of a cell of a column in a number format."""
+    book = openpyxl.Workbook()
+    book.active.append(["id" if field == "id" else "", field] if field != "id" else ["id"])
+    if field == "id":
+        book.active.append([value])
+        book.active["A2"].number_format = code
+    else:
+        book.active["A1"] = "id"
+        book.active.append(["opp_1", value])
+        book.active["B2"].number_format = code
+    book.save(tmp_path / "a.xlsx")
+    (error,) = errors_of(tmp_path / "a.xlsx", timezone="UTC")
+    return error
+
+
+@pytest.mark.parametrize("field", ["id", "assignedTo"])
+@pytest.mark.parametrize(("code", "shown"), [
+    ("00000000", "'00000123'"), ('"usr_"000', "'usr_123'"), ("0%", "'12300%'"),
+    ("0.00", "'123.00'"), ("#,##0 €", "'123 €'"), (";;;", "''"),
+])  # fmt: skip
+def test_id_is_what_it_shows(tmp_path: Path, field: str, code: str, shown: str) -> None:
+    """An id that shows other digits than it holds is invalid, and the message shows them."""
+    error = formatted(tmp_path, field, 123, code)
+    assert f"shows as {shown} by its number format: format the column as text, and" in error
+
+
+def test_format_that_is_not_known_is_named(tmp_path: Path) -> None:
+    """An id in a number format that is not understood is invalid, and the message names it."""
+    error = formatted(tmp_path, "id", 123, "0.0E+0")
+    assert "has the number format '0.0E+0', which may show other text: format the col" in error
+
+
+@pytest.mark.parametrize("code", ["General", "0", "@", "#", "#,##0", "0_ ;[Red]-0 "])
+def test_id_that_shows_its_digits_is_valid(tmp_path: Path, code: str) -> None:
+    """A number format that shows the digits alone leaves an id valid."""
+    assert formatted(tmp_path, "id", 123, code) == ""
+
+
+@pytest.mark.parametrize(("code", "is_valid"), [
+    ("0.00", True), ("00", True), ("#,##0.0", True), ("0%", False), ('0" €"', False),
+    ('"high"', False), ("0.0E+0", False),
+])  # fmt: skip
+def test_priority_may_have_decimals_only(tmp_path: Path, code: str, is_valid: bool) -> None:
+    """A priority is valid where its format shows the same number, and invalid elsewhere."""
+    error = formatted(tmp_path, "priority", 2, code)
+    assert (error == "") is is_valid
+    assert is_valid or ": set the format to General, and check the number" in error
+
+
+def test_odd_characters_of_long_texts_are_found(tmp_path: Path) -> None:
+    """A lost character is found in a text of any length, in any kind of spreadsheet."""
+    path = workbook_of(tmp_path, ["id", "title"], ["opp_1", "Caf\ufffd at midday"])
+    (error,) = errors_of(path)
+    assert "instead of a character that another program lost" in error
+
+
+def test_check_box_is_never_a_text(tmp_path: Path) -> None:
+    """A check box in a column of texts is invalid with a short clear token too."""
+    path = workbook_of(tmp_path, ["id", "title"], ["opp_1", False])
+    (error,) = errors_of(path, clear_token="x")
+    assert "is a check box" in error
+
+
+def test_spreadsheet_is_known_by_its_content(tmp_path: Path) -> None:
+    """The content decides the format: in a compressed file, and where the type comes late."""
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress((CORPUS / "hidden-sheet.xlsx").read_bytes()))
+    with Input.open(path) as source:
+        assert (source.format, source.info("").compression) == (Format.XLSX, "gzip")
+    late = tmp_path / "late.xlsx"
+    with zipfile.ZipFile(CORPUS / "pandas.ods") as found, zipfile.ZipFile(late, "w") as copy:
+        for name in reversed(found.namelist()):
+            copy.writestr(name, found.read(name))
+    with Input.open(late, options=ReadOptions(timezone="UTC")) as source:
+        assert source.format is Format.ODS
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_full_disk_is_not_a_broken_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_compressed: bool
+) -> None:
+    """A full directory for temporary files is named, and not taken for a broken file."""
+    path = tmp_path / "a.xlsx"
+    content = (CORPUS / "hidden-sheet.xlsx").read_bytes()
+    path.write_bytes(gzip.compress(content) if is_compressed else content)
+
+    def full(*_: Any, **__: Any) -> Any:
+        return open("/dev/full", "r+b", buffering=0)  # noqa: PTH123 - the reader closes it
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    message = refusal(path)
+    assert "find no room in the directory for temporary files (/" in message
+    assert "set TMPDIR to another directory" in message
+
+
+def bomb(sheet: str, times: int, end: str = "") -> bytes:
+    """A workbook whose sheet repeats a text very often."""
+    target = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(xlsx("<?"))) as found,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as copy,
+    ):
+        for name in found.namelist():
+            if not name.endswith("sheet1.xml"):
+                copy.writestr(name, found.read(name))
+        with copy.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as part:
+            begin, _, piece = sheet.partition("|")
+            part.write(f'<worksheet xmlns="{MAIN}"><sheetData>{begin}'.encode())
+            chunk = piece.encode() * (1 + (1 << 20) // len(piece))
+            for _ in range(times):
+                part.write(chunk)
+            part.write(f"{end}</sheetData></worksheet>".encode())
+    return target.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sheet", "end", "message"),
+    [
+        ('<row r="1"><c t="inlineStr"><is><t>|aaaaaaaa', "</t></is></c></row>", "a text of more"),
+        ('<row r="1">|<c t="b"><v>1</v></c>', "</row>", "more than 16,384 cells in row 1"),
+        ('<row r="1"><c t="|aaaaaaaa', '"/></row>', "a tag of very many characters"),
+    ],
+    ids=["text", "cells", "attribute"],
+)
+def test_bomb_ends_within_its_memory(tmp_path: Path, sheet: str, end: str, message: str) -> None:
+    """A small file that asks for much memory is refused, and soon."""
+    path = tmp_path / "bomb.xlsx"
+    path.write_bytes(bomb(sheet, 50, end))
+    assert message in refusal(path)
+
+
+@pytest.mark.slow
+def test_process_dies_alone_at_its_limit(tmp_path: Path) -> None:
+    """A text that needs more than the memory of the process is refused by this message."""
+    path = tmp_path / "bomb.xlsx"
+    path.write_bytes(bomb("<row><c t='inlineStr'><is><t>|aaaaaaaa", 600, "</t></is></c></row>"))
+    assert "takes too much memory: split it into several files" in refusal(path)
+
+
+@pytest.mark.slow
+def test_memory_of_a_sheet_does_not_grow_with_rows(tmp_path: Path) -> None:
+    """The process that reads a sheet takes less than 40 MB for 100,000 rows."""
+    path = tmp_path / "many.xlsx"
+    cells = "".join(text(f"a text of a cell {n}") for n in range(7))
+    path.write_bytes(bomb(f"|<row>{cells}</row>", 40))
+    program = (
+        "import resource, sys; sys.path.append(sys.argv.pop(1)); sys.argv.insert(1, '1');"
+        "from workbook import __main__; sys.stdout = sys.stderr; __main__.main();"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    with path.open("rb") as file:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", program, Path(sheet.__file__).parent],
+            stdin=file, capture_output=True, check=True,
+        )  # fmt: skip
+    assert done.stdout.count(b"\n") > 60_000
+    assert int(done.stderr.rpartition(b"}")[2]) < 40_000

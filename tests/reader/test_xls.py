@@ -35,8 +35,16 @@ def test_number_formats_are_seen() -> None:
     padded, percent, time, date, text, plain = cells(
         saved(sheet_of([123, 0.5, 1.5, 46357.375, "42", 7], codes=codes))
     )[0]
-    assert padded == {"number": 123.0, "shown": "shows as '00000123'", "is_same": True}
-    assert percent == {"number": 0.5, "shown": "shows as '50%'", "is_same": False}
+    assert padded == {
+        "number": 123.0,
+        "shown": "shows as '00000123' by its number format",
+        "is_same": True,
+    }
+    assert percent == {
+        "number": 0.5,
+        "shown": "shows as '50%' by its number format",
+        "is_same": False,
+    }
     assert (time, date) == ({"time": "36:00:00"}, {"date": "2026-12-01T09:00:00"})
     assert "shows as 'usr_42'" in text["wrong"]
     assert plain == 7

@@ -129,8 +129,9 @@ def test_number_format_decides_what_a_number_is() -> None:
     )))  # fmt: skip
     assert cells(xlsx(sheet, codes=codes)) == [[
         {"date": "2026-12-01T09:00:00"}, {"time": "36:00:00"},
-        {"number": 2.0, "shown": "shows as '2.00'", "is_same": True}, {"date": "2026-12-01"},
-        {"time": "09:00:00"}, {"number": 7.0, "shown": "shows as 'd7'", "is_same": False}, 7.5,
+        {"number": 2.0, "shown": "shows as '2.00' by its number format", "is_same": True},
+        {"date": "2026-12-01"}, {"time": "09:00:00"},
+        {"number": 7.0, "shown": "shows as 'd7' by its number format", "is_same": False}, 7.5,
     ]]  # fmt: skip
     since_1904 = xlsx(row('<c s="1"><v>44895.375</v></c>'), codes=codes, book=' date1904="1"')
     assert cells(since_1904) == [[{"date": "2026-12-01T09:00:00"}]]

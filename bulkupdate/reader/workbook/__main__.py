@@ -23,6 +23,9 @@ from .rows import FoundError, Rows, WorkbookError, chosen
 #: Memory limit of this process, in bytes. A million rows of ten columns take half of it.
 MEMORY = 1 << 30
 
+#: Limit of its time on a processor, in seconds, for where the other process was killed.
+SECONDS = 300
+
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BROKEN = "is broken ({}): open it in a spreadsheet program, and save it again"
 _TOO_LARGE = "takes too much memory: split it into several files, or save it as CSV"
@@ -111,8 +114,9 @@ def _facts(format_: str, name: str, rows: Rows) -> dict[str, Any]:
 def main() -> None:
     """Read a spreadsheet from stdin, and write its rows and the facts about them."""
     with contextlib.suppress(ValueError, OSError):
-        # Not every system has this limit.
+        # Not every system has these limits.
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     wanted = sys.argv[2] if len(sys.argv) > 2 else None
     with open(int(sys.argv[1]), "wb", buffering=0) as rows:  # noqa: PTH123 - it is open already
         facts = read(sys.stdin.buffer, wanted, rows)

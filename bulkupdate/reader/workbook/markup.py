@@ -6,8 +6,10 @@ from xml.parsers import expat
 
 from .rows import WorkbookError
 
-#: Bytes to parse at once.
+#: Bytes to parse at once, and most bytes of one tag. The parser looks at an unfinished tag again
+#: with each piece, so a long one takes very long.
 _CHUNK = 1 << 17
+_LONGEST_TAG = 1 << 20
 
 Start = Callable[[str, dict[str, str]], None]
 End = Callable[[str], None]
@@ -24,7 +26,7 @@ def parse(source: IO[bytes], start: Start, end: End, text: Text) -> None:
         text: takes a piece of text.
 
     Raises:
-        WorkbookError: it has a document type, which no spreadsheet has, and bombs do.
+        WorkbookError: it has a document type or a very long tag, which only bombs have.
         expat.ExpatError: it is not XML.
     """
     parser = expat.ParserCreate(namespace_separator=" ")
@@ -34,8 +36,12 @@ def parse(source: IO[bytes], start: Start, end: End, text: Text) -> None:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text
     parser.StartDoctypeDeclHandler = _no_doctype
+    parsed = 0
     while chunk := source.read(_CHUNK):
         parser.Parse(chunk)
+        parsed += len(chunk)
+        if parsed - parser.CurrentByteIndex > _LONGEST_TAG:
+            raise WorkbookError("holds a tag of very many characters: save it as CSV")
     parser.Parse(b"", True)
 
 

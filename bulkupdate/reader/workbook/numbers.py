@@ -29,7 +29,7 @@ _CONDITION = re.compile(r"\[[<>=]")
 _PLAIN = ("", "General", "@", "0", "#")
 
 #: The end of a message about a number format.
-CURE = " by its number format: format the column as text, and enter what it shows"
+CURE = ": format the column as text, and enter what it shows"
 
 _DAY = dt.timedelta(days=1)
 _MILLISECOND = dt.timedelta(milliseconds=1)

@@ -28,7 +28,7 @@ _BLANKS = re.compile(r"[ \t\r\n]+")
 _UNSHOWN = frozenset({f"{_TEXT}ruby-text", f"{_TEXT}note"})
 
 #: Programs that compute formulas. Others store 0 for a formula that they can't compute.
-_COMPUTING = re.compile("LibreOffice|OpenOffice|MicrosoftOffice|Collabora|Calligra|gnumeric", re.I)
+_COMPUTING = re.compile("(Libre|Open|Microsoft)Office|Collabora|Calligra|Gnumeric", re.IGNORECASE)
 
 _DURATION = re.compile(r"(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?)?")
 

@@ -161,14 +161,16 @@ class Rows:
         if shown == numbers.bare_number(value):
             return _json(value)
         is_same = shown is not None and numbers.is_same(shown, value)
-        how = f"shows as {shown!r}" if shown is not None else f"has the number format {code!r}"
+        how = shows_as(shown)
+        if shown is None:
+            how = f"has the number format {code!r}, which may show other text"
         return _json({"number": value, "shown": how, "is_same": is_same})
 
     def restyled(self, cell: str, code: str) -> str:
         """A text that a number format changes, as JSON."""
         text = json.loads(cell)
         shown = numbers.shown_text(code, text)
-        return cell if shown == text else self.wrong(text, f"shows as {shown!r}{numbers.CURE}")
+        return cell if shown == text else self.wrong(text, f"{shows_as(shown)}{numbers.CURE}")
 
     def wrong(self, text: str, why: str) -> str:
         """A cell that can't be read, as JSON."""
@@ -186,6 +188,11 @@ class Rows:
                 f"has text in cell {reference(number, width)}, far from all edits: clear the cells"
                 f" beyond row {MAX_ROWS:,} and column {MAX_COLUMNS:,}"
             )
+
+
+def shows_as(shown: str | None) -> str:
+    """The beginning of a message about a number format."""
+    return f"shows as {shown!r} by its number format"
 
 
 def reference(row: int, column: int) -> str:

@@ -33,13 +33,14 @@ _NAMESPACES = frozenset(
 #: Characters that XML can't hold, or that look like this escape. (Part 1: 22.9.2.19)
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 
-#: The letters of all columns of Excel, and one more.
+#: The letters of all columns of Excel. Those of the next one are none.
 _COLUMNS = 16_384
 _LETTERS = [
     "".join(letters)
     for length in (1, 2, 3)
     for letters in itertools.product(string.ascii_uppercase, repeat=length)
-][: _COLUMNS + 1]
+][:_COLUMNS]
+_LETTERS.append("")
 
 _REMEMBERED = 10_000
 
@@ -236,6 +237,8 @@ class _SheetReader:
             reference_ = found.get("r")
             if reference_ and reference_ != _LETTERS[len(self._cells)] + self._digits:
                 self._go_to(reference_)
+            elif not reference_ and len(self._cells) == _COLUMNS:
+                raise WorkbookError(f"has more than {_COLUMNS:,} cells in row {self._number}")
             self._type = found.get("t")
             self._style = found.get("s", "0")
             self._value = ""

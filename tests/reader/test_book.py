@@ -2,6 +2,7 @@
 
 import io
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,6 +43,14 @@ def test_text_that_no_cell_can_hold_stays_wrong() -> None:
     assert long.startswith("#VALUE! (a text of 32,768 characters")
     assert twice.startswith("#VALUE! (a text that this format can't hold")
     assert odd == "\ufffd"
+
+
+def test_cells_are_formatted_as_text() -> None:
+    """All cells, and the columns below them, keep what a person types: they are texts."""
+    sheet = openpyxl.load_workbook(io.BytesIO(written(["id", "title"], ["0000123", "=1"])))["Edits"]
+    found = [(cell.value, cell.data_type, cell.number_format) for cell in sheet[2]]
+    assert found == [("0000123", "s", "@"), ("=1", "s", "@")]
+    assert sheet.column_dimensions["A"].number_format == "@"
 
 
 @pytest.mark.parametrize("name", ["Tâches", "a" * 31])

@@ -83,7 +83,7 @@ def test_cell_is_its_value_by_type(attributes: str, shown: str, expected: object
 def test_merged_and_repeated_cells_keep_their_places() -> None:
     """Merged cells are reported; repeated cells and rows stand where they belong."""
     spanned = paragraph(
-        "a", 'table:number-rows-spanned="2" table:number-columns-spanned="1"'
+        "a", 'table:number-rows-spanned="2" table:number-columns-spanned="2"'
              ' office:value-type="string"'
     )  # fmt: skip
     blanks = '<table:table-cell table:number-columns-repeated="2"/>'
@@ -99,7 +99,7 @@ def test_merged_and_repeated_cells_keep_their_places() -> None:
     )
     assert rows == [[1, ["x", "x"]], [2, ["x", "x"]], [3, ["", "", "a"]],
                     [4, ["", "", "", "x", "x"]]]  # fmt: skip
-    assert [tuple(found) for found in facts["merged"]] == [(3, 3, 4, 3)]
+    assert [tuple(found) for found in facts["merged"]] == [(3, 3, 4, 4)]
 
 
 def test_blank_rest_of_a_sheet_costs_nothing() -> None:

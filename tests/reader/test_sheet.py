@@ -219,6 +219,34 @@ def test_rows_inside_a_merged_cell_are_invalid(tmp_path: Path) -> None:
     assert last == ""
 
 
+@pytest.mark.parametrize("merged", ["A2:A3", "B2:B3", "B2:C2"])
+def test_merged_text_that_looks_plain_is_invalid(tmp_path: Path, merged: str) -> None:
+    """A merged cell is found where it is the only problem, and its text looks like any other."""
+    rows: list[list[Any]] = [["id", "title", "message"], ["opp_1234567", "a long title", None]]
+    path = workbook_of(tmp_path, *rows, merged=(merged,))
+    assert f"is merged over {merged}" in errors_of(path)[0]
+
+
+def test_name_merged_over_columns_counts_once(tmp_path: Path) -> None:
+    """A name that is merged over two columns names the first of them."""
+    rows: list[list[Any]] = [["id", "title", None, "done"], ["opp_1", "a", None, True]]
+    path = workbook_of(tmp_path, *rows, merged=("B1:C1",))
+    with Input.open(path, options=ReadOptions(ignore_extra=True)) as source:
+        assert source.info("").columns == {"id": "id", "title": "title", "done": "done"}
+        assert [row.error for row in source.rows()] == [""]
+
+
+def test_text_under_a_number_format_is_invalid(tmp_path: Path) -> None:
+    """A text that shows as another is invalid in a column of texts too."""
+    book = openpyxl.Workbook()
+    for row in (["id", "title"], ["opp_1", "a long title"]):
+        book.active.append(row)
+    book.active["B2"].number_format = '"Re: "@'
+    book.save(tmp_path / "a.xlsx")
+    (error,) = errors_of(tmp_path / "a.xlsx")
+    assert "title 'a long title': shows as 'Re: a long title' by its number format" in error
+
+
 def test_merged_cells_beside_the_columns_matter_not(tmp_path: Path) -> None:
     """Merged names of columns, blank merged cells and merged cells of no column are valid."""
     rows: list[list[Any]] = [
@@ -299,7 +327,7 @@ def test_odd_characters_of_long_texts_are_found(tmp_path: Path) -> None:
 def test_check_box_is_never_a_text(tmp_path: Path) -> None:
     """A check box in a column of texts is invalid with a short clear token too."""
     path = workbook_of(tmp_path, ["id", "title"], ["opp_1", False])
-    (error,) = errors_of(path, clear_token="x")
+    (error,) = errors_of(path, clear_token="-")
     assert "is a check box" in error
 
 

@@ -66,7 +66,7 @@ class Values:
         self._dates_read = _Memory(self._dates.read)
         self._clear = options.clear_token.strip().lower()
         self._is_clean = is_clean
-        # A shorter cell may be the clear token, an error, a word for a missing value or a check box.
+        # A shorter one may be the clear token, an error, a check box, a word for a missing value.
         self.shortest = max(artefacts.LONGEST, len(self._clear)) + 1
         self.shortest_id = len(self._clear) + 1 if self._clear.startswith(TASK) else 0
         self.has_cleared = False

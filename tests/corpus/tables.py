@@ -4,9 +4,9 @@ In an environment of its own, since the project needs none of them::
 
     python3 -m venv /tmp/programs
     /tmp/programs/bin/pip install polars duckdb pyarrow agate petl tablib sqlite-utils \
-        frictionless xlsxwriter pyexcelerate pyexcel-ods3
-    npm install --prefix /tmp/programs exceljs papaparse csv-stringify
-    /tmp/programs/bin/python tests/corpus/programs.py
+        frictionless pyexcel-ods3
+    npm install --prefix /tmp/programs papaparse csv-stringify
+    /tmp/programs/bin/python tests/corpus/tables.py
 
 All write the same four edits, as each program writes them by itself. Beside a file stand the bodies
 that it has to make.
@@ -126,23 +126,6 @@ def frictionless() -> None:
     Resource([NAMES, *ROWS]).write(str(HERE / "frictionless.csv"))
 
 
-def xlsxwriter() -> None:
-    from xlsxwriter import Workbook
-
-    with Workbook(str(HERE / "xlsxwriter.xlsx"), {"strings_to_numbers": False}) as book:
-        sheet = book.add_worksheet("Edits")
-        for number, row in enumerate([NAMES, *ROWS]):
-            sheet.write_row(number, 0, row)
-
-
-def pyexcelerate() -> None:
-    from pyexcelerate import Workbook
-
-    book = Workbook()
-    book.new_sheet("Edits", data=[NAMES, *ROWS])
-    book.save(str(HERE / "pyexcelerate.xlsx"))
-
-
 def pyexcel_ods3() -> None:
     from pyexcel_ods3 import save_data
 
@@ -170,19 +153,9 @@ def csv_stringify() -> None:
     )
 
 
-def exceljs() -> None:
-    target = json.dumps(str(HERE / "exceljs.xlsx"))
-    by_node(
-        "const {Workbook} = require('exceljs'); const book = new Workbook();"
-        " const sheet = book.addWorksheet('Edits'); sheet.addRow(names);"
-        " for (const edit of edits) sheet.addRow(names.map(name => edit[name]));"
-        f" book.xlsx.writeFile({target})"
-    )
-
-
 PROGRAMS: tuple[Callable[[], None], ...] = (
     *(polars, duckdb, pyarrow, agate, petl, tablib, sqlite_utils, frictionless),
-    *(xlsxwriter, pyexcelerate, pyexcel_ods3, papaparse, csv_stringify, exceljs),
+    *(pyexcel_ods3, papaparse, csv_stringify),
 )
 
 if __name__ == "__main__":

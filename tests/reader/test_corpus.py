@@ -23,6 +23,9 @@ from bulkupdate.ui import messages
 CORPUS = Path(__file__).parents[1] / "corpus"
 CASES = sorted(CORPUS.glob("*.json"))
 
+#: Suffixes of the files that a process of its own reads.
+SHEETS = (".xlsx", ".xlsb", ".xls", ".ods")
+
 
 def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
     """The result of reading a file, in the format of its `.json`."""
@@ -49,8 +52,15 @@ def read(name: str, flags: str) -> Iterator[tuple[str, Any]]:
         yield "problems", problems
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("expected", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "expected",
+    [
+        pytest.param(
+            case, marks=pytest.mark.slow if case.stem.endswith(SHEETS) else (), id=case.stem
+        )
+        for case in CASES
+    ],
+)
 def test_file_makes_expected_bodies_or_problems(
     expected: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

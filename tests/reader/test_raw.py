@@ -1,7 +1,9 @@
 """Tests of the bytes of files, with and without compression."""
 
+import bz2
 import gzip
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,26 @@ def test_truncated_compressed_file_is_refused(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "edits.csv.xz"
     path.write_bytes(whole[:-cut])
     assert "can't be unpacked as xz, copy it again" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "pack"),
+    [("gz", "gzip", gzip.compress), ("bz2", "bzip2", bz2.compress), ("xz", "xz", lzma.compress)],
+)
+def test_damaged_compressed_file_is_refused(
+    tmp_path: Path, suffix: str, kind: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """A compressed file with a wrong byte is refused by the name of its compression."""
+    whole = bytearray(
+        pack(
+            b"id,title\n"
+            + b"".join(b"opp_%d,%x\n" % (n, n * 0x9E3779B97F4A7C15) for n in range(3000))
+        )
+    )
+    whole[len(whole) // 2] ^= 0xFF
+    path = tmp_path / f"edits.csv.{suffix}"
+    path.write_bytes(whole)
+    assert f"can't be unpacked as {kind}, copy it again" in refusal(path)
 
 
 def test_compressed_file_can_be_reread(tmp_path: Path) -> None:

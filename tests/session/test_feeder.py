@@ -12,8 +12,10 @@ import pytest
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.journal import Ledger
 from bulkupdate.models import Outcome, Reason, Result, Row
+from bulkupdate.plan import RowSet
 from bulkupdate.reader import Input
 from bulkupdate.session.feeder import Feeder
+from bulkupdate.session.merger import Merger
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop
@@ -123,6 +125,20 @@ async def test_finished_input_is_not_read_again(
         monkeypatch.setattr(Input, "rows", None)
         assert await run.feed() == []
         assert run.feeder.has_ended
+
+
+async def test_rows_that_are_held_to_the_end_are_handed_out(write: Write, tmp_path: Path) -> None:
+    """Rows that wait for a later row of their task go out at the end, unless enough were sent."""
+    path = write("a.csv", "id,title", "opp_1,a", "opp_2,b", "opp_3,c")
+    for first, handed in ((None, [1, 2, 3]), (2, [1, 3])):
+        followed = RowSet(3)
+        followed.add(1)
+        followed.add(2)
+        merger = Merger(followed, tmp_path / f"scratch{first}")
+        with feeding(path, range(0), first=first, merger=merger) as run:
+            assert await run.feed() == handed
+            assert run.feeder.has_ended == (first is None)
+        merger.close()
 
 
 async def test_only_the_first_rows_are_handed_out(path: Path) -> None:

@@ -15,6 +15,8 @@ class InputInfo(msgspec.Struct, frozen=True, kw_only=True):
         format: `csv`, `tsv`, `jsonl`, `xlsx`, `xls` or `ods`.
         encoding: Python's name of the encoding, `utf-8-sig` with a byte order mark; None for a
             spreadsheet.
+        encoding_words: words that show whether a guessed encoding is right, those first that
+            another encoding would read otherwise; empty where nothing was guessed.
         delimiter: the delimiter between the cells of a row; None where the format has none.
         compression: `gzip`, `bzip2`, `xz` or None.
         sheet: the name of the sheet in a spreadsheet; None for other formats.
@@ -29,6 +31,7 @@ class InputInfo(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     format: str
     encoding: str | None
+    encoding_words: tuple[str, ...] = ()
     delimiter: str | None
     compression: str | None = None
     sheet: str | None = None

@@ -17,13 +17,14 @@ from bulkupdate.models import Row
 from bulkupdate.reader import records as table
 from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import Layout, Naming, format_hint, json_hint
+from bulkupdate.reader.encoding import Encoding, encoding_of
 from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.options import Format, ReadOptions, unpacked_name
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Dialect, Record, dialect_of, is_ruler
 from bulkupdate.reader.rows import json_rows, table_rows
 from bulkupdate.reader.sheet import SheetTable, format_of
-from bulkupdate.reader.text import Encoding, encoding_of, text_of
+from bulkupdate.reader.text import text_of
 from bulkupdate.reader.valuemap import ValueMap, columns_known
 
 if TYPE_CHECKING:
@@ -360,6 +361,7 @@ class Input:
             rows=0,
             format=self.format,
             encoding=encoding.name if encoding else None,
+            encoding_words=tuple(map(writable, encoding.examples)) if encoding else (),
             delimiter=dialect.delimiter if dialect else None,
             compression=self.file.raw.compression,
             sheet=self.file.sheet,

@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from bulkupdate.codec import writable
 from bulkupdate.reader.cells import as_text
 from bulkupdate.reader.columns import OWN_PREFIX, Layout
+from bulkupdate.reader.encoding import Encoding
 from bulkupdate.reader.input import Input
 from bulkupdate.reader.records import Dialect, escaped
 from bulkupdate.reader.rows import parse_object
-from bulkupdate.reader.text import KEEP_BYTES, Encoding
+from bulkupdate.reader.text import KEEP_BYTES
 
 #: First characters of a cell that a spreadsheet reads as a formula. Some read the full-width
 #: forms of these signs in the same way.

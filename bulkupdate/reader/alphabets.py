@@ -33,7 +33,7 @@ _LANGUAGES = {
     "de": _Language("äöüßé"),
     "es": _Language("áéíñóúü", "w"),
     "et": _Language("äõöüšž", "cqwxy"),
-    "fi": _Language("äöåšžé"),
+    "fi": _Language("äöåé"),
     "fo": _Language("áðíóúýæø", "cqwxz"),
     "fr": _Language("àâæçéèêëîïôœùûüÿ"),
     "ga": _Language("áéíóú"),
@@ -74,7 +74,7 @@ _CYRILLIC = ("ru", "uk", "be", "bg", "sr", "mk")
 #: Encodings of one byte a character → the languages that are written in them. Of two that read
 #: a file alike, the first gives its name.
 LANGUAGES: dict[str, tuple[str, ...]] = {
-    "cp1252": (*_WESTERN, "et"),
+    "cp1252": _WESTERN,
     "mac-roman": _WESTERN,
     "cp1250": _CENTRAL,
     "cp1251": _CYRILLIC,
@@ -83,6 +83,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
     "cp1257": _BALTIC,
     "iso8859-15": (*_WESTERN, "et"),
     "iso8859-2": _CENTRAL,
+    "iso8859-4": _BALTIC,
     "iso8859-5": _CYRILLIC,
     "iso8859-7": ("el",),
     "koi8-r": ("ru", "bg"),
@@ -93,6 +94,8 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
     "cp850": _WESTERN,
     "cp858": _WESTERN,
     "cp437": _WESTERN,
+    "cp860": ("pt",),
+    "cp861": ("is", "fo"),
     "cp852": _CENTRAL,
     "cp775": _BALTIC,
     "cp857": ("tr",),
@@ -106,8 +109,8 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
 #: An apostrophe between Latin letters, where a language has one: before a vowel (`l'été`), in names
 #: (`O'Neill`), and before the endings of English (`don't`).
 _APOSTROPHE = re.compile(
-    r"(\b\w|qu|ll|un|nt|rd|st)’[aeiouyhàâáéèêíîóôûüœæ]|\b\w’[A-Z]|’(s|t|re|ve|ll|d|m|n|em)\b",
-    re.IGNORECASE,
+    r"(?i:(\b\w|qu|ll|un|nt|rd|st)’[aeiouyhàâáéèêíîóôûüœæ])|\b\w’[A-Z]"
+    r"|’(?i:s|t|re|ve|ll|d|m|n|em)\b"
 )
 _BETWEEN = re.compile(r"\w’\w")
 

@@ -331,7 +331,7 @@ def _doubt(sample: Sample) -> str:
 
 
 def _shown_words(readings: list[Reading], count: int) -> list[tuple[str, ...]]:
-    """The same few words in each of the readings, those first that are read differently."""
+    """The same few words in each of the readings, those first that they read most differently."""
     versions = list(zip(*(reading.texts for reading in readings), strict=True))
-    telling = sorted(range(len(versions)), key=lambda index: len(set(versions[index])) == 1)
+    telling = sorted(range(len(versions)), key=lambda index: -len(set(versions[index])))
     return [tuple(reading.texts[index] for index in telling[:count]) for reading in readings]

@@ -36,9 +36,11 @@ _READ = frozenset(
 #: Encodings that are so common that they need less evidence, and others more beside them.
 _COMMON = frozenset({"cp1252", "iso8859-15"})
 _COMMON_RIVALS = _COMMON | {"mac-roman"}
+_DOS = frozenset({"cp437", "cp850", "cp858", "cp860", "cp861"})
 
-#: The weight of chardet's score for an encoding that is only named: few files have it.
-_WEIGHT_OF_RARE = 0.3
+#: The weight of chardet's scores for encodings that hardly any file has, and that would often be in
+#: question beside common ones.
+_WEIGHTS = dict.fromkeys(("cp775", "cp857", "cp858", "cp1258", "mac-turkish"), 0.3)
 
 #: Encodings that chardet takes for another one.
 _SCORED_AS = {"cp950": "big5hkscs", "big5": "big5hkscs"}
@@ -74,9 +76,10 @@ _MIN_BYTES = 6
 #: How many times the score of another plausible text is needed: where one letter is read
 #: otherwise, where two are, and so on; the last is for more. A single letter is weak evidence.
 _MARGINS = (1.2, 1.2, 1.1, 1.02)
-#: The same for a text that is not in a common encoding, beside one that is; for one that is; and
-#: for characters of two bytes.
+#: The same for a text that is not in a common encoding, beside one that is; for one in Mac Roman,
+#: beside one of DOS, which is rarer; for one in a common encoding; for characters of two bytes.
 _MARGINS_OVER_COMMON = (1.7, 1.3, 1.1, 1.02)
+_MARGINS_OVER_DOS = (1.08, 1.08, 1.05, 1.02)
 _MARGINS_OF_COMMON = (1.06, 1.06, 1.01)
 #: By far the commonest sign: no weak evidence makes it a letter.
 _APOSTROPHE = "’"
@@ -211,6 +214,8 @@ def _margins(codec: str, other: str, letters: set[str]) -> tuple[float, ...]:
         return _MARGINS_OF_WIDE
     if codec in _COMMON:
         return _MARGINS_OVER_COMMON if letters & _ICELANDIC else _MARGINS_OF_COMMON
+    if codec == "mac-roman":
+        return _MARGINS_OVER_DOS if other in _DOS else _MARGINS
     return _MARGINS_OVER_COMMON if other in _COMMON_RIVALS else _MARGINS
 
 
@@ -235,13 +240,10 @@ def _readings(sample: Sample) -> list[Reading]:
 
 def _judged(texts: tuple[str, ...], names: list[str], scores: dict[str, float]) -> Reading:
     odd, foreign = min(_oddness(texts, codec) for codec in names)
-    score = max(_weight(codec) * scores.get(_SCORED_AS.get(codec, codec), 0.0) for codec in names)
+    score = max(
+        _WEIGHTS.get(codec, 1.0) * scores.get(_SCORED_AS.get(codec, codec), 0.0) for codec in names
+    )
     return Reading(names[0], texts, odd, foreign, score)
-
-
-def _weight(codec: str) -> float:
-    is_rare = codec not in _READ and codec not in _SCORED_AS.values() and codec not in _SCORED_AS
-    return _WEIGHT_OF_RARE if is_rare else 1.0
 
 
 def decoded(words: Iterable[bytes], codec: str) -> tuple[str, ...] | None:

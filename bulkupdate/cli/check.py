@@ -90,7 +90,7 @@ def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None
             with shown(screen, checking):
                 source = stack.enter_context(_input(flags.input_, flags.read_options()))
                 checking.opened(source)
-                preview = _inspected(source, flags, listed, checking).preview(rate)
+                preview = _inspected(source, flags, listed, checking).preview(rate).of(source)
         except InputError as error:
             if listed is not None:
                 listed.refuse(str(error))

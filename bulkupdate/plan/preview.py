@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from bulkupdate.codec import replaced, to_json
+from bulkupdate.codec import replaced, to_json, writable
 from bulkupdate.errors import InputError, InvalidUpdateError, setting
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
@@ -59,6 +59,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         odd_ids: the first of these.
         problem_groups: the problems, each kind once, with examples.
         seconds: shortest time for the requests at the rate limit, in seconds; None without a limit.
+        encoding: Python's name of the encoding; None for a spreadsheet.
+        encoding_words: words that show whether a guessed encoding is right, those first that
+            another encoding would read otherwise; empty where nothing was guessed.
     """
 
     rows: int
@@ -78,10 +81,20 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     due: DueDates | None = None
     odd: int = 0
     odd_ids: list[OddId] = []
+    encoding: str | None = None
+    encoding_words: tuple[str, ...] = ()
 
     def at(self, rate: RateLimit | Literal["auto"] | None) -> "Preview":
         """The same preview at another rate limit; "auto" is lemlist's own."""
         return replaced(self, seconds=_seconds(self.requests, rate))
+
+    def of(self, source: Input) -> "Preview":
+        """The same preview with what was found out about the text of its input."""
+        encoding = source.file.encoding
+        if encoding is None:
+            return self
+        words = tuple(map(writable, encoding.examples))
+        return replaced(self, encoding=encoding.name, encoding_words=words)
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):

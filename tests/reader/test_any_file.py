@@ -68,6 +68,21 @@ def test_failed_file_reads_with_same_flags(sandbox: Serving, encoding: str) -> N
     }  # fmt: skip
 
 
+@pytest.mark.slow
+def test_guessed_encoding_and_its_words_are_kept(sandbox: Serving) -> None:
+    """`check --json` and `summary.json` hold a guessed encoding, and the words that decided."""
+    shutil.copy(CORPUS / "windows-1250.csv", "edits.csv")
+    checked = json.loads(bulkupdate("check", "edits.csv", "--json", "-q").stdout)
+    assert (checked["encoding"], checked["encoding_words"][:1]) == ("cp1250", ["wyślij"])
+    assert bulkupdate("run", "edits.csv", **sandbox.environment).returncode == 1
+    kept = summary_in()["input"]
+    assert [kept[name] for name in ("encoding", "encoding_words")] == [
+        checked[name] for name in ("encoding", "encoding_words")
+    ]
+    failed = Path("edits.run/failed.csv").read_bytes()
+    assert b"bulkupdate_encoding=cp1250" in failed
+
+
 def cells_of(path: str) -> list[list[Any]]:
     """The cells of a workbook."""
     sheet = openpyxl.load_workbook(path)["Edits"]

@@ -180,8 +180,8 @@ def _is_odd_between(before: str, character: str, after: str) -> bool:
         return after.isalpha()
     if character == "ñ":
         return not after.isalpha()
-    if character == "æ" and before == "i":
-        return True  # ć at the end of names, in Windows-1250
+    if character in "æå" and before == "i":
+        return True  # ć at the end of names, in Windows-1250 and DOS
     if character in "èÈ" and not before.isalpha() and after.isalpha():
         return after not in "rvxpt"  # č at the beginning of words, in Windows-1250
     if kind == "Lu":

@@ -40,7 +40,7 @@ _DOS = frozenset({"cp437", "cp850", "cp858", "cp860", "cp861"})
 
 #: The weight of chardet's scores for encodings that hardly any file has, and that would often be in
 #: question beside common ones.
-_WEIGHTS = dict.fromkeys(("cp775", "cp857", "cp858", "cp1258", "mac-turkish"), 0.3)
+_WEIGHTS = dict.fromkeys(("cp775", "cp857", "cp858", "cp1258", "mac-cyrillic", "mac-turkish"), 0.3)
 
 #: Encodings that chardet takes for another one.
 _SCORED_AS = {"cp950": "big5hkscs", "big5": "big5hkscs"}
@@ -182,7 +182,8 @@ def _is_far_above(best: Reading, rival: Reading, judged: int) -> bool:
     if theirs == {_APOSTROPHE} or not any(map(_is_known, mine)):
         return False
     if all(map(str.isupper, rival.texts)) and all(map(str.islower, best.texts)):
-        return False  # In KOI8-R, capitals have the places of other small letters.
+        # In KOI8-R, capitals have the places of small letters of Windows-1251.
+        return best.score >= _MIN_SCORE
     margins = _margins(best.codec, rival.codec, mine)
     margin = margins[min(len(changes), len(margins)) - 1]
     return best.score >= max(_least_score(margins, margin, judged), margin * rival.score)

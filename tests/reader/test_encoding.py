@@ -23,14 +23,20 @@ SHORT = [
     (("cp1252", "mac-roman"), (
         "Straße 5", "ÅÄÖ", "ÉCOLE", "Éric", "…weiter", "No. 5ª planta", "Œuvre", "ü", "5 € … ™",
         "più", "Don’t call Anna’s boss", "© 2026 Acme®", "È vero, perché", "naïve café", "språk",
+        "ríxime", "skjønsemd", "Goñi",
     )),
+    (("cp1252",), ("konar Þrælahald og þrælaverzlun",)),
+    (("cp1251",), ("ДЕКЛАРАЦІЯ",)),
     (("cp850",), ("Vipperød", "Köln", "Grüße", "Noël", "São")),
     (("cp1250", "iso8859-2", "cp852"), (
         "Dvořák", "Jiří", "dům", "můj účet", "Bevezető", "člen", "Član", "Łódź", "të drejtën",
+        "Kauzlarić",
     )),
     (("cp1254",), ("bankası", "Erdoğan", "kurtulmuş", "şeref", "İzmir")),
     (("cp1257",), ("Zālītefurt", "Narušis", "Tėvai", "į", "reliģijas")),
-    (("cp1251", "koi8-r"), ("Позвонить", "ПРЕАМБУЛА", "привет", "и", "Ёлка")),
+    (("cp1251", "koi8-r"), (
+        "Позвонить", "ПРЕАМБУЛА", "ВСЕОБЩАЯ ДЕКЛАРАЦИЯ ПРАВ ЧЕЛОВЕКА", "привет", "и", "Ёлка",
+    )),
     (("cp932",), ("電話", "山田")),
     (("gb18030",), ("洪磊", "刘瑜")),
     (("big5",), ("黃雅慧",)),
@@ -226,6 +232,15 @@ def test_two_encodings_in_one_file_are_refused() -> None:
     assert "a.csv: is UTF-8 in part ('Zoé') and in part not" in message
 
 
+def test_one_word_of_utf8_is_never_sent_as_two_letters() -> None:
+    """One word of UTF-8 among many of another encoding refuses the file."""
+    words = ["Müller", "Köln", "Größe", "Jürgen", "Grüße", "schön", "Straße", "früh", "für", "süß",
+             "Zürich", "über", "Bücher", "möglich", "Länder", "Kündigung"]  # fmt: skip
+    content = file_of(*words).encode("cp1252")
+    assert detected(content).codec == "cp1252"
+    assert "is UTF-8 in part ('Zoé')" in refusal(content + "opp_99,Zoé\n".encode())
+
+
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize(
     "text",
@@ -241,7 +256,15 @@ def test_utf16_without_a_mark_is_told_by_its_signs(text: str, codec: str) -> Non
     assert detected(text.encode(codec)).codec == codec
 
 
-@pytest.mark.parametrize("content", [b"PK\0\0id,title\n", b"id,title\na,\0b\0c\n", b"\0" * 64])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id,title\na,\0\n".encode("utf-16-le"),
+        b"PK\0\0id,title\n",
+        b"id,title\na,\0b\0c\n",
+        b"\0" * 64,
+    ],
+)
 def test_binary_file_is_no_utf16(content: bytes) -> None:
     """A file with NULs that are no text in either kind of UTF-16 is refused."""
     assert "is not a text file" in refusal(content)

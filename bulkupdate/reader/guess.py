@@ -60,8 +60,6 @@ _MAX_ODD_OF_DIFFERING = 0.5
 #: score look wrong.
 _MIN_PART = 0.9
 _FEW_ODD = 0.5
-#: The part of the chosen text's score that another one needs so that its oddness counts.
-_LIKELY_PART = 0.5
 #: The score that a text needs beside another: this one, or less by the bytes that were judged. A
 #: language that chardet does not know has a lower score in every encoding.
 _MIN_SCORE = 0.15
@@ -154,13 +152,10 @@ def _is_certain(plausible: list[Reading], readings: list[Reading], sample: Sampl
     if not plausible or plausible[0].codec not in _READ:
         return False
     best, *others = plausible
-    likely = [reading for reading in readings if reading.score >= _LIKELY_PART * best.score]
-    least_foreign = min(reading.foreign for reading in likely)
     highest = max(reading.score for reading in readings if reading.odd <= _FEW_ODD)
     rivals = [other for other in others if _is_rival(other, best)]
     return (
-        best.foreign <= least_foreign + _MAX_ODDER
-        and best.score >= _MIN_PART * highest > 0
+        best.score >= _MIN_PART * highest > 0
         and all(_is_far_above(best, rival, len(sample.context)) for rival in rivals)
         and not _has_odd_utf8(best, sample)
     )

@@ -15,6 +15,11 @@ from bulkupdate.reader.guess import CODECS, LONGEST_WORD, Guess, Reading, Sample
 #: The character that programs write for one that they could not read.
 LOST = "\ufffd"
 
+#: Control characters but for tab and line ends, as bytes; and in UTF-8 U+FFFD and those beyond
+#: ASCII.
+_CONTROL = frozenset({*range(32), 127}) - set(b"\t\n\r")
+_UNTIDY = re.compile(rb"\xc2[\x80-\x9f]|\xef\xbf\xbd")
+
 _BOMS = (
     # UTF-32 first: its mark begins with that of UTF-16.
     (codecs.BOM_UTF8, "utf-8"),
@@ -79,7 +84,8 @@ class Encoding(NamedTuple):
     Attributes:
         codec: Python's name of the encoding.
         mark: the byte order mark at the beginning of the file; empty without one.
-        is_clean: whether the whole file is known to decode, and to hold no U+FFFD.
+        is_clean: whether the whole file is known to decode, and to hold neither U+FFFD nor control
+            characters.
         examples: words that show whether the guess is right, those first that read otherwise in
             another encoding; empty where nothing was guessed.
     """
@@ -136,7 +142,7 @@ def encoding_of(content: IO[bytes], chosen: str | None, name: str) -> Encoding:
         return Encoding(codec)
     survey = _Survey(name)
     survey.read(start, content)
-    utf8 = Encoding("utf-8", mark, is_clean=survey.decodes and not survey.has_lost)
+    utf8 = Encoding("utf-8", mark, is_clean=survey.decodes and survey.is_tidy)
     if survey.is_utf8 or mark:
         return utf8
     head_lines = b"".join(start.splitlines(keepends=True)[:2])
@@ -180,12 +186,12 @@ class _Survey:
 
     Attributes:
         decodes: whether all of it is UTF-8.
-        has_lost: whether it holds a U+FFFD.
+        is_tidy: whether it holds neither U+FFFD nor control characters.
     """
 
     def __init__(self, name: str) -> None:
         self.decodes = True
-        self.has_lost = False
+        self.is_tidy = True
         self._name = name
         self._right = self._wrong = 0
         self._searched = 0
@@ -217,6 +223,7 @@ class _Survey:
         while chunk:
             if b"\0" in chunk:
                 raise InputError(f"{self._name}: is not a text file: save it as CSV, UTF-8")
+            self.is_tidy = self.is_tidy and not any(map(chunk.__contains__, _CONTROL))
             if not chunk.isascii() or rest:
                 data = rest + chunk
                 # Take only whole words: up to the last blank, comma or line end.
@@ -230,7 +237,7 @@ class _Survey:
     def _add(self, data: bytes) -> None:
         if data.isascii():
             return
-        self.has_lost = self.has_lost or LOST.encode() in data
+        self.is_tidy = self.is_tidy and not _UNTIDY.search(data)
         try:
             text = data.decode()
         except UnicodeDecodeError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from bulkupdate.errors import InputError
 from bulkupdate.reader.columns import Naming
 from bulkupdate.reader.records import Record
+from bulkupdate.reader.sheet import WRONG, Cell
 
 #: Largest number of lines in a value map.
 MAX_ENTRIES = 1_000_000
@@ -66,6 +67,8 @@ class ValueMap:
         if field is None or field == "id":
             why = "is not a field" if field is None else "names the task: it can't be mapped"
             raise InputError(f"{self._path}, line {line}: column {column!r} {why}")
+        if isinstance(value, Cell) and value.kind == WRONG:
+            raise InputError(f"{self._path}, line {line}: 'from' {value!r} {value.problem}")
         value = value.strip()
         if not value or not meant.strip():
             raise InputError(f"{self._path}, line {line}: 'from' and 'to' can't be blank")

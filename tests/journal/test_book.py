@@ -1,6 +1,5 @@
 """Tests of the workbook of failed rows: whole or not at all, and never over another's work."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from bulkupdate.errors import JournalError
 from bulkupdate.journal import book
 from bulkupdate.journal.book import BookFile
+from bulkupdate.journal.digests import DigestFile
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.models import ErrorInfo, Outcome, Result
@@ -110,6 +110,10 @@ class Recording:
 
     def __init__(self, source: Input, directory: RunDirectory) -> None:
         self.rows = list(source.rows())
+        digests = DigestFile(directory.files.digests)
+        for row in self.rows:
+            digests.add(row)
+        digests.close()
         self.path = directory.files.failed(source.format)
         self.recorder = Recorder.open(directory, source, Stop())
 
@@ -118,7 +122,13 @@ class Recording:
         error = ErrorInfo("bad_request", "=no") if outcome is Outcome.FAILED else None
         row = self.rows[number - 1]
         settled = Result(
-            row=number, id=row.id, outcome=outcome, attempts=1, at="", error=error, sent={}
+            row=number,
+            id=row.id,
+            outcome=outcome,
+            attempts=1,
+            at="",
+            error=error,
+            sent={"title": f"title of {row.id}"},
         )
         self.recorder.record([(row, settled)])
         self.recorder.list_failed([(row, settled)])
@@ -131,21 +141,11 @@ def run(tmp_path: Path) -> Iterator[Callable[[], Recording]]:
     for task in ("id", "opp_1", "opp_2", "opp_3"):
         table.active.append([task, f"title of {task}"] if task != "id" else ["id", "title"])
     table.save(tmp_path / "edits.xlsx")
-    opened: list[Any] = []
-
-    def begin() -> Recording:
-        while opened:
-            opened.pop().close()
-        source = Input.open(tmp_path / "edits.xlsx")
-        directory = RunDirectory.open(tmp_path / "edits.run", Mode.RESUME)
-        opened.extend((directory, source))
-        if not directory.files.summary.exists():
-            directory.files.summary.write_text(json.dumps({}))
-        return Recording(source, directory)
-
-    yield begin
-    while opened:
-        opened.pop().close()
+    with (
+        Input.open(tmp_path / "edits.xlsx") as source,
+        RunDirectory.open(tmp_path / "edits.run", Mode.NEW) as directory,
+    ):
+        yield lambda: Recording(source, directory)
 
 
 def test_workbook_lists_failed_rows_at_the_end(
@@ -178,3 +178,32 @@ def test_edit_during_a_run_is_kept(run: Callable[[], Recording]) -> None:
     assert ids(session.path.with_name("failed.1.xlsx")) == ["id", "mine"]
     assert session.recorder.failed_sha256 is not None
     assert "kept as" in session.recorder.notes[-1]
+
+
+def test_crash_loses_no_row_and_no_edit_is_seen(run: Callable[[], Recording]) -> None:
+    """After a crash the next session writes the rows from the log, and nothing counts as edited."""
+    crashed = run()
+    crashed.settle(1)
+    crashed.recorder._log.close()
+    crashed.recorder._failed.close()
+    session = run()
+    assert ids(session.path) == ["id", "opp_1"]
+    assert session.recorder.notes == []
+    session.recorder.close()
+    openpyxl.load_workbook(session.path).save(session.path)
+    again = run()
+    assert again.recorder.notes == []
+    assert ids(again.path) == ["id", "opp_1"]
+    again.recorder.close()
+
+
+def test_broken_workbook_in_its_place_is_kept(run: Callable[[], Recording]) -> None:
+    """A file in the workbook's place that can't be read is kept under another name."""
+    session = run()
+    session.settle(1)
+    session.recorder.close()
+    session.path.write_bytes(b"PK\x03\x04 and so on")
+    again = run()
+    assert again.path.with_name("failed.1.xlsx").read_bytes() == b"PK\x03\x04 and so on"
+    assert ids(again.path) == ["id", "opp_1"]
+    again.recorder.close()

@@ -247,6 +247,18 @@ def test_text_under_a_number_format_is_invalid(tmp_path: Path) -> None:
     assert "title 'a long title': shows as 'Re: a long title' by its number format" in error
 
 
+def test_merged_cell_of_a_value_map_is_refused(tmp_path: Path) -> None:
+    """A value map in which a merged cell stands for several values is refused."""
+    rows: list[list[Any]] = [
+        ["column", "from", "to"],
+        ["assignedTo", "anna", "usr_a"],
+        ["assignedTo", None, "usr_b"],
+    ]
+    path = workbook_of(tmp_path, *rows, merged=("B2:B3",))
+    with pytest.raises(InputError, match="line 2: 'from' 'anna' is merged over B2:B3: split"):
+        Input.open(CORPUS / "plain.csv", options=ReadOptions(value_map=path))
+
+
 def test_merged_cells_beside_the_columns_matter_not(tmp_path: Path) -> None:
     """Merged names of columns, blank merged cells and merged cells of no column are valid."""
     rows: list[list[Any]] = [

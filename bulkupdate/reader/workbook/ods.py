@@ -17,6 +17,14 @@ _CALCEXT = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0
 _SHEET, _ROW = f"{_TABLE}table", f"{_TABLE}table-row"
 _CELL, _COVERED = f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"
 _PARAGRAPH = f"{_TEXT}p"
+_TYPE, _ERROR = f"{_OFFICE}value-type", f"{_CALCEXT}value-type"
+_FORMULA = f"{_TABLE}formula"
+_VALUES = {
+    **dict.fromkeys(("float", "percentage", "currency"), f"{_OFFICE}value"),
+    **{name: f"{_OFFICE}{name}-value" for name in ("string", "boolean", "date", "time")},
+}
+_REPEATED = f"{_TABLE}number-columns-repeated"
+_SPANS = f"{_TABLE}number-rows-spanned", f"{_TABLE}number-columns-spanned"
 _NUMBERS = frozenset({"float", "percentage", "currency"})
 
 #: Blanks as elements. In the text, marks that XML can't hold stand for them.
@@ -29,6 +37,9 @@ _UNSHOWN = frozenset({f"{_TEXT}ruby-text", f"{_TEXT}note"})
 
 #: Programs that compute formulas. Others store 0 for a formula that they can't compute.
 _COMPUTING = re.compile("(Libre|Open|Microsoft)Office|Collabora|Calligra|Gnumeric", re.IGNORECASE)
+
+#: Length of a number that needs no closer look: it shows as it is stored.
+_EXACT = 16
 
 _DURATION = re.compile(r"(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?)?")
 
@@ -113,13 +124,16 @@ class _Reader:
     def start(self, name: str, found: dict[str, str]) -> None:
         """Begin an element."""
         if self._cell is not None:
-            self._start_in_cell(name, found)
+            if name == _PARAGRAPH and not self._unshown:
+                self._pieces = []
+            else:
+                self._start_in_cell(name, found)
         elif name in (_CELL, _COVERED) and self._depth:
             self._cell = found
             self._paragraphs = []
         elif name == _ROW and self._depth:
             self._cells, self._gap = [], 0
-            self._repeated = _count(found, "number-rows-repeated")
+            self._repeated = int(found.get(f"{_TABLE}number-rows-repeated", 1))
         elif name == _SHEET and self._is_in_body:
             self._depth += 1
             if self._depth == 1:
@@ -136,8 +150,7 @@ class _Reader:
         if self._unshown:
             self._unshown -= 1
         elif name == _PARAGRAPH and self._cell is not None:
-            text = _BLANKS.sub(" ", "".join(self._pieces)).strip(" ").translate(_MARKS)
-            self._paragraphs.append(text)
+            self._paragraphs.append(_shown("".join(self._pieces)))
         elif name in (_CELL, _COVERED) and self._cell is not None:
             self._end_cell(self._cell)
             self._cell = None
@@ -166,8 +179,6 @@ class _Reader:
     def _start_in_cell(self, name: str, found: dict[str, str]) -> None:
         if self._unshown:
             self._unshown += 1
-        elif name == _PARAGRAPH:
-            self._pieces = []
         elif name in _SPACES:
             count = int(found.get(f"{_TEXT}c", "1"))
             self._pieces.append(_SPACES[name] * min(count, MAX_COLUMNS))
@@ -177,8 +188,8 @@ class _Reader:
 
     def _end_cell(self, found: dict[str, str]) -> None:
         cell = self._value(found)
-        repeated = _count(found, "number-columns-repeated")
-        if self._to is self._rows:
+        repeated = int(found.get(_REPEATED, 1))
+        if self._to is self._rows and (_SPANS[0] in found or _SPANS[1] in found):
             self._merge(found)
         if cell == BLANK:
             # The last cells of a row are often one blank cell, repeated many times.
@@ -193,10 +204,7 @@ class _Reader:
         self._gap = 0
 
     def _merge(self, found: dict[str, str]) -> None:
-        rows, columns = (
-            _count(found, "number-rows-spanned"),
-            _count(found, "number-columns-spanned"),
-        )
+        rows, columns = (int(found.get(name, 1)) for name in _SPANS)
         if rows > 1 or columns > 1:
             row, column = self._number + 1, len(self._cells) + self._gap + 1
             self._to.merge(row, column, row + rows - 1, column + columns - 1)
@@ -214,15 +222,18 @@ class _Reader:
         """The value of a cell, as JSON."""
         if not found and not self._paragraphs:
             return BLANK
+        type_ = found.get(_TYPE, "")
+        is_error = found.get(_ERROR) == "error"
+        if type_ == "string" and not is_error and len(self._paragraphs) == 1:
+            return self._to.text(self._paragraphs[0])  # This is faster, and most cells are so.
         shown = "\n".join(self._paragraphs)
-        type_ = found.get(f"{_OFFICE}value-type", "")
-        if found.get(f"{_CALCEXT}value-type") == "error":
+        if is_error:
             return error_cell(self._to, shown)
-        if not type_ and f"{_TABLE}formula" in found:
+        if not type_ and _FORMULA in found:
             return open_formula_cell(self._to)
-        value = found.get(f"{_OFFICE}{'' if type_ in _NUMBERS else f'{type_}-'}value", "")
+        value = found.get(_VALUES.get(type_, ""), "")
         if type_ in _NUMBERS:
-            if f"{_TABLE}formula" in found and value in ("", "0") and not self._is_computed:
+            if _FORMULA in found and value in ("", "0") and not self._is_computed:
                 return open_formula_cell(self._to)
             return self._number_cell(value, shown, type_)
         if type_ == "boolean":
@@ -239,14 +250,16 @@ class _Reader:
             value = float(text)
         except ValueError:
             return self._to.wrong(text, "is not a number: enter it again")
-        if type_ == "float" and not shown:
+        if type_ == "float" and (not shown or (shown == text and len(text) < _EXACT)):
             return self._to.typed(value)
         return self._to.formatted(value, shown or None, type_)
 
 
-def _count(found: dict[str, str], name: str) -> int:
-    """The number in an attribute; 1 without one."""
-    return int(found.get(f"{_TABLE}{name}", "1"))
+def _shown(text: str) -> str:
+    """The text of a paragraph: its marks as blanks, and other blanks as in HTML."""
+    if text.isprintable() and text == text.strip(" ") and "  " not in text:
+        return text  # This is faster, and nearly all are so.
+    return _BLANKS.sub(" ", text).strip(" ").translate(_MARKS)
 
 
 def _duration(text: str) -> str:

@@ -1,11 +1,12 @@
 """A workbook of Excel 97 to 2003 (.xls), by xlrd, which sees number formats and merged cells."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import xlrd
 
+from . import numbers
 from .rows import BLANK, FoundError, Rows, WorkbookError, chosen, error_cell, joined, reference
 
 #: Stream of an Office Open XML workbook that is locked by a password.
@@ -19,6 +20,7 @@ _ZERO = bytes(8)
 _EMPTY, _IS_NO_NUMBER = 3, b"\xff\xff"
 
 Record = tuple[int, int, bytes]
+Place = tuple[int, int]
 
 
 def read(file: IO[bytes], wanted: str | None, rows: Rows) -> str:
@@ -41,12 +43,10 @@ def read(file: IO[bytes], wanted: str | None, rows: Rows) -> str:
         raise WorkbookError("is locked by a password: save it without one")
     book = _opened(content)
     names = book.sheet_names()
-    visible = [name for number, name in enumerate(names) if not _visibility(book, number)]
-    name = chosen(wanted, names, visible, lambda name: _is_full(book, name))
-    formulas: set[tuple[int, int]] = set()
-    book.get_record_parts = _noting(book.get_record_parts, formulas)
-    book.unload_sheet(name)
-    sheet = book.sheet_by_name(name)
+    sheets = dict(zip(names, _sheets(book), strict=True))
+    visible = [name for name in names if not sheets[name][0].visibility]
+    name = chosen(wanted, names, visible, lambda name: _is_full(book, *sheets[name]))
+    sheet, formulas = sheets[name]
     _write(book, sheet, formulas, rows)
     for first, row, first_column, column in sheet.merged_cells:
         rows.merge(first + 1, first_column + 1, row, column)
@@ -75,25 +75,24 @@ def _opened(content: bytes) -> Any:
         raise
 
 
-def _visibility(book: Any, number: int) -> int:
-    sheet = book.sheet_by_index(number)
-    book.unload_sheet(number)
-    return int(sheet.visibility)
+def _sheets(book: Any) -> Iterator[tuple[Any, set[Place]]]:
+    """Each sheet, and the places of its formulas that may never have been computed."""
+    next_record = book.get_record_parts
+    for number in range(book.nsheets):
+        formulas: set[Place] = set()
+        book.get_record_parts = _noting(next_record, formulas)
+        yield book.sheet_by_index(number), formulas
 
 
-def _is_full(book: Any, name: str) -> bool:
-    sheet = book.sheet_by_name(name)
-    book.unload_sheet(name)
+def _is_full(book: Any, sheet: Any, formulas: set[Place]) -> bool:
     try:
-        _write(book, sheet, set(), Rows(None))
+        _write(book, sheet, formulas, Rows(None))
     except FoundError:
         return True
     return False
 
 
-def _noting(
-    next_record: Callable[[], Record], formulas: set[tuple[int, int]]
-) -> Callable[[], Record]:
+def _noting(next_record: Callable[[], Record], formulas: set[Place]) -> Callable[[], Record]:
     """A reader of records that notes the formulas that may never have been computed."""
 
     def noted() -> Record:
@@ -110,41 +109,60 @@ def _noting(
     return noted
 
 
-def _write(book: Any, sheet: Any, formulas: set[tuple[int, int]], rows: Rows) -> None:
+def _write(book: Any, sheet: Any, formulas: set[Place], rows: Rows) -> None:
     """Write the rows of a sheet."""
+    reader = _Cells(book, sheet, rows)
     for number in range(sheet.nrows):
         cells = []
         pairs = zip(sheet.row_types(number), sheet.row_values(number), strict=True)
         for column, (type_, value) in enumerate(pairs):
-            if (number, column) in formulas:
+            if formulas and (number, column) in formulas:
                 cells.append(_formula(rows))
+            elif type_ in (xlrd.XL_CELL_EMPTY, xlrd.XL_CELL_BLANK):
+                cells.append(BLANK)
             else:
-                cells.append(_cell(book, sheet, (number, column), type_, value, rows))
+                cells.append(reader.cell(number, column, type_, value))
         rows.add(number + 1, cells)
 
 
-def _cell(book: Any, sheet: Any, at: tuple[int, int], type_: int, value: Any, rows: Rows) -> str:
-    """A cell as JSON."""
-    match type_:
-        case xlrd.XL_CELL_EMPTY | xlrd.XL_CELL_BLANK:
-            return BLANK
-        case xlrd.XL_CELL_TEXT:
-            return rows.restyled(rows.text(joined(value)), _code(book, sheet, at))
-        case xlrd.XL_CELL_NUMBER | xlrd.XL_CELL_DATE:
+class _Cells:
+    """The cells of a sheet as JSON."""
+
+    def __init__(self, book: Any, sheet: Any, rows: Rows) -> None:
+        self._book, self._sheet, self._rows = book, sheet, rows
+        #: Number of a style → its number format, and whether texts and numbers show as they are.
+        self._styles: dict[int, tuple[str, bool, bool]] = {}
+        #: Whether texts show as they are in all styles of the book.
+        self._keeps_texts = all(self._style(style)[1] for style in range(len(book.xf_list)))
+
+    def cell(self, number: int, column: int, type_: int, value: Any) -> str:
+        """A cell that is not blank, as JSON."""
+        rows = self._rows
+        if type_ == xlrd.XL_CELL_TEXT and self._keeps_texts:
+            return rows.text(joined(value))
+        style = self._sheet.cell_xf_index(number, column)
+        code, keeps_text, keeps_number = self._styles.get(style) or self._style(style)
+        if type_ == xlrd.XL_CELL_TEXT:
+            text = rows.text(joined(value))
+            return text if keeps_text else rows.restyled(text, code)
+        if type_ == xlrd.XL_CELL_NUMBER and keeps_number:
+            return rows.typed(value)
+        if type_ in (xlrd.XL_CELL_NUMBER, xlrd.XL_CELL_DATE):
             is_date = type_ == xlrd.XL_CELL_DATE
-            code = _code(book, sheet, at)
-            return rows.number(value, code, is_1904=bool(book.datemode), is_date=is_date)
-        case xlrd.XL_CELL_BOOLEAN:
+            return rows.number(value, code, is_1904=bool(self._book.datemode), is_date=is_date)
+        if type_ == xlrd.XL_CELL_BOOLEAN:
             return "true" if value else "false"
-        case xlrd.XL_CELL_ERROR:
+        if type_ == xlrd.XL_CELL_ERROR:
             return error_cell(rows, xlrd.error_text_from_code.get(value, "#VALUE!"))
-    raise WorkbookError(f"has a cell {reference(at[0] + 1, at[1] + 1)} of an unknown type {type_}")
+        name = reference(number + 1, column + 1)
+        raise WorkbookError(f"has a cell {name} of an unknown type {type_}")
 
-
-def _code(book: Any, sheet: Any, at: tuple[int, int]) -> str:
-    """The number format of a cell."""
-    style = book.xf_list[sheet.cell_xf_index(*at)]
-    return str(book.format_map[style.format_key].format_str)
+    def _style(self, style: int) -> tuple[str, bool, bool]:
+        key = self._book.xf_list[style].format_key
+        code = str(self._book.format_map[key].format_str)
+        keeps_text = numbers.shown_text(code, "\0x") == "\0x"
+        self._styles[style] = code, keeps_text, numbers.is_plain(code)
+        return self._styles[style]
 
 
 def _formula(rows: Rows) -> str:

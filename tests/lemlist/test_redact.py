@@ -64,6 +64,15 @@ def test_key_is_redacted_in_every_spelling(key: str, around: str, spelling: str)
     assert not redactor.may_be_in(redactor.text(text).encode())
 
 
+@pytest.mark.parametrize("mark", [" ", "\n", "\r\n ", "\0", "\t"])
+def test_key_in_pieces_is_redacted(mark: str) -> None:
+    """A key that is broken by a blank, a line end or NULs is removed with all of the text."""
+    key = "a1b2c3d4e5f60718"
+    text = mark.join((key[:5], key[5:9], key[9:]))
+    assert Redactor(key).text(text) == REDACTED
+    assert Redactor(key).text(key[:5] + mark + key[9:]) != REDACTED
+
+
 @given(KEYS, st.text(max_size=6), st.text(max_size=6))
 def test_key_within_longer_base64_is_redacted(key: str, before: str, after: str) -> None:
     """Base64 of a text that contains the key loses all but the ends of the key."""

@@ -48,7 +48,10 @@ CORE = {
     ),
     "lemlist": ("answer", "deadlines", "http", "redact", "tasks", "verify"),
     "plan": ("preview",),
-    "reader": ("cells", "columns", "dates", "raw", "rows", "text"),
+    "reader": (
+        *("artefacts", "cells", "columns", "dateformats", "dates", "encoding", "raw", "records"),
+        *("rows", "text"),
+    ),
     "session": ("deadline", "feeder", "merger", "remaining", "resume", "writer"),
     "": ("fields", "models", "stop"),
 }

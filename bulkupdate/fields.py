@@ -183,6 +183,11 @@ def due_date(value: object) -> str:
         raise ValueError(
             f"is in the year {moment.year}: a due date lies between {_FIRST_YEAR} and {_LAST_YEAR}"
         )
+    return in_utc(moment)
+
+
+def in_utc(moment: datetime) -> str:
+    """A moment as it is sent and kept: UTC, to the millisecond, with `Z`."""
     utc = moment.astimezone(UTC)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

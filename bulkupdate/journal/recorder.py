@@ -12,7 +12,7 @@ from bulkupdate.journal.failed import FailedFile
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.rebuild import rebuild_failed
 from bulkupdate.journal.results import ResultsLog, read_marks, repair_journal
-from bulkupdate.models import SUCCESSES, Level, Result, Row
+from bulkupdate.models import SUCCESSES, Level, Outcome, Result, Row
 from bulkupdate.reader import Input
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Recorder:
         self._log = log
         self._failed = failed
         self._is_outdated = False
+        self._last_invalid = 0
 
     @classmethod
     def open(
@@ -123,6 +124,11 @@ class Recorder:
             if result.outcome in SUCCESSES:
                 continue
             self.recent.append(result)
+            if result.outcome is Outcome.INVALID:
+                self._last_invalid = row.number
+            # Invalid rows are settled at once, before earlier rows of their task. In the file, the
+            # order of the rows of a task is that of the input, so that the last of them wins.
+            self._is_outdated |= row.number < self._last_invalid
             try:
                 self._failed.append(row, result)
             except JournalError:

@@ -41,7 +41,7 @@ class DueDateCount:
     """
 
     def __init__(self, now: datetime, zone: tzinfo) -> None:
-        self._now = fields.due_date(now)
+        self._now = fields.in_utc(now)
         self._zone = zone
         #: The number of rows by due date, for those that are not in the other numbers yet.
         self._rows: Counter[Any] = Counter()

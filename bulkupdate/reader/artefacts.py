@@ -71,16 +71,18 @@ def _is_error(word: str) -> bool:
     return name.upper() in _ERROR_NAMES and (bool(mark) or name in _UNMARKED)
 
 
-def missing(word: str, *, is_id: bool = False) -> str:
+def missing(word: str, *, is_id: bool = False, is_text: bool = False) -> str:
     """The problem of a text that stands for a missing value; "" for other texts.
 
     Args:
         word: the text of the cell, without blanks around it.
         is_id: whether the cell is to hold an id.
+        is_text: whether it is to hold a text. `none` may be one, but `None` is Python's.
     """
     if len(word) > LONGEST:
         return ""
+    is_python = is_text and word == "None"
     word = word.lower()
-    if word in _MISSING or (is_id and word in _NO_ID):
+    if is_python or word in _MISSING or (is_id and word in _NO_ID):
         return "is how a program writes a missing value: leave the cell blank"
     return ""

@@ -167,6 +167,8 @@ class Values:
         """
         if not isinstance(value, str) or not value:
             return value
+        if field in fields.IDS and (wrong := artefacts.missing(value.strip(), is_id=True)):
+            raise ValueError(wrong)
         if (mapped := self._mapped.get(field)) is not None:
             return _meant(value.strip(), mapped, self._map_name)
         return self._dates_read[value] if field == "dueDate" else value
@@ -189,7 +191,8 @@ def _meant(word: str, mapped: dict[str, Any], name: str) -> Any:
 def _artefact(cell: str, field: str) -> str:
     """The problem of a cell that holds an artefact of another program; "" without one."""
     word = cell.strip()
-    if wrong := artefacts.missing(word, is_id=field in fields.IDS):
+    is_text = fields.RULES[field] is fields.text
+    if wrong := artefacts.missing(word, is_id=field in fields.IDS, is_text=is_text):
         return wrong
     if word.startswith('="') and word.endswith('"'):
         return "is a formula around a text: write the text alone"

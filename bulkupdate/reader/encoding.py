@@ -6,11 +6,14 @@ them, and the user is asked where that is not certain.
 
 import codecs
 import re
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 from unicodedata import name as name_of
 
 from bulkupdate.errors import InputError, setting
 from bulkupdate.reader.guess import CODECS, LONGEST_WORD, Guess, Reading, Sample, decoded, guess
+
+if TYPE_CHECKING:
+    from bulkupdate.stop import Stop
 
 #: The character that programs write for one that they could not read.
 LOST = "\ufffd"
@@ -51,6 +54,9 @@ _SHOWN = {
 #: Column name by which a file of failed rows records the guessed encoding of its input: the file
 #: may have too few words for another guess.
 _HINT = re.compile(rb"bulkupdate_encoding=([a-z0-9-]+)")
+
+#: The longest line, in bytes. A file with a longer one is not a text file of edits.
+MAX_LINE = 1 << 20
 
 _CHUNK = 1 << 20
 #: Number of bytes that decide which kind of UTF-16 a file without a mark is.
@@ -116,16 +122,20 @@ class Encoding(NamedTuple):
         return f"{shown} with a byte order mark" if self.name == "utf-8-sig" else shown
 
 
-def encoding_of(content: IO[bytes], chosen: str | None, name: str) -> Encoding:
+def encoding_of(
+    content: IO[bytes], chosen: str | None, name: str, stop: "Stop | None" = None
+) -> Encoding:
     """Find out the encoding of a file. This may read all of it.
 
     Args:
         content: the file, at its beginning.
         chosen: the encoding that the user chose, or None.
         name: the name of the file in messages.
+        stop: the signal that ends a long search early.
 
     Raises:
         InputError: the encoding is not certain, or the file is not a text file.
+        RunStoppedError: the stop was set.
     """
     head = content.read(4)
     mark, marked = next(((m, codec) for m, codec in _BOMS if head.startswith(m)), (b"", ""))
@@ -140,7 +150,7 @@ def encoding_of(content: IO[bytes], chosen: str | None, name: str) -> Encoding:
     start = head + content.read(_CHUNK)
     if codec := _wide(start):
         return Encoding(codec)
-    survey = _Survey(name)
+    survey = _Survey(name, stop)
     survey.read(start, content)
     utf8 = Encoding("utf-8", mark, is_clean=survey.decodes and survey.is_tidy)
     if survey.is_utf8 or mark:
@@ -183,18 +193,21 @@ class _Survey:
 
     Args:
         name: the name of the file in messages.
+        stop: the signal that ends it early.
 
     Attributes:
         decodes: whether all of it is UTF-8.
         is_tidy: whether it holds neither U+FFFD nor control characters.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, stop: "Stop | None") -> None:
         self.decodes = True
         self.is_tidy = True
         self._name = name
+        self._stop = stop
         self._right = self._wrong = 0
         self._searched = 0
+        self._length = 0
         self._words: dict[bytes, bool] = {}
         self._bytes: set[int] = set()
         self._context = bytearray()
@@ -221,6 +234,7 @@ class _Survey:
         """
         rest, chunk = b"", start
         while chunk:
+            self._check_line(chunk)
             if b"\0" in chunk:
                 raise InputError(f"{self._name}: is not a text file: save it as CSV, UTF-8")
             self.is_tidy = self.is_tidy and not any(map(chunk.__contains__, _CONTROL))
@@ -232,7 +246,19 @@ class _Survey:
                 data, rest = data[:end], data[end:]
                 self._add(data)
             chunk = content.read(_CHUNK)
+            if chunk and self._stop is not None:
+                self._stop.check()
         self._add(rest)
+
+    def _check_line(self, chunk: bytes) -> None:
+        # The same bound is kept when the lines are read; here it ends a long search early.
+        has_end = b"\n" in chunk or b"\r" in chunk
+        self._length = 0 if has_end else self._length + len(chunk)
+        if self._length > MAX_LINE:
+            raise InputError(
+                f"{self._name}: a line is longer than {MAX_LINE:,} bytes: is this a text file of"
+                " edits?"
+            )
 
     def _add(self, data: bytes) -> None:
         if data.isascii():
@@ -259,6 +285,7 @@ class _Survey:
         for line in data.splitlines() if len(self._context) < _CONTEXT else ():
             if not line.isascii() and len(self._context) < _CONTEXT:
                 self._context += b" ".join((*filter(_is_language, _WORD.findall(line)), b""))
+        del self._context[_CONTEXT:]
 
     def _add_word(self, word: bytes) -> None:
         is_utf8 = _is_utf8(word)

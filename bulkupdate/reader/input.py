@@ -41,9 +41,6 @@ _FORMATS = {
 #: Number of rows to skip between two checks of the stop.
 _LOOK_UP = 4096
 
-#: Number of lines in which a drawn table shows its first ruler.
-_RULED = 4
-
 #: Number of characters that decide the format of a text file.
 _START = 4096
 
@@ -185,7 +182,7 @@ class TextFile:
         self, options: ReadOptions, named: Format | None, knows: Callable[[list[str]], int]
     ) -> None:
         with self.raw.content() as content:
-            self.encoding = encoding_of(content, options.encoding, self.name)
+            self.encoding = encoding_of(content, options.encoding, self.name, self._stop)
         start = self._start()
         if not start.strip():
             raise InputError(f"{self.name}: the file is empty")
@@ -202,7 +199,7 @@ class TextFile:
             raise InputError(
                 f"{self.name}: is a web page: open it in a spreadsheet, save it as CSV"
             )
-        if any(map(is_ruler, start.splitlines()[:_RULED])):
+        if not is_json and _is_drawn(start):
             raise InputError(
                 f"{self.name}: is a table that was drawn to look at: let the program that made it"
                 " write CSV (sqlite3 -csv -header; psql --csv; mysql --batch)"
@@ -368,7 +365,7 @@ class Input:
             columns={writable(c.name): c.field for c in layout.columns} if layout else {},
             passed_over=tuple(map(writable, layout.ignored)) if layout else (),
             options=self.options.said(),
-            now=fields.due_date(self.now),
+            now=fields.in_utc(self.now),
         )
 
     def has_changed(self) -> bool:
@@ -435,6 +432,14 @@ def _skip(found: Iterator[object], count: int, stop: "Stop | None") -> None:
         if stop is not None:
             stop.check()
         deque(itertools.islice(found, min(_LOOK_UP, count - start)), maxlen=0)
+
+
+def _is_drawn(start: str) -> bool:
+    """Whether a table is drawn: a ruler stands above its header, or below it."""
+    first, *others = [line for line in start.splitlines() if line.strip()]
+    # A message in quotes may hold such a line too.
+    is_below = bool(others) and first.count('"') % 2 == 0 and is_ruler(others[0])
+    return is_ruler(first) or is_below
 
 
 def _is_laid_out(start: str) -> bool:

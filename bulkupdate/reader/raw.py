@@ -107,9 +107,12 @@ class RawFile:
     def share_read(self) -> float | None:
         """The share of the bytes on disk that the present pass has read; None between passes."""
         length = self._stamp[1]
-        if self._passing is None or self._passing.closed or not length:
+        if self._passing is None or not length:
             return None
-        return min(self._passing.tell() / length, 1.0)
+        try:
+            return min(self._passing.tell() / length, 1.0)
+        except (OSError, ValueError):
+            return None  # The pass has ended, perhaps in this very moment.
 
     def head(self) -> bytes:
         """The first few thousand bytes of the content.

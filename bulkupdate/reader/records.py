@@ -143,13 +143,14 @@ def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
     """
     may_be_escaped = dialect.delimiter == "\t" and dialect.escapes is None
     delimiter = re.escape(dialect.delimiter)
-    # The quotes of a cell stand beside a delimiter, those inside it beside each other.
-    lone = re.compile(rf'"(?<=[^"\r\n{delimiter}]")[^"\r\n{delimiter}]')
+    # The quotes of a cell stand beside a delimiter, those inside it beside each other. A text
+    # begins right after its quote; after an inch, as in 24" screen, comes a blank.
+    lone = re.compile(rf'"(?<=[^"\r\n{delimiter}]")[^"\s{delimiter}]')
     cell = re.compile(
         rf'(?:^|{delimiter})("(?:[^"]|"")*"(?={delimiter}|\r?\n?$)|[^\r\n{delimiter}]*)'
     )
     for line in lines:
-        if '"' in line and lone.search(line) and _lacks_delimiter(cell.findall(line)):
+        if '"' in line and lone.search(line) and _lacks_delimiter(cell.findall(line), lone):
             raise DialectError(
                 "a cell without quotes holds a quote, and a later cell ends with one: is a"
                 " delimiter missing before the first quote, or a blank in its place? Put each cell"
@@ -164,7 +165,7 @@ def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
         yield line
 
 
-def _lacks_delimiter(cells: list[str]) -> bool:
+def _lacks_delimiter(cells: list[str], lone: re.Pattern[str]) -> bool:
     """Whether a cell without quotes has an odd quote inside, and a later one ends with another."""
     is_open = False
     for cell in cells:
@@ -172,7 +173,7 @@ def _lacks_delimiter(cells: list[str]) -> bool:
             continue
         if is_open and cell.rstrip().endswith('"'):
             return True
-        is_open = is_open or not cell.rstrip().endswith('"')
+        is_open = is_open or lone.search(cell) is not None
     return False
 
 

@@ -6,10 +6,7 @@ import re
 from typing import IO, Literal, cast
 
 from bulkupdate.errors import InputError
-from bulkupdate.reader.encoding import LOST, Encoding
-
-#: The longest line, in bytes. A file with a longer one is not a text file of edits.
-MAX_LINE = 1 << 20
+from bulkupdate.reader.encoding import LOST, MAX_LINE, Encoding
 
 #: Name of the error handler that keeps bytes that can't be decoded: see `_keep_bytes`.
 KEEP_BYTES = "bulkupdate.keep-bytes"

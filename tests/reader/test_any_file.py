@@ -121,9 +121,9 @@ def test_fixed_workbook_is_sent_and_kept(sandbox: Serving) -> None:
     assert done.returncode == 1, done.stderr
     fixed = openpyxl.load_workbook("edits.run/failed.xlsx")
     page = fixed["Edits"]
-    assert [row[0].value for row in page.iter_rows()] == ["id", "opp_cc59f197f5832d74d", "0000123"]
+    assert [row[0].value for row in page.iter_rows()] == ["id", "0000123", "opp_cc59f197f5832d74d"]
     assert {cell.number_format for row in page.iter_rows() for cell in row} == {"@"}
-    page["A3"], page["B2"] = "opp_13f6e732d8c5534bf", "fine"
+    page["A2"], page["B3"] = "opp_13f6e732d8c5534bf", "fine"
     fixed.save("edits.run/failed.xlsx")
     sent = bulkupdate("run", "edits.run/failed.xlsx", **sandbox.environment)
     assert sent.returncode == 0, sent.stderr
@@ -136,7 +136,7 @@ def test_fixed_workbook_is_sent_and_kept(sandbox: Serving) -> None:
     )
     assert resumed.returncode == 1
     assert "failed.xlsx has been edited: kept as edits.run/failed.1.xlsx" in resumed.stderr
-    assert cells_of("edits.run/failed.1.xlsx")[1][1] == "fine"
+    assert cells_of("edits.run/failed.1.xlsx")[2][1] == "fine"
     assert "0000123" in [row[0] for row in cells_of("edits.run/failed.xlsx")]
 
 

@@ -46,7 +46,9 @@ def plainly(row: list[str]) -> dict[str, Any] | None:
         if not word or name == "bulkupdate_row":
             continue
         rule = fields.RULES[name]
-        if artefacts.error(word) or artefacts.missing(word, is_id=name in fields.IDS):
+        if artefacts.error(word) or artefacts.missing(
+            word, is_id=name in fields.IDS, is_text=rule is fields.text
+        ):
             return None
         try:
             is_clear = word.lower() == "<clear>" and name in fields.CLEARABLE

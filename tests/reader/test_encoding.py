@@ -4,12 +4,15 @@ import io
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from bulkupdate.errors import InputError
+from bulkupdate.errors import InputError, RunStoppedError
+from bulkupdate.reader import Input
 from bulkupdate.reader.encoding import Encoding, encoding_of
 from bulkupdate.reader.guess import CODECS
+from tests.support.fakes import SetAfter
 
 #: Texts of the West that have one plausible reading.
 WESTERN = [
@@ -325,3 +328,21 @@ def test_long_word_takes_no_extra_time() -> None:
     begin = time.process_time()
     assert detected(text).codec == "cp1252"
     assert time.process_time() - begin < 2
+
+
+def test_search_for_an_encoding_obeys_the_stop(tmp_path: Path) -> None:
+    """A long file in another encoding is not searched to its end after a stop."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,title\n" + b"opp_1,M\xfcller\n" * 400_000)
+    stop = SetAfter(2)
+    with pytest.raises(RunStoppedError):
+        Input.open(path, stop=stop)
+    assert stop.looks < 0
+
+
+def test_very_long_line_ends_the_search(tmp_path: Path) -> None:
+    """A line of many megabytes is refused before its encoding is sought."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,title\nopp_1," + b"M\xfcller " * 1_000_000)
+    with pytest.raises(InputError, match="longer than 1,048,576 bytes: is this a text file"):
+        Input.open(path)

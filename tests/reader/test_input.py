@@ -7,6 +7,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -460,3 +461,37 @@ def test_skipping_checks_stop_between_rows(tmp_path: Path, monkeypatch: pytest.M
     ):
         list(source.rows(after=8))
     assert stop.looks == -1
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["Hi Anna,\n--\nBob", "Title\n=====\nBob", "\n\n----------\nBob", "|a|b|\n|---|---|\n|1|2|"],
+)
+def test_ruler_in_a_message_is_part_of_it(write: Write, message: str) -> None:
+    """A signature or a ruled line in a message is text: no table was drawn."""
+    path = write("a.csv", "id,message", f'opp_1,"{message}"')
+    assert [changes(row) for row in rows(path)] == [{"message": message}]
+    path = write("b.csv", '"id","a note\n---","message"', f'opp_1,,"{message}"')
+    with Input.open(path, options=ReadOptions(ignore_extra=True)) as source:
+        assert [changes(row) for row in source.rows()] == [{"message": message}]
+    path = write("a.jsonl", {"id": "opp_1", "message": message})
+    assert [changes(row) for row in rows(path)] == [{"message": message}]
+
+
+@pytest.mark.parametrize("year", [1990, 2100])
+def test_moment_of_another_century_is_no_bug(write: Write, year: int) -> None:
+    """Relative dates may count from any moment; only what is sent must lie in this century."""
+    path = write("a.csv", "id,dueDate", "opp_1,+1d", "opp_2,2026-12-01T09:00Z")
+    options = ReadOptions(now=datetime(year, 1, 1, tzinfo=UTC))
+    with Input.open(path, options=options) as source:
+        *_, inspection = inspect(source)
+        assert inspection.preview(None).invalid == 1
+        assert source.info("a.csv").now == f"{year}-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("word", ["null", "none", "NA", "N/A", "undefined"])
+def test_missing_value_is_no_id_in_json_either(write: Write, word: str) -> None:
+    """In JSONL too, an id that a program writes for a missing value is none."""
+    path = write("a.jsonl", {"id": word, "title": "x"}, {"id": "opp_1", "assignedTo": word})
+    for row in rows(path):
+        assert "is how a program writes a missing value" in row.error

@@ -6,8 +6,8 @@ import io
 import pytest
 
 from bulkupdate.errors import InputError
-from bulkupdate.reader.encoding import Encoding, encoding_of
-from bulkupdate.reader.text import KEEP_BYTES, MAX_LINE, text_of, undecodable
+from bulkupdate.reader.encoding import MAX_LINE, Encoding, encoding_of
+from bulkupdate.reader.text import KEEP_BYTES, text_of, undecodable
 
 
 def test_undecodable_bytes_are_kept_for_writing() -> None:

@@ -1,6 +1,7 @@
 """`run`: a file of edits in, a run directory out, over real HTTP."""
 
 import asyncio
+import csv
 import errno
 import json
 import os
@@ -454,6 +455,18 @@ async def test_retried_row_never_gets_last_word(write: Write) -> None:
         again = await bench.run(path, mode=Mode.RESUME, retry_failed=True)
         assert bench.sandbox.team.tasks["opp_1"]["title"] == "NEWEST"
     assert (again.counts["updated"], again.requests) == (4, 3)
+
+
+async def test_failed_file_has_the_rows_of_a_task_in_order(write: Write) -> None:
+    """Invalid rows, which are settled first, stand in the failed file where the input has them."""
+    lines = ("opp_9,first,1", "opp_1,x,1", "opp_9,last,urgent", "opp_8,y,2")
+    path = write("edits.csv", "id,title,priority", *lines)
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        bench.sandbox.team.add("opp_1")
+        summary = await bench.run(path, skip_invalid=True)
+    assert summary.counts["failed"] == 2
+    text = Path("edits.run/failed.csv").read_text()
+    assert [row[1] for row in csv.reader(text.splitlines())] == ["title", "first", "last", "y"]
 
 
 async def test_run_resumes_at_its_own_server_only(write: Write) -> None:

@@ -70,7 +70,7 @@ _PREFIXES = {
 }
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 #: Signs that stand beside ids in a text, and in none.
-_NOT_IN_IDS = re.compile(r"""[,;|/\\<>()\[\]{}"'`@%*!?]""")
+_NOT_IN_IDS = re.compile(r"""[,;|/\\<>()\[\]{}"'`@%*!?#&~^…]|\.\.+""")
 _SPLIT_NUMBER = re.compile(r"[+-]?[\d]+[.,][\d.,]*([eE][+-]?\d+)?|\d+[eE]\+\d+")
 
 
@@ -104,9 +104,15 @@ def _id(value: object, of: str) -> str:
         raise ValueError("has a blank or an invisible character inside: an id is one word")
     if not text.isidentifier() and (mistake := _no_id(text, of)):
         raise ValueError(mistake)
-    other = _PREFIXES.get(text.partition("_")[0], of) if "_" in text else of
-    if other != of:
+    prefix, mark, rest = text.partition("_")
+    if not mark or prefix not in _PREFIXES:
+        return text
+    if _PREFIXES[prefix] != of:
+        other = _PREFIXES[prefix]
         raise ValueError(f"is the id of {other}, by its beginning: here {_EXAMPLES[of]} is needed")
+    if not rest or not rest.isascii():
+        why = "holds a letter beyond ASCII, as no id does" if rest else "is cut off"
+        raise ValueError(f"{why}: enter {_EXAMPLES[of]}")
     return text
 
 
@@ -219,6 +225,8 @@ def iso_date_time(text: str) -> datetime:
     if _DAY_OF_A_SHEET.fullmatch(text):
         raise ValueError("is a number, perhaps a spreadsheet's of a day: format the cell as a date")
     text = text.upper()
+    if text.endswith((" UTC", " GMT")) and _ISO.fullmatch(text[:-4]):
+        raise ValueError(f"ends with {text[-3:]}: write Z in its place, as in {_DATE_EXAMPLE}")
     if not _ISO.fullmatch(text):
         raise ValueError(f"is not an ISO 8601 date-time: write {_DATE_EXAMPLE}")
     # Python 3.11 reads no blank before the offset.
@@ -258,8 +266,9 @@ def _no_such_day(text: str) -> str:
     year, month, day = map(int, found.groups())
     if not 1 <= month <= 12:
         return f"is no such day: there is no month {month}"
-    if year and not 1 <= day <= (days := calendar.monthrange(year, month)[1]):
-        return f"is no such day: {calendar.month_name[month]} {year} has {days} days"
+    days = calendar.monthrange(year, month)[1] if year else 31
+    if not 1 <= day <= days:
+        return f"is no such day: {calendar.month_name[month]} {year} has days 1 to {days}"
     return ""
 
 

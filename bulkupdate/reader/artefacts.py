@@ -10,6 +10,7 @@ NULL NUL NULLO NULO LEEG SKÄRNING TYHJÄ ZERO NULLA ПУСТО BOŞ ΚΕΝΟ
 DIV/0 DEEL/0 DIVISION/0 JAKO/0 DZIEL/0 ZÉRÓOSZTÓ ДЕЛ/0 SAYI/0 ΔΙΑΙΡ/0 DIVISJON/0 DĚLENÍ/0
 VALUE WERT VALEUR VALOR VALORE WAARDE VÆRDI VÄRDEFEL VERDI ARVO ARG HODNOTA ÉRTÉK ЗНАЧ
 DEĞER ΤΙΜΗ VALOARE
+ПОСИЛАННЯ ДІЛ/0 ІМ'Я ІМ’Я ЗНАЧЕННЯ ЧИСЛО Н/Д
 REF BEZUG RIF VERW REFERENCE REFERENS VIITTAUS ADR ODKAZ HIV ССЫЛКА BAŞV ΑΝΑΦ
 NAME NOM NOMBRE NOME NAAM NAVN NAMN NIMI NAZWA NÁZEV NÁZOV NÉV ИМЯ AD ΟΝΟΜΑ
 NUM ZAHL NÚM GETAL OGILTIGT LUKU LICZBA ČÍSLO SZÁM ЧИСЛО SAYI ΑΡΙΘ
@@ -24,11 +25,11 @@ _ERROR_NAMES = frozenset(_ERRORS.split())
 _NO_MARK = "N/A N/D N/B I/T Н/Д Δ/Υ NV NA YOK HIÁNYZIK NENÍ_K_DISPOZICI GETTING_DATA DATEN_ABRUFEN"
 _UNMARKED = frozenset(_NO_MARK.split())
 
-_MARKED = re.compile(r"#[¡¿]?([\w/]+) ?([!?]?)")
+_MARKED = re.compile(r"#[¡¿]?([\w/'’]+) ?([!?]?)")
 #: LibreOffice and OpenOffice write most errors as a word and a number.
 _NUMBERED = re.compile(
     r"(?:err ?|error|erro|errore|erreur|fehler|fout|fel|fejl|feil|virhe"
-    r"|błąd|chyba|hiba|ошибка|hata):5\d\d",
+    r"|błąd|chyba|hiba|ошибка|помилка|hata|エラー):5\d\d",
     re.IGNORECASE,
 )
 #: A number that is wider than its column.
@@ -84,5 +85,5 @@ def missing(word: str, *, is_id: bool = False, is_text: bool = False) -> str:
     is_python = is_text and word == "None"
     word = word.lower()
     if is_python or word in _MISSING or (is_id and word in _NO_ID):
-        return "is how a program writes a missing value: leave the cell blank"
+        return "is how a program writes a missing value"
     return ""

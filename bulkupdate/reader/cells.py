@@ -68,7 +68,7 @@ class Values:
         self._is_clean = is_clean
         # A shorter one may be the clear token, an error, a check box, a word for a missing value.
         self.shortest = max(artefacts.LONGEST, len(self._clear)) + 1
-        self.shortest_id = len(self._clear) + 1 if self._clear.startswith(TASK) else 0
+        self.shortest_id = len(self._clear if self._clear.startswith(TASK) else TASK) + 1
         self.has_cleared = False
         #: Field → value in the input, in lower case → value to send.
         self._mapped: dict[str, dict[str, Any]] = {}
@@ -168,7 +168,7 @@ class Values:
         if not isinstance(value, str) or not value:
             return value
         if field in fields.IDS and (wrong := artefacts.missing(value.strip(), is_id=True)):
-            raise ValueError(wrong)
+            raise ValueError(f"{wrong}: enter the id")
         if (mapped := self._mapped.get(field)) is not None:
             return _meant(value.strip(), mapped, self._map_name)
         return self._dates_read[value] if field == "dueDate" else value
@@ -193,7 +193,7 @@ def _artefact(cell: str, field: str) -> str:
     word = cell.strip()
     is_text = fields.RULES[field] is fields.text
     if wrong := artefacts.missing(word, is_id=field in fields.IDS, is_text=is_text):
-        return wrong
+        return f"{wrong}: enter the id" if field == "id" else f"{wrong}: leave the cell blank"
     if word.startswith('="') and word.endswith('"'):
         return "is a formula around a text: write the text alone"
     if cell[0] in " \t" and word[0] == '"' == word[-1]:
@@ -255,7 +255,8 @@ class CellReader:
         """The row for a record as wide as the header; None where anything is wrong."""
         id_ = cells[self._id]
         try:
-            if not (id_[:4] == TASK and id_.isidentifier() and len(id_) >= self._shortest_id):
+            is_plain = id_[:4] == TASK and id_.isidentifier() and id_.isascii()
+            if not (is_plain and len(id_) >= self._shortest_id):
                 # Remembering ids would not help: each is different, and nearly all are plain words.
                 id_ = self._read_id(id_)
             values = {"id": id_, **self._constants}

@@ -12,8 +12,8 @@ _NAMES = {
 }
 
 #: Dates in numbers with the time after them, and the parts of both.
-_YEAR_FIRST = re.compile(r"(\d{4})([/.-])\d{1,2}\2\d{1,2}(?!\d)(.*)", re.DOTALL)
-_FIGURES = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)(.*)", re.DOTALL)
+_YEAR_FIRST = re.compile(r"\d{4}([/.年-] ?)\d{1,2}([/.月-] ?)\d{1,2}(?!\d)(.*)", re.DOTALL)
+_FIGURES = re.compile(r"\d{1,2}([/.-] ?)\d{1,2}\1(\d{4}|\d{2})(?!\d)(.*)", re.DOTALL)
 _CLOCK = re.compile(r"(\d{1,2})([:.])(\d\d)(?:\2(\d\d))?(\s*[ap]m)?\b", re.IGNORECASE)
 _OFFSET = re.compile(r"(?<=\d)(\s*(?:GMT|UTC)?)(?:Z|[+-]\d\d:?\d\d)$")
 _YEAR = re.compile(r"\b\d{4}\b")
@@ -22,7 +22,7 @@ _WORD = re.compile(r"[A-Za-z]{3,}")
 
 #: Directives, and words that may stand beside them. Any other, as `GMT`, may mean something.
 _DIRECTIVE = re.compile(r"(?:GMT|UTC)?%[a-zA-Z%]")
-_PLAIN = frozenset({"T", "at", "um", "Uhr", "kl", "h"})
+_PLAIN = frozenset({"T", "at", "um", "Uhr", "kl", "h", "年", "月", "日"})
 _WORDS = re.compile(r"\w+")
 
 #: Longest text that may be a date, in characters.
@@ -32,7 +32,7 @@ _LONGEST = 60
 def formats_of(text: str) -> dict[str, datetime]:
     """The formats of `strptime` that read a text, and what each makes of it.
 
-    They are two where day and month may be either; none where no format is known.
+    They are several where a number may be day, month or year; none where no format is known.
 
     Args:
         text: what may be a date, with a time or without.
@@ -51,19 +51,28 @@ def formats_of(text: str) -> dict[str, datetime]:
 
 def _candidates(text: str) -> list[str]:
     if found := _YEAR_FIRST.fullmatch(text):
-        _, mark, rest = found.groups()
-        return [f"%Y{mark}%m{mark}%d{_clock(rest)}"]
+        mark, second, rest = found.groups()
+        return [f"%Y{mark}%m{second}%d{_clock(rest)}"]
     if found := _FIGURES.fullmatch(text):
-        _, mark, _, year, rest = found.groups()
-        years, tail = "%Y" if len(year) == 4 else "%y", _clock(rest)
-        return [f"%d{mark}%m{mark}{years}{tail}", f"%m{mark}%d{mark}{years}{tail}"]
+        mark, year, rest = found.groups()
+        tail = _clock(rest)
+        if len(year) == 4:
+            return [f"%d{mark}%m{mark}%Y{tail}", f"%m{mark}%d{mark}%Y{tail}"]
+        orders = (("%d", "%m", "%y"), ("%m", "%d", "%y"), ("%y", "%m", "%d"))
+        return [mark.join(order) + tail for order in orders]
     return [_with_names(text)]
+
+
+def is_no_day(text: str) -> bool:
+    """Whether a text begins like a date in numbers, and no calendar has that day."""
+    found = _YEAR_FIRST.fullmatch(text) or _FIGURES.fullmatch(text)
+    return found is not None and not formats_of(text.removesuffix(found[3]))
 
 
 def _is_sound(date_format: str) -> bool:
     """Whether a format has a day, a month and a year, and leaves out nothing with a meaning."""
     found = set(_DIRECTIVE.findall(date_format))
-    words = _WORDS.findall(_DIRECTIVE.sub("", date_format))
+    words = _WORDS.findall(_DIRECTIVE.sub(" ", date_format))
     has_day = {"%d", "%Y"} <= found or {"%d", "%y"} <= found
     return has_day and bool(found & {"%m", "%b", "%B"}) and _PLAIN.issuperset(words)
 
@@ -74,7 +83,8 @@ def _with_names(text: str) -> str:
         return ""
     text = _YEAR.sub("%Y", _clock(text), count=1)
     text = _WORD.sub(lambda word: _NAMES.get(word[0].lower(), word[0]), text)
-    return _DAY.sub("%d", text, count=1)
+    text = _DAY.sub("%d", text, count=1)
+    return text if "%Y" in text else re.sub(r"(?<=\W)\d\d(?!\d)", "%y", text, count=1)
 
 
 def _clock(text: str) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from bulkupdate import fields
 from bulkupdate.errors import setting
-from bulkupdate.reader.dateformats import formats_of
+from bulkupdate.reader.dateformats import formats_of, is_no_day
 from bulkupdate.reader.options import ReadOptions
 
 _RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])")
@@ -128,16 +128,15 @@ class DateReader:
             date_format: f"{moment.day} {moment:%B %Y}"
             for date_format, moment in formats_of(word).items()
         }
-        if len(set(readings.values())) == 2:
-            by_day, by_month = readings
-            return fields.WrongValueError(
-                f"can be two dates: set {setting('date_formats')} '{by_day}' or '{by_month}'",
-                f": {readings[by_day]} or {readings[by_month]}?",
-            )
+        ways = f"set {setting('date_formats')} " + " or ".join(f"'{form}'" for form in readings)
+        if len(set(readings.values())) > 1:
+            days = " or ".join(readings.values())
+            return fields.WrongValueError(f"can be several dates: {ways}", f": {days}?")
         if readings:
-            return ValueError(
-                f"is not ISO 8601: set {setting('date_formats')} '{next(iter(readings))}'"
-            )
+            as_others = ", as the other dates of the file are" if len(readings) > 1 else ""
+            return ValueError(f"is not ISO 8601: {ways}{as_others}")
+        if is_no_day(word):
+            return ValueError("is no such day, in whatever order day and month are")
         return None
 
 

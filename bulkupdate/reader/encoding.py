@@ -80,6 +80,11 @@ _BEYOND_ASCII = re.compile(rb"[\x80-\xff]+")
 #: not all can be so by chance.
 _SEARCHED = 1 << 20
 _MANY = 20
+#: Scripts that words of other scripts stand beside, or within, by the names of their letters.
+_COMMON_SCRIPTS = frozenset(
+    {"CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI", "CJK", "HIRAGANA", "KATAKANA", "HANGUL"}
+    | {"DEVANAGARI", "GEORGIAN"}
+)
 #: Letters between U+017F and U+0300 of languages that are written in Latin letters.
 _LATIN = frozenset("ƏəƠơƯưȘșȚțǍǎǏǐǑǒǓǔǦǧǨǩǪǫǾǿẞ")
 
@@ -162,6 +167,9 @@ def encoding_of(
     guessed = guess(survey.sample)
     if survey.decodes and not guessed.is_plausible:
         return utf8
+    if survey.decodes:
+        # It may be UTF-8 after all, so another encoding is never more than likely.
+        guessed = guessed._replace(is_certain=False)
     return _chosen(guessed, survey.sample, name)
 
 
@@ -318,8 +326,24 @@ def _is_surely_utf8(data: bytes) -> bool:
     run = _BEYOND_ASCII.search(data)
     if run is None:
         return False
+    if _is_word_of_one_script(run[0]):
+        return True
     around = data[max(run.start() - 1, 0) : run.end() + 1].decode()
     return len({_script(character) for character in around if character.isalpha()}) < 2
+
+
+def _is_word_of_one_script(run: bytes) -> bool:
+    """Whether bytes beyond ASCII are UTF-8 for letters of one common script, and surely no chance.
+
+    Two letters are, as in `ITшник`, or one of three bytes, as in `IT部`. A single letter of two
+    bytes is Greek, or Cyrillic with a second byte that is no letter in Mac Roman.
+    """
+    text = run.decode()
+    scripts = {_script(character) for character in text if character.isalpha()}
+    if len(scripts) != 1 or not scripts <= _COMMON_SCRIPTS:
+        return False
+    is_sure = len(text) > 1 or text > "\u07ff" or "GREEK" in scripts
+    return is_sure or ("CYRILLIC" in scripts and run[1] > 0x9F)
 
 
 def _script(letter: str) -> str:
@@ -361,7 +385,8 @@ def _doubt(sample: Sample) -> str:
     if sample.utf8:
         words = ", ".join(repr(word.decode()) for word in sorted(sample.utf8)[:2])
         return f"is UTF-8 in part ({words}) and in part not"
-    return "is not UTF-8"
+    is_utf8 = decoded(sample.words, "utf-8") is not None
+    return "is UTF-8, perhaps by chance" if is_utf8 else "is not UTF-8"
 
 
 def _shown_words(readings: list[Reading], count: int) -> list[tuple[str, ...]]:

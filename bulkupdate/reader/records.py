@@ -149,12 +149,19 @@ def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
     cell = re.compile(
         rf'(?:^|{delimiter})("(?:[^"]|"")*"(?={delimiter}|\r?\n?$)|[^\r\n{delimiter}]*)'
     )
+    opening = re.compile(rf'(?:^|{delimiter})"')
     for line in lines:
         if '"' in line and lone.search(line) and _lacks_delimiter(cell.findall(line), lone):
             raise DialectError(
                 "a cell without quotes holds a quote, and a later cell ends with one: is a"
                 " delimiter missing before the first quote, or a blank in its place? Put each cell"
                 " that holds a quote in quotes, and write the quote inside it twice"
+            )
+        if may_be_escaped and line.count('"') % 2 and opening.search(line):
+            raise DialectError(
+                f"a cell in quotes goes on in the next line: set {setting('escapes')} none if it"
+                f" does, or {setting('escapes')} backslash if a quote is part of the text, as in"
+                " files of jq and of databases"
             )
         if may_be_escaped and "\\" in line and (found := _SOME_ESCAPE.search(line)):
             raise DialectError(

@@ -99,7 +99,8 @@ def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
     assert reader.row(1, 2, cells) is None
     (problem,) = reader.problems(cells)
     assert problem.field == field
-    assert "how a program writes a missing value: leave the cell blank" in problem.message
+    cure = "enter the id" if field == "id" else "leave the cell blank"
+    assert f"how a program writes a missing value: {cure}" in problem.message
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bulkupdate import fields
 from bulkupdate.reader.dates import DateReader
 from bulkupdate.reader.options import ReadOptions
 
@@ -66,6 +67,10 @@ def test_zone_and_time_of_day_complete_a_date(text: str, sent: str) -> None:
         ("Dec 24, 2026 5:30 PM", "%b %d, %Y %I:%M %p"),
         ("24 December 2026", "%d %B %Y"),
         ("24-Dec-2026", "%d-%b-%Y"),
+        ("31-DEC-26", "%d-%b-%y"),
+        ("31. 12. 2026", "%d. %m. %Y"),
+        ("2026年12月31日", "%Y年%m月%d日"),
+        ("2026. 12. 31.", "%Y. %m. %d."),
         ("Thu, 24 Dec 2026 17:30:00 +0100", "%a, %d %b %Y %H:%M:%S %z"),
         ("Thu Dec 24 2026 17:30:00 GMT+0100", "%a %b %d %Y %H:%M:%S GMT%z"),
     ],
@@ -80,7 +85,7 @@ def test_suggested_format_reads_the_date(text: str, suggested: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("24/13/2026", "32.01.2026", "24 Dezember 2026", "24 Dec", "soon", "12/24/2026 noon"),
+        *("24 Dezember 2026", "24 Dec", "soon", "12/24/2026 noon"),
         *("2026-12-01 09:30.15", "2026-12-01T095", "2026-12-01 09:005", "20261201 9"),
         *("24 Dec 2026 17:30 GMT", "24 Dec 2026 17:30 EST", "100%", "24/12/2026 17:30:00 (CET)"),
     ],
@@ -89,6 +94,26 @@ def test_no_format_is_suggested_that_does_not_read_the_date(text: str) -> None:
     """Where no format reads all of a text, the message shows how ISO 8601 looks."""
     with pytest.raises(ValueError, match="is not an ISO 8601 date-time: write 2026-"):
         read(text, timezone="UTC", time="09:00")
+
+
+@pytest.mark.parametrize(
+    "text", ["24/13/2026", "32.01.2026", "31/11/2026", "00/01/1900", "99/99/99"]
+)
+def test_figures_that_are_no_day_say_so(text: str) -> None:
+    """Figures that are a day in no order are no such day."""
+    with pytest.raises(ValueError, match="is no such day, in whatever order"):
+        read(text, timezone="UTC", time="09:00")
+
+
+def test_every_order_of_day_month_and_year_is_asked() -> None:
+    """Where the year may come first, all readings are shown; equal ones too name all formats."""
+    with pytest.raises(fields.WrongValueError, match="'%d/%m/%y' or '%y/%m/%d'") as raised:
+        read("26/12/31", timezone="UTC", time="09:00")
+    assert raised.value.hint == ": 26 December 2031 or 31 December 2026?"
+    with pytest.raises(
+        ValueError, match="'%d/%m/%Y' or '%m/%d/%Y', as the other dates of the file"
+    ):
+        read("04/04/2027", timezone="UTC", time="09:00")
 
 
 def test_day_or_month_first_is_asked() -> None:

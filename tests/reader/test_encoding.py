@@ -186,17 +186,15 @@ def test_word_that_is_utf8_by_chance_changes_nothing(titles: list[str]) -> None:
     assert content.decode(detected(content).codec) == file_of(*titles)
 
 
-def test_file_that_is_utf8_by_chance_is_read_or_refused() -> None:
-    """A file in Mac Roman whose every word is UTF-8 by chance is not taken for UTF-8."""
+def test_file_that_is_utf8_by_chance_is_asked_about() -> None:
+    """A file in Mac Roman whose every word is UTF-8 by chance is not taken for either."""
     titles = ["Rappeler l’école", "Appeler l’équipe", "Voir l’état", "Demander l’âge"]
     content = file_of(*titles).encode("mac-roman")
     content.decode()
-    try:
-        found = detected(content)
-    except InputError as asked:
-        assert "encoding mac-roman (which reads 'l’école'" in str(asked)  # noqa: PT017
-    else:
-        assert content.decode(found.codec) == file_of(*titles)
+    with pytest.raises(InputError, match="is UTF-8, perhaps by chance") as asked:
+        detected(content)
+    assert "encoding mac-roman (which reads 'l’âge', 'l’école'" in str(asked.value)
+    assert "encoding utf-8 (which reads 'lՉge'" in str(asked.value)
 
 
 @pytest.mark.parametrize(
@@ -345,4 +343,30 @@ def test_very_long_line_ends_the_search(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"id,title\nopp_1," + b"M\xfcller " * 1_000_000)
     with pytest.raises(InputError, match="longer than 1,048,576 bytes: is this a text file"):
+        Input.open(path)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        *("IT部", "HR部", "TEL済", "A轮", "SMMщик", "ITшник", "Cрочно", "Aкт", "Aישראל", "ABΓ"),
+        *("ΔT", "TNFα", "Сall", "CRMα", "Aθήνα", "IT팀", "ไทยland"),
+    ],
+)
+def test_word_of_two_scripts_is_utf8(tmp_path: Path, title: str) -> None:
+    """A file whose only word beyond ASCII mixes two scripts is UTF-8, as its bytes are."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,title\nopp_1,Call back\nopp_2,{title}\n", encoding="utf-8")
+    with Input.open(path) as source:
+        *_, row = source.rows()
+        assert row.update is not None
+        assert row.update.title == title
+
+
+@pytest.mark.parametrize("title", ["HRק", "הCRM", "l’école".encode("mac-roman").decode()])
+def test_valid_utf8_is_never_read_otherwise(tmp_path: Path, title: str) -> None:
+    """What decodes as UTF-8 is read so, or the user is asked."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,title\nopp_2,{title}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"is UTF-8, perhaps by chance.*encoding utf-8"):
         Input.open(path)

@@ -72,6 +72,17 @@ def test_backslash_in_a_tab_separated_file_is_asked_about(sign: str) -> None:
     assert cells_of(f"opp_1,a{sign}b\n") == [["opp_1", f"a{sign}b"]]
 
 
+def test_quoted_cell_over_lines_in_a_tab_separated_file_is_asked_about() -> None:
+    """A quote that is not closed in its line holds cells together, or is a part of the text."""
+    lines = ('opp_1\t"Call\n', 'opp_2\tb"\n')
+    with pytest.raises(DialectError, match=r"set escapes none if it does, or escapes backslash if"):
+        cells_of(*lines, dialect=Dialect("\t"))
+    together = [["opp_1", "Call\nopp_2\tb"]]
+    assert cells_of(*lines, dialect=Dialect("\t", escapes="none")) == together
+    assert cells_of(*lines, dialect=ESCAPED) == [["opp_1", '"Call'], ["opp_2", 'b"']]
+    assert cells_of('a\t5" pipe\n', dialect=Dialect("\t")) == [["a", '5" pipe']]
+
+
 def test_escapes_are_read_and_quotes_are_not() -> None:
     """With escapes, each is one character, and a quote is an ordinary one."""
     line = 'opp_1\t"a\\nb\\tc\\\\n"\t\\N\t"\n'

@@ -15,6 +15,9 @@ DELIMITERS = (",", ";", "\t", "|")
 #: First line that Excel understands: it names the delimiter.
 _SEP = re.compile(r'"?sep=([^\w\s"]|\t)"?', re.IGNORECASE)
 
+#: The character that DOS programs write at the end of a file.
+_DOS_END = "\x1a"
+
 #: Number of lines that a header may take.
 _HEADER_LINES = 50
 
@@ -107,11 +110,16 @@ def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[R
     try:
         for cells in parsed:
             # A spreadsheet leaves rows of empty cells behind: they count as blank lines.
-            if cells and ("!" < cells[0] <= "~" or any(map(str.strip, cells))):
+            if cells and ("!" < cells[0] <= "~" or _is_filled(cells)):
                 yield line, _unescaped(cells) if has_escapes else cells
             line = parsed.line_num + 1 + skipped
     except csv.Error as error:
         raise type(error)(f" in the record that begins on line {line}: {error}") from None
+
+
+def _is_filled(cells: list[str]) -> bool:
+    """Whether a record is neither blank nor the end-of-file mark of DOS."""
+    return any(map(str.strip, cells)) and cells != [_DOS_END]
 
 
 def escaped(text: str) -> str:
@@ -199,7 +207,10 @@ def _character(found: re.Match[str]) -> str:
         return found[0]
     if found[1] not in _ESCAPES:
         known = " ".join(f"\\{sign}" for sign in _ESCAPES)
-        raise DialectError(f"holds the escape {found[0]}: those that are known are {known}")
+        raise DialectError(
+            f"holds the escape {found[0]!r}: those that are known are {known}; let the program that"
+            f" made the file write CSV, or set {setting('escapes')} none if it is text"
+        )
     return _ESCAPES[found[1]]
 
 

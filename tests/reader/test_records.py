@@ -87,9 +87,9 @@ def test_escapes_are_read_and_quotes_are_not() -> None:
     """With escapes, each is one character, and a quote is an ordinary one."""
     line = 'opp_1\t"a\\nb\\tc\\\\n"\t\\N\t"\n'
     assert cells_of(line, dialect=ESCAPED) == [["opp_1", '"a\nb\tc\\n"', "\\N", '"']]
-    with pytest.raises(DialectError, match=r"holds the escape \\q: those that are known are"):
+    with pytest.raises(DialectError, match=r"holds the escape '\\\\q': those that are known are"):
         cells_of("opp_1\ta\\q\n", dialect=ESCAPED)
-    with pytest.raises(DialectError, match=r"holds the escape \\:"):
+    with pytest.raises(DialectError, match=r"holds the escape '\\\\':"):
         cells_of("opp_1\ta\\\n", dialect=ESCAPED)
 
 
@@ -121,3 +121,9 @@ def test_record_is_numbered_by_the_line_it_begins_on() -> None:
         yield from ('a,"b\n', 'c"\n', "\n", "d,e\n")
 
     assert [line for line, _ in records(lines(), Dialect(","))] == [1, 4]
+
+
+def test_end_of_file_mark_of_dos_is_no_record() -> None:
+    """The mark that DOS programs write at the end of a file counts as a blank line."""
+    assert cells_of("id,title\n", "a,b\n", "\x1a") == [["id", "title"], ["a", "b"]]
+    assert cells_of("a,\x1a\n") == [["a", "\x1a"]]

@@ -278,25 +278,25 @@ class _Survey:
             self.decodes = False
             self._add_words(data)
             return
-        if self._right == 0 and self._searched < _SEARCHED and not _is_surely_utf8(data):
+        is_sure = _is_surely_utf8(data) or _is_word_of_one_script(data)
+        if self._right == 0 and self._searched < _SEARCHED and not is_sure:
             self._searched += len(data)
-            self._add_words(data)
+            self._add_words(data, decodes=True)
         else:
             # Each character beyond ASCII has one byte more, or two or three.
             self._right += len(data) - len(text)
 
-    def _add_words(self, data: bytes) -> None:
+    def _add_words(self, data: bytes, *, decodes: bool = False) -> None:
         for match in _WORD.finditer(data):
             word = match[0]
             if not word.isascii():
-                self._add_word(word)
+                self._add_word(word, _is_utf8(word) or (decodes and _is_word_of_one_script(word)))
         for line in data.splitlines() if len(self._context) < _CONTEXT else ():
             if not line.isascii() and len(self._context) < _CONTEXT:
                 self._context += b" ".join((*filter(_is_language, _WORD.findall(line)), b""))
         del self._context[_CONTEXT:]
 
-    def _add_word(self, word: bytes) -> None:
-        is_utf8 = _is_utf8(word)
+    def _add_word(self, word: bytes, is_utf8: bool) -> None:
         self._right += is_utf8
         self._wrong += not is_utf8
         if len(self._words) < _JUDGED_WORDS or not self._bytes.issuperset(word):
@@ -326,18 +326,20 @@ def _is_surely_utf8(data: bytes) -> bool:
     run = _BEYOND_ASCII.search(data)
     if run is None:
         return False
-    if _is_word_of_one_script(run[0]):
-        return True
     around = data[max(run.start() - 1, 0) : run.end() + 1].decode()
     return len({_script(character) for character in around if character.isalpha()}) < 2
 
 
-def _is_word_of_one_script(run: bytes) -> bool:
-    """Whether bytes beyond ASCII are UTF-8 for letters of one common script, and surely no chance.
+def _is_word_of_one_script(data: bytes) -> bool:
+    """Whether UTF-8 begins with letters of one common script, which surely are no chance.
+
+    This is asked only where all of a text is UTF-8: a few letters of a long text may look so.
 
     Two letters are, as in `ITшник`, or one of three bytes, as in `IT部`. A single letter of two
     bytes is Greek, or Cyrillic with a second byte that is no letter in Mac Roman.
     """
+    found = _BEYOND_ASCII.search(data)
+    run = found[0] if found else b""
     text = run.decode()
     scripts = {_script(character) for character in text if character.isalpha()}
     if len(scripts) != 1 or not scripts <= _COMMON_SCRIPTS:

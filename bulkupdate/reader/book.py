@@ -1,5 +1,6 @@
 """Write rows of text to a workbook (.xlsx), and compare files by their lines."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import IO, Any
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.sheet import SheetTable, format_of
 
-#: Largest number of characters in a cell. A longer text can't be kept.
+#: Largest number of UTF-16 units in a cell. A longer text can't be kept.
 _MAX_TEXT = 32_767
 
 #: Characters that no name of a sheet has, and the length of the longest one.
@@ -19,8 +20,9 @@ _MAX_NAME = 31
 #: Characters that XML can't hold, with an escape or without one.
 _NOT_IN_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
-#: Text that looks like two escapes, of which the library escapes only the first.
-_TWO_ESCAPES = re.compile("_x[0-9A-Fa-f]{4}_x[0-9A-Fa-f]{4}_")
+#: What is written as an escape: the beginning of text that looks like one, a character that XML
+#: can't hold, and the beginning of what the library takes for XML. (Part 1: 22.9.2.19)
+_ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f]|^<(?=r>)")
 
 _WIDTH = 24  # of a column, in characters
 
@@ -37,29 +39,35 @@ def write_book(to: IO[bytes], sheet: str, rows: Iterable[Sequence[str]]) -> None
         OSError: it can't be written.
     """
     import xlsxwriter
+    from xlsxwriter.exceptions import XlsxFileError
 
     book = xlsxwriter.Workbook(to, {"constant_memory": True})
     page = book.add_worksheet(sheet if _is_name(sheet) else "Rows")
-    as_text = book.add_format({"num_format": "@"})
+    # The library escapes only the first of two escapes that share a low line.
+    page._escape_control_characters = _escaped  # noqa: SLF001 - it has no setting
     try:
-        for number, cells in enumerate(rows):
-            if number == 0:
-                page.set_column(0, len(cells) - 1, _WIDTH, as_text)
-            for column, text in enumerate(cells):
-                if text:
-                    page.write_string(number, column, _storable(text), as_text)
-    finally:
-        # After an error too: it closes the temporary files.
-        _close(book)
-
-
-def _close(book: Any) -> None:
-    from xlsxwriter.exceptions import XlsxFileError
-
-    try:
+        _write_rows(page, rows, book.add_format({"num_format": "@"}))
         book.close()
     except XlsxFileError as error:
         raise OSError(str(error)) from error
+    finally:
+        _discard_rows(page)
+
+
+def _write_rows(page: Any, rows: Iterable[Sequence[str]], as_text: Any) -> None:
+    for number, cells in enumerate(rows):
+        if number == 0:
+            page.set_column(0, len(cells) - 1, _WIDTH, as_text)
+        for column, text in enumerate(cells):
+            if text and page.write_string(number, column, _storable(text), as_text):
+                raise OSError(f"a sheet has no room for row {number + 1}, column {column + 1}")
+
+
+def _discard_rows(page: Any) -> None:
+    """Delete the temporary file of the rows, which is left where the workbook is not whole."""
+    with contextlib.suppress(OSError):
+        page.row_data_fh.close()
+    Path(page.row_data_filename).unlink(missing_ok=True)
 
 
 def _is_name(sheet: str) -> bool:
@@ -69,11 +77,15 @@ def _is_name(sheet: str) -> bool:
 
 def _storable(text: str) -> str:
     """A text that a cell can hold, or a note that it can't."""
-    if len(text) > _MAX_TEXT:
-        return f"#VALUE! (a text of {len(text):,} characters, which is too long for this format)"
-    if _TWO_ESCAPES.search(text):
-        return "#VALUE! (a text that this format can't hold: it is in the input)"
+    units = len(text.encode("utf-16-le", "surrogatepass")) // 2
+    if units > _MAX_TEXT:
+        return f"#VALUE! (a text of {units:,} characters, which is too long for this format)"
     return _NOT_IN_XML.sub("\ufffd", text)
+
+
+def _escaped(text: str) -> str:
+    """A text in which each character that can't stand for itself is an escape."""
+    return _ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", text)
 
 
 def file_lines(path: Path) -> Iterator[bytes]:

@@ -1,6 +1,9 @@
 """Tests of workbooks that are written: what is in a cell reads back as the same text."""
 
 import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import openpyxl
 import pytest
@@ -13,7 +16,8 @@ from tests.support.books import cells, read
 
 #: Texts that a spreadsheet, or a library, may take for something else.
 TRAPS = ("_x000D_", "\r", "\r\n", " a ", "\n", "=1+1", "{=1}", "0000123", "http://x.de", "1",
-         "#N/A", "<clear>", "_x0041", "_x005F_", "internal:x", "\t", "1E5", "TRUE")  # fmt: skip
+         "#N/A", "<clear>", "_x0041", "_x005F_", "internal:x", "\t", "1E5", "TRUE",
+         "_x005F_x0041_", "_x0041_x0042_x0043_", "<r>a & b</r>", "<r>", "_x_x0041_")  # fmt: skip
 CELL = st.sampled_from(TRAPS) | st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\ufffe\uffff"), max_size=12
 )
@@ -39,10 +43,38 @@ def test_any_text_reads_back(rows: list[list[str]]) -> None:
 
 def test_text_that_no_cell_can_hold_stays_wrong() -> None:
     """A text that the format can't hold becomes a cell that is wrong, and not another text."""
-    [[_, long, twice, odd]] = cells(written(["a", "b" * 32_768, "_x0041_x0042_", "\uffff"]))
+    [[_, long, odd]] = cells(written(["a", "b" * 32_768, "\uffff"]))
     assert long.startswith("#VALUE! (a text of 32,768 characters")
-    assert twice.startswith("#VALUE! (a text that this format can't hold")
     assert odd == "\ufffd"
+
+
+def test_limit_of_a_text_counts_an_emoji_twice() -> None:
+    """A text of emoji is whole up to the limit, and wrong beyond it; it is never cut."""
+    longest = "\U0001f600" * 16_383 + "a"
+    assert cells(written(["a", longest])) == [["a", longest]]
+    [[_, long]] = cells(written(["a", f"{longest}b"]))
+    assert long.startswith("#VALUE! (a text of 32,768 characters")
+
+
+def test_cell_beyond_the_sheet_is_an_error() -> None:
+    """A row that is wider than a sheet is an error, and is not cut."""
+    with pytest.raises(OSError, match="no room for row 1, column 16385"):
+        written(["a"] * 16_385)
+
+
+def test_abort_assembles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception among the rows ends at once: no workbook is built, and no file is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def rows() -> Iterator[list[str]]:
+        yield ["id"]
+        raise KeyboardInterrupt
+
+    target = io.BytesIO()
+    with pytest.raises(KeyboardInterrupt):
+        write_book(target, "Edits", rows())
+    assert target.getvalue() == b""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_cells_are_formatted_as_text() -> None:

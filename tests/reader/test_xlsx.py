@@ -1,11 +1,13 @@
 """Tests of workbooks in Office Open XML: each cell is what a person sees, or is refused."""
 
+import io
+import zipfile
 from typing import Any
 
 import pytest
 
 from bulkupdate.reader.workbook import rows
-from tests.support.books import STRICT, archive, cells, read, text, xlsx
+from tests.support.books import MAIN, STRICT, archive, cells, read, text, xlsx
 
 
 def row(*inside: str) -> str:
@@ -104,6 +106,7 @@ def test_cells_without_references_follow_each_other() -> None:
         ('<row><c t="x"><v>1</v></c></row>', "has a cell A1 of an unknown type 'x'"),
         ('<row><c t="s"><v>7</v></c></row>', "is broken"),
         ('<row><c s="9"><v>7</v></c></row>', "is broken"),
+        ('<row><c s="-1"><v>7</v></c></row>', "is broken: it names text or style '-1'"),
         ("<row><c><v>7</c></row>", "is broken (no XML"),
         ('<row/>|<mergeCells><mergeCell ref="7"/></mergeCells>', "names cells '7', which no"),
         ("", "the file is empty"),
@@ -135,6 +138,33 @@ def test_number_format_decides_what_a_number_is() -> None:
     ]]  # fmt: skip
     since_1904 = xlsx(row('<c s="1"><v>44895.375</v></c>'), codes=codes, book=' date1904="1"')
     assert cells(since_1904) == [[{"date": "2026-12-01T09:00:00"}]]
+
+
+@pytest.mark.parametrize("codes", [(), ("&quot;usr_&quot;@",)])
+def test_negative_number_of_a_shared_text_is_refused(codes: tuple[str, ...]) -> None:
+    """A negative number of a shared text does not count from the end."""
+    sheet = row('<c t="s"><v>-1</v></c>')
+    shared = "<si><t>first</t></si><si><t>last</t></si>"
+    message = error(xlsx(sheet, strings=shared, codes=codes))
+    assert message == "is broken: it names text or style '-1', which no book has"
+
+
+@pytest.mark.parametrize(("code", "shown"), [("00000", "00123"), ("&quot;opp_&quot;0", "opp_123")])
+def test_first_style_is_what_the_book_says(code: str, shown: str) -> None:
+    """The style of cells that name none is the first of the book, which may be any."""
+    formats = f'<numFmts><numFmt numFmtId="170" formatCode="{code}"/></numFmts>'
+    styles = f'{formats}<cellXfs><xf numFmtId="170"/></cellXfs>'
+    found = cell(restyled(xlsx(row("<c><v>123</v></c>")), styles))
+    assert found["shown"] == f"shows as {shown!r} by its number format"
+    assert cell(restyled(xlsx(row("<c><v>123</v></c>")), "")) == 123
+
+
+def restyled(content: bytes, styles: str) -> bytes:
+    """A workbook with other styles."""
+    with zipfile.ZipFile(io.BytesIO(content)) as found:
+        parts = {name: found.read(name).decode() for name in found.namelist()}
+    parts["xl/styles.xml"] = f'<styleSheet xmlns="{MAIN}">{styles}</styleSheet>'
+    return archive(parts)
 
 
 @pytest.mark.parametrize("value", ["60", "-1", "2958466"])

@@ -151,7 +151,9 @@ class _Styles:
         self._section = ""
         if source is not None:
             elements(source, self._take)
-        self._of = [self._codes.get(number, "General") for number in self._ids]
+        of: list[str] = [self._codes.get(number, "General") for number in self._ids]
+        # A book without styles shows all cells as they are.
+        self._of = of or ["General"]
         #: Styles whose whole numbers show as their digits.
         self.plain = {str(n) for n, code in enumerate(self._of) if numbers.is_plain(code)}
         #: Styles in which a text may show as another text.
@@ -161,7 +163,7 @@ class _Styles:
 
     def code(self, style: str) -> str:
         """The number format of a style."""
-        return self._of[int(style)] if self._of or int(style) else "General"
+        return self._of[_index(style)]
 
     def _take(self, element: str, found: dict[str, str]) -> None:
         name = local(element)
@@ -218,7 +220,7 @@ class _SheetReader:
         self.pieces: list[str] = []
         self._strings, self._styles, self._rows = strings, styles, rows
         self._is_1904, self._is_open = is_1904, is_open
-        self._plain, self._restyled = styles.plain or {"0"}, styles.restyled
+        self._plain, self._restyled = styles.plain, styles.restyled
         self._numbers: dict[tuple[str, str], str] = {}
         self._number, self._digits = 0, ""
         self._cells: list[str] = []
@@ -254,7 +256,7 @@ class _SheetReader:
         """End an element."""
         if name == self._cell:
             if self._type == "s" and not (self._is_formula or self._restyled):
-                self._cells.append(self._strings[int(self._value)] if self._value else BLANK)
+                self._cells.append(self._strings[_index(self._value)] if self._value else BLANK)
             else:
                 self._cells.append(self._ended_cell())
         elif name == self._text or name == self._inner:
@@ -311,7 +313,7 @@ class _SheetReader:
         if not value:
             return BLANK
         if type_ == "s":
-            cell = self._strings[int(value)]
+            cell = self._strings[_index(value)]
         elif type_ is None or type_ == "n":
             return self._number_cell(value)
         elif type_ in ("inlineStr", "str"):
@@ -355,6 +357,18 @@ class _SheetReader:
 
     def _here(self) -> str:
         return reference(self._number, len(self._cells) + 1)
+
+
+def _index(text: str) -> int:
+    """The number of a shared text or of a style, from 0.
+
+    Raises:
+        WorkbookError: it is none.
+    """
+    digits = text.strip()
+    if digits.isdecimal() and digits.isascii():
+        return int(digits)
+    raise WorkbookError(f"is broken: it names text or style {text[:20]!r}, which no book has")
 
 
 def _parsed(text: str) -> float:

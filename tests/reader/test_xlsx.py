@@ -206,6 +206,40 @@ def test_merged_cells_are_reported() -> None:
     assert not facts["is_plain"]
 
 
+def merging(*ranges: str) -> bytes:
+    """A workbook with these merged cells."""
+    inside = "".join(f'<mergeCell ref="{range_}"/>' for range_ in ranges)
+    return xlsx(f"{row(text('id'))}|<mergeCells>{inside}</mergeCells>")
+
+
+@pytest.mark.parametrize(
+    ("ranges", "name"),
+    [
+        (("A2:B1048576", "A2:B1048576"), "A2:B1048576"),
+        (("A2:C2", "B2:B3"), "B2:B3"),
+        (("B2:B3", "A3:C3"), "A3:C3"),
+        (("A1:A9", "C1:C9", "E1:E9", "B2:B3", "D5:E5"), "D5:E5"),
+    ],
+)
+def test_merged_cells_that_overlap_are_refused(ranges: tuple[str, ...], name: str) -> None:
+    """Merged cells that overlap, of which each row might have a million, are refused."""
+    assert error(merging(*ranges)) == f"is broken: the merged cells {name} overlap others"
+
+
+def test_merged_cells_side_by_side_are_reported() -> None:
+    """Merged cells that only touch are reported, in any order."""
+    ranges = ("D4:E9", "A2:C2", "A3:A4", "B3:C3", "A5:C5", "D2:D3", "A10:Z10")
+    assert len(read(merging(*ranges))[0]["merged"]) == len(ranges)
+
+
+def test_merged_cells_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Very many merged cells, and merged cells without a cell, are refused."""
+    monkeypatch.setattr(rows, "MAX_MERGED", 2)
+    assert error(merging("A1:A2", "B1:B2", "D1")) == "None"
+    assert error(merging("A1:A2", "B1:B2", "C1:C2")) == "has more than 2 merged cells: split them"
+    assert error(merging("B3:A4")) == "is broken: it merges the cells B3:A4, which are none"
+
+
 def test_formatted_blank_cells_cost_nothing() -> None:
     """A row whose last thousand cells are only formatted is as wide as its text."""
     blank = "".join(f'<c r="{name}1" s="0"/>' for name in ("AAA", "XFD"))

@@ -99,6 +99,7 @@ def _read_xlsx(archive: zipfile.ZipFile, wanted: str | None, rows: Rows) -> str:
 
 def _facts(format_: str, name: str, rows: Rows) -> dict[str, Any]:
     rows.flush()
+    rows.check_merged()
     if not rows.width:
         raise WorkbookError("the file is empty")
     return {

@@ -1,5 +1,6 @@
 """The rows of a sheet, on their way to the process that asked for them."""
 
+import bisect
 import json
 import math
 import re
@@ -21,6 +22,9 @@ MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 10
 
 #: Largest number of characters in a cell: the limit of CSV files here. Excel has a quarter of it.
 MAX_TEXT = 131_072
+
+#: Most merged cells: one in each row of a long table.
+MAX_MERGED = 100_000
 
 #: Most bytes to write. A million rows of ten columns take a fifth of it.
 MAX_BYTES = 2 << 30
@@ -114,10 +118,39 @@ class Rows:
         self._lines, self._size = [], 0
 
     def merge(self, row: int, column: int, last_row: int, last_column: int) -> None:
-        """Note a merged cell, by its corners, from 1."""
-        if (row, column) != (last_row, last_column):
-            self.merged.append((row, column, last_row, last_column))
-            self.is_plain = False
+        """Note a merged cell, by its corners, from 1.
+
+        Raises:
+            WorkbookError: it has no cells, or there are too many.
+        """
+        if (row, column) == (last_row, last_column):
+            return
+        if row > last_row or column > last_column:
+            name = _range_name(row, column, last_row, last_column)
+            raise WorkbookError(f"is broken: it merges the cells {name}, which are none")
+        if len(self.merged) == MAX_MERGED:
+            raise WorkbookError(f"has more than {MAX_MERGED:,} merged cells: split them")
+        self.merged.append((row, column, last_row, last_column))
+        self.is_plain = False
+
+    def check_merged(self) -> None:
+        """Check that no cell is part of two merged cells.
+
+        A few bytes can name a million ranges that cover a whole sheet. Programs write none that
+        overlap, so that a row has no more of them than cells.
+
+        Raises:
+            WorkbookError: one is.
+        """
+        above: list[tuple[int, int, int]] = []  # last column, column and last row, by column
+        for row, column, last_row, last_column in sorted(self.merged):
+            at = bisect.bisect_left(above, (column,))
+            while at < len(above) and above[at][1] <= last_column:
+                if above[at][2] >= row:
+                    name = _range_name(row, column, last_row, last_column)
+                    raise WorkbookError(f"is broken: the merged cells {name} overlap others")
+                del above[at]
+            above.insert(at, (last_column, column, last_row))
 
     def text(self, text: str) -> str:
         """A text as the JSON of a cell."""
@@ -202,6 +235,10 @@ def reference(row: int, column: int) -> str:
         column, letter = divmod(column - 1, 26)
         letters = chr(65 + letter) + letters
     return f"{letters}{row}"
+
+
+def _range_name(row: int, column: int, last_row: int, last_column: int) -> str:
+    return f"{reference(row, column)}:{reference(last_row, last_column)}"
 
 
 def error_cell(rows: Rows, text: str) -> str:

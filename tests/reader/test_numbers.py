@@ -1,5 +1,7 @@
 """Tests of number formats: what a cell shows, and which numbers are dates."""
 
+import time
+
 import pytest
 
 from bulkupdate.reader.workbook import numbers
@@ -18,6 +20,8 @@ from bulkupdate.reader.workbook import numbers
         ("_-* #,##0_-;-* #,##0_-;_-* \"-\"_-;_-@_-", 7, "7"),
         ("0;[Red]-0", -7, "-7"),
         ('0;-0;"none"', 0, "none"),
+        ('0"a;b"_;;-0', 7, "7a;b"),
+        ("0;-0_", -7, "-7_"),
         ("0.0", 2.25, "2.3"),
         ("0", -7, "-7"),
         (";;;", 7, ""),
@@ -58,6 +62,18 @@ def test_rare_format_is_not_guessed(code: str) -> None:
 def test_format_tells_dates_from_numbers(code: str, kind: str) -> None:
     """A number is a date where its format shows a part of one, outside of quotes."""
     assert numbers.kind(code) == kind
+
+
+@pytest.mark.parametrize("piece", ["_", "*", "_*", '_"', "[", "[h", '"', "\\\\", "0", "0.", "[$"])
+@pytest.mark.parametrize("end", ["", '"', '"\\', "x", "/"])
+def test_longest_format_takes_no_time(piece: str, end: str) -> None:
+    """A format that repeats one piece, up to the limit, is understood at once."""
+    code = (piece * numbers.MAX_CODE)[: numbers.MAX_CODE - len(end)] + end
+    began = time.process_time()
+    numbers.kind(code)
+    numbers.shown(code, 5.0)
+    numbers.shown_text(code, "x")
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

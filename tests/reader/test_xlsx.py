@@ -190,6 +190,13 @@ def test_text_under_a_number_format_is_wrong() -> None:
     assert cell(xlsx(sheet, codes=(accounting,))) == "42"
 
 
+def test_very_long_number_format_is_refused() -> None:
+    """A number format that is longer than those of Excel is refused."""
+    sheet = row('<c s="1"><v>7</v></c>')
+    assert cell(xlsx(sheet, codes=("0" * 255,)))["number"] == 7
+    assert "a number format of more than 255 characters" in error(xlsx(sheet, codes=("0" * 256,)))
+
+
 def test_date_in_iso_form_is_a_date() -> None:
     """A cell of type `d`, as strict files have, is a date or a time of day."""
     sheet = row(*(f'<c t="d"><v>{v}</v></c>' for v in ("2026-12-01T09:00:00", "T09:00:00", "soon")))

@@ -19,14 +19,18 @@ BUILTIN = {
 }  # fmt: skip
 
 #: Parts of a section that stand for themselves, or for nothing.
-_LITERAL = re.compile(r'"([^"]*)"|\\(.)|([_*].)|(\[[^\]]*\])', re.DOTALL)
+_LITERAL = re.compile(r'"([^"]*)"|\\(.)|([_*].)|(\[[^\[\]]*\])', re.DOTALL)
 _ELAPSED = re.compile(r"\[(h+|m+|s+)\]", re.IGNORECASE)
 _DATE = re.compile("[ymdhs]", re.IGNORECASE)
-_SECTION = re.compile(r'((?:"[^"]*"|\\.|[_*].|[^;"\\])*)(?:;|$)', re.DOTALL)
+#: The pieces of a format, each of which is read in one way only: a `;` between sections, or other.
+_PIECE = re.compile(r'"[^"]*"?|\\.?|[_*].?|;|[^;"\\_*]+', re.DOTALL)
 _PLACES = re.compile(r"([#0?,]*[#0?])(\.[#0?]+)?(?![#0?.,/Ee])")
 _PLACE = re.compile("[#0?.,/Ee]")
 _CONDITION = re.compile(r"\[[<>=]")
 _PLAIN = ("", "General", "@", "0", "#")
+
+#: Largest number of characters of a format in Excel. Longer ones take long to understand.
+MAX_CODE = 255
 
 #: The end of a message about a number format.
 CURE = ": format the column as text, and enter what it shows"
@@ -161,9 +165,13 @@ def duration(days: float) -> str:
 
 
 def _sections(code: str) -> list[str]:
-    found = [match[1] for match in _SECTION.finditer(code)]
-    # The last match is the empty one at the end, unless the format ends with a semicolon.
-    return found[:-1] if len(found) > 1 and not code.endswith(";") else found
+    sections = [""]
+    for piece in _PIECE.findall(code):
+        if piece == ";":
+            sections.append("")
+        else:
+            sections[-1] += piece
+    return sections
 
 
 def _keep(part: re.Match[str], literals: list[str]) -> str:

@@ -241,6 +241,20 @@ def _range_name(row: int, column: int, last_row: int, last_column: int) -> str:
     return f"{reference(row, column)}:{reference(last_row, last_column)}"
 
 
+def checked_code(code: str) -> str:
+    """A number format that is short enough to understand.
+
+    Raises:
+        WorkbookError: it is longer than any format of Excel.
+    """
+    if len(code) > numbers.MAX_CODE:
+        raise WorkbookError(
+            f"has a number format of more than {numbers.MAX_CODE} characters ({code[:20]!r}…):"
+            " choose a shorter one"
+        )
+    return code
+
+
 def error_cell(rows: Rows, text: str) -> str:
     """A cell that shows an error, as JSON."""
     return rows.wrong(text or "#VALUE!", "is what a spreadsheet shows for an error: fix the cell")

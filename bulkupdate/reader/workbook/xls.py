@@ -7,7 +7,17 @@ from typing import IO, Any
 import xlrd
 
 from . import numbers
-from .rows import BLANK, FoundError, Rows, WorkbookError, chosen, error_cell, joined, reference
+from .rows import (
+    BLANK,
+    FoundError,
+    Rows,
+    WorkbookError,
+    checked_code,
+    chosen,
+    error_cell,
+    joined,
+    reference,
+)
 
 #: Stream of an Office Open XML workbook that is locked by a password.
 _LOCKED = "EncryptedPackage".encode("utf-16-le")
@@ -159,7 +169,7 @@ class _Cells:
 
     def _style(self, style: int) -> tuple[str, bool, bool]:
         key = self._book.xf_list[style].format_key
-        code = str(self._book.format_map[key].format_str)
+        code = checked_code(str(self._book.format_map[key].format_str))
         keeps_text = numbers.shown_text(code, "\0x") == "\0x"
         self._styles[style] = code, keeps_text, numbers.is_plain(code)
         return self._styles[style]

@@ -17,6 +17,7 @@ from .rows import (
     BLANK,
     Rows,
     WorkbookError,
+    checked_code,
     error_cell,
     joined,
     open_formula,
@@ -151,9 +152,9 @@ class _Styles:
         self._section = ""
         if source is not None:
             elements(source, self._take)
-        of: list[str] = [self._codes.get(number, "General") for number in self._ids]
         # A book without styles shows all cells as they are.
-        self._of = of or ["General"]
+        of = [self._codes.get(number, "General") for number in self._ids or [0]]
+        self._of = list(map(checked_code, of))
         #: Styles whose whole numbers show as their digits.
         self.plain = {str(n) for n, code in enumerate(self._of) if numbers.is_plain(code)}
         #: Styles in which a text may show as another text.

@@ -102,6 +102,64 @@ def test_merged_and_repeated_cells_keep_their_places() -> None:
     assert [tuple(found) for found in facts["merged"]] == [(3, 3, 4, 4)]
 
 
+@pytest.mark.parametrize("count", [0, -2])
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("number-rows-repeated", "row"), ("number-columns-repeated", "cell"),
+        ("number-rows-spanned", "cell"), ("number-columns-spanned", "cell"),
+    ],
+)  # fmt: skip
+def test_count_below_one_is_refused(count: int, name: str, of: str) -> None:
+    """A row or cell that is there less than once, which would move others, is refused."""
+    given = f' table:{name}="{count}"'
+    cell = paragraph("x", f'office:value-type="string"{given if of == "cell" else ""}')
+    row = f"<table:table-row{given if of == 'row' else ''}>{cell}</table:table-row>"
+    assert read(ods(table(row)))[0]["error"] == f"is broken: {name} is {count}"
+
+
+def test_negative_number_of_blanks_is_refused() -> None:
+    """A text that holds less than no blanks is refused; one may hold none."""
+    assert cells(ods(table(paragraph('a<text:s text:c="0"/>b')))) == [["ab"]]
+    negative = ods(table(paragraph('a<text:s text:c="-1"/>b')))
+    assert read(negative)[0]["error"] == "is broken: c is -1"
+
+
+OTHER = f"<table:table><table:table-row>{paragraph('5')}</table:table-row></table:table>"
+
+
+@pytest.mark.parametrize(
+    "around", ["<table:dde-links><table:dde-link>|</table:dde-link></table:dde-links>",
+               "<table:tracked-changes>|</table:tracked-changes>"],
+)  # fmt: skip
+def test_table_that_is_no_sheet_is_not_read(around: str) -> None:
+    """The table of a link, or of tracked changes, is neither a sheet nor a part of one."""
+    other = around.replace("|", OTHER)
+    for tables in ((table(paragraph("a")), other), (other, table(paragraph("a")))):
+        facts, rows = read(ods(*tables))
+        assert (facts.get("sheet"), rows) == ("Edits", [[1, ["a"]]])
+
+
+def test_table_in_a_shape_is_not_read() -> None:
+    """The rows of a table in a shape are no rows of the sheet; those of groups are."""
+    shape = f"<table:shapes><draw:frame>{OTHER}</draw:frame></table:shapes>"
+    row = f"<table:table-row>{paragraph('a')}</table:table-row>"
+    inside = (
+        f"<table:table-columns><table:table-column/></table:table-columns>"
+        f"<table:table-header-rows>{row}</table:table-header-rows>"
+        f"<table:table-row-group><table:table-rows>{row}</table:table-rows>"
+        f"</table:table-row-group><text:soft-page-break/>{row}"
+    )
+    sheet = f'<table:table table:name="Edits">{shape}{inside}</table:table>'
+    assert read(ods(sheet))[1] == [[1, ["a"]], [2, ["a"]], [3, ["a"]]]
+
+
+def test_blanks_around_a_paragraph_are_not_shown() -> None:
+    """Plain blanks at the ends of a paragraph are not shown, and those that elements hold are."""
+    inside = "  a  b\n </text:p><text:p> <text:s/> c "
+    assert cells(ods(table(paragraph(inside)))) == [["a b\n  c"]]
+
+
 def test_blank_rest_of_a_sheet_costs_nothing() -> None:
     """A million repeated blank rows of 16,384 blank cells add nothing."""
     blank = '<table:table-cell table:number-columns-repeated="16384"/>'

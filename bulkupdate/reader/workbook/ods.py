@@ -15,6 +15,8 @@ _STYLE = f"{_URN}style:1.0 "
 _CALCEXT = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0 "
 
 _SHEET, _ROW = f"{_TABLE}table", f"{_TABLE}table-row"
+_BODY = f"{_OFFICE}spreadsheet"
+_ROW_GROUPS = frozenset(f"{_TABLE}table-{name}" for name in ("rows", "row-group", "header-rows"))
 _CELL, _COVERED = f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"
 _PARAGRAPH = f"{_TEXT}p"
 _TYPE, _ERROR = f"{_OFFICE}value-type", f"{_CALCEXT}value-type"
@@ -112,14 +114,16 @@ class _Reader:
         self._only_look = Rows(None)
         self._style, self._hidden = "", set[str]()
         self._to = rows
-        self._depth = self._number = self._repeated = self._gap = 0
+        self._number = self._repeated = self._gap = 0
         self._cells: list[str] = []
         self._cell: dict[str, str] | None = None
         self._paragraphs: list[str] = []
         self._pieces: list[str] = []
         #: How many elements deep the parser is in what is no text of the cell.
         self._unshown = 0
-        self._is_in_body = False
+        self._is_in_body = self._is_in_sheet = False
+        #: How many elements deep the parser is in what is no part of a sheet.
+        self._outside = 0
 
     def start(self, name: str, found: dict[str, str]) -> None:
         """Begin an element."""
@@ -128,17 +132,15 @@ class _Reader:
                 self._pieces = []
             else:
                 self._start_in_cell(name, found)
-        elif name in (_CELL, _COVERED) and self._depth:
-            self._cell = found
-            self._paragraphs = []
-        elif name == _ROW and self._depth:
-            self._cells, self._gap = [], 0
-            self._repeated = int(found.get(f"{_TABLE}number-rows-repeated", 1))
+        elif self._outside:
+            self._outside += 1
+        elif self._is_in_sheet:
+            self._start_in_sheet(name, found)
         elif name == _SHEET and self._is_in_body:
-            self._depth += 1
-            if self._depth == 1:
-                self._begin_sheet(found)
-        elif name == f"{_OFFICE}spreadsheet":
+            self._begin_sheet(found)
+        elif self._is_in_body:
+            self._outside = 1  # Tracked changes, or the cells of a link.
+        elif name == _BODY:
             self._is_in_body = True
         elif name == f"{_STYLE}style":
             self._style = found.get(f"{_STYLE}name", "")
@@ -154,15 +156,29 @@ class _Reader:
         elif name in (_CELL, _COVERED) and self._cell is not None:
             self._end_cell(self._cell)
             self._cell = None
-        elif name == _ROW and self._depth:
+        elif self._outside:
+            self._outside -= 1
+        elif name == _ROW and self._is_in_sheet:
             self._end_row()
         elif name == _SHEET:
-            self._depth -= 1
+            self._is_in_sheet = False
+        elif name == _BODY:
+            self._is_in_body = False
 
     def text(self, text: str) -> None:
         """Take a piece of text."""
         if self._cell is not None and not self._unshown:
             self._pieces.append(text)
+
+    def _start_in_sheet(self, name: str, found: dict[str, str]) -> None:
+        if name in (_CELL, _COVERED):
+            self._cell = found
+            self._paragraphs = []
+        elif name == _ROW:
+            self._cells, self._gap = [], 0
+            self._repeated = _count(found, f"{_TABLE}number-rows-repeated")
+        elif name not in _ROW_GROUPS:
+            self._outside = 1  # A shape may hold a table of its own.
 
     def _begin_sheet(self, found: dict[str, str]) -> None:
         name = found.get(f"{_TABLE}name", "")
@@ -175,12 +191,13 @@ class _Reader:
             is_wanted = is_visible and not self.full
         self._to = self._rows if is_wanted else self._only_look
         self._number = 0
+        self._is_in_sheet = True
 
     def _start_in_cell(self, name: str, found: dict[str, str]) -> None:
         if self._unshown:
             self._unshown += 1
         elif name in _SPACES:
-            count = int(found.get(f"{_TEXT}c", "1"))
+            count = _count(found, f"{_TEXT}c", least=0)
             self._pieces.append(_SPACES[name] * min(count, MAX_COLUMNS))
         elif not name.startswith(_TEXT) or name in _UNSHOWN:
             # A comment, a picture, or a table.
@@ -188,7 +205,7 @@ class _Reader:
 
     def _end_cell(self, found: dict[str, str]) -> None:
         cell = self._value(found)
-        repeated = int(found.get(_REPEATED, 1))
+        repeated = _count(found, _REPEATED)
         if self._to is self._rows and (_SPANS[0] in found or _SPANS[1] in found):
             self._merge(found)
         if cell == BLANK:
@@ -204,7 +221,7 @@ class _Reader:
         self._gap = 0
 
     def _merge(self, found: dict[str, str]) -> None:
-        rows, columns = (int(found.get(name, 1)) for name in _SPANS)
+        rows, columns = (_count(found, name) for name in _SPANS)
         if rows > 1 or columns > 1:
             row, column = self._number + 1, len(self._cells) + self._gap + 1
             self._to.merge(row, column, row + rows - 1, column + columns - 1)
@@ -253,6 +270,19 @@ class _Reader:
         if type_ == "float" and (not shown or (shown == text and len(text) < _EXACT)):
             return self._to.typed(value)
         return self._to.formatted(value, shown or None, type_)
+
+
+def _count(found: dict[str, str], name: str, least: int = 1) -> int:
+    """How often something is repeated, or how many cells it covers: once if that is not given.
+
+    Raises:
+        WorkbookError: it is less than what is possible.
+    """
+    if name not in found:
+        return 1
+    if (count := int(found[name])) < least:
+        raise WorkbookError(f"is broken: {local(name)} is {count}")
+    return count
 
 
 def _shown(text: str) -> str:

@@ -103,3 +103,32 @@ def test_duration_is_hours_minutes_and_seconds() -> None:
     """A number of days is hours, minutes and seconds, with a sign."""
     assert numbers.duration(1.5) == "36:00:00"
     assert numbers.duration(-1 / 24) == "-01:00:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-12-24", {"date": "2026-12-24"}),
+        ("2026-12-24T08:59", {"date": "2026-12-24T08:59:00"}),
+        ("2026-12-24T08:59:59.999999999", {"date": "2026-12-24T09:00:00"}),
+        ("2026-12-24T08:59:59,25", {"date": "2026-12-24T08:59:59.250000"}),
+        ("2026-12-24T23:59:59.9999Z", {"date": "2026-12-25T00:00:00+00:00"}),
+        ("2026-12-24T08:00:00+01:00", {"date": "2026-12-24T08:00:00+01:00"}),
+        ("T09:00:00", {"time": "09:00:00"}),
+        ("09:00", {"time": "09:00:00"}),
+    ],
+)
+def test_date_in_iso_form_is_what_programs_show(text: str, expected: dict[str, str]) -> None:
+    """A date in ISO form is rounded to milliseconds, as programs show it."""
+    assert numbers.iso_date(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-W52-4", "20261224", "2026-12-24 08:00", "2026-12-24T0800", "2026-12-24T08:00.5",
+     "2026-12-24+01:00", "2026-02-30", "2026-12-24T24:00", "9999-12-31T23:59:59.9999", "0900",
+     "T25:00", ""],
+)  # fmt: skip
+def test_other_forms_of_iso_dates_are_none(text: str) -> None:
+    """Weeks, dates without separators, and days that no calendar has, are no dates."""
+    assert numbers.iso_date(text) is None

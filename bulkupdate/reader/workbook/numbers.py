@@ -38,6 +38,11 @@ CURE = ": format the column as text, and enter what it shows"
 _DAY = dt.timedelta(days=1)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
+#: The forms of ISO 8601 in spreadsheets: a date; a date with a time of day; a time of day.
+_TIME_OF_DAY = r"\d\d:\d\d(?::\d\d)?)(?:(?<=:\d\d:\d\d)[.,](\d+))?"
+_ISO_DATE = re.compile(rf"(\d{{4}}-\d\d-\d\d)(?:(T{_TIME_OF_DAY}(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+_ISO_TIME = re.compile(rf"(T?{_TIME_OF_DAY}", re.ASCII)
+
 #: Day 0 of the two calendars. Excel counts a 29 February 1900: from its day 61 on, day 0 is a day
 #: earlier.
 _DAY_0, _DAY_0_OF_1904 = dt.datetime(1899, 12, 30), dt.datetime(1904, 1, 1)  # noqa: DTZ001
@@ -146,15 +151,24 @@ def date(found: dt.datetime) -> dict[str, str]:
 
 
 def iso_date(text: str) -> dict[str, str] | None:
-    """A date or a time of day in ISO 8601 as JSON; None where it is neither."""
-    try:
-        return date(dt.datetime.fromisoformat(text))
-    except ValueError:
-        pass
-    try:
-        return {"time": dt.time.fromisoformat(text.removeprefix("T")).isoformat()}
-    except ValueError:
+    """A date or a time of day in ISO 8601 as JSON; None where it is neither.
+
+    Only the forms that spreadsheets write are read. Decimals of a second are rounded to
+    milliseconds, as programs show them.
+    """
+    if _ISO_TIME.fullmatch(text):
+        text, is_time = f"2000-01-01T{text.removeprefix('T')}", True
+    else:
+        is_time = False
+    if not (found := _ISO_DATE.fullmatch(text)):
         return None
+    decimals = float(f"0.{found[3] or 0}")
+    try:
+        moment = dt.datetime.fromisoformat(f"{found[1]}{found[2] or ''}{found[4] or ''}")
+        moment += round(decimals * 1000) * _MILLISECOND
+    except (ValueError, OverflowError):
+        return None
+    return {"time": moment.time().isoformat()} if is_time else date(moment)
 
 
 def duration(days: float) -> str:

@@ -47,12 +47,32 @@ def test_formula_without_value_is_wrong() -> None:
     assert (right, empty) == (2, "x")
 
 
-def test_stored_zero_counts_only_if_computed() -> None:
-    """A formula with the value 0 is wrong, unless a program that computes wrote the file."""
-    attributes = 'table:formula="of:=1+1" office:value-type="float" office:value="0"'
-    sheet = table(paragraph("0", attributes))
-    assert "no program has computed" in cells(ods(sheet, program="SheetJS 0.18.5"))[0][0]["wrong"]
-    assert cells(ods(sheet, program="LibreOffice/24.8$Linux")) == [[0]]
+ZERO = table(paragraph("0", 'table:formula="of:=1-1" office:value-type="float" office:value="0"'))
+
+
+@pytest.mark.parametrize("program", ["SheetJS 0.18.5", "", "ODFPY/1.4.1"])
+def test_stored_zero_of_an_unknown_program_is_wrong(program: str) -> None:
+    """A formula with the value 0 is wrong, if no program that computes says that it wrote it."""
+    [[found]] = cells(ods(ZERO, program=program))
+    assert "enter the value itself, or open the file in LibreOffice" in found["wrong"]
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "LibreOffice/24.8$Linux", "MicrosoftOffice/16.0 MicrosoftExcel", "ONLYOFFICE/8.1.0",
+        "gnumeric/1.12.55", "WPS Office", "Collabora_Office/24.4", "Calligra Sheets 3.2",
+    ],
+)  # fmt: skip
+def test_stored_zero_of_a_program_that_computes_is_its_value(program: str) -> None:
+    """A formula with the value 0 is 0, if a program that computes says that it wrote it."""
+    assert cells(ods(ZERO, program=program)) == [[0]]
+
+
+def test_only_the_program_counts_and_no_title() -> None:
+    """A title that names a program does not say that this program wrote the file."""
+    named = "SheetJS</generator><title>LibreOffice</title><generator>"
+    assert "wrong" in cells(ods(ZERO, program=named))[0][0]
 
 
 @pytest.mark.parametrize(

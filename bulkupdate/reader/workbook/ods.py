@@ -37,8 +37,12 @@ _BLANKS = re.compile(r"[ \t\r\n]+")
 #: Text that is shown above other text, or nowhere.
 _UNSHOWN = frozenset({f"{_TEXT}ruby-text", f"{_TEXT}note"})
 
-#: Programs that compute formulas. Others store 0 for a formula that they can't compute.
-_COMPUTING = re.compile("(Libre|Open|Microsoft)Office|Collabora|Calligra|Gnumeric", re.IGNORECASE)
+#: Programs that compute formulas. Others may store 0, and show it, for one that they don't compute.
+_COMPUTING = re.compile(
+    "(Libre|Open|Star|Neo|Only|WPS ?|Microsoft ?)Office|Microsoft Excel|Collabora|Calligra|Gnumeric"
+    "|Google|Kingsoft|PlanMaker",
+    re.IGNORECASE,
+)
 
 #: Length of a number that needs no closer look: it shows as it is stored.
 _EXACT = 16
@@ -90,11 +94,21 @@ def _check_lock(archive: zipfile.ZipFile) -> None:
 
 def _is_computed(archive: zipfile.ZipFile) -> bool:
     """Whether a program that computes formulas says that it wrote the file."""
+    inside = ""
     pieces: list[str] = []
+
+    def start(name: str, _: dict[str, str]) -> None:
+        nonlocal inside
+        inside = local(name)
+
+    def text(piece: str) -> None:
+        if inside == "generator":
+            pieces.append(piece)
+
     if "meta.xml" in archive.namelist():
         with archive.open("meta.xml") as meta:
-            parse(meta, lambda _name, _found: None, lambda _name: None, pieces.append)
-    return _COMPUTING.search(" ".join(pieces)) is not None
+            parse(meta, start, lambda _: start("", {}), text)
+    return _COMPUTING.search("".join(pieces)) is not None
 
 
 class _Reader:
@@ -251,7 +265,7 @@ class _Reader:
         value = found.get(_VALUES.get(type_, ""), "")
         if type_ in _NUMBERS:
             if _FORMULA in found and value in ("", "0") and not self._is_computed:
-                return open_formula_cell(self._to)
+                return _zero_formula(self._to)
             return self._number_cell(value, shown, type_)
         if type_ == "boolean":
             return "true" if value == "true" else "false"
@@ -290,6 +304,15 @@ def _shown(text: str) -> str:
     if text.isprintable() and text == text.strip(" ") and "  " not in text:
         return text  # This is faster, and nearly all are so.
     return _BLANKS.sub(" ", text).strip(" ").translate(_MARKS)
+
+
+def _zero_formula(rows: Rows) -> str:
+    return rows.wrong(
+        "#VALUE! (a formula with the value 0)",
+        "is a formula with the value 0, which some programs store for one that they don't compute,"
+        " and the file does not name a program that does: enter the value itself, or open the file"
+        " in LibreOffice and save it",
+    )
 
 
 def _duration(text: str) -> str:

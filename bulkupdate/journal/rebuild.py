@@ -70,19 +70,19 @@ def rebuild_failed(
 
 
 def _differs(path: Path, part: Path) -> bool:
-    """Whether a file holds any line that the new one lacks.
+    """Whether a file holds any line that the new one lacks, or can't be compared.
 
     A file that no user has edited holds the same lines in another order. After a crash, it may lack
     some of them.
     """
-    known = array("q", sorted(map(hash, file_lines(part))))
     try:
+        known = array("q", sorted(map(hash, file_lines(part))))
         for line in file_lines(path):
             index = bisect.bisect_left(known, hash(line))
             if index == len(known) or known[index] != hash(line):
                 return True
     except InputError:
-        return True  # A workbook that can't be read is not ours.
+        return True  # A workbook that can't be read can't be compared, so the earlier one is kept.
     return False
 
 

@@ -1,5 +1,6 @@
 """Tests of the workbook of failed rows: whole or not at all, and never over another's work."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,14 +9,15 @@ from typing import Any
 import openpyxl
 import pytest
 
-from bulkupdate.errors import JournalError
-from bulkupdate.journal import book
+from bulkupdate.errors import InputError, JournalError
+from bulkupdate.journal import book, rebuild
 from bulkupdate.journal.book import BookFile
 from bulkupdate.journal.digests import DigestFile
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.models import ErrorInfo, Outcome, Result
-from bulkupdate.reader import Input
+from bulkupdate.reader import Input, file_lines
+from bulkupdate.reader.options import ReadOptions
 from bulkupdate.stop import Stop
 
 
@@ -207,3 +209,43 @@ def test_broken_workbook_in_its_place_is_kept(run: Callable[[], Recording]) -> N
     assert again.path.with_name("failed.1.xlsx").read_bytes() == b"PK\x03\x04 and so on"
     assert ids(again.path) == ["id", "opp_1"]
     again.recorder.close()
+
+
+def test_workbook_that_cannot_be_compared_is_kept(
+    run: Callable[[], Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the new workbook can't be read back, the earlier one is kept under another name."""
+    session = run()
+    session.settle(1)
+    session.recorder.close()
+    openpyxl.load_workbook(session.path).save(session.path)
+
+    def unreadable(path: Path) -> Iterator[bytes]:
+        if path.name == "failed.part.xlsx":
+            raise InputError(f"{path}: takes too much memory")
+        yield b""
+
+    monkeypatch.setattr(rebuild, "file_lines", unreadable)
+    again = run()
+    assert ids(again.path.with_name("failed.1.xlsx")) == ["id", "opp_1"]
+    assert ids(again.path) == ["id", "opp_1"]
+    again.recorder.close()
+
+
+def test_widest_workbook_reads_back(tmp_path: Path) -> None:
+    """The failed rows of a workbook of 1,024 columns are read back, and are an input again."""
+    table = openpyxl.Workbook()
+    table.active.append(["id", "title", *(f"x{number}" for number in range(1022))])
+    table.active.append(["opp_1", "a", *["v"] * 1022])
+    table.save(tmp_path / "edits.xlsx")
+    options = ReadOptions(ignore_extra=True)
+    with (
+        Input.open(tmp_path / "edits.xlsx", options=options) as source,
+        RunDirectory.open(tmp_path / "edits.run", Mode.NEW) as directory,
+    ):
+        session = Recording(source, directory)
+        session.settle(1)
+        session.recorder.close()
+    assert [len(json.loads(line)) for line in file_lines(session.path)] == [1027, 1027]
+    with Input.open(session.path, options=options) as again:
+        assert [(row.id, row.error) for row in again.rows()] == [("opp_1", "")]

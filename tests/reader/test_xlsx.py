@@ -247,6 +247,14 @@ def test_merged_cells_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert error(merging("B3:A4")) == "is broken: it merges the cells B3:A4, which are none"
 
 
+@pytest.mark.parametrize("name", ["bulkupdate_row", "title"])
+def test_only_columns_of_a_failed_file_may_be_beyond_the_limit(name: str) -> None:
+    """Only a sheet with the columns that a failed file adds has room for them."""
+    message = error(xlsx(row(text("id"), text(name, "AMJ1")) + row(text("x"), text("y", "AMK2"))))
+    is_wider = name != "title"
+    assert message == "None" if is_wider else "has text in cell AMK2" in message
+
+
 def test_formatted_blank_cells_cost_nothing() -> None:
     """A row whose last thousand cells are only formatted is as wide as its text."""
     blank = "".join(f'<c r="{name}1" s="0"/>' for name in ("AAA", "XFD"))

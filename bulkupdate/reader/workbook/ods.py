@@ -6,7 +6,7 @@ import zipfile
 
 from . import numbers
 from .markup import elements, local, parse
-from .rows import BLANK, MAX_COLUMNS, FoundError, Rows, WorkbookError, chosen, error_cell
+from .rows import BLANK, MAX_COLUMNS, WIDEST, FoundError, Rows, WorkbookError, chosen, error_cell
 from .rows import open_formula as open_formula_cell
 
 _URN = "urn:oasis:names:tc:opendocument:xmlns:"
@@ -227,7 +227,7 @@ class _Reader:
             self._gap += repeated
             return
         width = len(self._cells) + self._gap + repeated
-        if width > MAX_COLUMNS:
+        if width > WIDEST:
             if self._to is self._rows:
                 self._to.check(self._number + 1, width)
             return

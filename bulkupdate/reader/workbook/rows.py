@@ -20,6 +20,9 @@ BLANK = '""'
 #: Largest number of rows and columns. Spreadsheets have more columns, but no file of edits does.
 MAX_ROWS, MAX_COLUMNS = 1 << 20, 1 << 10
 
+#: Most columns with those that the files of failed rows add, and the beginning of their names.
+WIDEST, _OWN = MAX_COLUMNS + 16, '"bulkupdate_'
+
 #: Largest number of characters in a cell: the limit of CSV files here. Excel has a quarter of it.
 MAX_TEXT = 131_072
 
@@ -63,10 +66,11 @@ class Rows:
     """
 
     def __init__(self, file: IO[bytes] | None) -> None:
-        self.first = MAX_COLUMNS
+        self.first = WIDEST
         self.width = 0
         self.merged: list[tuple[int, int, int, int]] = []
         self.is_plain = True
+        self._most = MAX_COLUMNS
         self._file = file
         self._lines: list[str] = []
         self._size = 0
@@ -85,6 +89,8 @@ class Rows:
             return
         if self._file is None:
             raise FoundError
+        if not self.width and any(cell.startswith(_OWN) for cell in cells):
+            self._most = WIDEST
         self.check(number, len(cells))
         first = 0
         while cells[first] == BLANK:
@@ -216,7 +222,7 @@ class Rows:
         Raises:
             WorkbookError: it is.
         """
-        if number > MAX_ROWS or width > MAX_COLUMNS:
+        if number > MAX_ROWS or width > self._most:
             raise WorkbookError(
                 f"has text in cell {reference(number, width)}, far from all edits: clear the cells"
                 f" beyond row {MAX_ROWS:,} and column {MAX_COLUMNS:,}"

@@ -184,6 +184,22 @@ def test_spreadsheet_process_does_not_get_key(
     assert "secret" not in given.values()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this signal")
+def test_process_ends_with_the_one_that_waits() -> None:
+    """The process that reads a spreadsheet is killed when the one that waits for it dies."""
+    program = (
+        "import ctypes, sys; sys.path.append(sys.argv.pop(1)); sys.argv.insert(1, '1');"
+        "from workbook import __main__; sys.stdout = sys.stderr; __main__.main();"
+        "found = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(found));"
+        "print(found.value, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, Path(sheet.__file__).parent],
+        stdin=subprocess.DEVNULL, capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stderr.rpartition(b"}")[2].strip() == b"9"
+
+
 def errors_of(path: Path, **options: Any) -> list[str]:
     """The problems of each row of a file; "" for a valid one."""
     with Input.open(path, options=ReadOptions(**options)) as source:

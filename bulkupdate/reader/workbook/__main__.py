@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import resource
+import signal
 import sys
 import zipfile
 import zlib
@@ -23,8 +24,12 @@ from .rows import FoundError, Rows, WorkbookError, chosen
 #: Memory limit of this process, in bytes. A million rows of ten columns take half of it.
 MEMORY = 1 << 30
 
-#: Limit of its time on a processor, in seconds, for where the other process was killed.
+#: Limit of its time on a processor, in seconds, for where the other process was killed and only
+#: this one goes on.
 SECONDS = 300
+
+#: Sets the signal that the process gets when its parent ends. (Linux: prctl)
+_PR_SET_PDEATHSIG = 1
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BROKEN = "is broken ({}): open it in a spreadsheet program, and save it again"
@@ -118,10 +123,20 @@ def main() -> None:
         # Not every system has these limits.
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    _end_with_parent()
     wanted = sys.argv[2] if len(sys.argv) > 2 else None
     with open(int(sys.argv[1]), "wb", buffering=0) as rows:  # noqa: PTH123 - it is open already
         facts = read(sys.stdin.buffer, wanted, rows)
     json.dump(facts, sys.stdout)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that waits for it is killed, where the system can do that."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -180,6 +180,24 @@ def test_blanks_around_a_paragraph_are_not_shown() -> None:
     assert cells(ods(table(paragraph(inside)))) == [["a b\n  c"]]
 
 
+def test_merged_cell_is_merged_wherever_it_is_repeated() -> None:
+    """A merged cell that is repeated, or whose row is, is merged in each place."""
+    given = 'office:value-type="string" table:number-{}-spanned="2" table:number-{}-repeated="{}"'
+    wide = paragraph("x", given.format("columns", "columns", 1))
+    tall = paragraph("x", given.format("rows", "columns", 2))
+    twice = '<table:table-row table:number-rows-repeated="2">'
+    facts, _ = read(ods(table(f"{twice}{wide}<table:covered-table-cell/></table:table-row>", tall)))
+    assert facts["merged"] == [(1, 1, 1, 2), (2, 1, 2, 2), (3, 1, 4, 1), (3, 2, 4, 2)]
+
+
+def test_blank_merged_cells_cost_nothing() -> None:
+    """A million rows of blank merged cells are no merged cells."""
+    blank = '<table:table-cell table:number-columns-spanned="2"/><table:covered-table-cell/>'
+    rest = f'<table:table-row table:number-rows-repeated="1048575">{blank}</table:table-row>'
+    facts, rows = read(ods(table(paragraph("id"), rest)))
+    assert (facts.get("merged"), rows) == ([], [[1, ["id"]]])
+
+
 def test_blank_rest_of_a_sheet_costs_nothing() -> None:
     """A million repeated blank rows of 16,384 blank cells add nothing."""
     blank = '<table:table-cell table:number-columns-repeated="16384"/>'

@@ -220,12 +220,12 @@ class _Reader:
     def _end_cell(self, found: dict[str, str]) -> None:
         cell = self._value(found)
         repeated = _count(found, _REPEATED)
-        if self._to is self._rows and (_SPANS[0] in found or _SPANS[1] in found):
-            self._merge(found)
         if cell == BLANK:
             # The last cells of a row are often one blank cell, repeated many times.
             self._gap += repeated
             return
+        if self._to is self._rows and (_SPANS[0] in found or _SPANS[1] in found):
+            self._merge(found, repeated)
         width = len(self._cells) + self._gap + repeated
         if width > WIDEST:
             if self._to is self._rows:
@@ -234,11 +234,14 @@ class _Reader:
         self._cells += [BLANK] * self._gap + [cell] * repeated
         self._gap = 0
 
-    def _merge(self, found: dict[str, str]) -> None:
+    def _merge(self, found: dict[str, str], repeated: int) -> None:
         rows, columns = (_count(found, name) for name in _SPANS)
-        if rows > 1 or columns > 1:
-            row, column = self._number + 1, len(self._cells) + self._gap + 1
-            self._to.merge(row, column, row + rows - 1, column + columns - 1)
+        if rows == columns == 1:
+            return
+        first, left = self._number + 1, len(self._cells) + self._gap + 1
+        for row in range(first, first + self._repeated):
+            for column in range(left, left + repeated):
+                self._to.merge(row, column, row + rows - 1, column + columns - 1)
 
     def _end_row(self) -> None:
         """Write a row as often as it is repeated."""

@@ -6,11 +6,13 @@ from tests.support.books import cells, ods, paragraph, read, table
 
 
 def test_blanks_of_a_text_are_kept() -> None:
-    """Tabs, line breaks, several blanks and several paragraphs are part of a text."""
+    """Tabs, line breaks, blanks of any form and several paragraphs are part of a text."""
     inside = 'a<text:tab/>b<text:line-break/>c<text:s text:c="2"/>d<text:s/>  e\n'
-    inside += " <text:span> f</text:span>"
-    two = paragraph("one</text:p><text:p/><text:p>two")
-    assert cells(ods(table(paragraph(inside) + two))) == [["a\tb\nc  d  e f", "one\n\ntwo"]]
+    inside += " <text:span> f </text:span>"
+    two = paragraph("one</text:p><text:p/><text:p>  - two  x")
+    assert cells(ods(table(paragraph(inside) + two))) == [
+        ["a\tb\nc  d   e\n  f ", "one\n\n  - two  x"]
+    ]
 
 
 def test_only_the_text_of_a_cell_is_read() -> None:

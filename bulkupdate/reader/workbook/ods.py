@@ -29,10 +29,8 @@ _REPEATED = f"{_TABLE}number-columns-repeated"
 _SPANS = f"{_TABLE}number-rows-spanned", f"{_TABLE}number-columns-spanned"
 _NUMBERS = frozenset({"float", "percentage", "currency"})
 
-#: Blanks as elements. In the text, marks that XML can't hold stand for them.
-_SPACES = {f"{_TEXT}s": "\1", f"{_TEXT}tab": "\2", f"{_TEXT}line-break": "\3"}
-_MARKS = str.maketrans("\1\2\3", " \t\n")
-_BLANKS = re.compile(r"[ \t\r\n]+")
+#: Blanks as elements. Other blanks count too: LibreOffice writes both, and shows all of them.
+_SPACES = {f"{_TEXT}s": " ", f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n"}
 
 #: Text that is shown above other text, or nowhere.
 _UNSHOWN = frozenset({f"{_TEXT}ruby-text", f"{_TEXT}note"})
@@ -166,7 +164,7 @@ class _Reader:
         if self._unshown:
             self._unshown -= 1
         elif name == _PARAGRAPH and self._cell is not None:
-            self._paragraphs.append(_shown("".join(self._pieces)))
+            self._paragraphs.append("".join(self._pieces))
         elif name in (_CELL, _COVERED) and self._cell is not None:
             self._end_cell(self._cell)
             self._cell = None
@@ -300,13 +298,6 @@ def _count(found: dict[str, str], name: str, least: int = 1) -> int:
     if (count := int(found[name])) < least:
         raise WorkbookError(f"is broken: {local(name)} is {count}")
     return count
-
-
-def _shown(text: str) -> str:
-    """The text of a paragraph: its marks as blanks, and other blanks as in HTML."""
-    if text.isprintable() and text == text.strip(" ") and "  " not in text:
-        return text  # This is faster, and nearly all are so.
-    return _BLANKS.sub(" ", text).strip(" ").translate(_MARKS)
 
 
 def _zero_formula(rows: Rows) -> str:

@@ -35,15 +35,20 @@ _NUMBERED = re.compile(
 #: A number that is wider than its column.
 _TOO_WIDE = re.compile(r"#{3,}")
 
-#: Texts for a missing value, in lower case: of pandas, R, databases, JavaScript and others.
+#: Texts for a missing value, as programs write them: pandas, R, databases, JavaScript and others.
+#: `na` is a word of many languages, and `Nan`, `Nat` and `Nil` are names.
 _MISSING = frozenset(
     {
-        *("nan", "nat", "na", "<na>", "null", "(null)", "<null>", "[null]", "nil", "<nil>", "\\n"),
-        *("undefined", "#null", "1.#qnan", "-1.#ind", "(none)", "<none>"),
+        *("nan", "NaN", "NAN", "NaT", "NA", "<NA>", "null", "NULL", "Null", "nil", "NIL", "<nil>"),
+        *("(null)", "(NULL)", "<null>", "<NULL>", "[null]", "[NULL]", "\\N", "undefined"),
+        *("#null", "#NULL", "1.#QNAN", "-1.#IND", "(none)", "<none>"),
     }
 )
 #: Texts that can't be an id, though they may be a title.
-_NO_ID = frozenset({"none", "n/a", "n.a.", "nil", "false", "true", "unknown", "empty", "blank"})
+_NO_ID = frozenset(
+    {word.lower() for word in _MISSING}
+    | {"none", "n/a", "n.a.", "false", "true", "unknown", "empty", "blank"}
+)
 
 #: Length of the longest of these texts that begin with a letter, in characters.
 LONGEST = 10
@@ -83,7 +88,7 @@ def missing(word: str, *, is_id: bool = False, is_text: bool = False) -> str:
     if len(word) > LONGEST:
         return ""
     is_python = is_text and word == "None"
-    word = word.lower()
-    if is_python or word in _MISSING or (is_id and word in _NO_ID):
+    is_no_id = is_id and word.lower() in _NO_ID
+    if is_python or is_no_id or word in _MISSING:
         return "is how a program writes a missing value"
     return ""

@@ -11,6 +11,7 @@ from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
 from bulkupdate.reader.cells import TASK, CellReader, Values
 from bulkupdate.reader.columns import OWN_PREFIX, Layout, Naming
 from bulkupdate.reader.records import Record
+from bulkupdate.reader.sheet import Cell
 from bulkupdate.reader.text import damage
 
 
@@ -61,7 +62,8 @@ def table_rows(
                 f"holds text in column {width + 1}, which has no name: put text with a delimiter in"
                 " quotes, or name the column"
             )
-            problems = [Problem("", "", message)]
+            stray = next(filter(str.strip, cells[width:]))
+            problems = [Problem("", "", stray.problem if isinstance(stray, Cell) else message)]
         elif row := read(number, line, cells):
             yield row
             continue

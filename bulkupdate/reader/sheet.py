@@ -159,12 +159,16 @@ class SheetTable:
         self._rows.seek(0)
         first, width = self._first, self._width - self._first
         merged = _Merged(self._merged, first)
-        is_header = True
+        is_header, named = True, width
         for line in self._rows:
             number, values = parse_json(line)
             cells = [value if type(value) is str else _text(value) for value in values[first:]]
             if any(map(str.strip, cells)):
                 cells += [""] * (width - len(cells))
+                if is_header:
+                    named = max(at for at, cell in enumerate(cells, 1) if cell.strip())
+                elif named < width:
+                    _mark_strays(number, cells, named, first)
                 if self._merged:
                     merged.mark(number, cells, is_header=is_header)
                 is_header = False
@@ -173,6 +177,18 @@ class SheetTable:
     def close(self) -> None:
         """Delete the rows from the disk."""
         self._rows.close()
+
+
+def _mark_strays(number: int, cells: list[str], named: int, first: int) -> None:
+    """Mark the cells of a row that stand to the right of the named columns."""
+    for at in range(named, len(cells)):
+        if cells[at].strip():
+            name = reference(number, first + at + 1)
+            problem = (
+                f"holds text in cell {name}, whose column has no name: clear the cell, or name the"
+                " column"
+            )
+            cells[at] = Cell(cells[at], WRONG, problem)
 
 
 class _Merged:
@@ -293,7 +309,7 @@ def _text(value: Any) -> str:
     if "number" in value:
         number, shown = _number(value["number"]), f"{value['shown']}{CURE}"
         problem = "" if value["is_same"] else f"{value['shown']}{_CHECK}"
-        return Cell(number, "number", number.problem or problem, shown)
+        return Cell(number, "number", number.problem or problem, number.problem or shown)
     if "date" in value:
         return Cell(value["date"], "date")
     problem = "is a time or a duration: a due date needs a day. Format the cell as a date"

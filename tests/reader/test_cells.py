@@ -135,7 +135,19 @@ def test_error_of_a_spreadsheet_is_no_value(word: str) -> None:
     "word",
     [
         *("#", "#1 lead", "#N/A/B", "call #3", "N/A in May", "#CALC", "#urgent!", "#busy", "##"),
-        *("Room:502", "Err:502 again", "Error 502", "Fehler:12", "Nathan", "undefined term"),
+        *(
+            "Room:502",
+            "Err:502 again",
+            "Error 502",
+            "Fehler:12",
+            "Nathan",
+            "undefined term",
+            "na",
+            "Na",
+            "Nan",
+            "Nat",
+            "Nil",
+        ),
     ],
 )
 def test_other_text_with_a_hash_is_a_value(word: str) -> None:

@@ -25,6 +25,13 @@ from bulkupdate.reader.workbook import numbers
         ("0.0", 2.25, "2.3"),
         ("0", -7, "-7"),
         (";;;", 7, ""),
+        ("#", 0, ""),
+        ("#,###", 0, ""),
+        ("#,###", 1234, "1,234"),
+        ("#.##", 0, ".00"),
+        ("#,##0", 0, "0"),
+        ("0", 0, "0"),
+        ("?", 0, ""),
         ("General", 7, "7"),
         ('General" %"', 7, "7 %"),
         ("@", 7, "7"),
@@ -132,3 +139,43 @@ def test_date_in_iso_form_is_what_programs_show(text: str, expected: dict[str, s
 def test_other_forms_of_iso_dates_are_none(text: str) -> None:
     """Weeks, dates without separators, and days that no calendar has, are no dates."""
     assert numbers.iso_date(text) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "zone"),
+    [
+        ('yyyy-mm-dd"T"hh:mm:ss"Z"', "Z"),
+        ("yyyy\\-mm\\-dd\\Thh:mm:ss\\Z", "Z"),
+        ("yyyy-mm-ddThh:mm:ss.000Z", "Z"),
+        ('yyyy-mm-dd hh:mm" UTC"', "UTC"),
+        ("hh:mm\\ \\G\\M\\T", "GMT"),
+        ('d mmm yyyy hh:mm" (CEST)"', "CEST"),
+        ('yyyy-mm-dd"T"hh:mm"+00:00"', "+00:00"),
+        ('hh:mm"+0100";@', "+0100"),
+        ('d mmm yyyy "at" hh:mm', None),
+        ('"due "dd/mm/yyyy hh:mm', None),
+        ("[$-409]m/d/yy h:mm AM/PM;@", None),
+        ('hh:mm" Uhr"', None),
+        ("yyyy-mm-dd hh:mm:ss.000", None),
+        ("General", None),
+    ],
+)
+def test_zone_of_a_date_format_is_found(code: str, zone: str | None) -> None:
+    """A literal of a date format that is a time zone is found, and no other."""
+    assert numbers.zone(code) == zone
+
+
+@pytest.mark.parametrize(
+    ("shown", "zone"),
+    [
+        ("2026-12-01T09:30:00Z", "Z"),
+        ("2026-12-01T09:30:00.000+05:30", "+05:30"),
+        ("1 OCT 2026 9:30 AM (UTC)", "UTC"),
+        ("9:30 1 OCT 2026", None),
+        ("09:30 01-12-2026", None),
+        ("2026-12-01 09:30", None),
+    ],
+)
+def test_zone_behind_a_shown_time_is_found(shown: str, zone: str | None) -> None:
+    """A time zone behind the time that a cell shows is found."""
+    assert numbers.shown_zone(shown) == zone

@@ -77,6 +77,32 @@ def test_only_the_program_counts_and_no_title() -> None:
     assert "wrong" in cells(ods(ZERO, program=named))[0][0]
 
 
+def test_formula_with_an_empty_result_is_blank_only_if_computed() -> None:
+    """An empty text is a result where a program that computes wrote the file."""
+    sheet = table(paragraph("id") + paragraph("", 'table:formula="of:=IF(1;&quot;&quot;;2)"'))
+    assert cells(ods(sheet, program="LibreOffice/24.8$Linux")) == [["id"]]
+    assert "no program has computed" in cells(ods(sheet))[0][1]["wrong"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "expected"),
+    [("1", "TRUE", True), ("0", "FALSE", False), ("1", "WAHR", True), ("0", "FAUX", False)],
+)
+def test_computed_check_box_is_true_or_false(value: str, shown: str, expected: bool) -> None:
+    """LibreOffice stores a computed check box as 1 or 0, and shows a word of its language."""
+    formula = f'table:formula="of:=1=1" office:value-type="float" office:value="{value}"'
+    sheet = table(paragraph(shown, formula))
+    [[found]] = cells(ods(sheet, program="LibreOffice/24.8$Linux"))
+    assert found is expected
+
+
+@pytest.mark.parametrize(("value", "shown"), [("0", "TRUE"), ("2", "TRUE"), ("1", "high")])
+def test_number_that_shows_another_word_is_no_check_box(value: str, shown: str) -> None:
+    """A number that shows another word than true or false stays a number with a format."""
+    cell = paragraph(shown, f'office:value-type="float" office:value="{value}"')
+    assert cells(ods(table(cell)))[0][0]["is_same"] is False
+
+
 @pytest.mark.parametrize(
     ("attributes", "shown", "expected"),
     [
@@ -89,6 +115,8 @@ def test_only_the_program_counts_and_no_title() -> None:
          {"number": 0.5, "shown": "shows as '50 %' by its number format", "is_same": False}),
         ('office:value-type="float" office:value="0"', "Err:502",
          {"number": 0.0, "shown": "shows as 'Err:502' by its number format", "is_same": False}),
+        ('office:value-type="float" office:value="0"', "",
+         {"number": 0.0, "shown": "shows as '' by its number format", "is_same": False}),
         ('office:value-type="date" office:date-value="2026-12-01T09:00:00"', "1.12.26 9:00",
          {"date": "2026-12-01T09:00:00"}),
         ('office:value-type="date" office:date-value="2026-12-01"', "x", {"date": "2026-12-01"}),
@@ -100,6 +128,42 @@ def test_only_the_program_counts_and_no_title() -> None:
 def test_cell_is_its_value_by_type(attributes: str, shown: str, expected: object) -> None:
     """A cell is its value by its type, beside what it shows."""
     assert cells(ods(table(paragraph(shown, attributes)))) == [[expected]]
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown", "is_local"),
+    [
+        ("2026-12-01T09:30:00.000Z", "2026-12-01 09:30", True),
+        ("2026-12-01T21:30:00Z", "1.12.26 9:30 PM", True),
+        ("2026-12-01T09:30:00Z", "1. Dez", True),
+        ("2026-12-01T09:30:00Z", "", True),
+        ("2026-12-01T08:30:00Z", "2026-12-01 09:30", False),
+        ("2026-11-30T23:00:00Z", "01.12.26", False),
+    ],
+)
+def test_date_with_z_is_the_local_time_that_it_shows(
+    stored: str, shown: str, is_local: bool
+) -> None:
+    """A stored Z means no time zone; a cell that shows another time is refused."""
+    cell = paragraph(shown, f'office:value-type="date" office:date-value="{stored}"')
+    [[found]] = cells(ods(table(cell)))
+    if is_local:
+        assert found == {"date": stored[:19]}
+    else:
+        assert f"shows as {shown!r}" in found["wrong"]
+
+
+def test_number_without_a_text_is_its_value() -> None:
+    """Some programs store the value of a number alone, without what it shows."""
+    cell = '<table:table-cell office:value-type="float" office:value="0"/>'
+    assert cells(ods(table(cell))) == [[0]]
+
+
+def test_date_that_shows_a_time_zone_is_wrong() -> None:
+    """A date is a local time: one that shows a time zone is refused."""
+    date = 'office:value-type="date" office:date-value="2026-12-01T09:30:00"'
+    [[found]] = cells(ods(table(paragraph("2026-12-01 09:30 UTC", date))))
+    assert "shows as '…UTC'" in found["wrong"]
 
 
 def test_merged_and_repeated_cells_keep_their_places() -> None:
@@ -176,12 +240,6 @@ def test_table_in_a_shape_is_not_read() -> None:
     assert read(ods(sheet))[1] == [[1, ["a"]], [2, ["a"]], [3, ["a"]]]
 
 
-def test_blanks_around_a_paragraph_are_not_shown() -> None:
-    """Plain blanks at the ends of a paragraph are not shown, and those that elements hold are."""
-    inside = "  a  b\n </text:p><text:p> <text:s/> c "
-    assert cells(ods(table(paragraph(inside)))) == [["a b\n  c"]]
-
-
 def test_merged_cell_is_merged_wherever_it_is_repeated() -> None:
     """A merged cell that is repeated, or whose row is, is merged in each place."""
     given = 'office:value-type="string" table:number-{}-spanned="2" table:number-{}-repeated="{}"'
@@ -224,6 +282,11 @@ def test_hidden_sheet_is_not_read() -> None:
     hidden = f'<style:style style:name="ta2">{properties}</style:style>'
     first, second = table(paragraph("a")), table(paragraph("b"), name="More", style="ta2")
     assert read(ods(table(name="Empty"), first, second, styles=hidden))[0]["sheet"] == "Edits"
+    assert read(ods(second, first, styles=hidden))[0]["sheet"] == "Edits"
+    assert (
+        "only on hidden sheets: choose one with {sheet}: 'More'"
+        in (read(ods(table(name="Empty"), second, styles=hidden))[0]["error"])
+    )
     assert "choose one with {sheet}: 'Edits', 'More'" in read(ods(first, second))[0]["error"]
     facts, rows = read(ods(first, second), "More")
     assert (facts["sheet"], rows) == ("More", [[1, ["b"]]])

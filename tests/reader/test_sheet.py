@@ -76,6 +76,17 @@ def test_missing_sheet_error_lists_existing_sheets() -> None:
         Input.open(CORPUS / "two-sheets.xlsx", options=ReadOptions(sheet="edits"))
 
 
+def test_cells_on_a_hidden_sheet_alone_are_named(tmp_path: Path) -> None:
+    """A file whose visible sheet is empty is refused with the name of the sheet to choose."""
+    book = openpyxl.Workbook()
+    sheet_ = book.create_sheet("Edits")
+    sheet_.append(["id"])
+    sheet_.sheet_state = "hidden"
+    book.save(tmp_path / "a.xlsx")
+    message = refusal(tmp_path / "a.xlsx")
+    assert "has cells only on hidden sheets: choose one with sheet: 'Edits'" in message
+
+
 def test_text_options_are_refused_for_spreadsheet() -> None:
     """A spreadsheet refuses the options that fit only text files."""
     for options, flag in (
@@ -326,6 +337,43 @@ def test_format_that_is_not_known_is_named(tmp_path: Path) -> None:
     """An id in a number format that is not understood is invalid, and the message names it."""
     error = formatted(tmp_path, "id", 123, "0.0E+0")
     assert "has the number format '0.0E+0', which may show other text: format the col" in error
+
+
+@pytest.mark.parametrize("stray", ["see mail", 7, True, "#N/A"])
+def test_stray_cell_is_named(tmp_path: Path, stray: object) -> None:
+    """A cell to the right of the named columns is refused by its name in the sheet."""
+    path = workbook_of(tmp_path, [None, "id", "title"], [None, "opp_1", "a", None, None, stray])
+    (error,) = errors_of(path)
+    assert error == (
+        "holds text in cell F2, whose column has no name: clear the cell, or name the column"
+    )
+
+
+@pytest.mark.parametrize("code", ["#", "#,###", "#.##", "0;-0;"])
+@pytest.mark.parametrize("field", ["priority", "done"])
+def test_zero_that_shows_as_nothing_is_invalid(tmp_path: Path, field: str, code: str) -> None:
+    """A 0 that its format hides is refused: the cell looks blank."""
+    assert "shows as '" in formatted(tmp_path, field, 0, code)
+
+
+@pytest.mark.parametrize("code", ["00000000", "0.0E+0", "#,##0", '"usr_"0', "General"])
+def test_digits_that_are_lost_matter_more_than_the_format(tmp_path: Path, code: str) -> None:
+    """What a long id shows is wrong too, so the message does not ask to enter it."""
+    error = formatted(tmp_path, "id", 1234567890123456789, code)
+    assert "is a number of more than 15 digits" in error
+
+
+def test_empty_date_is_named(tmp_path: Path) -> None:
+    """A 0 in a date format shows as 1900-01-00; in a time format, it is midnight."""
+    assert "is an empty date, stored as 0" in formatted(tmp_path, "dueDate", 0, "dd/mm/yyyy hh:mm")
+    assert "is a time or a duration" in formatted(tmp_path, "dueDate", 0, "h:mm")
+
+
+def test_date_that_shows_a_time_zone_is_invalid(tmp_path: Path) -> None:
+    """A date is a local time: one whose format shows a time zone is refused with the zone."""
+    moment = dt.datetime(2026, 12, 1, 9, 30)  # noqa: DTZ001 - a cell has no time zone
+    error = formatted(tmp_path, "dueDate", moment, 'yyyy-mm-dd"T"hh:mm:ss"Z"')
+    assert "shows as '…Z' by its number format: format the column as text, and enter" in error
 
 
 @pytest.mark.parametrize("code", ["General", "0", "@", "#", "#,##0", "0_ ;[Red]-0 "])

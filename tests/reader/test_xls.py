@@ -100,6 +100,11 @@ def test_sheets_are_chosen_as_in_other_formats() -> None:
     hidden.visibility = 1
     assert read(saved(book))[1] == [[1, ["a"]]]
     assert read(saved(book), "More")[1] == [[1, ["b"]]]
+    book.get_sheet(0).visibility = 1
+    assert (
+        "only on hidden sheets: choose one with {sheet}: 'Edits', 'More'"
+        in (read(saved(book))[0]["error"])
+    )
     assert "there is no sheet 'x'" in read(saved(book), "x")[0]["error"]
 
 

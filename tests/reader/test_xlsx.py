@@ -43,6 +43,15 @@ def test_stored_zero_counts_only_if_computed(stored: str) -> None:
     assert "no program has computed" in cells(uncomputed)[0][1]["wrong"]
 
 
+@pytest.mark.parametrize("stored", ["0", "0.0"])
+@pytest.mark.parametrize("program", ["Apache POI", "NPOI"])
+def test_stored_zero_of_a_program_that_computes_nothing_is_wrong(program: str, stored: str) -> None:
+    """Apache POI and NPOI store 0 for a formula, and don't ask for a new calculation."""
+    sheet = row(text("id"), f"<c><f>1+1</f><v>{stored}</v></c>")
+    assert cells(xlsx(sheet, program="Microsoft Excel")) == [["id", 0]]
+    assert "no program has computed" in cells(xlsx(sheet, program=program))[0][1]["wrong"]
+
+
 def test_computed_formula_gives_its_value() -> None:
     """A formula gives the value that a program has computed, and an empty text is blank."""
     sheet = row(text("id"), "<c><f>1+1</f><v>2</v></c>", '<c t="str"><f>A1</f><v>a b</v></c>')
@@ -203,6 +212,12 @@ def test_date_in_iso_form_is_a_date() -> None:
     date, time, wrong = cells(xlsx(sheet, main=STRICT))[0]
     assert (date, time) == ({"date": "2026-12-01T09:00:00"}, {"time": "09:00:00"})
     assert wrong == {"wrong": "is not a date", "text": "soon"}
+
+
+def test_date_with_z_is_local_time() -> None:
+    """A date of type `d` with a Z is a local time, as spreadsheet programs show it."""
+    sheet = row('<c t="d"><v>2026-12-01T09:30:00.000Z</v></c>')
+    assert cells(xlsx(sheet)) == [[{"date": "2026-12-01T09:30:00"}]]
 
 
 def test_merged_cells_are_reported() -> None:

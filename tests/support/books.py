@@ -34,7 +34,7 @@ def archive(parts: dict[str, str]) -> bytes:
 
 def xlsx(
     sheet: str, *, codes: tuple[str, ...] = (), strings: str = "", book: str = "", calc: str = "",
-    main: str = MAIN,
+    program: str = "", main: str = MAIN,
 ) -> bytes:  # fmt: skip
     """A workbook of one sheet.
 
@@ -44,6 +44,7 @@ def xlsx(
         strings: the XML of its shared texts.
         book: attributes of the workbook.
         calc: attributes of its calculation.
+        program: the program that says that it wrote the file.
         main: the namespace.
     """
     rows, _, rest = sheet.partition("|")
@@ -55,7 +56,9 @@ def xlsx(
     return archive(
         {
             "_rels/.rels": f'<Relationships xmlns="{_PACKAGE}"><Relationship Id="rId1" '
-            f'Type="{links}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+            f'Type="{links}/officeDocument" Target="xl/workbook.xml"/><Relationship Id="rId2" '
+            f'Type="{links}/extended-properties" Target="docProps/app.xml"/></Relationships>',
+            "docProps/app.xml": f"<Properties><Application>{program}</Application></Properties>",
             "xl/workbook.xml": _BOOK.format(main=main, links=links, book=book, calc=calc),
             "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{_PACKAGE}">'
             + "".join(

@@ -27,7 +27,12 @@ _PIECE = re.compile(r'"[^"]*"?|\\.?|[_*].?|;|[^;"\\_*]+', re.DOTALL)
 _PLACES = re.compile(r"([#0?,]*[#0?])(\.[#0?]+)?(?![#0?.,/Ee])")
 _PLACE = re.compile("[#0?.,/Ee]")
 _CONDITION = re.compile(r"\[[<>=]")
-_PLAIN = ("", "General", "@", "0", "#")
+#: A time zone in a format, and behind the time that a cell shows.
+_ZONE = re.compile(
+    r"(?<![A-Za-z])(?:Z|UTC|GMT|MES?Z|[A-Z]{2,3}T)(?![A-Za-z])|[+\u2212-]\d\d?(?::?\d\d)?"
+)
+_SHOWN_ZONE = re.compile(rf"(?<=:\d\d)(?:[.,]\d+)?(?: ?[AaPp][Mm])?\s*\(?({_ZONE.pattern})")
+_PLAIN = ("", "General", "@", "0")
 
 #: Largest number of characters of a format in Excel. Longer ones take long to understand.
 MAX_CODE = 255
@@ -54,6 +59,11 @@ def kind(code: str) -> str:
         return "time"
     is_date = _DATE.search(_LITERAL.sub("", _sections(code)[0]).replace("General", ""))
     return "date" if is_date else "number"
+
+
+def has_day(code: str) -> bool:
+    """Whether a date format shows a day or a year, and not only a time of day."""
+    return re.search("[yd]", _LITERAL.sub("", _sections(code)[0]), re.IGNORECASE) is not None
 
 
 def is_plain(code: str) -> bool:
@@ -104,6 +114,23 @@ def shown_text(code: str, text: str) -> str:
     for literal in literals:
         bare = bare.replace("\0", literal, 1)
     return bare.strip().replace("@", text, 1)
+
+
+def zone(code: str) -> str | None:
+    """The time zone that a date format shows as a literal; None for no zone."""
+    literals: list[str] = []
+    bare = _LITERAL.sub(lambda part: _keep(part, literals), _sections(code)[0])
+    text = _DATE.sub("#", bare)
+    for literal in literals:
+        text = text.replace("\0", literal, 1)
+    found = _ZONE.search(text)
+    return found[0] if found else None
+
+
+def shown_zone(shown: str) -> str | None:
+    """The time zone behind the time that a cell shows; None for no zone."""
+    found = _SHOWN_ZONE.search(shown)
+    return found[1] if found else None
 
 
 def is_same(shown: str, value: float) -> bool:
@@ -205,8 +232,9 @@ def _digits(places: re.Match[str], value: float) -> str:
     except InvalidOperation:
         return repr(value)
     whole, _, fraction = f"{abs(rounded):f}".partition(".")
-    whole = whole.zfill(places[1].count("0"))
+    # Without a place that is always shown, `#` shows no 0.
+    whole = whole.lstrip("0").zfill(places[1].count("0"))
     if "," in places[1]:
-        whole = f"{int(whole):,}" if "00" not in places[1] else whole
+        whole = f"{int(whole):,}" if whole and "00" not in places[1] else whole
     sign = "-" if rounded < 0 else ""
     return f"{sign}{whole}{'.' if fraction else ''}{fraction}"

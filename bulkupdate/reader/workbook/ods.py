@@ -1,12 +1,23 @@
 """A spreadsheet in OpenDocument (.ods), read in one pass, in small pieces."""
 
 import contextlib
+import datetime as dt
 import re
 import zipfile
 
 from . import numbers
 from .markup import elements, local, parse
-from .rows import BLANK, MAX_COLUMNS, WIDEST, FoundError, Rows, WorkbookError, chosen, error_cell
+from .rows import (
+    BLANK,
+    MAX_COLUMNS,
+    WIDEST,
+    FoundError,
+    Rows,
+    WorkbookError,
+    chosen,
+    error_cell,
+    shows_as,
+)
 from .rows import open_formula as open_formula_cell
 
 _URN = "urn:oasis:names:tc:opendocument:xmlns:"
@@ -44,6 +55,14 @@ _COMPUTING = re.compile(
 
 #: Length of a number that needs no closer look: it shows as it is stored.
 _EXACT = 16
+
+#: What LibreOffice shows for true and false, in its languages. A formula stores them as 1 and 0.
+_BOOLEANS = {
+    "1": {"TRUE", "WAHR", "VRAI", "VERO", "VERDADERO", "VERDADEIRO", "WAAR", "SANT", "SANN", "SAND",
+          "TOSI", "PRAWDA", "PRAVDA", "IGAZ", "ADEVĂRAT", "DOĞRU", "ИСТИНА"},
+    "0": {"FALSE", "FALSCH", "FAUX", "FALSO", "ONWAAR", "FALSKT", "USANN", "FALSK", "EPÄTOSI",
+          "FAŁSZ", "NEPRAVDA", "HAMIS", "FALS", "YANLIŞ", "ЛОЖЬ"},
+}  # fmt: skip
 
 _DURATION = re.compile(r"(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?)?")
 
@@ -115,7 +134,7 @@ class _Reader:
     Attributes:
         names: the names of the sheets so far.
         visible: those of the sheets that are not hidden.
-        full: those of them that have cells.
+        full: the sheets that have cells.
     """
 
     def __init__(self, wanted: str | None, rows: Rows, *, is_computed: bool) -> None:
@@ -200,7 +219,7 @@ class _Reader:
             self.visible.append(name)
         is_wanted = name == self._wanted
         if self._wanted is None:
-            is_wanted = is_visible and not self.full
+            is_wanted = is_visible and self.full.isdisjoint(self.visible)
         self._to = self._rows if is_wanted else self._only_look
         self._number = 0
         self._is_in_sheet = True
@@ -262,29 +281,54 @@ class _Reader:
         if is_error:
             return error_cell(self._to, shown)
         if not type_ and _FORMULA in found:
+            if self._is_computed and self._paragraphs == [""]:
+                return BLANK  # The formula gives an empty text.
             return open_formula_cell(self._to)
         value = found.get(_VALUES.get(type_, ""), "")
         if type_ in _NUMBERS:
             if _FORMULA in found and value in ("", "0") and not self._is_computed:
                 return _zero_formula(self._to)
-            return self._number_cell(value, shown, type_)
+            if type_ == "float" and shown in _BOOLEANS.get(value, ()):
+                return "true" if value == "1" else "false"
+            return self._number_cell(value, shown if self._paragraphs else None, type_)
         if type_ == "boolean":
             return "true" if value == "true" else "false"
         if type_ == "date":
-            date = numbers.iso_date(value)
-            return self._to.typed(date) if date else self._to.wrong(value, "is not a date")
+            return self._date_cell(value, shown)
         if type_ == "time":
             return self._to.typed({"time": _duration(value)})
         return self._to.text(shown if self._paragraphs else value)
 
-    def _number_cell(self, text: str, shown: str, type_: str) -> str:
+    def _date_cell(self, text: str, shown: str) -> str:
+        local = text.removesuffix("Z")
+        if not (date := numbers.iso_date(local)):
+            return self._to.wrong(text, "is not a date")
+        if local != text and "date" in date and not _agrees(date["date"], shown):
+            return self._to.wrong(text, f"{shows_as(shown)}{numbers.CURE}")
+        if zone := numbers.shown_zone(shown):
+            return self._to.with_zone(text, zone)
+        return self._to.typed(date)
+
+    def _number_cell(self, text: str, shown: str | None, type_: str) -> str:
         try:
             value = float(text)
         except ValueError:
             return self._to.wrong(text, "is not a number: enter it again")
-        if type_ == "float" and (not shown or (shown == text and len(text) < _EXACT)):
+        if type_ == "float" and (shown is None or (shown == text and len(text) < _EXACT)):
             return self._to.typed(value)
-        return self._to.formatted(value, shown or None, type_)
+        return self._to.formatted(value, shown, type_)
+
+
+def _agrees(date: str, shown: str) -> bool:
+    """Whether a cell shows this local time, as far as its text tells.
+
+    Some programs write Z behind a local time, and others behind the time in UTC.
+    """
+    figures = set(map(int, re.findall(r"\d+", shown)))
+    found = dt.datetime.fromisoformat(date)
+    if ":" in shown:
+        return found.minute in figures and bool({found.hour, found.hour % 12 or 12} & figures)
+    return not figures or found.day in figures
 
 
 def _count(found: dict[str, str], name: str, least: int = 1) -> int:

@@ -180,8 +180,12 @@ class Rows:
         kind = numbers.kind(code)
         if kind == "time":
             return _json({"time": numbers.duration(value)})
+        if value == 0 and not is_1904 and kind == "date" and numbers.has_day(code):
+            return self.wrong("0", "is an empty date, stored as 0: clear the cell or enter a date")
         if kind == "date" or is_date:
             found = numbers.moment(value, is_1904=is_1904)
+            if found and (zone := numbers.zone(code)):
+                return self.with_zone("".join(found.values()), zone)
             return _json(found) if found else self.wrong(str(value), "shows as a date, and is none")
         return self.formatted(value, numbers.shown(code, value), code)
 
@@ -210,6 +214,10 @@ class Rows:
         text = json.loads(cell)
         shown = numbers.shown_text(code, text)
         return cell if shown == text else self.wrong(text, f"{shows_as(shown)}{numbers.CURE}")
+
+    def with_zone(self, text: str, zone: str) -> str:
+        """A date without a time zone that shows one, as JSON."""
+        return self.wrong(text, f"{shows_as(f'…{zone}')}{numbers.CURE}")
 
     def wrong(self, text: str, why: str) -> str:
         """A cell that can't be read, as JSON."""
@@ -294,11 +302,16 @@ def chosen(
             shown = ", ".join(map(repr, names))
             raise WorkbookError(f"there is no sheet {wanted!r}: the sheets are {shown}")
         return wanted
-    full = visible if len(visible) == 1 else [name for name in visible if is_full(name)]
+    full = [name for name in visible if is_full(name)]
     if len(full) > 1:
         shown = ", ".join(map(repr, full))
         raise WorkbookError(f"has several sheets: choose one with {{sheet}}: {shown}")
     if not full:
+        hidden = ", ".join(repr(name) for name in names if name not in visible and is_full(name))
+        if hidden:
+            raise WorkbookError(
+                f"has cells only on hidden sheets: choose one with {{sheet}}: {hidden}"
+            )
         raise WorkbookError("the file is empty")
     return full[0]
 

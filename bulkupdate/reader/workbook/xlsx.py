@@ -43,6 +43,9 @@ _LETTERS = [
 ][:_COLUMNS]
 _LETTERS.append("")
 
+#: Programs that store 0 for a formula, and don't ask the next program to compute.
+_NOT_COMPUTING = re.compile(r"\bN?POI\b")
+
 _REMEMBERED = 10_000
 
 
@@ -75,6 +78,7 @@ class Book:
         self.strings: list[str] = []
         self._is_1904 = self._is_open = False
         self._links: dict[str, tuple[str, str]] = {}
+        self._is_open = self._is_by_poi()
         main = self._main()
         for kind, target in self._relations(main).values():
             if kind == "styles" and self._has(target):
@@ -82,6 +86,15 @@ class Book:
         self._links = self._relations(main)
         elements(self._open(main), self._take)
         self._texts = [part for kind, part in self._links.values() if kind == "sharedStrings"]
+
+    def _is_by_poi(self) -> bool:
+        """Whether a program that computes nothing says that it wrote the file."""
+        pieces: list[str] = []
+        for kind, part in self._relations("").values():
+            if kind == "extended-properties" and self._has(part):
+                source = self._open(part)
+                parse(source, lambda _name, _found: None, lambda _name: None, pieces.append)
+        return _NOT_COMPUTING.search("".join(pieces)) is not None
 
     def _main(self) -> str:
         """The name of the part that names the sheets."""
@@ -125,7 +138,7 @@ class Book:
             case "workbookPr":
                 self._is_1904 = _flag(found.get("date1904"))
             case "calcPr":
-                self._is_open = _flag(found.get("fullCalcOnLoad"))
+                self._is_open |= _flag(found.get("fullCalcOnLoad"))
             case "sheet":
                 key = next((key for key in found if local(key) == "id"), "")
                 kind, part = self._links.get(found.get(key, ""), ("", ""))
@@ -333,7 +346,7 @@ class _SheetReader:
         Programs that can't compute store 0, and ask the next program to compute everything.
         """
         if self._is_open:
-            return value in ("", "0")
+            return value in ("", "0", "0.0")
         return not value and type_ != "str"
 
     def _number_cell(self, value: str) -> str:
@@ -350,7 +363,10 @@ class _SheetReader:
         return cell
 
     def _iso_date(self, value: str) -> str:
-        found = numbers.iso_date(value)
+        # Spreadsheet programs show a Z as local time.
+        found = numbers.iso_date(value.removesuffix("Z"))
+        if found and (zone := numbers.zone(self._styles.code(self._style))):
+            return self._rows.with_zone(value, zone)
         return self._rows.typed(found) if found else self._rows.wrong(value, "is not a date")
 
     def _restyled_text(self, cell: str) -> str:

@@ -80,7 +80,7 @@ def test_check_names_row_field_and_cure() -> None:
         "assignedTo '<clear>': can't be cleared: leave the cell blank",
         "dueDate '2026-12-01': has no time of day: set --time 09:00, or write",
         "dueDate '2026-12-01T09:00:00': has no offset from UTC: add Z",
-        "dueDate '01/12/2026 09:00': can be two dates: set --date-format '%d/%m/%Y %H:%M' or",
+        "dueDate '01/12/2026 09:00': can be several dates: set --date-format '%d/%m/%Y %H:%M' or",
         "3 rows: priority: is not a priority: write 0, 1, 2, low",
         "'opp_eeb4b5afbd69125bf') 'urgent'; row 12 (line 13, 'opp_7bcb6ea934545c40f') '3'; row 17",
         "2 rows: done: is neither true nor false: write true",

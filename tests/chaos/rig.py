@@ -28,7 +28,8 @@ FAULTS = {
 
 #: Allowed exit codes of a session: done, killed, stopped by a signal (even before the handler was
 #: set), or stopped early.
-ENDS = (0, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM, 3)
+#: Python itself ends with SIGINT where the signal came in the middle of an `exec` of a text.
+ENDS = (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 3)
 
 #: Most seconds until a command has ended after a signal.
 PATIENCE = 60

@@ -59,6 +59,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 #: Quotes that a word processor puts in the place of straight ones.
 CURLY_QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u00ab\u00bb\u2039\u203a"
 
+#: What the ids of tasks begin with, by convention.
+TASK_PREFIX = "opp_"
+
 #: What the ids of lemlist begin with, by convention → what they are ids of.
 _PREFIXES = {
     "opp": "a task",
@@ -179,7 +182,10 @@ def done(value: object) -> bool:
 
 
 def due_date(value: object) -> str:
-    """A due date in UTC with milliseconds, from ISO 8601 with an offset or an aware `datetime`."""
+    """A due date in UTC with milliseconds, from ISO 8601 with an offset or an aware `datetime`.
+
+    It lies in the years 2000 to 2099.
+    """
     if isinstance(value, str) and _is_canonical(value):
         return value
     moment = value if isinstance(value, datetime) else iso_date_time(_text(value).strip())

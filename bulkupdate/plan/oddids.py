@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bulkupdate.fields import TASK_PREFIX
 from bulkupdate.models import Row
 
 #: Number of kinds of ids to tell apart, and number of ids to show.
 _KINDS = 100
 _SHOWN = 3
 
-#: What the ids of tasks begin with, by convention.
-_TASK = "opp_"
+_LENGTH = len(TASK_PREFIX)
 
 #: Most ids of other kinds that are pointed out, if they are not one in a hundred.
 _FEW = 3
@@ -48,7 +48,7 @@ class OddIds:
     def add(self, rows: Sequence[Row]) -> None:
         """Add the ids of rows."""
         # Nearly all ids begin in the same way.
-        if self._tasks.count >= _SHOWN and {row.id[:4] for row in rows} == {_TASK}:
+        if self._tasks.count >= _SHOWN and {row.id[:_LENGTH] for row in rows} == {TASK_PREFIX}:
             self._tasks.count += len(rows)
             return
         for row in rows:
@@ -58,7 +58,7 @@ class OddIds:
         name = id_[: id_.find("_") + 1] or _look(id_)
         kind = self._kinds.get(name)
         if kind is None:
-            new = self._tasks if name == _TASK else _Kind()
+            new = self._tasks if name == TASK_PREFIX else _Kind()
             kind = self._kinds.setdefault(name if len(self._kinds) < _KINDS else "", new)
         kind.count += 1
         if kind.count <= _SHOWN:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError, InputError, Problem, setting
+from bulkupdate.fields import TASK_PREFIX
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
 from bulkupdate.reader import artefacts
 from bulkupdate.reader.columns import Layout
@@ -27,9 +28,6 @@ _REMEMBERED = 4096
 
 #: The text that marks a cell as wrong in a file of failed rows: what a failed formula shows.
 _WRONG = "#VALUE!"
-
-#: What the ids of tasks begin with. Others are looked at more closely.
-TASK = "opp_"
 
 #: Size of the largest map in which the reader looks for the nearest value.
 _SEARCHED = 500
@@ -68,7 +66,9 @@ class Values:
         self._is_clean = is_clean
         # A shorter one may be the clear token, an error, a check box, a word for a missing value.
         self.shortest = max(artefacts.LONGEST, len(self._clear)) + 1
-        self.shortest_id = len(self._clear if self._clear.startswith(TASK) else TASK) + 1
+        self.shortest_id = (
+            len(self._clear if self._clear.startswith(TASK_PREFIX) else TASK_PREFIX) + 1
+        )
         self.has_cleared = False
         #: Field → value in the input, in lower case → value to send.
         self._mapped: dict[str, dict[str, Any]] = {}
@@ -255,7 +255,7 @@ class CellReader:
         """The row for a record as wide as the header; None where anything is wrong."""
         id_ = cells[self._id]
         try:
-            is_plain = id_[:4] == TASK and id_.isidentifier() and id_.isascii()
+            is_plain = id_.startswith(TASK_PREFIX) and id_.isidentifier() and id_.isascii()
             if not (is_plain and len(id_) >= self._shortest_id):
                 # Remembering ids would not help: each is different, and nearly all are plain words.
                 id_ = self._read_id(id_)

@@ -7,8 +7,9 @@ from typing import Any
 from bulkupdate import fields
 from bulkupdate.codec import writable
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
+from bulkupdate.fields import TASK_PREFIX
 from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
-from bulkupdate.reader.cells import TASK, CellReader, Values
+from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import OWN_PREFIX, Layout, Naming
 from bulkupdate.reader.records import Record
 from bulkupdate.reader.sheet import Cell
@@ -50,7 +51,7 @@ def table_rows(
             # Which cell belongs to which column is unknown, so only the width is a problem.
             problems = [_wrong_width(len(cells), written)]
         elif (
-            cells[id_index][:4] != TASK
+            not cells[id_index].startswith(TASK_PREFIX)
             and cells[id_index].strip() in names
             and _is_header(cells, layout, naming, f"{name}: line {line}")
         ):

@@ -106,7 +106,7 @@ class Parts:
         with _counting() as count:
             for start in range(0, len(rows), INSPECT_BATCH):
                 batch = rows[start : start + INSPECT_BATCH]
-                inspection.add_all(batch)
+                inspection.add(batch)
                 for row in batch:
                     digests.add(row)
             digests.close()

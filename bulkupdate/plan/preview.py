@@ -146,36 +146,35 @@ class Inspection:
         """Number of rows so far."""
         return self._rows
 
-    def add_all(self, rows: Sequence[Row]) -> None:
-        """Add rows."""
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add rows that follow those before. Many at once cost less than one at a time."""
+        parts, shapes = self._parts, self._shapes
+        valid, due_dates = [], []
         for row in rows:
-            self.add(row)
-        valid = [row for row in rows if row.update is not None]
+            update = row.update
+            if update is None:
+                self._invalid += 1
+                self._problems.add(row)
+                continue
+            valid.append(row)
+            due_dates.append(update.due_date)
+            # Eight bytes stand for an id. Two ids with the same bytes count as one task: this
+            # happens once in some thirty million files of a million rows.
+            task = hash(update.id)
+            hashes, numbers = parts[task % _PARTS]
+            hashes.append(task)
+            shape = row.shape or update.shape()
+            is_sent = len(shape) > 1
+            # The lowest bit says whether the row is sent.
+            numbers.append(2 * row.number + is_sent)
+            shapes[shape] = shapes.get(shape, 0) + 1
+            if is_sent and (len(self._bodies) < SHOWN_BODIES or self._merge):
+                self._show(update)
+        if rows:
+            self._rows = rows[-1].number
         self._odd_ids.add(valid)
         if self._dates is not None:
-            self._dates.add([row.update.due_date for row in valid if row.update is not None])
-
-    def add(self, row: Row) -> None:
-        """Add a row, but not to what is told of ids and due dates."""
-        number, update = row.number, row.update
-        self._rows = number
-        if update is None:
-            self._invalid += 1
-            self._problems.add(row)
-            return
-        # Eight bytes stand for an id. Two ids with the same bytes count as one task: this happens
-        # once in some thirty million files of a million rows.
-        task = hash(update.id)
-        hashes, numbers = self._parts[task % _PARTS]
-        hashes.append(task)
-        shape = row.shape or update.shape()
-        is_sent = len(shape) > 1
-        # The lowest bit says whether the row is sent.
-        numbers.append(2 * number + is_sent)
-        shapes = self._shapes
-        shapes[shape] = shapes.get(shape, 0) + 1
-        if is_sent and (len(self._bodies) < SHOWN_BODIES or self._merge):
-            self._show(update)
+            self._dates.add(due_dates)
 
     def _show(self, update: TaskUpdate) -> None:
         """Keep a request body for the preview, if there is room."""
@@ -299,7 +298,7 @@ def inspect(
     while batch := list(islice(rows, INSPECT_BATCH)):
         if inspection.rows and not inspection.rows % (PLACE_BATCHES * INSPECT_BATCH):
             source.remember_place(inspection.rows, batch[0].line)
-        inspection.add_all(batch)
+        inspection.add(batch)
         for row in batch if also is not None or invalid is not None else ():
             if also is not None:
                 also(row)

@@ -267,7 +267,7 @@ class CellReader:
                         values[name] = value
             for position, name, read in self._texts:
                 if cell := cells[position]:
-                    if "@" < cell[0] <= "~" and len(cell) >= self._shortest:
+                    if "A" <= cell < "~" and len(cell) >= self._shortest:
                         values[name] = cell
                     elif (value := read(cell)) is not BLANK:
                         values[name] = value

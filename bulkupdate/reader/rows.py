@@ -7,7 +7,6 @@ from typing import Any
 from bulkupdate import fields
 from bulkupdate.codec import writable
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
-from bulkupdate.fields import TASK_PREFIX
 from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
 from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import OWN_PREFIX, Layout, Naming
@@ -43,20 +42,12 @@ def table_rows(
     width, written = layout.width, layout.written
     id_index = next(column.position for column in layout.columns if column.field == "id")
     names = {*layout.header, *PYTHON_NAMES, *fields.ALIASES}
-    names |= {f"\ufeff{name}" for name in names}
     read = reader.row
     for line, cells in records:
         number += 1
         if len(cells) != written:
             # Which cell belongs to which column is unknown, so only the width is a problem.
             problems = [_wrong_width(len(cells), written)]
-        elif (
-            not cells[id_index].startswith(TASK_PREFIX)
-            and cells[id_index].strip() in names
-            and _is_header(cells, layout, naming, f"{name}: line {line}")
-        ):
-            message = "repeats the header, as in a file made of two files: remove this line"
-            problems = [Problem("", "", message)]
         elif width < written and any(map(str.strip, cells[width:])):
             # Some programs write delimiters after each record: they make nameless columns.
             message = (
@@ -65,7 +56,15 @@ def table_rows(
             )
             stray = next(filter(str.strip, cells[width:]))
             problems = [Problem("", "", stray.problem if isinstance(stray, Cell) else message)]
-        elif row := read(number, line, cells):
+        elif (row := read(number, line, cells)) and row.id not in names:
+            yield row
+            continue
+        elif _name(cells[id_index]) in names and _is_header(
+            cells, layout, naming, f"{name}: line {line}"
+        ):
+            message = "repeats the header, as in a file made of two files: remove this line"
+            problems = [Problem("", "", message)]
+        elif row:
             yield row
             continue
         else:
@@ -81,7 +80,7 @@ def _is_header(cells: list[str], layout: Layout, naming: Naming, where: str) -> 
         InputError: the record names other columns.
     """
     header = layout.header
-    names = [cells[position].lstrip("\ufeff").strip() for position in layout.kept]
+    names = [_name(cells[position]) for position in layout.kept]
     if names == [header[position].strip() for position in layout.kept]:
         return True
     if len(names) > 1 and all(name and naming.field(name) for name in names):
@@ -90,6 +89,11 @@ def _is_header(cells: list[str], layout: Layout, naming: Naming, where: str) -> 
             " run each file separately"
         )
     return False
+
+
+def _name(cell: str) -> str:
+    """A cell as the name of a column. Joined files have a byte order mark inside."""
+    return cell.lstrip("\ufeff").strip()
 
 
 def _is_of(problems: list[Problem], field: str) -> bool:

@@ -20,7 +20,7 @@ from tests.support.fakes import row
 def preview_of(*rows: Row) -> Preview:
     inspection = Inspection()
     for one in rows:
-        inspection.add(one)
+        inspection.add([one])
     return inspection.preview(RateLimit(20, 2))
 
 
@@ -67,7 +67,7 @@ def test_rows_of_a_task_are_merged_on_request_only() -> None:
     assert (plain.merged, plain.requests, len(plain.bodies)) == (False, 4, 3)
     inspection = Inspection(merge=True)
     for one in rows:
-        inspection.add(one)
+        inspection.add([one])
     merged = inspection.preview("auto")
     assert (merged.merged, merged.requests) == (True, 2)
     assert merged.bodies == [{"id": "a", "title": "y", "done": True}, {"id": "b", "done": True}]

@@ -20,11 +20,11 @@ pytestmark = [
 
 #: Part → bytecode instructions and calls of C functions for a row, in Python 3.11.
 BASELINE = {
-    "reader": (327.8, 5.2),
-    "inspection": (236.8, 16.0),
-    "feeder": (491.7, 9.4),
+    "reader": (315.4, 7.1),
+    "inspection": (214.8, 18.0),
+    "feeder": (509.9, 11.4),
     "encoder": (7.0, 1.0),
-    "lane": (1104.9, 27.0),
+    "lane": (1123.0, 27.0),
     "client": (726.4, 22.6),
     "journal": (449.5, 15.1),
 }

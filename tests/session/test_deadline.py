@@ -172,7 +172,7 @@ def note_of(seconds: float | None, rows: int = 1000, **settings: Any) -> str | N
     inspection = Inspection()
     ledger = Ledger()
     for number in range(1, rows + 1):
-        inspection.add(row(number, title="T"))
+        inspection.add([row(number, title="T")])
     for number in range(1, 151):
         outcome = Outcome.UPDATED if number <= 100 else Outcome.FAILED
         ledger.record(Result(row=number, id="a", outcome=outcome, attempts=1, at=""))

@@ -27,7 +27,7 @@ def merged(rows: list[Row], directory: Path) -> list[Row]:
     """What is sent of these rows, in its order."""
     inspection = Inspection(merge=True)
     for one in rows:
-        inspection.add(one)
+        inspection.add([one])
     with Merger(inspection.followed(), directory / "parked") as merger:
         sent = [ready for one in rows for ready in merger.add(one)]
         sent += merger.rest()
@@ -55,7 +55,7 @@ def test_incompatible_rows_of_a_task_stay_separate(tmp_path: Path) -> None:
     rows = [row(1, "a", images=urls), row(2, "a", videos=urls), row(3, "a", title="x")]
     inspection = Inspection(merge=True)
     for one in rows:
-        inspection.add(one)
+        inspection.add([one])
     with Merger(inspection.followed(), tmp_path / "parked") as merger:
         sent = [ready for one in rows for ready in merger.add(one)]
     assert [ready.number for ready in sent] == [1, 3]

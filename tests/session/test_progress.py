@@ -22,7 +22,7 @@ def lane(requests: int, allowed: float | None, paused: float, waiting: str | Non
 
 def progress(*lanes: Any) -> Progress:
     inspection = Inspection()
-    inspection.add(row(1))
+    inspection.add([row(1)])
     return Progress(inspection.preview(None), Ledger(), cast("Any", lanes))
 
 

@@ -32,7 +32,7 @@ def progress() -> Progress:
     """A run of 100 rows, 3 of them settled, one of these failed, with a pause under way."""
     inspection = Inspection()
     for number in range(1, 101):
-        inspection.add(row(number))
+        inspection.add([row(number)])
     limiter = NoLimiter()
     lane = Lane(
         FakeServer(),
@@ -138,7 +138,7 @@ def test_input_is_described_before_sending(write: Callable[..., Path]) -> None:
     lines: list[str] = []
     with Input.open(path) as source:
         for one in source.rows():
-            inspection.add(one)
+            inspection.add([one])
         TextProgress(lines.append).input_checked(source, inspection.preview(None))
         text = "\n".join(lines)
         JsonProgress(lines.append).input_checked(source, inspection.preview(None))

@@ -1,6 +1,7 @@
 from ._version import __version__ as __version__
 from .engine.settings import RetryPolicy as RetryPolicy
 from .engine.stream import update_tasks as update_tasks
+from .errors import BadListError as BadListError
 from .errors import BadRequestError as BadRequestError
 from .errors import BadResponseError as BadResponseError
 from .errors import BlockedError as BlockedError
@@ -43,9 +44,12 @@ from .models import State as State
 from .models import Task as Task
 from .models import TaskUpdate as TaskUpdate
 from .plan import Preview as Preview
+from .plan import Selection as Selection
 from .reader.options import Format as Format
 from .reader.options import ReadOptions as ReadOptions
 from .report import write_report as write_report
+from .session.export import Exported as Exported
+from .session.export import export_tasks as export_tasks
 from .session.observer import Observer as Observer
 from .session.progress import Progress as Progress
 from .session.run import run as run
@@ -56,6 +60,7 @@ from .stop import Stop as Stop
 __all__ = [
     "UNSET",
     "ApiKey",
+    "BadListError",
     "BadRequestError",
     "BadResponseError",
     "BlockedError",
@@ -65,6 +70,7 @@ __all__ = [
     "ConnectError",
     "ConnectionLostError",
     "Endpoint",
+    "Exported",
     "FailureLimit",
     "ForbiddenError",
     "Format",
@@ -93,6 +99,7 @@ __all__ = [
     "RunDirectoryError",
     "RunInUseError",
     "RunStoppedError",
+    "Selection",
     "ServerError",
     "State",
     "Stop",
@@ -105,6 +112,7 @@ __all__ = [
     "UnauthorizedError",
     "WaitTooLongError",
     "__version__",
+    "export_tasks",
     "run",
     "update_tasks",
     "write_report",

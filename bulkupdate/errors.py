@@ -16,6 +16,7 @@
         │   ├── NotFoundError          404
         │   ├── BlockedError           403 with a web page: a firewall or a proxy refused it
         │   ├── RedirectError          301, 302, 307, 308
+        │   ├── BadListError           a list of tasks that can't be trusted
         │   └── KeyRefusedError        the server refused the key, so every row fails
         │       ├── UnauthorizedError      401
         │       ├── PaymentRequiredError   402
@@ -200,6 +201,12 @@ class RedirectError(RefusedError):
     """A redirect. It is never followed, because the key would go to another server."""
 
     type = "redirect"
+
+
+class BadListError(RefusedError):
+    """A list of tasks that has no end, or whose pages can't be read as one list."""
+
+    type = "bad_list"
 
 
 class KeyRefusedError(RefusedError):

@@ -15,6 +15,8 @@ __all__ = ["cli"]
 
 #: Command → its short help. Each module has the name of its command.
 _COMMANDS = {
+    "export": "Write the pending tasks to a file of edits.",
+    "team": "Write the members of the team, with their ids.",
     "check": "Validate every row of INPUT and show what would be sent.",
     "run": "Send the edits of INPUT, and log the result of every row.",
     "report": "Write the results of a run as one HTML file, with charts.",

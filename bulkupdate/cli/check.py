@@ -14,7 +14,6 @@ import cloup
 
 from bulkupdate.cli.command import Command, option
 from bulkupdate.cli.options import (
-    Rate,
     ReadingFlags,
     input_argument,
     json_option,
@@ -27,6 +26,7 @@ from bulkupdate.cli.screen import Screen
 from bulkupdate.cli.waiting import shown
 from bulkupdate.errors import ConfigError, InputError
 from bulkupdate.journal import ExitCode
+from bulkupdate.lemlist.rate import Rate
 from bulkupdate.plan import Checking, Inspection, Preview, ProblemsFile, inspect
 from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.ui import messages

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import available_timezones
 
 import click
@@ -12,10 +12,8 @@ import cloup
 
 from bulkupdate.cli.command import Repeatable, option
 from bulkupdate.errors import ConfigError, setting
-from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.lemlist.rate import Rate, RateLimit
 from bulkupdate.reader import CLEAR, ESCAPES, Escapes, Format, ReadOptions, moment
-
-Rate = RateLimit | Literal["auto"] | None
 
 
 class Setting(click.ParamType[Any]):

@@ -1,10 +1,8 @@
 """The command `bulkupdate run`."""
 
 import asyncio
-import os
 import resource
 import secrets
-import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,29 +13,28 @@ import click
 import cloup
 from click.core import ParameterSource
 
-from bulkupdate.cli import environment, eventloop
+from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.openfiles import room_for_run
 from bulkupdate.cli.options import input_argument
-from bulkupdate.cli.outputs import check_key_file, check_output
+from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.run_options import EXAMPLES, RunFlags, run_options
 from bulkupdate.cli.screen import INTERRUPTED, Screen
-from bulkupdate.cli.signals import ARRIVALS, SIGNALS, interrupting
+from bulkupdate.cli.signals import SIGNALS, interrupting
+from bulkupdate.cli.stopping import code_of, stop_on_signals
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError, count
-from bulkupdate.journal import ExitCode, Mode, RunFiles, Summary, exit_code
-from bulkupdate.lemlist.endpoint import BASE_URL_VARIABLE, DEFAULT_BASE_URL, ApiKey, Endpoint
+from bulkupdate.journal import ExitCode, Mode, RunFiles, Summary
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.rate import LEMLIST_RATE
-from bulkupdate.models import Reason
 from bulkupdate.report import check_installed, write_report
 from bulkupdate.session.settings import RunConfig
 
 if TYPE_CHECKING:
     from bulkupdate.sandbox import Sandbox
     from bulkupdate.session.observer import Observer
-    from bulkupdate.stop import Stop
     from bulkupdate.ui.metrics import MetricsFile
 
 
@@ -151,7 +148,7 @@ def _run_config(flags: RunFlags) -> RunConfig:
     mode = Mode.RESUME if flags.resume else Mode.NEW
     return RunConfig(
         input=flags.input_,
-        endpoint=_endpoint(flags),
+        endpoint=_sandboxed(flags) if flags.sandbox else flags.endpoint(flags.timeout),
         read=flags.read_options(),
         merge_duplicates=flags.merge_duplicates,
         out=flags.out,
@@ -173,25 +170,10 @@ def _run_config(flags: RunFlags) -> RunConfig:
     )
 
 
-def _endpoint(flags: RunFlags) -> Endpoint:
-    if flags.sandbox:
-        key = ApiKey(secrets.token_hex(16))
-        return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags.timeout)
-    if flags.api_key_file is None:
-        environment.check_key(os.environ)
-    else:
-        check_key_file(flags.api_key_file)
-    base_url = flags.base_url
-    if base_url is None:
-        environment.check_base_url(os.environ)
-        # A variable that is set but empty is a mistake, and must not select the real server.
-        base_url = os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
-    return Endpoint(
-        base_url=base_url,
-        api_key=ApiKey.find(flags.api_key_file, os.environ),
-        timeout=flags.timeout,
-        use_proxy=flags.proxy,
-    )
+def _sandboxed(flags: RunFlags) -> Endpoint:
+    """The endpoint of a sandbox that does not listen yet."""
+    key = ApiKey(secrets.token_hex(16))
+    return Endpoint(api_key=key, base_url="http://127.0.0.1", timeout=flags.timeout)
 
 
 def _metrics(path: Path | None) -> "MetricsFile | None":
@@ -211,7 +193,7 @@ async def _run(
     from bulkupdate.stop import Stop
 
     stop, before = Stop(), _stamp(config.directory)
-    _stop_on_signals(stop, screen)
+    stop_on_signals(stop, screen)
     async with AsyncExitStack() as stack:
         if sandboxed:
             sandbox = await stack.enter_async_context(_own_sandbox(config))
@@ -220,12 +202,12 @@ async def _run(
             summary = await run(config, stop=stop, observer=Observers(observers))
         except RunStoppedError as error:
             screen.error(str(error))
-            sys.exit(_code_of(stop) or ExitCode.STOPPED)
+            sys.exit(code_of(stop) or ExitCode.STOPPED)
         except asyncio.CancelledError:
             has_begun = _stamp(config.directory) not in (None, before)
             rest = f"--resume continues {config.directory}" if has_begun else "nothing was sent"
             screen.error(f"ended at once: {rest}")
-            sys.exit(_code_of(stop) or INTERRUPTED)
+            sys.exit(code_of(stop) or INTERRUPTED)
         if sandboxed:
             seen = sum(sandbox.requests.values())
             screen.say(f"the sandbox saw {count(seen, 'request')}")
@@ -239,13 +221,6 @@ def _stamp(directory: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
-
-
-def _code_of(stop: "Stop") -> int:
-    """The exit code of a stopped run; 0 if the run was not stopped."""
-    if stop.reason is None:
-        return ExitCode.DONE
-    return exit_code(stop.reason, number=stop.signal, has_failures=False)
 
 
 def _own_sandbox(config: RunConfig) -> "Sandbox":
@@ -264,25 +239,3 @@ def _own_sandbox(config: RunConfig) -> "Sandbox":
 
 def _sent_to(config: RunConfig, base_url: str) -> RunConfig:
     return replace(config, endpoint=replace(config.endpoint, base_url=base_url))
-
-
-def _stop_on_signals(stop: "Stop", screen: Screen) -> None:
-    """Handle signals: the first one stops the run, and the second one ends it at once."""
-    loop = asyncio.get_running_loop()
-    running = asyncio.current_task()
-
-    def on_signal(number: signal.Signals) -> None:
-        arrived = ARRIVALS.count(number)
-        if not arrived:
-            return
-        if arrived > 1 and running is not None:
-            stop.abort()
-            running.cancel()
-            return
-        screen.say("stopping: requests in flight may end (a second signal ends the run at once)")
-        stop.set(f"interrupted by {number.name}", Reason.SIGNAL, signal=number)
-
-    for number in SIGNALS:
-        # `nohup` ignores SIGHUP: keep it ignored.
-        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, on_signal, number)

@@ -10,8 +10,15 @@ import click
 import cloup
 
 from bulkupdate.cli.command import option
+from bulkupdate.cli.connection import (
+    ConnectionFlags,
+    api_key_file_option,
+    base_url_option,
+    give_up_option,
+    proxy_option,
+    timeout_option,
+)
 from bulkupdate.cli.options import (
-    Rate,
     ReadingFlags,
     Setting,
     json_option,
@@ -20,7 +27,7 @@ from bulkupdate.cli.options import (
     reading_options,
 )
 from bulkupdate.engine.settings import MAX_WORKERS
-from bulkupdate.lemlist.endpoint import BASE_URL_VARIABLE, DEFAULT_BASE_URL
+from bulkupdate.lemlist.rate import Rate
 from bulkupdate.session.deadline import deadline
 from bulkupdate.session.settings import FailureLimit
 
@@ -35,7 +42,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunFlags(ReadingFlags):
+class RunFlags(ReadingFlags, ConnectionFlags):
     """The flags of `bulkupdate run`."""
 
     out: Path | None
@@ -44,10 +51,7 @@ class RunFlags(ReadingFlags):
     retry_failed: bool
     changed_input: bool
     changed_key: bool
-    base_url: str | None
-    api_key_file: Path | None
     sandbox: bool
-    proxy: bool
     dry_run: bool
     first: int | None
     skip_invalid: bool
@@ -101,23 +105,14 @@ _GROUPS = (
     ),
     cloup.option_group(
         "Where edits go",
-        option(
-            "--base-url",
-            metavar="URL",
-            help=f"URL of the API.  [default: ${BASE_URL_VARIABLE}, else {DEFAULT_BASE_URL}]",
-        ),
-        option(
-            "--api-key-file",
-            type=click.Path(path_type=Path),
-            metavar="PATH",
-            help="File that contains the API key.  [default: the key in $LEMLIST_API_KEY]",
-        ),
+        base_url_option,
+        api_key_file_option,
         option(
             "--sandbox",
             is_flag=True,
             help="Send to a local sandbox that has the tasks of INPUT.",
         ),
-        option("--proxy", is_flag=True, help="Use the proxy in HTTPS_PROXY or ALL_PROXY."),
+        proxy_option,
     ),
     cloup.option_group(
         "What is sent",
@@ -156,13 +151,7 @@ _GROUPS = (
             metavar="N",
             help="Most attempts for one row. Answers with status 429 do not count.",
         ),
-        option(
-            "--timeout",
-            default=30.0,
-            show_default=True,
-            metavar="S",
-            help="Most seconds for one attempt.",
-        ),
+        timeout_option,
     ),
     cloup.option_group(
         "When to stop",
@@ -178,13 +167,7 @@ _GROUPS = (
             metavar="N|N%",
             help="Stop after N unsuccessful rows; or after N% of the sent rows, once 100 are sent.",
         ),
-        option(
-            "--give-up-after",
-            default=600.0,
-            show_default=True,
-            metavar="S",
-            help="Most seconds to wait for a server that is down.",
-        ),
+        give_up_option,
         option(
             "--drain-timeout",
             default=30.0,

@@ -65,7 +65,7 @@ class Caller:
             attempts: counts the attempts. The caller may read it after an error too.
             scope: the block in which the call is made, at drain. Drain interrupts an attempt that
                 waits. Only abort interrupts an attempt in flight.
-            subject: the id of the task, for the log and for `Health`.
+            subject: the id of the task, for the log and for `Health`; "" if it is about none.
 
         Returns:
             The value in the answer.

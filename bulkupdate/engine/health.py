@@ -108,7 +108,7 @@ class Health:
         """Record how a request ended.
 
         Args:
-            subject: the id of the task.
+            subject: the id of the task; "" if the request is about none, so that each counts.
             error: the error of the request, or None. One that is in question says nothing.
         """
         has_failed = self._failures or self._blocked
@@ -168,7 +168,7 @@ class Health:
         self._failures += 1
         self._why = f"{error.type}: {error.message}"
         if len(self._subjects) < OUTAGE_TASKS:
-            self._subjects.add(subject)
+            self._subjects.add(subject or str(self._failures))
         if self._failures >= FIRST_FAILURES:
             self.all_may_start.set()
         is_outage = self._failures >= OUTAGE_FAILURES and len(self._subjects) >= OUTAGE_TASKS

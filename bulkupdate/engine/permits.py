@@ -47,7 +47,7 @@ process was stopped, all permits are back, but requests are still spaced.
 import bisect
 import logging
 import math
-from typing import Any, Literal
+from typing import Any
 
 from bulkupdate.engine.limiter import Limiter, LocalLimiter, NoLimiter
 from bulkupdate.engine.quotas import Believed
@@ -57,7 +57,7 @@ from bulkupdate.engine.spacing import Spacing
 from bulkupdate.engine.turns import Turns
 from bulkupdate.engine.window import ServerWindow
 from bulkupdate.lemlist.answer import Answer, Quota
-from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
+from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
 
 #: The interval between two starts, as a part of the limit's interval. Faster starts make up for a
 #: late start within the same period.
@@ -341,7 +341,7 @@ class PermitWindow(LocalLimiter):
         return servers if self._ceiling is None else min(servers, self._ceiling.per_second)
 
 
-def limiter_for(rate: RateLimit | Literal["auto"] | None) -> Limiter:
+def limiter_for(rate: Rate) -> Limiter:
     """A new limiter for one key and the running event loop.
 
     Args:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from typing import Literal
 
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
@@ -10,7 +9,7 @@ from bulkupdate.engine.permits import limiter_for
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, RunStoppedError
 from bulkupdate.lemlist.endpoint import Endpoint
-from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
 from bulkupdate.stop import Stop
@@ -23,7 +22,7 @@ async def update_tasks(
     updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
     endpoint: Endpoint,
     *,
-    rate: RateLimit | Literal["auto"] | None = "auto",
+    rate: Rate = "auto",
     workers: int = 16,
     retry: RetryPolicy | None = None,
 ) -> AsyncGenerator[Result, None]:
@@ -82,7 +81,7 @@ async def _next(results: asyncio.Queue[Result], sending: asyncio.Task[None]) -> 
 async def _send(
     updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
     endpoint: Endpoint,
-    rate: RateLimit | Literal["auto"] | None,
+    rate: Rate,
     workers: int,
     retry: RetryPolicy,
     stop: Stop,

@@ -14,7 +14,7 @@ from bulkupdate.journal.comparison import Changes, compare
 from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.exitcodes import ExitCode, exit_code
-from bulkupdate.journal.files import forget_cached, replace_file, sha256
+from bulkupdate.journal.files import forget_cached, published, replace_file, sha256
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.journal.results import (
@@ -56,6 +56,7 @@ __all__ = [
     "forget_cached",
     "is_known",
     "line_offsets",
+    "published",
     "read_journal",
     "read_lines",
     "read_samples",

@@ -6,9 +6,10 @@ import hashlib
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from bulkupdate.errors import JournalError
+from bulkupdate.errors import ConfigError, JournalError, setting
 
 _CLOSED = -1
 
@@ -175,6 +176,47 @@ def replace_file(path: Path, data: bytes, *, sync: bool = False) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def published(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A new file that appears under its name only when it is complete, and on the disk.
+
+    Args:
+        path: the path of the file.
+        overwrite: whether it may replace an existing file.
+
+    Yields:
+        The path of an empty file, private to its owner, to write to. If the block is left by an
+        exception, it is removed.
+
+    Raises:
+        ConfigError: there is a file already, or none can be written there.
+        JournalError: the file could not be moved to its place.
+    """
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} is there already: {setting('overwrite')} replaces it")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror}") from None
+    part = Path(name)
+    try:
+        yield part
+        os.fsync(descriptor)
+        if overwrite:
+            part.replace(path)
+        else:
+            # Unlike a rename, this never replaces a file that came meanwhile.
+            path.hardlink_to(part)
+        sync_directory(path.parent)
+    except FileExistsError:
+        raise ConfigError(f"{path} is there already: {setting('overwrite')} replaces it") from None
+    except OSError as error:
+        raise JournalError(f"{path} can't be written: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+        part.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

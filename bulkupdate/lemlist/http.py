@@ -44,7 +44,7 @@ from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.redact import Redactor
 from bulkupdate.lemlist.request import EncodedJson, ReadyRequest
 
-#: Most bytes of an answer that are read. A Task has a few thousand.
+#: Most bytes of an answer that are read, unless a caller expects more. A Task has a few thousand.
 MAX_BODY = 1 << 18
 
 #: Deepest nesting of a JSON value. A deeper value is refused: the log's readers may not support it.
@@ -95,7 +95,7 @@ class Response:
     Args:
         status: the HTTP status.
         headers: the headers by name, in any case.
-        body: the first `MAX_BODY + 1` bytes of the body.
+        body: the beginning of the body: at least one byte more than is accepted.
         reason: the reason phrase after the status.
         redactor: removes the secrets.
     """
@@ -204,6 +204,7 @@ class HttpClient:
         more_seconds: float = 0.0,
         subject: str = "",
         anew: bool = False,
+        most: int = MAX_BODY,
     ) -> Answer[Value]:
         """Send one request.
 
@@ -223,6 +224,7 @@ class HttpClient:
                 requests of a subject.
             anew: whether to use a new connection, because the answer to an earlier attempt was in
                 question.
+            most: most bytes of the answer's body that are accepted.
 
         Returns:
             The server's answer, whatever its status, with the value or the error.
@@ -249,8 +251,8 @@ class HttpClient:
                 )
                 # A Task is short: nearly always it arrives together with the headers.
                 is_whole = response.closed
-                body = response.content.read_nowait() if is_whole else await _read(response)
-            answer, is_kept = self._judged(response, body, judge, current)
+                body = response.content.read_nowait() if is_whole else await _read(response, most)
+            answer, is_kept = self._judged(response, body, judge, current, most)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             failure = _without_answer(error, self._redactor, is_sent=current.has_connection)
         finally:
@@ -273,10 +275,11 @@ class HttpClient:
         body: bytes,
         judge: Callable[[Response], tuple[Value, bool]],
         current: Exchange,
+        most: int,
     ) -> tuple[Answer[Value], bool]:
         """The answer, and whether its connection may be used again."""
         status, headers = response.status, response.headers
-        body = _inflated(body, headers.get(CONTENT_ENCODING))
+        body = _inflated(body, headers.get(CONTENT_ENCODING), most)
         try:
             value, is_as_expected = judge(
                 Response(status, headers, body, response.reason or "", self._redactor)
@@ -288,7 +291,7 @@ class HttpClient:
         return Answer(status, headers, value), is_as_expected
 
 
-def json_of(response: Response, what: str) -> Any:
+def json_of(response: Response, what: str, most: int = MAX_BODY) -> Any:
     """The JSON value in an answer with status 200, as it came.
 
     A byte order mark before it is ignored (RFC 8259, 8.1). Half of a surrogate pair, which no text
@@ -297,6 +300,7 @@ def json_of(response: Response, what: str) -> Any:
     Args:
         response: the answer.
         what: the expected value for messages, as in `a Task`.
+        most: most bytes of the body.
 
     Raises:
         TaskError: the status is not 200, or the body is not an acceptable JSON value.
@@ -304,8 +308,8 @@ def json_of(response: Response, what: str) -> Any:
     status, body = response.status, response.body
     if status != 200:
         raise _refusal(response)
-    if len(body) > MAX_BODY:
-        raise BadResponseError(f"a 200 that is longer than {MAX_BODY:,} bytes", status)
+    if len(body) > most:
+        raise BadResponseError(f"a 200 that is longer than {most:,} bytes", status)
     try:
         value = _parsed(body)
     except ValueError:
@@ -354,24 +358,24 @@ def _refusal(response: Response) -> TaskError:
     return error
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body, but not much more than `MAX_BODY` bytes, because a longer one is refused."""
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Read the body, but not much more than `most` bytes, because a longer one is refused."""
     content = response.content
     # Leaving the block closes a connection with unread bytes.
     async with response:
-        body = await content.read(MAX_BODY)
-        while len(body) <= MAX_BODY and not content.at_eof():
+        body = bytearray(await content.read(MAX_BODY))
+        while len(body) <= most and not content.at_eof():
             body += await content.read(MAX_BODY)
-        return body
+        return bytes(body)
 
 
-def _inflated(body: bytes, encoding: str | None) -> bytes:
-    """The first `MAX_BODY + 1` bytes of a body, decompressed if the server compressed it."""
-    body = body[: MAX_BODY + 1]
+def _inflated(body: bytes, encoding: str | None, most: int) -> bytes:
+    """The first `most + 1` bytes of a body, decompressed if the server compressed it."""
+    body = body[: most + 1]
     if encoding is None or encoding.lower() not in ("gzip", "x-gzip", "deflate"):
         return body
     try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, MAX_BODY + 1)
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, most + 1)
     except zlib.error:
         return body
 

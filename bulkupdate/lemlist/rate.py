@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from bulkupdate.errors import ConfigError, setting
 
@@ -53,3 +54,6 @@ class RateLimit:
 
 #: `lemlist: rate-limits`: 20 requests per 2 s for each API key, over all routes.
 LEMLIST_RATE = RateLimit(20, 2.0)
+
+#: A choice of limit: "auto" follows the server, a rate is a ceiling, None means no limit.
+Rate = RateLimit | Literal["auto"] | None

@@ -1,5 +1,6 @@
-"""The client of lemlist's tasks: an update in, a Task or a typed error out."""
+"""The client of lemlist's tasks: an update in, a Task or a typed error out; and what is there."""
 
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Self
 
@@ -8,7 +9,8 @@ from bulkupdate.fields import shorten
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.http import HttpClient, Response, json_of
-from bulkupdate.lemlist.team import Team, team_of
+from bulkupdate.lemlist.listing import MAX_PAGE, Filter, page_of, pages, query
+from bulkupdate.lemlist.team import MAX_TEAM, Member, Team, member_of, team_of
 from bulkupdate.lemlist.verify import mismatches
 from bulkupdate.models import Mismatch, Task, TaskUpdate
 
@@ -81,7 +83,71 @@ class TaskClient:
         Raises:
             TaskError: there was no answer.
         """
-        return await self._http.call("GET", "/team", team_of, subject="team", anew=True)
+        return await self._http.call(
+            "GET",
+            "/team",
+            team_of,
+            params={"version": "v2"},
+            subject="team",
+            anew=True,
+            most=MAX_TEAM,
+        )
+
+    async def user(self, user_id: str) -> Answer[Member]:
+        """Ask for a user (`lemlist: GET /users/{id}`).
+
+        Args:
+            user_id: the id, for which `is_plain_id` holds.
+
+        Returns:
+            The server's answer, with the user or an error.
+
+        Raises:
+            TaskError: there was no answer.
+        """
+        return await self._http.call("GET", f"/users/{user_id}", member_of, subject=user_id)
+
+    async def page(self, number: int, filters: Iterable[Filter] = ()) -> Answer[list[Task]]:
+        """Ask for one page of the team's pending tasks (`lemlist: get-many-tasks`).
+
+        Args:
+            number: the number of the page, from 0.
+            filters: what the server is asked to leave out. It may ignore a filter.
+
+        Returns:
+            The server's answer, with the tasks or an error.
+
+        Raises:
+            TaskError: there was no answer.
+        """
+        return await self._http.call(
+            "GET",
+            "/tasks",
+            page_of,
+            params=query(number, filters),
+            subject=f"page {number}",
+            most=MAX_PAGE,
+        )
+
+    async def tasks(self, filters: Iterable[Filter] = ()) -> AsyncIterator[Task]:
+        """Every pending task of the team, once each, page after page.
+
+        The client keeps no rate limit and tries nothing again: `bulkupdate.export_tasks` does.
+
+        Args:
+            filters: what the server is asked to leave out. It may ignore a filter.
+
+        Raises:
+            TaskError: a page can't be read, or the list has no end.
+        """
+        asked = [*filters]
+
+        async def fetch(number: int) -> list[Task]:
+            return (await self.page(number, asked)).result()
+
+        async for page in pages(fetch):
+            for task in page:
+                yield task
 
 
 def _confirmed(update: TaskUpdate, response: Response) -> tuple[Task, bool]:

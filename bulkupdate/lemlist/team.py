@@ -1,17 +1,38 @@
-"""The team behind a key: which team it is, told by its id or by a hash of the key."""
+"""The team behind a key: which team it is, told by its id or by a hash of the key; its members."""
 
 import hashlib
 import hmac
+import re
 import secrets
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from bulkupdate.errors import BadResponseError, RefusedError
-from bulkupdate.lemlist.http import Response, json_of
+from bulkupdate.lemlist.http import MAX_BODY, Response, json_of
 
 _SALT = 16
 
+#: Most bytes of a team in an answer: some thousand members.
+MAX_TEAM = 1 << 22
+
 #: Statuses with which a side route may be closed, while tasks can be edited.
 _CLOSED = frozenset({402, 403, 404, 405})
+
+
+class Member(NamedTuple):
+    """A member of a team. A team that can't tell names and addresses leaves them empty.
+
+    Attributes:
+        id: the user's id: `usr_` and more.
+        name: the user's name; "" if it is not known.
+        email: the user's e-mail address; "" if it is not known.
+        role: the user's role in the team; "" if it is not known.
+    """
+
+    id: str
+    name: str = ""
+    email: str = ""
+    role: str = ""
 
 
 class Team(NamedTuple):
@@ -20,10 +41,14 @@ class Team(NamedTuple):
     Attributes:
         id: the team's id (`_id`): `tea_` and more.
         name: the team's name; "" without one.
+        user_ids: the ids of its members.
+        members: its members; None where the server tells only their ids.
     """
 
     id: str
     name: str
+    user_ids: tuple[str, ...] = ()
+    members: tuple[Member, ...] | None = None
 
 
 def team_of(response: Response) -> tuple[Team, bool]:
@@ -32,17 +57,68 @@ def team_of(response: Response) -> tuple[Team, bool]:
     Raises:
         TaskError: the answer has no team.
     """
-    if response.status in _CLOSED:
-        # Of this route only: the key is good, or its rows would say so.
-        raise RefusedError(f"{response.status}: the team can't be read", response.status)
-    value = json_of(response, "a team")
+    value = _side_value(response, "a team", MAX_TEAM)
     id_ = value.get("_id") if isinstance(value, dict) else None
     if not isinstance(id_, str) or not id_.startswith("tea_"):
         # No excerpt: a team holds the URLs of its webhooks.
         raise BadResponseError("a 200 without a team", 200)
-    name = value.get("name")
-    shown = response.redacted({"id": id_, "name": name if isinstance(name, str) else ""})
-    return Team(**shown), True
+    # Only what is used is taken.
+    members = [_member(one, "userId") for one in _list(value, "users") if isinstance(one, dict)]
+    told = [one for one in _list(value, "userIds") if isinstance(one, str)]
+    found = response.redacted([id_, _text(value, "name"), told, members])
+    known = tuple(Member(*one) for one in found[3] if one[0])
+    return Team(found[0], found[1], tuple(found[2]), known or None), True
+
+
+def member_of(response: Response) -> tuple[Member, bool]:
+    """The user in an answer of `GET /users/{id}`, and that it is as expected.
+
+    Raises:
+        TaskError: the answer has no user.
+    """
+    value = _side_value(response, "a user")
+    found = _member(value, "_id") if isinstance(value, dict) else [""]
+    if not found[0]:
+        raise BadResponseError("a 200 without a user", 200)
+    return Member(*response.redacted(found)), True
+
+
+def is_plain_id(user_id: str) -> bool:
+    """Whether an id can be a part of a path as it is."""
+    return _PLAIN.fullmatch(user_id) is not None
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def _side_value(response: Response, what: str, most: int = MAX_BODY) -> Any:
+    """The JSON value in an answer of a side route.
+
+    Raises:
+        TaskError: the answer has none. It is a `RefusedError` if the route is closed.
+    """
+    status = response.status
+    if status in _CLOSED or (status == 200 and response.is_page):
+        # Of this route only: the key is good, or its rows would say so.
+        raise RefusedError(f"{status}: {what.removeprefix('a ')} can't be read", status)
+    return json_of(response, what, most=most)
+
+
+def _member(value: Mapping[str, Any], key: str) -> list[str]:
+    """The values of a `Member`. A user has one name, or two: both are in use (`lemlist: team`)."""
+    names = (_text(value, "firstName"), _text(value, "lastName"))
+    name = _text(value, "name") or " ".join(filter(None, names))
+    return [_text(value, key), name, _text(value, "email"), _text(value, "role")]
+
+
+def _list(value: Mapping[str, Any], key: str) -> list[Any]:
+    found = value.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _text(value: Mapping[str, Any], key: str) -> str:
+    found = value.get(key)
+    return found.strip() if isinstance(found, str) else ""
 
 
 def hash_of(key: str) -> str:

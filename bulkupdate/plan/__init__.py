@@ -2,9 +2,12 @@
 
 from bulkupdate.plan.checking import Checking
 from bulkupdate.plan.duedates import DueDates
+from bulkupdate.plan.live import LiveTasks
+from bulkupdate.plan.people import People
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
 from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
+from bulkupdate.plan.selection import Selection
 
 __all__ = [
     "MAX_MERGED",
@@ -14,9 +17,12 @@ __all__ = [
     "DueDates",
     "Example",
     "Inspection",
+    "LiveTasks",
+    "People",
     "Preview",
     "ProblemGroup",
     "ProblemsFile",
     "RowSet",
+    "Selection",
     "inspect",
 ]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from hashlib import blake2b
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from bulkupdate.codec import replaced, to_json, writable
 from bulkupdate.errors import InputError, InvalidUpdateError, setting
-from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
+from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate
 from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
 from bulkupdate.plan.duedates import DueDateCount, DueDates
 from bulkupdate.plan.oddids import OddId, OddIds
@@ -84,7 +84,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str | None = None
     encoding_words: tuple[str, ...] = ()
 
-    def at(self, rate: RateLimit | Literal["auto"] | None) -> "Preview":
+    def at(self, rate: Rate) -> "Preview":
         """The same preview at another rate limit; "auto" is lemlist's own."""
         return replaced(self, seconds=_seconds(self.requests, rate))
 
@@ -198,7 +198,7 @@ class Inspection:
                     last[task] = number >> 1
         return followed
 
-    def preview(self, rate: RateLimit | Literal["auto"] | None) -> Preview:
+    def preview(self, rate: Rate) -> Preview:
         """The preview of the rows so far at a rate limit; "auto" is lemlist's own."""
         tasks, repeated, repeats = self._count_tasks()
         odd, odd_ids = self._odd_ids.found
@@ -261,7 +261,7 @@ class Inspection:
         return tasks, repeated, [found[:SHOWN_REPEATS] for found in repeats]
 
 
-def _seconds(requests: int, rate: RateLimit | Literal["auto"] | None) -> float | None:
+def _seconds(requests: int, rate: Rate) -> float | None:
     if rate == "auto":
         rate = LEMLIST_RATE
     return requests * rate.period / rate.requests if rate else None

@@ -12,6 +12,7 @@ only the names of the columns and the value map. (The rows of a spreadsheet are 
 
 from bulkupdate.reader.book import file_lines, write_book
 from bulkupdate.reader.columns import OWN_PREFIX
+from bulkupdate.reader.edits import Edit, EditsFile, LeftOut
 from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.input import Input
 from bulkupdate.reader.options import (
@@ -22,26 +23,35 @@ from bulkupdate.reader.options import (
     ReadOptions,
     moment,
     unpacked_name,
+    zone,
 )
 from bulkupdate.reader.output import RowFormat, not_a_formula
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.rows import parse_object
+from bulkupdate.reader.tables import format_to_write, write_objects, write_table
 
 __all__ = [
     "CLEAR",
     "ESCAPES",
     "OWN_PREFIX",
+    "Edit",
+    "EditsFile",
     "Escapes",
     "Format",
     "Input",
     "InputInfo",
+    "LeftOut",
     "RawFile",
     "ReadOptions",
     "RowFormat",
     "file_lines",
+    "format_to_write",
     "moment",
     "not_a_formula",
     "parse_object",
     "unpacked_name",
     "write_book",
+    "write_objects",
+    "write_table",
+    "zone",
 ]

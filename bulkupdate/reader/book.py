@@ -11,7 +11,7 @@ from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.sheet import SheetTable, format_of
 
 #: Largest number of UTF-16 units in a cell. A longer text can't be kept.
-_MAX_TEXT = 32_767
+MAX_TEXT = 32_767
 
 #: Characters that no name of a sheet has, and the length of the longest one.
 _NOT_IN_NAME = re.compile(r"[\[\]:*?/\\]")
@@ -27,13 +27,16 @@ _ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)|[\x00-\x08\x0b-\x1f]|^<(?=r>)")
 _WIDTH = 24  # of a column, in characters
 
 
-def write_book(to: IO[bytes], sheet: str, rows: Iterable[Sequence[str]]) -> None:
+def write_book(
+    to: IO[bytes], sheet: str, rows: Iterable[Sequence[str]], *, has_header: bool = False
+) -> None:
     """Write a workbook of one sheet. All its cells are texts, and keep what a person types.
 
     Args:
         to: takes the workbook.
         sheet: the name of the sheet. Another name replaces one that Excel does not take.
         rows: the cells of each row.
+        has_header: whether the first row is a header: it stays in view, and filters the others.
 
     Raises:
         OSError: it can't be written.
@@ -46,7 +49,10 @@ def write_book(to: IO[bytes], sheet: str, rows: Iterable[Sequence[str]]) -> None
     # The library escapes only the first of two escapes that share a low line.
     page._escape_control_characters = _escaped  # noqa: SLF001 - it has no setting
     try:
-        _write_rows(page, rows, book.add_format({"num_format": "@"}))
+        height, width = _write_rows(page, rows, book.add_format({"num_format": "@"}))
+        if has_header:
+            page.freeze_panes(1, 0)
+            page.autofilter(0, 0, max(height - 1, 1), max(width - 1, 0))
         book.close()
     except XlsxFileError as error:
         raise OSError(str(error)) from error
@@ -54,13 +60,17 @@ def write_book(to: IO[bytes], sheet: str, rows: Iterable[Sequence[str]]) -> None
         _discard_rows(page)
 
 
-def _write_rows(page: Any, rows: Iterable[Sequence[str]], as_text: Any) -> None:
+def _write_rows(page: Any, rows: Iterable[Sequence[str]], as_text: Any) -> tuple[int, int]:
+    """Write the rows. Return their number, and the width of the first."""
+    number, width = -1, 0
     for number, cells in enumerate(rows):
         if number == 0:
-            page.set_column(0, len(cells) - 1, _WIDTH, as_text)
+            width = len(cells)
+            page.set_column(0, width - 1, _WIDTH, as_text)
         for column, text in enumerate(cells):
             if text and page.write_string(number, column, _storable(text), as_text):
                 raise OSError(f"a sheet has no room for row {number + 1}, column {column + 1}")
+    return number + 1, width
 
 
 def _discard_rows(page: Any) -> None:
@@ -78,7 +88,7 @@ def _is_name(sheet: str) -> bool:
 def _storable(text: str) -> str:
     """A text that a cell can hold, or a note that it can't."""
     units = len(text.encode("utf-16-le", "surrogatepass")) // 2
-    if units > _MAX_TEXT:
+    if units > MAX_TEXT:
         return f"#VALUE! (a text of {units:,} characters, which is too long for this format)"
     return _NOT_IN_XML.sub("\ufffd", text)
 

@@ -101,9 +101,14 @@ class RowFormat:
         return line.getvalue().removesuffix("\r\n") + line_end
 
 
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet may run a cell of this text."""
+    return text.startswith(_FORMULA_STARTS)
+
+
 def not_a_formula(text: str) -> str:
     """A text as a cell that a spreadsheet shows and does not run."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return f"'{text}" if is_formula(text) else text
 
 
 def _with_own(cells: tuple[str, ...], own: tuple[str, ...], layout: Layout) -> tuple[str, ...]:

@@ -4,13 +4,12 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
 
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.journal import Mode
 from bulkupdate.lemlist.endpoint import Endpoint
-from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.lemlist.rate import Rate
 from bulkupdate.reader import ReadOptions, unpacked_name
 
 #: Rows that must have been sent before a limit in percent counts.
@@ -110,7 +109,7 @@ class RunConfig:
     skip_invalid: bool = False
     merge_duplicates: bool = False
     first: int | None = None
-    rate: RateLimit | Literal["auto"] | None = "auto"
+    rate: Rate = "auto"
     workers: int = 16
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     drain_timeout: float = 30.0

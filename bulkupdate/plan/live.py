@@ -1,0 +1,112 @@
+"""Live tasks: the tasks as the last reading showed them, on disk.
+
+They are in an SQLite database whose file has no name any more, so it disappears with the process.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bulkupdate.codec import parse_json, to_json
+from bulkupdate.errors import JournalError
+from bulkupdate.models import Task
+
+_SCHEMA = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA locking_mode = EXCLUSIVE;
+    CREATE TABLE live (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, task BLOB NOT NULL);
+"""
+_PUT = """
+    INSERT INTO live (id, task) VALUES (?, ?)
+    ON CONFLICT (id) DO UPDATE SET task = excluded.task
+"""
+
+#: Number of tasks that are taken from the disk at once.
+_BATCH = 256
+
+
+class LiveTasks:
+    """The tasks of a team on disk, by id, in the order in which the server listed them.
+
+    Args:
+        path: the path of the database. The name is removed at once.
+
+    Attributes:
+        shown: the names of all fields that some task has, under lemlist's names.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.shown: set[str] = set()
+        with _errors("tasks can't be stored on disk"):
+            path.unlink(missing_ok=True)
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database.executescript(_SCHEMA)
+            path.unlink()
+
+    def put(self, tasks: Iterable[Task]) -> None:
+        """Store tasks. A task that is there already is replaced, in its place.
+
+        Raises:
+            JournalError: they could not be written.
+        """
+        for task in tasks:
+            self.shown.update(task.fields)
+            with _errors("tasks can't be stored on disk"):
+                self._database.execute(_PUT, (task.id, to_json(task.fields)))
+
+    def get(self, task_id: str) -> Task | None:
+        """The task with an id; None if it is not listed.
+
+        Raises:
+            JournalError: it could not be read.
+        """
+        query = "SELECT task FROM live WHERE id = ?"
+        with _errors("tasks can't be read back from disk"):
+            found = self._database.execute(query, (task_id,)).fetchone()
+        return None if found is None else _task(found[0])
+
+    def __len__(self) -> int:
+        with _errors("tasks can't be read back from disk"):
+            number: int = self._database.execute("SELECT count(*) FROM live").fetchone()[0]
+        return number
+
+    def __iter__(self) -> Iterator[Task]:
+        """Every task, in the order of the server's list.
+
+        Raises:
+            JournalError: they could not be read.
+        """
+        query, last = "SELECT number, task FROM live WHERE number > ? ORDER BY number LIMIT ?", 0
+        while True:
+            with _errors("tasks can't be read back from disk"):
+                found = self._database.execute(query, (last, _BATCH)).fetchall()
+            if not found:
+                return
+            yield from (_task(data) for _, data in found)
+            last = found[-1][0]
+
+    def clear(self) -> None:
+        """Forget all tasks, before they are read again."""
+        self.shown.clear()
+        with _errors("tasks can't be stored on disk"):
+            self._database.execute("DELETE FROM live")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise JournalError(f"{what}: {error}") from error
+
+
+def _task(data: bytes) -> Task:
+    value: dict[str, Any] = parse_json(data)
+    return Task(value)

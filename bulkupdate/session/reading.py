@@ -1,0 +1,199 @@
+"""Readings: the members and the tasks of a team, asked for under the limit of all other requests.
+
+A reading changes nothing, so it is tried again for as long as a run waits for its server. It ends
+whole or with an error: half a list is never taken for the whole.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from bulkupdate.engine.call import Caller
+from bulkupdate.engine.health import OUTAGE_FAILURES, Health
+from bulkupdate.engine.limiter import Limiter
+from bulkupdate.engine.permits import limiter_for
+from bulkupdate.engine.retry import Attempts
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.errors import (
+    BadListError,
+    BadResponseError,
+    KeyRefusedError,
+    RefusedError,
+    RunStoppedError,
+    TaskError,
+)
+from bulkupdate.lemlist.answer import Answer
+from bulkupdate.lemlist.endpoint import Endpoint
+from bulkupdate.lemlist.listing import Filter, pages
+from bulkupdate.lemlist.rate import Rate
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.lemlist.team import Member, Team, is_plain_id
+from bulkupdate.models import Level, Reason, Task, Traffic
+from bulkupdate.plan import LiveTasks
+from bulkupdate.stop import Stop, StoppedError
+
+Value = TypeVar("Value")
+
+#: Answers without a list after which a page is given up. Another attempt may bring one.
+MOST_BAD = 4
+
+#: Most members who are asked for one by one, where the team does not name them.
+MOST_ASKED = 500
+
+
+class Known(NamedTuple):
+    """What could be read of a team.
+
+    Attributes:
+        team: the team; None where its route is closed.
+        members: its members; None where they could not be read.
+        note: what could not be read, in words; "" if all could.
+    """
+
+    team: Team | None
+    members: tuple[Member, ...] | None
+    note: str = ""
+
+
+class LiveReader:
+    """A reader of a team and its tasks.
+
+    Args:
+        client: sends the requests.
+        limiter: gives each request its permit.
+        health: the health of the server.
+        policy: the backoff between attempts.
+        stop: at drain, the reading ends.
+
+    Attributes:
+        traffic: counts of the requests so far.
+    """
+
+    def __init__(
+        self,
+        client: TaskClient,
+        limiter: Limiter,
+        health: Health,
+        policy: RetryPolicy,
+        stop: Stop,
+    ) -> None:
+        self._client = client
+        self._stop = stop
+        # The server's health ends a reading, not the number of attempts.
+        patient = replace(policy, max_attempts=max(policy.max_attempts, OUTAGE_FAILURES + 1))
+        self._caller = Caller(limiter, health, patient, stop)
+
+    @property
+    def traffic(self) -> Traffic:
+        """Counts of the requests so far."""
+        return self._caller.traffic
+
+    async def known(self) -> Known:
+        """The team and its members, as far as they can be read.
+
+        Raises:
+            RunStoppedError: the key is refused, the server does not answer, or a stop came.
+        """
+        try:
+            team = await self._call(self._client.team)
+        except KeyRefusedError as error:
+            raise self._stopped(error) from error
+        except (RefusedError, BadResponseError) as error:
+            return Known(None, None, f"the team can't be read: only ids of users work ({error})")
+        except TaskError as error:
+            raise self._stopped(error) from error
+        if team.members is not None:
+            return Known(team, team.members)
+        return await self._asked(team)
+
+    async def _asked(self, team: Team) -> Known:
+        """The members of a team that tells only their ids, asked for one by one."""
+        members: list[Member] = []
+        note = ""
+        for user_id in team.user_ids:
+            member = Member(user_id)
+            if not note and len(members) < MOST_ASKED and is_plain_id(user_id):
+                try:
+                    member = await self._call(partial(self._client.user, user_id))
+                except KeyRefusedError as error:
+                    raise self._stopped(error) from error
+                except TaskError as error:
+                    note = f"names of users can't be read: only their ids work ({error})"
+            # The answer of another user would give a wrong name.
+            members.append(member if member.id == user_id else Member(user_id))
+        return Known(team, tuple(members) or None, note)
+
+    async def tasks(
+        self, live: LiveTasks, filters: Iterable[Filter] = ()
+    ) -> AsyncIterator[LiveTasks]:
+        """Read every page of the team's pending tasks.
+
+        Args:
+            live: gets the tasks.
+            filters: what the server is asked to leave out.
+
+        Yields:
+            The tasks so far, after each page.
+
+        Raises:
+            RunStoppedError: a page can't be read, the list has no end, or a stop came.
+            JournalError: the tasks can't be stored.
+        """
+        asked = [*filters]
+
+        async def fetch(number: int) -> list[Task]:
+            return await self._call(lambda: self._client.page(number, asked))
+
+        try:
+            async for page in pages(fetch):
+                live.put(page)
+                yield live
+        except TaskError as error:
+            raise self._stopped(error) from error
+
+    async def _call(self, request: Callable[[], Awaitable[Answer[Value]]]) -> Value:
+        bad = 0
+
+        async def once() -> Answer[Value]:
+            nonlocal bad
+            answer = await request()
+            if isinstance(answer.error, BadResponseError):
+                bad += 1
+                if bad == MOST_BAD:
+                    answer.error = BadListError(f"{bad} times: {answer.error}", answer.status)
+            return answer
+
+        try:
+            with self._stop.until(Level.DRAIN) as scope:
+                return await self._caller.call(once, Attempts(), scope, subject="")
+        except StoppedError:
+            raise RunStoppedError(self._stop.text or "stopped") from None
+
+    def _stopped(self, error: TaskError) -> RunStoppedError:
+        """The end of a reading because of an error."""
+        is_key = isinstance(error, KeyRefusedError)
+        what = "the key is refused" if is_key else "tasks can't be read"
+        status = f"{error.status} " if error.status else ""
+        if not self._stop.is_set:
+            reason = Reason.KEY_REFUSED if is_key else Reason.SERVER_DOWN
+            self._stop.set(f"{what}: {error.type}: {status}{error.message}", reason)
+        return RunStoppedError(self._stop.text or "stopped")
+
+
+@contextlib.asynccontextmanager
+async def live_reader(
+    endpoint: Endpoint, rate: Rate, policy: RetryPolicy, stop: Stop
+) -> AsyncIterator[LiveReader]:
+    """A reader with a session of its own.
+
+    Args:
+        endpoint: the server and the API key.
+        rate: "auto" follows the server; a rate is a ceiling; None means no limit.
+        policy: the backoff between attempts, and how long the server may be down.
+        stop: ends the reading.
+    """
+    async with TaskClient(endpoint, connections=1) as client:
+        health = Health(stop, policy.give_up_after)
+        yield LiveReader(client, limiter_for(rate), health, policy, stop)

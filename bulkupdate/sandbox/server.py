@@ -3,29 +3,26 @@
 import asyncio
 import base64
 import contextlib
-import json
 import math
 import os
 import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
 from aiohttp import web
 
-from bulkupdate.codec import parse_json, to_json
+from bulkupdate.codec import to_json
 from bulkupdate.models import now
 from bulkupdate.sandbox.callers import Callers
-from bulkupdate.sandbox.config import Fault, SandboxConfig, Unknown
-from bulkupdate.sandbox.team import BadUpdateError, Team, is_id, made_up_team
+from bulkupdate.sandbox.config import Fault, SandboxConfig
+from bulkupdate.sandbox.routes import APPLIED, Routes, json_object, web_app
+from bulkupdate.sandbox.team import Team, made_up_team
 from bulkupdate.sandbox.windows import RateWindow, Verdict, window
-
-#: Number of tasks on a page of `GET /tasks`. lemlist does not document its own number.
-PAGE_SIZE = 100
 
 #: Connections that the kernel keeps until they are accepted.
 _BACKLOG = 128
@@ -33,13 +30,10 @@ _BACKLOG = 128
 #: Largest number of keys whose windows are kept.
 _MAX_KEYS = 1000
 
-_HTML = "<!DOCTYPE html><html><head><title>lemlist</title></head><body></body></html>"
-
 #: Facts about a request, for the log.
 _ARRIVED = web.RequestKey("arrived", float)
 _FAULT = web.RequestKey("fault", Fault)
 _BODY = web.RequestKey("body", dict[str, Any])
-_APPLIED = web.RequestKey("applied", dict[str, Any])
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -97,6 +91,7 @@ class Sandbox:
         self._first_request = math.inf
         self._watch = watch
         self._random = random.Random(self.config.seed)  # noqa: S311 - faults, not secrets
+        self._routes = Routes(self.config, self.team, self._random)
         self._windows: dict[str, RateWindow] = {}
         self._closing = asyncio.Event()
         self._log: IO[bytes] | None = None
@@ -106,12 +101,10 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._middleware])
-        app.router.add_route("*", "/api/tasks", self._tasks)
-        app.router.add_route("*", "/api/tasks/ignore", self._ignore)
-        app.router.add_get("/api/team", self._team)
         app.router.add_get("/sandbox", self._state)
         app.router.add_get("/sandbox/tasks", self._all_tasks)
-        app.router.add_route("*", "/{path:.*}", self._web_app)
+        app.router.add_get("/api/team", self._team)
+        self._routes.add_to(app.router)
         self._log = self._opened_log()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         try:
@@ -201,14 +194,14 @@ class Sandbox:
 
     async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if request.method == "PATCH":
-            request[_BODY] = await _json_object(request) or {}
+            request[_BODY] = await json_object(request) or {}
         fault = Fault.UNAVAILABLE if self._is_out(request[_ARRIVED]) else self._fault()
         if fault is not None:
             request[_FAULT] = fault
         if fault in (Fault.INTERNAL_ERROR, Fault.UNAVAILABLE):
             return web.Response(status=int(fault), text="Something went wrong")
         if fault is Fault.HTML:
-            return await self._web_app(request)
+            return web_app()
         if fault is Fault.HANG:
             self._note(request, None)
             await self._closing.wait()
@@ -234,7 +227,7 @@ class Sandbox:
             status=None if fault in (Fault.HANG, *_RESETS) else status,
             fault=fault,
             body=request.get(_BODY),
-            applied=request.get(_APPLIED),
+            applied=request.get(APPLIED),
         )
         if request.path.startswith("/api/tasks"):
             self.requests[str(seen.status or "none")] += 1
@@ -282,74 +275,10 @@ class Sandbox:
             point -= probability
         return None
 
-    # --- the routes ------------------------------------------------------------------------
+    async def _team(self, request: web.Request) -> web.StreamResponse:
+        return await self._routes.team_of_key(request)
 
-    async def _tasks(self, request: web.Request) -> web.StreamResponse:
-        if request.method == "GET":
-            return self._list(request.query)
-        if request.method == "POST":
-            return await self._create(request)
-        if request.method == "PATCH":
-            return await self._patch(request)
-        return web.Response(status=405, text="Method not allowed")
-
-    async def _patch(self, request: web.Request) -> web.Response:
-        update = await _json_object(request)
-        if update is None or not is_id(update.get("id")):
-            return web.Response(status=400, text="Bad params")
-        if update["id"] not in self.team.tasks:
-            if self.config.unknown is Unknown.NOT_FOUND:
-                return web.Response(status=404, text="Task not found")
-            if self.config.unknown is Unknown.BAD_TEAM:
-                return web.Response(status=400, text="Bad team")
-            self.team.add(update["id"])
-        if self.config.unknown is Unknown.CREATE:
-            self.team.suit(update)
-        try:
-            task = self.team.update(update)
-        except BadUpdateError as error:
-            return _refused(error)
-        request[_APPLIED] = update
-        return web.json_response(task)
-
-    async def _create(self, request: web.Request) -> web.Response:
-        body = await _json_object(request) or {}
-        if not all(isinstance(body.get(name), str) for name in ("type", "assignedTo", "dueDate")):
-            return web.Response(status=400, text="Bad params")
-        id_ = f"opp_{self._random.randbytes(9).hex()[:17]}"
-        self.team.add(id_, body.pop("type"))
-        try:
-            task = self.team.update({**body, "id": id_})
-        except BadUpdateError as error:
-            del self.team.tasks[id_]
-            return _refused(error)
-        return web.json_response(task)
-
-    async def _ignore(self, request: web.Request) -> web.StreamResponse:
-        if request.method != "POST":
-            return web.Response(status=405, text="Method not allowed")
-        body = await _json_object(request)
-        ids = body.get("ids") if body else None
-        if not isinstance(ids, list) or not all(map(is_id, ids)):
-            return web.Response(status=400, text="Bad params")
-        self.team.ignore(ids)
-        return web.json_response({})
-
-    def _list(self, query: Mapping[str, str]) -> web.Response:
-        try:
-            filters = _filters(query.get("filters"), required=self.config.filters_required)
-            page = int(query.get("page", "0"))
-        except ValueError:
-            return web.json_response({"error": "Malformed filters"}, status=400)
-        pending = list(self.team.pending(filters))
-        results = pending[max(0, page) * PAGE_SIZE :][:PAGE_SIZE]
-        return web.json_response({"results": results, "page": str(page)})
-
-    async def _team(self, _: web.Request) -> web.Response:
-        return web.json_response({"_id": self.team.id, "name": "Sandbox"})
-
-    async def _web_app(self, _: web.Request) -> web.Response:
-        return web.Response(text=_HTML, content_type="text/html")
+    # --- outside the API -------------------------------------------------------------------
 
     async def _state(self, _: web.Request) -> web.Response:
         return web.json_response({"requests": dict(self.requests), "tasks": len(self.team.tasks)})
@@ -392,34 +321,3 @@ async def _cut(request: web.Request, response: web.Response) -> web.StreamRespon
     if request.transport is not None:
         request.transport.close()
     return half
-
-
-def _refused(error: BadUpdateError) -> web.Response:
-    if isinstance(error.body, str):
-        return web.Response(status=error.status, text=error.body)
-    return web.json_response(error.body, status=error.status)
-
-
-async def _json_object(request: web.Request) -> dict[str, Any] | None:
-    try:
-        value = parse_json(await request.read())
-    except (ValueError, ConnectionError):
-        # The body is not JSON, or the client has closed the connection.
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _filters(text: str | None, *, required: bool) -> list[dict[str, Any]]:
-    """The filters of `GET /tasks`.
-
-    Raises:
-        ValueError: the filters are malformed, or missing and required.
-    """
-    if text is None:
-        if required:
-            raise ValueError("no filters")
-        return []
-    filters = json.loads(text)
-    if not isinstance(filters, list) or not all(isinstance(f, dict) for f in filters):
-        raise ValueError("filters are a list of objects")
-    return filters

@@ -1,0 +1,146 @@
+"""What each route of the API answers."""
+
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from bulkupdate.codec import parse_json
+from bulkupdate.sandbox.config import SandboxConfig, Unknown
+from bulkupdate.sandbox.team import BadUpdateError, Team, is_id
+
+#: Number of tasks on a page of `GET /tasks`. lemlist does not document its own number.
+PAGE_SIZE = 100
+
+#: The body of a PATCH that was applied, for the log.
+APPLIED = web.RequestKey("applied", dict[str, Any])
+
+_HTML = "<!DOCTYPE html><html><head><title>lemlist</title></head><body></body></html>"
+
+
+class Routes:
+    """The routes of the API, for requests that have the key and are within the limit.
+
+    Args:
+        config: the settings of the sandbox.
+        team: its tasks.
+        chance: the source of random ids.
+    """
+
+    def __init__(self, config: SandboxConfig, team: Team, chance: random.Random) -> None:
+        self.config = config
+        self.team = team
+        self._random = chance
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add the routes, and one for every other path, which answers as the web app does."""
+        router.add_route("*", "/api/tasks", self._tasks)
+        router.add_route("*", "/api/tasks/ignore", self._ignore)
+        router.add_route("*", "/{path:.*}", self._other)
+
+    async def _tasks(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            return self._list(request.query)
+        if request.method == "POST":
+            return await self._create(request)
+        if request.method == "PATCH":
+            return await self._patch(request)
+        return web.Response(status=405, text="Method not allowed")
+
+    async def _patch(self, request: web.Request) -> web.Response:
+        update = await json_object(request)
+        if update is None or not is_id(update.get("id")):
+            return web.Response(status=400, text="Bad params")
+        if update["id"] not in self.team.tasks:
+            if self.config.unknown is Unknown.NOT_FOUND:
+                return web.Response(status=404, text="Task not found")
+            if self.config.unknown is Unknown.BAD_TEAM:
+                return web.Response(status=400, text="Bad team")
+            self.team.add(update["id"])
+        if self.config.unknown is Unknown.CREATE:
+            self.team.suit(update)
+        try:
+            task = self.team.update(update)
+        except BadUpdateError as error:
+            return _refused(error)
+        request[APPLIED] = update
+        return web.json_response(task)
+
+    async def _create(self, request: web.Request) -> web.Response:
+        body = await json_object(request) or {}
+        if not all(isinstance(body.get(name), str) for name in ("type", "assignedTo", "dueDate")):
+            return web.Response(status=400, text="Bad params")
+        id_ = f"opp_{self._random.randbytes(9).hex()[:17]}"
+        self.team.add(id_, body.pop("type"))
+        try:
+            task = self.team.update({**body, "id": id_})
+        except BadUpdateError as error:
+            del self.team.tasks[id_]
+            return _refused(error)
+        return web.json_response(task)
+
+    async def _ignore(self, request: web.Request) -> web.StreamResponse:
+        if request.method != "POST":
+            return web.Response(status=405, text="Method not allowed")
+        body = await json_object(request)
+        ids = body.get("ids") if body else None
+        if not isinstance(ids, list) or not all(map(is_id, ids)):
+            return web.Response(status=400, text="Bad params")
+        self.team.ignore(ids)
+        return web.json_response({})
+
+    def _list(self, query: Mapping[str, str]) -> web.Response:
+        try:
+            filters = _filters(query.get("filters"), required=self.config.filters_required)
+            page = int(query.get("page", "0"))
+        except ValueError:
+            return web.json_response({"error": "Malformed filters"}, status=400)
+        pending = list(self.team.pending(filters))
+        results = pending[max(0, page) * PAGE_SIZE :][:PAGE_SIZE]
+        return web.json_response({"results": results, "page": str(page)})
+
+    async def team_of_key(self, _: web.Request) -> web.Response:
+        """The answer to `GET /team`."""
+        return web.json_response({"_id": self.team.id, "name": "Sandbox"})
+
+    async def _other(self, _: web.Request) -> web.Response:
+        return web_app()
+
+
+def web_app() -> web.Response:
+    """The page of the web app, which an unknown path gets."""
+    return web.Response(text=_HTML, content_type="text/html")
+
+
+async def json_object(request: web.Request) -> dict[str, Any] | None:
+    """The JSON object in the body of a request; None if there is none."""
+    try:
+        value = parse_json(await request.read())
+    except (ValueError, ConnectionError):
+        # The body is not JSON, or the client has closed the connection.
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _refused(error: BadUpdateError) -> web.Response:
+    if isinstance(error.body, str):
+        return web.Response(status=error.status, text=error.body)
+    return web.json_response(error.body, status=error.status)
+
+
+def _filters(text: str | None, *, required: bool) -> list[dict[str, Any]]:
+    """The filters of `GET /tasks`.
+
+    Raises:
+        ValueError: the filters are malformed, or missing and required.
+    """
+    if text is None:
+        if required:
+            raise ValueError("no filters")
+        return []
+    filters = json.loads(text)
+    if not isinstance(filters, list) or not all(isinstance(f, dict) for f in filters):
+        raise ValueError("filters are a list of objects")
+    return filters

@@ -40,6 +40,13 @@ def _outage(text: str) -> tuple[float, float]:
     return float(begin), float(length)
 
 
+def _closed(text: str) -> tuple[str, int | str]:
+    route, equals, answer = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{text!r} closes no route: write it as team=402 or team=html")
+    return route, int(answer) if answer.isdecimal() else answer
+
+
 @cloup.command("sandbox", cls=Command)
 @cloup.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @cloup.option("--expose", is_flag=True, help="Allow a --host that other machines can reach.")
@@ -96,6 +103,21 @@ def _outage(text: str) -> tuple[float, float]:
     help="Answer to an unknown id. lemlist's own answer is not known.",
 )
 @cloup.option("--filters-required", is_flag=True, help="Refuse GET /tasks without filters.")
+@cloup.option(
+    "--closed",
+    type=Setting("closed", _closed),
+    multiple=True,
+    metavar="ROUTE=STATUS",
+    help="Route that is closed, and its answer: team=402, users=404, or team=html for a 200 with"
+    " the web app. Can be given several times.",
+)
+@cloup.option(
+    "--team-version",
+    type=click.Choice(["1", "2"]),
+    default="2",
+    show_default=True,
+    help="Newest version of GET /team. Version 2 has the names of the members.",
+)
 @cloup.option("--seed", default=0, show_default=True, help="Seed of random latencies and faults.")
 @cloup.option(
     "--tasks",
@@ -147,6 +169,8 @@ def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
         outages=flags["outages"],
         unknown=Unknown(flags["unknown_id"]),
         filters_required=flags["filters_required"],
+        closed=dict(flags["closed"]),
+        team_version=int(flags["team_version"]),
         seed=flags["seed"],
         log=flags["log"],
     )

@@ -5,11 +5,13 @@ async with Sandbox(SandboxConfig(key="any")) as sandbox:
 """
 
 from bulkupdate.sandbox.config import Fault, SandboxConfig, Unknown, Window
+from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.server import Sandbox
 from bulkupdate.sandbox.team import Team, made_up_team, team_of
 
 __all__ = [
     "Fault",
+    "Member",
     "Sandbox",
     "SandboxConfig",
     "Team",

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.lemlist.endpoint import is_loopback
@@ -68,6 +69,13 @@ class Unknown(enum.StrEnum):
     """The server creates the task."""
 
 
+#: Routes beside the tasks that can be closed.
+SIDE_ROUTES = ("team", "users")
+
+#: What a closed route answers in the place of a status: a 200 with the page of the web app.
+HTML: Literal["html"] = "html"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """The settings of a sandbox.
@@ -85,6 +93,10 @@ class SandboxConfig:
             begin counts from the first request.
         unknown: the response to a PATCH of an unknown id.
         filters_required: whether `GET /tasks` without `filters` is a 400, as some tenants report.
+        closed: the side routes that are closed (`team`, `users`), each with the status that it
+            answers, or with `html` for a 200 with the page of the web app.
+        team_version: the newest version of `GET /team` that the server knows. 2 lists the members
+            with their names where `?version=v2` asks for it; 1 ignores that.
         seed: the seed of every random choice.
         log: a file that gets one JSON line for every request, or None.
 
@@ -103,24 +115,45 @@ class SandboxConfig:
     outages: tuple[tuple[float, float], ...] = ()
     unknown: Unknown = Unknown.NOT_FOUND
     filters_required: bool = False
+    closed: Mapping[str, int | Literal["html"]] = field(default_factory=dict)
+    team_version: int = 2
     seed: int = 0
     log: str | Path | None = None
 
     def __post_init__(self) -> None:
+        self._check_server()
+        self._check_trouble()
+        self._check_side_routes()
+
+    def _check_server(self) -> None:
         if not is_loopback(self.host) and not self.exposed:
             raise ConfigError(
                 f"{self.host} lets other machines connect: {setting('expose')} allows it"
             )
         if not 0 <= self.port <= 65535:
             raise ConfigError("the port must be a number from 0 to 65535")
+        low, high = self.latency
+        if not 0 <= low <= high or not math.isfinite(high):
+            raise ConfigError(
+                "the latency must be two numbers of milliseconds, the smaller one first"
+            )
+
+    def _check_trouble(self) -> None:
         if not all(0 <= p <= 1 for p in self.faults.values()) or sum(self.faults.values()) > 1:
             raise ConfigError(
                 "the probability of a fault must be from 0 to 1, and their sum at most 1"
             )
         if not all(0 <= time < math.inf for outage in self.outages for time in outage):
             raise ConfigError("the begin and the length of an outage must be seconds, 0 or more")
-        low, high = self.latency
-        if not 0 <= low <= high or not math.isfinite(high):
-            raise ConfigError(
-                "the latency must be two numbers of milliseconds, the smaller one first"
-            )
+
+    def _check_side_routes(self) -> None:
+        for route, answer in self.closed.items():
+            if route not in SIDE_ROUTES:
+                known = ", ".join(SIDE_ROUTES)
+                raise ConfigError(f"{route!r} can't be closed: routes that can be are {known}")
+            if answer != HTML and answer not in range(400, 600):
+                raise ConfigError(
+                    f"a closed route answers a status from 400 to 599, or html: not {answer!r}"
+                )
+        if self.team_version not in (1, 2):
+            raise ConfigError(f"{setting('team_version')} must be 1 or 2")

@@ -3,12 +3,12 @@
 import json
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
 from bulkupdate.codec import parse_json
-from bulkupdate.sandbox.config import SandboxConfig, Unknown
+from bulkupdate.sandbox.config import HTML, SandboxConfig, Unknown
 from bulkupdate.sandbox.team import BadUpdateError, Team, is_id
 
 #: Number of tasks on a page of `GET /tasks`. lemlist does not document its own number.
@@ -38,6 +38,7 @@ class Routes:
         """Add the routes, and one for every other path, which answers as the web app does."""
         router.add_route("*", "/api/tasks", self._tasks)
         router.add_route("*", "/api/tasks/ignore", self._ignore)
+        router.add_route("*", "/api/users/{id}", self._user)
         router.add_route("*", "/{path:.*}", self._other)
 
     async def _tasks(self, request: web.Request) -> web.StreamResponse:
@@ -101,9 +102,24 @@ class Routes:
         results = pending[max(0, page) * PAGE_SIZE :][:PAGE_SIZE]
         return web.json_response({"results": results, "page": str(page)})
 
-    async def team_of_key(self, _: web.Request) -> web.Response:
-        """The answer to `GET /team`."""
-        return web.json_response({"_id": self.team.id, "name": "Sandbox"})
+    async def team_of_key(self, request: web.Request) -> web.Response:
+        """The answer to a request for the team."""
+        if request.method != "GET":
+            return web.Response(status=405, text="Method not allowed")
+        if "team" in self.config.closed:
+            return _closed(self.config.closed["team"])
+        with_names = self.config.team_version > 1 and request.query.get("version") == "v2"
+        return web.json_response(self.team.about(with_names=with_names))
+
+    async def _user(self, request: web.Request) -> web.Response:
+        if request.method != "GET":
+            return web.Response(status=405, text="Method not allowed")
+        if "users" in self.config.closed:
+            return _closed(self.config.closed["users"])
+        member = self.team.users.get(request.match_info["id"])
+        if member is None:
+            return web.Response(status=404, text="User not found")
+        return web.json_response(member.alone())
 
     async def _other(self, _: web.Request) -> web.Response:
         return web_app()
@@ -122,6 +138,13 @@ async def json_object(request: web.Request) -> dict[str, Any] | None:
         # The body is not JSON, or the client has closed the connection.
         return None
     return value if isinstance(value, dict) else None
+
+
+def _closed(answer: int | Literal["html"]) -> web.Response:
+    """What a closed route answers. The text beside a status is a guess."""
+    if answer == HTML:
+        return web_app()
+    return web.Response(status=answer, text="Your plan does not include this route")
 
 
 def _refused(error: BadUpdateError) -> web.Response:

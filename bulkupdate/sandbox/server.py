@@ -30,6 +30,9 @@ _BACKLOG = 128
 #: Largest number of keys whose windows are kept.
 _MAX_KEYS = 1000
 
+#: What the paths begin with that need the key.
+_KEYED = ("/api/tasks", "/api/team", "/api/users")
+
 #: Facts about a request, for the log.
 _ARRIVED = web.RequestKey("arrived", float)
 _FAULT = web.RequestKey("fault", Fault)
@@ -103,7 +106,7 @@ class Sandbox:
         app = web.Application(middlewares=[self._middleware])
         app.router.add_get("/sandbox", self._state)
         app.router.add_get("/sandbox/tasks", self._all_tasks)
-        app.router.add_get("/api/team", self._team)
+        app.router.add_route("*", "/api/team", self._team)
         self._routes.add_to(app.router)
         self._log = self._opened_log()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -175,7 +178,7 @@ class Sandbox:
 
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Authorise a request, count it against the limit, and answer it or apply a fault."""
-        if not request.path.startswith(("/api/tasks", "/api/team")):
+        if not request.path.startswith(_KEYED):
             return await handler(request)
         key = _key(request.headers.get("Authorization"))
         if key is None:

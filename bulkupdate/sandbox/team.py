@@ -1,6 +1,5 @@
 """The tasks of a sandbox: from a file, or made up."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +9,16 @@ from bulkupdate import fields
 from bulkupdate.errors import InputError
 from bulkupdate.models import now
 from bulkupdate.reader import Input, parse_object
+from bulkupdate.sandbox.members import USERS, Member, made_up_id, made_up_members, members_of
 
-#: Number of users and of tasks in the made-up team.
-USERS = 5
+#: Number of tasks in the made-up team.
 TASKS = 400
+
+#: URLs of the made-up team's webhooks. Such a URL is a secret: it is all that a caller needs.
+WEBHOOKS = (
+    "https://hooks.example.com/catch/1/not-a-real-secret",
+    "https://hooks.example.com/catch/2/not-a-real-secret",
+)
 
 _TYPES = ("manual", "phone", "linkedinSend", "email")
 _EPOCH = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -36,20 +41,29 @@ class BadUpdateError(Exception):
 
 
 class Team:
-    """Tasks by id, in the format of the API's responses.
+    """Tasks by id, in the format of the API's responses, and members.
 
     Args:
         tasks: the tasks at the beginning, each with an `_id`.
         id_: the id of the team; None makes one up.
+        users: the members; None makes up five.
 
     Attributes:
-        tasks: the tasks by id.
+        tasks: the tasks by id. A caller may change them at any time.
         id: the id of the team.
+        users: the members by id.
     """
 
-    def __init__(self, tasks: Iterable[dict[str, Any]] = (), id_: str | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Iterable[dict[str, Any]] = (),
+        id_: str | None = None,
+        users: Iterable[Member] | None = None,
+    ) -> None:
         self.id = id_ or made_up_id("tea", 0)
         self.tasks = {task["_id"]: task for task in tasks}
+        members = made_up_members() if users is None else users
+        self.users = {member.id: member for member in members}
 
     def update(self, update: dict[str, Any]) -> dict[str, Any]:
         """Apply the body of a PATCH.
@@ -81,6 +95,29 @@ class Team:
             if id_ in self.tasks:
                 self.tasks[id_]["status"] = "ignored"
 
+    def about(self, *, with_names: bool) -> dict[str, Any]:
+        """What `GET /team` tells. Most of it must never be kept: URLs of webhooks are secrets.
+
+        Args:
+            with_names: whether the members are listed with their names, as in its second version.
+        """
+        about = {
+            "_id": self.id,
+            "name": "Sandbox",
+            "userIds": list(self.users),
+            "createdBy": next(iter(self.users), None),
+            "createdAt": fields.due_date(_EPOCH),
+            "beta": [],
+            "apps": [],
+            "invitedUsers": [{"email": "invited@example.com", "role": "user"}],
+            "hooks": [
+                {"_id": made_up_id("hoo", n), "targetUrl": url} for n, url in enumerate(WEBHOOKS)
+            ],
+        }
+        if with_names:
+            about["users"] = [member.listed() for member in self.users.values()]
+        return about
+
     def suit(self, update: dict[str, Any]) -> None:
         """Change the type of a task so that it accepts an edit: images and videos need LinkedIn."""
         if any(update.get(name) for name in _MEDIA):
@@ -101,19 +138,16 @@ def made_up_team() -> Team:
     return team
 
 
-def made_up_id(prefix: str, number: int) -> str:
-    """An id like lemlist's: a prefix and 17 alphanumerics. It is the same for the same number."""
-    digest = hashlib.sha256(f"{prefix}{number}".encode()).hexdigest()
-    return f"{prefix}_{digest[:17]}"
-
-
 def team_of(path: str | Path) -> Team:
     """The team with the tasks in a file of edits, or of tasks as the API returns them.
+
+    Its members are the owners of these tasks, and the users to whom the edits assign them.
 
     Raises:
         InputError: the file can't be read, or a row names no task.
     """
     team = Team()
+    assigned: dict[str, None] = {}
     with Input.open(Path(path)) as source:
         for row in source.rows():
             task = parse_object(row.record) if isinstance(row.record, str) else {}
@@ -122,11 +156,24 @@ def team_of(path: str | Path) -> Team:
             elif not row.id:
                 raise InputError(f"{source.name}: row {row.number} names no task: {row.error}")
             else:
-                if row.id not in team.tasks:
-                    team.add(row.id)
-                if row.update is not None:
-                    team.suit({"id": row.id, **row.update.changes()})
+                changes = row.update.changes() if row.update is not None else {}
+                _take_up(team, {"id": row.id, **changes})
+                if "assignedTo" in changes:
+                    assigned[changes["assignedTo"]] = None
+    owners = [
+        task["userId"]
+        for task in team.tasks.values()
+        if _is_on_the_wire("assignedTo", task.get("userId"))
+    ]
+    team.users = {member.id: member for member in members_of([*owners, *assigned])}
     return team
+
+
+def _take_up(team: Team, update: dict[str, Any]) -> None:
+    """Give a team the task that an edit needs."""
+    if update["id"] not in team.tasks:
+        team.add(update["id"])
+    team.suit(update)
 
 
 def is_id(value: object) -> bool:

@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,45 +19,14 @@ from bulkupdate.sandbox import (
     made_up_team,
     team_of,
 )
+from bulkupdate.sandbox.members import made_up_id
 from bulkupdate.sandbox.server import Seen
-from bulkupdate.sandbox.team import made_up_id
 from bulkupdate.sandbox.windows import window
 from tests.conftest import SAMPLES
+from tests.sandbox.caller import calling
 
 TASK = made_up_id("opp", 0)
 LINKEDIN = made_up_id("opp", 2)
-
-
-class Caller:
-    """A plain HTTP client."""
-
-    def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession) -> None:
-        self.sandbox = sandbox
-        self._session = session
-
-    async def __call__(
-        self, method: str, path: str = "/tasks", body: Any = None, key: str | None = "sandbox",
-        **options: Any,
-    ) -> tuple[int, Any, Any]:  # fmt: skip
-        """Status, body and headers of one request."""
-        if key is not None:
-            options["headers"] = {"Authorization": aiohttp.encode_basic_auth("", key)}
-        url = self.sandbox.base_url + path
-        async with self._session.request(method, url, json=body, **options) as response:
-            text = await response.text()
-            try:
-                return response.status, json.loads(text), response.headers
-            except ValueError:
-                return response.status, text, response.headers
-
-
-@asynccontextmanager
-async def calling(config: SandboxConfig | None = None, **given: Any) -> AsyncIterator[Caller]:
-    async with (
-        Sandbox(config or SandboxConfig(rate=None), **given) as sandbox,
-        aiohttp.ClientSession() as session,
-    ):
-        yield Caller(sandbox, session)
 
 
 async def test_patch_returns_task_in_api_names() -> None:

@@ -58,7 +58,7 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
         yield f"### {group.title}\n" if command.name == "run" else f"**{group.title}**\n"
         yield from _table(group.options, context)
     if command.ungrouped_options:
-        yield from _table(command.ungrouped_options, context, with_variables=False)
+        yield from _table(command.ungrouped_options, context)
     if command.examples:
         yield "**Examples**\n"
         lines = [f"{line}\n    {what}" for line, what in command.examples]
@@ -82,9 +82,8 @@ def _prose(text: str) -> Iterator[str]:
         yield f"```text\n{textwrap.dedent(rest).rstrip()}\n```\n"
 
 
-def _table(
-    parameters: Sequence[click.Option], context: click.Context, *, with_variables: bool = True
-) -> Iterator[str]:
+def _table(parameters: Sequence[click.Option], context: click.Context) -> Iterator[str]:
+    with_variables = any(parameter.envvar for parameter in parameters)
     lines = ["| flag | meaning |" + (" variable |" if with_variables else "")]
     lines.append("| --- | --- |" + (" --- |" if with_variables else ""))
     for parameter in parameters:

@@ -48,89 +48,149 @@ def _closed(text: str) -> tuple[str, int | str]:
 
 
 @cloup.command("sandbox", cls=Command)
-@cloup.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@cloup.option("--expose", is_flag=True, help="Allow a --host that other machines can reach.")
-@cloup.option(
-    "--port", default=8025, show_default=True, help="Port to listen on. 0 picks a free port."
+@cloup.option_group(
+    "Where it listens",
+    cloup.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+    cloup.option("--expose", is_flag=True, help="Allow a --host that other machines can reach."),
+    cloup.option(
+        "--port", default=8025, show_default=True, help="Port to listen on. 0 picks a free port."
+    ),
+    cloup.option(
+        "--api-key",
+        default="sandbox",
+        show_default=True,
+        help="API key to accept. Don't use a real one.",
+    ),
 )
-@cloup.option(
-    "--api-key",
-    default="sandbox",
-    show_default=True,
-    help="API key to accept. Don't use a real one.",
+@cloup.option_group(
+    "Limit and faults",
+    cloup.option(
+        "--rate",
+        type=RATE,
+        default="auto",
+        metavar="N/Ss|none",
+        help="Rate limit.  [default: 20/2s]",
+    ),
+    cloup.option(
+        "--window",
+        type=click.Choice(["fixed", "clock", "sliding", "bucket"]),
+        default="fixed",
+        show_default=True,
+        help="Way of counting requests. fixed is the best guess at lemlist's own way.",
+    ),
+    cloup.option(
+        "--latency",
+        type=Setting("latency", _latency),
+        default="0",
+        show_default=True,
+        metavar="MIN:MAX",
+        help="Milliseconds on the way to the server, and on the way back.",
+    ),
+    cloup.option(
+        "--fault",
+        "faults",
+        type=Setting("fault", _fault),
+        multiple=True,
+        metavar="NAME=P",
+        help="Fault and its probability, as in 500=0.1. Faults: 500, 503, reset-before,"
+        " reset-after, hang, cut, malformed, html. Can be given several times.",
+    ),
+    cloup.option(
+        "--outage",
+        "outages",
+        type=Setting("outage", _outage),
+        multiple=True,
+        metavar="BEGIN:LENGTH",
+        help="Outage: every answer is a 503 for LENGTH seconds, beginning BEGIN seconds after the"
+        " first request. Can be given several times.",
+    ),
+    cloup.option(
+        "--seed", default=0, show_default=True, help="Seed of random latencies and faults."
+    ),
 )
-@cloup.option(
-    "--rate", type=RATE, default="auto", metavar="N/Ss|none", help="Rate limit.  [default: 20/2s]"
+@cloup.option_group(
+    "What a PATCH does",
+    cloup.option(
+        "--unknown-id",
+        type=click.Choice(["404", "400", "create"]),
+        default="404",
+        show_default=True,
+        help="Answer to an unknown id. lemlist's own answer is not known.",
+    ),
 )
-@cloup.option(
-    "--window",
-    type=click.Choice(["fixed", "clock", "sliding", "bucket"]),
-    default="fixed",
-    show_default=True,
-    help="Way of counting requests. fixed is the best guess at lemlist's own way.",
+@cloup.option_group(
+    "What GET /tasks shows",
+    cloup.option("--filters-required", is_flag=True, help="Refuse GET /tasks without filters."),
+    cloup.option(
+        "--page-size",
+        default=100,
+        show_default=True,
+        metavar="N",
+        help="Number of tasks on a page. lemlist's own number is not known.",
+    ),
+    cloup.option(
+        "--after-last",
+        type=click.Choice(["empty", "repeat", "404"]),
+        default="empty",
+        show_default=True,
+        help="Answer to a page after the last one: no tasks, the last page again, or a 404.",
+    ),
+    cloup.option(
+        "--ignore-filter",
+        "ignored_filters",
+        multiple=True,
+        metavar="NAME",
+        help="Filter that has no effect, as in dueDate, or all. Can be given several times.",
+    ),
+    cloup.option(
+        "--due-bounds",
+        type=click.Choice(["inclusive", "exclusive"]),
+        default="inclusive",
+        show_default=True,
+        help="Whether the days of the filter dueDate belong to its range.",
+    ),
+    cloup.option(
+        "--hide",
+        "hidden",
+        multiple=True,
+        metavar="FIELD",
+        help="Field of a Task that the list does not show, as in content. Can be given several"
+        " times.",
+    ),
 )
-@cloup.option(
-    "--latency",
-    type=Setting("latency", _latency),
-    default="0",
-    show_default=True,
-    metavar="MIN:MAX",
-    help="Milliseconds on the way to the server, and on the way back.",
+@cloup.option_group(
+    "Routes beside the tasks",
+    cloup.option(
+        "--closed",
+        type=Setting("closed", _closed),
+        multiple=True,
+        metavar="ROUTE=STATUS",
+        help="Route that is closed, and its answer: team=402, users=404, or team=html for a 200"
+        " with the web app. Can be given several times.",
+    ),
+    cloup.option(
+        "--team-version",
+        type=click.Choice(["1", "2"]),
+        default="2",
+        show_default=True,
+        help="Newest version of GET /team. Version 2 has the names of the members.",
+    ),
 )
-@cloup.option(
-    "--fault",
-    "faults",
-    type=Setting("fault", _fault),
-    multiple=True,
-    metavar="NAME=P",
-    help="Fault and its probability, as in 500=0.1. Faults: 500, 503, reset-before, reset-after,"
-    " hang, cut, malformed, html. Can be given several times.",
-)
-@cloup.option(
-    "--outage",
-    "outages",
-    type=Setting("outage", _outage),
-    multiple=True,
-    metavar="BEGIN:LENGTH",
-    help="Outage: every answer is a 503 for LENGTH seconds, beginning BEGIN seconds after the first"
-    " request. Can be given several times.",
-)
-@cloup.option(
-    "--unknown-id",
-    type=click.Choice(["404", "400", "create"]),
-    default="404",
-    show_default=True,
-    help="Answer to an unknown id. lemlist's own answer is not known.",
-)
-@cloup.option("--filters-required", is_flag=True, help="Refuse GET /tasks without filters.")
-@cloup.option(
-    "--closed",
-    type=Setting("closed", _closed),
-    multiple=True,
-    metavar="ROUTE=STATUS",
-    help="Route that is closed, and its answer: team=402, users=404, or team=html for a 200 with"
-    " the web app. Can be given several times.",
-)
-@cloup.option(
-    "--team-version",
-    type=click.Choice(["1", "2"]),
-    default="2",
-    show_default=True,
-    help="Newest version of GET /team. Version 2 has the names of the members.",
-)
-@cloup.option("--seed", default=0, show_default=True, help="Seed of random latencies and faults.")
-@cloup.option(
-    "--tasks",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="File with the tasks: JSONL of Tasks from the API, or a file of edits with their ids."
-    "  [default: an invented team]",
-)
-@cloup.option(
-    "--log",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="File that gets a JSON line for every request, with its body and the applied edit.",
+@cloup.option_group(
+    "Files",
+    cloup.option(
+        "--tasks",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="File with the tasks: JSONL of Tasks from the API, or a file of edits with their ids."
+        "  [default: an invented team]",
+    ),
+    cloup.option(
+        "--log",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="File that gets a JSON line for every request, with its body and the applied edit.",
+    ),
 )
 def sandbox_command(**flags: Any) -> None:
     """Serve a local stand-in of lemlist's tasks API until Ctrl-C."""
@@ -150,7 +210,7 @@ def _check_log(log: Path | None, tasks: Path | None) -> None:
 
 
 def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
-    from bulkupdate.sandbox import Fault, SandboxConfig, Unknown, Window
+    from bulkupdate.sandbox import AfterLast, Bounds, Fault, SandboxConfig, Unknown, Window
 
     try:
         faults = {Fault(name): probability for name, probability in flags["faults"]}
@@ -169,6 +229,11 @@ def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
         outages=flags["outages"],
         unknown=Unknown(flags["unknown_id"]),
         filters_required=flags["filters_required"],
+        page_size=flags["page_size"],
+        after_last=AfterLast(flags["after_last"]),
+        ignored_filters=flags["ignored_filters"],
+        due_bounds=Bounds(flags["due_bounds"]),
+        hidden=flags["hidden"],
         closed=dict(flags["closed"]),
         team_version=int(flags["team_version"]),
         seed=flags["seed"],

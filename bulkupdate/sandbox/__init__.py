@@ -4,13 +4,17 @@ async with Sandbox(SandboxConfig(key="any")) as sandbox:
     ...  # send requests to sandbox.base_url
 """
 
-from bulkupdate.sandbox.config import Fault, SandboxConfig, Unknown, Window
+from bulkupdate.sandbox.config import AfterLast, Bounds, Fault, SandboxConfig, Unknown, Window
+from bulkupdate.sandbox.leads import Lead
 from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.server import Sandbox
 from bulkupdate.sandbox.team import Team, made_up_team, team_of
 
 __all__ = [
+    "AfterLast",
+    "Bounds",
     "Fault",
+    "Lead",
     "Member",
     "Sandbox",
     "SandboxConfig",

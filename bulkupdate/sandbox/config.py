@@ -2,11 +2,12 @@
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bulkupdate import fields
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.lemlist.endpoint import is_loopback
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
@@ -69,6 +70,40 @@ class Unknown(enum.StrEnum):
     """The server creates the task."""
 
 
+class AfterLast(enum.StrEnum):
+    """The answer to a request for a page after the last one. lemlist's own is not known."""
+
+    EMPTY = "empty"
+    """No tasks."""
+
+    REPEAT = "repeat"
+    """The last page once more."""
+
+    NOT_FOUND = "404"
+    """Status 404."""
+
+
+class Bounds(enum.StrEnum):
+    """Whether the days `from` and `to` belong to the range of a filter. It is not known."""
+
+    INCLUSIVE = "inclusive"
+    """Tasks that are due on these days are listed."""
+
+    EXCLUSIVE = "exclusive"
+    """They are not."""
+
+
+#: The documented filters of `GET /tasks`.
+FILTERS = (
+    *("fullName", "email", "phone", "linkedin"),
+    *("campaignId", "campaignState", "type", "assignedTo", "dueDate"),
+)
+
+#: Fields of a Task that a list may lack.
+HIDEABLE = frozenset(
+    {"title", "content", "priority", "dueDate", "userId", "images", "videos", *fields.READ_ONLY}
+)
+
 #: Routes beside the tasks that can be closed.
 SIDE_ROUTES = ("team", "users")
 
@@ -93,6 +128,13 @@ class SandboxConfig:
             begin counts from the first request.
         unknown: the response to a PATCH of an unknown id.
         filters_required: whether `GET /tasks` without `filters` is a 400, as some tenants report.
+        page_size: number of tasks on a page of `GET /tasks`. lemlist's own number is not known.
+        after_last: the answer to a request for a page after the last one.
+        ignored_filters: names of filters that have no effect; `all` stands for all of them, known
+            or not.
+        due_bounds: whether the days of a filter on due dates belong to its range.
+        hidden: fields, by their names in a Task, that `GET /tasks` does not show though the tasks
+            have them.
         closed: the side routes that are closed (`team`, `users`), each with the status that it
             answers, or with `html` for a 200 with the page of the web app.
         team_version: the newest version of `GET /team` that the server knows. 2 lists the members
@@ -115,6 +157,11 @@ class SandboxConfig:
     outages: tuple[tuple[float, float], ...] = ()
     unknown: Unknown = Unknown.NOT_FOUND
     filters_required: bool = False
+    page_size: int = 100
+    after_last: AfterLast = AfterLast.EMPTY
+    ignored_filters: Collection[str] = ()
+    due_bounds: Bounds = Bounds.INCLUSIVE
+    hidden: Collection[str] = ()
     closed: Mapping[str, int | Literal["html"]] = field(default_factory=dict)
     team_version: int = 2
     seed: int = 0
@@ -123,6 +170,7 @@ class SandboxConfig:
     def __post_init__(self) -> None:
         self._check_server()
         self._check_trouble()
+        self._check_list()
         self._check_side_routes()
 
     def _check_server(self) -> None:
@@ -146,14 +194,25 @@ class SandboxConfig:
         if not all(0 <= time < math.inf for outage in self.outages for time in outage):
             raise ConfigError("the begin and the length of an outage must be seconds, 0 or more")
 
+    def _check_list(self) -> None:
+        if self.page_size < 1:
+            raise ConfigError(f"{setting('page_size')} must be 1 or more")
+        _check_names("filter that can be ignored", self.ignored_filters, ("all", *FILTERS))
+        _check_names("field that a list can hide", self.hidden, sorted(HIDEABLE))
+
     def _check_side_routes(self) -> None:
-        for route, answer in self.closed.items():
-            if route not in SIDE_ROUTES:
-                known = ", ".join(SIDE_ROUTES)
-                raise ConfigError(f"{route!r} can't be closed: routes that can be are {known}")
+        _check_names("route that can be closed", self.closed, SIDE_ROUTES)
+        for answer in self.closed.values():
             if answer != HTML and answer not in range(400, 600):
                 raise ConfigError(
                     f"a closed route answers a status from 400 to 599, or html: not {answer!r}"
                 )
         if self.team_version not in (1, 2):
             raise ConfigError(f"{setting('team_version')} must be 1 or 2")
+
+
+def _check_names(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Refuse a name that is not among the known ones."""
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{name!r} is not a {what}: known are {', '.join(known)}")

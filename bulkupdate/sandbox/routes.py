@@ -1,6 +1,5 @@
 """What each route of the API answers."""
 
-import json
 import random
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -9,10 +8,9 @@ from aiohttp import web
 
 from bulkupdate.codec import parse_json
 from bulkupdate.sandbox.config import HTML, SandboxConfig, Unknown
+from bulkupdate.sandbox.filters import Filters, Predicate
+from bulkupdate.sandbox.listing import Listing
 from bulkupdate.sandbox.team import BadUpdateError, Team, is_id
-
-#: Number of tasks on a page of `GET /tasks`. lemlist does not document its own number.
-PAGE_SIZE = 100
 
 #: The body of a PATCH that was applied, for the log.
 APPLIED = web.RequestKey("applied", dict[str, Any])
@@ -33,6 +31,8 @@ class Routes:
         self.config = config
         self.team = team
         self._random = chance
+        self._filters = Filters(team, config.ignored_filters, config.due_bounds)
+        self._listing = Listing(config, team)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes, and one for every other path, which answers as the web app does."""
@@ -94,13 +94,26 @@ class Routes:
 
     def _list(self, query: Mapping[str, str]) -> web.Response:
         try:
-            filters = _filters(query.get("filters"), required=self.config.filters_required)
-            page = int(query.get("page", "0"))
+            predicates = self._predicates(query.get("filters"))
+            number = int(query.get("page", "0"))
         except ValueError:
             return web.json_response({"error": "Malformed filters"}, status=400)
-        pending = list(self.team.pending(filters))
-        results = pending[max(0, page) * PAGE_SIZE :][:PAGE_SIZE]
-        return web.json_response({"results": results, "page": str(page)})
+        results = self._listing.page(max(0, number), predicates)
+        if results is None:
+            return web.Response(status=404, text="Page not found")
+        return web.json_response({"results": results, "page": str(number)})
+
+    def _predicates(self, filters: str | None) -> list[Predicate]:
+        """The predicates of `filters`.
+
+        Raises:
+            ValueError: they are malformed, or missing and required.
+        """
+        if filters is None:
+            if self.config.filters_required:
+                raise ValueError("no filters")
+            return []
+        return self._filters.parsed(filters)
 
     async def team_of_key(self, request: web.Request) -> web.Response:
         """The answer to a request for the team."""
@@ -151,19 +164,3 @@ def _refused(error: BadUpdateError) -> web.Response:
     if isinstance(error.body, str):
         return web.Response(status=error.status, text=error.body)
     return web.json_response(error.body, status=error.status)
-
-
-def _filters(text: str | None, *, required: bool) -> list[dict[str, Any]]:
-    """The filters of `GET /tasks`.
-
-    Raises:
-        ValueError: the filters are malformed, or missing and required.
-    """
-    if text is None:
-        if required:
-            raise ValueError("no filters")
-        return []
-    filters = json.loads(text)
-    if not isinstance(filters, list) or not all(isinstance(f, dict) for f in filters):
-        raise ValueError("filters are a list of objects")
-    return filters

@@ -1,6 +1,6 @@
 """The tasks of a sandbox: from a file, or made up."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from bulkupdate import fields
 from bulkupdate.errors import InputError
 from bulkupdate.models import now
 from bulkupdate.reader import Input, parse_object
+from bulkupdate.sandbox.leads import Lead, made_up_lead
 from bulkupdate.sandbox.members import USERS, Member, made_up_id, made_up_members, members_of
 
 #: Number of tasks in the made-up team.
@@ -21,8 +22,11 @@ WEBHOOKS = (
 )
 
 _TYPES = ("manual", "phone", "linkedinSend", "email")
+#: States of the three made-up campaigns.
+_STATES = ("running", "paused", "ended")
 _EPOCH = datetime(2026, 1, 5, 8, tzinfo=UTC)
-_MEDIA = ("images", "videos")
+#: Fields of a task that hold lists of URLs.
+MEDIA = ("images", "videos")
 _RENAMED = {name: alias for alias, name in fields.ALIASES.items()}
 
 
@@ -52,6 +56,8 @@ class Team:
         tasks: the tasks by id. A caller may change them at any time.
         id: the id of the team.
         users: the members by id.
+        leads: leads by id. Other ones are made up from their ids.
+        campaigns: the states of campaigns by id. Other ones are running.
     """
 
     def __init__(
@@ -64,6 +70,8 @@ class Team:
         self.tasks = {task["_id"]: task for task in tasks}
         members = made_up_members() if users is None else users
         self.users = {member.id: member for member in members}
+        self.leads: dict[str, Lead] = {}
+        self.campaigns = {made_up_id("cam", n): state for n, state in enumerate(_STATES)}
 
     def update(self, update: dict[str, Any]) -> dict[str, Any]:
         """Apply the body of a PATCH.
@@ -77,17 +85,23 @@ class Team:
         """
         task = self.tasks[update["id"]]
         changes = _changes(update)
-        if any(changes.get(name) for name in _MEDIA) and not task["type"].startswith("linkedin"):
+        if any(changes.get(name) for name in MEDIA) and not task["type"].startswith("linkedin"):
             # JSON with a code is a guess.
-            raise BadUpdateError(400, {"error": "LINKEDIN_MEDIA_INVALID_TYPE"})
+            raise BadUpdateError(400, {"error": "LINKEDINMEDIA_INVALID_TYPE"})
         task.update(changes)
         return task
 
-    def pending(self, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The pending tasks that match every filter of `GET /tasks`."""
-        for task in self.tasks.values():
-            if task["status"] == "pending" and all(_matches(task, one) for one in filters):
-                yield task
+    def lead_of(self, task: Mapping[str, Any]) -> Lead | None:
+        """The lead of a task; None if the task has none."""
+        id_ = task.get("leadId")
+        if not isinstance(id_, str):
+            return None
+        return self.leads.get(id_) or made_up_lead(id_)
+
+    def campaign_state_of(self, task: Mapping[str, Any]) -> str | None:
+        """The state of the campaign of a task; None if the task has no campaign."""
+        id_ = task.get("campaignId")
+        return self.campaigns.get(id_, "running") if isinstance(id_, str) else None
 
     def ignore(self, ids: Iterable[str]) -> None:
         """Mark tasks as ignored. Unknown ids are skipped (a guess)."""
@@ -120,7 +134,7 @@ class Team:
 
     def suit(self, update: dict[str, Any]) -> None:
         """Change the type of a task so that it accepts an edit: images and videos need LinkedIn."""
-        if any(update.get(name) for name in _MEDIA):
+        if any(update.get(name) for name in MEDIA):
             self.tasks[update["id"]]["type"] = "linkedinSend"
 
     def add(self, id_: str, type_: str = "manual") -> dict[str, Any]:
@@ -191,7 +205,7 @@ def _made_up_task(id_: str, type_: str, number: int) -> dict[str, Any]:
         "priority": 1,
         "dueDate": fields.due_date(due),
         "leadId": made_up_id("lea", number),
-        "campaignId": made_up_id("cam", number % 3),
+        "campaignId": made_up_id("cam", number % len(_STATES)),
         "contactId": made_up_id("ctc", number),
         "userId": made_up_id("usr", number % USERS),
         "status": "pending",
@@ -214,33 +228,18 @@ def _changes(update: dict[str, Any]) -> dict[str, Any]:
             changes["completedAt"] = now() if value else None
         else:
             changes[_RENAMED.get(name, name)] = value
-    if sum(len(changes.get(name, ())) for name in _MEDIA) > fields.MAX_MEDIA:
+    if sum(len(changes.get(name, ())) for name in MEDIA) > fields.MAX_MEDIA:
         # The status and the code are guesses.
-        raise BadUpdateError(422, {"error": "LINKEDIN_MEDIA_TOO_MANY"})
+        raise BadUpdateError(422, {"error": "LINKEDINMEDIA_TOO_MANY"})
     return changes
 
 
 def _is_on_the_wire(name: str, value: Any) -> bool:
     """Whether the API accepts a value. It accepts only the exact form on the wire."""
-    if name in _MEDIA:
+    if name in MEDIA:
         return isinstance(value, list) and all(isinstance(url, str) for url in value)
     try:
         sent = fields.RULES[name](value)
     except ValueError:
         return False
     return type(value) is type(sent) and (value == sent or name == "dueDate")
-
-
-_FILTERED_BY = {"assignedTo": "userId", "campaignId": "campaignId", "type": "type"}
-
-
-def _matches(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a task matches one filter. A filter on a property that no task has matches none."""
-    kind = wanted.get("filterId")
-    if kind == "dueDate":
-        day = str(task["dueDate"])[:10]
-        return str(wanted.get("from", "")) <= day <= str(wanted.get("to", "9999"))
-    if kind not in _FILTERED_BY:
-        return False
-    value = task.get(_FILTERED_BY[kind])
-    return value in wanted.get("in", [value]) and value not in wanted.get("out", [])

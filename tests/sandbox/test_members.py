@@ -89,7 +89,7 @@ async def test_closed_routes_answer_as_configured() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"closed": {"tasks": 402}}, "routes that can be are team, users"),
+        ({"closed": {"tasks": 402}}, "not a route that can be closed: known are team, users"),
         ({"closed": {"team": 200}}, "a status from 400 to 599, or html"),
         ({"closed": {"team": "HTML"}}, "a status from 400 to 599, or html"),
         ({"team_version": 3}, "team_version must be 1 or 2"),

@@ -12,8 +12,33 @@ from bulkupdate.reader import Input, parse_object
 from bulkupdate.sandbox.leads import Lead, made_up_lead
 from bulkupdate.sandbox.members import USERS, Member, made_up_id, made_up_members, members_of
 
-#: Number of tasks in the made-up team.
-TASKS = 400
+#: Values of tasks that are easily changed or misread on the way to a file and back. `...` leaves
+#: out a field.
+_AWKWARD: tuple[dict[str, Any], ...] = (
+    {"title": "NULL"},
+    {"title": "<clear>"},
+    {"title": "=1+1"},
+    {"title": " x "},
+    {"title": "First line\nsecond line", "content": "First line\nsecond line\n"},
+    {"title": "First line\r\nsecond line", "content": "First line\r\nsecond line\r\n"},
+    {"title": "Caf\ufffd"},
+    {"dueDate": "2026-03-02T00:00:00.000Z"},
+    {"dueDate": "2026-03-02T09:58:57.169Z"},
+    # 02:30 in Paris, twice: an hour before the clocks are put back, and an hour later.
+    {"dueDate": "2026-10-25T00:30:00.000Z"},
+    {"dueDate": "2026-10-25T01:30:00.000Z"},
+    {"priority": ...},
+    {"priority": None},
+    {"priority": ""},
+    {"title": ...},
+    {"content": ...},
+    # An owner who has left the team.
+    {"userId": made_up_id("usr", USERS)},
+)
+
+#: Number of tasks in the made-up team: ordinary ones, then the awkward ones.
+ORDINARY = 400
+TASKS = ORDINARY + len(_AWKWARD)
 
 #: URLs of the made-up team's webhooks. Such a URL is a secret: it is all that a caller needs.
 WEBHOOKS = (
@@ -145,10 +170,15 @@ class Team:
 
 
 def made_up_team() -> Team:
-    """A team of 5 users with the same 400 tasks every time."""
+    """A team of 5 users with the same tasks every time; the last ones are awkward."""
     team = Team()
     for number in range(TASKS):
         team.add(made_up_id("opp", number), _TYPES[number % len(_TYPES)])
+    for number, values in enumerate(_AWKWARD, ORDINARY):
+        task = team.tasks[made_up_id("opp", number)]
+        task.update(values)
+        for name in [name for name, value in values.items() if value is ...]:
+            del task[name]
     return team
 
 
@@ -209,7 +239,7 @@ def _made_up_task(id_: str, type_: str, number: int) -> dict[str, Any]:
         "contactId": made_up_id("ctc", number),
         "userId": made_up_id("usr", number % USERS),
         "status": "pending",
-        "createdAt": fields.due_date(_EPOCH),
+        "createdAt": fields.due_date(_EPOCH + timedelta(days=-1, minutes=number % 1000)),
     }
 
 

@@ -2,8 +2,10 @@
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
@@ -21,6 +23,7 @@ from bulkupdate.sandbox import (
 )
 from bulkupdate.sandbox.members import made_up_id
 from bulkupdate.sandbox.server import Seen
+from bulkupdate.sandbox.team import TASKS
 from bulkupdate.sandbox.windows import window
 from tests.conftest import SAMPLES
 from tests.sandbox.caller import calling
@@ -180,17 +183,17 @@ async def test_pending_tasks_are_listed_by_page() -> None:
     """The sandbox lists pending tasks in pages of 100 and leaves out completed ones."""
     async with calling() as call:
         await call("PATCH", body={"id": TASK, "done": True})
-        pages = [(await call("GET", f"/tasks?filters=[]&page={n}"))[1] for n in range(5)]
-    assert [len(page["results"]) for page in pages] == [100, 100, 100, 99, 0]
-    assert [page["page"] for page in pages] == ["0", "1", "2", "3", "4"]
+        pages = [(await call("GET", f"/tasks?filters=[]&page={n}"))[1] for n in range(6)]
+    assert [len(page["results"]) for page in pages] == [100, 100, 100, 100, 16, 0]
+    assert [page["page"] for page in pages] == ["0", "1", "2", "3", "4", "5"]
     assert TASK not in {task["_id"] for task in pages[0]["results"]}
 
 
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
-        ({"filterId": "assignedTo", "in": [made_up_id("usr", 1)]}, 80),
-        ({"filterId": "type", "out": ["manual", "phone"]}, 200),
+        ({"filterId": "assignedTo", "in": [made_up_id("usr", 1)]}, 83),
+        ({"filterId": "type", "out": ["manual", "phone"]}, 208),
         ({"filterId": "campaignId", "in": ["cam_none"]}, 0),
         ({"filterId": "dueDate", "from": "2026-01-06", "to": "2026-01-06"}, 24),
         ({"filterId": "fullName", "value": "Zoé"}, 0),
@@ -200,7 +203,7 @@ async def test_filters_select_the_matching_tasks(wanted: dict[str, Any], count: 
     """A filter selects the tasks that match it, over all pages."""
     found = 0
     async with calling() as call:
-        for page in range(4):
+        for page in range(5):
             params = {"filters": json.dumps([wanted]), "page": str(page)}
             found += len((await call("GET", params=params))[1]["results"])
     assert found == count
@@ -232,7 +235,7 @@ async def test_tasks_can_be_ignored_and_created() -> None:
         assert (status, task["type"], task["userId"]) == (200, "phone", "usr_a")
         assert (await call("POST", body={**body, "priority": 7}))[0] == 400
         assert (await call("POST", body={}))[0] == 400
-        assert len(call.sandbox.team.tasks) == 401
+        assert len(call.sandbox.team.tasks) == TASKS + 1
 
 
 async def test_wrong_methods_and_paths_answer_like_api() -> None:
@@ -299,10 +302,10 @@ async def test_sandbox_logs_requests_and_shows_state(tmp_path: Path) -> None:
         url = call.sandbox.base_url.removesuffix("/api") + "/sandbox"
         async with aiohttp.ClientSession() as session:
             async with session.get(url) as response:
-                assert await response.json() == {"requests": {"200": 1, "401": 1}, "tasks": 400}
+                assert await response.json() == {"requests": {"200": 1, "401": 1}, "tasks": TASKS}
             async with session.get(f"{url}/tasks") as response:
                 lines = (await response.text()).splitlines()
-    assert len(lines) == 400
+    assert len(lines) == TASKS
     assert json.loads(lines[0])["title"] == "N"
     first, second = (json.loads(line) for line in log.read_text().splitlines())
     assert first["applied"] == {"id": TASK, "title": "N"}
@@ -323,6 +326,37 @@ def test_team_can_be_read_from_file(tmp_path: Path) -> None:
     assert team.tasks["opp_b"]["type"] == "linkedinSend"
     with pytest.raises(InputError, match="row 2 names no task"):
         team_of(SAMPLES / "broken.csv")
+
+
+def test_last_tasks_of_made_up_team_are_awkward() -> None:
+    """The made-up team ends with values that a careless reader changes or misreads."""
+    team = made_up_team()
+    awkward = [team.tasks[made_up_id("opp", number)] for number in range(400, TASKS)]
+    assert len(team.tasks) == TASKS
+    titles = {task.get("title") for task in awkward}
+    assert {"NULL", "<clear>", "=1+1", " x ", "Caf\ufffd", None} < titles
+    assert {"First line\nsecond line", "First line\r\nsecond line"} < titles
+    days = {task["dueDate"] for task in awkward}
+    assert {"2026-03-02T00:00:00.000Z", "2026-03-02T09:58:57.169Z"} < days
+    paris = {
+        datetime.fromisoformat(day).astimezone(ZoneInfo("Europe/Paris")).replace(tzinfo=None)
+        for day in days
+        if day.startswith("2026-10-25")
+    }
+    assert paris == {datetime(2026, 10, 25, 2, 30)}  # noqa: DTZ001 - the hour that is there twice
+    assert {task.get("priority", "absent") for task in awkward} == {1, "absent", None, ""}
+    assert sum("content" not in task for task in awkward) == 1
+    assert [task["userId"] for task in awkward if task["userId"] not in team.users] == [
+        made_up_id("usr", 5)
+    ]
+
+
+def test_made_up_tasks_were_created_one_after_another() -> None:
+    """The tasks of the made-up team differ in their creation, which is before their due date."""
+    tasks = list(made_up_team().tasks.values())
+    created = [task["createdAt"] for task in tasks]
+    assert created == sorted(set(created))
+    assert all(task["createdAt"] < task["dueDate"] for task in tasks)
 
 
 def test_samples_use_tasks_of_default_team() -> None:

@@ -104,9 +104,7 @@ def _closed(text: str) -> tuple[str, int | str]:
         help="Outage: every answer is a 503 for LENGTH seconds, beginning BEGIN seconds after the"
         " first request. Can be given several times.",
     ),
-    cloup.option(
-        "--seed", default=0, show_default=True, help="Seed of random latencies and faults."
-    ),
+    cloup.option("--seed", default=0, show_default=True, help="Seed of every random choice."),
 )
 @cloup.option_group(
     "What a PATCH does",
@@ -117,6 +115,14 @@ def _closed(text: str) -> tuple[str, int | str]:
         show_default=True,
         help="Answer to an unknown id. lemlist's own answer is not known.",
     ),
+    cloup.option(
+        "--done-false",
+        type=click.Choice(["reopens", "ignored"]),
+        default="reopens",
+        show_default=True,
+        help="What done: false does with a completed task. lemlist's own way is not known.",
+    ),
+    cloup.option("--trim", is_flag=True, help="Trim titles and messages in each answer."),
 )
 @cloup.option_group(
     "What GET /tasks shows",
@@ -134,6 +140,13 @@ def _closed(text: str) -> tuple[str, int | str]:
         default="empty",
         show_default=True,
         help="Answer to a page after the last one: no tasks, the last page again, or a 404.",
+    ),
+    cloup.option(
+        "--order",
+        type=click.Choice(["team", "newest", "random"]),
+        default="team",
+        show_default=True,
+        help="Order of the tasks. random is another order at each request.",
     ),
     cloup.option(
         "--ignore-filter",
@@ -156,6 +169,27 @@ def _closed(text: str) -> tuple[str, int | str]:
         metavar="FIELD",
         help="Field of a Task that the list does not show, as in content. Can be given several"
         " times.",
+    ),
+    cloup.option(
+        "--shift",
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Number of new tasks that appear at the beginning of the list when a page was read.",
+    ),
+    cloup.option(
+        "--elsewhere",
+        default=0.0,
+        show_default=True,
+        metavar="P",
+        help="Probability that another user completes a task when a page was read.",
+    ),
+    cloup.option(
+        "--lag",
+        default=0.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long until the list shows a change.",
     ),
 )
 @cloup.option_group(
@@ -210,7 +244,7 @@ def _check_log(log: Path | None, tasks: Path | None) -> None:
 
 
 def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
-    from bulkupdate.sandbox import AfterLast, Bounds, Fault, SandboxConfig, Unknown, Window
+    from bulkupdate.sandbox import AfterLast, Bounds, Fault, Order, SandboxConfig, Unknown, Window
 
     try:
         faults = {Fault(name): probability for name, probability in flags["faults"]}
@@ -231,9 +265,15 @@ def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
         filters_required=flags["filters_required"],
         page_size=flags["page_size"],
         after_last=AfterLast(flags["after_last"]),
+        order=Order(flags["order"]),
         ignored_filters=flags["ignored_filters"],
         due_bounds=Bounds(flags["due_bounds"]),
         hidden=flags["hidden"],
+        shift=flags["shift"],
+        elsewhere=flags["elsewhere"],
+        lag=flags["lag"],
+        reopens=flags["done_false"] == "reopens",
+        trims=flags["trim"],
         closed=dict(flags["closed"]),
         team_version=int(flags["team_version"]),
         seed=flags["seed"],

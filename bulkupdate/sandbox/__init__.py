@@ -4,7 +4,15 @@ async with Sandbox(SandboxConfig(key="any")) as sandbox:
     ...  # send requests to sandbox.base_url
 """
 
-from bulkupdate.sandbox.config import AfterLast, Bounds, Fault, SandboxConfig, Unknown, Window
+from bulkupdate.sandbox.config import (
+    AfterLast,
+    Bounds,
+    Fault,
+    Order,
+    SandboxConfig,
+    Unknown,
+    Window,
+)
 from bulkupdate.sandbox.leads import Lead
 from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.server import Sandbox
@@ -16,6 +24,7 @@ __all__ = [
     "Fault",
     "Lead",
     "Member",
+    "Order",
     "Sandbox",
     "SandboxConfig",
     "Team",

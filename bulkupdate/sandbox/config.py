@@ -83,6 +83,19 @@ class AfterLast(enum.StrEnum):
     """Status 404."""
 
 
+class Order(enum.StrEnum):
+    """The order of the tasks in a list. lemlist's own is not known."""
+
+    TEAM = "team"
+    """The order of the team, the same at each request."""
+
+    NEWEST = "newest"
+    """The one created last comes first, by `createdAt`."""
+
+    RANDOM = "random"
+    """Another order at each request."""
+
+
 class Bounds(enum.StrEnum):
     """Whether the days `from` and `to` belong to the range of a filter. It is not known."""
 
@@ -130,11 +143,21 @@ class SandboxConfig:
         filters_required: whether `GET /tasks` without `filters` is a 400, as some tenants report.
         page_size: number of tasks on a page of `GET /tasks`. lemlist's own number is not known.
         after_last: the answer to a request for a page after the last one.
+        order: the order of the tasks in `GET /tasks`.
         ignored_filters: names of filters that have no effect; `all` stands for all of them, known
             or not.
         due_bounds: whether the days of a filter on due dates belong to its range.
         hidden: fields, by their names in a Task, that `GET /tasks` does not show though the tasks
             have them.
+        shift: number of new tasks that appear at the beginning of the list when a page has been
+            read, so that the rest of the list moves on.
+        elsewhere: the probability, from 0 to 1, that another user completes a pending task when a
+            page has been read.
+        lag: how long it takes until the list shows a change that was made through the API, in
+            seconds. The answer to the change shows it at once.
+        reopens: whether `done: false` makes a completed task pending again. If not, it has no
+            effect on such a task.
+        trims: whether answers show titles and messages without blanks around them.
         closed: the side routes that are closed (`team`, `users`), each with the status that it
             answers, or with `html` for a 200 with the page of the web app.
         team_version: the newest version of `GET /team` that the server knows. 2 lists the members
@@ -159,9 +182,15 @@ class SandboxConfig:
     filters_required: bool = False
     page_size: int = 100
     after_last: AfterLast = AfterLast.EMPTY
+    order: Order = Order.TEAM
     ignored_filters: Collection[str] = ()
     due_bounds: Bounds = Bounds.INCLUSIVE
     hidden: Collection[str] = ()
+    shift: int = 0
+    elsewhere: float = 0.0
+    lag: float = 0.0
+    reopens: bool = True
+    trims: bool = False
     closed: Mapping[str, int | Literal["html"]] = field(default_factory=dict)
     team_version: int = 2
     seed: int = 0
@@ -197,6 +226,12 @@ class SandboxConfig:
     def _check_list(self) -> None:
         if self.page_size < 1:
             raise ConfigError(f"{setting('page_size')} must be 1 or more")
+        if self.shift < 0:
+            raise ConfigError(f"{setting('shift')} must be a number of tasks, 0 or more")
+        if not 0 <= self.elsewhere <= 1:
+            raise ConfigError(f"{setting('elsewhere')} must be a probability, from 0 to 1")
+        if not 0 <= self.lag < math.inf:
+            raise ConfigError(f"{setting('lag')} must be a number of seconds, 0 or more")
         _check_names("filter that can be ignored", self.ignored_filters, ("all", *FILTERS))
         _check_names("field that a list can hide", self.hidden, sorted(HIDEABLE))
 

@@ -1,7 +1,7 @@
 """What each route of the API answers."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from aiohttp import web
@@ -25,14 +25,21 @@ class Routes:
         config: the settings of the sandbox.
         team: its tasks.
         chance: the source of random ids.
+        clock: the time in seconds, which never goes back.
     """
 
-    def __init__(self, config: SandboxConfig, team: Team, chance: random.Random) -> None:
+    def __init__(
+        self,
+        config: SandboxConfig,
+        team: Team,
+        chance: random.Random,
+        clock: Callable[[], float],
+    ) -> None:
         self.config = config
         self.team = team
         self._random = chance
         self._filters = Filters(team, config.ignored_filters, config.due_bounds)
-        self._listing = Listing(config, team)
+        self._listing = Listing(config, team, clock)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes, and one for every other path, which answers as the web app does."""
@@ -59,28 +66,42 @@ class Routes:
                 return web.Response(status=404, text="Task not found")
             if self.config.unknown is Unknown.BAD_TEAM:
                 return web.Response(status=400, text="Bad team")
-            self.team.add(update["id"])
-        if self.config.unknown is Unknown.CREATE:
-            self.team.suit(update)
         try:
-            task = self.team.update(update)
+            with self._listing.change(update["id"]):
+                task = self._updated(update)
         except BadUpdateError as error:
             return _refused(error)
         request[APPLIED] = update
-        return web.json_response(task)
+        return web.json_response(self._listing.answered(task))
+
+    def _updated(self, update: dict[str, Any]) -> dict[str, Any]:
+        """The task after an update. It is created if it has to be.
+
+        Raises:
+            BadUpdateError: the update is wrong.
+        """
+        id_ = update["id"]
+        if self.config.unknown is Unknown.CREATE:
+            if id_ not in self.team.tasks:
+                self.team.add(id_)
+            self.team.suit(update)
+        if not self.config.reopens and update.get("done") is False and self.team.is_completed(id_):
+            update = {name: value for name, value in update.items() if name != "done"}
+        return self.team.update(update)
 
     async def _create(self, request: web.Request) -> web.Response:
         body = await json_object(request) or {}
         if not all(isinstance(body.get(name), str) for name in ("type", "assignedTo", "dueDate")):
             return web.Response(status=400, text="Bad params")
         id_ = f"opp_{self._random.randbytes(9).hex()[:17]}"
-        self.team.add(id_, body.pop("type"))
         try:
-            task = self.team.update({**body, "id": id_})
+            with self._listing.change(id_):
+                self.team.add(id_, body.pop("type"))
+                task = self.team.update({**body, "id": id_})
         except BadUpdateError as error:
             del self.team.tasks[id_]
             return _refused(error)
-        return web.json_response(task)
+        return web.json_response(self._listing.answered(task))
 
     async def _ignore(self, request: web.Request) -> web.StreamResponse:
         if request.method != "POST":
@@ -89,7 +110,8 @@ class Routes:
         ids = body.get("ids") if body else None
         if not isinstance(ids, list) or not all(map(is_id, ids)):
             return web.Response(status=400, text="Bad params")
-        self.team.ignore(ids)
+        with self._listing.change(*ids):
+            self.team.ignore(ids)
         return web.json_response({})
 
     def _list(self, query: Mapping[str, str]) -> web.Response:

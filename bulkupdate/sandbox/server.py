@@ -45,7 +45,7 @@ class Seen(NamedTuple):
     """One request that reached the sandbox.
 
     Attributes:
-        at: time of arrival, in seconds on the monotonic clock.
+        at: time of arrival, in seconds on the clock of the sandbox, the monotonic one by default.
         method: its method.
         path: its path.
         status: the status of the response, or None without a response.
@@ -72,6 +72,7 @@ class Sandbox:
         config: its settings.
         team: its tasks; None for made-up ones.
         watch: a function to call with every request after its response.
+        clock: the time in seconds, which never goes back. A test may pass one that it moves.
 
     Attributes:
         config: its settings.
@@ -85,6 +86,7 @@ class Sandbox:
         config: SandboxConfig | None = None,
         team: Team | None = None,
         watch: Callable[[Seen], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config or SandboxConfig()
         self.team = team if team is not None else made_up_team()
@@ -93,8 +95,9 @@ class Sandbox:
         self._callers = Callers(self.config.host)
         self._first_request = math.inf
         self._watch = watch
+        self._clock = clock
         self._random = random.Random(self.config.seed)  # noqa: S311 - faults, not secrets
-        self._routes = Routes(self.config, self.team, self._random)
+        self._routes = Routes(self.config, self.team, self._random, clock)
         self._windows: dict[str, RateWindow] = {}
         self._closing = asyncio.Event()
         self._log: IO[bytes] | None = None
@@ -165,7 +168,7 @@ class Sandbox:
             return refusal
         if request.path.startswith("/sandbox"):
             return await handler(request)
-        request[_ARRIVED] = time.monotonic()
+        request[_ARRIVED] = self._clock()
         response: web.StreamResponse | None = None
         try:
             await self._travel()
@@ -251,7 +254,7 @@ class Sandbox:
             if len(self._windows) >= _MAX_KEYS:
                 self._windows.clear()
             self._windows[key] = window(self.config.window, self.config.rate)
-        return self._windows[key].take(time.monotonic())
+        return self._windows[key].take(self._clock())
 
     def _quota_headers(self, verdict: Verdict) -> dict[str, str]:
         limit = self.config.rate.requests if self.config.rate else 0

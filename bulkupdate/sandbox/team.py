@@ -128,6 +128,10 @@ class Team:
         id_ = task.get("campaignId")
         return self.campaigns.get(id_, "running") if isinstance(id_, str) else None
 
+    def is_completed(self, id_: str) -> bool:
+        """Whether the task with this id is completed."""
+        return bool(self.tasks[id_].get("status") == "completed")
+
     def ignore(self, ids: Iterable[str]) -> None:
         """Mark tasks as ignored. Unknown ids are skipped (a guess)."""
         for id_ in ids:

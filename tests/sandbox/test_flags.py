@@ -9,7 +9,7 @@ import pytest
 from bulkupdate.cli.command import flags_in_messages
 from bulkupdate.cli.sandbox import _sandbox_config, sandbox_command
 from bulkupdate.errors import ConfigError
-from bulkupdate.sandbox import AfterLast, Bounds, SandboxConfig
+from bulkupdate.sandbox import AfterLast, Bounds, Order, SandboxConfig
 
 
 def config_of(*arguments: str) -> SandboxConfig:
@@ -32,6 +32,14 @@ def test_defaults_of_flags_are_those_of_settings() -> None:
         ("--ignore-filter type --ignore-filter all", {"ignored_filters": ("type", "all")}),
         ("--due-bounds exclusive", {"due_bounds": Bounds.EXCLUSIVE}),
         ("--hide content --hide status", {"hidden": ("content", "status")}),
+        ("--order random", {"order": Order.RANDOM}),
+        ("--order newest", {"order": Order.NEWEST}),
+        ("--shift 3", {"shift": 3}),
+        ("--elsewhere 0.5", {"elsewhere": 0.5}),
+        ("--lag 1.5", {"lag": 1.5}),
+        ("--done-false ignored", {"reopens": False}),
+        ("--done-false reopens", {"reopens": True}),
+        ("--trim", {"trims": True}),
         ("--closed team=402 --closed users=html", {"closed": {"team": 402, "users": "html"}}),
         ("--team-version 1", {"team_version": 1}),
     ],
@@ -47,6 +55,10 @@ def test_flag_sets_its_setting(arguments: str, settings: dict[str, Any]) -> None
         ("--page-size 0", "--page-size must be 1 or more"),
         ("--hide message", "'message' is not a field that a list can hide"),
         ("--ignore-filter status", "'status' is not a filter that can be ignored"),
+        ("--shift -1", "--shift must be a number of tasks, 0 or more"),
+        ("--elsewhere 2", "--elsewhere must be a probability, from 0 to 1"),
+        ("--lag nan", "--lag must be a number of seconds, 0 or more"),
+        ("--order oldest", "'oldest' is not one of"),
         ("--closed team", "'team' closes no route: write it as team=402 or team=html"),
         ("--closed team=ok", "a closed route answers a status from 400 to 599, or html"),
         ("--closed tasks=402", "'tasks' is not a route that can be closed"),
@@ -64,5 +76,6 @@ def test_every_setting_has_a_flag() -> None:
     """Each setting in Python can be set by a flag."""
     names = {field.name for field in fields(SandboxConfig)}
     renamed = {"exposed": "expose", "key": "api_key", "unknown": "unknown_id"}
+    renamed |= {"reopens": "done_false", "trims": "trim"}
     flags = {parameter.name for parameter in sandbox_command.params}
     assert {renamed.get(name, name) for name in names} == flags - {"tasks"}

@@ -212,6 +212,11 @@ async def test_bounds_of_due_dates_can_be_exclusive() -> None:
     ("settings", "message"),
     [
         ({"page_size": 0}, "page_size must be 1 or more"),
+        ({"shift": -1}, "shift must be a number of tasks"),
+        ({"elsewhere": 1.5}, "elsewhere must be a probability"),
+        ({"elsewhere": float("nan")}, "elsewhere must be a probability"),
+        ({"lag": -1}, "lag must be a number of seconds"),
+        ({"lag": float("inf")}, "lag must be a number of seconds"),
         ({"ignored_filters": ["status"]}, "'status' is not a filter that can be ignored: known"),
         ({"hidden": ["message"]}, "'message' is not a field that a list can hide: known"),
         ({"hidden": ["_id"]}, "'_id' is not a field that a list can hide: known"),

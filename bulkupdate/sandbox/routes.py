@@ -55,7 +55,7 @@ class Routes:
             return await self._create(request)
         if request.method == "PATCH":
             return await self._patch(request)
-        return web.Response(status=405, text="Method not allowed")
+        return _not_allowed("GET, PATCH, POST")
 
     async def _patch(self, request: web.Request) -> web.Response:
         update = await json_object(request)
@@ -105,7 +105,7 @@ class Routes:
 
     async def _ignore(self, request: web.Request) -> web.StreamResponse:
         if request.method != "POST":
-            return web.Response(status=405, text="Method not allowed")
+            return _not_allowed("POST")
         body = await json_object(request)
         ids = body.get("ids") if body else None
         if not isinstance(ids, list) or not all(map(is_id, ids)):
@@ -140,7 +140,7 @@ class Routes:
     async def team_of_key(self, request: web.Request) -> web.Response:
         """The answer to a request for the team."""
         if request.method != "GET":
-            return web.Response(status=405, text="Method not allowed")
+            return _not_allowed("GET")
         if "team" in self.config.closed:
             return _closed(self.config.closed["team"])
         with_names = self.config.team_version > 1 and request.query.get("version") == "v2"
@@ -148,7 +148,7 @@ class Routes:
 
     async def _user(self, request: web.Request) -> web.Response:
         if request.method != "GET":
-            return web.Response(status=405, text="Method not allowed")
+            return _not_allowed("GET")
         if "users" in self.config.closed:
             return _closed(self.config.closed["users"])
         member = self.team.users.get(request.match_info["id"])
@@ -180,6 +180,10 @@ def _closed(answer: int | Literal["html"]) -> web.Response:
     if answer == HTML:
         return web_app()
     return web.Response(status=answer, text="Your plan does not include this route")
+
+
+def _not_allowed(allowed: str) -> web.Response:
+    return web.Response(status=405, text="Method not allowed", headers={"Allow": allowed})
 
 
 def _refused(error: BadUpdateError) -> web.Response:

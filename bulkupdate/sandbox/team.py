@@ -112,8 +112,11 @@ class Team:
         changes = _changes(update)
         if any(changes.get(name) for name in MEDIA) and not task["type"].startswith("linkedin"):
             # JSON with a code is a guess.
-            raise BadUpdateError(400, {"error": "LINKEDINMEDIA_INVALID_TYPE"})
+            raise BadUpdateError(400, {"error": "LINKEDIN_MEDIA_INVALID_TYPE"})
         task.update(changes)
+        if update.get("done") is False:
+            # The documentation knows no null here.
+            task.pop("completedAt", None)
         return task
 
     def lead_of(self, task: Mapping[str, Any]) -> Lead | None:
@@ -259,12 +262,13 @@ def _changes(update: dict[str, Any]) -> dict[str, Any]:
             changes[name] = int(value) if value else ""
         elif name == "done":
             changes["status"] = "completed" if value else "pending"
-            changes["completedAt"] = now() if value else None
+            if value:
+                changes["completedAt"] = now()
         else:
             changes[_RENAMED.get(name, name)] = value
     if sum(len(changes.get(name, ())) for name in MEDIA) > fields.MAX_MEDIA:
         # The status and the code are guesses.
-        raise BadUpdateError(422, {"error": "LINKEDINMEDIA_TOO_MANY"})
+        raise BadUpdateError(422, {"error": "LINKEDIN_MEDIA_TOO_MANY"})
     return changes
 
 

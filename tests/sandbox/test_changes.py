@@ -156,7 +156,9 @@ async def test_done_false_reopens_or_is_ignored(reopens: bool, status: str) -> N
         _, task, _ = await call("PATCH", body=body)
         _, other, _ = await call("PATCH", body={"id": "opp_1", "done": False})
     assert (task["status"], task["title"]) == (status, "N")
-    assert task["completedAt"] == (None if reopens else done["completedAt"])
+    assert task.get("completedAt") == (None if reopens else done["completedAt"])
+    assert "completedAt" not in other
+    assert ("completedAt" in task) is not reopens
     assert (done["status"], other["status"]) == ("completed", "pending")
 
 

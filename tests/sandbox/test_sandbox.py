@@ -103,6 +103,19 @@ async def test_wrong_body_is_refused_without_change(body: Any, status: int) -> N
         assert call.sandbox.team.tasks == made_up_team().tasks
 
 
+@pytest.mark.parametrize(
+    ("id_", "images", "code"),
+    [
+        (TASK, ["https://a.example/1"], "LINKEDIN_MEDIA_INVALID_TYPE"),
+        (LINKEDIN, ["https://a.example/1"] * 7, "LINKEDIN_MEDIA_TOO_MANY"),
+    ],
+)
+async def test_refused_media_have_their_code(id_: str, images: list[str], code: str) -> None:
+    """Media that a task can't have are refused with the code of the reason."""
+    async with calling() as call:
+        assert (await call("PATCH", body={"id": id_, "images": images}))[1] == {"error": code}
+
+
 async def test_unknown_id_gets_the_configured_answer() -> None:
     """An unknown id gets the answer that the sandbox is configured to give."""
     for unknown, expected in ((Unknown.BAD_TEAM, 400), (Unknown.CREATE, 200)):
@@ -241,8 +254,10 @@ async def test_tasks_can_be_ignored_and_created() -> None:
 async def test_wrong_methods_and_paths_answer_like_api() -> None:
     """A wrong method gets a 405, and an unknown path gets the page of the web app."""
     async with calling() as call:
-        assert (await call("DELETE"))[0] == 405
-        assert (await call("GET", "/tasks/ignore"))[0] == 405
+        status, _, headers = await call("DELETE")
+        assert (status, headers["Allow"]) == (405, "GET, PATCH, POST")
+        status, _, headers = await call("GET", "/tasks/ignore")
+        assert (status, headers["Allow"]) == (405, "POST")
         status, page, headers = await call("GET", "/nothing")
         assert status == 200
         assert "<html>" in page

@@ -195,6 +195,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         record: the record from the input: the cells of a CSV row, or a line of JSONL.
         merged: earlier rows of the task whose edits this row's update includes.
         shape: the `shape()` of the update, if the creator of the row knew it; else empty.
+        expect: the values that the task must have for the row to be sent, by field; "" for empty.
+            None without any.
     """
 
     number: int
@@ -205,6 +207,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     record: tuple[str, ...] | str
     merged: tuple["Row", ...] = ()
     shape: tuple[str, ...] = ()
+    expect: dict[str, Any] | None = None
 
     @property
     def is_sent(self) -> bool:
@@ -226,7 +229,7 @@ class Outcome(enum.StrEnum):
     """The server answered 200 with the Task of the update."""
 
     UNCHANGED = "unchanged"
-    """The row has no field to change. No request was sent."""
+    """The row has no field to change, or the task already is as it asks. No request was sent."""
 
     INVALID = "invalid"
     """The row breaks a rule. No request was sent."""
@@ -237,16 +240,30 @@ class Outcome(enum.StrEnum):
     UNCONFIRMED = "unconfirmed"
     """The update may have been applied. No retry could confirm it."""
 
+    CONFLICT = "conflict"
+    """The task is not as the row expects it, or was not seen. No request was sent."""
+
 
 #: Outcomes after which nothing is left to do.
 SUCCESSES = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
 
 
-class ErrorInfo(msgspec.Struct, frozen=True, gc=False):
-    """The reason why a row did not succeed: a type from the documented list, and a message."""
+class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The reason why a row did not succeed.
+
+    Attributes:
+        type: a type from the documented list.
+        message: what happened, in words.
+        field: the field that is not as the row expects it; "" for any other reason.
+        expected: the value that the row expects there, as it is sent.
+        found: the value that the task shows there.
+    """
 
     type: str
     message: str
+    field: str = ""
+    expected: Any = None
+    found: Any = None
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -271,6 +288,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         task: the Task that the server returned.
         mismatches: fields of `task` that differ from the sent values, by their names in `task`.
         error: the reason why the row did not succeed.
+        reason: "already" where the task was as the row asks, so that nothing was sent.
         cut_short: whether the run stopped before the row had used all its attempts.
         merged: numbers of the earlier rows that were sent in the same request.
         was_merged: whether that request had earlier rows that the input no longer has.
@@ -289,6 +307,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     task: dict[str, Any] | None = None
     mismatches: dict[str, Mismatch] | None = None
     error: ErrorInfo | None = None
+    reason: str | None = None
     cut_short: bool = False
     merged: tuple[int, ...] = ()
     was_merged: bool = False

@@ -289,6 +289,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         mismatches: fields of `task` that differ from the sent values, by their names in `task`.
         error: the reason why the row did not succeed.
         reason: "already" where the task was as the row asks, so that nothing was sent.
+        compared: whether only the fields were sent that differed from the task, if any did.
         cut_short: whether the run stopped before the row had used all its attempts.
         merged: numbers of the earlier rows that were sent in the same request.
         was_merged: whether that request had earlier rows that the input no longer has.
@@ -308,6 +309,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     mismatches: dict[str, Mismatch] | None = None
     error: ErrorInfo | None = None
     reason: str | None = None
+    compared: bool = False
     cut_short: bool = False
     merged: tuple[int, ...] = ()
     was_merged: bool = False
@@ -345,12 +347,14 @@ class LoggedRow(Mark, frozen=True):
         sent: the fields that were sent, as JSON; empty without any.
         merged: numbers of the earlier rows that were sent in the same request.
         was_merged: as in `Result`.
+        compared: as in `Result`.
     """
 
     id: msgspec.Raw = msgspec.Raw(b'""')
     sent: msgspec.Raw = msgspec.Raw()
     merged: tuple[int, ...] = ()
     was_merged: bool = False
+    compared: bool = False
 
 
 def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:

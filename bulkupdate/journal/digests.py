@@ -104,7 +104,7 @@ class CheckedRows:
             JournalError: the file can't be read.
         """
         numbers = self._numbers(line.row)
-        if line.sent and not (line.merged or line.was_merged):
+        if line.sent and not (line.merged or line.was_merged or line.compared):
             # Called for each line of a log: a hash and a comparison of bytes, and no more.
             written = b"".join((b'{"id":', line.id, b",", memoryview(line.sent)[1:]))
             digest = blake2b(written, digest_size=8).digest()
@@ -151,7 +151,7 @@ class CheckedRows:
 def _fits_otherwise(line: LoggedRow, numbers: bytes) -> bool:
     """Whether a line fits by its task alone, or after another program has laid it out anew."""
     task = parse_json(line.id)
-    if not line.sent or line.merged or line.was_merged:
+    if not line.sent or line.merged or line.was_merged or line.compared:
         # The log does not hold the content of such a row.
         return numbers[:8] == _hash(str(task).encode()).to_bytes(8, "big")
     content = _content(to_json({"id": task, **parse_json(line.sent)}), sends=True)
@@ -216,6 +216,7 @@ class Digests:
         if (
             result.merged
             or result.was_merged
+            or result.compared
             or (result.sent is None and result.outcome is not Outcome.UNCHANGED)
         ):
             return  # The log doesn't hold the content of such a row.
@@ -238,7 +239,8 @@ def _lines(numbers: "array[int]") -> bytes:
 def _data(row: Row) -> bytes:
     """The content of a row as bytes."""
     if row.update is not None:
-        return row.update.encode()
+        content = row.update.encode()
+        return content if row.expect is None else content + to_json(sorted(row.expect.items()))
     return repr(row.record).encode("utf-8", "replace")
 
 

@@ -4,10 +4,12 @@ They are in an SQLite database whose file has no name any more, so it disappears
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from bulkupdate.codec import parse_json, to_json
 from bulkupdate.errors import JournalError
@@ -18,7 +20,9 @@ _SCHEMA = """
     PRAGMA synchronous = OFF;
     PRAGMA locking_mode = EXCLUSIVE;
     CREATE TABLE live (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, task BLOB NOT NULL);
+    CREATE TABLE ours (id TEXT PRIMARY KEY, fields BLOB NOT NULL) WITHOUT ROWID;
 """
+_KEEP = "INSERT OR REPLACE INTO ours (id, fields) VALUES (?, ?)"
 _PUT = """
     INSERT INTO live (id, task) VALUES (?, ?)
     ON CONFLICT (id) DO UPDATE SET task = excluded.task
@@ -26,6 +30,25 @@ _PUT = """
 
 #: Number of tasks that are taken from the disk at once.
 _BATCH = 256
+
+
+class Ours(msgspec.Struct):
+    """The values of a field that this run has left in a task, or may have left.
+
+    Attributes:
+        chain: the value before the first write, then what each write left or may have left.
+        at: when the last of them was confirmed, in seconds since 1970; 0 where it was not.
+    """
+
+    chain: list[Any]
+    at: float = 0.0
+
+    def holds(self, expected: Any, found: Any) -> bool:
+        """Whether the value found is one of ours, and the one expected stood before it."""
+        if found not in self.chain[1:]:
+            return False
+        last = len(self.chain) - 1 - self.chain[::-1].index(found)
+        return expected in self.chain[:last]
 
 
 class LiveTasks:
@@ -68,6 +91,44 @@ class LiveTasks:
             found = self._database.execute(query, (task_id,)).fetchone()
         return None if found is None else _task(found[0])
 
+    def ours(self, task_id: str) -> dict[str, Ours]:
+        """What this run has written to a task, by field.
+
+        Raises:
+            JournalError: it could not be read.
+        """
+        query = "SELECT fields FROM ours WHERE id = ?"
+        with _errors("tasks can't be read back from disk"):
+            found = self._database.execute(query, (task_id,)).fetchone()
+        return {} if found is None else _ours.decode(found[0])
+
+    def wrote(
+        self, task_id: str, before: Mapping[str, Any], after: Mapping[str, Any], at: float = 0.0
+    ) -> None:
+        """Note a write of this run.
+
+        Args:
+            task_id: the id of the task.
+            before: the values that it overwrote, by field, as far as they are known.
+            after: the values that it left or may have left, by field.
+            at: when it was confirmed, in seconds since 1970; 0 where it was not.
+
+        Raises:
+            JournalError: it could not be stored.
+        """
+        known = self.ours(task_id)
+        for name, value in after.items():
+            ours = known.get(name)
+            old = before.get(name, _UNKNOWN)
+            if ours is None or (old is not _UNKNOWN and old not in ours.chain):
+                # Another hand has written in between, so that what we left before is gone.
+                ours = known[name] = Ours([None if old is _UNKNOWN else old])
+            if ours.chain[-1] != value:
+                ours.chain.append(value)
+            ours.at = at
+        with _errors("tasks can't be stored on disk"):
+            self._database.execute(_KEEP, (task_id, to_json(known)))
+
     def __len__(self) -> int:
         with _errors("tasks can't be read back from disk"):
             number: int = self._database.execute("SELECT count(*) FROM live").fetchone()[0]
@@ -97,6 +158,12 @@ class LiveTasks:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+_ours = msgspec.json.Decoder(dict[str, Ours])
+
+#: The place of a value that is not known.
+_UNKNOWN = object()
 
 
 @contextmanager

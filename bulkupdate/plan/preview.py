@@ -55,6 +55,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         repeats: row numbers of the first such tasks.
         bodies: the first request bodies.
         due: the due dates in a few numbers; None without any.
+        expecting: number of valid rows that expect something of their tasks.
         odd: number of ids that are unlike most others.
         odd_ids: the first of these.
         problem_groups: the problems, each kind once, with examples.
@@ -79,6 +80,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     problem_groups: list[ProblemGroup]
     seconds: float | None
     due: DueDates | None = None
+    expecting: int = 0
     odd: int = 0
     odd_ids: list[OddId] = []
     encoding: str | None = None
@@ -137,6 +139,7 @@ class Inspection:
         self._rows = 0
         self._parts = [(array("q"), array("I")) for _ in range(_PARTS)]
         self._invalid = 0
+        self._expecting = 0
         self._problems = Problems()
         self._shapes: dict[tuple[str, ...], int] = {}
         self._bodies: list[TaskUpdate] = []
@@ -157,6 +160,8 @@ class Inspection:
                 self._problems.add(row)
                 continue
             valid.append(row)
+            if row.expect is not None:
+                self._expecting += 1
             due_dates.append(update.due_date)
             # Eight bytes stand for an id. Two ids with the same bytes count as one task: this
             # happens once in some thirty million files of a million rows.
@@ -222,6 +227,7 @@ class Inspection:
             problem_groups=self._problems.groups,
             seconds=_seconds(requests, rate),
             due=self._dates.found if self._dates is not None else None,
+            expecting=self._expecting,
             odd=odd,
             odd_ids=odd_ids,
         )

@@ -13,7 +13,7 @@ from bulkupdate.errors import ConfigError, InputError, Problem, setting
 from bulkupdate.fields import TASK_PREFIX
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
 from bulkupdate.reader import artefacts
-from bulkupdate.reader.columns import Layout
+from bulkupdate.reader.columns import EXPECT, Layout
 from bulkupdate.reader.dates import DateReader
 from bulkupdate.reader.options import ReadOptions
 from bulkupdate.reader.sheet import WRONG, Cell
@@ -116,6 +116,43 @@ class Values:
                 )
             constants[PYTHON_NAMES[field]] = value
         return constants
+
+    def expecting(self, field: str) -> Reading:
+        """The function that reads the cells of expectations on a field; "" is for empty."""
+        read = self.reading(field)
+
+        def expected(cell: str) -> Any:
+            if cell.strip().lower() == self._clear:
+                return ""
+            return read(cell)
+
+        return expected
+
+    def expectations(self, texts: dict[str, str]) -> dict[str, Any]:
+        """The expectations that `--set` gives every row, by field.
+
+        Args:
+            texts: `expect.` and the field → value, as the user wrote it.
+
+        Raises:
+            ConfigError: a value is wrong, or blank.
+        """
+        found = {}
+        for name, text in texts.items():
+            field = name.removeprefix(EXPECT)
+            try:
+                value = self.expecting(field)(text)
+            except ValueError as error:
+                raise ConfigError(
+                    f"{setting('constants')} {problem_of(field, text, error, name)}"
+                ) from None
+            if value is BLANK:
+                raise ConfigError(
+                    f"{setting('constants')} {name}: is blank, and so expects nothing: to expect an"
+                    f" empty field, write {self._clear}"
+                )
+            found[field] = value
+        return found
 
     def reading(self, field: str) -> Reading:
         """The function that reads the cells of a field. Equal cells give equal values."""
@@ -228,11 +265,29 @@ class CellReader:
         layout: the meaning of the header.
         values: the meaning of cells.
         constants: values that every row gets in addition, by name in Python.
+        expected: what every row expects in addition, by field.
     """
 
-    def __init__(self, layout: Layout, values: Values, constants: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        values: Values,
+        constants: dict[str, Any],
+        expected: dict[str, Any] | None = None,
+    ) -> None:
         self._columns = [(*column, values.reading(column.field)) for column in layout.columns]
         self._constants = constants
+        self._all_expect = expected or {}
+        self._expected = [
+            (
+                position,
+                field.removeprefix(EXPECT),
+                name,
+                values.expecting(field.removeprefix(EXPECT)),
+            )
+            for position, field, name in layout.expected
+        ]
+        self._expects = bool(self._expected or expected)
         self._values = values
         self._shortest = values.shortest
         self._shortest_id = values.shortest_id
@@ -274,6 +329,7 @@ class CellReader:
             for position, name, read in self._unplain:
                 if (cell := cells[position]) and (value := read(cell)) is not BLANK:
                     values[name] = value
+            expect = self._expectations(cells) if self._expects else None
         except ValueError:
             return None
         if id_ is BLANK:
@@ -281,7 +337,14 @@ class CellReader:
         update = CheckedUpdate(**values)
         clears = self._values.has_cleared and "" in values.values()
         shape = update.shape() if clears else tuple(values)
-        return Row(number, line, id_, update, (), tuple(cells), (), shape)
+        return Row(number, line, id_, update, (), tuple(cells), (), shape, expect)
+
+    def _expectations(self, cells: list[str]) -> dict[str, Any] | None:
+        found = dict(self._all_expect)
+        for position, field, _, read in self._expected:
+            if (value := read(cells[position])) is not BLANK:
+                found[field] = value
+        return found or None
 
     def problems(self, cells: list[str]) -> list[Problem]:
         """All problems of a record as wide as the header."""
@@ -296,6 +359,11 @@ class CellReader:
             if field == "id" and value is BLANK:
                 message = "is empty: enter the id of the task"
                 problems.insert(0, Problem(field, "", message, "", name if name != field else ""))
+        for position, field, name, read in self._expected:
+            try:
+                read(cells[position])
+            except ValueError as error:
+                problems.append(problem_of(field, cells[position], error, name))
         return problems
 
     def id(self, cells: list[str]) -> str:

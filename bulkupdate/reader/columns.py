@@ -12,6 +12,9 @@ from bulkupdate.reader.options import ReadOptions
 #: Prefix of the columns and keys that bulkupdate adds to `failed.csv`. The reader ignores them.
 OWN_PREFIX = "bulkupdate_"
 
+#: Prefix of the columns that hold what a task must be like for its row to be sent.
+EXPECT = "expect."
+
 
 _JSONL_ONLY = frozenset({"images", "videos"})
 _FIELDS = tuple(PYTHON_NAMES)
@@ -30,6 +33,15 @@ _COMMON_NAMES = {
     "assignee": "assignedTo",
     "due": "dueDate",
 }
+
+
+#: The fields of which something can be expected: those that a live task shows.
+EXPECTABLE = ("assignedTo", "dueDate", "title", "message", "priority", "done")
+
+
+def is_expectation(name: str) -> bool:
+    """Whether a column holds what a task must be like."""
+    return name[: len(EXPECT)].lower() == EXPECT
 
 
 class Column(NamedTuple):
@@ -55,6 +67,7 @@ class Layout(NamedTuple):
         columns: the columns that bulkupdate sends.
         ignored: names of the columns that it ignores, without those that it added itself.
         kept: positions of all columns, without those that bulkupdate added.
+        expected: the columns that hold what the task must be like.
     """
 
     header: tuple[str, ...]
@@ -62,6 +75,7 @@ class Layout(NamedTuple):
     columns: tuple[Column, ...]
     ignored: tuple[str, ...]
     kept: tuple[int, ...]
+    expected: tuple[Column, ...] = ()
 
     @property
     def written(self) -> int:
@@ -86,8 +100,13 @@ class Naming:
             for name, field in options.mapping.items()
         }
         self.constants: dict[str, str] = {}
+        #: Field → the value that every row expects.
+        self.expected: dict[str, str] = {}
         for name, text in options.constants.items():
             field = self._known_field(name, "constants")
+            if field.startswith(EXPECT):
+                self._expect(field, text)
+                continue
             if field == "id":
                 raise ConfigError(f"{setting('constants')} id: each row needs an id of its own")
             if field in self.constants:
@@ -101,8 +120,16 @@ class Naming:
         self._only = {name.strip(): self.meant(name) for name in options.only}
         self._only_fields = set(self._only.values()) - {None}
 
+    def _expect(self, field: str, text: str) -> None:
+        if field in self.expected:
+            raise ConfigError(f"{setting('constants')} names {field!r} twice")
+        self.expected[field] = text
+
     def field(self, name: str) -> str | None:
-        """The field that a column or key stands for; None if it matches no field."""
+        """The field that a column or key stands for; None if it matches no field.
+
+        A column of expectations stands for `expect.` and its field.
+        """
         name = name.strip()
         if mapped := self._mapped_name(name):
             return self._mapping[mapped]
@@ -126,6 +153,9 @@ class Naming:
         if name.startswith(OWN_PREFIX):
             return True
         field = self.field(name)
+        if is_expectation(name) or is_expectation(field or ""):
+            # It protects a task, so that no option drops it.
+            return False
         if self._only and field != "id":
             is_named = name in self._only
             if not is_named and field not in self._only_fields:
@@ -135,6 +165,14 @@ class Naming:
     def problem(self, kind: str, name: str) -> str | None:
         """The problem of a column or key name that the reader uses; None if it is right."""
         field = self.field(name)
+        if field is None and is_expectation(name):
+            known = ", ".join(EXPECTABLE)
+            return f"{kind} {name!r} begins with {EXPECT} and names none of the fields {known}"
+        if field in self.expected:
+            return (
+                f"{kind} {name!r} and {setting('constants')} {field} expect something of the same"
+                " field: remove one"
+            )
         if field is None and (taken := _field_called(name)) is not None:
             return (
                 f"{kind} {name!r} is not sent: {setting('mapping')} gives {taken} to another"
@@ -158,6 +196,7 @@ class Naming:
         while names and not names[-1]:
             names.pop()
         columns: list[Column] = []
+        expected: list[Column] = []
         problems: list[str] = []
         ignored = []
         for position, name in enumerate(names):
@@ -173,8 +212,9 @@ class Naming:
                 problems.append(problem)
             else:
                 column = Column(position, self.field(name) or "", name)
-                problems += _clashes(columns, column)
-                columns.append(column)
+                others = expected if is_expectation(column.field) else columns
+                problems += _clashes(others, column)
+                others.append(column)
         if not any(column.field == "id" for column in columns):
             problems.append(
                 "there is no column 'id', which names the task of each row; if it has another name,"
@@ -185,7 +225,8 @@ class Naming:
         if len(problems) > _SHOWN:
             problems[_SHOWN:] = [f"… and {len(problems) - _SHOWN:,} more problems of the header"]
         kept = tuple(n for n, name in enumerate(names) if not name.startswith(OWN_PREFIX))
-        return Layout(header, len(names), tuple(columns), tuple(ignored), kept), problems
+        layout = Layout(header, len(names), tuple(columns), tuple(ignored), kept, tuple(expected))
+        return layout, problems
 
     def knows(self, header: Iterable[str]) -> int:
         """Number of these names that stand for a field."""
@@ -223,6 +264,9 @@ def _field_called(name: str) -> str | None:
     # Quotes and delimiters in a name show that the reader split the header wrongly.
     if set(name) & _FOREIGN:
         return None
+    if is_expectation(name):
+        field = _field_called(name[len(EXPECT) :].strip())
+        return EXPECT + field if field in EXPECTABLE else None
     return fields.ALIASES.get(name) or _COMMON_NAMES.get(_plain(name))
 
 

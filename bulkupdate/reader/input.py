@@ -320,6 +320,7 @@ class Input:
         is_clean = encoding.is_clean if encoding else self.file.is_plain
         self._values = Values(self.options, self.now, value_map, is_clean=is_clean)
         self._constants = self._values.constants(self._naming.constants)
+        self._expected = self._values.expectations(self._naming.expected)
         if self.format is not Format.JSONL:
             self.layout = self._layout(self.file.header())
 
@@ -386,7 +387,7 @@ class Input:
         if self.layout is None:
             values, constants = self._values, self._constants
             with contextlib.closing(self.file.lines()) as found:
-                rows = json_rows(found, self._naming, values, constants, self.name)
+                rows = json_rows(found, self._naming, values, constants, self._expected, self.name)
                 # A check at the end needs the keys of all rows.
                 _skip(rows, after, self._stop)
                 yield from rows
@@ -398,10 +399,17 @@ class Input:
             _skip(records, after - before, self._stop)
             if self._reader is None:
                 # The reader keeps the meaning of cells from one pass to the next.
-                self._reader = CellReader(self.layout, self._values, self._constants)
+                self._reader = CellReader(
+                    self.layout, self._values, self._constants, self._expected
+                )
             yield from table_rows(
                 records, self.layout, self._reader, self._naming, self.name, after
             )
+
+    @property
+    def expects(self) -> bool:
+        """Whether the rows may expect something of their tasks, as far as the header tells."""
+        return bool(self._expected or (self.layout is not None and self.layout.expected))
 
     def remember_place(self, before: int, line: int) -> None:
         """Remember the position of a row, if the file can be read from there on."""

@@ -9,7 +9,7 @@ from bulkupdate.codec import writable
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
 from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
 from bulkupdate.reader.cells import CellReader, Values
-from bulkupdate.reader.columns import OWN_PREFIX, Layout, Naming
+from bulkupdate.reader.columns import EXPECT, EXPECTABLE, OWN_PREFIX, Layout, Naming, is_expectation
 from bulkupdate.reader.records import Record
 from bulkupdate.reader.sheet import Cell
 from bulkupdate.reader.text import damage
@@ -111,7 +111,12 @@ def _wrong_width(found: int, expected: int) -> Problem:
 
 
 def json_rows(
-    lines: Iterator[str], naming: Naming, values: Values, constants: dict[str, Any], name: str
+    lines: Iterator[str],
+    naming: Naming,
+    values: Values,
+    constants: dict[str, Any],
+    expected: dict[str, Any],
+    name: str,
 ) -> Iterator[Row]:
     """The rows of a file of JSON objects, one in each line.
 
@@ -120,6 +125,7 @@ def json_rows(
         naming: the fields that keys stand for.
         values: the meaning of values.
         constants: values that every row gets in addition, by name in Python.
+        expected: what every row expects in addition, by field.
         name: the name of the file in messages.
 
     Yields:
@@ -142,12 +148,44 @@ def json_rows(
             problem = Problem("", fields.shorten(record), str(error))
             yield Row(number, line_number, "", None, (problem,), record)
             continue
+        given = pairs.pop(_EXPECT, None)
         found, problems = keys.values(pairs, values, number)
-        yield _row(number, line_number, {**found, **constants}, problems, record)
+        expect, wrong = _expectations(given, naming, values)
+        found, expect = {**found, **constants}, {**expected, **expect}
+        yield _row(number, line_number, found, [*problems, *wrong], record, expect or None)
     # A file of failed rows need not hold every key that its input held.
     is_failed = any(key.startswith(OWN_PREFIX) for key in keys.seen)
     if not is_failed and (problems_of_file := naming.missing(keys.seen)):
         raise InputError("\n".join(f"{name}: {problem}" for problem in problems_of_file))
+
+
+#: The key of an object that holds the expectations.
+_EXPECT = EXPECT.removesuffix(".")
+
+
+def _expectations(
+    given: object, naming: Naming, values: Values
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The expectations of an object by field, and their problems. Null expects nothing."""
+    found: dict[str, Any] = {}
+    problems: list[Problem] = []
+    if given is not None and not isinstance(given, dict):
+        message = 'is not an object: write {"expect": {"assignedTo": "usr_…"}}'
+        return found, [Problem(_EXPECT, fields.shorten(given), message)]
+    for key, value in (given or {}).items():
+        field = naming.meant(key)
+        if field not in EXPECTABLE or field in found:
+            why = "is there twice" if field in found else f"is none of {', '.join(EXPECTABLE)}"
+            problems.append(Problem("", "", f"the key {EXPECT}{fields.shorten(key)[1:-1]} {why}"))
+            continue
+        if value is None:
+            continue
+        try:
+            of_json = values.of_json(field, value)
+            found[field] = "" if of_json == "" else fields.RULES[field](of_json)
+        except ValueError as error:
+            problems.append(problem_of(field, value, error, f"{EXPECT}{key}"))
+    return found, problems
 
 
 def parse_object(record: str) -> dict[str, Any]:
@@ -210,6 +248,10 @@ class _Keys:
                 problems.append(Problem("", "", wrong))
             if not field:
                 continue
+            if is_expectation(field):
+                message = f'write {{"{_EXPECT}": {{"{field.removeprefix(EXPECT)}": …}}}}'
+                problems.append(Problem("", "", f"the key {fields.shorten(key)}: {message}"))
+                continue
             first_key, first_row = self._called.setdefault(field, (key, number))
             if first_key != key:
                 message = f"is called {first_key!r} in row {first_row}: use one name throughout"
@@ -238,7 +280,12 @@ class _Keys:
 
 
 def _row(
-    number: int, line: int, values: dict[str, Any], problems: list[Problem], record: str
+    number: int,
+    line: int,
+    values: dict[str, Any],
+    problems: list[Problem],
+    record: str,
+    expect: dict[str, Any] | None,
 ) -> Row:
     """The row for the values of an object, with all problems of the values and their keys."""
     task_id = values.get("id")
@@ -253,4 +300,4 @@ def _row(
         problems.extend(error.problems)
     if problems:
         return Row(number, line, id_shown, None, tuple(problems), record)
-    return Row(number, line, id_shown, update, (), record)
+    return Row(number, line, id_shown, update, (), record, expect=expect)

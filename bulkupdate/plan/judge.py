@@ -1,0 +1,165 @@
+"""The judgement of a row: what it would change in its live task, or why it is not sent.
+
+::
+
+    row, live task ──▶ expectations hold? ──▶ what differs? ──▶ send those fields
+                       no: conflict           nothing: already
+
+A field that no task of the reading shows is unknown. A task that was not seen is never called right.
+"""
+
+import enum
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from bulkupdate.lemlist.values import TASK_NAMES, live_values
+from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, ErrorInfo, Row, Task, TaskUpdate
+from bulkupdate.plan.live import LiveTasks, Ours
+
+#: Seconds after a confirmed write of ours in which a reading that shows the value before it is late.
+LATE = 120.0
+
+
+class Kind(enum.Enum):
+    """The kind of a verdict."""
+
+    SEND = "send"
+    """A request is to be sent."""
+
+    ALREADY = "already"
+    """The task is as the row wants it."""
+
+    CONFLICT = "conflict"
+    """The row must not be sent."""
+
+
+class Verdict(NamedTuple):
+    """The judgement of one row.
+
+    Attributes:
+        kind: its kind.
+        update: the fields to send.
+        before: the values that they overwrite, by field: "" for empty, and left out where no task
+            shows the field. None where the task is not listed.
+        error: why the row conflicts.
+    """
+
+    kind: Kind
+    update: TaskUpdate | None = None
+    before: dict[str, Any] | None = None
+    error: ErrorInfo | None = None
+
+
+class Judge:
+    """The judge of rows, by the last reading and by what this run has written since.
+
+    Args:
+        live: the tasks.
+        sends_unlisted: whether a row whose task is not listed is sent, unless it expects something.
+        clock: the time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        live: LiveTasks,
+        *,
+        sends_unlisted: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._live = live
+        self._sends_unlisted = sends_unlisted
+        self._clock = clock
+
+    def judge(self, row: Row, update: TaskUpdate) -> Verdict:
+        """Judge a row.
+
+        Args:
+            row: the row.
+            update: its update, which sets at least one field.
+
+        Raises:
+            JournalError: the live tasks can't be read.
+        """
+        task = self._live.get(update.id)
+        if task is None:
+            return self._unlisted(row, update)
+        if error := _not_pending(task.fields):
+            return Verdict(Kind.CONFLICT, error=error)
+        wanted = update.changes()
+        ours = self._live.ours(update.id)
+        found = self._values(task, ours)
+        if row.expect and (error := _unexpected(row.expect, wanted, found, ours)):
+            return Verdict(Kind.CONFLICT, error=error)
+        changes = {
+            name: value
+            for name, value in wanted.items()
+            if name not in found or found[name] != value
+        }
+        if not changes:
+            return Verdict(Kind.ALREADY)
+        before = {name: found[name] for name in changes if name in found}
+        return Verdict(Kind.SEND, _update(update.id, changes), before)
+
+    def _unlisted(self, row: Row, update: TaskUpdate) -> Verdict:
+        if self._sends_unlisted and not row.expect:
+            return Verdict(Kind.SEND, update)
+        message = "the server does not list the task: done, ignored, deleted or of another team"
+        return Verdict(Kind.CONFLICT, error=ErrorInfo("not_listed", message))
+
+    def _values(self, task: Task, ours: Mapping[str, Ours]) -> dict[str, Any]:
+        """The known values of a task, by field."""
+        shown = self._live.shown
+        values = {
+            name: value
+            for name, value in live_values(task.fields).items()
+            if TASK_NAMES[name] in shown
+        }
+        if "status" in shown:
+            # A task that is listed and pending is not done.
+            values["done"] = False
+        since = self._clock() - LATE
+        for name, one in ours.items():
+            is_late = one.at > since and values.get(name) in one.chain[:-1]
+            if is_late and name in values:
+                values[name] = one.chain[-1]
+        return values
+
+
+def _not_pending(task: Mapping[str, Any]) -> ErrorInfo | None:
+    status = task.get("status")
+    if (status is None or status == "pending") and not task.get("completedAt"):
+        return None
+    what = status if isinstance(status, str) and status != "pending" else "completed"
+    return ErrorInfo("not_pending", f"the task is {what}, not pending")
+
+
+def _unexpected(
+    expect: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    found: Mapping[str, Any],
+    ours: Mapping[str, Ours],
+) -> ErrorInfo | None:
+    """The first expectation that does not hold."""
+    for name, expected in expect.items():
+        if name not in found:
+            message = f"no task shows its {name}, so nothing can be expected of it"
+            return ErrorInfo("unknown", message, name, expected)
+        value = found[name]
+        is_as_wanted = name in wanted and wanted[name] == value
+        is_ours = name in ours and ours[name].holds(expected, value)
+        if not (value == expected or is_as_wanted or is_ours):
+            message = (
+                f"{name} has changed since: {_shown(expected)} is expected, {_shown(value)} found"
+            )
+            return ErrorInfo("changed_since", message, name, expected, value)
+    return None
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value == "" else repr(value) if isinstance(value, str) else str(value)
+
+
+def _update(task_id: str, changes: Mapping[str, Any]) -> TaskUpdate:
+    named = {PYTHON_NAMES[name]: value for name, value in changes.items()}
+    return CheckedUpdate(id=task_id, **named)

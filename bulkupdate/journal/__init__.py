@@ -15,6 +15,7 @@ from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.exitcodes import ExitCode, exit_code
 from bulkupdate.journal.files import forget_cached, published, replace_file, sha256
+from bulkupdate.journal.images import Image, ImagesFile, read_images
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.journal.results import (
@@ -43,6 +44,8 @@ __all__ = [
     "DigestFile",
     "Digests",
     "ExitCode",
+    "Image",
+    "ImagesFile",
     "Ledger",
     "Mode",
     "Recorder",
@@ -57,6 +60,7 @@ __all__ = [
     "is_known",
     "line_offsets",
     "published",
+    "read_images",
     "read_journal",
     "read_lines",
     "read_samples",

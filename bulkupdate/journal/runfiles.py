@@ -11,6 +11,7 @@
       check.json      the results of the check, so that resuming need not check again
       rows.digest     two hashes for each row of the input, to detect edits of it
       stdin.csv       a copy of standard input, if it was the input (or stdin.jsonl, .tsv)
+      before.jsonl    what the run has overwritten, with --compare
       results.1.jsonl the earlier log, if the run was resumed with an edited input
       failed.1.csv    an earlier file of failed rows that a user has edited
 """
@@ -23,13 +24,13 @@ from bulkupdate.reader import Format
 _FORMATS = "|".join(Format)
 _EDITED = rf"failed\.\d+\.({_FORMATS})"
 _LEFT = (
-    r"results(\.\d+)?\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest|traffic\.jsonl"
+    r"results(\.\d+)?\.jsonl|before\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest|traffic\.jsonl"
     rf"|\.?report\.html(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
 )
 #: Names of files that a killed session may leave. The next session removes them.
 _SCRAPS = (
     r"stdin\.part|(summary|check)\.json\.part|\.(summary|check)\.json\.\w+"
-    r"|rows\.(digest\.part|parked)"
+    r"|rows\.(digest\.part|parked)|tasks\.live"
 )
 
 
@@ -49,6 +50,8 @@ class RunFiles:
         check: the results of the check.
         digests: the digests of the input's rows.
         digests_part: the incomplete digests, during the check.
+        images: what the run overwrites.
+        live: the live tasks, while the run needs them.
         stdin_part: an incomplete copy of standard input.
         parked: rows that wait for an earlier row of their task.
     """
@@ -63,6 +66,8 @@ class RunFiles:
         self.check = path / "check.json"
         self.digests = path / "rows.digest"
         self.digests_part = path / "rows.digest.part"
+        self.images = path / "before.jsonl"
+        self.live = path / "tasks.live"
         self.stdin_part = path / "stdin.part"
         self.parked = path / "rows.parked"
 

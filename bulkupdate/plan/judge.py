@@ -5,7 +5,8 @@
     row, live task ──▶ expectations hold? ──▶ what differs? ──▶ send those fields
                        no: conflict           nothing: already
 
-A field that no task of the reading shows is unknown. A task that was not seen is never called right.
+A field that no task of the reading shows is unknown, and so is one that a request without a certain
+end has touched. A task that was not seen is never called right.
 """
 
 import enum
@@ -17,7 +18,7 @@ from bulkupdate.lemlist.values import TASK_NAMES, live_values
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, ErrorInfo, Row, Task, TaskUpdate
 from bulkupdate.plan.live import LiveTasks, Ours
 
-#: Seconds after a confirmed write of ours in which a reading that shows the value before it is late.
+#: Seconds after a confirmed write in which a reading that shows the value before it is late.
 LATE = 120.0
 
 
@@ -33,6 +34,9 @@ class Kind(enum.Enum):
     CONFLICT = "conflict"
     """The row must not be sent."""
 
+    UNCONFIRMED = "unconfirmed"
+    """The run may have done what the row wants. It can't be told, and is not tried again."""
+
 
 class Verdict(NamedTuple):
     """The judgement of one row.
@@ -42,7 +46,7 @@ class Verdict(NamedTuple):
         update: the fields to send.
         before: the values that they overwrite, by field: "" for empty, and left out where no task
             shows the field. None where the task is not listed.
-        error: why the row conflicts.
+        error: why the row is not sent, unless the task is as it wants.
     """
 
     kind: Kind
@@ -91,6 +95,7 @@ class Judge:
         found = self._values(task, ours)
         if row.expect and (error := _unexpected(row.expect, wanted, found, ours)):
             return Verdict(Kind.CONFLICT, error=error)
+        # Images and videos can't be compared: the server keeps copies at other addresses.
         changes = {
             name: value
             for name, value in wanted.items()
@@ -102,6 +107,10 @@ class Judge:
         return Verdict(Kind.SEND, _update(update.id, changes), before)
 
     def _unlisted(self, row: Row, update: TaskUpdate) -> Verdict:
+        done = self._live.ours(update.id).get("done")
+        if done is not None and done.chain[-1] is True:
+            message = "this run has completed the task, or may have: it is not listed any more"
+            return Verdict(Kind.UNCONFIRMED, error=ErrorInfo("not_listed", message))
         if self._sends_unlisted and not row.expect:
             return Verdict(Kind.SEND, update)
         message = "the server does not list the task: done, ignored, deleted or of another team"
@@ -120,6 +129,9 @@ class Judge:
             values["done"] = False
         since = self._clock() - LATE
         for name, one in ours.items():
+            if one.doubt == self._live.reading:
+                values.pop(name, None)
+                continue
             is_late = one.at > since and values.get(name) in one.chain[:-1]
             if is_late and name in values:
                 values[name] = one.chain[-1]
@@ -149,9 +161,7 @@ def _unexpected(
         is_as_wanted = name in wanted and wanted[name] == value
         is_ours = name in ours and ours[name].holds(expected, value)
         if not (value == expected or is_as_wanted or is_ours):
-            message = (
-                f"{name} has changed since: {_shown(expected)} is expected, {_shown(value)} found"
-            )
+            message = f"{name} is {_shown(value)}, and {_shown(expected)} is expected"
             return ErrorInfo("changed_since", message, name, expected, value)
     return None
 

@@ -38,10 +38,12 @@ class Ours(msgspec.Struct):
     Attributes:
         chain: the value before the first write, then what each write left or may have left.
         at: when the last of them was confirmed, in seconds since 1970; 0 where it was not.
+        doubt: the reading during which the last of them became doubtful; 0 where it is certain.
     """
 
     chain: list[Any]
     at: float = 0.0
+    doubt: int = 0
 
     def holds(self, expected: Any, found: Any) -> bool:
         """Whether the value found is one of ours, and the one expected stood before it."""
@@ -59,10 +61,13 @@ class LiveTasks:
 
     Attributes:
         shown: the names of all fields that some task has, under lemlist's names.
+        reading: the number of the present reading, from 1.
     """
 
     def __init__(self, path: Path) -> None:
         self.shown: set[str] = set()
+        #: The number of the reading.
+        self.reading = 1
         with _errors("tasks can't be stored on disk"):
             path.unlink(missing_ok=True)
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -103,7 +108,13 @@ class LiveTasks:
         return {} if found is None else _ours.decode(found[0])
 
     def wrote(
-        self, task_id: str, before: Mapping[str, Any], after: Mapping[str, Any], at: float = 0.0
+        self,
+        task_id: str,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        at: float = 0.0,
+        *,
+        is_certain: bool = True,
     ) -> None:
         """Note a write of this run.
 
@@ -112,6 +123,7 @@ class LiveTasks:
             before: the values that it overwrote, by field, as far as they are known.
             after: the values that it left or may have left, by field.
             at: when it was confirmed, in seconds since 1970; 0 where it was not.
+            is_certain: whether it is known what became of it.
 
         Raises:
             JournalError: it could not be stored.
@@ -125,9 +137,16 @@ class LiveTasks:
                 ours = known[name] = Ours([None if old is _UNKNOWN else old])
             if ours.chain[-1] != value:
                 ours.chain.append(value)
-            ours.at = at
+            ours.at, ours.doubt = at, 0 if is_certain else self.reading
         with _errors("tasks can't be stored on disk"):
             self._database.execute(_KEEP, (task_id, to_json(known)))
+
+    @property
+    def changed(self) -> int:
+        """Number of tasks that this run has written to, or may have."""
+        with _errors("tasks can't be read back from disk"):
+            number: int = self._database.execute("SELECT count(*) FROM ours").fetchone()[0]
+        return number
 
     def __len__(self) -> int:
         with _errors("tasks can't be read back from disk"):
@@ -149,9 +168,23 @@ class LiveTasks:
             yield from (_task(data) for _, data in found)
             last = found[-1][0]
 
+    def merge(self, task: Task) -> None:
+        """Take over what an answer shows of a task. It never removes a field.
+
+        Raises:
+            JournalError: it could not be stored.
+        """
+        known = self.get(task.id)
+        if known is not None:
+            shown = set(self.shown)
+            self.put([Task({**known.fields, **task.fields})])
+            # An answer shows more than a list: what no task of the list shows stays unknown.
+            self.shown = shown
+
     def clear(self) -> None:
         """Forget all tasks, before they are read again."""
         self.shown.clear()
+        self.reading += 1
         with _errors("tasks can't be stored on disk"):
             self._database.execute("DELETE FROM live")
 

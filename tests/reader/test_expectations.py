@@ -49,7 +49,7 @@ def test_expectation_of_no_field_is_refused(
     name: str, options: dict[str, object], tmp_path: Path
 ) -> None:
     """A column that begins with expect. and is of no field that a task shows is refused."""
-    with pytest.raises(InputError, match="begins with expect. and names none of the fields"):
+    with pytest.raises(InputError, match=r"begins with expect\. and names none of the fields"):
         rows(f"id,title,{name}\nopp_1,New,Old\n", tmp_path, **options)
 
 

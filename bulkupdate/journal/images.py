@@ -1,0 +1,157 @@
+"""`before.jsonl`: what a run overwrites, on disk before it is overwritten."""
+
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bulkupdate.codec import parse_record, to_json
+from bulkupdate.errors import JournalError
+from bulkupdate.journal.files import AppendOnlyFile
+from bulkupdate.models import now
+
+#: Longest line, in bytes.
+_LONGEST = 1 << 24
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """The image of a task before a write: one line of the file.
+
+    Attributes:
+        row: the number of the row whose request writes.
+        id: the id of the task.
+        at: when the image was taken, UTC.
+        before: the values that it overwrites, by their names in an update; None for an empty one,
+            and left out where no reading showed the field. None where the task was not listed.
+        sent: the fields of the request.
+    """
+
+    row: int
+    id: str
+    at: str
+    before: dict[str, Any] | None
+    sent: dict[str, Any] = {}
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values as they would be sent: "" for an empty one."""
+        found = self.before or {}
+        return {name: "" if value is None else value for name, value in found.items()}
+
+
+def read_images(path: Path) -> Iterator[Image]:
+    """Every image of a run, in the order of the file. An incomplete last line is left out.
+
+    Raises:
+        JournalError: the file can't be read, or a line is no image.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield _image(line, path, number)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise JournalError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _image(line: bytes, path: Path, number: int) -> Image:
+    try:
+        return parse_record(line, Image)
+    except ValueError as error:
+        raise JournalError(f"{path}, line {number}, is not an image: {error}") from error
+
+
+class ImagesFile:
+    """The file of images, open for appending. Images that come together share one sync.
+
+    Args:
+        path: the path of the file. It is created for its owner alone.
+
+    Raises:
+        JournalError: the file can't be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        _cut_torn_line(path)
+        self._file = AppendOnlyFile(path)
+        self._pending: list[bytes] = []
+        self._batch: asyncio.Future[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+
+    async def keep(
+        self,
+        row: int,
+        task_id: str,
+        before: Mapping[str, Any] | None,
+        sent: Mapping[str, Any],
+    ) -> None:
+        """Write an image, and wait until the disk has it.
+
+        Args:
+            row: the number of the row.
+            task_id: the id of the task.
+            before: the values by field, "" for an empty one; None where the task is not listed.
+            sent: the fields of the request.
+
+        Raises:
+            JournalError: it could not be written. The request must not be sent.
+        """
+        shown = None
+        if before is not None:
+            shown = {name: None if value == "" else value for name, value in before.items()}
+        image = Image(row=row, id=task_id, at=now(), before=shown, sent=dict(sent))
+        self._pending.append(to_json(image) + b"\n")
+        if self._batch is None:
+            self._batch = asyncio.get_running_loop().create_future()
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        # A caller that is interrupted must not end the write that others wait for.
+        await asyncio.shield(self._batch)
+
+    async def _write(self) -> None:
+        """Write and sync batches until none is left."""
+        try:
+            while self._batch is not None:
+                data, batch = b"".join(self._pending), self._batch
+                self._pending, self._batch = [], None
+                try:
+                    self._file.write(data)
+                    await asyncio.to_thread(self._file.sync)
+                except JournalError as error:
+                    batch.set_exception(error)
+                    batch.exception()  # It is known, even if nobody waits any more.
+                else:
+                    batch.set_result(None)
+        finally:
+            self._writing = None
+
+    async def close(self) -> None:
+        """Write the rest, and close the file."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        self._file.close()
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove an incomplete last line: what it is about was never sent.
+
+    Raises:
+        JournalError: the file can't be changed.
+    """
+    try:
+        with path.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            start = max(0, end - _LONGEST)
+            file.seek(start)
+            kept = start + file.read().rfind(b"\n") + 1
+            if kept < end:
+                file.truncate(kept)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise JournalError(f"{path} can't be written: {error.strerror}") from error

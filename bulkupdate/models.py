@@ -445,6 +445,9 @@ class Reason(enum.StrEnum):
     INVALID_ROWS = "invalid_rows"
     """The input has invalid rows, and nothing was sent."""
 
+    TOO_MANY_CHANGES = "too_many_changes"
+    """More tasks would change than `max_changes` allows. Nothing was sent."""
+
     INPUT_CHANGED = "input_changed"
     """The input has changed since the check, or can no longer be read."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 import cloup
@@ -29,7 +29,7 @@ from bulkupdate.cli.options import (
 from bulkupdate.engine.settings import MAX_WORKERS
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.session.deadline import deadline
-from bulkupdate.session.settings import FailureLimit
+from bulkupdate.session.settings import ChangeLimit, FailureLimit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -55,6 +55,11 @@ class RunFlags(ReadingFlags, ConnectionFlags):
     dry_run: bool
     first: int | None
     skip_invalid: bool
+    compare: bool
+    unlisted: Literal["conflict", "send"]
+    max_age: float
+    max_changes: ChangeLimit | None
+    allow_few: bool
     rate: Rate
     workers: int
     max_attempts: int
@@ -129,6 +134,39 @@ _GROUPS = (
             "--skip-invalid",
             is_flag=True,
             help="Send the valid rows even if INPUT has invalid rows.",
+        ),
+    ),
+    cloup.option_group(
+        "How INPUT is compared with the tasks",
+        option(
+            "--compare",
+            is_flag=True,
+            help="Read the tasks first, send only what differs, and keep what is overwritten.",
+        ),
+        option(
+            "--unlisted",
+            type=click.Choice(["conflict", "send"]),
+            default="conflict",
+            show_default=True,
+            help="What becomes of a row whose task is not listed.",
+        ),
+        option(
+            "--max-changes",
+            type=Setting("changes", ChangeLimit.parse),
+            metavar="N|N%",
+            help="Send nothing if more than N tasks, or N% of those listed, would change.",
+        ),
+        option(
+            "--max-age",
+            default=1800.0,
+            show_default=True,
+            metavar="S",
+            help="Seconds after which the tasks are read again.",
+        ),
+        option(
+            "--allow-few",
+            is_flag=True,
+            help="Accept a server that lists no task, or less than half of what it listed before.",
         ),
     ),
     reading_options,

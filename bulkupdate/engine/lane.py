@@ -6,6 +6,7 @@ A run has one lane today. This module does not depend on that.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.engine.call import Caller
@@ -14,10 +15,23 @@ from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.worker import Sender, settle
 from bulkupdate.errors import JournalError
-from bulkupdate.models import Level, Outcome, Reason, Result, Row, Traffic
-from bulkupdate.stop import Stop, StoppedError
+from bulkupdate.models import Level, Outcome, Reason, Result, Row, TaskUpdate, Traffic
+from bulkupdate.stop import Scope, Stop, StoppedError
 
 log = logging.getLogger(__name__)
+
+
+class Preparation(Protocol):
+    """What is done with a row before its request and after it."""
+
+    async def ready(self, row: Row) -> TaskUpdate | Result | None:
+        """Return the update to send, or the result of a row that needs no request, or None.
+
+        It may raise `JournalError` or `StoppedError`: nothing is sent.
+        """
+
+    def settled(self, row: Row, result: Result) -> Result:
+        """Return the result of a request as it is to be logged."""
 
 
 class Lane:
@@ -39,6 +53,9 @@ class Lane:
     Attributes:
         stop: the stop of the lane.
         limiter: the limiter.
+        health: the health of the server.
+        preparation: decides what is sent for a row; None sends its whole update. It is set before
+            the lane runs.
         confirmed: is set once a row was updated, which shows that the key is good.
     """
 
@@ -61,8 +78,9 @@ class Lane:
         self._drain_timeout = drain_timeout
         self._on_result = on_result
         self._was_sent = was_sent
-        self._health = Health(self.stop, policy.give_up_after)
-        self._caller = Caller(limiter, self._health, policy, self.stop)
+        self.health = Health(self.stop, policy.give_up_after)
+        self.preparation: Preparation | None = None
+        self._caller = Caller(limiter, self.health, policy, self.stop)
         self.confirmed = asyncio.Event()
 
     async def run(self, backlog: Backlog) -> None:
@@ -74,7 +92,7 @@ class Lane:
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(self._abort_what_is_late())
             first = group.create_task(self._work(backlog))
-            others = group.create_task(self._health.all_may_start.wait())
+            others = group.create_task(self.health.all_may_start.wait())
             await asyncio.wait({first, others}, return_when=asyncio.FIRST_COMPLETED)
             others.cancel()
             workers = {first}
@@ -90,13 +108,24 @@ class Lane:
                 while (row := await backlog.get()) is not None:
                     if row.update is None:
                         raise AssertionError("only valid rows are put into the backlog")
+                    update = row.update
+                    if self.preparation is not None:
+                        ready = await self.preparation.ready(row)
+                        if not isinstance(ready, TaskUpdate):
+                            await self._put_unsent(row, ready, scope)
+                            backlog.done(row)
+                            scope.change(Level.DRAIN)
+                            continue
+                        update = ready
                     result = await settle(
-                        self._caller, self._client, scope, row, row.update, self._was_sent
+                        self._caller, self._client, scope, row, update, self._was_sent
                     )
                     if result is None:
                         return
                     # A row with a result is not interrupted any more.
                     scope.shield()
+                    if self.preparation is not None:
+                        result = self.preparation.settled(row, result)
                     if result.outcome is Outcome.UPDATED and not self.confirmed.is_set():
                         self.confirmed.set()
                     # The next row of the task waits until this result is in the log. If only the
@@ -108,6 +137,12 @@ class Lane:
             self.stop.set(str(error), Reason.NOT_WRITTEN)
         except StoppedError:
             return
+
+    async def _put_unsent(self, row: Row, result: Result | None, scope: Scope) -> None:
+        """Log the result of a row that needs no request, if it has a new one."""
+        scope.shield()
+        if result is not None:
+            await self._on_result(row, result)
 
     async def _abort_what_is_late(self) -> None:
         """After a stop, give requests in flight `drain_timeout` seconds to end; then abort."""
@@ -125,4 +160,4 @@ class Lane:
     @property
     def waiting_for(self) -> str | None:
         """A message that says why no request starts now; None if requests may start."""
-        return self._health.waiting_for or self.limiter.waiting_for
+        return self.health.waiting_for or self.limiter.waiting_for

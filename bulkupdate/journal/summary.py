@@ -42,6 +42,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         team: the id of the team that the run began with; None if it could not be read.
         key_hash: a salted hash of the key; None before an answer has shown that it is good.
         has_sent: whether any session sent a request for a row; None if an older version wrote this.
+        compared: whether rows were compared with the live tasks.
+        listed: number of tasks in the last reading; None without one.
         problems: the causes of unsuccessful rows, each once, the most frequent first.
         failed_sha256: the SHA-256 of the file of failed rows at the end of this session, or None
             while it is running.
@@ -73,6 +75,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     team: str | None = None
     key_hash: str | None = None
     has_sent: bool | None = None
+    compared: bool = False
+    listed: int | None = None
 
     def __post_init__(self) -> None:
         """Check what other modules rely on.

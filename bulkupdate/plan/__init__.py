@@ -2,6 +2,7 @@
 
 from bulkupdate.plan.checking import Checking
 from bulkupdate.plan.duedates import DueDates
+from bulkupdate.plan.judge import Judge, Kind, Verdict
 from bulkupdate.plan.live import LiveTasks
 from bulkupdate.plan.people import People
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
@@ -17,6 +18,8 @@ __all__ = [
     "DueDates",
     "Example",
     "Inspection",
+    "Judge",
+    "Kind",
     "LiveTasks",
     "People",
     "Preview",
@@ -24,5 +27,6 @@ __all__ = [
     "ProblemsFile",
     "RowSet",
     "Selection",
+    "Verdict",
     "inspect",
 ]

@@ -48,6 +48,8 @@ def first_summary(
         team=earlier.team if earlier else None,
         key_hash=earlier.key_hash if earlier else None,
         has_sent=earlier is not None and earlier.has_sent is not False,
+        compared=config.compare,
+        listed=earlier.listed if earlier else None,
     )
 
 

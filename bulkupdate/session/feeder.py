@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.backlog import Backlog
@@ -31,6 +31,8 @@ class Feeder:
         rows: the number of rows in the check, perhaps of another session; None for any number.
         may_be_invalid: whether invalid rows may occur although rows are sent.
         is_known: whether a row is the one that was checked under its number. No other is sent.
+        settle: settles a row that needs no request, and returns whether it did; None for no row.
+        is_done: whether a row is settled already in this session, by its number.
 
     Attributes:
         has_ended: whether every row has been handed out.
@@ -50,6 +52,8 @@ class Feeder:
         rows: int | None = None,
         may_be_invalid: bool = True,
         is_known: Callable[[Row], bool] = lambda _: True,
+        settle: Callable[[Row], Awaitable[bool]] | None = None,
+        is_done: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._source = source
         self._remaining = remaining
@@ -61,6 +65,8 @@ class Feeder:
         self._rows_read = 0
         self._may_be_invalid = may_be_invalid
         self._is_known = is_known
+        self._settle = settle
+        self._is_done = is_done
         self.has_ended = False
         self.is_otherwise = False
         self.sent = 0
@@ -77,7 +83,7 @@ class Feeder:
                 # Reading a local file never awaits, so let other tasks run.
                 await asyncio.sleep(0)
                 for row in batch:
-                    if not self._remaining.includes(row):
+                    if not self._remaining.includes(row) or self._is_done(row.number):
                         continue
                     if not self._is_known(row):
                         raise self._unexpected(row, "its content differs")
@@ -116,6 +122,8 @@ class Feeder:
         for row in rows:
             if self.sent == self._first:
                 return False
+            if self._settle is not None and await self._settle(row):
+                continue
             self.sent += 1
             for one in self._remaining.to_reopen(row):
                 error = ErrorInfo(REOPENED, "was being sent again when the session ended")

@@ -6,7 +6,7 @@ import functools
 from typing import NamedTuple
 
 from bulkupdate.codec import replaced
-from bulkupdate.errors import ConfigError, setting
+from bulkupdate.errors import ConfigError, InputError, count, setting
 from bulkupdate.journal import DigestFile, Mode, RunDirectory, Summary
 from bulkupdate.plan import Checked, Checking, Inspection, Preview, RowSet, inspect
 from bulkupdate.reader import Input
@@ -84,6 +84,12 @@ async def prepare(session: Session, checking: Checking) -> Prepared:
         inspection = await _inspect(session, checking)
         followed = inspection.followed() if config.merge_duplicates else None
         preview = inspection.preview(config.rate)
+    if preview.expecting and not config.compare:
+        rows = count(preview.expecting, "row")
+        raise InputError(
+            f"{source.name}: {rows} say what a task must be like to be changed, which only"
+            f" {setting('compare')} judges: set it, or remove the columns expect.…"
+        )
     info = replaced(info, rows=preview.rows)
     first = first_summary(config, info, earlier, started=started)
     if earlier is None:

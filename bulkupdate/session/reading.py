@@ -66,6 +66,7 @@ class LiveReader:
         health: the health of the server.
         policy: the backoff between attempts.
         stop: at drain, the reading ends.
+        traffic: counts the requests too; None for counts of its own.
 
     Attributes:
         traffic: counts of the requests so far.
@@ -78,12 +79,15 @@ class LiveReader:
         health: Health,
         policy: RetryPolicy,
         stop: Stop,
+        traffic: Traffic | None = None,
     ) -> None:
         self._client = client
         self._stop = stop
         # The server's health ends a reading, not the number of attempts.
         patient = replace(policy, max_attempts=max(policy.max_attempts, OUTAGE_FAILURES + 1))
         self._caller = Caller(limiter, health, patient, stop)
+        if traffic is not None:
+            self._caller.traffic = traffic
 
     @property
     def traffic(self) -> Traffic:

@@ -33,10 +33,10 @@ def _cure() -> str:
 
 
 def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -> None:
-    """Refuse to resume a run with another server.
+    """Refuse to resume a run with another server, or in another way.
 
     Raises:
-        RunDirectoryError: the run used another server.
+        RunDirectoryError: the run used another server, or was compared and is not now.
     """
     base_url = config.endpoint.base_url
     if earlier.sandbox != config.sandbox:
@@ -44,6 +44,12 @@ def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -
         goes = "the sandbox" if config.sandbox else base_url
         raise RunDirectoryError(
             f"the run in {directory.path} used {went}, and this command uses {goes}: {_cure()}"
+        )
+    if earlier.compared != config.compare:
+        did = "with" if earlier.compared else "without"
+        raise RunDirectoryError(
+            f"the run in {directory.path} began {did} {setting('compare')}: continue it so, or"
+            f" {_cure()}"
         )
     if _server(earlier.base_url) != _server(base_url):
         raise RunDirectoryError(

@@ -37,10 +37,12 @@ from bulkupdate.reader import RawFile
 from bulkupdate.session import deadline
 from bulkupdate.session.binding import Binding, check_team
 from bulkupdate.session.close import close
+from bulkupdate.session.compare import Comparison
 from bulkupdate.session.ending import lost_results, summary_of, why_ended
 from bulkupdate.session.observer import Observer, watched
 from bulkupdate.session.prepare import Prepared, Session, prepare
 from bulkupdate.session.progress import Progress
+from bulkupdate.session.reading import LiveReader
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.resume import check_server
 from bulkupdate.session.send import Sending
@@ -145,8 +147,10 @@ async def _send(
         )
     for note in notes:
         observer.noted(note)
-    remaining = Remaining(
-        recorder.ledger, retry_failed=config.retry_failed, was_cut_off=_was_cut_off(earlier)
+    cut_off = _was_cut_off(earlier)
+    remaining, compared = (
+        Remaining(recorder.ledger, retry_failed=config.retry_failed, was_cut_off=cut_off)
+        for _ in range(2)
     )
     writer = Writer(recorder, stop, config.max_failures)
     # One connection more than workers, for what is asked beside the rows.
@@ -161,6 +165,19 @@ async def _send(
             on_result=writer.write,
             was_sent=remaining.was_sent,
         )
+        comparison = None
+        if config.compare:
+            comparison = lane.preparation = Comparison(
+                config,
+                directory.files,
+                LiveReader(client, limiter, lane.health, config.retry, lane.stop, lane.traffic),
+                writer,
+                recorder.ledger,
+                compared,
+                prepared.preview.rows,
+                stop,
+                earlier.listed if earlier is not None else None,
+            )
         progress = Progress(
             prepared.preview,
             recorder.ledger,
@@ -170,7 +187,9 @@ async def _send(
             first=config.first,
             retry_failed=config.retry_failed,
         )
-        sending = Sending(session, prepared, progress, remaining, writer, client, binding)
+        sending = Sending(
+            session, prepared, progress, remaining, writer, client, binding, comparison
+        )
         try:
             running = summary_of(prepared.first, progress, stop, has_ended=False)
             directory.write_summary(running)
@@ -188,6 +207,9 @@ async def _send(
             raise
         finally:
             first = replaced(prepared.first, **sending.binding._asdict())
+            if comparison is not None:
+                first = replaced(first, listed=comparison.listed)
+                await comparison.close()
             prepared = prepared._replace(first=first)
             summary = await close(
                 session, prepared, progress, recorder, writer, is_complete=sending.is_complete

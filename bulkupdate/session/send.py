@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
-from bulkupdate.errors import JournalError, count, setting
+from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
 from bulkupdate.journal import CheckedRows, TrafficLog, sample_length
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import Reason
+from bulkupdate.models import Reason, Row
 from bulkupdate.session.binding import LONGEST_END, Binding, bind
+from bulkupdate.session.compare import Comparison
 from bulkupdate.session.ending import summary_of
 from bulkupdate.session.feeder import Feeder
 from bulkupdate.session.merger import Merger
@@ -31,6 +34,7 @@ class Sending:
         writer: receives the results.
         client: asks for the team of the key.
         binding: the team and the key that the run is bound to.
+        comparison: compares rows with the live tasks; None sends all of them.
 
     Attributes:
         is_complete: whether nothing is left to do.
@@ -46,7 +50,9 @@ class Sending:
         writer: Writer,
         client: TaskClient,
         binding: Binding,
+        comparison: Comparison | None = None,
     ) -> None:
+        self._comparison = comparison
         self.is_complete = False
         self.binding = binding
         self._client = client
@@ -67,6 +73,8 @@ class Sending:
             merger = None
             if self._prepared.followed is not None:
                 merger = stack.enter_context(Merger(self._prepared.followed, parked))
+            comparison = self._comparison
+            is_known = stack.enter_context(CheckedRows(directory.files.digests)).holds
             feeder = Feeder(
                 source,
                 self._remaining,
@@ -76,9 +84,12 @@ class Sending:
                 merger=merger,
                 rows=preview.rows,
                 may_be_invalid=config.skip_invalid,
-                is_known=stack.enter_context(CheckedRows(directory.files.digests)).holds,
+                is_known=is_known,
+                settle=comparison.settle_now if comparison is not None else None,
+                is_done=comparison.done.__contains__ if comparison is not None else _never,
             )
-            await self._work_off(backlog, feeder, lane, send=not is_refused)
+            feeding = self._feed(feeder, backlog, is_known, send=not is_refused)
+            await self._work_off(backlog, feeding, lane)
             if feeder.is_otherwise:
                 directory.forget_check()
             self.is_complete = feeder.has_ended and backlog.is_empty and not ledger.unsettled
@@ -91,7 +102,29 @@ class Sending:
             when = " in this session" if self._session.earlier is not None else ""
             stop.set(f"{rows}: nothing was sent{when}", Reason.INVALID_ROWS)
 
-    async def _work_off(self, backlog: Backlog, feeder: Feeder, lane: Lane, *, send: bool) -> None:
+    async def _feed(
+        self, feeder: Feeder, backlog: Backlog, is_known: Callable[[Row], bool], *, send: bool
+    ) -> None:
+        """Hand out the rows; with a comparison, those that need no request first."""
+        try:
+            if self._comparison is not None and send:
+                await self._comparison.begin()
+                followed = self._prepared.followed
+                await self._comparison.settle_at_once(self._session.source, followed, is_known)
+        except (RunStoppedError, InputError, JournalError) as error:
+            reason = Reason.INPUT_CHANGED if isinstance(error, InputError) else Reason.NOT_WRITTEN
+            if not self._session.stop.is_set:
+                self._session.stop.set(str(error), reason)
+            backlog.close()
+            return
+        except BaseException:
+            backlog.close()
+            raise
+        await feeder.feed(backlog, send=send)
+
+    async def _work_off(
+        self, backlog: Backlog, feed: Coroutine[Any, Any, None], lane: Lane
+    ) -> None:
         writer, observer, config = self._writer, self._session.observer, self._session.config
         async with asyncio.TaskGroup() as group:
             background = [
@@ -100,7 +133,7 @@ class Sending:
                 group.create_task(self._sample_regularly()),
             ]
             writing = group.create_task(writer.run())
-            feeding = group.create_task(feeder.feed(backlog, send=send))
+            feeding = group.create_task(feed)
             background.append(group.create_task(_cancel_when_stopped(feeding, lane)))
             binding = group.create_task(self._bind(lane))
             background.append(binding)
@@ -135,6 +168,10 @@ class Sending:
                     await asyncio.sleep(sample_length(progress.elapsed))
                 finally:
                     traffic.append(progress.sample())
+
+
+def _never(_: int) -> bool:
+    return False
 
 
 async def _cancel_when_stopped(feeding: "asyncio.Task[None]", lane: Lane) -> None:

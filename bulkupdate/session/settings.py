@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, setting
@@ -16,7 +17,7 @@ from bulkupdate.reader import ReadOptions, unpacked_name
 JUDGED_ROWS = 100
 
 
-_FAILURES = re.compile(r"(\d+)|(\d+(?:\.\d+)?)%")
+_LIMIT = re.compile(r"(\d+)|(\d+(?:\.\d+)?)%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class FailureLimit:
         Raises:
             ConfigError: the text does not have this form.
         """
-        match = _FAILURES.fullmatch(text.strip())
+        match = _LIMIT.fullmatch(text.strip())
         if not match:
             raise ConfigError(f"{text!r} is not a limit of failures: write it as 100 or 5%")
         rows, percent = match.groups()
@@ -61,6 +62,41 @@ class FailureLimit:
 
     def __str__(self) -> str:
         return str(self.rows) if self.rows is not None else f"{self.percent:g}%"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLimit:
+    """The number or share of the listed tasks that a run may change.
+
+    Attributes:
+        tasks: the number of tasks, or None.
+        percent: the share of the listed tasks, or None.
+    """
+
+    tasks: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "ChangeLimit":
+        """The limit that a text stands for: `200`, `5%`.
+
+        Raises:
+            ConfigError: the text does not have this form.
+        """
+        match = _LIMIT.fullmatch(text.strip())
+        if not match:
+            raise ConfigError(f"{text!r} is not a limit of changes: write it as 200 or 5%")
+        tasks, percent = match.groups()
+        return cls(tasks=int(tasks)) if tasks else cls(percent=float(percent))
+
+    def is_exceeded(self, changes: int, listed: int) -> bool:
+        """Whether a number of changed tasks of those that are listed is too large."""
+        if self.tasks is not None:
+            return changes > self.tasks
+        return 100 * changes > (self.percent or 0) * listed
+
+    def __str__(self) -> str:
+        return str(self.tasks) if self.tasks is not None else f"{self.percent:g}%"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +117,14 @@ class RunConfig:
         allow_empty: accept an input without a row, which then ends at once with exit code 0.
         retry_failed: when resuming, also try failed and unconfirmed rows again.
         skip_invalid: send the valid rows of an input that has invalid rows.
+        compare: read the tasks first, send only what differs, and keep what is overwritten.
+        unlisted: with `compare`, "send" also sends a row whose task is not listed, unless the row
+            expects something; "conflict" does not.
+        max_age: with `compare`, seconds after which the tasks are read again.
+        max_changes: with `compare`, the number or share of the listed tasks that the run may
+            change; None for any.
+        allow_few: with `compare`, accept a server that lists no task, or less than half of what it
+            listed before.
         merge_duplicates: send the rows of one task as one update, in which later rows win.
         first: the number of rows to send before the run stops; None sends all.
         rate: "auto" starts at lemlist's documented limit and follows the server; a rate is a
@@ -107,6 +151,11 @@ class RunConfig:
     allow_empty: bool = False
     retry_failed: bool = False
     skip_invalid: bool = False
+    compare: bool = False
+    unlisted: Literal["conflict", "send"] = "conflict"
+    max_age: float = 1800.0
+    max_changes: "ChangeLimit | None" = None
+    allow_few: bool = False
     merge_duplicates: bool = False
     first: int | None = None
     rate: Rate = "auto"
@@ -139,6 +188,15 @@ class RunConfig:
             raise ConfigError(f"{setting('drain_timeout')} must be a number of seconds, 0 or more")
         if self.out is not None and not self.directory.name:
             raise ConfigError(f"{setting('out')} {str(self.out)!r} is not the name of a directory")
+        if not 0 <= self.max_age < float("inf"):
+            raise ConfigError(f"{setting('max_age')} must be a number of seconds, 0 or more")
+        for name, default in (
+            ("unlisted", "conflict"),
+            ("max_changes", None),
+            ("allow_few", False),
+        ):
+            if getattr(self, name) != default and not self.compare:
+                raise ConfigError(f"{setting(name)} needs {setting('compare')}")
         if self.retry_failed and self.mode is not Mode.RESUME:
             raise ConfigError(f"{setting('retry_failed')} needs {setting('resume')}")
         for name in ("changed_input", "changed_key"):

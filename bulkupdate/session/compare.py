@@ -1,0 +1,328 @@
+"""`compare`: rows are judged by the live tasks, and only what differs is sent.
+
+::
+
+    images, log ──▶ what this run wrote ─┐
+    reading ──▶ live tasks ──────────────┴─▶ judge ──▶ already, conflict: a result, no request
+                                               │
+                                               └─▶ image on the disk ──▶ request ──▶ answer
+"""
+
+import asyncio
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from bulkupdate.codec import replaced
+from bulkupdate.errors import InputError, RunStoppedError, count, setting
+from bulkupdate.journal import Image, ImagesFile, Ledger, RunFiles, read_images, read_journal
+from bulkupdate.lemlist.values import live_values
+from bulkupdate.models import Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
+from bulkupdate.plan import Judge, Kind, LiveTasks, RowSet, Verdict
+from bulkupdate.reader import Input
+from bulkupdate.session.reading import LiveReader
+from bulkupdate.session.remaining import Remaining
+from bulkupdate.session.settings import RunConfig
+from bulkupdate.session.threads import in_thread
+from bulkupdate.session.writer import Writer
+from bulkupdate.stop import Stop, StoppedError
+
+#: Rows that are judged before other tasks may run.
+_BATCH = 64
+
+#: A reading is fresh for at least this many times as long as it took.
+_TIMES_TOOK = 10.0
+
+
+class Comparison:
+    """The comparison of rows with the live tasks, for one session.
+
+    Args:
+        config: the settings of the run.
+        files: the files of the run.
+        reader: reads the tasks.
+        writer: receives the rows that need no request.
+        ledger: the outcomes so far.
+        remaining: the rows that have to be settled, for this use alone.
+        rows: number of rows in the input.
+        stop: the stop of the run.
+        listed: number of tasks that the last session has seen; None without one.
+
+    Attributes:
+        listed: number of tasks in the last reading; None before it.
+        done: the rows that need no request, settled before the first one was sent.
+
+    Raises:
+        JournalError: the images can't be written, or the live tasks stored.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        files: RunFiles,
+        reader: LiveReader,
+        writer: Writer,
+        ledger: Ledger,
+        remaining: Remaining,
+        rows: int,
+        stop: Stop,
+        listed: int | None = None,
+    ) -> None:
+        self.listed = listed
+        self.done = RowSet(rows)
+        self._config = config
+        self._files = files
+        self._reader = reader
+        self._writer = writer
+        self._ledger = ledger
+        self._remaining = remaining
+        self._stop = stop
+        self._images = ImagesFile(files.images)
+        self._live = LiveTasks(files.live)
+        self._judge = Judge(self._live, sends_unlisted=config.unlisted == "send")
+        self._now = asyncio.get_running_loop().time
+        self._read_at = self._took = 0.0
+        self._is_reading = False
+        self._has_read = asyncio.Event()
+        #: Rows with a request in flight → the values that it overwrites, as far as they are known.
+        self._in_flight: dict[int, dict[str, Any]] = {}
+        self._is_idle = asyncio.Event()
+        #: Tasks that have rows on their way → the number of these rows.
+        self._open: Counter[str] = Counter()
+
+    async def begin(self) -> None:
+        """Recall what earlier sessions wrote, and read the tasks.
+
+        Raises:
+            RunStoppedError: the tasks can't be read whole, or a stop came.
+            JournalError: a file of the run can't be read.
+        """
+        await in_thread(self._stop, self._recall)
+        await self._read()
+
+    async def settle_at_once(
+        self,
+        source: Input,
+        followed: RowSet | None,
+        is_known: Callable[[Row], bool],
+    ) -> None:
+        """Settle every row that needs no request, and count the tasks that the run changes.
+
+        Args:
+            source: the input.
+            followed: the rows that have a later row of their task, if these are merged.
+            is_known: whether a row is the one that was checked under its number.
+
+        Raises:
+            RunStoppedError: more tasks would change than `max_changes` allows.
+            InputError: the input can't be read.
+            JournalError: the live tasks can't be read.
+        """
+        changed, before = set[int](), self._live.changed
+        for number, row in enumerate(source.rows()):
+            if not number % _BATCH:
+                await asyncio.sleep(0)
+                self._stop.check()
+            if row.update is None or not row.is_sent or not self._remaining.includes(row):
+                continue
+            if not is_known(row):
+                raise InputError(f"{source.name}: row {row.number} is not the one that was checked")
+            task = hash(row.id)
+            if task in changed:
+                continue
+            verdict = self._judge.judge(row, row.update)
+            if verdict.kind is Kind.SEND or (followed is not None and row.number in followed):
+                before += verdict.kind is Kind.SEND and not self._live.ours(row.id)
+                changed.add(task)
+                continue
+            self.done.add(row.number)
+            if result := self._result(row, verdict):
+                await self._writer.put(row, result)
+        if source.has_changed():
+            raise InputError(f"{source.name} was written to while it was compared")
+        self._check_changes(before)
+
+    def _check_changes(self, changes: int) -> None:
+        limit = self._config.max_changes
+        listed = self.listed or 0
+        if limit is not None and limit.is_exceeded(changes, listed):
+            text = (
+                f"{count(changes, 'task')} of {listed:,} would change: {setting('max_changes')} is"
+                f" {limit}, and nothing was sent in this session"
+            )
+            self._stop.set(text, Reason.TOO_MANY_CHANGES)
+            raise RunStoppedError(text)
+
+    async def settle_now(self, row: Row) -> bool:
+        """Settle a row that is about to be handed out, if it needs no request.
+
+        A row whose task has another row on its way is judged after that one.
+        """
+        if row.update is None or self._open[row.id] or self._is_stale:
+            self._open[row.id] += 1
+            return False
+        verdict = self._judge.judge(row, row.update)
+        if verdict.kind is Kind.SEND:
+            self._open[row.id] += 1
+            return False
+        if result := self._result(row, verdict):
+            await self._writer.put(row, result)
+        return True
+
+    async def ready(self, row: Row) -> TaskUpdate | Result | None:
+        """Judge a row whose turn it is. What its request overwrites is on the disk after this.
+
+        Returns:
+            The update to send; or the result of a row that needs no request; or None for a row
+            that keeps its earlier result.
+
+        Raises:
+            StoppedError: the tasks had to be read again, and can't be.
+            JournalError: the image can't be written.
+        """
+        if row.update is None:
+            raise AssertionError("only valid rows are handed out")
+        try:
+            await self._freshen()
+        except RunStoppedError:
+            raise StoppedError from None
+        verdict = self._judge.judge(row, row.update)
+        if verdict.update is None:
+            self._close_row(row)
+            return self._result(row, verdict)
+        before = verdict.before or {}
+        # From here on, no reading begins before the request has its outcome.
+        self._in_flight[row.number] = before
+        await self._keep(row, verdict, verdict.update.changes())
+        self._live.wrote(row.id, before, verdict.update.changes(), is_certain=False)
+        return verdict.update
+
+    async def _keep(self, row: Row, verdict: Verdict, changes: dict[str, Any]) -> None:
+        """Write the values that a request overwrites, unless this run has left them there."""
+        ours, before = self._live.ours(row.id), verdict.before
+        foreign = [
+            name
+            for name in changes
+            if name not in ours or (before or {}).get(name) not in ours[name].chain[1:]
+        ]
+        if foreign:
+            shown = None
+            if before is not None:
+                shown = {name: before[name] for name in foreign if name in before}
+            await self._images.keep(row.number, row.id, shown, changes)
+
+    def settled(self, row: Row, result: Result) -> Result:
+        """Take over what an outcome tells about the task.
+
+        Returns:
+            The result as it is to be logged.
+
+        Raises:
+            JournalError: the live tasks can't be stored.
+        """
+        before = self._in_flight.pop(row.number, {})
+        self._close_row(row)
+        if not self._in_flight:
+            self._is_idle.set()
+        sent = result.sent or {}
+        if result.outcome is Outcome.UPDATED:
+            self._live.wrote(row.id, {}, _left(result), time.time())
+            self._live.merge(Task(result.task or {"_id": row.id}))
+        elif result.outcome is Outcome.FAILED:
+            # The task is as it was.
+            kept = {name: before[name] for name in sent if name in before}
+            self._live.wrote(row.id, {}, kept)
+        return replaced(result, compared=True)
+
+    def _close_row(self, row: Row) -> None:
+        self._open[row.id] -= 1
+        if self._open[row.id] <= 0:
+            del self._open[row.id]
+
+    def _result(self, row: Row, verdict: Verdict) -> Result | None:
+        """The result of a row that needs no request; None where it keeps that of a request."""
+        if self._ledger.outcome(row.number) is Outcome.UPDATED:
+            return None
+        if verdict.kind is Kind.ALREADY:
+            result = unsent(row, Outcome.UNCHANGED)
+            return replaced(result, reason="already", compared=True)
+        is_conflict = verdict.kind is Kind.CONFLICT
+        outcome = Outcome.CONFLICT if is_conflict else Outcome.UNCONFIRMED
+        return replaced(unsent(row, outcome, verdict.error), compared=True)
+
+    @property
+    def _is_stale(self) -> bool:
+        oldest = max(self._config.max_age, _TIMES_TOOK * self._took)
+        return self._now() - self._read_at > oldest
+
+    async def _freshen(self) -> None:
+        """Read the tasks again if the last reading is too old, with no request in flight."""
+        while self._is_reading or self._is_stale:
+            if self._is_reading:
+                await self._has_read.wait()
+                continue
+            self._is_reading = True
+            self._has_read.clear()
+            try:
+                while self._in_flight:
+                    self._is_idle.clear()
+                    await self._is_idle.wait()
+                await self._read()
+            finally:
+                self._is_reading = False
+                self._has_read.set()
+
+    async def _read(self) -> None:
+        began, before = self._now(), self.listed
+        self._live.clear()
+        async for _ in self._reader.tasks(self._live):
+            pass
+        self._read_at, self._took = self._now(), self._now() - began
+        listed = len(self._live)
+        if not self._config.allow_few and (not listed or 2 * listed < (before or 0)):
+            was = f", and listed {before:,} before" if before else ""
+            text = (
+                f"the server lists {count(listed, 'task')}{was}: if this is right,"
+                f" {setting('allow_few')} accepts it"
+            )
+            self._stop.set(text, Reason.SERVER_DOWN)
+            raise RunStoppedError(text)
+        self.listed = listed
+
+    def _recall(self) -> None:
+        """Recall what earlier sessions of this run have written, in the order of time."""
+        results = self._files.results
+        logged = (
+            (result for _, result in read_journal(results) if result.sent)
+            if results.exists()
+            else iter(())
+        )
+        for one in _in_order(read_images(self._files.images), logged):
+            if isinstance(one, Image):
+                self._live.wrote(one.id, one.values, one.sent)
+            elif one.outcome is Outcome.UPDATED:
+                self._live.wrote(one.id, {}, _left(one), datetime.fromisoformat(one.at).timestamp())
+            elif one.outcome is Outcome.UNCONFIRMED:
+                self._live.wrote(one.id, {}, one.sent or {})
+
+    async def close(self) -> None:
+        """Write the rest of the images, and close all files."""
+        try:
+            await self._images.close()
+        finally:
+            self._live.close()
+
+
+def _in_order(images: Iterator[Image], results: Iterator[Result]) -> Iterator[Image | Result]:
+    """Images and results in the order of time. An image comes before the result of its row."""
+    return heapq.merge(images, results, key=lambda one: (one.at, isinstance(one, Result)))
+
+
+def _left(result: Result) -> dict[str, Any]:
+    """The values that an update has left: those of the answer, else those that were sent."""
+    sent, task = result.sent or {}, result.task or {}
+    shown = {name: value for name, value in live_values(task).items() if value != ""}
+    return {name: shown.get(name, value) for name, value in sent.items()}

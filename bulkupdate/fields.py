@@ -99,6 +99,16 @@ def user_id(value: object) -> str:
     return _id(value, "a user")
 
 
+def person(value: object) -> str:
+    """A user: an id, an e-mail address or a name. Blanks around it are removed."""
+    text = _text(value).strip()
+    if not text:
+        raise ValueError("is empty: a user is needed")
+    if not text.isprintable():
+        raise ValueError("has an invisible character inside: enter an id, an e-mail or a name")
+    return text if "@" in text or " " in text or not text.isascii() else _id(text, "a user")
+
+
 def _id(value: object, of: str) -> str:
     text = _text(value).strip()
     if not text:

@@ -13,6 +13,7 @@ from typing import Self
 from bulkupdate.codec import to_json
 from bulkupdate.errors import JournalError, RunDirectoryError, RunInUseError, setting
 from bulkupdate.journal.files import replace_file, sha256, sync_directory
+from bulkupdate.journal.images import holds_images
 from bulkupdate.journal.results import has_requests
 from bulkupdate.journal.runfiles import RunFiles, is_edited_failed, is_known, is_of_a_run, is_scrap
 from bulkupdate.journal.summary import Summary, read_summary
@@ -274,7 +275,14 @@ class RunDirectory:
         has_run = self.files.summary.name in names
         self.mode = mode if has_run else Mode.NEW
         if has_run:
-            if read_summary(path).has_sent is False and not has_requests(self.files.results):
+            has_images = holds_images(self.files.images)
+            if self.mode is Mode.OVERWRITE and has_images:
+                raise RunDirectoryError(
+                    f"{path} holds what its run has overwritten: take that back first (bulkupdate"
+                    f" undo {path} -o FILE), or choose another directory with {setting('out')}"
+                )
+            has_sent = read_summary(path).has_sent is not False or has_images
+            if not has_sent and not has_requests(self.files.results):
                 # Nothing can be lost, and nothing can go out of order: begin again.
                 self.mode = Mode.OVERWRITE
         elif left := sorted(n for n in names if is_of_a_run(n) and not is_edited_failed(n)):

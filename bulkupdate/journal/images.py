@@ -59,6 +59,15 @@ def read_images(path: Path) -> Iterator[Image]:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
 
 
+def holds_images(path: Path) -> bool:
+    """Whether a file of images holds a line.
+
+    Raises:
+        JournalError: the file can't be read.
+    """
+    return next(read_images(path), None) is not None
+
+
 def _image(line: bytes, path: Path, number: int) -> Image:
     try:
         return parse_record(line, Image)

@@ -85,13 +85,15 @@ class Judge:
         Raises:
             JournalError: the live tasks can't be read.
         """
-        task = self._live.get(update.id)
+        task, ours = self._live.get(update.id), self._live.ours(update.id)
+        wanted = update.changes()
+        error = _not_pending(task.fields) if task is not None else None
+        if (task is None or error) and "done" in ours and ours["done"].chain[-1] is True:
+            return _completed(wanted, ours)
         if task is None:
             return self._unlisted(row, update)
-        if error := _not_pending(task.fields):
+        if error:
             return Verdict(Kind.CONFLICT, error=error)
-        wanted = update.changes()
-        ours = self._live.ours(update.id)
         found = self._values(task, ours)
         if row.expect and (error := _unexpected(row.expect, wanted, found, ours)):
             return Verdict(Kind.CONFLICT, error=error)
@@ -107,10 +109,6 @@ class Judge:
         return Verdict(Kind.SEND, _update(update.id, changes), before)
 
     def _unlisted(self, row: Row, update: TaskUpdate) -> Verdict:
-        done = self._live.ours(update.id).get("done")
-        if done is not None and done.chain[-1] is True:
-            message = "this run has completed the task, or may have: it is not listed any more"
-            return Verdict(Kind.UNCONFIRMED, error=ErrorInfo("not_listed", message))
         if self._sends_unlisted and not row.expect:
             return Verdict(Kind.SEND, update)
         message = "the server does not list the task: done, ignored, deleted or of another team"
@@ -136,6 +134,18 @@ class Judge:
             if is_late and name in values:
                 values[name] = one.chain[-1]
         return values
+
+
+def _completed(wanted: Mapping[str, Any], ours: Mapping[str, Ours]) -> Verdict:
+    """The judgement of a row whose task this run has completed, or may have."""
+    if not ours["done"].at:
+        message = "this run may have completed the task: it is not listed any more"
+        return Verdict(Kind.UNCONFIRMED, error=ErrorInfo("not_listed", message))
+    left = {name: one.chain[-1] for name, one in ours.items()}
+    if all(name in left and left[name] == value for name, value in wanted.items()):
+        return Verdict(Kind.ALREADY)
+    message = "this run has completed the task, so that it can't be changed any more"
+    return Verdict(Kind.CONFLICT, error=ErrorInfo("not_pending", message))
 
 
 def _not_pending(task: Mapping[str, Any]) -> ErrorInfo | None:

@@ -20,9 +20,12 @@ _SCHEMA = """
     PRAGMA synchronous = OFF;
     PRAGMA locking_mode = EXCLUSIVE;
     CREATE TABLE live (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, task BLOB NOT NULL);
-    CREATE TABLE ours (id TEXT PRIMARY KEY, fields BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE ours (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, fields BLOB NOT NULL);
 """
-_KEEP = "INSERT OR REPLACE INTO ours (id, fields) VALUES (?, ?)"
+_KEEP = """
+    INSERT INTO ours (id, fields) VALUES (?, ?)
+    ON CONFLICT (id) DO UPDATE SET fields = excluded.fields
+"""
 _PUT = """
     INSERT INTO live (id, task) VALUES (?, ?)
     ON CONFLICT (id) DO UPDATE SET task = excluded.task
@@ -159,13 +162,26 @@ class LiveTasks:
         Raises:
             JournalError: they could not be read.
         """
-        query, last = "SELECT number, task FROM live WHERE number > ? ORDER BY number LIMIT ?", 0
+        for _, _, data in self._rows("SELECT number, id, task FROM live"):
+            yield _task(data)
+
+    def written(self) -> Iterator[tuple[str, dict[str, Ours]]]:
+        """Every task that this run has written to, in the order of the first writes.
+
+        Raises:
+            JournalError: they could not be read.
+        """
+        for _, task_id, data in self._rows("SELECT number, id, fields FROM ours"):
+            yield task_id, _ours.decode(data)
+
+    def _rows(self, select: str) -> Iterator[tuple[int, str, bytes]]:
+        query, last = f"{select} WHERE number > ? ORDER BY number LIMIT ?", 0
         while True:
             with _errors("tasks can't be read back from disk"):
                 found = self._database.execute(query, (last, _BATCH)).fetchall()
             if not found:
                 return
-            yield from (_task(data) for _, data in found)
+            yield from found
             last = found[-1][0]
 
     def merge(self, task: Task) -> None:

@@ -1,11 +1,13 @@
 """People: the user that an id, an e-mail address or a name stands for."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bulkupdate import fields
+from bulkupdate.codec import replaced
 from bulkupdate.errors import count
 from bulkupdate.lemlist.team import Member
+from bulkupdate.models import Row
 
 #: Number of members that a message names.
 _SHOWN = 3
@@ -70,6 +72,23 @@ class People:
             return word
         return self._member(word).id
 
+    def resolved(self, row: Row) -> Row:
+        """A row whose owners are ids: the one that it sets, and the one that it expects.
+
+        Raises:
+            ValueError: one of them stands for no user, or for several. The message names the field.
+        """
+        update, expect = row.update, row.expect
+        owner = update.assigned_to if update is not None else None
+        if update is not None and isinstance(owner, str):
+            meant = _named("assignedTo", owner, self.target)
+            if meant != owner:
+                row = replaced(row, update=replaced(update, assigned_to=meant))
+        if expect and (text := expect.get("assignedTo")):
+            meant = _named("expect.assignedTo", text, self.source)
+            row = replaced(row, expect={**expect, "assignedTo": meant})
+        return row
+
     def _member(self, word: str) -> Member:
         if not self.is_known:
             raise ValueError("the team can't be read: enter the id of a user (usr_…)")
@@ -95,6 +114,14 @@ class People:
         if nearest:
             return f": did you mean {' or '.join(map(_described, nearest))}?"
         return f": it has {count(len(self._members), 'member')} (bulkupdate team lists them)"
+
+
+def _named(field: str, text: str, resolve: Callable[[str], str]) -> str:
+    try:
+        return resolve(text)
+    except ValueError as error:
+        hint = error.hint if isinstance(error, fields.WrongValueError) else ""
+        raise ValueError(f"{field} {fields.shorten(text)}: {error}{hint}") from None
 
 
 def _plain(text: str) -> str:

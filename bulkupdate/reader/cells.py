@@ -64,6 +64,7 @@ class Values:
         self._dates_read = _Memory(self._dates.read)
         self._clear = options.clear_token.strip().lower()
         self._is_clean = is_clean
+        self._people = options.people
         # A shorter one may be the clear token, an error, a check box, a word for a missing value.
         self.shortest = max(artefacts.LONGEST, len(self._clear)) + 1
         self.shortest_id = (
@@ -156,7 +157,7 @@ class Values:
 
     def reading(self, field: str) -> Reading:
         """The function that reads the cells of a field. Equal cells give equal values."""
-        rule = self._dates.read if field == "dueDate" else fields.RULES[field]
+        rule = self._dates.read if field == "dueDate" else self.rule(field)
         is_clearable = field in fields.CLEARABLE
         mapped = self._mapped.get(field)
         clear = self._clear
@@ -189,6 +190,10 @@ class Values:
             return rule(cell)
 
         return read
+
+    def rule(self, field: str) -> Callable[[object], Any]:
+        """The rule of a field. Where people may be named, an owner need not be an id."""
+        return fields.person if self._people and field == "assignedTo" else fields.RULES[field]
 
     def is_plain(self, field: str) -> bool:
         """Whether a cell of this field that begins with a letter is the value itself."""

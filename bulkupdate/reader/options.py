@@ -85,6 +85,7 @@ class ReadOptions:
         timezone: time zone of times that have no offset: a name of the tz database, or `+02:00`.
         time: time of day for dates that have none, as `09:00`.
         date_formats: formats of dates that are not ISO 8601, in the syntax of `strptime`.
+        people: whether an owner may be an e-mail address or a name, which the caller resolves.
         clear_token: the word that empties a field.
         now: the time from which `today` and `+3d` count; None for the time when the input is
             opened.
@@ -106,6 +107,7 @@ class ReadOptions:
     timezone: str | None = None
     time: str | None = None
     date_formats: tuple[str, ...] = ()
+    people: bool = False
     clear_token: str = CLEAR
     now: datetime | None = None
 

@@ -1,13 +1,13 @@
 """Turn records into rows. Each row is valid or carries its own problems."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from bulkupdate import fields
 from bulkupdate.codec import writable
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
-from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate, problem_of
+from bulkupdate.models import PYTHON_NAMES, UNSET, CheckedUpdate, Row, TaskUpdate, problem_of
 from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import EXPECT, EXPECTABLE, OWN_PREFIX, Layout, Naming, is_expectation
 from bulkupdate.reader.records import Record
@@ -152,7 +152,9 @@ def json_rows(
         found, problems = keys.values(pairs, values, number)
         expect, wrong = _expectations(given, naming, values)
         found, expect = {**found, **constants}, {**expected, **expect}
-        yield _row(number, line_number, found, [*problems, *wrong], record, expect or None)
+        yield _row(
+            number, line_number, found, [*problems, *wrong], record, expect or None, values.rule
+        )
     # A file of failed rows need not hold every key that its input held.
     is_failed = any(key.startswith(OWN_PREFIX) for key in keys.seen)
     if not is_failed and (problems_of_file := naming.missing(keys.seen)):
@@ -182,7 +184,7 @@ def _expectations(
             continue
         try:
             of_json = values.of_json(field, value)
-            found[field] = "" if of_json == "" else fields.RULES[field](of_json)
+            found[field] = "" if of_json == "" else values.rule(field)(of_json)
         except ValueError as error:
             problems.append(problem_of(field, value, error, f"{EXPECT}{key}"))
     return found, problems
@@ -286,6 +288,7 @@ def _row(
     problems: list[Problem],
     record: str,
     expect: dict[str, Any] | None,
+    rule: Callable[[str], Callable[[object], Any]],
 ) -> Row:
     """The row for the values of an object, with all problems of the values and their keys."""
     task_id = values.get("id")
@@ -295,9 +298,33 @@ def _row(
     update = None
     try:
         # Where the id is missing, a valid one stands in for it, to check the other fields.
-        update = TaskUpdate(**{"id": "missing", **values})
+        update = _update({"id": "missing", **values}, rule)
     except InvalidUpdateError as error:
         problems.extend(error.problems)
     if problems:
         return Row(number, line, id_shown, None, tuple(problems), record)
     return Row(number, line, id_shown, update, (), record, expect=expect)
+
+
+def _update(values: dict[str, Any], rule: Callable[[str], Callable[[object], Any]]) -> TaskUpdate:
+    """The update of these values. An owner is checked by the rule that the options ask for.
+
+    Raises:
+        InvalidUpdateError: a value breaks a rule.
+    """
+    owner = values.get("assigned_to")
+    if owner is None or rule("assignedTo") is fields.RULES["assignedTo"]:
+        return TaskUpdate(**values)
+    problems: tuple[Problem, ...] = ()
+    try:
+        owner = rule("assignedTo")(owner)
+    except ValueError as error:
+        problems = (problem_of("assignedTo", owner, error),)
+    try:
+        rest = TaskUpdate(**{**values, "assigned_to": UNSET})
+    except InvalidUpdateError as error:
+        raise InvalidUpdateError((*problems, *error.problems)) from None
+    if problems:
+        raise InvalidUpdateError(problems)
+    named = {PYTHON_NAMES[name]: value for name, value in rest.changes().items()}
+    return CheckedUpdate(id=rest.id, assigned_to=owner, **named)

@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import contextlib
 import heapq
 import time
 from collections import Counter
@@ -20,8 +21,8 @@ from bulkupdate.codec import replaced
 from bulkupdate.errors import InputError, RunStoppedError, count, setting
 from bulkupdate.journal import Image, ImagesFile, Ledger, RunFiles, read_images, read_journal
 from bulkupdate.lemlist.values import live_values
-from bulkupdate.models import Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
-from bulkupdate.plan import Judge, Kind, LiveTasks, RowSet, Verdict
+from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
+from bulkupdate.plan import Judge, Kind, LiveTasks, People, RowSet, Verdict
 from bulkupdate.reader import Input
 from bulkupdate.session.reading import LiveReader
 from bulkupdate.session.remaining import Remaining
@@ -50,8 +51,10 @@ class Comparison:
         rows: number of rows in the input.
         stop: the stop of the run.
         listed: number of tasks that the last session has seen; None without one.
+        note: takes messages for the user.
 
     Attributes:
+        invalid: number of rows that name people who are no members.
         listed: number of tasks in the last reading; None before it.
         done: the rows that need no request, settled before the first one was sent.
 
@@ -70,8 +73,12 @@ class Comparison:
         rows: int,
         stop: Stop,
         listed: int | None = None,
+        note: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.listed = listed
+        self.invalid = 0
+        self._note = note
+        self._people = People(None)
         self.done = RowSet(rows)
         self._config = config
         self._files = files
@@ -101,6 +108,10 @@ class Comparison:
             JournalError: a file of the run can't be read.
         """
         await in_thread(self._stop, self._recall)
+        known = await self._reader.known()
+        self._people = People(known.members)
+        if known.note:
+            self._note(known.note)
         await self._read()
 
     async def settle_at_once(
@@ -130,6 +141,15 @@ class Comparison:
                 continue
             if not is_known(row):
                 raise InputError(f"{source.name}: row {row.number} is not the one that was checked")
+            try:
+                row = self._people.resolved(row)
+            except ValueError as error:
+                self.done.add(row.number)
+                self.invalid += 1
+                await self._writer.put(row, _invalid(row, error))
+                continue
+            if row.update is None:
+                raise AssertionError("a resolved row has an update")
             task = hash(row.id)
             if task in changed:
                 continue
@@ -143,6 +163,10 @@ class Comparison:
                 await self._writer.put(row, result)
         if source.has_changed():
             raise InputError(f"{source.name} was written to while it was compared")
+        if self.invalid and not self._config.skip_invalid:
+            rows = count(self.invalid, "invalid row")
+            self._stop.set(f"{rows}: nothing was sent in this session", Reason.INVALID_ROWS)
+            raise RunStoppedError(rows)
         self._check_changes(before)
 
     def _check_changes(self, changes: int) -> None:
@@ -161,6 +185,7 @@ class Comparison:
 
         A row whose task has another row on its way is judged after that one.
         """
+        row = self._meant(row)
         if row.update is None or self._open[row.id] or self._is_stale:
             self._open[row.id] += 1
             return False
@@ -183,6 +208,7 @@ class Comparison:
             StoppedError: the tasks had to be read again, and can't be.
             JournalError: the image can't be written.
         """
+        row = self._meant(row)
         if row.update is None:
             raise AssertionError("only valid rows are handed out")
         try:
@@ -199,6 +225,12 @@ class Comparison:
         await self._keep(row, verdict, verdict.update.changes())
         self._live.wrote(row.id, before, verdict.update.changes(), is_certain=False)
         return verdict.update
+
+    def _meant(self, row: Row) -> Row:
+        """A row with the ids of its people. Those that stand for nobody are settled before."""
+        with contextlib.suppress(ValueError):
+            return self._people.resolved(row)
+        return row
 
     async def _keep(self, row: Row, verdict: Verdict, changes: dict[str, Any]) -> None:
         """Write the values that a request overwrites, unless this run has left them there."""
@@ -319,6 +351,10 @@ class Comparison:
 def _in_order(images: Iterator[Image], results: Iterator[Result]) -> Iterator[Image | Result]:
     """Images and results in the order of time. An image comes before the result of its row."""
     return heapq.merge(images, results, key=lambda one: (one.at, isinstance(one, Result)))
+
+
+def _invalid(row: Row, error: ValueError) -> Result:
+    return unsent(row, Outcome.INVALID, ErrorInfo("invalid_row", str(error)))
 
 
 def _left(result: Result) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.scratch import Scratch
-from bulkupdate.errors import InvalidUpdateError
+from bulkupdate.errors import InvalidUpdateError, Problem
 from bulkupdate.models import Row, TaskUpdate
 from bulkupdate.plan import MAX_MERGED, RowSet
 
@@ -63,22 +63,47 @@ def _merged(rows: Iterable[Row]) -> Iterator[Row]:
     """Merge the rows of one task into as few rows as possible."""
     group: list[Row] = []
     update: TaskUpdate | None = None
+    expect: dict[str, Any] | None = None
     for row in rows:
         if row.update is None:
             raise AssertionError("only valid rows are merged")
         try:
             merged = update.merged_with(row.update) if update is not None else row.update
+            expect = _expected(expect, row.expect, update.changes() if update is not None else {})
         except InvalidUpdateError:
             # For example, more images and videos in total than a task can have: send two requests.
-            yield _carrier(group, update)
-            group, merged = [], row.update
+            yield _carrier(group, update, expect)
+            group, merged, expect = [], row.update, row.expect
         group.append(row)
         update = merged
     if group:
-        yield _carrier(group, update)
+        yield _carrier(group, update, expect)
 
 
-def _carrier(group: list[Row], update: TaskUpdate | None) -> Row:
+def _expected(
+    first: dict[str, Any] | None, later: dict[str, Any] | None, between: dict[str, Any]
+) -> dict[str, Any] | None:
+    """What a merged row expects: the first expectation on each field counts.
+
+    Args:
+        first: what the rows so far expect, by field.
+        later: what the next row expects.
+        between: the values that the rows so far set. The next row may expect these.
+
+    Raises:
+        InvalidUpdateError: the rows expect two values of one field.
+    """
+    foreign = {name: value for name, value in (later or {}).items() if name not in between}
+    merged = {**foreign, **(first or {})}
+    known = {**merged, **between}
+    if any(known[name] != value for name, value in (later or {}).items()):
+        raise InvalidUpdateError([Problem("", "", "expects another value than an earlier row")])
+    return merged or None
+
+
+def _carrier(group: list[Row], update: TaskUpdate | None, expect: dict[str, Any] | None) -> Row:
     """The last row of a group, with the merged update of all rows."""
     *earlier, last = group
-    return replaced(last, update=update, merged=tuple(earlier)) if earlier else last
+    if not earlier:
+        return last
+    return replaced(last, update=update, merged=tuple(earlier), expect=expect)

@@ -177,6 +177,7 @@ async def _send(
                 prepared.preview.rows,
                 stop,
                 earlier.listed if earlier is not None else None,
+                observer.noted,
             )
         progress = Progress(
             prepared.preview,

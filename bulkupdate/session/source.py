@@ -33,7 +33,7 @@ def open_input(
         ConfigError: an option is wrong.
         RunStoppedError: `stop` was set while waiting for standard input.
     """
-    options = config.read
+    options = replace(config.read, people=config.compare)
     if options.now is None and now is not None:
         options = replace(options, now=now)
     if config.input != "-":

@@ -18,6 +18,7 @@ _COMMANDS = {
     "export": "Write the pending tasks to a file of edits.",
     "team": "Write the members of the team, with their ids.",
     "check": "Validate every row of INPUT and show what would be sent.",
+    "plan": "Show what INPUT would change in the tasks as they are now.",
     "run": "Send the edits of INPUT, and log the result of every row.",
     "report": "Write the results of a run as one HTML file, with charts.",
     "sandbox": "Serve a local stand-in of lemlist's tasks API until Ctrl-C.",

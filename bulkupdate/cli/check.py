@@ -86,11 +86,7 @@ def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None
         if listed is not None:
             stack.enter_context(listed)
         try:
-            checking = Checking(flags.input_)
-            with shown(screen, checking):
-                source = stack.enter_context(_input(flags.input_, flags.read_options()))
-                checking.opened(source)
-                preview = _inspected(source, flags, listed, checking).preview(rate).of(source)
+            source, preview = check_input(screen, flags, rate, stack, flags.read_options(), listed)
         except InputError as error:
             if listed is not None:
                 listed.refuse(str(error))
@@ -103,6 +99,28 @@ def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None
             for line in lines:
                 screen.say(line)
     return preview
+
+
+def check_input(
+    screen: Screen,
+    flags: ReadingFlags,
+    rate: Rate,
+    stack: ExitStack,
+    options: ReadOptions,
+    listed: ProblemsFile | None = None,
+) -> tuple[Input, Preview]:
+    """Check the whole input. It stays open until the stack is left.
+
+    Raises:
+        InputError: it can't be read to its end.
+        ConfigError: a flag is wrong.
+    """
+    checking = Checking(flags.input_)
+    with shown(screen, checking):
+        source = stack.enter_context(_input(flags.input_, options))
+        checking.opened(source)
+        preview = _inspected(source, flags, listed, checking).preview(rate).of(source)
+    return source, preview
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The command `bulkupdate run`."""
 
 import asyncio
+import dataclasses
 import resource
 import secrets
 import sys
@@ -131,6 +132,13 @@ def _prefer_command_line(ctx: click.Context, flags: RunFlags) -> RunFlags:
 
 def _check_only(screen: Screen, flags: RunFlags) -> NoReturn:
     """Check the input for `--dry-run`, and exit."""
+    if flags.compare:
+        from bulkupdate.cli.plan import PlanFlags, show_plan
+
+        names = [one.name for one in dataclasses.fields(PlanFlags)]
+        given: dict[str, Any] = {name: getattr(flags, name, None) for name in names}
+        plan = PlanFlags(**{**given, "overwrite": False, "renew": False})
+        sys.exit(show_plan(screen, plan))
     preview = check(screen, flags, flags.rate)
     unwritten = screen.result(preview) if flags.as_json else ExitCode.DONE
     if not preview.invalid:

@@ -13,6 +13,7 @@ import msgspec
 
 from bulkupdate.codec import parse_json, to_json
 from bulkupdate.errors import JournalError
+from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import Task
 
 _SCHEMA = """
@@ -196,6 +197,21 @@ class LiveTasks:
             self.put([Task({**known.fields, **task.fields})])
             # An answer shows more than a list: what no task of the list shows stays unknown.
             self.shown = shown
+
+    def apply(self, task_id: str, changes: Mapping[str, Any]) -> None:
+        """Show a task as it would be after an update.
+
+        Args:
+            task_id: the id of the task.
+            changes: the fields of the update.
+
+        Raises:
+            JournalError: it could not be stored.
+        """
+        named = {TASK_NAMES[name]: value for name, value in changes.items() if name in TASK_NAMES}
+        if "done" in changes:
+            named["status"] = "completed" if changes["done"] else "pending"
+        self.merge(Task({"_id": task_id, **named}))
 
     def clear(self) -> None:
         """Forget all tasks, before they are read again."""

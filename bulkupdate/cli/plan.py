@@ -1,0 +1,222 @@
+"""The command `bulkupdate plan`."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+import cloup
+
+from bulkupdate.cli.check import check_input
+from bulkupdate.cli.command import Command, option
+from bulkupdate.cli.connection import ConnectionFlags
+from bulkupdate.cli.options import (
+    ReadingFlags,
+    input_argument,
+    json_option,
+    reading_options,
+)
+from bulkupdate.cli.outputs import check_output
+from bulkupdate.cli.reading import Told, connection_options, output_file, run_reading
+from bulkupdate.cli.screen import Screen, unwritten
+from bulkupdate.codec import to_json
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.errors import ConfigError
+from bulkupdate.journal import ExitCode
+from bulkupdate.lemlist.rate import Rate
+from bulkupdate.reader import Input, format_to_write
+from bulkupdate.ui import messages
+
+if TYPE_CHECKING:
+    from bulkupdate.session.plan import Plan
+    from bulkupdate.stop import Stop
+
+_EXAMPLES = (
+    ("bulkupdate plan edits.xlsx", "what would change, task by task"),
+    ("bulkupdate plan edits.xlsx -o plan.csv", "a file of edits that holds only that"),
+    ("bulkupdate run plan.csv --compare", "send it, where tasks are still as planned"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFlags(ReadingFlags, ConnectionFlags):
+    """The flags of `bulkupdate plan`."""
+
+    output: Path | None
+    overwrite: bool
+    renew: bool
+    unlisted: Literal["conflict", "send"]
+    allow_few: bool
+    rate: Rate
+    timeout: float
+    give_up_after: float
+    as_json: bool
+    quiet: bool
+
+
+@cloup.command("plan", cls=Command, examples=_EXAMPLES)
+@input_argument
+@cloup.option_group(
+    "What is planned",
+    option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="File of edits to write, with what differs, and what is there now.",
+    ),
+    option("--overwrite", is_flag=True, help="Replace FILE if it is there."),
+    option(
+        "--renew",
+        is_flag=True,
+        help="Take what is there now for what INPUT expects.",
+    ),
+    option(
+        "--unlisted",
+        type=click.Choice(["conflict", "send"]),
+        default="conflict",
+        show_default=True,
+        help="What becomes of a row whose task is not listed.",
+    ),
+    option("--allow-few", is_flag=True, help="Accept a server that lists no task at all."),
+    json_option,
+    option("-q", "--quiet", is_flag=True, help="Print errors only."),
+)
+@connection_options
+@reading_options
+def plan_command(**given: Any) -> None:
+    """Show what INPUT would change in the tasks as they are now. Nothing is sent.
+
+    Exits with 0 if all of it could be sent, with 1 if a row conflicts with what is there, with 2 if
+    a row is invalid or INPUT or FILE is refused, and with 3 if the tasks can't be read whole, or
+    FILE or stdout can't be written.
+    """
+    flags = PlanFlags(**given)
+    screen = Screen(quiet=flags.quiet)
+    with screen.errors():
+        sys.exit(show_plan(screen, flags))
+
+
+def show_plan(screen: Screen, flags: PlanFlags) -> int:
+    """Make the plan, and show it.
+
+    Returns:
+        The exit code.
+    """
+    if flags.output is not None:
+        check_output("output", flags.output)
+        format_to_write(flags.output)
+        if flags.output.exists() and not flags.overwrite:
+            raise ConfigError(f"{flags.output} is there already: --overwrite replaces it")
+    endpoint = flags.endpoint(flags.timeout)
+    with ExitStack() as stack:
+        options = replace(flags.read_options(), people=True)
+        source, preview = check_input(screen, flags, flags.rate, stack, options)
+        for line in messages.preview_lines(source, preview):
+            screen.say(line)
+        for line in messages.problem_lines(preview):
+            screen.say(line)
+        if preview.invalid:
+            return ExitCode.REFUSED
+        if flags.output is not None and flags.output.exists():
+            _check_not_input(flags.output, source)
+
+        async def work(stop: "Stop") -> int:
+            from bulkupdate.session.plan import made_plan
+
+            making = made_plan(
+                source,
+                endpoint,
+                rate=flags.rate,
+                policy=RetryPolicy(give_up_after=flags.give_up_after),
+                stop=stop,
+                sends_unlisted=flags.unlisted == "send",
+                renew=flags.renew,
+                allow_few=flags.allow_few,
+                on_page=Told(screen).tasks,
+            )
+            async with making as plan:
+                return await _show(screen, flags, plan)
+
+        return run_reading(screen, work)
+
+
+def _check_not_input(output: Path, source: Input) -> None:
+    if source.path.exists() and output.samefile(source.path):
+        raise ConfigError(f"--output {output} is the input: name another file")
+
+
+async def _show(screen: Screen, flags: PlanFlags, plan: "Plan") -> int:
+    from bulkupdate.ui import planned
+
+    for note in plan.notes:
+        screen.say(note, "yellow")
+    for line in planned.change_lines(plan):
+        screen.say(line, "green")
+    for line in planned.problem_lines(plan):
+        screen.say(line, "yellow")
+    for line in planned.total_lines(plan, flags.rate):
+        screen.say(line)
+    code = ExitCode.UNSUCCESSFUL if plan.conflicts else ExitCode.DONE
+    code = ExitCode.REFUSED if plan.invalid_count else code
+    if flags.output is not None and plan.invalid_count:
+        screen.error(f"{flags.output} is not written: enter members of the team")
+    elif flags.output is not None:
+        await _write(screen, flags.output, plan, overwrite=flags.overwrite)
+    for line in planned.unknown_lines(plan):
+        screen.say(line)
+    failed = _print(screen, plan) if flags.as_json else ExitCode.DONE
+    return code or failed
+
+
+async def _write(screen: Screen, path: Path, plan: "Plan", *, overwrite: bool) -> None:
+    from bulkupdate.session.plan import write_plan
+
+    with output_file(screen, path, overwrite=overwrite) as part:
+        file = await write_plan(plan, part, format_to_write(path))
+    screen.say(f"{path}: {file.rows:,} rows; bulkupdate run {path} --compare sends them")
+    for left_out in (file.left_out, file.unwritable):
+        if left_out.counts:
+            screen.say(f"  not in it: {left_out}", "yellow")
+
+
+def _print(screen: Screen, plan: "Plan") -> int:
+    """Write the plan as JSON to stdout, piece by piece: it may be long."""
+    with contextlib.suppress(BrokenPipeError):
+        try:
+            for piece in _json(plan):
+                click.echo(piece, nl=False)
+            click.echo()
+        except OSError as error:
+            return unwritten(error, screen.error)
+    return ExitCode.DONE
+
+
+def _json(plan: "Plan") -> Iterator[bytes]:
+    totals = {
+        "rows": plan.rows,
+        "listed": plan.listed,
+        "tasks": plan.tasks,
+        "already": plan.already,
+        "unchanged": plan.unchanged,
+        "invalid": plan.invalid_count,
+        "conflicts": dict(plan.conflicts),
+        "fields": dict(plan.fields),
+        "owners": dict(plan.owners),
+        "clears": dict(plan.clears),
+        "completes": plan.completes,
+        "unknown": dict(plan.unknown),
+        "examples": [
+            {"row": row, "id": task_id, "why": why}
+            for row, task_id, why in (*plan.invalid, *plan.examples)
+        ],
+    }
+    yield to_json(totals)[:-1] + b',"changes":['
+    for number, change in enumerate(plan.changes()):
+        found = {"id": change.id, "before": change.before, "after": change.after}
+        yield (b"," if number else b"") + to_json(found)
+    yield b"]}"

@@ -1,0 +1,267 @@
+"""`plan`: what a file of edits would change in the live tasks, as they are now. Nothing is sent."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import Any
+
+from bulkupdate.codec import replaced
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.errors import JournalError, RunStoppedError, setting
+from bulkupdate.lemlist.endpoint import Endpoint
+from bulkupdate.lemlist.rate import Rate
+from bulkupdate.models import ErrorInfo, Row
+from bulkupdate.plan import Judge, Kind, LiveTasks, People
+from bulkupdate.reader import Edit, EditsFile, Format, Input
+from bulkupdate.session.reading import live_reader
+from bulkupdate.stop import Stop
+
+#: Number of conflicts that are kept as examples.
+_EXAMPLES = 20
+
+#: Rows that are judged before other tasks may run.
+_BATCH = 64
+
+#: The fields of a plan, in the order of its columns.
+FIELDS = ("assignedTo", "dueDate", "title", "message", "priority", "done")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What would change in one task.
+
+    Attributes:
+        id: the id of the task.
+        title: its title now.
+        before: the values now, by field; "" for empty, and left out where no task shows the field.
+        after: the values that the plan leaves.
+    """
+
+    id: str
+    title: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Plan:
+    """A plan: what a file of edits would change.
+
+    Attributes:
+        people: the members of the team.
+        zone: the time zone for people.
+        rows: number of rows.
+        listed: number of tasks that the server lists.
+        tasks: number of tasks that would change.
+        already: number of rows whose task is as they want it.
+        unchanged: number of rows that set nothing.
+        conflicts: number of rows that would not be sent, by the kind of conflict.
+        examples: the first of them: row, id and why.
+        invalid: the first rows that name people who are no members: row, id and why.
+        invalid_count: number of these rows.
+        fields: number of tasks by the field that changes.
+        owners: number of tasks by their new owner.
+        clears: number of tasks by the field that is emptied.
+        completes: number of tasks that would be completed.
+        unknown: number of tasks by the field that no task shows, so that it can't be taken back.
+        reading: number of requests that the reading took.
+        notes: what could not be read.
+    """
+
+    people: People
+    zone: tzinfo
+    rows: int = 0
+    listed: int = 0
+    tasks: int = 0
+    already: int = 0
+    unchanged: int = 0
+    conflicts: Counter[str] = field(default_factory=Counter)
+    examples: list[tuple[int, str, str]] = field(default_factory=list)
+    invalid: list[tuple[int, str, str]] = field(default_factory=list)
+    invalid_count: int = 0
+    fields: Counter[str] = field(default_factory=Counter)
+    owners: Counter[str] = field(default_factory=Counter)
+    clears: Counter[str] = field(default_factory=Counter)
+    completes: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+    reading: int = 0
+    notes: list[str] = field(default_factory=list)
+    _live: LiveTasks | None = None
+    _first: dict[str, str] = field(default_factory=dict)
+
+    def changes(self) -> Iterator[Change]:
+        """What would change, task by task, in the order of the first rows.
+
+        Raises:
+            JournalError: the live tasks can't be read.
+        """
+        if self._live is None:
+            return
+        for task_id, ours in self._live.written():
+            known = {name: one for name, one in ours.items() if one.chain[0] != one.chain[-1]}
+            if not known:
+                continue
+            task = self._live.get(task_id)
+            title = task.fields.get("title") if task is not None else None
+            before = {name: one.chain[0] for name, one in known.items() if one.chain[0] is not None}
+            if "title" in before:
+                title = before["title"]
+            after = {name: one.chain[-1] for name, one in known.items()}
+            yield Change(task_id, title if isinstance(title, str) else "", before, after)
+
+    def _sum_up(self) -> None:
+        for change in self.changes():
+            self.tasks += 1
+            self.fields.update(change.after)
+            self.clears.update(name for name, value in change.after.items() if value in ("", []))
+            self.completes += change.after.get("done") is True
+            self.unknown.update(name for name in change.after if name not in change.before)
+            if owner := change.after.get("assignedTo"):
+                self.owners[owner] += 1
+
+
+@contextlib.asynccontextmanager
+async def made_plan(
+    source: Input,
+    endpoint: Endpoint,
+    *,
+    rate: Rate = "auto",
+    policy: RetryPolicy | None = None,
+    stop: Stop | None = None,
+    sends_unlisted: bool = False,
+    renew: bool = False,
+    allow_few: bool = False,
+    on_page: Callable[[int], object] = lambda _: None,
+) -> AsyncIterator[Plan]:
+    """Read the team and the tasks, and plan what a checked input would change.
+
+    Args:
+        source: the input, read with `people`.
+        endpoint: the server and the API key.
+        rate: the limit of the requests.
+        policy: the backoff between attempts, and how long the server may be down.
+        stop: ends the reading.
+        sends_unlisted: whether a row whose task is not listed would be sent.
+        renew: whether what is found takes the place of what the rows expect.
+        allow_few: whether a server that lists no task is no error.
+        on_page: is called with the number of tasks so far, after each page.
+
+    Yields:
+        The plan. Its tasks are on disk until the block is left.
+
+    Raises:
+        RunStoppedError: the tasks can't be read whole, or `stop` was set.
+        InputError: the input can't be read.
+        JournalError: the live tasks can't be stored.
+    """
+    stop = stop or Stop()
+    with tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory:
+        live = LiveTasks(Path(directory) / "live")
+        with contextlib.closing(live):
+            async with live_reader(endpoint, rate, policy or RetryPolicy(), stop) as reader:
+                known = await reader.known()
+                async for _ in reader.tasks(live):
+                    on_page(len(live))
+            listed = len(live)
+            if not listed and not allow_few:
+                raise RunStoppedError(
+                    f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
+                )
+            plan = Plan(People(known.members), source.options.zone or UTC)
+            plan.listed, plan.reading = listed, reader.traffic.requests
+            plan.notes += [known.note] if known.note else []
+            plan._live = live  # noqa: SLF001 - its own
+            judge = Judge(live, sends_unlisted=sends_unlisted)
+            for number, row in enumerate(source.rows()):
+                if not number % _BATCH:
+                    await asyncio.sleep(0)
+                    stop.check()
+                _judge(plan, live, judge, row, renew=renew)
+            plan._sum_up()  # noqa: SLF001
+            yield plan
+
+
+def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) -> None:
+    """Judge a row, and apply it to the tasks on the disk, where the next row finds it."""
+    plan.rows += 1
+    if row.update is None or not row.is_sent:
+        plan.unchanged += row.update is not None
+        return
+    try:
+        row = plan.people.resolved(replaced(row, expect=None) if renew else row)
+    except ValueError as error:
+        plan.invalid_count += 1
+        if len(plan.invalid) < _EXAMPLES:
+            plan.invalid.append((row.number, row.id, str(error)))
+        return
+    if row.update is None:
+        raise AssertionError("a resolved row has an update")
+    verdict = judge.judge(row, row.update)
+    if verdict.update is None:
+        plan.already += verdict.kind is Kind.ALREADY
+        if verdict.kind is not Kind.ALREADY:
+            found = verdict.error or ErrorInfo("conflict", "")
+            plan.conflicts[found.type] += 1
+            if len(plan.examples) < _EXAMPLES:
+                plan.examples.append((row.number, row.id, found.message))
+        return
+    changes = verdict.update.changes()
+    live.wrote(row.id, verdict.before or {}, changes, 1.0)
+    live.apply(row.id, changes)
+
+
+async def write_plan(
+    plan: Plan, part: Path, format_: Format, *, has_mark: bool = True
+) -> EditsFile:
+    """Write a plan to a file of edits that holds only what differs, with expectations.
+
+    Args:
+        plan: the plan.
+        part: the file, which nobody else uses yet.
+        format_: CSV, JSONL or XLSX.
+        has_mark: whether a CSV file begins with a byte order mark.
+
+    Returns:
+        What was written, with the values that the file can't hold.
+
+    Raises:
+        JournalError: it can't be written, or does not read back as what was written.
+    """
+    names = tuple(name for name in FIELDS if plan.fields[name])
+    if format_ is Format.JSONL:
+        names += tuple(name for name in ("images", "videos") if plan.fields[name])
+    expected = tuple(name for name in names if name in FIELDS)
+    own = ("title", "assignee")
+    file = EditsFile(
+        format_,
+        names,
+        own,
+        expected=expected,
+        is_whole=True,
+        zone=None if plan.zone is UTC else plan.zone,
+        has_mark=has_mark,
+    )
+    await asyncio.to_thread(_write, file, part, _edits(plan))
+    return file
+
+
+def _write(file: EditsFile, part: Path, edits: Iterator[Edit]) -> None:
+    try:
+        with part.open("wb") as to:
+            file.write(to, edits)
+        file.read_back(part)
+    except OSError as error:
+        raise JournalError(f"the file can't be written: {error.strerror or error}") from error
+
+
+def _edits(plan: Plan) -> Iterator[Edit]:
+    for change in plan.changes():
+        owner = change.after.get("assignedTo") or change.before.get("assignedTo")
+        shown = plan.people.shown(owner) if isinstance(owner, str) and owner else ""
+        own = {"title": change.title, "assignee": shown}
+        yield Edit(change.id, change.after, own, change.before)

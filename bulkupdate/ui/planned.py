@@ -1,0 +1,129 @@
+"""A plan for people: what would change, task by task, and what can't be known before."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, tzinfo
+from itertools import islice
+from typing import Any
+
+from bulkupdate.errors import count, setting
+from bulkupdate.fields import shorten
+from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
+from bulkupdate.session.plan import Change, Plan
+from bulkupdate.ui.messages import duration
+
+#: Number of tasks whose changes are shown one by one.
+SHOWN = 20
+
+#: Most characters of a text that are shown.
+_TEXT = 40
+
+#: The names of priorities.
+_PRIORITIES = {"0": "low", "1": "medium", "2": "high"}
+
+#: What conflicts are about, in words.
+_CONFLICTS = {
+    "changed_since": "not as the row expects",
+    "not_listed": "not listed",
+    "not_pending": "not pending",
+    "unknown": "not shown by the server",
+    "conflict": "not to be sent",
+}
+
+
+def change_lines(plan: Plan) -> Iterator[str]:
+    """The first changes, task by task."""
+    for change in islice(plan.changes(), SHOWN):
+        yield _change(change, plan)
+    if plan.tasks > SHOWN:
+        yield f"  … and {count(plan.tasks - SHOWN, 'more task')}"
+
+
+def _change(change: Change, plan: Plan) -> str:
+    title = f" {shorten(change.title, _TEXT)}" if change.title else ""
+    parts = []
+    for name, after in change.after.items():
+        was = _shown(name, change.before[name], plan) if name in change.before else "?"
+        parts.append(f"{name} {was} → {_shown(name, after, plan)}")
+    return f"~ {change.id}{title}  {'  '.join(parts)}"
+
+
+def _shown(name: str, value: Any, plan: Plan) -> str:
+    """A value for people."""
+    if value in ("", [], ()):
+        return "nothing"
+    if name == "assignedTo":
+        return plan.people.shown(str(value))
+    if name == "dueDate":
+        return _moment(value, plan.zone)
+    if name == "priority":
+        return _PRIORITIES.get(str(value), str(value))
+    if name == "done":
+        return "done" if value else "open"
+    if isinstance(value, list | tuple):
+        return count(len(value), "file")
+    return shorten(value, _TEXT)
+
+
+def _moment(value: Any, zone: tzinfo) -> str:
+    try:
+        moment = datetime.fromisoformat(value).astimezone(zone)
+    except (TypeError, ValueError):
+        return shorten(value, _TEXT)
+    return f"{moment:%a %d %b %Y %H:%M}"
+
+
+def total_lines(plan: Plan, rate: Rate) -> Iterator[str]:
+    """The plan in numbers."""
+    yield f"{count(plan.tasks, 'task')} would change, of {plan.listed:,} listed"
+    if plan.fields:
+        yield f"  fields: {_counts(plan.fields)}"
+    if plan.owners:
+        owners = Counter({plan.people.shown(who): number for who, number in plan.owners.items()})
+        yield f"  new owners: {_counts(owners)}"
+    if plan.already:
+        yield f"  {count(plan.already, 'row')} already so: no request"
+    if plan.unchanged:
+        yield f"  {count(plan.unchanged, 'row')} with nothing to change"
+    if plan.completes:
+        yield f"  completes {count(plan.completes, 'task')}, which can't be taken back"
+    if plan.clears:
+        yield f"  clears: {_counts(plan.clears)}"
+    if plan.unknown:
+        yield f"  can't be taken back, as no task shows the field: {_counts(plan.unknown)}"
+    if plan.tasks:
+        limit = LEMLIST_RATE if rate == "auto" else rate
+        yield f"  {count(plan.tasks, 'request')}{_time(plan.tasks, limit)}"
+
+
+def _time(requests: int, limit: RateLimit | None) -> str:
+    if limit is None:
+        return ""
+    return f", at least {duration(requests * limit.period / limit.requests)}"
+
+
+def _counts(counts: "Counter[str]") -> str:
+    shown = counts.most_common(SHOWN)
+    more = ", …" if len(counts) > SHOWN else ""
+    return ", ".join(f"{name} {number:,}" for name, number in shown) + more
+
+
+def problem_lines(plan: Plan) -> Iterator[str]:
+    """The rows that would not be sent, and why."""
+    for row, task_id, why in plan.invalid:
+        yield f"  row {row}, {task_id}: {why}"
+    if plan.invalid_count:
+        yield f"{count(plan.invalid_count, 'row')} invalid: they name no member of the team"
+    for row, task_id, why in plan.examples:
+        yield f"  row {row}, {task_id}: {why}"
+    if total := plan.conflicts.total():
+        named = Counter({_CONFLICTS.get(kind, kind): n for kind, n in plan.conflicts.items()})
+        yield f"{count(total, 'row')} in conflict: {_counts(named)}"
+
+
+def unknown_lines(plan: Plan) -> Iterator[str]:
+    """What a plan can't know."""
+    what = "what others change from now on"
+    if plan.completes:
+        what += "; what completing a task sets off"
+    yield f"a plan can't know {what}: run with {setting('compare')} judges each task again"

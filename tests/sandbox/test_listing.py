@@ -69,6 +69,8 @@ async def test_first_page_of_no_tasks_is_empty(after: AfterLast) -> None:
     config = SandboxConfig(rate=None, after_last=after)
     async with calling(config, team=Team()) as call:
         assert await page(call, 0) == []
+        status = (await call("GET", "/tasks?page=1"))[0]
+    assert status == (404 if after is AfterLast.NOT_FOUND else 200)
 
 
 async def test_only_pending_tasks_are_listed() -> None:
@@ -161,6 +163,7 @@ async def test_made_up_leads_can_be_found() -> None:
     [
         {},
         {"filterId": "status", "in": ["pending"]},
+        {"filterId": "status", "from": "2026-03-02"},
         {"filterId": ["type"], "in": ["phone"]},
         {"filterId": "fullName"},
         {"filterId": "fullName", "value": 5},

@@ -1,7 +1,7 @@
 """What `GET /tasks` shows of a team, and what happens to the team while it is read."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -95,11 +95,10 @@ class Listing:
 
     def _pending(self, predicates: Sequence[Predicate]) -> list[dict[str, Any]]:
         """All pending tasks that meet the predicates, in order."""
-        return [
-            task
-            for task in self._ordered(self._known())
-            if _is_pending(task) and all(test(task) for test in predicates)
-        ]
+        tasks = _pending_of(self._ordered(self._known()))
+        for test in predicates:
+            tasks = [task for task in tasks if test(task)]
+        return tasks
 
     def _known(self) -> dict[str, dict[str, Any]]:
         """The tasks by id, without the changes that the list does not show yet."""
@@ -118,8 +117,10 @@ class Listing:
         return tasks
 
     def _ordered(self, tasks: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        older = list(tasks.values())
         arrived = dict.fromkeys(reversed(self._arrived))
-        older = [task for id_, task in tasks.items() if id_ not in arrived]
+        if arrived:
+            older = [task for id_, task in tasks.items() if id_ not in arrived]
         if self._config.order is Order.NEWEST:
             older.sort(key=lambda task: str(task.get("createdAt") or ""), reverse=True)
         ordered = [tasks[id_] for id_ in arrived if id_ in tasks] + older
@@ -132,11 +133,14 @@ class Listing:
         for _ in range(self._config.shift):
             self._arrive(listed[0] if listed else {})
         if self._config.elsewhere and self._random.random() < self._config.elsewhere:
-            pending = [id_ for id_, task in self._team.tasks.items() if _is_pending(task)]
-            if pending:
-                id_ = self._random.choice(pending)
-                with self.change(id_):
-                    self._team.tasks[id_] |= {"status": "completed", "completedAt": now()}
+            self._complete_one()
+
+    def _complete_one(self) -> None:
+        """Complete a pending task, as another user would."""
+        if pending := _pending_of(self._team.tasks.values()):
+            task = self._random.choice(pending)
+            with self.change(task["_id"]):
+                task |= {"status": "completed", "completedAt": now()}
 
     def _arrive(self, like: Mapping[str, Any]) -> None:
         """Add a new task that meets the same filters as another one."""
@@ -147,6 +151,6 @@ class Listing:
         self._arrived.append(id_)
 
 
-def _is_pending(task: Mapping[str, Any]) -> bool:
-    """Whether a task is pending, as it is without a status."""
-    return bool(task.get("status", "pending") == "pending")
+def _pending_of(tasks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pending ones of these tasks. A task without a status is pending."""
+    return [task for task in tasks if task.get("status", "pending") == "pending"]

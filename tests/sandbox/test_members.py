@@ -107,6 +107,7 @@ def test_made_up_members_have_names_and_addresses() -> None:
     assert list(users) == [made_up_id("usr", n) for n in range(USERS)]
     assert sorted(Counter(user.first_name for user in users.values()).values()) == [1, 1, 1, 2]
     assert len({user.name for user in users.values()}) == USERS
+    assert [user.role for user in users.values()] == ["admin", *["user"] * (USERS - 1)]
     emails = {user.email for user in users.values()}
     assert len(emails) == USERS
     assert all(email.isascii() and email.endswith("@example.com") for email in emails)

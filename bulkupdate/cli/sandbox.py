@@ -223,7 +223,8 @@ def _closed(text: str) -> tuple[str, int | str]:
         "--log",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="File that gets a JSON line for every request, with its body and the applied edit.",
+        help="File that gets a JSON line for every request, with its query, its body and"
+        " the applied edit.",
     ),
 )
 def sandbox_command(**flags: Any) -> None:

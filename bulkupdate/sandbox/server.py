@@ -52,6 +52,7 @@ class Seen(NamedTuple):
         fault: the fault that the sandbox applied, or None.
         body: the body of a PATCH, or None.
         applied: the body of a PATCH that was applied, or None.
+        query: its query, as in `filters=[]&page=2`, decoded; "" without one.
     """
 
     at: float
@@ -61,6 +62,7 @@ class Seen(NamedTuple):
     fault: str | None
     body: dict[str, Any] | None
     applied: dict[str, Any] | None
+    query: str = ""
 
 
 class Sandbox:
@@ -234,6 +236,7 @@ class Sandbox:
             fault=fault,
             body=request.get(_BODY),
             applied=request.get(APPLIED),
+            query=request.rel_url.query_string,
         )
         if request.path.startswith("/api/tasks"):
             self.requests[str(seen.status or "none")] += 1

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bulkupdate.errors import ConfigError
 from bulkupdate.sandbox import AfterLast, Bounds, Lead, SandboxConfig, Team
+from bulkupdate.sandbox.server import Seen
 from tests.sandbox.caller import Caller, calling
 
 DUE = "2026-03-02T09:00:00.000Z"
@@ -38,6 +40,16 @@ async def found(team: Team, *filters: dict[str, Any], **settings: Any) -> list[i
     """The numbers of the tasks on the first page."""
     async with calling(SandboxConfig(rate=None, **settings), team=team) as call:
         return numbers(await page(call, 0, *filters))
+
+
+async def test_log_and_watcher_see_page_and_filters(tmp_path: Path) -> None:
+    """The page and the filters that were asked for are in the log, and a watcher sees them."""
+    log, seen = tmp_path / "log.jsonl", list[Seen]()
+    async with calling(SandboxConfig(rate=None, log=log), watch=seen.append) as call:
+        await call("GET", params={"filters": "[]", "page": "2"})
+        await call("GET", "/team")
+    logged = [json.loads(line)["query"] for line in log.read_text().splitlines()]
+    assert logged == [one.query for one in seen] == ["filters=[]&page=2", ""]
 
 
 async def test_page_holds_as_many_tasks_as_configured() -> None:

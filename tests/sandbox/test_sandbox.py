@@ -243,11 +243,12 @@ async def test_tasks_can_be_ignored_and_created() -> None:
         assert (await call("POST", "/tasks/ignore", {"ids": [TASK, "none"]}))[:2] == (200, {})
         assert call.sandbox.team.tasks[TASK]["status"] == "ignored"
         assert (await call("POST", "/tasks/ignore", {"ids": "x"}))[0] == 400
+        assert (await call("POST", "/tasks/ignore", {"ids": ["opp_a", 5]}))[0] == 400
         body = {"type": "phone", "assignedTo": "usr_a", "dueDate": "2026-01-31T07:58:00Z"}
         status, task, _ = await call("POST", body=body)
         assert (status, task["type"], task["userId"]) == (200, "phone", "usr_a")
         assert (await call("POST", body={**body, "priority": 7}))[0] == 400
-        assert (await call("POST", body={}))[0] == 400
+        assert (await call("POST", body={"type": "phone"}))[:2] == (400, "Bad params")
         assert len(call.sandbox.team.tasks) == TASKS + 1
 
 

@@ -7,13 +7,16 @@ meant, and each task is judged here.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError, InputError, setting
-from bulkupdate.lemlist.listing import Filter
 from bulkupdate.models import Task
 from bulkupdate.plan.people import People
+
+if TYPE_CHECKING:
+    # `check` needs no HTTP library.
+    from bulkupdate.lemlist.listing import Filter
 
 #: Days by which the bounds for the server are wider: it may count in another zone, or exclude them.
 _WIDER = timedelta(days=2)
@@ -78,7 +81,7 @@ class Selection:
                 raise InputError(f"{setting('assigned_to')} {text!r} {error}{hint}") from None
         return found
 
-    def filters(self, owners: Sequence[str], now: datetime) -> list[Filter]:
+    def filters(self, owners: Sequence[str], now: datetime) -> "list[Filter]":
         """What the server is asked to leave out.
 
         It is not asked for types: those that it lists are not all that there are.

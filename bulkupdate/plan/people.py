@@ -75,6 +75,9 @@ class People:
         return self._member(word).id
 
     def _member(self, word: str) -> "Member":
+        if not word:
+            # A member without a name or an address is not meant.
+            raise ValueError("is empty: enter an e-mail address, a name or an id")
         if not self.is_known:
             raise ValueError("the team can't be read: enter the id of a user (usr_…)")
         plain = word.casefold()

@@ -105,7 +105,7 @@ async def test_404_that_does_not_stay_never_ends_the_list() -> None:
 async def test_404_before_another_page_never_ends_the_list() -> None:
     """A page that stays missing, with tasks on the one after it, makes the list an error."""
     with pytest.raises(BadListError, match=r"page 1 .* only at times"):
-        await read(lambda n: missing(n) if n == 1 else [f"opp_{n}"])
+        await read(lambda n: [f"opp_{n}"] if n in (0, 2) else missing(n))
 
 
 async def test_404_for_the_first_page_is_an_error() -> None:
@@ -133,8 +133,15 @@ async def test_404_for_the_first_page_is_an_error() -> None:
 )
 def test_answer_that_is_no_list_is_never_an_empty_one(body: str, message: str) -> None:
     """A 200 that holds no list of tasks, or one task without an id, is an error."""
-    with pytest.raises(BadResponseError, match=message):
+    with pytest.raises(BadResponseError, match=message) as caught:
         page_of(Response(200, {}, body.encode()))
+    assert caught.value.status == 200
+
+
+def test_list_is_what_was_asked_for() -> None:
+    """A list without tasks is as good an answer as any: its connection is kept."""
+    for body in (b'{"results": [], "page": "0"}', b'{"results": [], "page": 0}', b'{"results":[]}'):
+        assert page_of(Response(200, {}, body)) == ([], True)
 
 
 async def test_long_page_is_read_whole() -> None:

@@ -67,6 +67,22 @@ async def test_closed_side_route_is_refused_and_no_key(closed: Any) -> None:
             assert not caught.value.stops_lane
 
 
+async def test_team_that_is_not_found_is_refused() -> None:
+    """A 404 for the team is about the route, and one for a user about the user."""
+    with pytest.raises(RefusedError, match="404: team can't be read"):
+        await team_from(closed={"team": 404})
+
+
+async def test_key_in_a_name_is_redacted() -> None:
+    """Names that repeat the key come without it."""
+    team = SandboxTeam(users=[SandboxMember("usr_ben", "s3cr3t-k3y")])
+    async with listing(team, key="s3cr3t-k3y") as (_, client):
+        told = (await client.team()).result()
+        user = (await client.user("usr_ben")).result()
+    assert told.members is not None
+    assert told.members[0].name == user.name == "[redacted]"
+
+
 async def test_wrong_key_is_told_by_the_team() -> None:
     """A 401 is about the key on every route."""
     async with listing([]) as (sandbox, _), TaskClient(endpoint_of(sandbox, "wrong")) as client:
@@ -90,8 +106,12 @@ def test_team_that_is_none_is_not_quoted(status: int, cut: int) -> None:
     text = json.dumps({**ABOUT, "_id": "usr_x"})
     with pytest.raises(BadResponseError, match=f"^a {status} without a team$"):
         team_of(answer(text[: len(text) - cut], status))
-    with pytest.raises(BadResponseError, match=f"^a {status} without a team$"):
+    with pytest.raises(BadResponseError, match=f"^a {status} without a team$") as caught:
         team_of(answer([WEBHOOKS[0]], status))
+    assert caught.value.status == status
+    with pytest.raises(BadResponseError) as caught:
+        team_of(answer({**ABOUT, "_id": ""}))
+    assert caught.value.status == 200
 
 
 def test_team_holds_nothing_of_its_webhooks() -> None:
@@ -121,8 +141,7 @@ def test_server_error_of_a_team_keeps_its_words() -> None:
 )
 def test_user_has_one_name_or_two(told: dict[str, Any], name: str) -> None:
     """Both ways to tell a name are in use. What is no text is left out."""
-    found, _ = member_of(answer({"_id": "usr_ben", **told}))
-    assert found == Member("usr_ben", name)
+    assert member_of(answer({"_id": "usr_ben", **told})) == (Member("usr_ben", name), True)
     team, _ = team_of(answer({**ABOUT, "users": [{"userId": "usr_ben", **told}, 5, {"name": "x"}]}))
     assert team.members == (Member("usr_ben", name),)
 
@@ -130,8 +149,9 @@ def test_user_has_one_name_or_two(told: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize("value", [{}, {"_id": ""}, {"_id": 5}, [], {"userId": "usr_ben"}])
 def test_answer_without_an_id_is_no_user(value: object) -> None:
     """A user has an id."""
-    with pytest.raises(BadResponseError, match="a 200 without a user"):
+    with pytest.raises(BadResponseError, match="a 200 without a user") as caught:
         member_of(answer(value))
+    assert caught.value.status == 200
 
 
 @pytest.mark.parametrize("told", [None, {}, "usr_ben", [5, None]])

@@ -77,16 +77,17 @@ def test_public_names_match_the_list() -> None:
     [listed] = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
     assert bulkupdate.__all__ == sorted(listed)
     assert set(bulkupdate.__all__) == {
-        "ApiKey", "BadRequestError", "BadResponseError", "BlockedError", "BulkUpdateError",
-        "CertificateError", "ConfigError", "ConnectError", "ConnectionLostError", "Endpoint",
-        "FailureLimit", "ForbiddenError", "Format", "InputError", "InvalidUpdateError",
-        "JournalError", "KeyRefusedError", "Mode", "NotFoundError", "Observer", "Outcome",
-        "PaymentRequiredError", "Preview", "Problem", "Progress", "RateLimit", "RateLimitedError",
-        "ReadOptions", "Reason", "RedirectError", "RefusedError", "RequestTimeoutError", "Result",
-        "RetryPolicy", "RunConfig", "RunDirectoryError", "RunInUseError", "RunStoppedError",
-        "ServerError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError", "TaskUpdate",
-        "TlsVersionError", "UNSET", "UnauthorizedError", "WaitTooLongError", "__version__", "run",
-        "update_tasks", "write_report",
+        "ApiKey", "BadListError", "BadRequestError", "BadResponseError", "BlockedError",
+        "BulkUpdateError", "CertificateError", "ConfigError", "ConnectError",
+        "ConnectionLostError", "Endpoint", "Exported", "FailureLimit", "ForbiddenError",
+        "Format", "InputError", "InvalidUpdateError", "JournalError", "KeyRefusedError",
+        "Mode", "NotFoundError", "Observer", "Outcome", "PaymentRequiredError", "Preview",
+        "Problem", "Progress", "RateLimit", "RateLimitedError", "ReadOptions", "Reason",
+        "RedirectError", "RefusedError", "RequestTimeoutError", "Result", "RetryPolicy",
+        "RunConfig", "RunDirectoryError", "RunInUseError", "RunStoppedError", "Selection",
+        "ServerError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
+        "TaskUpdate", "TlsVersionError", "UNSET", "UnauthorizedError", "WaitTooLongError",
+        "__version__", "export_tasks", "run", "update_tasks", "write_report",
     }  # fmt: skip
     assert dir(bulkupdate) == bulkupdate.__all__
     assert all(getattr(bulkupdate, name) is not None for name in bulkupdate.__all__)

@@ -57,10 +57,9 @@ def team_of(response: Response) -> tuple[Team, bool]:
     Raises:
         TaskError: the answer has no team.
     """
-    value = _side_value(response, "a team", MAX_TEAM)
+    value = _team_value(response)
     id_ = value.get("_id") if isinstance(value, dict) else None
     if not isinstance(id_, str) or not id_.startswith("tea_"):
-        # No excerpt: a team holds the URLs of its webhooks.
         raise BadResponseError("a 200 without a team", 200)
     # Only what is used is taken.
     members = [_member(one, "userId") for one in _list(value, "users") if isinstance(one, dict)]
@@ -76,7 +75,7 @@ def member_of(response: Response) -> tuple[Member, bool]:
     Raises:
         TaskError: the answer has no user.
     """
-    value = _side_value(response, "a user")
+    value = _side_value(response, "a user", closed=_CLOSED - {404})
     found = _member(value, "_id") if isinstance(value, dict) else [""]
     if not found[0]:
         raise BadResponseError("a 200 without a user", 200)
@@ -91,14 +90,36 @@ def is_plain_id(user_id: str) -> bool:
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def _side_value(response: Response, what: str, most: int = MAX_BODY) -> Any:
+def _team_value(response: Response) -> Any:
+    """The JSON value in an answer about a team.
+
+    Raises:
+        TaskError: the answer has none.
+    """
+    try:
+        return _side_value(response, "a team", most=MAX_TEAM)
+    except BadResponseError:
+        # No excerpt: a team holds the URLs of its webhooks, which are secrets.
+        text = f"a {response.status} without a team"
+        raise BadResponseError(text, response.status) from None
+
+
+def _side_value(
+    response: Response, what: str, *, most: int = MAX_BODY, closed: frozenset[int] = _CLOSED
+) -> Any:
     """The JSON value in an answer of a side route.
+
+    Args:
+        response: the answer.
+        what: the expected value for messages, as in `a team`.
+        most: most bytes of the body.
+        closed: the statuses that tell that the route is closed.
 
     Raises:
         TaskError: the answer has none. It is a `RefusedError` if the route is closed.
     """
     status = response.status
-    if status in _CLOSED or (status == 200 and response.is_page):
+    if status in closed or (status == 200 and response.is_page):
         # Of this route only: the key is good, or its rows would say so.
         raise RefusedError(f"{status}: {what.removeprefix('a ')} can't be read", status)
     return json_of(response, what, most=most)

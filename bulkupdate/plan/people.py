@@ -2,12 +2,16 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from bulkupdate import fields
 from bulkupdate.codec import replaced
 from bulkupdate.errors import count
-from bulkupdate.lemlist.team import Member
 from bulkupdate.models import Row
+
+if TYPE_CHECKING:
+    # `check` needs no HTTP library.
+    from bulkupdate.lemlist.team import Member
 
 #: Number of members that a message names.
 _SHOWN = 3
@@ -27,7 +31,7 @@ class People:
         owners: ids of the owners of listed tasks. Someone who has left may still own some.
     """
 
-    def __init__(self, members: Sequence[Member] | None, owners: Iterable[str] = ()) -> None:
+    def __init__(self, members: "Sequence[Member] | None", owners: Iterable[str] = ()) -> None:
         self.is_known = members is not None
         self._members = {member.id: member for member in members or ()}
         self._owners = {*owners}
@@ -37,7 +41,7 @@ class People:
         self._owners.update(owners)
 
     @property
-    def members(self) -> list[Member]:
+    def members(self) -> "list[Member]":
         """The members, in the order of the team."""
         return [*self._members.values()]
 
@@ -89,7 +93,10 @@ class People:
             row = replaced(row, expect={**expect, "assignedTo": meant})
         return row
 
-    def _member(self, word: str) -> Member:
+    def _member(self, word: str) -> "Member":
+        if not word:
+            # A member without a name or an address is not meant.
+            raise ValueError("is empty: enter an e-mail address, a name or an id")
         if not self.is_known:
             raise ValueError("the team can't be read: enter the id of a user (usr_…)")
         plain = word.casefold()
@@ -128,6 +135,6 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _described(member: Member) -> str:
+def _described(member: "Member") -> str:
     parts = [part for part in (member.name, member.email) if part]
     return f"{' '.join(parts)} ({member.id})" if parts else member.id

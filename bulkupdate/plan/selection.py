@@ -7,18 +7,22 @@ meant, and each task is judged here.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError, InputError, setting
-from bulkupdate.lemlist.listing import Filter
 from bulkupdate.models import Task
 from bulkupdate.plan.people import People
+
+if TYPE_CHECKING:
+    # `check` needs no HTTP library.
+    from bulkupdate.lemlist.listing import Filter
 
 #: Days by which the bounds for the server are wider: it may count in another zone, or exclude them.
 _WIDER = timedelta(days=2)
 
-_EARLIEST, _LATEST = date(2000, 1, 1), date(2099, 12, 31)
+#: Days before and after all due dates that there can be, in any time zone.
+_EARLIEST, _LATEST = date(1999, 12, 30), date(2100, 1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,14 @@ class Selection:
         }
         return [name for name, condition in conditions.items() if condition]
 
+    @property
+    def _first(self) -> date:
+        return max(self.due_from or _EARLIEST, _EARLIEST)
+
+    @property
+    def _last(self) -> date:
+        return min(self.due_to or _LATEST, _LATEST)
+
     def owners(self, people: People) -> list[str]:
         """The ids of the owners.
 
@@ -78,7 +90,7 @@ class Selection:
                 raise InputError(f"{setting('assigned_to')} {text!r} {error}{hint}") from None
         return found
 
-    def filters(self, owners: Sequence[str], now: datetime) -> list[Filter]:
+    def filters(self, owners: Sequence[str], now: datetime) -> "list[Filter]":
         """What the server is asked to leave out.
 
         It is not asked for types: those that it lists are not all that there are.
@@ -93,8 +105,7 @@ class Selection:
         if self.campaigns:
             asked.append({"filterId": "campaignId", "in": [*self.campaigns], "out": []})
         if self.due_from or self.due_to or self.overdue:
-            first = (self.due_from or _EARLIEST + _WIDER) - _WIDER
-            last = (self.due_to or _LATEST - _WIDER) + _WIDER
+            first, last = self._first - _WIDER, self._last + _WIDER
             if self.overdue:
                 last = min(last, now.date() + _WIDER)
             asked.append({"filterId": "dueDate", "from": first.isoformat(), "to": last.isoformat()})
@@ -128,8 +139,8 @@ class Selection:
         if self.overdue and due >= now:
             return False
         zone = self.zone or UTC
-        first = datetime.combine(self.due_from or _EARLIEST, time(), zone)
-        end = datetime.combine((self.due_to or _LATEST) + timedelta(days=1), time(), zone)
+        first = datetime.combine(self._first, time(), zone)
+        end = datetime.combine(self._last + timedelta(days=1), time(), zone)
         return first <= due < end
 
     def unseen(self, shown: set[str]) -> str:

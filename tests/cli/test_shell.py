@@ -16,6 +16,7 @@ from bulkupdate.cli import cli
 from bulkupdate.cli import environment as environ
 from bulkupdate.cli.check import CheckFlags, check_command
 from bulkupdate.cli.command import Command, flag_of
+from bulkupdate.cli.export import ExportFlags, export_command
 from bulkupdate.cli.run import run_command
 from bulkupdate.cli.run_options import RunFlags
 from tests.conftest import needed
@@ -38,7 +39,8 @@ def _edits() -> None:
 
 def test_help_groups_every_flag() -> None:
     """The help puts every flag into a group and shows every example of the command."""
-    assert [command.name for command in GROUPED] == ["check", "run", "report"]
+    names = [command.name for command in GROUPED]
+    assert names == ["export", "team", "check", "run", "report"]
     for command in GROUPED:
         assert command.ungrouped_options == []
         text = command.get_help(cloup.Context(command, info_name=command.name))
@@ -50,6 +52,7 @@ def test_flags_record_has_field_per_flag() -> None:
     """The record that the command works with has a field for each flag, and no other."""
     assert {field.name for field in fields(RunFlags)} == {p.name for p in run_command.params}
     assert {field.name for field in fields(CheckFlags)} == {p.name for p in check_command.params}
+    assert {field.name for field in fields(ExportFlags)} == {p.name for p in export_command.params}
 
 
 def test_messages_name_only_existing_flags() -> None:

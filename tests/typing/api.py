@@ -1,12 +1,14 @@
 """Every public signature in use. This file is type-checked and never run."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from bulkupdate import (
     UNSET,
     ApiKey,
+    BadListError,
     BadRequestError,
     BadResponseError,
     BlockedError,
@@ -16,6 +18,7 @@ from bulkupdate import (
     ConnectError,
     ConnectionLostError,
     Endpoint,
+    Exported,
     FailureLimit,
     ForbiddenError,
     Format,
@@ -44,6 +47,7 @@ from bulkupdate import (
     RunDirectoryError,
     RunInUseError,
     RunStoppedError,
+    Selection,
     ServerError,
     State,
     Stop,
@@ -56,6 +60,7 @@ from bulkupdate import (
     UnauthorizedError,
     WaitTooLongError,
     __version__,
+    export_tasks,
     run,
     update_tasks,
     write_report,
@@ -137,6 +142,40 @@ async def single() -> Task:
     return task
 
 
+async def export() -> int:
+    bens = Selection(
+        assigned_to=["ben@acme.example"],
+        types=["phone"],
+        campaigns=["cam_a"],
+        due_from=date(2026, 12, 1),
+        due_to=date(2026, 12, 31),
+        overdue=True,
+        zone=ZoneInfo("Europe/Paris"),
+    )
+    exported: Exported = await export_tasks(
+        endpoint,
+        "tasks.xlsx",
+        selection=bens,
+        overwrite=True,
+        allow_few=True,
+        rate=RateLimit.parse("5/s"),
+        retry=RetryPolicy(give_up_after=60),
+        stop=Stop(),
+        on_page=print,
+    )
+    left_out: dict[str, int] = exported.left_out.counts
+    notes: list[str] = exported.notes
+    assert exported.tasks + exported.requests >= len(left_out) + len(notes)
+    await export_tasks(endpoint, Path("tasks.jsonl"))
+    return exported.listed
+
+
+async def listed() -> AsyncIterator[str]:
+    async with TaskClient(endpoint) as client:
+        async for task in client.tasks([{"filterId": "assignedTo", "in": ["usr_a"]}]):
+            yield task.id
+
+
 async def many() -> AsyncIterator[Outcome]:
     updates = [TaskUpdate(id="opp_a", priority="high", done=True)]
     async for result in update_tasks(updates, endpoint, rate=None, workers=2, retry=RetryPolicy()):
@@ -165,6 +204,7 @@ ERRORS: tuple[type[BulkUpdateError], ...] = (
 )
 
 OF_A_ROW: tuple[type[TaskError], ...] = (
+    BadListError,
     BadRequestError,
     BadResponseError,
     BlockedError,

@@ -1,6 +1,7 @@
 """Write a file of edits that reads back as what was meant, also after a spreadsheet has saved it.
 
 A blank cell leaves a field alone. So a value that a cell can't hold is left blank, and counted.
+Where a row makes sense only as a whole, such a row is left out.
 """
 
 import contextlib
@@ -12,17 +13,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any
+from types import MappingProxyType
+from typing import IO, Any, NamedTuple
 
 from bulkupdate.codec import to_json, writable
 from bulkupdate.errors import InputError, InvalidUpdateError
 from bulkupdate.models import PYTHON_NAMES, TaskUpdate
 from bulkupdate.reader.book import MAX_TEXT
 from bulkupdate.reader.cells import Reading, Values
-from bulkupdate.reader.columns import OWN_PREFIX
+from bulkupdate.reader.columns import EXPECT, OWN_PREFIX
 from bulkupdate.reader.encoding import LOST
 from bulkupdate.reader.input import Input
-from bulkupdate.reader.options import Format, ReadOptions
+from bulkupdate.reader.options import CLEAR, Format, ReadOptions
 from bulkupdate.reader.output import is_formula
 from bulkupdate.reader.tables import write_objects, write_table
 
@@ -39,9 +41,23 @@ _CONVERTED = re.compile(
 )
 
 
-#: A row: the id, the values as they are sent, by field, and the texts for the columns that the
-#: reader ignores.
-Edit = tuple[str, Mapping[str, Any], Mapping[str, str]]
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Edit(NamedTuple):
+    """A row of a file of edits.
+
+    Attributes:
+        id: the id of the task.
+        values: the values to set, as they are sent, by field; "" for an empty one.
+        own: the texts for the columns that the reader ignores.
+        expect: the values that the task must have, as they would be sent, by field; "" for empty.
+    """
+
+    id: str
+    values: Mapping[str, Any]
+    own: Mapping[str, str] = _NOTHING
+    expect: Mapping[str, Any] = _NOTHING
 
 
 @dataclass(slots=True)
@@ -75,12 +91,18 @@ class EditsFile:
         format_: CSV, JSONL or XLSX.
         names: the fields that have a column, by their names on the wire, without `id`.
         own: the columns that the reader ignores, without their prefix.
+        expected: the fields whose expectations have a column.
+        is_whole: whether an empty value clears its field, and a row is left out where the file
+            can't hold one of its values. Otherwise both kinds of values are left blank.
         zone: the time zone in which due dates are written, with their offset; None for UTC.
         has_mark: whether a CSV file begins with a byte order mark.
 
     Attributes:
-        left_out: the values that it could not write.
+        left_out: the values that it could not write. If rows are left out as a whole, a JSONL file
+            holds these.
+        unwritable: the values for which rows were left out, and that no file of edits holds.
         rows: number of rows so far.
+        counts: number of rows that set a field, by field.
     """
 
     def __init__(
@@ -89,34 +111,42 @@ class EditsFile:
         names: tuple[str, ...],
         own: tuple[str, ...] = (),
         *,
+        expected: tuple[str, ...] = (),
+        is_whole: bool = False,
         zone: tzinfo | None = None,
         has_mark: bool = True,
     ) -> None:
         self.left_out = LeftOut()
+        self.unwritable = LeftOut()
         self.rows = 0
+        self.counts: Counter[str] = Counter()
         self._digest = blake2b()
         self._format = format_
         self._names = names
+        self._expected = expected
+        self._is_whole = is_whole
         self._zone = zone
         self._has_mark = has_mark
         self._own = tuple(OWN_PREFIX + name for name in own)
         values = Values(ReadOptions(), datetime.now(UTC))
         self._readings = {name: values.reading(name) for name in ("id", *names)}
+        self._readings |= {EXPECT + name: values.expecting(name) for name in expected}
 
     def write(self, to: IO[bytes], edits: Iterable[Edit]) -> None:
         """Write the file.
 
         Args:
             to: gets the bytes.
-            edits: the rows. An empty value is left out.
+            edits: the rows.
 
         Raises:
             OSError: it can't be written.
         """
+        held = self._held(edits)
         if self._format is Format.JSONL:
-            write_objects(to, (self._object(*one) for one in self._writable(edits)))
+            write_objects(to, (self._object(*one) for one in held))
         else:
-            write_table(to, self._format, "Edits", self._table(edits), has_mark=self._has_mark)
+            write_table(to, self._format, "Edits", self._table(held), has_mark=self._has_mark)
 
     def read_back(self, path: Path) -> None:
         """Check that a file reads back as what was written to it.
@@ -132,67 +162,98 @@ class EditsFile:
             for row in source.rows():
                 if row.update is None:
                     raise InputError(f"row {row.number}: {row.error}")
-                self._note_written(row.id, row.update.changes())
+                self._note_written(row.id, row.update.changes(), row.expect or {})
         if self._digest.digest() != written.digest():
             raise InputError("it holds other values")
 
-    def _note_written(self, task_id: str, values: Mapping[str, Any]) -> None:
-        self._digest.update(to_json([task_id, sorted(values.items())]))
+    def _note_written(
+        self, task_id: str, values: Mapping[str, Any], expect: Mapping[str, Any]
+    ) -> None:
+        self._digest.update(to_json([task_id, sorted(values.items()), sorted(expect.items())]))
 
-    def _writable(self, edits: Iterable[Edit]) -> Iterator[Edit]:
-        """The edits whose id can be written: without it, a row would be of no task."""
+    def _held(self, edits: Iterable[Edit]) -> Iterator[tuple[Edit, dict[str, Any]]]:
+        """The rows that the file holds, each with its values by column, as the file has them."""
         for edit in edits:
-            if _reads_back(self._readings["id"], edit[0], edit[0]):
-                self.rows += 1
-                yield edit
+            columns, lost = self._columns(edit)
+            # Without its id, a row would be of no task.
+            if "id" in lost or (lost and self._is_whole):
+                self._leave_out(edit.id, lost)
+                continue
+            for name in lost:
+                self.left_out.add(edit.id, name)
+            self.rows += 1
+            values = {name: edit.values[name] for name in self._names if name in columns}
+            expect = {one: edit.expect[one] for one in self._expected if EXPECT + one in columns}
+            self.counts.update(values.keys())
+            self._note_written(edit.id, values, expect)
+            yield edit, columns
+
+    def _leave_out(self, task_id: str, lost: Mapping[str, Any]) -> None:
+        is_in_jsonl = all(_is_accepted(task_id, *one) for one in lost.items())
+        is_nowhere = self._is_whole and not is_in_jsonl
+        for name in lost:
+            (self.unwritable if is_nowhere else self.left_out).add(task_id, name)
+
+    def _columns(self, edit: Edit) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The values of a row by column, as the file has them, and those that it can't hold."""
+        named = [(name, edit.values.get(name)) for name in self._names]
+        if not self._is_whole:
+            named = [one for one in named if one[1] not in ("", (), [])]
+        named += [(EXPECT + name, edit.expect.get(name)) for name in self._expected]
+        columns: dict[str, Any] = {}
+        lost: dict[str, Any] = {}
+        if not _reads_back(self._readings["id"], edit.id, edit.id):
+            lost["id"] = edit.id
+        for name, value in named:
+            if value is None:
+                continue
+            held = self._as_held(edit.id, name, value)
+            if held is None:
+                lost[name] = value
             else:
-                self.left_out.add(edit[0], "id")
+                columns[name] = held
+        return columns, lost
 
-    def _table(self, edits: Iterable[Edit]) -> Iterator[list[str]]:
-        yield ["id", *self._names, *self._own]
-        for task_id, values, own in self._writable(edits):
-            cells = [self._cell(task_id, name, values.get(name)) for name in self._names]
-            kept = zip(self._names, cells, strict=True)
-            self._note_written(task_id, {name: values[name] for name, cell in kept if cell})
-            notes = [own.get(name.removeprefix(OWN_PREFIX), "") for name in self._own]
-            yield [task_id, *cells, *map(_note, notes)]
+    def _as_held(self, task_id: str, name: str, value: Any) -> Any:
+        """A value as the file has it; None if it would be read as another."""
+        if self._format is Format.JSONL:
+            return value if _is_accepted(task_id, name, value) else None
+        return self._cell(name, value)
 
-    def _cell(self, task_id: str, name: str, value: Any) -> str:
-        """A value as a cell; "" for one that is empty, or that would be read as another."""
-        if value is None or value == "":
-            return ""
+    def _table(self, held: Iterable[tuple[Edit, dict[str, Any]]]) -> Iterator[list[str]]:
+        names = [*self._names, *(EXPECT + name for name in self._expected)]
+        yield ["id", *names, *self._own]
+        for edit, columns in held:
+            notes = [edit.own.get(name.removeprefix(OWN_PREFIX), "") for name in self._own]
+            yield [edit.id, *(columns.get(name, "") for name in names), *map(_note, notes)]
+
+    def _cell(self, name: str, value: Any) -> str | None:
+        """A value as a cell; None for one that would be read as another."""
         text = value if isinstance(value, str) else json.dumps(value)
-        if name == "dueDate" and self._zone is not None:
+        text = text or CLEAR
+        field = name.removeprefix(EXPECT)
+        if field == "dueDate" and self._zone is not None:
             text = _in_zone(text, self._zone)
-        if not self._is_safe(name, text) or not _reads_back(self._readings[name], text, value):
-            self.left_out.add(task_id, name)
-            return ""
-        return text
+        is_held = self._is_safe(field, text) and _reads_back(self._readings[name], text, value)
+        return text if is_held else None
 
-    def _is_safe(self, name: str, text: str) -> bool:
+    def _is_safe(self, field: str, text: str) -> bool:
         """Whether a spreadsheet keeps a text as it is, and runs nothing."""
         units = len(text.encode("utf-16-le", "surrogatepass")) // 2
         if is_formula(text) or "\r" in text or units > MAX_TEXT or text.startswith("'"):
             return False
         # In a workbook, a cell says itself that it is a text. A priority stays what it is.
-        is_text = name in ("title", "message")
+        is_text = field in ("title", "message")
         return self._format is Format.XLSX or not is_text or not _CONVERTED.fullmatch(text)
 
-    def _object(
-        self, task_id: str, values: Mapping[str, Any], own: Mapping[str, str]
-    ) -> dict[str, Any]:
-        found = {}
-        for name in self._names:
-            value = values.get(name)
-            if value is None or value in ("", (), []):
-                continue
-            if _is_accepted(task_id, name, value):
-                found[name] = value
-            else:
-                self.left_out.add(task_id, name)
-        self._note_written(task_id, found)
-        notes = {OWN_PREFIX + name: _note(text) for name, text in own.items() if text}
-        return {"id": task_id, **found, **notes}
+    def _object(self, edit: Edit, columns: dict[str, Any]) -> dict[str, Any]:
+        values = {name: columns[name] for name in self._names if name in columns}
+        notes = {OWN_PREFIX + name: _note(text) for name, text in edit.own.items() if text}
+        expect = {
+            name: columns[EXPECT + name] for name in self._expected if EXPECT + name in columns
+        }
+        expected = {EXPECT.removesuffix("."): expect} if expect else {}
+        return {"id": edit.id, **values, **expected, **notes}
 
 
 def _note(text: str) -> str:
@@ -219,8 +280,11 @@ def _reads_back(read: Reading, text: str, value: Any) -> bool:
 
 def _is_accepted(task_id: str, name: str, value: Any) -> bool:
     """Whether the reader of JSON takes a value, as it is sent."""
-    if isinstance(value, str) and LOST in value:
+    if name == "id" or (isinstance(value, str) and LOST in value):
         return False
+    if name.startswith(EXPECT) and value == "":
+        return True
+    name = name.removeprefix(EXPECT)
     with contextlib.suppress(InvalidUpdateError):
         update = TaskUpdate(**{"id": task_id, PYTHON_NAMES[name]: value})
         return bool(update.changes() == {name: value})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import InputError, JournalError, RunStoppedError, setting
+from bulkupdate.errors import InputError, RunStoppedError, setting
 from bulkupdate.journal import published
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
@@ -18,6 +18,7 @@ from bulkupdate.lemlist.values import live_values
 from bulkupdate.models import Task
 from bulkupdate.plan import LiveTasks, People, Selection
 from bulkupdate.reader import Edit, EditsFile, Format, LeftOut, format_to_write
+from bulkupdate.session.editsfile import write_edits
 from bulkupdate.session.reading import live_reader
 from bulkupdate.stop import Stop
 
@@ -140,7 +141,7 @@ async def export_to(
             _check(live, selection, allow_few=allow_few)
             file = EditsFile(format_, FIELDS, CONTEXT, zone=selection.zone, has_mark=has_mark)
             edits = _edits(selection.chosen(live, owners, now), people, selection.zone or UTC)
-            await asyncio.to_thread(_write, file, part, edits)
+            await asyncio.to_thread(write_edits, file, part, edits)
             return Exported(
                 tasks=file.rows,
                 listed=len(live),
@@ -162,7 +163,7 @@ def _check(live: LiveTasks, selection: Selection, *, allow_few: bool) -> None:
 def _edits(tasks: Iterable[Task], people: People, zone: tzinfo) -> Iterator[Edit]:
     for task in tasks:
         values = live_values(task.fields)
-        yield task.id, values, _context(task, values, people, zone)
+        yield Edit(task.id, values, _context(task, values, people, zone))
 
 
 def _context(task: Task, values: Mapping[str, Any], people: People, zone: tzinfo) -> dict[str, str]:
@@ -177,23 +178,3 @@ def _context(task: Task, values: Mapping[str, Any], people: People, zone: tzinfo
         value = task.fields.get(shown_as)
         found[name] = value if isinstance(value, str) else ""
     return found
-
-
-def _write(
-    file: EditsFile,
-    part: Path,
-    edits: Iterable[Edit],
-) -> None:
-    """Write the file, and read it back.
-
-    Raises:
-        JournalError: it can't be written, or does not read back as what was written.
-    """
-    try:
-        with part.open("wb") as to:
-            file.write(to, edits)
-        file.read_back(part)
-    except OSError as error:
-        raise JournalError(f"the file can't be written: {error.strerror or error}") from error
-    except InputError as error:
-        raise JournalError(f"the file does not read back as it was written: {error}") from error

@@ -12,12 +12,13 @@ from typing import Any
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import JournalError, RunStoppedError, setting
+from bulkupdate.errors import RunStoppedError, setting
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.models import ErrorInfo, Row
 from bulkupdate.plan import Judge, Kind, LiveTasks, People
 from bulkupdate.reader import Edit, EditsFile, Format, Input
+from bulkupdate.session.editsfile import write_edits
 from bulkupdate.session.reading import live_reader
 from bulkupdate.stop import Stop
 
@@ -117,7 +118,7 @@ class Plan:
     def _sum_up(self) -> None:
         for change in self.changes():
             self.tasks += 1
-            self.fields.update(change.after)
+            self.fields.update(change.after.keys())
             self.clears.update(name for name, value in change.after.items() if value in ("", []))
             self.completes += change.after.get("done") is True
             self.unknown.update(name for name in change.after if name not in change.before)
@@ -246,17 +247,8 @@ async def write_plan(
         zone=None if plan.zone is UTC else plan.zone,
         has_mark=has_mark,
     )
-    await asyncio.to_thread(_write, file, part, _edits(plan))
+    await asyncio.to_thread(write_edits, file, part, _edits(plan))
     return file
-
-
-def _write(file: EditsFile, part: Path, edits: Iterator[Edit]) -> None:
-    try:
-        with part.open("wb") as to:
-            file.write(to, edits)
-        file.read_back(part)
-    except OSError as error:
-        raise JournalError(f"the file can't be written: {error.strerror or error}") from error
 
 
 def _edits(plan: Plan) -> Iterator[Edit]:

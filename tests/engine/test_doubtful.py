@@ -105,7 +105,7 @@ def test_no_probe_goes_out_before_the_server_is_back() -> None:
 
     def script(*_: object) -> errors.TaskError | float:
         now = asyncio.get_running_loop().time() - 1000
-        if course.lane._health.is_down:
+        if course.lane.health.is_down:
             probes.append(now)
         return away(100 - now) if 5 <= now < 100 else 0.1
 
@@ -137,7 +137,7 @@ def test_wait_of_an_earlier_outage_is_forgotten() -> None:
     probes: list[float] = []
 
     def script(*_: object) -> errors.TaskError | float:
-        if course.lane._health.is_down:
+        if course.lane.health.is_down:
             probes.append(_now())
         if 5 <= _now() < 6:
             return away(20)

@@ -86,7 +86,7 @@ def test_probes_go_singly_at_growing_intervals() -> None:
     probes: list[tuple[float, str]] = []
 
     def script(update: TaskUpdate, _: int) -> errors.TaskError | float:
-        if course.lane._health.is_down:
+        if course.lane.health.is_down:
             assert course.server.in_flight == 1
             probes.append((now(), update.id))
         return DOWN if 5 <= now() < 400 else 0.1
@@ -132,7 +132,7 @@ def test_second_outage_begins_with_short_intervals_again() -> None:
     probes: list[float] = []
 
     def script(*_: object) -> errors.TaskError | float:
-        if course.lane._health.is_down:
+        if course.lane.health.is_down:
             probes.append(now())
         return DOWN if 5 <= now() < 200 or 300 <= now() < 400 else 0.1
 
@@ -205,7 +205,7 @@ def test_throttling_is_not_an_outage() -> None:
     """Many answers with status 429 start no outage, and every row gets its result."""
     course = Course(lambda _, n: errors.RateLimitedError("x", 429) if n < 3 else None)
     assert len(course.run(*(row(n) for n in range(1, 200)))) == 199
-    assert course.lane._health.waiting_for is None
+    assert course.lane.health.waiting_for is None
 
 
 def test_stop_during_outage_skips_the_probe() -> None:
@@ -229,7 +229,7 @@ def test_requests_awaiting_permits_are_held_back_too() -> None:
     sent_while_down: list[float] = []
 
     def script(*_: object) -> errors.TaskError | float:
-        if course.lane._health.is_down:
+        if course.lane.health.is_down:
             sent_while_down.append(now())
         return DOWN if now() < 60 else 0.1
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,11 @@ from bulkupdate.models import Row
 from bulkupdate.reader import Input, ReadOptions
 
 
-def rows(text: str, tmp_path: Path, name: str = "edits.csv", **options: object) -> list[Row]:
+def rows(text: str, tmp_path: Path, name: str = "edits.csv", **options: Any) -> list[Row]:
     """The rows of a file with this text."""
     path = tmp_path / name
     path.write_text(text)
-    with Input.open(path, options=ReadOptions(**options)) as source:  # type: ignore[arg-type]
+    with Input.open(path, options=ReadOptions(**options)) as source:
         return [*source.rows()]
 
 
@@ -46,7 +47,7 @@ def test_wrong_expectation_makes_its_row_invalid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"ignore_extra": True}, {"only": ("title",)}])
 @pytest.mark.parametrize("name", ["expect.titel", "Expect.foo", "expect.images", "expect.id"])
 def test_expectation_of_no_field_is_refused(
-    name: str, options: dict[str, object], tmp_path: Path
+    name: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
     """A column that begins with expect. and is of no field that a task shows is refused."""
     with pytest.raises(InputError, match=r"begins with expect\. and names none of the fields"):

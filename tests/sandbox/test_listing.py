@@ -57,6 +57,8 @@ async def test_page_holds_as_many_tasks_as_configured() -> None:
     async with calling(SandboxConfig(rate=None, page_size=3), team=Team(tasks(7))) as call:
         pages = [numbers(await page(call, n)) for n in range(4)]
     assert pages == [[0, 1, 2], [3, 4, 5], [6], []]
+    async with calling(SandboxConfig(rate=None, page_size=1), team=Team(tasks(2))) as call:
+        assert [numbers(await page(call, n)) for n in range(3)] == [[0], [1], []]
 
 
 @pytest.mark.parametrize(("count", "last"), [(7, [6]), (6, [3, 4, 5])])

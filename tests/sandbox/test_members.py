@@ -86,11 +86,20 @@ async def test_closed_routes_answer_as_configured() -> None:
         assert (await call("GET", "/tasks"))[0] == 200
 
 
+@pytest.mark.parametrize("status", [400, 599])
+async def test_route_closes_with_any_error(status: int) -> None:
+    """A closed route may answer any status of a 4xx or a 5xx."""
+    async with calling(SandboxConfig(rate=None, closed={"team": status})) as call:
+        assert (await call("GET", "/team"))[0] == status
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"closed": {"tasks": 402}}, "not a route that can be closed: known are team, users"),
         ({"closed": {"team": 200}}, "a status from 400 to 599, or html"),
+        ({"closed": {"team": 399}}, "a status from 400 to 599, or html"),
+        ({"closed": {"team": 600}}, "a status from 400 to 599, or html"),
         ({"closed": {"team": "HTML"}}, "a status from 400 to 599, or html"),
         ({"team_version": 3}, "team_version must be 1 or 2"),
     ],

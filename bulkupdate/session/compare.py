@@ -238,7 +238,7 @@ class Comparison:
         foreign = [
             name
             for name in changes
-            if name not in ours or (before or {}).get(name) not in ours[name].chain[1:]
+            if name not in ours or (before or {}).get(name) not in ours[name].chain
         ]
         if foreign:
             shown = None

@@ -20,7 +20,6 @@ from bulkupdate.errors import (
     BadListError,
     BadResponseError,
     KeyRefusedError,
-    RefusedError,
     RunStoppedError,
     TaskError,
 )
@@ -83,16 +82,16 @@ class LiveReader:
     ) -> None:
         self._client = client
         self._stop = stop
-        # The server's health ends a reading, not the number of attempts.
+        self._brief = Caller(limiter, health, policy, stop)
+        # The server's health ends the reading of tasks, not the number of attempts.
         patient = replace(policy, max_attempts=max(policy.max_attempts, OUTAGE_FAILURES + 1))
-        self._caller = Caller(limiter, health, patient, stop)
-        if traffic is not None:
-            self._caller.traffic = traffic
+        self._patient = Caller(limiter, health, patient, stop)
+        self._brief.traffic = self._patient.traffic = traffic or Traffic()
 
     @property
     def traffic(self) -> Traffic:
         """Counts of the requests so far."""
-        return self._caller.traffic
+        return self._patient.traffic
 
     async def known(self) -> Known:
         """The team and its members, as far as they can be read.
@@ -101,13 +100,12 @@ class LiveReader:
             RunStoppedError: the key is refused, the server does not answer, or a stop came.
         """
         try:
-            team = await self._call(self._client.team)
+            team = await self._call(self._client.team, self._brief)
         except KeyRefusedError as error:
             raise self._stopped(error) from error
-        except (RefusedError, BadResponseError) as error:
-            return Known(None, None, f"the team can't be read: only ids of users work ({error})")
         except TaskError as error:
-            raise self._stopped(error) from error
+            # Names are decoration: tasks can be read and edited without them.
+            return Known(None, None, f"the team can't be read: only ids of users work ({error})")
         if team.members is not None:
             return Known(team, team.members)
         return await self._asked(team)
@@ -120,7 +118,7 @@ class LiveReader:
             member = Member(user_id)
             if not note and len(members) < MOST_ASKED and is_plain_id(user_id):
                 try:
-                    member = await self._call(partial(self._client.user, user_id))
+                    member = await self._call(partial(self._client.user, user_id), self._brief)
                 except KeyRefusedError as error:
                     raise self._stopped(error) from error
                 except TaskError as error:
@@ -148,7 +146,7 @@ class LiveReader:
         asked = [*filters]
 
         async def fetch(number: int) -> list[Task]:
-            return await self._call(lambda: self._client.page(number, asked))
+            return await self._call(lambda: self._client.page(number, asked), self._patient)
 
         try:
             async for page in pages(fetch):
@@ -157,7 +155,7 @@ class LiveReader:
         except TaskError as error:
             raise self._stopped(error) from error
 
-    async def _call(self, request: Callable[[], Awaitable[Answer[Value]]]) -> Value:
+    async def _call(self, request: Callable[[], Awaitable[Answer[Value]]], caller: Caller) -> Value:
         bad = 0
 
         async def once() -> Answer[Value]:
@@ -171,7 +169,7 @@ class LiveReader:
 
         try:
             with self._stop.until(Level.DRAIN) as scope:
-                return await self._caller.call(once, Attempts(), scope, subject="")
+                return await caller.call(once, Attempts(), scope, subject="")
         except StoppedError:
             raise RunStoppedError(self._stop.text or "stopped") from None
 

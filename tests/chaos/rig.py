@@ -45,6 +45,9 @@ class Rig:
         busy: the part of the rows that belong to one task.
     """
 
+    #: More flags of the command.
+    flags: tuple[str, ...] = ()
+
     def __init__(self, folder: Path, rows: int, seed: int, busy: float = 0.0) -> None:
         self.random = random.Random(seed)
         self.folder = folder
@@ -98,7 +101,7 @@ class Rig:
         with (self.folder / "stderr").open("w") as stderr:
             return await asyncio.create_subprocess_exec(
                 *COMMAND, "run", str(self.input), "--out", str(self.folder / "edits.run"),
-                "--rate", "none", "--workers", str(WORKERS), "--timeout", "0.5",
+                "--rate", "none", "--workers", str(WORKERS), "--timeout", "0.5", *self.flags,
                 *(["--resume"] if has_begun else []),
                 stdin=DEVNULL, stdout=DEVNULL, stderr=stderr,
                 env=environment(

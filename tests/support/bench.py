@@ -59,7 +59,8 @@ class Bench:
         self.sandbox = Sandbox(config, team=Team(), watch=self._see)
 
     def _see(self, seen: Seen) -> None:
-        (self.asked if seen.path.endswith("/team") else self.seen).append(seen)
+        is_asked = seen.path.endswith("/team") or "/users/" in seen.path
+        (self.asked if is_asked else self.seen).append(seen)
 
     async def __aenter__(self) -> "Bench":
         await self.sandbox.__aenter__()
@@ -95,7 +96,7 @@ def check(summary: Summary) -> None:
     written = json.loads((directory / "summary.json").read_text())
     assert written["counts"] == summary.counts
     assert written["exit_code"] == summary.exit_code
-    unsuccessful = sum(outcomes[name] for name in ("failed", "invalid", "unconfirmed"))
+    unsuccessful = sum(outcomes[name] for name in ("failed", "invalid", "unconfirmed", "conflict"))
     failed_path = directory / f"failed.{summary.input.format}"
     if failed_path.stat().st_size == 0:
         assert (unsuccessful, summary.input.format) == (0, "jsonl")

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from bulkupdate.codec import to_json, writable
 from bulkupdate.errors import InputError, InvalidUpdateError
+from bulkupdate.fields import IDS
 from bulkupdate.models import PYTHON_NAMES, TaskUpdate
 from bulkupdate.reader.book import MAX_TEXT
 from bulkupdate.reader.cells import Reading, Values
@@ -29,15 +30,21 @@ from bulkupdate.reader.tables import write_objects, write_table
 #: Number of left out values that are named.
 SHOWN = 10
 
+#: Names of months, as spreadsheets in English, German, French, Spanish, Italian, Portuguese and
+#: Dutch read them.
+_MONTH = (
+    r"(jan|ene|gen|feb|fev|fév|mar|mär|mrt|apr|abr|avr|may|mai|mei|mag|jun|jui|giu|jul|lug"
+    r"|aug|ago|aoû|sep|set|oct|okt|ott|out|nov|dec|dez|dic|déc)[^\W\d_]*\.?"
+)
 #: Texts that a spreadsheet takes for a number, a date, a time or a truth value as it opens a CSV.
-_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _CONVERTED = re.compile(
     rf"\s*([-+(]?[\d.,:/%€$£\s-]*\d[-\d.,:/%€$£\s)]*(e[+-]?\d+)?|true|false"
-    rf"|\d{{1,4}}[-\s/.]{_MONTH}([-\s/.,]+\d{{1,4}})?|{_MONTH}[-\s/.]*\d{{1,4}}(,?\s*\d{{4}})?"
-    r"|\d[\d:.\s]*[ap]m?)\s*",
+    rf"|\d{{1,4}}[-\s/.]*{_MONTH}([-\s/.,]*\d{{1,4}})?|{_MONTH}[-\s/.]*\d{{1,4}}(,?\s*\d{{4}})?"
+    r"|\d[\d:.\s]*[ap]m?|\d{4}-\d\d-\d\dT[\d:.,]+)\s*",
     re.IGNORECASE,
 )
-
+#: Number of characters of the longest text that is compared with the pattern.
+_LONGEST = 500
 
 #: A row: the id, the values as they are sent, by field, and the texts for the columns that the
 #: reader ignores.
@@ -176,7 +183,7 @@ class EditsFile:
             return False
         # In a workbook, a cell says itself that it is a text. A priority stays what it is.
         is_text = name in ("title", "message")
-        return self._format is Format.XLSX or not is_text or not _CONVERTED.fullmatch(text)
+        return self._format is Format.XLSX or not is_text or not _is_converted(text)
 
     def _object(
         self, task_id: str, values: Mapping[str, Any], own: Mapping[str, str]
@@ -186,7 +193,7 @@ class EditsFile:
             value = values.get(name)
             if value is None or value in ("", (), []):
                 continue
-            if _is_accepted(task_id, name, value):
+            if self._is_accepted(task_id, name, value):
                 found[name] = value
             else:
                 self.left_out.add(task_id, name)
@@ -194,10 +201,30 @@ class EditsFile:
         notes = {OWN_PREFIX + name: _note(text) for name, text in own.items() if text}
         return {"id": task_id, **found, **notes}
 
+    def _is_accepted(self, task_id: str, name: str, value: Any) -> bool:
+        """Whether the reader of JSON takes a value, as it is sent."""
+        if isinstance(value, str) and LOST in value:
+            return False
+        if name in IDS and not _reads_back(self._readings[name], str(value), value):
+            return False
+        with contextlib.suppress(InvalidUpdateError):
+            update = TaskUpdate(**{"id": task_id, PYTHON_NAMES[name]: value})
+            return bool(update.changes() == {name: value})
+        return False
+
+
+def _is_converted(text: str) -> bool:
+    """Whether a spreadsheet takes a text in a CSV file for something else, in some language."""
+    if len(text) > _LONGEST:
+        # The pattern takes too long for it. A long number has no letter either.
+        return not any(map(str.isalpha, text))
+    return _CONVERTED.fullmatch(text) is not None
+
 
 def _note(text: str) -> str:
     """A text for people as a cell: on one line, and nothing that a spreadsheet runs."""
-    text = " ".join(writable(text).replace(LOST, "?").split())
+    shown = (c if c.isprintable() else " " for c in writable(text).replace(LOST, "?"))
+    text = " ".join("".join(shown).split())
     return "" if is_formula(text) else text[:MAX_TEXT]
 
 
@@ -215,13 +242,3 @@ def _reads_back(read: Reading, text: str, value: Any) -> bool:
         return bool(read(text) == value)
     except ValueError:
         return False
-
-
-def _is_accepted(task_id: str, name: str, value: Any) -> bool:
-    """Whether the reader of JSON takes a value, as it is sent."""
-    if isinstance(value, str) and LOST in value:
-        return False
-    with contextlib.suppress(InvalidUpdateError):
-        update = TaskUpdate(**{"id": task_id, PYTHON_NAMES[name]: value})
-        return bool(update.changes() == {name: value})
-    return False

@@ -1,6 +1,7 @@
 """Tests of files of edits: what is written reads back as it was, or is left blank and named."""
 
 import csv
+import importlib.util
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -283,6 +284,17 @@ def test_file_that_was_changed_does_not_read_back(
         file.read_back(path)
 
 
+def test_row_that_became_wrong_does_not_read_back(tmp_path: Path) -> None:
+    """A value that the reader refuses is told with its row."""
+    path = path_of(Format.CSV, tmp_path)
+    file = EditsFile(Format.CSV, NAMES)
+    with path.open("wb") as to:
+        file.write(to, [("opp_a", {"title": "T"}, {}), ("opp_b", {"priority": "1"}, {})])
+    path.write_bytes(path.read_bytes().replace(b",1\r\n", b",9\r\n"))
+    with pytest.raises(InputError, match="row 2: priority '9'"):
+        file.read_back(path)
+
+
 def test_csv_for_people_begins_with_a_mark(tmp_path: Path) -> None:
     """Without a byte order mark, Excel does not read a CSV file as UTF-8. A pipe needs none."""
     path = path_of(Format.CSV, tmp_path)
@@ -300,6 +312,16 @@ def test_left_out_values_are_counted_and_the_first_ones_named(tmp_path: Path) ->
     assert str(left_out).startswith("title 1,500, message 1,500 (opp_0 title, opp_0 message, ")
     assert str(left_out).endswith("opp_4 message, …)")
     assert len(left_out.named) == 10
+    left_out = written(path, edits[:5]).left_out
+    assert str(left_out).endswith("opp_4 title, opp_4 message)")
+
+
+def test_workbook_without_its_libraries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra `excel`, the message says how to install it, before anything is read."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name != "xlsxwriter")
+    with pytest.raises(ConfigError, match="run pip install xlrd xlsxwriter to write it"):
+        format_to_write(Path("a.xlsx"))
+    assert format_to_write(Path("a.csv")) is Format.CSV
 
 
 def test_suffix_decides_the_format() -> None:

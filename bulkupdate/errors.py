@@ -43,10 +43,17 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import ClassVar, NamedTuple
 
+#: Name of a setting → its spelling in Python, if they differ. `replace` is about a file.
+_IN_PYTHON = {
+    "overwrite": "Mode.OVERWRITE",
+    "replace": "overwrite=True",
+    "resume": "Mode.RESUME",
+}
+
 
 def _in_python(name: str) -> str:
     """The spelling of a setting in Python."""
-    return {"resume": "Mode.RESUME", "overwrite": "Mode.OVERWRITE"}.get(name, name)
+    return _IN_PYTHON.get(name, name)
 
 
 #: Spelling of a setting's name in messages. The command line sets it to the flag.

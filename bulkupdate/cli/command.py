@@ -17,6 +17,7 @@ _FLAGS = {
     "constants": "--set",
     "date_formats": "--date-format",
     "mapping": "--map",
+    "replace": "--overwrite",
 }
 
 

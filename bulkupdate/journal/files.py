@@ -13,6 +13,9 @@ from bulkupdate.errors import ConfigError, JournalError, setting
 
 _CLOSED = -1
 
+#: What a file system answers that has no hard links, as that of a memory stick.
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS})
+
 
 class AppendOnlyFile:
     """A file for appending. When a write returns, the operating system has the data.
@@ -195,7 +198,7 @@ def published(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         JournalError: the file could not be moved to its place.
     """
     if path.exists() and not overwrite:
-        raise ConfigError(f"{path} is there already: {setting('overwrite')} replaces it")
+        raise ConfigError(f"{path} is there already: {setting('replace')} replaces it")
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -204,19 +207,36 @@ def published(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         yield part
         os.fsync(descriptor)
-        if overwrite:
-            part.replace(path)
-        else:
-            # Unlike a rename, this never replaces a file that came meanwhile.
-            path.hardlink_to(part)
+        _name(part, path, overwrite=overwrite)
         sync_directory(path.parent)
     except FileExistsError:
-        raise ConfigError(f"{path} is there already: {setting('overwrite')} replaces it") from None
+        raise ConfigError(f"{path} is there already: {setting('replace')} replaces it") from None
     except OSError as error:
         raise JournalError(f"{path} can't be written: {error.strerror}") from error
     finally:
         os.close(descriptor)
         part.unlink(missing_ok=True)
+
+
+def _name(part: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a complete file its name.
+
+    Raises:
+        FileExistsError: there is a file of that name, and it may not be replaced.
+        OSError: it can't be renamed.
+    """
+    if not overwrite:
+        try:
+            # Unlike a rename, this never replaces a file that came meanwhile.
+            path.hardlink_to(part)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if path.exists():
+                raise FileExistsError from error
+        else:
+            return
+    part.replace(path)
 
 
 def sync_directory(path: Path) -> None:

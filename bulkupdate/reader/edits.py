@@ -18,7 +18,9 @@ from typing import IO, Any, NamedTuple
 
 from bulkupdate.codec import to_json, writable
 from bulkupdate.errors import InputError, InvalidUpdateError
+from bulkupdate.fields import IDS
 from bulkupdate.models import PYTHON_NAMES, TaskUpdate
+from bulkupdate.reader.artefacts import missing
 from bulkupdate.reader.book import MAX_TEXT
 from bulkupdate.reader.cells import Reading, Values
 from bulkupdate.reader.columns import EXPECT, OWN_PREFIX
@@ -31,15 +33,21 @@ from bulkupdate.reader.tables import write_objects, write_table
 #: Number of left out values that are named.
 SHOWN = 10
 
+#: Names of months, as spreadsheets in English, German, French, Spanish, Italian, Portuguese and
+#: Dutch read them.
+_MONTH = (
+    r"(jan|ene|gen|feb|fev|fév|mar|mär|mrt|apr|abr|avr|may|mai|mei|mag|jun|jui|giu|jul|lug"
+    r"|aug|ago|aoû|sep|set|oct|okt|ott|out|nov|dec|dez|dic|déc)[^\W\d_]*\.?"
+)
 #: Texts that a spreadsheet takes for a number, a date, a time or a truth value as it opens a CSV.
-_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _CONVERTED = re.compile(
     rf"\s*([-+(]?[\d.,:/%€$£\s-]*\d[-\d.,:/%€$£\s)]*(e[+-]?\d+)?|true|false"
-    rf"|\d{{1,4}}[-\s/.]{_MONTH}([-\s/.,]+\d{{1,4}})?|{_MONTH}[-\s/.]*\d{{1,4}}(,?\s*\d{{4}})?"
-    r"|\d[\d:.\s]*[ap]m?)\s*",
+    rf"|\d{{1,4}}[-\s/.]*{_MONTH}([-\s/.,]*\d{{1,4}})?|{_MONTH}[-\s/.]*\d{{1,4}}(,?\s*\d{{4}})?"
+    r"|\d[\d:.\s]*[ap]m?|\d{4}-\d\d-\d\dT[\d:.,]+)\s*",
     re.IGNORECASE,
 )
-
+#: Number of characters of the longest text that is compared with the pattern.
+_LONGEST = 500
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -244,7 +252,7 @@ class EditsFile:
             return False
         # In a workbook, a cell says itself that it is a text. A priority stays what it is.
         is_text = field in ("title", "message")
-        return self._format is Format.XLSX or not is_text or not _CONVERTED.fullmatch(text)
+        return self._format is Format.XLSX or not is_text or not _is_converted(text)
 
     def _object(self, edit: Edit, columns: dict[str, Any]) -> dict[str, Any]:
         values = {name: columns[name] for name in self._names if name in columns}
@@ -256,9 +264,18 @@ class EditsFile:
         return {"id": edit.id, **values, **expected, **notes}
 
 
+def _is_converted(text: str) -> bool:
+    """Whether a spreadsheet takes a text in a CSV file for something else, in some language."""
+    if len(text) > _LONGEST:
+        # The pattern takes too long for it. A long number has no letter either.
+        return not any(map(str.isalpha, text))
+    return _CONVERTED.fullmatch(text) is not None
+
+
 def _note(text: str) -> str:
     """A text for people as a cell: on one line, and nothing that a spreadsheet runs."""
-    text = " ".join(writable(text).replace(LOST, "?").split())
+    shown = (c if c.isprintable() else " " for c in writable(text).replace(LOST, "?"))
+    text = " ".join("".join(shown).split())
     return "" if is_formula(text) else text[:MAX_TEXT]
 
 
@@ -285,6 +302,8 @@ def _is_accepted(task_id: str, name: str, value: Any) -> bool:
     if name.startswith(EXPECT) and value == "":
         return True
     name = name.removeprefix(EXPECT)
+    if name in IDS and missing(str(value), is_id=True):
+        return False  # The reader of JSON refuses such a word, too.
     with contextlib.suppress(InvalidUpdateError):
         update = TaskUpdate(**{"id": task_id, PYTHON_NAMES[name]: value})
         return bool(update.changes() == {name: value})

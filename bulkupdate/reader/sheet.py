@@ -38,7 +38,7 @@ _POLL = 0.1
 
 #: The libraries of the extra `excel`, one to read .xls and one to write .xlsx.
 LIBRARIES = ("xlrd", "xlsxwriter")
-_INSTALL = f"pip install {' '.join(LIBRARIES)}"
+INSTALL = f"pip install {' '.join(LIBRARIES)}"
 
 #: The process imports the package `workbook` from the folder in its first argument, and nothing
 #: else of bulkupdate.
@@ -57,6 +57,11 @@ _CHECK = ": set the format to General, and check the number"
 
 #: Kind of a cell that is wrong in any column.
 WRONG = "wrong cell"
+
+
+def can_read_sheets() -> bool:
+    """Whether the libraries of the extra `excel` are installed."""
+    return all(map(importlib.util.find_spec, LIBRARIES))
 
 
 class Cell(str):
@@ -140,9 +145,9 @@ class SheetTable:
             InputError: the file can't be read, or has several sheets and `wanted` is None.
             RunStoppedError: the stop was set.
         """
-        if not all(map(importlib.util.find_spec, LIBRARIES)):
+        if not can_read_sheets():
             raise InputError(
-                f"{raw.name}: is a spreadsheet: run {_INSTALL} to read it, or save it as CSV"
+                f"{raw.name}: is a spreadsheet: run {INSTALL} to read it, or save it as CSV"
             )
         with _room(raw.name):
             rows = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the table

@@ -11,6 +11,7 @@ from typing import IO, Any
 from bulkupdate.errors import ConfigError
 from bulkupdate.reader.book import write_book
 from bulkupdate.reader.options import Format
+from bulkupdate.reader.sheet import INSTALL, can_read_sheets
 
 #: The formats that can be written, by suffix.
 FORMATS = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".xlsx": Format.XLSX}
@@ -23,13 +24,14 @@ def format_to_write(path: Path) -> Format:
     """The format of a file to write, by its suffix.
 
     Raises:
-        ConfigError: there is none for this suffix.
+        ConfigError: there is none for this suffix, or its libraries are not installed.
     """
-    try:
-        return FORMATS[path.suffix.lower()]
-    except KeyError:
-        known = ", ".join(FORMATS)
-        raise ConfigError(f"{path}: give it one of the suffixes {known}") from None
+    found = FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise ConfigError(f"{path}: give it one of the suffixes {', '.join(FORMATS)}")
+    if found is Format.XLSX and not can_read_sheets():
+        raise ConfigError(f"{path}: is a spreadsheet: run {INSTALL} to write it, or name it .csv")
+    return found
 
 
 def write_table(

@@ -20,6 +20,7 @@ from bulkupdate.errors import (
     BadListError,
     BadResponseError,
     KeyRefusedError,
+    NotFoundError,
     RunStoppedError,
     TaskError,
 )
@@ -115,17 +116,34 @@ class LiveReader:
         members: list[Member] = []
         note = ""
         for user_id in team.user_ids:
+            if not note and len(members) == MOST_ASKED:
+                note = f"only the first {MOST_ASKED} users have been asked for: of others, ids work"
             member = Member(user_id)
-            if not note and len(members) < MOST_ASKED and is_plain_id(user_id):
+            if not note and is_plain_id(user_id):
                 try:
-                    member = await self._call(partial(self._client.user, user_id), self._brief)
-                except KeyRefusedError as error:
-                    raise self._stopped(error) from error
+                    member = await self._user(user_id)
                 except TaskError as error:
                     note = f"names of users can't be read: only their ids work ({error})"
-            # The answer of another user would give a wrong name.
-            members.append(member if member.id == user_id else Member(user_id))
+            members.append(member)
+        if not (note or any(one.name or one.email for one in members)):
+            note = "names of users can't be read: only their ids work"
         return Known(team, tuple(members) or None, note)
+
+    async def _user(self, user_id: str) -> Member:
+        """A user who is asked for; without a name where there is none of this id any more.
+
+        Raises:
+            RunStoppedError: the key is refused, the server does not answer, or a stop came.
+            TaskError: no user can be asked for.
+        """
+        try:
+            member = await self._call(partial(self._client.user, user_id), self._brief)
+        except KeyRefusedError as error:
+            raise self._stopped(error) from error
+        except NotFoundError:
+            return Member(user_id)
+        # The answer of another user would give a wrong name.
+        return member if member.id == user_id else Member(user_id)
 
     async def tasks(
         self, live: LiveTasks, filters: Iterable[Filter] = ()
@@ -178,10 +196,11 @@ class LiveReader:
         is_key = isinstance(error, KeyRefusedError)
         what = "the key is refused" if is_key else "tasks can't be read"
         status = f"{error.status} " if error.status else ""
+        text = f"{what}: {error.type}: {status}{error.message}"
         if not self._stop.is_set:
-            reason = Reason.KEY_REFUSED if is_key else Reason.SERVER_DOWN
-            self._stop.set(f"{what}: {error.type}: {status}{error.message}", reason)
-        return RunStoppedError(self._stop.text or "stopped")
+            self._stop.set(text, Reason.KEY_REFUSED if is_key else Reason.SERVER_DOWN)
+        # What the lane says of such an error is about rows.
+        return RunStoppedError(text if error.stops_lane else self._stop.text or text)
 
 
 @contextlib.asynccontextmanager

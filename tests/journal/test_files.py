@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bulkupdate.errors import JournalError
-from bulkupdate.journal.files import AppendOnlyFile, replace_file, sha256
+from bulkupdate.errors import ConfigError, JournalError
+from bulkupdate.journal.files import AppendOnlyFile, published, replace_file, sha256
 
 
 def test_writes_of_a_few_bytes_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,3 +119,107 @@ def test_hash_of_a_missing_file_is_unknown(tmp_path: Path) -> None:
     assert sha256(tmp_path / "none") is None
     (tmp_path / "a").write_bytes(b"abc")
     assert (sha256(tmp_path / "a") or "")[:8] == "ba7816bf"
+
+
+def publish(path: Path, data: bytes = b"whole", *, overwrite: bool = False) -> None:
+    with published(path, overwrite=overwrite) as part:
+        part.write_bytes(data)
+
+
+def test_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    """Until the block ends, there is nothing under the name. The file is its owner's alone."""
+    path = tmp_path / "tasks.csv"
+    with published(path) as part:
+        part.write_bytes(b"half")
+        assert not path.exists()
+        assert part.stat().st_mode & 0o777 == 0o600
+        part.write_bytes(b"whole")
+    assert path.read_bytes() == b"whole"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_block_that_fails_leaves_no_file(
+    tmp_path: Path, error: type[BaseException], overwrite: bool
+) -> None:
+    """A file that was not finished is removed, whatever ended it; an earlier one stays."""
+    path = tmp_path / "tasks.csv"
+    if overwrite:
+        path.write_bytes(b"earlier")
+
+    def break_off() -> None:
+        with published(path, overwrite=overwrite) as part:
+            part.write_bytes(b"half")
+            raise error
+
+    with pytest.raises(error):
+        break_off()
+    assert [*tmp_path.iterdir()] == ([path] if overwrite else [])
+    assert not overwrite or path.read_bytes() == b"earlier"
+
+
+def test_file_that_exists_is_refused_before_the_work(tmp_path: Path) -> None:
+    """A file is replaced only where that is allowed. The message says how."""
+    path = tmp_path / "tasks.csv"
+    path.write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"is there already: overwrite=True replaces it"):
+        publish(path)
+    assert path.read_bytes() == b"mine"
+    publish(path, overwrite=True)
+    assert path.read_bytes() == b"whole"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def no_links(_: Path, to: Path) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), to)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_file_that_comes_meanwhile_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    """What another program writes under the name, while ours is made, stays."""
+    if not has_links:
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    path = tmp_path / "tasks.csv"
+    ours = published(path)
+    ours.__enter__().write_bytes(b"whole")
+    path.write_bytes(b"theirs")
+    with pytest.raises(ConfigError, match="is there already"):
+        ours.__exit__(None, None, None)
+    assert path.read_bytes() == b"theirs"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_file_system_without_links_takes_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A memory stick has no hard links: there, the file is renamed."""
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    publish(tmp_path / "tasks.csv")
+    assert (tmp_path / "tasks.csv").read_bytes() == b"whole"
+    assert len([*tmp_path.iterdir()]) == 1
+
+
+def test_directory_that_takes_no_file_is_told_at_once(tmp_path: Path) -> None:
+    """Where no file can be written, nothing is read from the server first."""
+    with pytest.raises(ConfigError, match="can't be written: No such file or directory"):
+        publish(tmp_path / "none" / "tasks.csv")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_disk_that_does_not_confirm_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    """A file that may not be on the disk does not appear."""
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(JournalError, match="can't be written: Input/output error"):
+        publish(tmp_path / "tasks.csv", overwrite=overwrite)
+    assert [*tmp_path.iterdir()] == []

@@ -211,7 +211,7 @@ class EditsFile:
         columns: dict[str, Any] = {}
         lost: dict[str, Any] = {}
         if not _reads_back(self._readings["id"], edit.id, edit.id):
-            lost["id"] = edit.id
+            return columns, {"id": edit.id}
         for name, value in named:
             if value is None:
                 continue

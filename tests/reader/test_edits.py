@@ -17,6 +17,9 @@ from bulkupdate.errors import ConfigError, InputError
 from bulkupdate.reader import Edit, EditsFile, Format, Input, LeftOut, ReadOptions, format_to_write
 from tests.support.texts import CHARACTERS
 
+#: A row as a tuple.
+Plain = tuple[str, dict[str, Any], dict[str, str]]
+
 NAMES = ("assignedTo", "dueDate", "title", "message", "priority")
 FORMATS = [Format.CSV, Format.JSONL, Format.XLSX]
 TABLES = [Format.CSV, Format.XLSX]
@@ -71,11 +74,11 @@ NEVER = (
 )
 
 
-def written(path: Path, edits: list[Edit], **options: Any) -> EditsFile:
+def written(path: Path, edits: Sequence[Plain], **options: Any) -> EditsFile:
     """Write edits to a file in the format of its suffix, and read it back."""
     file = EditsFile(format_to_write(path), options.pop("names", NAMES), **options)
     with path.open("wb") as to:
-        file.write(to, edits)
+        file.write(to, [Edit(*one) for one in edits])
     file.read_back(path)
     return file
 
@@ -110,7 +113,7 @@ def test_ordinary_values_read_back_the_same(format_: Format, tmp_path: Path) -> 
 
 def titles(path: Path, texts: Sequence[str]) -> tuple[list[str | None], LeftOut]:
     """The titles that a file holds, of these that are written to it, and what is left out."""
-    edits: list[Edit] = [
+    edits: list[Plain] = [
         (f"opp_{n}", {"title": text, "priority": "1"}, {}) for n, text in enumerate(texts)
     ]
     left_out = written(path, edits).left_out
@@ -183,7 +186,7 @@ def test_any_value_reads_back_or_is_left_out(
 ) -> None:
     """Whatever tasks hold, the file reads back: each value is the same, empty, or counted."""
     path = path_of(format_, tmp_path_factory.mktemp("edits"))
-    rows: list[Edit] = [(f"opp_{n}", values, {}) for n, values in enumerate(edits)]
+    rows: list[Plain] = [(f"opp_{n}", values, {}) for n, values in enumerate(edits)]
     file = written(path, rows)
     found = read(path) if rows else {}
     kept = sum(map(len, found.values()))
@@ -219,7 +222,7 @@ def test_due_dates_are_texts_with_the_offset_of_the_zone(format_: Format, tmp_pa
     """The hour that a clock shows twice has two offsets, and milliseconds are kept."""
     path = path_of(format_, tmp_path)
     dates = ["2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z", "2026-03-02T09:58:57.169Z"]
-    edits: list[Edit] = [(f"opp_{n}", {"dueDate": due}, {}) for n, due in enumerate(dates)]
+    edits: list[Plain] = [(f"opp_{n}", {"dueDate": due}, {}) for n, due in enumerate(dates)]
     file = written(path, edits, names=("dueDate",), zone=ZoneInfo("Europe/Paris"))
     assert [values["dueDate"] for values in read(path).values()] == dates
     assert not file.left_out.counts
@@ -242,7 +245,7 @@ def test_value_that_no_update_could_send_is_left_out(
     """A due date or a title that the server shows in another shape is left out and counted."""
     path = path_of(format_, tmp_path)
     for zone in (None, ZoneInfo("Europe/Paris")):
-        edits: list[Edit] = [("opp_a", {"dueDate": value, "priority": "1"}, {})]
+        edits: list[Plain] = [("opp_a", {"dueDate": value, "priority": "1"}, {})]
         file = written(path, edits, zone=zone)
         assert read(path) == {"opp_a": {"priority": "1"}}
         assert file.left_out.counts == {"dueDate": 1}
@@ -272,10 +275,10 @@ def test_file_that_was_changed_does_not_read_back(
 ) -> None:
     """What the disk holds is compared with what was written to it: a row less, or other values."""
     path = path_of(format_, tmp_path)
-    first: Edit = ("opp_a", {"title": "T"}, {})
+    first: Plain = ("opp_a", {"title": "T"}, {})
     file = EditsFile(format_, NAMES)
     with path.open("wb") as to:
-        file.write(to, [first, ("opp_b", {"title": "T"}, {})])
+        file.write(to, [Edit(*first), Edit("opp_b", {"title": "T"})])
     changed = [first] if values is None else [first, ("opp_b", values, {})]
     other = written(path.with_name(f"other.{format_.value}"), changed)
     assert other.rows == len(changed)
@@ -289,7 +292,7 @@ def test_row_that_became_wrong_does_not_read_back(tmp_path: Path) -> None:
     path = path_of(Format.CSV, tmp_path)
     file = EditsFile(Format.CSV, NAMES)
     with path.open("wb") as to:
-        file.write(to, [("opp_a", {"title": "T"}, {}), ("opp_b", {"priority": "1"}, {})])
+        file.write(to, [Edit("opp_a", {"title": "T"}), Edit("opp_b", {"priority": "1"})])
     path.write_bytes(path.read_bytes().replace(b",1\r\n", b",9\r\n"))
     with pytest.raises(InputError, match="row 2: priority '9'"):
         file.read_back(path)
@@ -307,7 +310,7 @@ def test_csv_for_people_begins_with_a_mark(tmp_path: Path) -> None:
 def test_left_out_values_are_counted_and_the_first_ones_named(tmp_path: Path) -> None:
     """A message names ten values, and counts all by field."""
     path = path_of(Format.CSV, tmp_path)
-    edits: list[Edit] = [(f"opp_{n}", {"title": "=1", "message": "@x"}, {}) for n in range(1500)]
+    edits: list[Plain] = [(f"opp_{n}", {"title": "=1", "message": "@x"}, {}) for n in range(1500)]
     left_out = written(path, edits).left_out
     assert str(left_out).startswith("title 1,500, message 1,500 (opp_0 title, opp_0 message, ")
     assert str(left_out).endswith("opp_4 message, …)")

@@ -30,6 +30,7 @@ from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError, cou
 from bulkupdate.journal import ExitCode, Mode, RunFiles, Summary
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.rate import LEMLIST_RATE
+from bulkupdate.reader import Input
 from bulkupdate.report import check_installed, write_report
 from bulkupdate.session.settings import RunConfig
 
@@ -237,16 +238,26 @@ def _stamp(directory: Path) -> tuple[int, int] | None:
 
 
 def _own_sandbox(config: RunConfig) -> "Sandbox":
-    """A sandbox for one run, in which every id is the id of a task."""
-    from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown
+    """A sandbox for one run, in which every id is the id of a task.
 
+    Raises:
+        ConfigError: the tasks have to be there before, and the input is standard input.
+    """
+    from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown, team_for
+
+    team = Team()
+    if config.compare:
+        if config.input == "-":
+            raise ConfigError("--sandbox with --compare needs a file: its tasks are made from it")
+        with Input.open(Path(config.input), options=replace(config.read, people=True)) as source:
+            team = team_for(source)
     return Sandbox(
         SandboxConfig(
             key=config.endpoint.api_key.reveal(),
             rate=None if config.rate is None else LEMLIST_RATE,
             unknown=Unknown.CREATE,
         ),
-        team=Team(),
+        team=team,
     )
 
 

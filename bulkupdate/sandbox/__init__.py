@@ -16,7 +16,7 @@ from bulkupdate.sandbox.config import (
 from bulkupdate.sandbox.leads import Lead
 from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.server import Sandbox
-from bulkupdate.sandbox.team import Team, made_up_team, team_of
+from bulkupdate.sandbox.team import Team, made_up_team, team_for, team_of
 
 __all__ = [
     "AfterLast",
@@ -31,5 +31,6 @@ __all__ = [
     "Unknown",
     "Window",
     "made_up_team",
+    "team_for",
     "team_of",
 ]

@@ -51,6 +51,9 @@ from .report import write_report as write_report
 from .session.export import Exported as Exported
 from .session.export import export_tasks as export_tasks
 from .session.observer import Observer as Observer
+from .session.plan import Change as Change
+from .session.plan import Plan as Plan
+from .session.plan import plan_edits as plan_edits
 from .session.progress import Progress as Progress
 from .session.run import run as run
 from .session.settings import FailureLimit as FailureLimit
@@ -66,6 +69,7 @@ __all__ = [
     "BlockedError",
     "BulkUpdateError",
     "CertificateError",
+    "Change",
     "ConfigError",
     "ConnectError",
     "ConnectionLostError",
@@ -83,6 +87,7 @@ __all__ = [
     "Observer",
     "Outcome",
     "PaymentRequiredError",
+    "Plan",
     "Preview",
     "Problem",
     "Progress",
@@ -113,6 +118,7 @@ __all__ = [
     "WaitTooLongError",
     "__version__",
     "export_tasks",
+    "plan_edits",
     "run",
     "update_tasks",
     "write_report",

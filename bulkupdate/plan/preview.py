@@ -149,6 +149,11 @@ class Inspection:
         """Number of rows so far."""
         return self._rows
 
+    @property
+    def problem_groups(self) -> list[ProblemGroup]:
+        """The problems so far, each kind once, with examples."""
+        return self._problems.groups
+
     def add(self, rows: Sequence[Row]) -> None:
         """Add rows that follow those before. Many at once cost less than one at a time."""
         parts, shapes = self._parts, self._shapes
@@ -224,7 +229,7 @@ class Inspection:
             repeated=repeated,
             repeats=repeats,
             bodies=[{"id": body.id, **body.changes()} for body in self._bodies],
-            problem_groups=self._problems.groups,
+            problem_groups=self.problem_groups,
             seconds=_seconds(requests, rate),
             due=self._dates.found if self._dates is not None else None,
             expecting=self._expecting,

@@ -5,19 +5,20 @@ import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import RunStoppedError, setting
+from bulkupdate.errors import InputError, RunStoppedError, setting
+from bulkupdate.journal import published
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.models import ErrorInfo, Row
-from bulkupdate.plan import Judge, Kind, LiveTasks, People
-from bulkupdate.reader import Edit, EditsFile, Format, Input
+from bulkupdate.plan import Judge, Kind, LiveTasks, People, inspect
+from bulkupdate.reader import Edit, EditsFile, Format, Input, ReadOptions, format_to_write
 from bulkupdate.session.editsfile import write_edits
 from bulkupdate.session.reading import live_reader
 from bulkupdate.stop import Stop
@@ -124,6 +125,80 @@ class Plan:
             self.unknown.update(name for name in change.after if name not in change.before)
             if owner := change.after.get("assignedTo"):
                 self.owners[owner] += 1
+
+
+@contextlib.asynccontextmanager
+async def plan_edits(
+    path: str | Path,
+    endpoint: Endpoint,
+    *,
+    read: ReadOptions | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    renew: bool = False,
+    unlisted: Literal["conflict", "send"] = "conflict",
+    allow_few: bool = False,
+    rate: Rate = "auto",
+    retry: RetryPolicy | None = None,
+    stop: Stop | None = None,
+) -> AsyncIterator[Plan]:
+    """Plan what a file of edits would change in the tasks as they are, for an `async with`.
+
+    Args:
+        path: the file of edits.
+        endpoint: the server and the API key.
+        read: the options for reading the file.
+        output: a file of edits to write, with what differs and what is there now: .csv, .jsonl or
+            .xlsx; None writes none.
+        overwrite: whether to replace a file that exists.
+        renew: whether what is found takes the place of what the rows expect.
+        unlisted: what becomes of a row whose task is not listed.
+        allow_few: whether a server that lists no task is no error.
+        rate: "auto" follows the server; a rate is a ceiling; None means no limit.
+        retry: the backoff between attempts, and how long the server may be down.
+        stop: ends the reading.
+
+    Yields:
+        The plan. Its changes can be read until the block is left.
+
+    Raises:
+        InputError: the file can't be read, or a row of it is invalid.
+        ConfigError: an option is wrong, or the file to write exists.
+        RunStoppedError: the tasks can't be read whole, or `stop` was set.
+        JournalError: the live tasks can't be stored, or the file can't be written.
+    """
+    target = Path(output) if output is not None else None
+    format_ = format_to_write(target) if target is not None else Format.CSV
+    options = replace(read or ReadOptions(), people=True)
+    with Input.open(Path(path), options=options) as source:
+        await _check(source)
+        making = made_plan(
+            source,
+            endpoint,
+            rate=rate,
+            policy=retry,
+            stop=stop,
+            sends_unlisted=unlisted == "send",
+            renew=renew,
+            allow_few=allow_few,
+        )
+        async with making as plan:
+            if target is not None:
+                with published(target, overwrite=overwrite) as part:
+                    await write_plan(plan, part, format_)
+            yield plan
+
+
+async def _check(source: Input) -> None:
+    """Check every row.
+
+    Raises:
+        InputError: a row is invalid, or the file can't be read to its end.
+    """
+    for inspection in inspect(source):
+        await asyncio.sleep(0)
+        if first := next((one.examples[0] for one in inspection.problem_groups), None):
+            raise InputError(f"{source.name}: row {first.row}: {first.problem}")
 
 
 @contextlib.asynccontextmanager

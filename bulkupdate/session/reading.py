@@ -6,12 +6,11 @@ whole or with an error: half a list is never taken for the whole.
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 from bulkupdate.engine.call import Caller
-from bulkupdate.engine.health import OUTAGE_FAILURES, Health
+from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.engine.retry import Attempts
@@ -83,16 +82,15 @@ class LiveReader:
     ) -> None:
         self._client = client
         self._stop = stop
-        self._brief = Caller(limiter, health, policy, stop)
-        # The server's health ends the reading of tasks, not the number of attempts.
-        patient = replace(policy, max_attempts=max(policy.max_attempts, OUTAGE_FAILURES + 1))
-        self._patient = Caller(limiter, health, patient, stop)
-        self._brief.traffic = self._patient.traffic = traffic or Traffic()
+        self._patience = policy.give_up_after
+        self._caller = Caller(limiter, health, policy, stop)
+        if traffic is not None:
+            self._caller.traffic = traffic
 
     @property
     def traffic(self) -> Traffic:
         """Counts of the requests so far."""
-        return self._patient.traffic
+        return self._caller.traffic
 
     async def known(self) -> Known:
         """The team and its members, as far as they can be read.
@@ -101,7 +99,7 @@ class LiveReader:
             RunStoppedError: the key is refused, the server does not answer, or a stop came.
         """
         try:
-            team = await self._call(self._client.team, self._brief)
+            team = await self._call(self._client.team)
         except KeyRefusedError as error:
             raise self._stopped(error) from error
         except TaskError as error:
@@ -137,7 +135,7 @@ class LiveReader:
             TaskError: no user can be asked for.
         """
         try:
-            member = await self._call(partial(self._client.user, user_id), self._brief)
+            member = await self._call(partial(self._client.user, user_id))
         except KeyRefusedError as error:
             raise self._stopped(error) from error
         except NotFoundError:
@@ -164,7 +162,7 @@ class LiveReader:
         asked = [*filters]
 
         async def fetch(number: int) -> list[Task]:
-            return await self._call(lambda: self._client.page(number, asked), self._patient)
+            return await self._patiently(lambda: self._client.page(number, asked))
 
         try:
             async for page in pages(fetch):
@@ -173,7 +171,18 @@ class LiveReader:
         except TaskError as error:
             raise self._stopped(error) from error
 
-    async def _call(self, request: Callable[[], Awaitable[Answer[Value]]], caller: Caller) -> Value:
+    async def _patiently(self, request: Callable[[], Awaitable[Answer[Value]]]) -> Value:
+        """Make a call again and again, for as long as a run waits for a server that is down."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        while True:
+            try:
+                return await self._call(request)
+            except TaskError as error:
+                if not is_transient(error) or now() - began >= self._patience:
+                    raise
+
+    async def _call(self, request: Callable[[], Awaitable[Answer[Value]]]) -> Value:
         bad = 0
 
         async def once() -> Answer[Value]:
@@ -187,7 +196,7 @@ class LiveReader:
 
         try:
             with self._stop.until(Level.DRAIN) as scope:
-                return await caller.call(once, Attempts(), scope, subject="")
+                return await self._caller.call(once, Attempts(), scope, subject="")
         except StoppedError:
             raise RunStoppedError(self._stop.text or "stopped") from None
 

@@ -1,0 +1,118 @@
+"""`bulkupdate plan`: its output and its exit codes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import bulkupdate, serving
+
+Write = Callable[..., Path]
+
+#: The first tasks of the sandbox's own team, with its first members.
+ONE, TWO = "opp_cc59f197f5832d74d", "opp_13f6e732d8c5534bf"
+
+
+def test_plan_is_shown_task_by_task(write: Write) -> None:
+    """Old and new of each task, then the numbers, and last what a plan can't know."""
+    write(
+        "edits.csv",
+        "id,assignedTo,dueDate,title,done",
+        f"{ONE},ben.keller@example.com,2026-12-01T09:00+01:00,,",
+        f"{TWO},,,Task 2,true",
+        "opp_nowhere,,,x,",
+    )
+    with serving() as server:
+        done = bulkupdate("plan", "edits.csv", "--timezone", "Europe/Paris", **server.environment)
+    said = done.stderr
+    assert done.returncode == 1
+    assert (
+        f"~ {ONE} 'Task 1'  assignedTo anna.martin@example.com → ben.keller@example.com"
+        "  dueDate Mon 05 Jan 2026 09:00 → Tue 01 Dec 2026 09:00"
+    ) in said
+    assert f"~ {TWO} 'Task 2'  done open → done" in said
+    assert "row 3, opp_nowhere: the server does not list the task" in said
+    assert "1 row in conflict: not listed 1" in said
+    assert "2 tasks would change, of 417 listed" in said
+    assert "new owners: ben.keller@example.com 1" in said
+    assert "completes 1 task, which can't be taken back" in said
+    assert "2 requests, at least 0.2 s" in said
+    assert said.splitlines()[-1].startswith("a plan can't know what others change from now on")
+    assert done.stdout == ""
+
+
+def test_dry_run_that_compares_is_a_plan(write: Write) -> None:
+    """`run --dry-run --compare` shows the same as `plan`."""
+    write("edits.csv", "id,title", f"{ONE},New")
+    with serving() as server:
+        plan = bulkupdate("plan", "edits.csv", **server.environment)
+        dry = bulkupdate("run", "edits.csv", "--dry-run", "--compare", **server.environment)
+    assert (plan.returncode, plan.stderr) == (dry.returncode, dry.stderr)
+    assert plan.returncode == 0
+
+
+def test_json_holds_every_change(write: Write) -> None:
+    """`--json` prints one object with all changes, before and after."""
+    write("edits.csv", "id,title", f"{ONE},New", f"{TWO},New")
+    with serving() as server:
+        done = bulkupdate("plan", "edits.csv", "--json", "-q", **server.environment)
+    found = json.loads(done.stdout)
+    assert found["changes"] == [
+        {"id": ONE, "before": {"title": "Task 1"}, "after": {"title": "New"}},
+        {"id": TWO, "before": {"title": "Task 2"}, "after": {"title": "New"}},
+    ]
+    assert (found["tasks"], found["fields"], done.stderr) == (2, {"title": 2}, "")
+
+
+@pytest.mark.parametrize(
+    ("lines", "arguments", "code", "said"),
+    [
+        (("id,title", f"{ONE},New"), (), 0, "1 task would change"),
+        (("id,title", f"{ONE},Task 1"), (), 0, "1 row already so"),
+        (("id,title,expect.title", f"{ONE},New,Other"), (), 1, "in conflict"),
+        (("id,title,expect.title", f"{ONE},New,Other"), ("--renew",), 0, "1 task would change"),
+        (("id,priority", f"{ONE},urgent"), (), 2, "is not a priority"),
+        (("id,assignedTo", f"{ONE},Anna"), (), 2, "is no member of the team: did you mean Anna"),
+        (("id,titel", f"{ONE},x"), (), 2, "unknown column 'titel'"),
+        (("id,title", f"{ONE},New"), ("-o", "edits.csv", "--overwrite"), 2, "is the input"),
+        (("id,title", f"{ONE},New"), ("-o", "p.txt"), 2, "give it one of the suffixes"),
+        (("id,title", f"{ONE},New"), ("-o", "edits.csv"), 2, "--overwrite replaces it"),
+    ],
+)
+def test_exit_codes(
+    write: Write, lines: tuple[str, ...], arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """0: it could be sent; 1: a row conflicts; 2: something is wrong with the input or a flag."""
+    write("edits.csv", *lines)
+    with serving() as server:
+        done = bulkupdate("plan", "edits.csv", *arguments, **server.environment)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert not Path("p.txt").exists()
+
+
+def test_unreadable_tasks_exit_with_3(write: Write) -> None:
+    """A key that is refused, and tasks that can't be read, end with 3, and write no file."""
+    write("edits.csv", "id,title", f"{ONE},New")
+    with serving("--fault", "500=1") as server:
+        variables = {**server.environment, "BULKUPDATE_GIVE_UP_AFTER": "0"}
+        down = bulkupdate("plan", "edits.csv", "-o", "p.csv", **variables)
+    with serving() as server:
+        variables = {**server.environment, "LEMLIST_API_KEY": "wrong"}
+        refused = bulkupdate("plan", "edits.csv", "-o", "p.csv", **variables)
+    assert (down.returncode, refused.returncode) == (3, 3)
+    assert "unauthorized" in refused.stderr
+    assert not Path("p.csv").exists()
+
+
+def test_values_that_a_file_cannot_hold_are_named(write: Write) -> None:
+    """A row whose expectation no CSV cell holds is not in the file, and a .jsonl file holds it."""
+    write("edits.jsonl", {"id": ONE, "title": "=1+1"}, {"id": TWO, "title": "New"})
+    with serving() as server:
+        text = bulkupdate("plan", "edits.jsonl", "-o", "p.csv", **server.environment)
+        lines = bulkupdate("plan", "edits.jsonl", "-o", "p.jsonl", **server.environment)
+    assert f"not in it: title 1 ({ONE} title)" in text.stderr
+    assert "p.csv: 1 row: " in text.stderr
+    assert "not in it" not in lines.stderr
+    assert len(Path("p.jsonl").read_text().splitlines()) == 2

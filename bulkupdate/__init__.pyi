@@ -51,10 +51,13 @@ from .report import write_report as write_report
 from .session.export import Exported as Exported
 from .session.export import export_tasks as export_tasks
 from .session.observer import Observer as Observer
+from .session.overwritten import Obstacle as Obstacle
 from .session.progress import Progress as Progress
 from .session.run import run as run
 from .session.settings import FailureLimit as FailureLimit
 from .session.settings import RunConfig as RunConfig
+from .session.undo import Undone as Undone
+from .session.undo import undo_run as undo_run
 from .stop import Stop as Stop
 
 __all__ = [
@@ -81,6 +84,7 @@ __all__ = [
     "Mode",
     "NotFoundError",
     "Observer",
+    "Obstacle",
     "Outcome",
     "PaymentRequiredError",
     "Preview",
@@ -110,10 +114,12 @@ __all__ = [
     "TaskUpdate",
     "TlsVersionError",
     "UnauthorizedError",
+    "Undone",
     "WaitTooLongError",
     "__version__",
     "export_tasks",
     "run",
+    "undo_run",
     "update_tasks",
     "write_report",
 ]

@@ -54,10 +54,13 @@ from .session.observer import Observer as Observer
 from .session.plan import Change as Change
 from .session.plan import Plan as Plan
 from .session.plan import plan_edits as plan_edits
+from .session.overwritten import Obstacle as Obstacle
 from .session.progress import Progress as Progress
 from .session.run import run as run
 from .session.settings import FailureLimit as FailureLimit
 from .session.settings import RunConfig as RunConfig
+from .session.undo import Undone as Undone
+from .session.undo import undo_run as undo_run
 from .stop import Stop as Stop
 
 __all__ = [
@@ -85,6 +88,7 @@ __all__ = [
     "Mode",
     "NotFoundError",
     "Observer",
+    "Obstacle",
     "Outcome",
     "PaymentRequiredError",
     "Plan",
@@ -115,11 +119,13 @@ __all__ = [
     "TaskUpdate",
     "TlsVersionError",
     "UnauthorizedError",
+    "Undone",
     "WaitTooLongError",
     "__version__",
     "export_tasks",
     "plan_edits",
     "run",
+    "undo_run",
     "update_tasks",
     "write_report",
 ]

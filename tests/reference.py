@@ -29,6 +29,7 @@ stdout carries only what a program wants. Everything for people goes to stderr.
 _TWINS = {
     "run": "[`bulkupdate.run`](python.md#bulkupdate.session.run.run)",
     "report": "[`bulkupdate.write_report`](python.md#bulkupdate.report.write_report)",
+    "undo": "[`bulkupdate.undo_run`](python.md#bulkupdate.session.undo.undo_run)",
     "sandbox": "[`bulkupdate.sandbox.Sandbox`](python.md#bulkupdate.sandbox.Sandbox)",
 }
 

@@ -81,13 +81,14 @@ def test_public_names_match_the_list() -> None:
         "BulkUpdateError", "CertificateError", "ConfigError", "ConnectError",
         "ConnectionLostError", "Endpoint", "Exported", "FailureLimit", "ForbiddenError",
         "Format", "InputError", "InvalidUpdateError", "JournalError", "KeyRefusedError",
-        "Mode", "NotFoundError", "Observer", "Outcome", "PaymentRequiredError", "Preview",
-        "Problem", "Progress", "RateLimit", "RateLimitedError", "ReadOptions", "Reason",
+        "Mode", "NotFoundError", "Observer", "Obstacle", "Outcome", "PaymentRequiredError",
+        "Preview", "Problem", "Progress", "RateLimit", "RateLimitedError", "ReadOptions", "Reason",
         "RedirectError", "RefusedError", "RequestTimeoutError", "Result", "RetryPolicy",
         "RunConfig", "RunDirectoryError", "RunInUseError", "RunStoppedError", "Selection",
         "ServerError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
-        "TaskUpdate", "TlsVersionError", "UNSET", "UnauthorizedError", "WaitTooLongError",
-        "__version__", "export_tasks", "run", "update_tasks", "write_report",
+        "TaskUpdate", "TlsVersionError", "UNSET", "UnauthorizedError", "Undone",
+        "WaitTooLongError", "__version__", "export_tasks", "run", "undo_run", "update_tasks",
+        "write_report",
     }  # fmt: skip
     assert dir(bulkupdate) == bulkupdate.__all__
     assert all(getattr(bulkupdate, name) is not None for name in bulkupdate.__all__)

@@ -21,6 +21,7 @@ _COMMANDS = {
     "plan": "Show what INPUT would change in the tasks as they are now.",
     "run": "Send the edits of INPUT, and log the result of every row.",
     "report": "Write the results of a run as one HTML file, with charts.",
+    "undo": "Write a file of edits that takes runs back.",
     "sandbox": "Serve a local stand-in of lemlist's tasks API until Ctrl-C.",
     "completion": "Print a script that makes bash, zsh or fish complete commands and flags.",
 }

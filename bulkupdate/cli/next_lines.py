@@ -97,7 +97,7 @@ def _command_line(
         is_given = ctx.get_parameter_source(name) in _GIVEN
         if is_given and name not in _NOT_AGAIN | without and f"--{name}" not in more:
             words += _words(parameter, ctx.params[name])
-    return " ".join(map(_quoted, (*words, *more)))
+    return " ".join(map(quoted, (*words, *more)))
 
 
 def _words(parameter: click.Parameter, value: Any) -> list[str]:
@@ -114,7 +114,7 @@ def _words(parameter: click.Parameter, value: Any) -> list[str]:
     return [flag, str(value)]
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """`word` quoted for a shell. Control characters need bash's `$'…'`."""
     if word.isprintable():
         return shlex.quote(word)

@@ -7,12 +7,13 @@
                              summary.json      input, target and counts of the run
                              traffic.jsonl     requests over time
                              rows.digest       two hashes for each row of the input
+    images  ─────────────▶  before.jsonl      what requests overwrite, before they are sent
 """
 
 from bulkupdate.journal.causes import Cause, Causes
 from bulkupdate.journal.comparison import Changes, compare
 from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
-from bulkupdate.journal.directory import Mode, RunDirectory
+from bulkupdate.journal.directory import Mode, RunDirectory, at_rest
 from bulkupdate.journal.exitcodes import ExitCode, exit_code
 from bulkupdate.journal.files import forget_cached, published, replace_file, sha256
 from bulkupdate.journal.images import Image, ImagesFile, read_images
@@ -54,6 +55,7 @@ __all__ = [
     "Sample",
     "Summary",
     "TrafficLog",
+    "at_rest",
     "compare",
     "exit_code",
     "forget_cached",

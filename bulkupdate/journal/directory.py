@@ -265,13 +265,7 @@ class RunDirectory:
         names = set(os.listdir(path))  # noqa: PTH208 - names, not paths
         if not os.access(path, os.W_OK | os.X_OK):
             raise RunDirectoryError(f"{path} can't be written")
-        for name in sorted(filter(is_known, names)):
-            # A pipe would make its reader wait for ever. A directory is an error where it is used.
-            kind = stat.S_IFMT((path / name).lstat().st_mode)
-            if kind not in (stat.S_IFREG, stat.S_IFDIR):
-                raise RunDirectoryError(
-                    f"{path}/{name} is a link or no regular file: replace it by a file"
-                )
+        _check_kinds(path, names)
         has_run = self.files.summary.name in names
         self.mode = mode if has_run else Mode.NEW
         if has_run:
@@ -317,6 +311,37 @@ class RunDirectory:
                 path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def at_rest(path: Path) -> Iterator[RunFiles]:
+    """The files of a run directory that no run uses before the block ends. Nothing is changed.
+
+    Raises:
+        RunDirectoryError: it is no directory, can't be read, or holds a link or a pipe.
+        RunInUseError: a run uses it.
+    """
+    lock = _locked(path, fcntl.LOCK_SH, "is in use by a run: try again when it has ended")
+    try:
+        _check_kinds(path, os.listdir(path))  # noqa: PTH208 - names, not paths
+        yield RunFiles(path)
+    finally:
+        os.close(lock)
+
+
+def _check_kinds(path: Path, names: Iterable[str]) -> None:
+    """Check that a run directory holds no link or pipe under the name of a file of a run.
+
+    Raises:
+        RunDirectoryError: it does.
+    """
+    for name in sorted(filter(is_known, names)):
+        # A pipe would make its reader wait for ever. A directory is an error where it is used.
+        kind = stat.S_IFMT((path / name).lstat().st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):
+            raise RunDirectoryError(
+                f"{path}/{name} is a link or no regular file: replace it by a file"
+            )
+
+
 def _make(path: Path) -> bool:
     """Create the directory, unless it exists. Returns whether it was created."""
     try:
@@ -331,18 +356,22 @@ def _make(path: Path) -> bool:
     return True
 
 
-def _locked(path: Path) -> int:
+def _locked(
+    path: Path,
+    kind: int = fcntl.LOCK_EX,
+    problem: str = "is in use by another run: this one sent nothing",
+) -> int:
     """Lock the directory itself. The kernel removes this advisory lock when the process ends."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise RunDirectoryError(f"{path} can't be used: {error.strerror}") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
         if error.errno == errno.EWOULDBLOCK:
-            raise RunInUseError(f"{path} is in use by another run: this one sent nothing") from None
+            raise RunInUseError(f"{path} {problem}") from None
         raise RunDirectoryError(f"{path} can't be locked: {error.strerror}") from None
     return descriptor
 

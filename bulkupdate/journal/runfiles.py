@@ -83,6 +83,11 @@ class RunFiles:
         """The copy of standard input in this format."""
         return self.path / f"stdin.{format_}"
 
+    def logs(self) -> list[Path]:
+        """The logs that are there: those of earlier inputs, and the results log at the end."""
+        earlier = [path for path in self.path.glob("results.*.jsonl") if is_known(path.name)]
+        return sorted(earlier) + [self.results] * self.results.exists()
+
     def free_results(self) -> Path:
         """An unused path for an earlier results log."""
         return self._free("results", ".jsonl")

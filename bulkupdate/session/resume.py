@@ -51,7 +51,7 @@ def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -
             f"the run in {directory.path} began {did} {setting('compare')}: continue it so, or"
             f" {_cure()}"
         )
-    if _server(earlier.base_url) != _server(base_url):
+    if server_of(earlier.base_url) != server_of(base_url):
         raise RunDirectoryError(
             f"the run in {directory.path} used {earlier.base_url}, and this command uses"
             f" {base_url}: {_cure()}"
@@ -174,7 +174,7 @@ def _described(changes: Changes) -> str:
     return ", ".join(parts) or "the same rows, written or ordered in another way"
 
 
-def _server(base_url: str) -> str:
+def server_of(base_url: str) -> str:
     """The identity of a server. All sandboxes of this machine are the same server."""
     host = urlsplit(base_url).hostname or ""
     return "this machine" if is_loopback(host) else base_url

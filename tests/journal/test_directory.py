@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bulkupdate.codec import to_json
-from bulkupdate.errors import JournalError, RunDirectoryError
-from bulkupdate.journal.directory import Mode, RunDirectory
+from bulkupdate.errors import JournalError, RunDirectoryError, RunInUseError
+from bulkupdate.journal.directory import Mode, RunDirectory, at_rest
 from bulkupdate.journal.runfiles import RunFiles
 from bulkupdate.journal.summary import Summary
 from bulkupdate.models import Outcome, State
@@ -268,3 +268,38 @@ def test_damaged_summary_is_told_as_damage(tmp_path: Path, key: str, value: obje
     where[key] = value
     (path / "summary.json").write_text(json.dumps(summary))
     assert "summary.json is damaged" in refusal(path, Mode.RESUME)
+
+
+def test_directory_at_rest_is_locked_for_runs_alone(tmp_path: Path) -> None:
+    """While its files are read, no run may begin, and others may read them too."""
+    path = a_run(tmp_path / "a.run")
+    with at_rest(path) as files, at_rest(path):
+        assert files.summary.exists()
+        with pytest.raises(RunInUseError, match="in use by another run"):
+            RunDirectory.open(path, Mode.RESUME)
+    with (
+        RunDirectory.open(path, Mode.RESUME),
+        pytest.raises(RunInUseError, match="in use by a run: try again"),
+        at_rest(path),
+    ):
+        pass
+
+
+def test_directory_at_rest_keeps_what_a_killed_session_left(tmp_path: Path) -> None:
+    """Reading a directory removes nothing from it, and does not change who may read it."""
+    path = a_run(tmp_path / "a.run")
+    (path / "rows.parked").touch()
+    path.chmod(0o755)
+    with at_rest(path):
+        pass
+    assert (path / "rows.parked").exists()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+def test_pipe_makes_no_reader_of_a_directory_wait(tmp_path: Path) -> None:
+    """A pipe in the place of a file of a run is refused before it is opened."""
+    path = a_run(tmp_path / "a.run")
+    os.mkfifo(path / "before.jsonl")
+    refused = pytest.raises(RunDirectoryError, match=r"before\.jsonl is a link or no regular file")
+    with refused, at_rest(path):
+        pass

@@ -42,3 +42,14 @@ def test_free_names_are_not_taken(tmp_path: Path) -> None:
     assert files.free_results().name == "results.2.jsonl"
     assert is_edited_failed("failed.3.csv")
     assert not is_edited_failed("failed.csv")
+
+
+def test_logs_are_those_of_earlier_inputs_and_the_last(tmp_path: Path) -> None:
+    """Kept logs come first. An incomplete one, and a file of the user's own, are no logs."""
+    files = RunFiles(tmp_path)
+    assert files.logs() == []
+    for name in ("results.jsonl", "results.jsonl.part", "results.2.jsonl", "results.1.jsonl"):
+        (tmp_path / name).touch()
+    (tmp_path / "results.old.jsonl").touch()
+    names = [path.name for path in files.logs()]
+    assert names == ["results.1.jsonl", "results.2.jsonl", "results.jsonl"]

@@ -29,6 +29,7 @@ from bulkupdate import (
     Mode,
     NotFoundError,
     Observer,
+    Obstacle,
     Outcome,
     PaymentRequiredError,
     Preview,
@@ -58,10 +59,12 @@ from bulkupdate import (
     TaskUpdate,
     TlsVersionError,
     UnauthorizedError,
+    Undone,
     WaitTooLongError,
     __version__,
     export_tasks,
     run,
+    undo_run,
     update_tasks,
     write_report,
 )
@@ -168,6 +171,16 @@ async def export() -> int:
     assert exported.tasks + exported.requests >= len(left_out) + len(notes)
     await export_tasks(endpoint, Path("tasks.jsonl"))
     return exported.listed
+
+
+def undo() -> int:
+    undone: Undone = undo_run(["monday.run", Path("tuesday.run")], "undo.jsonl", overwrite=True)
+    unknown: dict[str, int] = undone.left_out[Obstacle.UNKNOWN].counts
+    in_tables: list[str] = undone.only_jsonl.named + undone.unwritable.named
+    rows: dict[str, int] = undone.rows_left
+    assert undone.counts or unknown or in_tables or rows or undone.changed.counts
+    assert undo_run("edits.run", Path("undo.csv")) != undo_run(Path("edits.run"), "undo.xlsx")
+    return undone.tasks
 
 
 async def listed() -> AsyncIterator[str]:

@@ -1,0 +1,98 @@
+"""The command `bulkupdate undo`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import cloup
+
+from bulkupdate.cli.command import Command
+from bulkupdate.cli.next_lines import quoted
+from bulkupdate.cli.reading import output_file, output_options
+from bulkupdate.cli.screen import Screen
+from bulkupdate.errors import count
+from bulkupdate.reader import Format, format_to_write
+
+if TYPE_CHECKING:
+    from bulkupdate.session.undo import Undone
+
+_EXAMPLES = (
+    ("bulkupdate undo edits.run -o undo.jsonl", "what takes the run back"),
+    ("bulkupdate run undo.jsonl --compare", "send it"),
+)
+
+#: Name of an obstacle → the reason in words.
+_WHY = {
+    "completed": "the task is completed, and may be gone",
+    "media": "images and videos: the server keeps copies at other addresses",
+    "unknown": "no reading showed what was there",
+    "unlisted": "the server did not list the task",
+    "empty": "it was empty, and no update can empty it",
+    "unsendable": "it held a value that no update can set",
+}
+
+
+@cloup.command("undo", cls=Command, examples=_EXAMPLES)
+@cloup.argument(
+    "directories",
+    metavar="RUN_DIR...",
+    type=click.Path(path_type=Path),
+    nargs=-1,
+    required=True,
+)
+@output_options
+def undo_command(
+    *, directories: tuple[Path, ...], output: Path, overwrite: bool, quiet: bool
+) -> None:
+    """Write a file of edits that takes runs back. It needs no key, and sends nothing.
+
+    The runs were made with `run --compare`. Each field goes back to the value that stood before
+    them; several runs are taken back at once, to the value before the first. Each row expects what
+    the runs have left: `run FILE --compare` changes no task that was changed since.
+
+    What can't be taken back is left out and named: completed tasks, images and videos, what no
+    reading showed, and an empty due date or owner.
+
+    Exits with 0 if the file is written; with 2 if RUN_DIR holds no run or one that can't be taken
+    back, a flag is wrong, or FILE is there already; with 3 if a file of a run can't be read, or
+    FILE or stdout can't be written; and with 4 if one of the runs is in progress.
+    """
+    screen = Screen(quiet=quiet)
+    with screen.errors():
+        from bulkupdate.session.undo import undo_to
+
+        is_stdout = str(output) == "-"
+        format_ = Format.CSV if is_stdout else format_to_write(output)
+        with output_file(screen, output, overwrite=overwrite) as part:
+            undone = undo_to(directories, part, format_, has_mark=not is_stdout)
+        _tell(screen, undone, output)
+
+
+def _tell(screen: Screen, undone: "Undone", output: Path) -> None:
+    is_stdout = str(output) == "-"
+    screen.say(f"{'stdout' if is_stdout else output}: {count(undone.tasks, 'task')}")
+    if undone.counts:
+        counts = ", ".join(f"{name} {number:,}" for name, number in undone.counts.items())
+        screen.say(f"  takes back: {counts}")
+    for line in _left_out(undone):
+        screen.say(f"  {line}", "yellow")
+    if undone.tasks:
+        # A name that begins with - would look like a flag.
+        name = f"./{output}" if str(output)[0] == "-" else str(output)
+        name = "FILE" if is_stdout else quoted(name)
+        screen.say(f"send it with: bulkupdate run {name} --compare")
+
+
+def _left_out(undone: "Undone") -> Iterator[str]:
+    """Lines about what is not taken back as the user may expect."""
+    for obstacle, fields in undone.left_out.items():
+        yield f"left out, since {_WHY[obstacle.value]}: {fields}"
+    if undone.only_jsonl.counts:
+        yield f"tasks left out, whose values only a .jsonl file holds: {undone.only_jsonl}"
+    if undone.unwritable.counts:
+        yield f"tasks left out, whose values no file holds: {undone.unwritable}"
+    if undone.changed.counts:
+        yield f"changed by another hand in between, and taken back to that: {undone.changed}"
+    for directory, rows in undone.rows_left.items():
+        yield f"{directory} is not finished: --resume would still send {count(rows, 'row')}"

@@ -1,0 +1,174 @@
+"""What goes back of a task, after any history of writes."""
+
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bulkupdate.journal import Image
+from bulkupdate.models import Outcome
+from bulkupdate.plan import LiveTasks
+from bulkupdate.session.overwritten import LoggedWrite, Overwritten, TakenBack, take_back
+
+ORIGINAL = {"title": "A", "message": "A"}
+RUNS = 3
+
+
+class Write(NamedTuple):
+    """A request of a run: its fields, whether the server applies it, and the outcome in the log."""
+
+    run: int
+    sent: dict[str, str]
+    is_applied: bool
+    outcome: Outcome | None
+
+
+fates = st.sampled_from(
+    [
+        (True, Outcome.UPDATED),
+        (True, Outcome.UPDATED),
+        (True, Outcome.UNCONFIRMED),
+        (False, Outcome.UNCONFIRMED),
+        (True, None),
+        (False, None),
+        (False, Outcome.FAILED),
+    ]
+)
+values = st.dictionaries(st.sampled_from([*ORIGINAL]), st.sampled_from("ABC"), min_size=1)
+writes = st.builds(
+    lambda run, sent, fate: Write(run, sent, *fate), st.integers(0, RUNS - 1), values, fates
+)
+
+
+class World:
+    """A task, and runs that compare it before they write."""
+
+    def __init__(self) -> None:
+        self.task: dict[str, str] = dict(ORIGINAL)
+        self.in_doubt: set[str] = set()
+        #: Whether a request left no trace: neither an image, since it overwrote only values of its
+        #: own run, nor a result.
+        self.has_untold = False
+        self.last: dict[str, str] = {}
+        self._known = [LiveTasks(Path(f"{run}.live")) for run in range(RUNS)]
+        self._moments = itertools.count()
+        self._overwritten = Overwritten()
+
+    def write(self, row: int, write: Write) -> None:
+        """Make a request, as `run --compare` does."""
+        changes = {name: value for name, value in write.sent.items() if value != self.task[name]}
+        if not changes:
+            return
+        has_image = self._image(row, write.run, changes)
+        self.has_untold |= not has_image and write.outcome is None and write.is_applied
+        if write.is_applied:
+            self.task |= changes
+        if write.outcome is not None:
+            result = LoggedWrite(
+                row=row, id="opp_1", at=self._now(), outcome=write.outcome, sent=changes
+            )
+            self._overwritten.add_results(write.run, [result])
+        if write.outcome is Outcome.FAILED:
+            self._known[write.run].wrote("opp_1", {}, {name: self.task[name] for name in changes})
+        else:
+            self.last |= changes
+            is_certain = write.outcome is Outcome.UPDATED
+            self.in_doubt = (
+                self.in_doubt - changes.keys() if is_certain else {*self.in_doubt, *changes}
+            )
+
+    def _image(self, row: int, run: int, changes: dict[str, str]) -> bool:
+        known = self._known[run]
+        ours = known.ours("opp_1")
+        foreign = {
+            name: self.task[name]
+            for name in changes
+            if name not in ours or self.task[name] not in ours[name].chain[1:]
+        }
+        if foreign:
+            image = Image(row=row, id="opp_1", at=self._now(), before=foreign, sent=changes)
+            self._overwritten.add_images(run, [image])
+        known.wrote("opp_1", {name: self.task[name] for name in changes}, changes)
+        return bool(foreign)
+
+    def _now(self) -> str:
+        return f"2026-11-24T14:00:00.{next(self._moments):03}Z"
+
+    def taken_back(self) -> TakenBack:
+        """What goes back after all writes."""
+        for _, events in self._overwritten.tasks():
+            return take_back(events)
+        return TakenBack({}, {}, {}, [])
+
+    def close(self) -> None:
+        """Close the files."""
+        for known in self._known:
+            known.close()
+        self._overwritten.close()
+
+    def holds(self, found: TakenBack) -> bool:
+        """Whether a run would send what goes back."""
+        return all(
+            self.task[name] in (expected, found.values[name])
+            for name, expected in found.expect.items()
+        )
+
+
+def lived(history: list[Write]) -> tuple[World, TakenBack]:
+    """The world after a history, and what goes back."""
+    world = World()
+    for row, write in enumerate(history, 1):
+        world.write(row, write)
+    return world, world.taken_back()
+
+
+@given(st.lists(writes, max_size=8))
+@settings(max_examples=200)
+def test_any_history_goes_back_to_its_beginning(history: list[Write]) -> None:
+    """With no other hand in between, what goes back is what stood before, or it is not sent."""
+    world, found = lived(history)
+    try:
+        assume(not world.has_untold)
+        assert not found.left_out
+        assert not found.changed
+        assert all(value == ORIGINAL[name] for name, value in found.values.items())
+        different = {name for name, value in world.task.items() if value != ORIGINAL[name]}
+        if not world.in_doubt:
+            assert world.holds(found)
+            assert different <= found.values.keys()
+        # A request in doubt that follows another one leaves one of two values.
+        assert different - world.in_doubt <= found.values.keys()
+    finally:
+        world.close()
+
+
+@given(st.lists(writes, min_size=1, max_size=6), st.sampled_from([*ORIGINAL]))
+def test_change_after_all_writes_is_never_overwritten(history: list[Write], name: str) -> None:
+    """A task that another hand has changed since stays as it is."""
+    world, found = lived(history)
+    try:
+        world.task[name] = "Of another"
+        assert name not in found.values or not world.holds(found)
+    finally:
+        world.close()
+
+
+@given(st.lists(writes, max_size=4), st.lists(writes, max_size=4), st.sampled_from([*ORIGINAL]))
+def test_change_between_writes_is_never_lost(
+    first: list[Write], second: list[Write], name: str
+) -> None:
+    """A field that was overwritten after another hand's change goes back to that change."""
+    world, _ = lived(first)
+    try:
+        world.task[name] = "Of another"
+        world.last.clear()
+        world.in_doubt.clear()
+        for row, write in enumerate(second, len(first) + 1):
+            world.write(row, write)
+        found = world.taken_back()
+        if name in world.last and name not in world.in_doubt:
+            assert world.has_untold or found.values[name] == "Of another"
+    finally:
+        world.close()

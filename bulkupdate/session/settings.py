@@ -79,7 +79,7 @@ class RunConfig:
         changed_key: when resuming, continue with another key although it can't be told whether it
             is of the same team.
         allow_empty: accept an input without a row, which then ends at once with exit code 0.
-        retry_failed: when resuming, also try failed and unconfirmed rows again.
+        retry_failed: when resuming, also try failed, unconfirmed and conflicting rows again.
         skip_invalid: send the valid rows of an input that has invalid rows.
         merge_duplicates: send the rows of one task as one update, in which later rows win.
         first: the number of rows to send before the run stops; None sends all.

@@ -95,7 +95,7 @@ def check(summary: Summary) -> None:
     written = json.loads((directory / "summary.json").read_text())
     assert written["counts"] == summary.counts
     assert written["exit_code"] == summary.exit_code
-    unsuccessful = sum(outcomes[name] for name in ("failed", "invalid", "unconfirmed"))
+    unsuccessful = sum(outcomes[name] for name in ("failed", "invalid", "unconfirmed", "conflict"))
     failed_path = directory / f"failed.{summary.input.format}"
     if failed_path.stat().st_size == 0:
         assert (unsuccessful, summary.input.format) == (0, "jsonl")

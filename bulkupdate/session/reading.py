@@ -4,6 +4,7 @@ A reading changes nothing, so it is tried again for as long as a run waits for i
 whole or with an error: half a list is never taken for the whole.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
@@ -13,7 +14,7 @@ from bulkupdate.engine.call import Caller
 from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.permits import limiter_for
-from bulkupdate.engine.retry import Attempts
+from bulkupdate.engine.retry import Attempts, is_transient
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
     BadListError,
@@ -123,7 +124,7 @@ class LiveReader:
                 except TaskError as error:
                     note = f"names of users can't be read: only their ids work ({error})"
             members.append(member)
-        if not (note or any(one.name or one.email for one in members)):
+        if members and not (note or any(one.name or one.email for one in members)):
             note = "names of users can't be read: only their ids work"
         return Known(team, tuple(members) or None, note)
 

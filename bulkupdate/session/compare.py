@@ -233,18 +233,20 @@ class Comparison:
         return row
 
     async def _keep(self, row: Row, verdict: Verdict, changes: dict[str, Any]) -> None:
-        """Write the values that a request overwrites, unless this run has left them there."""
+        """Write down what is about to be sent, and the values that it overwrites.
+
+        A value that this run has left itself, or may have left, is not written again.
+        """
         ours, before = self._live.ours(row.id), verdict.before
         foreign = [
             name
             for name in changes
             if name not in ours or (before or {}).get(name) not in ours[name].chain
         ]
-        if foreign:
-            shown = None
-            if before is not None:
-                shown = {name: before[name] for name in foreign if name in before}
-            await self._images.keep(row.number, row.id, shown, changes)
+        shown = None
+        if before is not None or not foreign:
+            shown = {name: before[name] for name in foreign if before and name in before}
+        await self._images.keep(row.number, row.id, shown, changes)
 
     def settled(self, row: Row, result: Result) -> Result:
         """Take over what an outcome tells about the task.

@@ -5,6 +5,7 @@ import asyncio
 import sys
 import time
 
+from tests.chaos.compared import compared
 from tests.chaos.proxy import verdicts
 from tests.chaos.rig import WORKERS, chaos, seconds_of_the_others
 
@@ -29,7 +30,13 @@ def main() -> int:
         "--answers", action="store_true",
         help="crash nothing: 10,000 rows through a proxy that duplicates, delays and cuts answers",
     )  # fmt: skip
+    parser.add_argument(
+        "--compare", action="store_true",
+        help="crash runs with --compare while another hand edits, and undo them",
+    )  # fmt: skip
     settings = parser.parse_args()
+    if settings.compare:
+        return _compare(settings.crashes, settings.seed)
     if settings.answers:
         return _answers(settings.seed)
     if settings.half:
@@ -51,6 +58,14 @@ def main() -> int:
     print(f"out of order: {findings.out_of_order}")
     print(f"requests repeated: {findings.repeated} (at most {crashes * WORKERS})")
     return int(any(findings[:4]) or findings.repeated > crashes * WORKERS)
+
+
+def _compare(crashes: int, seed: int) -> int:
+    faults, events = asyncio.run(compared(crashes, seed))
+    print(", ".join(f"{n} of {event}" for event, n in events.items()))
+    print("\n".join(faults[:20]))
+    print(f"images or fields that are not as they must be: {len(faults)}")
+    return int(bool(faults))
 
 
 def _answers(seed: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from bulkupdate.sandbox.server import Seen
 from tests.chaos.audit import Audit, Findings, settled_rows
+from tests.chaos.compared import compared
 from tests.chaos.proxy import verdicts
 from tests.chaos.rig import WORKERS, chaos
 
@@ -32,6 +33,13 @@ def test_no_answer_is_taken_for_another_rows(tasks: int) -> None:
     assert len(found.spoilt) == 7
     assert (found.wrongly_updated, found.wrongly_failed) == (0, 0)
     assert set(found.outcomes) == {"updated", "failed"}
+
+
+def test_crashed_comparison_is_taken_back_whole() -> None:
+    """After crashes and edits by another hand, an undo leaves each field as that hand left it."""
+    faults, events = asyncio.run(compared(6, 31))
+    assert events["kill -9"] >= 6
+    assert faults == []
 
 
 def seen(row: int, task: str = "a", *, applied: bool = True) -> Seen:

@@ -3,7 +3,7 @@
 from bulkupdate.plan.checking import Checking
 from bulkupdate.plan.duedates import DueDates
 from bulkupdate.plan.judge import Judge, Kind, Verdict
-from bulkupdate.plan.live import LiveTasks
+from bulkupdate.plan.live import LiveTasks, Ours
 from bulkupdate.plan.people import People
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
 from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile
@@ -21,6 +21,7 @@ __all__ = [
     "Judge",
     "Kind",
     "LiveTasks",
+    "Ours",
     "People",
     "Preview",
     "ProblemGroup",

@@ -10,8 +10,7 @@ end has touched. A task that was not seen is never called right.
 """
 
 import enum
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from bulkupdate.lemlist.values import TASK_NAMES, live_values
@@ -61,19 +60,11 @@ class Judge:
     Args:
         live: the tasks.
         sends_unlisted: whether a row whose task is not listed is sent, unless it expects something.
-        clock: the time in seconds since 1970.
     """
 
-    def __init__(
-        self,
-        live: LiveTasks,
-        *,
-        sends_unlisted: bool = False,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, live: LiveTasks, *, sends_unlisted: bool = False) -> None:
         self._live = live
         self._sends_unlisted = sends_unlisted
-        self._clock = clock
 
     def judge(self, row: Row, update: TaskUpdate) -> Verdict:
         """Judge a row.
@@ -88,8 +79,14 @@ class Judge:
         task, ours = self._live.get(update.id), self._live.ours(update.id)
         wanted = update.changes()
         error = _not_pending(task.fields) if task is not None else None
-        if (task is None or error) and "done" in ours and ours["done"].chain[-1] is True:
-            return _completed(wanted, ours)
+        done = ours.get("done")
+        if done is not None and done.chain[-1] is True:
+            is_gone = task is None or error is not None
+            if done.at and (is_gone or self._is_late(done)):
+                return self._completed(row, wanted, task, ours)
+            if is_gone and any(_is_ours(ours, name, value) for name, value in wanted.items()):
+                message = "this run may have completed the task: it is not listed any more"
+                return Verdict(Kind.UNCONFIRMED, error=ErrorInfo("not_listed", message))
         if task is None:
             return self._unlisted(row, update)
         if error:
@@ -114,6 +111,23 @@ class Judge:
         message = "the server does not list the task: done, ignored, deleted or of another team"
         return Verdict(Kind.CONFLICT, error=ErrorInfo("not_listed", message))
 
+    def _completed(
+        self, row: Row, wanted: Mapping[str, Any], task: Task | None, ours: Mapping[str, Ours]
+    ) -> Verdict:
+        """The judgement of a row whose task this run has completed, by the last answer."""
+        left = self._values(task, ours) if task is not None else {}
+        left |= {name: one.chain[-1] for name, one in ours.items() if one.at}
+        if row.expect and (error := _unexpected(row.expect, wanted, left, ours)):
+            return Verdict(Kind.CONFLICT, error=error)
+        if all(name in left and left[name] == value for name, value in wanted.items()):
+            return Verdict(Kind.ALREADY)
+        message = "this run has completed the task, so that it can't be changed any more"
+        return Verdict(Kind.CONFLICT, error=ErrorInfo("not_pending", message))
+
+    def _is_late(self, one: Ours) -> bool:
+        """Whether the reading may show a field as it was before our last write."""
+        return one.at > self._live.read_at - LATE
+
     def _values(self, task: Task, ours: Mapping[str, Ours]) -> dict[str, Any]:
         """The known values of a task, by field."""
         shown = self._live.shown
@@ -125,27 +139,17 @@ class Judge:
         if "status" in shown:
             # A task that is listed and pending is not done.
             values["done"] = False
-        since = self._clock() - LATE
         for name, one in ours.items():
             if one.doubt == self._live.reading:
                 values.pop(name, None)
-                continue
-            is_late = one.at > since and values.get(name) in one.chain[:-1]
-            if is_late and name in values:
+            elif name in values and self._is_late(one) and values[name] in one.chain[:-1]:
                 values[name] = one.chain[-1]
         return values
 
 
-def _completed(wanted: Mapping[str, Any], ours: Mapping[str, Ours]) -> Verdict:
-    """The judgement of a row whose task this run has completed, or may have."""
-    if not ours["done"].at:
-        message = "this run may have completed the task: it is not listed any more"
-        return Verdict(Kind.UNCONFIRMED, error=ErrorInfo("not_listed", message))
-    left = {name: one.chain[-1] for name, one in ours.items()}
-    if all(name in left and left[name] == value for name, value in wanted.items()):
-        return Verdict(Kind.ALREADY)
-    message = "this run has completed the task, so that it can't be changed any more"
-    return Verdict(Kind.CONFLICT, error=ErrorInfo("not_pending", message))
+def _is_ours(ours: Mapping[str, Ours], name: str, value: Any) -> bool:
+    """Whether this run has written a value, or may have."""
+    return name in ours and value in ours[name].chain[1:]
 
 
 def _not_pending(task: Mapping[str, Any]) -> ErrorInfo | None:
@@ -165,7 +169,7 @@ def _unexpected(
     """The first expectation that does not hold."""
     for name, expected in expect.items():
         if name not in found:
-            message = f"no task shows its {name}, so nothing can be expected of it"
+            message = f"its {name} is not known, so nothing can be expected of it"
             return ErrorInfo("unknown", message, name, expected)
         value = found[name]
         is_as_wanted = name in wanted and wanted[name] == value

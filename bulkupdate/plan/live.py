@@ -4,7 +4,8 @@ They are in an SQLite database whose file has no name any more, so it disappears
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,16 +63,19 @@ class LiveTasks:
 
     Args:
         path: the path of the database. The name is removed at once.
+        clock: the time in seconds since 1970.
 
     Attributes:
         shown: the names of all fields that some task has, under lemlist's names.
         reading: the number of the present reading, from 1.
+        read_at: when that reading began, in seconds since 1970.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.shown: set[str] = set()
-        #: The number of the reading.
         self.reading = 1
+        self._clock = clock
+        self.read_at = clock()
         with _errors("tasks can't be stored on disk"):
             path.unlink(missing_ok=True)
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -142,8 +146,23 @@ class LiveTasks:
             if ours.chain[-1] != value:
                 ours.chain.append(value)
             ours.at, ours.doubt = at, 0 if is_certain else self.reading
+        self.restore(task_id, known)
+
+    def restore(self, task_id: str, ours: Mapping[str, Ours]) -> None:
+        """Replace what is known of the writes of this run to a task.
+
+        Args:
+            task_id: the id of the task.
+            ours: what it has written, by field; empty where it has written nothing.
+
+        Raises:
+            JournalError: it could not be stored.
+        """
         with _errors("tasks can't be stored on disk"):
-            self._database.execute(_KEEP, (task_id, to_json(known)))
+            if ours:
+                self._database.execute(_KEEP, (task_id, to_json(ours)))
+            else:
+                self._database.execute("DELETE FROM ours WHERE id = ?", (task_id,))
 
     @property
     def changed(self) -> int:
@@ -217,6 +236,7 @@ class LiveTasks:
         """Forget all tasks, before they are read again."""
         self.shown.clear()
         self.reading += 1
+        self.read_at = self._clock()
         with _errors("tasks can't be stored on disk"):
             self._database.execute("DELETE FROM live")
 

@@ -22,7 +22,7 @@ from bulkupdate.errors import InputError, RunStoppedError, count, setting
 from bulkupdate.journal import Image, ImagesFile, Ledger, RunFiles, read_images, read_journal
 from bulkupdate.lemlist.values import live_values
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
-from bulkupdate.plan import Judge, Kind, LiveTasks, People, RowSet, Verdict
+from bulkupdate.plan import Judge, Kind, LiveTasks, Ours, People, RowSet, Verdict
 from bulkupdate.reader import Input
 from bulkupdate.session.reading import LiveReader
 from bulkupdate.session.remaining import Remaining
@@ -94,8 +94,8 @@ class Comparison:
         self._read_at = self._took = 0.0
         self._is_reading = False
         self._has_read = asyncio.Event()
-        #: Rows with a request in flight → the values that it overwrites, as far as they are known.
-        self._in_flight: dict[int, dict[str, Any]] = {}
+        #: Rows with a request in flight → what this run had written to the task before it.
+        self._in_flight: dict[int, dict[str, Ours]] = {}
         self._is_idle = asyncio.Event()
         #: Tasks that have rows on their way → the number of these rows.
         self._open: Counter[str] = Counter()
@@ -219,11 +219,11 @@ class Comparison:
         if verdict.update is None:
             self._close_row(row)
             return self._result(row, verdict)
-        before = verdict.before or {}
+        changes, ours = verdict.update.changes(), self._live.ours(row.id)
         # From here on, no reading begins before the request has its outcome.
-        self._in_flight[row.number] = before
-        await self._keep(row, verdict, verdict.update.changes())
-        self._live.wrote(row.id, before, verdict.update.changes(), is_certain=False)
+        self._in_flight[row.number] = ours
+        await self._keep(row, verdict.before, changes, ours)
+        self._live.wrote(row.id, verdict.before or {}, changes, is_certain=False)
         return verdict.update
 
     def _meant(self, row: Row) -> Row:
@@ -232,16 +232,23 @@ class Comparison:
             return self._people.resolved(row)
         return row
 
-    async def _keep(self, row: Row, verdict: Verdict, changes: dict[str, Any]) -> None:
+    async def _keep(
+        self,
+        row: Row,
+        before: dict[str, Any] | None,
+        changes: dict[str, Any],
+        ours: dict[str, Ours],
+    ) -> None:
         """Write down what is about to be sent, and the values that it overwrites.
 
-        A value that this run has left itself, or may have left, is not written again.
+        A value that this run has left itself, or may have left, is not written again. One that is
+        not known is taken for such a value.
         """
-        ours, before = self._live.ours(row.id), verdict.before
+        known = before or {}
         foreign = [
             name
             for name in changes
-            if name not in ours or (before or {}).get(name) not in ours[name].chain
+            if name not in ours or (name in known and known[name] not in ours[name].chain)
         ]
         shown = None
         if before is not None or not foreign:
@@ -257,18 +264,16 @@ class Comparison:
         Raises:
             JournalError: the live tasks can't be stored.
         """
-        before = self._in_flight.pop(row.number, {})
+        ours = self._in_flight.pop(row.number, {})
         self._close_row(row)
         if not self._in_flight:
             self._is_idle.set()
-        sent = result.sent or {}
         if result.outcome is Outcome.UPDATED:
             self._live.wrote(row.id, {}, _left(result), time.time())
             self._live.merge(Task(result.task or {"_id": row.id}))
         elif result.outcome is Outcome.FAILED:
             # The task is as it was.
-            kept = {name: before[name] for name in sent if name in before}
-            self._live.wrote(row.id, {}, kept)
+            self._live.restore(row.id, ours)
         return replaced(result, compared=True)
 
     def _close_row(self, row: Row) -> None:

@@ -1,0 +1,128 @@
+"""`compare` where something goes wrong: refused and doubtful writes, late lists, edited inputs."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate import errors
+from bulkupdate.journal.directory import Mode
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.plan.judge import LATE
+from bulkupdate.sandbox.team import BadUpdateError, Team
+from bulkupdate.session.compare import Comparison
+from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
+
+Write = Callable[..., Path]
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, title: str) -> None:
+    """Let the server refuse each update that sets this title."""
+    update = Team.update
+
+    def picky(team: Team, body: dict[str, Any]) -> dict[str, Any]:
+        if body.get("title") == title:
+            raise BadUpdateError(400, "Bad params")
+        return update(team, body)
+
+    monkeypatch.setattr(Team, "update", picky)
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch, title: str) -> None:
+    """Lose the answer to each update that sets this title. The server applies it."""
+    send = TaskClient.send
+
+    async def losing(self: TaskClient, update: Any, **how: Any) -> Any:
+        answer = await send(self, update, **how)
+        if update.title == title:
+            raise errors.RequestTimeoutError("no answer in time")
+        return answer
+
+    monkeypatch.setattr(TaskClient, "send", losing)
+
+
+async def test_refused_write_meets_no_expectation(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that expects what a refused row would have left is a conflict."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,A,T1", "opp_1,B,A", "opp_1,C,T1")
+    async with bench_of() as bench:
+        refuse(monkeypatch, "A")
+        await compared(bench, path)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "C"
+    outcomes = [last()[row]["outcome"] for row in (1, 2, 3)]
+    assert outcomes == ["failed", "conflict", "updated"]
+
+
+async def test_doubtful_write_needs_no_second_image(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a write in doubt, the value before it stays the newest image of the field."""
+    path = write("edits.csv", "id,title", "opp_1,A", "opp_1,B")
+    lose_answers(monkeypatch, "A")
+    async with bench_of() as bench:
+        await compared(bench, path)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "B"
+    assert last()[1]["outcome"] == "unconfirmed"
+    assert images() == [{"row": 1, "id": "opp_1", "before": {"title": "T1"}}]
+
+
+async def test_late_list_is_judged_by_the_time_of_its_reading(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that was late when it was read does not become right while the rows are sent."""
+    path = write("edits.csv", "id,title", "opp_1,A", "opp_2,X", "opp_1,T1")
+    settle = Comparison.settle_at_once
+
+    async def settle_and_wait(*given: Any) -> None:
+        await settle(*given)
+        passed = time.time() + 2 * LATE
+        monkeypatch.setattr(time, "time", lambda: passed)
+
+    async with bench_of(lag=60.0) as bench:
+        await compared(bench, path, first=1)
+        monkeypatch.setattr(Comparison, "settle_at_once", settle_and_wait)
+        await compared(bench, path, mode=Mode.RESUME)
+        sent = [body["title"] for body in patches(bench) if body["id"] == "opp_1"]
+        assert sent == ["A", "T1"]
+
+
+async def test_late_list_does_not_reopen_a_completed_task(write: Write) -> None:
+    """A task that the run has completed gets no further request while the list shows it."""
+    path = write("edits.csv", "id,title,done", "opp_1,,true", "opp_1,New,", "opp_2,New,")
+    async with bench_of(lag=60.0) as bench:
+        await compared(bench, path, first=1)
+        await compared(bench, path, mode=Mode.RESUME)
+        assert patches(bench) == [{"id": "opp_1", "done": True}, {"id": "opp_2", "title": "New"}]
+    assert last()[2]["error"]["type"] == "not_pending"
+
+
+async def test_rows_of_a_completed_task_are_judged_by_its_answer(write: Write) -> None:
+    """What they expect must hold. What they want is there already, or can't be changed."""
+    path = write(
+        "edits.csv",
+        "id,title,done,expect.title",
+        "opp_1,,true,",
+        "opp_1,,true,Other",
+        "opp_1,T1,true,T1",
+        "opp_1,New,true,T1",
+    )
+    async with bench_of() as bench:
+        await compared(bench, path)
+        assert len(patches(bench)) == 1
+    assert last()[2]["error"]["type"] == "changed_since"
+    assert last()[3]["reason"] == "already"
+    assert last()[4]["error"]["type"] == "not_pending"
+
+
+async def test_only_the_row_that_may_have_completed_a_task_is_unconfirmed(write: Write) -> None:
+    """A later row of the task, of which nothing was sent, is a conflict."""
+    path = write("edits.csv", "id,title,done", "opp_1,,true", "opp_1,New,")
+    async with bench_of() as bench:
+        await compared(bench, path, first=1)
+        (RUN / "results.jsonl").write_text("")  # as after a crash between the answer and the log
+        await compared(bench, path, mode=Mode.RESUME)
+        assert len(patches(bench)) == 1
+    assert [last()[row]["outcome"] for row in (1, 2)] == ["unconfirmed", "conflict"]

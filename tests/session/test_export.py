@@ -117,9 +117,9 @@ async def test_context_stands_beside_the_fields(tmp_path: Path) -> None:
     """What people want to see stands in columns that a run ignores."""
     team = Team(tasks(1, userId="usr_ben", campaignId="cam_a", status="pending"), users=[BEN])
     await exported(tmp_path / "tasks.csv", team, selection=Selection(zone=PARIS))
-    header, row = (tmp_path / "tasks.csv").read_text("utf-8-sig").splitlines()
+    header, row = (tmp_path / "tasks.csv").read_text("utf-8").splitlines()
     assert header == (
-        "id,assignedTo,dueDate,title,message,priority,bulkupdate_assignee,bulkupdate_due,"
+        "\ufeffid,assignedTo,dueDate,title,message,priority,bulkupdate_assignee,bulkupdate_due,"
         "bulkupdate_type,bulkupdate_status,bulkupdate_campaign,bulkupdate_lead,bulkupdate_contact"
     )
     assert row == (
@@ -306,16 +306,20 @@ async def test_stop_leaves_no_file(
         first = next(edits)
         if at == "writing":
             stop.set("enough")
-        write(file, to, iter([first, *edits]))
+        rest = [*edits]
+        taken.extend(rest)
+        write(file, to, iter([first, *rest]))
         if at == "the end":
             stop.set("enough")
 
+    taken: list[Any] = []
     write = EditsFile.write
     monkeypatch.setattr(EditsFile, "write", written)
     given = {"stop": stop, "on_page": on_page}
     with pytest.raises(RunStoppedError, match=r"^enough$"):
         await exported(tmp_path / "tasks.csv", Team(tasks(9)), page_size=1, given=given)
     assert [*tmp_path.iterdir()] == []
+    assert len(taken) == (8 if at == "the end" else 0)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

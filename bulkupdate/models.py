@@ -247,6 +247,9 @@ class Outcome(enum.StrEnum):
 #: Outcomes after which nothing is left to do.
 SUCCESSES = frozenset({Outcome.UPDATED, Outcome.UNCHANGED})
 
+#: Outcomes of rows that `retry_failed` tries again.
+RETRIED = frozenset({Outcome.FAILED, Outcome.UNCONFIRMED, Outcome.CONFLICT})
+
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The reason why a row did not succeed.

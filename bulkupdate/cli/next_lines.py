@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from bulkupdate.cli.options import Setting
 from bulkupdate.errors import InputError
 from bulkupdate.journal import RunFiles, Summary
-from bulkupdate.models import SUCCESSES, Outcome, Reason, State
+from bulkupdate.models import RETRIED, SUCCESSES, Outcome, Reason, State
 from bulkupdate.reader import file_lines
 from bulkupdate.ui import messages
 
@@ -55,13 +55,18 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
     if summary.state is not State.FINISHED:
         if summary.stopped_by is not Reason.INVALID_ROWS:
             yield f"continue with: {_command_line(ctx, input_, *again)}"
-    elif any(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES):
-        failed = messages.failed_file(summary)
+        return
+    failed = messages.failed_file(summary)
+    found = {outcome for outcome in Outcome if summary.counts[outcome]} - SUCCESSES
+    lead = "to try the same rows again"
+    if Outcome.CONFLICT in found:
+        yield f"look at the conflicts in {failed}: each row says why it was not sent"
+    if found - {Outcome.CONFLICT}:
         more = (*_now_of(summary), *_out_beside(failed))
         yield f"once it is fixed: {_command_line(ctx, failed, *more, without=_NOT_OF_FAILED)}"
-        if summary.counts[Outcome.FAILED] or summary.counts[Outcome.UNCONFIRMED]:
-            retry = _command_line(ctx, input_, *again, "--retry-failed")
-            yield f"or, to try the same rows again: {retry}"
+        lead = f"or, {lead}"
+    if found & RETRIED:
+        yield f"{lead}: {_command_line(ctx, input_, *again, '--retry-failed')}"
 
 
 def _out_beside(failed: str) -> tuple[str, ...]:

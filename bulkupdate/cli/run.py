@@ -50,7 +50,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     \b
     Exit code:
       0         every row is updated or unchanged
-      1         finished, and at least one row is invalid, failed or unconfirmed
+      1         finished, and at least one row is invalid, failed, unconfirmed or a conflict
       2         wrong usage, or INPUT was refused: nothing was sent
       3         stopped early: key refused, server down for too long, too many failures, the
                 deadline is near, the rate limit asks for a wait of more than 5 minutes, or

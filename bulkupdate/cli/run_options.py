@@ -95,7 +95,7 @@ _GROUPS = (
         option(
             "--retry-failed",
             is_flag=True,
-            help="With --resume: also try failed and unconfirmed rows again.",
+            help="With --resume: also try failed, unconfirmed and conflicting rows again.",
         ),
         option(
             "--changed-input",

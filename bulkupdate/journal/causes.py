@@ -92,6 +92,9 @@ def _cause_of(result: Result) -> tuple[object, ...]:
     error = result.error
     if error is None:
         return result.outcome, None, result.status, ""
+    if error.field:
+        # The message has the values of the row's task, in which no two rows are alike.
+        return result.outcome, error.type, result.status, error.field
     words = error.message
     if result.id:
         words = words.replace(result.id, "…")

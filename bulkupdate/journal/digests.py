@@ -213,18 +213,21 @@ class Digests:
 
     def correct(self, result: Result) -> None:
         """Replace the digests of a row by those of its result: the log is right."""
-        if (
-            result.merged
-            or result.was_merged
-            or result.compared
-            or (result.sent is None and result.outcome is not Outcome.UNCHANGED)
-        ):
-            return  # The log doesn't hold the content of such a row.
+        if not _holds_content(result):
+            return
         self._numbers.extend([0] * 2 * (result.row - len(self)))
         index = 2 * (result.row - 1)
         content = to_json({"id": result.id, **(result.sent or {})})
         self._numbers[index] = _hash(result.id.encode())
         self._numbers[index + 1] = _content(content, bool(result.sent))
+
+
+def _holds_content(result: Result) -> bool:
+    """Whether the log holds the content of a row: what was sent for it, or that it sets nothing."""
+    if result.merged or result.was_merged or result.compared:
+        return False
+    sets_nothing = result.outcome is Outcome.UNCHANGED and result.reason is None
+    return result.sent is not None or sets_nothing
 
 
 def _lines(numbers: "array[int]") -> bytes:

@@ -13,7 +13,7 @@ class ExitCode(enum.IntEnum):
     """Every row is updated or unchanged."""
 
     UNSUCCESSFUL = 1
-    """All rows are processed, and at least one is invalid, failed or unconfirmed."""
+    """All rows are processed, and at least one is invalid, failed, unconfirmed or a conflict."""
 
     REFUSED = 2
     """The usage is wrong, or the input was refused: nothing was sent."""

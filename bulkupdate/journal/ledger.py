@@ -3,7 +3,7 @@
 from array import array
 
 from bulkupdate.errors import LANE_STOPPERS, REOPENED
-from bulkupdate.models import SUCCESSES, Mark, Outcome, Result
+from bulkupdate.models import RETRIED, SUCCESSES, Mark, Outcome, Result
 
 _OUTCOMES = tuple(Outcome)
 _CODES = {outcome: code for code, outcome in enumerate(_OUTCOMES, 1)}
@@ -11,6 +11,10 @@ _OUTCOME_BITS = 0x0F
 _MISMATCH = 0x10
 _UNSETTLED = 0x20
 _SENT_AGAIN = 0x40
+_IN_DOUBT = 0x80
+
+#: Outcomes in lines that no request led to. An earlier line of the row may be about one.
+_NOT_SENT = frozenset({Outcome.UNCHANGED, Outcome.INVALID, Outcome.CONFLICT})
 
 
 class Ledger:
@@ -21,7 +25,7 @@ class Ledger:
         self._lines = array("I")
         self._line_count = 0
         self._reopened = 0
-        self._counts = [0] * 0x80
+        self._counts = [0] * 0x100
 
     def record(self, *results: Result | Mark) -> bool:
         """Add the next lines of the log. Each replaces an earlier line of the same row.
@@ -54,7 +58,7 @@ class Ledger:
                 size = index + 1
             else:
                 if was := codes[index]:
-                    code |= _SENT_AGAIN
+                    code |= _kept(was, result.outcome)
                     has_replaced = True
                     counts[was] -= 1
                 codes[index] = code
@@ -81,7 +85,7 @@ class Ledger:
         return self.line(row) if self.is_settled(row) and not is_invalid else 0
 
     def was_sent_again(self, row: int) -> bool:
-        """Whether a row has more than one line. The last one may follow lines of later rows."""
+        """Whether a row was sent again. Its last line may then follow lines of later rows."""
         return bool(self._code(row) & _SENT_AGAIN)
 
     def unsuccessful_lines(self) -> list[tuple[int, int]]:
@@ -102,13 +106,13 @@ class Ledger:
         """Number of rows at the beginning that are settled, and that no later row must wait for.
 
         Args:
-            retry_failed: whether failed and unconfirmed rows are to be sent again.
+            retry_failed: whether failed, unconfirmed and conflicting rows are tried again.
         """
-        done = {_CODES[outcome] for outcome in (*SUCCESSES, Outcome.INVALID)}
+        retried = {_CODES[outcome] for outcome in RETRIED}
         open_codes = bytes(
             not code & _OUTCOME_BITS
             or bool(code & (_UNSETTLED | _SENT_AGAIN))
-            or (retry_failed and code & _OUTCOME_BITS not in done)
+            or (retry_failed and code & _OUTCOME_BITS in retried)
             for code in range(0x100)
         )
         index = self._codes.translate(open_codes).find(1)
@@ -119,6 +123,13 @@ class Ledger:
         code = self._code(row)
         return _OUTCOMES[(code & _OUTCOME_BITS) - 1] if code else None
 
+    def is_in_doubt(self, row: int) -> bool:
+        """Whether a request for a row may have been applied, and none of its lines says so.
+
+        A conflict leaves a row in the doubt of its earlier lines: nothing was sent since.
+        """
+        return self.outcome(row) is Outcome.UNCONFIRMED or bool(self._code(row) & _IN_DOUBT)
+
     def is_settled(self, row: int, *, retry_failed: bool = False) -> bool:
         """Whether nothing is left to do for a row.
 
@@ -127,12 +138,12 @@ class Ledger:
 
         Args:
             row: the number of the row.
-            retry_failed: whether failed and unconfirmed rows are to be sent again.
+            retry_failed: whether failed, unconfirmed and conflicting rows are tried again.
         """
         code = self._code(row)
         if not code or code & _UNSETTLED:
             return False
-        return not retry_failed or self.outcome(row) in (*SUCCESSES, Outcome.INVALID)
+        return not retry_failed or self.outcome(row) not in RETRIED
 
     @property
     def settled(self) -> int:
@@ -165,3 +176,20 @@ class Ledger:
     def _count(self, outcome: Outcome) -> int:
         wanted = _CODES[outcome]
         return sum(n for code, n in enumerate(self._counts) if code & _OUTCOME_BITS == wanted)
+
+
+def _kept(was: int, outcome: Outcome) -> int:
+    """The bits of a row with an earlier line: what that line leaves true, and what this one adds.
+
+    Args:
+        was: the code of the earlier line.
+        outcome: the outcome in the new line.
+    """
+    if outcome not in _NOT_SENT:
+        return _SENT_AGAIN
+    kept = was & _SENT_AGAIN
+    if outcome is Outcome.CONFLICT:
+        kept |= was & _IN_DOUBT
+        if was & _OUTCOME_BITS == _CODES[Outcome.UNCONFIRMED]:
+            kept |= _IN_DOUBT
+    return kept

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 #: Number of unsuccessful rows to show to the user: the last ones.
 _RECENT = 5
 
+#: Outcomes of unsuccessful rows that wait for no request: their lines may come before those of
+#: earlier rows of the task.
+_UNSENT = frozenset({Outcome.INVALID, Outcome.CONFLICT})
+
 
 class Recorder:
     """Writer of results in a run directory. Create one with `Recorder.open`.
@@ -61,7 +65,7 @@ class Recorder:
         self._log = log
         self._failed = failed
         self._is_outdated = False
-        self._last_invalid = 0
+        self._last_unsent = 0
 
     @classmethod
     def open(
@@ -124,11 +128,11 @@ class Recorder:
             if result.outcome in SUCCESSES:
                 continue
             self.recent.append(result)
-            if result.outcome is Outcome.INVALID:
-                self._last_invalid = row.number
-            # Invalid rows are settled at once, before earlier rows of their task. In the file, the
-            # order of the rows of a task is that of the input, so that the last of them wins.
-            self._is_outdated |= row.number < self._last_invalid
+            if result.outcome in _UNSENT:
+                self._last_unsent = max(self._last_unsent, row.number)
+            # In the file, the order of the rows of a task is that of the input, so that the last of
+            # them wins.
+            self._is_outdated |= row.number < self._last_unsent
             try:
                 self._failed.append(row, result)
             except JournalError:

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from bulkupdate.codec import parse_record
 from bulkupdate.errors import RunDirectoryError
@@ -84,6 +85,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: a value is not as this program writes it.
         """
+        if Outcome.CONFLICT not in self.counts:
+            # Older versions know no conflicts.
+            force_setattr(self, "counts", {Outcome.CONFLICT.value: 0, **self.counts})
         missing = {*Outcome, "unprocessed"} - self.counts.keys()
         if missing or min(self.counts.values()) < 0 or self.input.rows < 0:
             raise ValueError("the counts are not those of a run")

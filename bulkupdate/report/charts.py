@@ -32,6 +32,7 @@ _COLOURS = {
     Outcome.INVALID: "#110303",
     Outcome.FAILED: "#110404",
     Outcome.UNCONFIRMED: "#110505",
+    Outcome.CONFLICT: "#110606",
 }
 
 _STYLE: dict[Any, Any] = {
@@ -208,8 +209,15 @@ def _finish(axes: Axes, label: str) -> None:
         axes.set_ylabel(label)
     if not axes.get_legend_handles_labels()[0]:
         return
+    # A legend that is wider than the page would take its place from the chart.
+    figure = axes.get_figure(root=True)
+    is_narrow = figure is not None and figure.get_figwidth() <= NARROW[0]
     axes.legend(
-        loc="lower right", ncols=5, bbox_to_anchor=(1, 1), borderaxespad=0, handlelength=1.4
+        loc="lower right",
+        ncols=3 if is_narrow else len(Outcome),
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0,
+        handlelength=1.4,
     )
 
 

@@ -50,6 +50,9 @@ _WIDTHS = (2, 4, 6, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _Span = tuple[float, float]
 
 _OUTCOMES = tuple(Outcome)
+
+#: The reason in a line of a row whose task already was as the row asks.
+_ALREADY = "already"
 _PERCENTILES = (50, 90, 99)
 
 
@@ -58,6 +61,7 @@ class _Event(Mark, frozen=True, kw_only=True):
 
     at: str
     ms: float | None = None
+    reason: str | None = None
 
 
 class Point(NamedTuple):
@@ -94,6 +98,7 @@ class History(NamedTuple):
     Attributes:
         summary: the summary of the run after its last session.
         counts: number of rows by outcome, and `unprocessed`, from the log.
+        already: number of the unchanged rows whose task already was as they ask.
         mismatches: number of updated rows whose Task came back with other values than were sent.
         points: the run over time.
         sessions: the begin of each session: in seconds of running time, and as a date and time.
@@ -105,6 +110,7 @@ class History(NamedTuple):
 
     summary: Summary
     counts: dict[str, int]
+    already: int
     mismatches: int
     points: list[Point]
     sessions: list[tuple[float, datetime]]
@@ -137,6 +143,7 @@ def read_history(directory: Path) -> History:
     return History(
         summary=summary,
         counts=ledger.counts(summary.input.rows),
+        already=sum(events.already),
         mismatches=ledger.mismatches,
         points=_points(clock, events, samples),
         sessions=[(at, datetime.fromtimestamp(began, UTC)) for at, began in clock.sessions],
@@ -148,17 +155,24 @@ def read_history(directory: Path) -> History:
 
 
 class _Events:
-    """The time, response time and outcome of every line of the log: thirteen bytes each."""
+    """The time, response time and outcome of every line of the log: thirteen bytes each.
+
+    Attributes:
+        already: for each row, whether its last line says that the task was as the row asks.
+    """
 
     def __init__(self) -> None:
         self.times = array("d")
         self.milliseconds = array("f")
         self.outcomes = bytearray()
+        self.already = bytearray()
 
     def add(self, event: _Event) -> None:
         self.times.append(datetime.fromisoformat(event.at).timestamp())
         self.milliseconds.append(-1.0 if event.ms is None else event.ms)
         self.outcomes.append(_OUTCOMES.index(event.outcome))
+        self.already.extend(bytes(max(0, event.row - len(self.already))))
+        self.already[event.row - 1] = event.reason == _ALREADY
 
 
 def _read_events(results: Path) -> tuple[Ledger, _Events]:

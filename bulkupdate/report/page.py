@@ -11,7 +11,7 @@ from bulkupdate._version import __version__
 from bulkupdate.codec import to_json
 from bulkupdate.errors import count, setting
 from bulkupdate.journal import RunFiles, Summary
-from bulkupdate.models import Outcome, Result, State
+from bulkupdate.models import SUCCESSES, Outcome, Result, State
 from bulkupdate.report.charts import charts
 from bulkupdate.report.history import MAX_ROWS, History
 from bulkupdate.ui.messages import cut, duration, error_text, failed_file, host, printable
@@ -23,7 +23,9 @@ _MEANINGS = {
     Outcome.INVALID: "the row has a problem; nothing was sent",
     Outcome.FAILED: "the server refused the edit, or was never reached; the task is unchanged",
     Outcome.UNCONFIRMED: "sent, but not confirmed; the server may or may not have applied the edit",
+    Outcome.CONFLICT: "the task is not as the row expects it, or was not seen; nothing was sent",
 }
+_ALREADY = "the task already was as the row asks; nothing was sent"
 _UNPROCESSED = "not tried yet"
 
 #: Number of characters to show of a request body, and of an error message.
@@ -138,7 +140,7 @@ def verdict(history: History) -> Verdict:
         return Verdict(
             "mixed" if done else "bad",
             f"{done:,} of {count(rows, 'row')} done; {unsuccessful:,} did not go through.",
-            f"They are listed below, and in {failed}: fix that file, then run it.",
+            _advice(counts, unsuccessful, failed),
         )
     advice = "Nothing is left to do."
     if history.mismatches:
@@ -150,10 +152,22 @@ def verdict(history: History) -> Verdict:
     return Verdict("mixed" if history.mismatches else "good", title, advice)
 
 
+def _advice(counts: dict[str, int], unsuccessful: int, failed: str) -> str:
+    """The next step where rows of a finished run did not go through."""
+    listed = f"They are listed below, and in {failed}"
+    conflicts = counts[Outcome.CONFLICT]
+    retry = f"with {setting('resume')} and {setting('retry_failed')}"
+    if not conflicts:
+        return f"{listed}: fix that file, then run it."
+    if conflicts == unsuccessful:
+        return f"{listed}, with what conflicts. Look at them, then try them again {retry}."
+    return f"{listed}: look at the conflicts. Fix that file and run it, or try again {retry}."
+
+
 def _tiles(history: History) -> list[Tile]:
     counts = history.counts
     rows = sum(counts.values())
-    unsuccessful = sum(counts[o] for o in (Outcome.INVALID, Outcome.FAILED, Outcome.UNCONFIRMED))
+    unsuccessful = sum(counts[outcome] for outcome in Outcome if outcome not in SUCCESSES)
     return [
         Tile(f"{rows:,}", "rows"),
         Tile(f"{counts[Outcome.UPDATED]:,}", "updated"),
@@ -166,12 +180,27 @@ def _tiles(history: History) -> list[Tile]:
 def _parts(history: History) -> list[Part]:
     rows = sum(history.counts.values())
     meanings = {str(outcome): text for outcome, text in _MEANINGS.items()}
+    meanings[Outcome.UNCHANGED] = _unchanged(history)
     meanings["unprocessed"] = _UNPROCESSED
     return [
         Part(outcome, history.counts[outcome], 100 * history.counts[outcome] / rows, meaning)
         for outcome, meaning in meanings.items()
         if history.counts[outcome]
     ]
+
+
+def _unchanged(history: History) -> str:
+    """Why nothing was sent for the unchanged rows."""
+    already, rows = history.already, history.counts[Outcome.UNCHANGED]
+    if not already:
+        return _MEANINGS[Outcome.UNCHANGED]
+    if already == rows:
+        return _ALREADY
+    return (
+        f"nothing was sent: for {count(already, 'row')}, the task already was as the row asks, and"
+        f" {count(rows - already, 'row')} {'holds' if rows - already == 1 else 'hold'} nothing to"
+        " change"
+    )
 
 
 def _facts(history: History) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError, RunStoppedError, setting
 from bulkupdate.journal import Ledger
-from bulkupdate.models import Outcome
+from bulkupdate.models import RETRIED, Outcome
 from bulkupdate.plan import Preview
 from bulkupdate.session.settings import RunConfig
 
@@ -81,11 +81,14 @@ def note(config: RunConfig, preview: Preview, ledger: Ledger) -> str | None:
 
 def _requests_left(config: RunConfig, preview: Preview, ledger: Ledger) -> int:
     """The number of requests that this session has to send, without retries."""
-    done = {Outcome.UPDATED}
-    if not config.retry_failed:
-        done |= {Outcome.FAILED, Outcome.UNCONFIRMED}
     counts = ledger.counts(preview.rows)
-    left = max(0, preview.requests - sum(counts[outcome] for outcome in done))
+    # An unchanged row has nothing to change, or its task was as it asks. Only the second kind is
+    # among the requests of the preview. Of the first, all count as settled.
+    already = max(0, counts[Outcome.UNCHANGED] - preview.unchanged)
+    done = counts[Outcome.UPDATED] + already
+    if not config.retry_failed:
+        done += sum(counts[outcome] for outcome in RETRIED)
+    left = max(0, preview.requests - done)
     return left if config.first is None else min(left, config.first)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bulkupdate.engine.lane import Lane
 from bulkupdate.journal import Ledger, Sample
-from bulkupdate.models import SUCCESSES, Outcome, Result, now
+from bulkupdate.models import RETRIED, SUCCESSES, Result, now
 from bulkupdate.plan import Preview
 
 #: Number of samples for the recent pace. They cover about the last minute.
@@ -23,7 +23,7 @@ class Progress:
         target: the base URL that the edits are sent to.
         recent: the results of the last rows that did not succeed, the latest last.
         first: most rows that are sent; None for all.
-        retry_failed: whether failed and unconfirmed rows are tried again.
+        retry_failed: whether failed, unconfirmed and conflicting rows are tried again.
 
     Attributes:
         preview: the content of the input.
@@ -52,7 +52,7 @@ class Progress:
         again = ledger.unsettled
         if retry_failed:
             counts = ledger.counts(preview.rows)
-            again = counts[Outcome.FAILED] + counts[Outcome.UNCONFIRMED]
+            again = sum(counts[outcome] for outcome in RETRIED)
         self._done_before = ledger.settled - again
         self._settlements_before = ledger.settlements
         self.goal = preview.rows

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bulkupdate.codec import replaced
 from bulkupdate.journal import Ledger
-from bulkupdate.models import SUCCESSES, Outcome, Row
+from bulkupdate.models import SUCCESSES, Row
 
 
 class Remaining:
@@ -16,7 +16,7 @@ class Remaining:
 
     Args:
         ledger: the outcomes so far.
-        retry_failed: whether failed and unconfirmed rows are tried again.
+        retry_failed: whether failed, unconfirmed and conflicting rows are tried again.
         was_cut_off: whether the last session may have ended with requests in flight.
     """
 
@@ -58,10 +58,9 @@ class Remaining:
         return any(self._may_be_applied(one.number) for one in (*row.merged, row))
 
     def _may_be_applied(self, number: int) -> bool:
-        outcome = self._ledger.outcome(number)
-        if outcome is None:
+        if self._ledger.outcome(number) is None:
             return self._was_cut_off
-        return outcome is Outcome.UNCONFIRMED and number not in self._refused_before
+        return self._ledger.is_in_doubt(number) and number not in self._refused_before
 
     def to_reopen(self, row: Row) -> Iterator[Row]:
         """The unsuccessful rows in the log that are about to be sent again with this row."""
@@ -71,6 +70,6 @@ class Remaining:
             is_settled = self._ledger.is_settled(one.number)
             outcome = self._ledger.outcome(one.number)
             if is_settled and outcome not in SUCCESSES:
-                if outcome is not Outcome.UNCONFIRMED:
+                if not self._ledger.is_in_doubt(one.number):
                     self._refused_before.add(one.number)
                 yield replaced(one, merged=())

@@ -17,6 +17,7 @@ from bulkupdate.journal import (
     repair_journal,
 )
 from bulkupdate.lemlist.endpoint import is_loopback
+from bulkupdate.models import Outcome, Result
 from bulkupdate.reader import InputInfo
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
@@ -111,9 +112,8 @@ def adopt_edited_input(
             stop.check()
             ledger.record(result)
             before.correct(result)
-            if not earlier.input.sha256 and (result.merged or result.sent_with):
-                # A crash came after the log was renumbered and before the digests were adopted. The
-                # log has no line with the content of these rows.
+            if not earlier.input.sha256 and _lacks_content(result):
+                # A crash came after the log was renumbered and before the digests were adopted.
                 before.forget(result.row)
     changes = compare(before, after, ledger.settling_line)
     how = _difference(earlier.input, info)
@@ -135,6 +135,15 @@ def adopt_edited_input(
         renumber_journal(directory.files.results, changes.kept, directory.files.free_results())
     directory.adopt_digests()
     return [*notes, what]
+
+
+def _lacks_content(result: Result) -> bool:
+    """Whether the log has no line with the content of a settled row.
+
+    The row went with another one, or comparing it with its task settled it, and nothing was sent.
+    """
+    is_merged = bool(result.merged or result.sent_with)
+    return is_merged or result.outcome is Outcome.CONFLICT or result.reason is not None
 
 
 def _earlier_digests(directory: RunDirectory) -> Digests:

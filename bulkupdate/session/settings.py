@@ -115,7 +115,7 @@ class RunConfig:
         changed_key: when resuming, continue with another key although it can't be told whether it
             is of the same team.
         allow_empty: accept an input without a row, which then ends at once with exit code 0.
-        retry_failed: when resuming, also try failed and unconfirmed rows again.
+        retry_failed: when resuming, also try failed, unconfirmed and conflicting rows again.
         skip_invalid: send the valid rows of an input that has invalid rows.
         compare: read the tasks first, send only what differs, and keep what is overwritten.
         unlisted: with `compare`, "send" also sends a row whose task is not listed, unless the row

@@ -31,6 +31,7 @@ _STYLES = {
     Outcome.INVALID: "magenta",
     Outcome.FAILED: "bold red",
     Outcome.UNCONFIRMED: "bold yellow",
+    Outcome.CONFLICT: "bold bright_blue",
 }
 
 

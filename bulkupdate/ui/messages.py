@@ -11,7 +11,7 @@ from bulkupdate.codec import to_json
 from bulkupdate.errors import count, setting
 from bulkupdate.fields import shorten
 from bulkupdate.journal import Cause, RunFiles, Summary
-from bulkupdate.models import Reason, Result, State
+from bulkupdate.models import SUCCESSES, Outcome, Reason, Result, State
 from bulkupdate.plan import SHOWN_PROBLEMS, Checking, DueDates, Example, Preview, ProblemGroup
 from bulkupdate.reader import Format, Input
 
@@ -288,7 +288,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if summary.reason:
         yield f"{summary.state}: {summary.reason}"
     yield f"results: {files.results}"
-    unsuccessful = sum(summary.counts[name] for name in ("invalid", "failed", "unconfirmed"))
+    unsuccessful = sum(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES)
     listed = f"{failed_file(summary)} ({count(unsuccessful, 'row')})"
     if is_refused:
         yield f"what is wrong: {listed}"
@@ -299,7 +299,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
             skip = f"{setting('resume')} {skip}"
         yield f"fix the input and {again}; or {skip} sends its valid rows"
     elif unsuccessful and summary.state is State.FINISHED:
-        yield f"to fix and run again: {listed}"
+        has_others = unsuccessful > summary.counts[Outcome.CONFLICT]
+        yield f"{'to fix and run again' if has_others else 'to look at'}: {listed}"
     elif unsuccessful:
         yield f"not successful so far: {listed}"
 

@@ -1,7 +1,8 @@
 """Tests of the causes of unsuccessful rows."""
 
 from bulkupdate.journal.causes import Cause, causes_of
-from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.models import ErrorInfo, Outcome, Result, unsent
+from tests.support import fakes
 
 
 def result(
@@ -85,3 +86,25 @@ def test_ever_changing_messages_take_bounded_memory() -> None:
     assert len(causes) == 101
     assert causes[0].type == "others"
     assert sum(cause.count for cause in causes) == 10_000
+
+
+def test_conflicts_of_one_field_are_one_cause() -> None:
+    """What a task holds instead separates no conflicts, and the field does."""
+
+    def conflict(row: int, field: str, found: str) -> Result:
+        error = ErrorInfo("changed_since", f"{field} is {found}", field=field, found=found)
+        return unsent(fakes.row(row), Outcome.CONFLICT, error)
+
+    causes = causes_of(
+        [
+            conflict(1, "title", "Call Anna"),
+            conflict(2, "message", "Hello"),
+            conflict(3, "title", "Write to Ben"),
+            result(4, "title is wrong", outcome=Outcome.CONFLICT, kind="unknown", status=None),
+        ]
+    )
+    assert [(cause.type, cause.count, cause.message) for cause in causes] == [
+        ("changed_since", 2, "title is Call Anna"),
+        ("changed_since", 1, "message is Hello"),
+        ("unknown", 1, "title is wrong"),
+    ]

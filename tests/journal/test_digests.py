@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkupdate.codec import replaced
+from bulkupdate.codec import parse_record, replaced, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.comparison import Changes, compare
 from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
@@ -290,3 +290,33 @@ def test_unreadable_digests_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr("os.pread", broken)
         with pytest.raises(JournalError, match=r"digests can't be read: Input/output error"):
             checked.holds(row(1, title="T"))
+
+
+#: Results of a row for which its task settled that nothing is sent.
+COMPARED = [
+    unsent(row(1, title="T"), Outcome.CONFLICT, ErrorInfo("not_listed", "x")),
+    replaced(unsent(row(1, title="T"), Outcome.UNCHANGED), reason="already"),
+]
+
+
+@pytest.mark.parametrize("result", COMPARED, ids=["conflict", "already"])
+def test_row_that_was_compared_and_not_sent_keeps_its_digest(
+    tmp_path: Path, result: Result
+) -> None:
+    """A line without fields says nothing about the content of a row that sets fields."""
+    then = digests(tmp_path / "old", row(1, title="T"))
+    then.correct(result)
+    assert list(compare(then, digests(tmp_path / "new", row(1, title="T")), lambda n: n).kept) == [
+        1
+    ]
+    changed = compare(then, digests(tmp_path / "other", row(1, title="other")), lambda n: n)
+    assert (list(changed.kept), changed.changed) == ([0], [1])
+
+
+@pytest.mark.parametrize("result", COMPARED, ids=["conflict", "already"])
+def test_line_of_a_compared_row_fits_by_its_task(tmp_path: Path, result: Result) -> None:
+    """A line without fields is a result of the row if it names the row's task."""
+    digests(tmp_path / "digests", row(1, title="T"), row(2, title="T"))
+    with CheckedRows(tmp_path / "digests") as checked:
+        assert checked.fits(parse_record(to_json(result), LoggedRow))
+        assert not checked.fits(parse_record(to_json(replaced(result, row=2)), LoggedRow))

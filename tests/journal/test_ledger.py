@@ -7,6 +7,9 @@ from bulkupdate.errors import REOPENED
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
 
+#: Outcomes that follow a request.
+REQUESTED = (Outcome.UPDATED, Outcome.FAILED, Outcome.UNCONFIRMED)
+
 
 def result(row: int, outcome: Outcome, error: str | None = None, mismatch: bool = False) -> Result:
     return Result(
@@ -27,20 +30,26 @@ def test_counts_add_up_with_last_outcomes(
     """The counts add up to the number of rows, and the last outcome of a row counts."""
     ledger, model = Ledger(), dict[int, tuple[Outcome, bool]]()
     line, lines = 0, dict[int, int]()
-    again = set[int]()
+    again, doubted = set[int](), set[int]()
     for batch in batches:
         repeated = set[int]()
         for row, outcome, mismatch in batch:
             line += 1
             repeated |= {row} & set(model)
+            if row in model and outcome in REQUESTED:
+                again.add(row)
+            if outcome is Outcome.UNCONFIRMED:
+                doubted.add(row)
+            elif outcome is not Outcome.CONFLICT:
+                doubted.discard(row)
             model[row], lines[row] = (outcome, mismatch), line
         found = ledger.record(*(result(row, o, mismatch=m) for row, o, m in batch))
         assert found == bool(repeated)
-        again |= repeated
     assert ledger.settlements == line
     for row in range(1, 60):
         assert ledger.line(row) == lines.get(row, 0)
         assert ledger.was_sent_again(row) == (row in again)
+        assert ledger.is_in_doubt(row) == (row in doubted)
     assert ledger.last_row == max(model, default=0)
     counts = ledger.counts(60)
     assert sum(counts.values()) == 60
@@ -83,7 +92,7 @@ def test_settled_rows_are_retried_only_on_request() -> None:
     for row, outcome in enumerate(Outcome, 1):
         ledger.record(result(row, outcome))
         assert ledger.is_settled(row)
-        again = outcome in (Outcome.FAILED, Outcome.UNCONFIRMED)
+        again = outcome in (Outcome.FAILED, Outcome.UNCONFIRMED, Outcome.CONFLICT)
         assert ledger.is_settled(row, retry_failed=True) is not again
     assert not ledger.is_settled(99)
     assert ledger.outcome(99) is None
@@ -114,3 +123,28 @@ def test_reopened_rows_are_no_settlements() -> None:
     ledger.record(Result(row=1, id="a", outcome=Outcome.UPDATED, attempts=1, at=""))
     assert ledger.settlements == 4
     assert ledger.line(1) == 5
+
+
+def test_conflict_is_an_unsuccessful_settled_row() -> None:
+    """A conflict is settled, counts by itself, and stands among the unsuccessful rows."""
+    ledger = Ledger()
+    ledger.record(result(1, Outcome.UPDATED), result(2, Outcome.CONFLICT, "changed_since"))
+    assert ledger.counts(3) == {
+        "updated": 1, "unchanged": 0, "invalid": 0, "failed": 0, "unconfirmed": 0, "conflict": 1,
+        "unprocessed": 1,
+    }  # fmt: skip
+    assert (ledger.unsuccessful, ledger.unsettled) == (1, 0)
+    assert ledger.unsuccessful_lines() == [(2, 2)]
+    assert ledger.settled_prefix(retry_failed=False) == 2
+    assert ledger.settled_prefix(retry_failed=True) == 1
+
+
+def test_conflict_leaves_the_doubt_of_its_row() -> None:
+    """A row that may have been applied stays in doubt if it conflicts later."""
+    ledger = Ledger()
+    ledger.record(result(1, Outcome.UNCONFIRMED), result(2, Outcome.CONFLICT))
+    ledger.record(result(1, Outcome.CONFLICT), result(2, Outcome.CONFLICT))
+    ledger.record(result(1, Outcome.CONFLICT))
+    assert [ledger.is_in_doubt(row) for row in (1, 2, 3)] == [True, False, False]
+    ledger.record(result(1, Outcome.FAILED))
+    assert not ledger.is_in_doubt(1)

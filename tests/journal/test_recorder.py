@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bulkupdate.codec import replaced
 from bulkupdate.errors import JournalError, RunStoppedError
 from bulkupdate.journal.digests import CheckedRows, DigestFile
 from bulkupdate.journal.directory import Mode, RunDirectory
@@ -13,7 +14,7 @@ from bulkupdate.journal.failed import FailedFile
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.journal.results import read_journal
-from bulkupdate.models import ErrorInfo, Outcome, Result, Row
+from bulkupdate.models import ErrorInfo, Outcome, Result, Row, unsent
 from bulkupdate.reader import Input
 from bulkupdate.stop import Stop
 from tests.support.fakes import SetAfter
@@ -200,3 +201,53 @@ def test_stop_ends_the_reading_of_an_earlier_log(
         digests.close()
         with pytest.raises(RunStoppedError), Input.open(path) as source:
             Recorder.open(run.recorder._directory, source, SetAfter(0))
+
+
+def conflict(row: Row) -> Result:
+    error = ErrorInfo("changed_since", "title is A now", field="title", expected="B", found="A")
+    return unsent(row, Outcome.CONFLICT, error)
+
+
+def test_conflicts_are_listed_with_what_was_found(path: Path) -> None:
+    """A conflict is in the failed file with its reason, and among the latest failures."""
+    with recording(path) as run:
+        settled = [(run.rows[1], conflict(run.rows[1]))]
+        run.recorder.record(settled)
+        run.recorder.list_failed(settled)
+        run.recorder.close()
+        assert run.failed.read_text().splitlines()[1:] == ["opp_2,T,2,conflict,title is A now"]
+        assert [(shown.row, shown.outcome) for shown in run.recorder.recent] == [(2, "conflict")]
+        assert [(cause.outcome, cause.type) for cause in run.recorder.causes] == [
+            ("conflict", "changed_since")
+        ]
+
+
+def test_conflicts_that_come_early_keep_the_order_of_the_input(path: Path) -> None:
+    """In the failed file, a conflict stands after an earlier row that failed later."""
+    with recording(path) as run:
+        for number in (20, 7):
+            settled = [(run.rows[number - 1], conflict(run.rows[number - 1]))]
+            run.recorder.record(settled)
+            run.recorder.list_failed(settled)
+        run.settle(9)
+        run.recorder.close()
+        assert run.listed == ["opp_7", "opp_9", "opp_20"]
+
+
+def test_failed_file_is_rebuilt_with_its_conflicts(path: Path) -> None:
+    """The next session writes the conflicts of the log to the failed file again."""
+    with recording(path) as run:
+        digests = DigestFile(run.files.digests)
+        for row in run.rows:
+            digests.add(row)
+        digests.close()
+        already = replaced(unsent(run.rows[0], Outcome.UNCHANGED), reason="already")
+        run.recorder.record([(run.rows[0], already), (run.rows[2], conflict(run.rows[2]))])
+        run.recorder.close()
+        run.failed.unlink()
+        with Input.open(path) as source:
+            again = Recorder.open(run.recorder._directory, source, Stop())
+            assert again.ledger.counts(30)["conflict"] == again.ledger.counts(30)["unchanged"] == 1
+            assert [cause.message for cause in again.causes] == ["title is A now"]
+            again.close()
+        assert run.listed == ["opp_3"]

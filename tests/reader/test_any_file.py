@@ -43,7 +43,8 @@ def test_failed_file_reads_with_same_flags(sandbox: Serving, encoding: str) -> N
     done = bulkupdate("run", "edits.csv", *FLAGS, "--skip-invalid", **sandbox.environment)
     assert done.returncode == 1, done.stderr
     assert summary_in()["counts"] == {
-        "updated": 1, "unchanged": 0, "invalid": 1, "failed": 1, "unconfirmed": 0, "unprocessed": 0,
+        "updated": 1, "unchanged": 0, "invalid": 1, "failed": 1, "unconfirmed": 0, "conflict": 0,
+        "unprocessed": 0,
     }  # fmt: skip
     failed = Path("edits.run/failed.csv").read_bytes()
     text = failed.decode("utf-8-sig" if encoding == "utf-8-sig" else encoding)

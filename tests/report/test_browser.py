@@ -63,6 +63,48 @@ def test_report_is_accessible_and_loads_nothing(
         assert opened.page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_outcome_is_readable_in_both_themes(
+    chromium: Browser, tmp_path: Path, scheme: Literal["light", "dark"]
+) -> None:
+    """Each outcome has a colour of its own, and its name keeps enough contrast."""
+    results = [
+        Result(
+            row=n, id=f"opp_{n}", outcome=outcome, attempts=0, at=at(n / 2),
+            error=ErrorInfo("changed_since", "x"),
+        )
+        for n, outcome in enumerate([*Outcome] * 3, 1)
+    ]  # fmt: skip
+    path = write_report(run_directory(tmp_path / "a.run", results, [sample(10, seconds=10.0)]))
+    with visit(chromium, path, scheme=scheme) as opened:
+        found = Axe().run(opened.page)
+        assert found.violations_count == 0, found.generate_report()
+        for name, style, kinds in ((".swatch", "backgroundColor", 6), (".badge", "color", 4)):
+            colours = opened.page.locator(name).evaluate_all(
+                f"all => all.map(one => getComputedStyle(one).{style})"
+            )
+            text = opened.page.evaluate("getComputedStyle(document.body).color")
+            assert len({*colours} - {text, "rgba(0, 0, 0, 0)"}) == kinds
+        opened.page.locator("select#outcome").select_option("conflict")
+        assert set(cells(opened.page, 3)) == {"conflict"}
+
+
+def test_narrow_chart_keeps_its_width_with_every_outcome(chromium: Browser, tmp_path: Path) -> None:
+    """On a phone, the names of all outcomes leave the chart most of its width."""
+    results = [
+        Result(row=n, id=f"opp_{n}", outcome=outcome, attempts=0, at=at(n / 2))
+        for n, outcome in enumerate([*Outcome] * 3, 1)
+    ]
+    path = write_report(run_directory(tmp_path / "a.run", results, [sample(10, seconds=10.0)]))
+    with visit(chromium, path, width=360) as opened:
+        svg = opened.page.locator(".narrow svg").last
+        whole = svg.bounding_box()
+        line = svg.locator("g[id*=line2d] path").first.bounding_box()
+        assert whole
+        assert line
+        assert line["width"] > 0.7 * whole["width"]
+
+
 def test_verdict_is_shown_in_readers_theme(chromium: Browser, report: Path) -> None:
     """The report shows the verdict, in the light or dark theme that the reader uses."""
     backgrounds = []

@@ -233,6 +233,90 @@ def test_verdict_is_a_single_sentence(
     assert expected in text_of(tmp_path / "a.run")
 
 
+def conflict(row: int, seconds: float, found: str = "X") -> Result:
+    error = ErrorInfo("changed_since", f"title is {found} now", field="title", found=found)
+    return Result(
+        row=row, id=f"opp_{row}", outcome=Outcome.CONFLICT, attempts=0, at=at(seconds), error=error
+    )
+
+
+def unchanged(row: int, seconds: float, reason: str | None = None) -> Result:
+    return Result(
+        row=row, id=f"opp_{row}", outcome=Outcome.UNCHANGED, attempts=0, at=at(seconds),
+        reason=reason,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("results", "kind", "advice"),
+    [
+        (
+            [updated(1, 1), conflict(2, 2)],
+            "mixed",
+            "with what conflicts. Look at them, then try them again with Mode.RESUME and",
+        ),
+        (
+            [failed(1, 1), conflict(2, 2)],
+            "bad",
+            "look at the conflicts. Fix that file and run it, or try again with Mode.RESUME and",
+        ),
+        ([failed(1, 1), failed(2, 2)], "bad", ": fix that file, then run it."),
+    ],
+)
+def test_advice_tells_what_to_do_about_conflicts(
+    tmp_path: Path, results: list[Result], kind: str, advice: str
+) -> None:
+    """A conflict is a row that did not go through, to look at before it is tried again."""
+    said = verdict(read_history(run_directory(tmp_path / "a.run", results)))
+    assert said.kind == kind
+    assert said.title.endswith("did not go through.")
+    assert advice in said.advice
+
+
+def test_conflicts_are_in_every_part_of_the_report(tmp_path: Path) -> None:
+    """The report counts the conflicts, gives their cause, charts them and lists them."""
+    results = [updated(1, 1), conflict(2, 2), conflict(3, 3, "Y")]
+    directory = run_directory(tmp_path / "a.run", results, [sample(5)])
+    text = text_of(directory)
+    for expected in (
+        "2 did not go through",
+        "conflict 2 66.7 % the task is not as the row expects it, or was not seen; nothing",
+        "2 conflict changed_since title is X now for example row 2, task opp_2",
+        "Settled rows: 1 updated, 2 conflict.",
+        "Outcome all conflict",
+    ):
+        assert expected in text
+    html = (directory / "report.html").read_text()
+    assert "fill: var(--conflict)" in html
+    assert '[3,"opp_3","conflict","changed_since: title is Y now","",0]' in html
+
+
+@pytest.mark.parametrize(
+    ("reasons", "meaning"),
+    [
+        ([None], "unchanged 1 50.0 % the row holds nothing to change; nothing was sent"),
+        (
+            ["already", "already"],
+            "unchanged 2 66.7 % the task already was as the row asks; nothing was sent",
+        ),
+        (
+            ["already", "already", None],
+            "unchanged 3 75.0 % nothing was sent: for 2 rows, the task already was as the row asks,"
+            " and 1 row holds nothing to change",
+        ),
+    ],
+)
+def test_rows_that_were_right_already_are_told_apart(
+    tmp_path: Path, reasons: list[str | None], meaning: str
+) -> None:
+    """The report tells tasks that were right already from rows with nothing to change."""
+    results = [unchanged(n, 1, reason) for n, reason in enumerate(reasons, 2)]
+    # A row that was right once, and was sent later, counts no more.
+    results = [unchanged(1, 0, "already"), updated(1, 1), *results]
+    text = text_of(run_directory(tmp_path / "a.run", results, rows=len(reasons) + 1))
+    assert meaning in text
+
+
 def test_verdict_mentions_mismatched_values(tmp_path: Path) -> None:
     """The verdict mentions tasks that came back with other values than were sent."""
     results = [{"row": 1, "id": "a", "outcome": "updated", "attempts": 1, "at": at(1),

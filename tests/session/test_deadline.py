@@ -12,7 +12,7 @@ import pytest
 from bulkupdate.errors import ConfigError, RunStoppedError
 from bulkupdate.journal import Ledger, Mode
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
-from bulkupdate.models import Outcome, Reason, Result
+from bulkupdate.models import Outcome, Reason, Result, Row, TaskUpdate
 from bulkupdate.plan.preview import Inspection
 from bulkupdate.session.deadline import deadline, note
 from bulkupdate.session.run import run
@@ -214,3 +214,26 @@ def test_note_tells_how_many_requests_fit(
 def test_run_without_deadline_needs_no_note() -> None:
     """Without a deadline there is nothing to tell."""
     assert note_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "left"), [({}, 5), ({"retry_failed": True, "mode": Mode.RESUME}, 7)]
+)
+def test_rows_that_need_no_request_take_no_time(settings: dict[str, Any], left: int) -> None:
+    """Conflicts, and rows whose task is as they ask, are not among the requests that are left."""
+    inspection, ledger = Inspection(), Ledger()
+    for number in range(1, 11):
+        inspection.add([row(number, title="T")])
+    for number in (11, 12):
+        inspection.add([Row(number, 2, "a", TaskUpdate(id="a"), (), ("a",))])
+    outcomes = [Outcome.CONFLICT] * 2 + [Outcome.UNCHANGED] * 3
+    for number, outcome in [*enumerate(outcomes, 1), (11, Outcome.UNCHANGED), (12, outcomes[-1])]:
+        ledger.record(Result(row=number, id="a", outcome=outcome, attempts=0, at=""))
+    config = RunConfig(
+        input="a.csv",
+        endpoint=Endpoint(api_key=ApiKey("secret-key"), base_url="http://127.0.0.1:1"),
+        deadline=datetime.now(UTC),
+        drain_timeout=0,
+        **settings,
+    )
+    assert f"about 0 of {left} requests" in (note(config, inspection.preview("auto"), ledger) or "")

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from bulkupdate.journal.ledger import Ledger
+from bulkupdate.models import Outcome, Result
 from bulkupdate.plan.preview import Inspection
 from bulkupdate.session.progress import Progress
 from tests.support.fakes import row
@@ -43,3 +44,16 @@ def test_run_waits_only_where_every_lane_does() -> None:
     """A lane that waits does not make the run wait for it."""
     assert progress(lane(1, 1, 0, "server down"), lane(1, 1, 0, None)).waiting_for is None
     assert progress(lane(1, 1, 0, "server down"), lane(1, 1, 0, "x")).waiting_for == "server down"
+
+
+def test_retried_conflicts_are_not_done_yet() -> None:
+    """A session that retries rows has its conflicts still to do, and no others."""
+    inspection, ledger = Inspection(), Ledger()
+    for number, outcome in enumerate(Outcome, 1):
+        inspection.add([row(number)])
+        ledger.record(Result(row=number, id="a", outcome=outcome, attempts=0, at=""))
+    preview, lanes = inspection.preview(None), [lane(0, None, 0.0, None)]
+    assert Progress(preview, ledger, lanes).done == 6
+    going = Progress(preview, ledger, lanes, retry_failed=True)
+    assert going.done == 3
+    assert going.unsuccessful == {"invalid": 1, "failed": 1, "unconfirmed": 1, "conflict": 1}

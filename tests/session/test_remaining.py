@@ -50,3 +50,34 @@ def test_only_failed_rows_are_reopened() -> None:
     assert [one.number for one in remaining.to_reopen(row(1))] == [1]
     assert list(remaining.to_reopen(row(2))) == []
     assert list(remaining.to_reopen(row(3))) == []
+
+
+def test_conflicts_remain_on_request() -> None:
+    """A row in conflict is settled, unless rows that did not go through are retried."""
+    settled = ledger((1, Outcome.CONFLICT), (2, Outcome.UNCHANGED))
+    assert not any(Remaining(settled, retry_failed=False).includes(row(n)) for n in (1, 2))
+    retried = Remaining(settled, retry_failed=True)
+    assert [retried.includes(row(n)) for n in (1, 2)] == [True, False]
+
+
+def test_conflict_makes_no_later_row_owed() -> None:
+    """A row that conflicts when it is retried was not sent, so later rows of its task stay."""
+    rows = [row(1, "same", title="1"), row(2, "same", title="2")]
+    settled = ledger((1, Outcome.FAILED), (2, Outcome.UPDATED), (1, Outcome.CONFLICT))
+    remaining = Remaining(settled, retry_failed=False)
+    assert [remaining.includes(one) for one in rows] == [False, False]
+    sent = ledger(
+        (1, Outcome.FAILED), (2, Outcome.UPDATED), (1, Outcome.UNCONFIRMED), (1, Outcome.CONFLICT)
+    )
+    remaining = Remaining(sent, retry_failed=False)
+    assert [remaining.includes(one) for one in rows] == [False, True]
+
+
+def test_doubt_outlives_a_conflict() -> None:
+    """A row that may have been applied before it conflicted is still in doubt when retried."""
+    settled = ledger(
+        (1, Outcome.UNCONFIRMED), (1, Outcome.CONFLICT), (2, Outcome.CONFLICT), (3, Outcome.FAILED)
+    )
+    remaining = Remaining(settled, retry_failed=True)
+    assert [one.number for n in (1, 2, 3) for one in remaining.to_reopen(row(n))] == [1, 2, 3]
+    assert [remaining.was_sent(row(n)) for n in (1, 2, 3)] == [True, False, False]

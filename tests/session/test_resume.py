@@ -33,6 +33,7 @@ from bulkupdate.session.run import run
 from bulkupdate.session.settings import FailureLimit
 from bulkupdate.stop import Stop
 from tests.support.bench import Bench, Notes, StopsAfter, edits, results_in
+from tests.support.compared import ALREADY, CONFLICT, not_sent
 from tests.support.fakes import SetAfter
 
 Write = Callable[..., Path]
@@ -836,3 +837,72 @@ async def test_refused_standard_input_is_resumed_from_its_copy(
         summary = await bench.run(copy, out=Path("stdin.run"), mode=Mode.RESUME, skip_invalid=True)
     assert (summary.counts["updated"], summary.counts["invalid"]) == (1, 1)
     assert copy.read_bytes() == text
+
+
+async def test_conflicts_are_tried_again_on_request_alone(write: Write) -> None:
+    """A run with conflicts ends with 1, and only a retry of failed rows sends them."""
+    path = edits(write, 5)
+    async with Bench() as bench:
+        await bench.run(path)
+        not_sent({2: CONFLICT, 4: ALREADY})
+        resumed = await bench.run(path, mode=Mode.RESUME)
+        assert (resumed.exit_code, resumed.requests) == (1, 0)
+        counts = {name: count for name, count in resumed.counts.items() if count}
+        assert counts == {"updated": 3, "unchanged": 1, "conflict": 1}
+        assert [(one.type, one.count) for one in resumed.problems] == [("changed_since", 1)]
+        assert "opp_2,T2,2,conflict,title is X now" in Path("edits.run/failed.csv").read_text()
+        retried = await bench.run(path, mode=Mode.RESUME, retry_failed=True)
+    assert (retried.exit_code, retried.requests, retried.counts["conflict"]) == (0, 1, 0)
+
+
+async def test_compared_rows_keep_their_lines_in_an_edited_input(write: Write) -> None:
+    """Rows that were compared and not sent stay settled where the input is edited elsewhere."""
+    path = edits(write, 5)
+    async with Bench() as bench:
+        await bench.run(path)
+        not_sent({2: CONFLICT, 4: ALREADY})
+        lines = path.read_text().splitlines()
+        path.write_text("".join(f"{line}\n" for line in [lines[0], *lines[2:], "opp_9,new"]))
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+    assert (again.requests, again.counts["conflict"], again.counts["unchanged"]) == (1, 1, 1)
+    outcomes = {result["id"]: result["outcome"] for result in results_in(Path("edits.run"))}
+    assert (outcomes["opp_2"], outcomes["opp_4"]) == ("conflict", "unchanged")
+
+
+@pytest.mark.parametrize("line", [CONFLICT, ALREADY], ids=["conflict", "already"])
+async def test_compared_row_is_not_mistaken_after_a_crash(
+    write: Write, monkeypatch: pytest.MonkeyPatch, line: dict[str, Any]
+) -> None:
+    """After a crash, a line without fields is not taken for that of another row."""
+    path = edits(write, 6)
+    async with Bench() as bench:
+        await bench.run(path)
+        not_sent({3: line, 4: line})
+        lines = path.read_text().splitlines()
+        path.write_text("".join(f"{one}\n" for one in [lines[0], *reversed(lines[1:])]))
+        with monkeypatch.context() as patched:
+            patched.setattr(RunDirectory, "adopt_digests", crash)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                await run(bench.config(path, mode=Mode.RESUME, changed_input=True))
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        assert again.counts["unprocessed"] == 0
+        assert (await bench.run(path, mode=Mode.RESUME)).requests == 0
+    ids = {result["row"]: result["id"] for result in results_in(Path("edits.run"))}
+    assert ids == {number: f"opp_{7 - number}" for number in range(1, 7)}
+
+
+async def test_doubt_outlives_a_conflict_in_between(write: Write) -> None:
+    """A row that may have been applied, and conflicts later, is not called failed after that."""
+    path = edits(write, 3)
+    async with Bench(faults={Fault.RESET_AFTER: 1.0}) as bench:
+        first = await run(bench.config(path, retry=RetryPolicy(max_attempts=1)))
+        assert first.counts["unconfirmed"] == 3
+    log = Path("edits.run/results.jsonl")
+    doubtful = log.read_text()
+    not_sent({1: CONFLICT, 2: CONFLICT})
+    log.write_text(doubtful + log.read_text())
+    config = bench.config(
+        path, mode=Mode.RESUME, retry_failed=True, retry=RetryPolicy(max_attempts=1)
+    )
+    away = await run(config)
+    assert (away.counts["unconfirmed"], away.counts["failed"]) == (3, 0)

@@ -70,7 +70,7 @@ async def test_valid_rows_are_sent_on_request(write: Write) -> None:
     assert summary.exit_code == 1
     assert summary.counts == {
         "updated": 1, "unchanged": 1, "invalid": 1, "failed": 0, "unconfirmed": 0,
-        "unprocessed": 0,
+        "conflict": 0, "unprocessed": 0,
     }  # fmt: skip
     invalid = next(r for r in results_in(Path("edits.run")) if r["outcome"] == "invalid")
     assert invalid["error"]["type"] == "invalid_row"

@@ -7,7 +7,7 @@ import pytest
 from bulkupdate.codec import replaced
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.recorder import Recorder
-from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result, Row
+from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result, Row, unsent
 from bulkupdate.session.settings import FailureLimit
 from bulkupdate.session.writer import BATCH, Writer
 from bulkupdate.stop import Stop
@@ -205,3 +205,33 @@ async def test_failure_limit_counts_merged_rows() -> None:
     await writing.writer.put(merged, result(3, Outcome.FAILED))
     assert writing.stop.text == "3 of 3 rows did not go through: max_failures is 2"
     await writing.end()
+
+
+@pytest.mark.parametrize("limit", [FailureLimit(rows=1), FailureLimit(percent=0)])
+async def test_conflicts_count_for_no_failure_limit(limit: FailureLimit) -> None:
+    """A conflict was not sent, so it neither reaches the limit of failures nor dilutes a share."""
+    writing = Writing(limit)
+    error = ErrorInfo("not_pending", "the task is completed")
+    for number in range(1, 201):
+        await writing.writer.put(row(number), unsent(row(number), Outcome.CONFLICT, error))
+    assert not writing.stop.is_set
+    await writing.put(*range(201, 300))
+    await writing.put(300, outcome=Outcome.FAILED)
+    assert (writing.stop.text or "").startswith("1 of ")
+    assert " of 100 rows" in (writing.stop.text or "")
+    await writing.end()
+
+
+async def test_merged_rows_conflict_together() -> None:
+    """The rows of a merged update that conflicts have the same outcome and reason."""
+    writing = Writing(FailureLimit(rows=1))
+    merged = replaced(row(5, "a", title="T"), merged=(row(2, "a"), row(3, "a")))
+    conflict = unsent(merged, Outcome.CONFLICT, ErrorInfo("not_listed", "the task is not listed"))
+    await writing.writer.write(merged, conflict)
+    await writing.end()
+    settled = writing.recorder.settled
+    assert [(one.row, one.outcome, one.sent) for one in settled] == [
+        (number, Outcome.CONFLICT, None) for number in (2, 3, 5)
+    ]
+    assert {one.error for one in settled} == {conflict.error}
+    assert not writing.stop.is_set

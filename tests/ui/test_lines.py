@@ -4,14 +4,17 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from bulkupdate.codec import replaced
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.limiter import NoLimiter
 from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.journal import Cause, read_summary
 from bulkupdate.journal.ledger import Ledger
-from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.models import ErrorInfo, Outcome, Result, unsent
 from bulkupdate.plan import Checking
 from bulkupdate.plan.preview import Inspection
 from bulkupdate.reader import Input
@@ -22,6 +25,7 @@ from bulkupdate.ui import messages
 from bulkupdate.ui.lines import JsonProgress, TextProgress
 from tests.support.clock import run_virtual
 from tests.support.fakes import FakeServer, answered, row
+from tests.support.runs import run_directory
 
 
 async def _take(*_: object) -> None:
@@ -229,3 +233,58 @@ def test_failing_watcher_does_not_end_run(caplog: pytest.LogCaptureFixture) -> N
     run_virtual(main())
     assert "Broken has failed, the run continues: ZeroDivisionError" in caplog.text
     assert len(lines) == 1
+
+
+def compared() -> Progress:
+    """A run of 100 rows, of which three conflict and one is as its task."""
+    going = progress()
+    error = ErrorInfo("not_listed", "the task is not listed")
+    for number in range(4, 7):
+        going.ledger.record(unsent(row(number), Outcome.CONFLICT, error))
+    going.ledger.record(replaced(unsent(row(7), Outcome.UNCHANGED), reason="already"))
+    return going
+
+
+def test_conflicts_are_counted_in_both_outputs() -> None:
+    """A line of progress, and its event, count the conflicts."""
+
+    async def main() -> tuple[str, dict[str, object]]:
+        going = compared()
+        return messages.progress_line(going), messages.progress_event(going)
+
+    line, event = run_virtual(main())
+    assert "7 of 100 rows" in line
+    assert "1 failed, 3 conflict" in line
+    counts = {name: n for name, n in cast("dict[str, int]", event["counts"]).items() if n}
+    assert counts == {
+        "updated": 2, "unchanged": 1, "failed": 1, "conflict": 3, "unprocessed": 93,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("counts", "listed"),
+    [
+        ({"updated": 8, "conflict": 2}, "to look at: edits.run/failed.csv (2 rows)"),
+        (
+            {"updated": 7, "failed": 1, "conflict": 2},
+            "to fix and run again: edits.run/failed.csv (3 rows)",
+        ),
+        ({"updated": 7, "invalid": 3}, "to fix and run again: edits.run/failed.csv (3 rows)"),
+    ],
+)
+def test_ending_says_whether_rows_are_to_fix_or_to_look_at(
+    tmp_path: Path, counts: dict[str, int], listed: str
+) -> None:
+    """At the end, the failed file counts conflicts; of conflicts alone, none is to be fixed."""
+    directory = run_directory(
+        tmp_path / "edits.run", [], rows=10,
+        counts={**dict.fromkeys([*Outcome, "unprocessed"], 0), **counts},
+        problems=[
+            Cause(outcome=Outcome.CONFLICT, type="changed_since", status=None, count=2, row=4,
+                  id="opp_4", message="title is X now")
+        ],
+    )  # fmt: skip
+    lines = list(messages.summary_lines(read_summary(directory)))
+    assert lines[0].endswith(", ".join(f"{n} {name}" for name, n in counts.items()))
+    assert "  2 conflict: changed_since: title is X now (row 4, 'opp_4')" in lines
+    assert lines[-1] == listed

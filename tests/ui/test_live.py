@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from unittest import mock
@@ -11,12 +11,14 @@ from unittest import mock
 import pytest
 from rich.console import Console
 
-from bulkupdate.models import ErrorInfo, Outcome, Result
+from bulkupdate.models import ErrorInfo, Outcome, Result, unsent
+from bulkupdate.session.progress import Progress
 from bulkupdate.ui import live, messages
 from tests.support.clock import run_virtual
 from tests.support.commands import Serving, serving
+from tests.support.fakes import row
 from tests.support.terminal import terminal
-from tests.ui.test_lines import progress
+from tests.ui.test_lines import compared, progress
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +34,20 @@ def sandbox() -> Iterator[Serving]:
         yield started
 
 
-def picture(width: int, *, encoding: str = "utf-8", recent: Sequence[Result] = ()) -> str:
+def picture(
+    width: int,
+    *,
+    encoding: str = "utf-8",
+    recent: Sequence[Result] = (),
+    made: Callable[[], Progress] = progress,
+) -> str:
     """A picture of a run as text, so many columns wide."""
 
     async def main() -> str:
         file = mock.Mock(wraps=io.StringIO(), encoding=encoding)
         console = Console(file=file, width=width, force_terminal=False, color_system=None)
         with console.capture() as captured:
-            going = progress()
+            going = made()
             going.recent = recent
             console.print(live.picture(going, console))
         return captured.get()
@@ -110,6 +118,20 @@ def test_servers_text_never_controls_the_terminal() -> None:
     text = picture(120, recent=[recent])
     assert "\x1b" not in text
     assert "[bold]x[/bold]\\u001b]0;title\\u0007" in text
+
+
+def test_conflicts_are_shown_with_their_reason() -> None:
+    """The picture counts the conflicts, and shows why the last one was not sent."""
+    error = ErrorInfo("changed_since", "title is X now", field="title", found="X")
+    text = picture(100, made=compared, recent=[unsent(row(6), Outcome.CONFLICT, error)])
+    assert "2 updated · 1 unchanged · 1 failed · 3 conflict" in text
+    assert "row 6 opp_6 conflict: changed_since: title is X now" in text
+
+
+def test_every_outcome_has_a_style_of_its_own() -> None:
+    """No outcome is left out of the picture, and no two look alike."""
+    assert set(live._STYLES) == set(Outcome)
+    assert len(set(live._STYLES.values())) == len(Outcome)
 
 
 def test_outcomes_are_coloured_unless_switched_off(sandbox: Serving) -> None:

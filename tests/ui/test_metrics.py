@@ -11,7 +11,7 @@ from bulkupdate.ui.metrics import MetricsFile
 from tests.conftest import needed
 from tests.support.clock import run_virtual
 from tests.support.commands import bulkupdate, serving, start, wait_for_results
-from tests.ui.test_lines import progress, watched_by
+from tests.ui.test_lines import compared, progress, watched_by
 
 
 @pytest.fixture(autouse=True)
@@ -151,3 +151,15 @@ def test_damaged_metrics_file_is_made_anew(caplog: pytest.LogCaptureFixture) -> 
     Path("nightly.prom").write_text("what {{{ is this\n")
     MetricsFile.open(Path("nightly.prom"))
     assert "a new file is written" in caplog.text
+
+
+def test_metrics_count_the_conflicts() -> None:
+    """The metrics of a run in progress have the rows in conflict."""
+
+    async def main() -> None:
+        file = MetricsFile.open(Path("nightly.prom"))
+        async for _ in watched_by(file, compared(), seconds=(16,)):
+            pass
+
+    run_virtual(main())
+    assert (metrics()["conflict"], metrics()["unchanged"], metrics()["failed"]) == (3, 1, 1)

@@ -1,0 +1,41 @@
+"""The commands that are suggested after a run with conflicts."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import bulkupdate, serving
+from tests.support.compared import CONFLICT, not_sent
+
+pytestmark = pytest.mark.slow
+
+LOOK = "look at the conflicts in edits.run/failed.csv: each row says why it was not sent\n"
+AGAIN = "to try the same rows again: bulkupdate run edits.csv --out edits.run --resume"
+
+
+def ending(*rows: str) -> str:
+    """The last lines of a run of these rows, of which the first one conflicts."""
+    Path("edits.csv").write_text("id,title\n" + "".join(f"{one},x\n" for one in rows))
+    Path("team.csv").write_text("id,title\nopp_1,x\nopp_2,x\n")
+    with serving("--tasks", "team.csv", "--rate", "none") as sandbox:
+        bulkupdate("run", "edits.csv", **sandbox.environment)
+        not_sent({1: CONFLICT})
+        done = bulkupdate("run", "edits.csv", "--resume", **sandbox.environment)
+    assert done.returncode == 1, done.stderr
+    return done.stderr.partition("results: ")[2]
+
+
+def test_conflicts_alone_are_to_look_at_and_try_again() -> None:
+    """Where rows only conflict, their file is not offered as an input."""
+    text = ending("opp_1", "opp_2")
+    assert "to look at: edits.run/failed.csv (1 row)\n" in text
+    assert text.endswith(f"{LOOK}{AGAIN} --retry-failed\n")
+    assert "once it is fixed" not in text
+
+
+def test_conflicts_beside_failed_rows_come_first() -> None:
+    """Where other rows failed too, the ways to go on are those of failed rows."""
+    text = ending("opp_1", "opp_2", "opp_none")
+    assert "to fix and run again: edits.run/failed.csv (2 rows)\n" in text
+    fixed = "once it is fixed: bulkupdate run edits.run/failed.csv\n"
+    assert text.endswith(f"{LOOK}{fixed}or, {AGAIN} --retry-failed\n")

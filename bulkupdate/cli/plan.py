@@ -25,7 +25,7 @@ from bulkupdate.cli.reading import Told, connection_options, output_file, run_re
 from bulkupdate.cli.screen import Screen, unwritten
 from bulkupdate.codec import to_json
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import ConfigError
+from bulkupdate.errors import ConfigError, count
 from bulkupdate.journal import ExitCode
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.reader import Input, format_to_write
@@ -178,7 +178,7 @@ async def _write(screen: Screen, path: Path, plan: "Plan", *, overwrite: bool) -
 
     with output_file(screen, path, overwrite=overwrite) as part:
         file = await write_plan(plan, part, format_to_write(path))
-    screen.say(f"{path}: {file.rows:,} rows; bulkupdate run {path} --compare sends them")
+    screen.say(f"{path}: {count(file.rows, 'row')}; to send: bulkupdate run {path} --compare")
     for left_out in (file.left_out, file.unwritable):
         if left_out.counts:
             screen.say(f"  not in it: {left_out}", "yellow")

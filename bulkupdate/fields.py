@@ -15,6 +15,8 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 from urllib.parse import urlsplit
 
+from bulkupdate.errors import setting
+
 #: Most images and videos of one task, counted together (`lemlist: update-task`).
 MAX_MEDIA = 6
 
@@ -150,7 +152,10 @@ def _no_id(text: str, of: str) -> str:
         what = "has no letter and no digit"
     elif sign := _NOT_IN_IDS.search(text):
         what = f"holds {sign[0]!r}, as no id does"
-    return what and f"{what}: enter {_EXAMPLES[of]}"
+    known = ""
+    if of == "a user" and "e-mail" in what:
+        known = f" (a run with {setting('compare')} takes the address too)"
+    return what and f"{what}: enter {_EXAMPLES[of]}{known}"
 
 
 def text(value: object) -> str:

@@ -53,7 +53,10 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
     input_ = str(files.stdin(summary.input.format)) if stdin else summary.input.path
     again = ("--out", summary.directory, "--resume")
     if summary.state is not State.FINISHED:
-        if summary.stopped_by is not Reason.INVALID_ROWS:
+        if summary.stopped_by is Reason.TOO_MANY_CHANGES:
+            line = _command_line(ctx, input_, *again, without=frozenset({"max_changes"}))
+            yield f"if all of these changes are meant: {line} --max-changes N"
+        elif summary.stopped_by is not Reason.INVALID_ROWS:
             yield f"continue with: {_command_line(ctx, input_, *again)}"
         return
     failed = messages.failed_file(summary)

@@ -178,7 +178,7 @@ async def _write(screen: Screen, path: Path, plan: "Plan", *, overwrite: bool) -
 
     with output_file(screen, path, overwrite=overwrite) as part:
         file = await write_plan(plan, part, format_to_write(path))
-    screen.say(f"{path}: {count(file.rows, 'row')}: bulkupdate run {path} --compare sends them")
+    screen.say(f"{path}: {count(file.rows, 'row')}; to send: bulkupdate run {path} --compare")
     for left_out in (file.left_out, file.unwritable):
         if left_out.counts:
             screen.say(f"  not in it: {left_out}", "yellow")

@@ -134,6 +134,8 @@ def _prefer_command_line(ctx: click.Context, flags: RunFlags) -> RunFlags:
 def _check_only(screen: Screen, flags: RunFlags) -> NoReturn:
     """Check the input for `--dry-run`, and exit."""
     if flags.compare:
+        if flags.sandbox:
+            raise ConfigError("--dry-run with --compare reads a server: leave out --sandbox")
         from bulkupdate.cli.plan import PlanFlags, show_plan
 
         names = [one.name for one in dataclasses.fields(PlanFlags)]

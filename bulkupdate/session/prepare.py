@@ -87,8 +87,8 @@ async def prepare(session: Session, checking: Checking) -> Prepared:
     if preview.expecting and not config.compare:
         rows = count(preview.expecting, "row")
         raise InputError(
-            f"{source.name}: {rows} say what a task must be like to be changed, which only"
-            f" {setting('compare')} judges: set it, or remove the columns expect.…"
+            f"{source.name}: {rows} with expectations, which only {setting('compare')} judges: set"
+            " it, or remove the columns expect.…"
         )
     info = replaced(info, rows=preview.rows)
     first = first_summary(config, info, earlier, started=started)

@@ -76,6 +76,14 @@ class ChangeLimit:
     tasks: int | None = None
     percent: float | None = None
 
+    def __post_init__(self) -> None:
+        is_count = self.tasks is not None and self.tasks >= 0 and self.percent is None
+        is_share = self.percent is not None and 0 <= self.percent <= 100 and self.tasks is None
+        if not is_count and not is_share:
+            raise ConfigError(
+                f"{setting('max_changes')} must be 0 or more tasks, or a share up to 100%"
+            )
+
     @classmethod
     def parse(cls, text: str) -> "ChangeLimit":
         """The limit that a text stands for: `200`, `5%`.

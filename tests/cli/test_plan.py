@@ -113,6 +113,6 @@ def test_values_that_a_file_cannot_hold_are_named(write: Write) -> None:
         text = bulkupdate("plan", "edits.jsonl", "-o", "p.csv", **server.environment)
         lines = bulkupdate("plan", "edits.jsonl", "-o", "p.jsonl", **server.environment)
     assert f"not in it: title 1 ({ONE} title)" in text.stderr
-    assert "p.csv: 1 row: " in text.stderr
+    assert "p.csv: 1 row; " in text.stderr
     assert "not in it" not in lines.stderr
     assert len(Path("p.jsonl").read_text().splitlines()) == 2

@@ -14,7 +14,7 @@ from bulkupdate.journal.directory import Mode
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.sandbox import Fault, SandboxConfig
-from bulkupdate.session.settings import FailureLimit, RunConfig
+from bulkupdate.session.settings import ChangeLimit, FailureLimit, RunConfig
 
 KEY = ApiKey("s3cr3t")
 
@@ -213,3 +213,39 @@ def test_mode_is_taken_by_its_word_or_refused() -> None:
     assert config.mode is Mode.RESUME
     with pytest.raises(ConfigError, match="mode 'overwrit' is not one of 'new', 'resume'"):
         RunConfig(input="a.csv", endpoint=Endpoint(api_key=KEY), mode="overwrit")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("0", ChangeLimit(tasks=0)),
+        (" 200 ", ChangeLimit(tasks=200)),
+        ("2.5%", ChangeLimit(percent=2.5)),
+        ("100%", ChangeLimit(percent=100)),
+    ],
+)
+def test_change_limit_is_read_from_notation(text: str, limit: ChangeLimit) -> None:
+    """A limit of changes is a number of tasks, or a share with `%`."""
+    assert ChangeLimit.parse(text) == limit
+    assert ChangeLimit.parse(str(limit)) == limit
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "1.5", "101%", "%"])
+def test_impossible_change_limit_is_refused(text: str) -> None:
+    """A limit in another form, or a share of more than all, is refused."""
+    with pytest.raises(ConfigError):
+        ChangeLimit.parse(text)
+
+
+def test_change_limit_is_a_number_or_a_share() -> None:
+    """A limit without a number, or with both, is refused: it would refuse or allow anything."""
+    for wrong in ({}, {"tasks": 1, "percent": 1.0}, {"tasks": -1}, {"percent": -0.5}):
+        with pytest.raises(ConfigError, match="max_changes must be"):
+            ChangeLimit(**wrong)
+
+
+def test_change_limit_counts_what_is_above_it() -> None:
+    """A limit allows exactly its number of tasks, and exactly its share of those listed."""
+    limits = (ChangeLimit(tasks=20), ChangeLimit(percent=5))
+    assert [limit.is_exceeded(20, 400) for limit in limits] == [False, False]
+    assert [limit.is_exceeded(21, 400) for limit in limits] == [True, True]

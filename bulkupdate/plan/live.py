@@ -148,6 +148,24 @@ class LiveTasks:
             ours.at, ours.doubt = at, 0 if is_certain else self.reading
         self.restore(task_id, known)
 
+    def took_back(self, task_id: str, sent: Mapping[str, Any]) -> None:
+        """Forget a write that was noted and, as is known now, did not happen.
+
+        Args:
+            task_id: the id of the task.
+            sent: the values that the server refused, by field.
+
+        Raises:
+            JournalError: it could not be stored.
+        """
+        known = self.ours(task_id)
+        for name, value in sent.items():
+            if name in known and known[name].chain[-1] == value:
+                known[name].chain.pop()
+                if len(known[name].chain) < 2:  # The run has written nothing there.
+                    del known[name]
+        self.restore(task_id, known)
+
     def restore(self, task_id: str, ours: Mapping[str, Ours]) -> None:
         """Replace what is known of the writes of this run to a task.
 

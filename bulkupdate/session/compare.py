@@ -333,19 +333,16 @@ class Comparison:
 
     def _recall(self) -> None:
         """Recall what earlier sessions of this run have written, in the order of time."""
-        results = self._files.results
-        logged = (
-            (result for _, result in read_journal(results) if result.sent)
-            if results.exists()
-            else iter(())
-        )
-        for one in _in_order(read_images(self._files.images), logged):
+        for one in _in_order(read_images(self._files.images), _sent(self._files)):
+            self._stop.check()
             if isinstance(one, Image):
                 self._live.wrote(one.id, one.values, one.sent)
             elif one.outcome is Outcome.UPDATED:
                 self._live.wrote(one.id, {}, _left(one), datetime.fromisoformat(one.at).timestamp())
             elif one.outcome is Outcome.UNCONFIRMED:
                 self._live.wrote(one.id, {}, one.sent or {})
+            elif one.outcome is Outcome.FAILED:
+                self._live.took_back(one.id, one.sent or {})
 
     async def close(self) -> None:
         """Write the rest of the images, and close all files."""
@@ -353,6 +350,20 @@ class Comparison:
             await self._images.close()
         finally:
             self._live.close()
+
+
+def _sent(files: RunFiles) -> Iterator[Result]:
+    """The results of all requests of a run, with those of rows that the input no longer has.
+
+    A log that was renumbered begins with lines of the one before it.
+    """
+    last = newest = ""
+    for path in (*files.earlier_results(), files.results):
+        for _, result in read_journal(path) if path.exists() else ():
+            newest = max(newest, result.at)
+            if result.sent and result.at > last:
+                yield result
+        last = newest
 
 
 def _in_order(images: Iterator[Image], results: Iterator[Result]) -> Iterator[Image | Result]:

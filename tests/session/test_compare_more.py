@@ -126,3 +126,30 @@ async def test_only_the_row_that_may_have_completed_a_task_is_unconfirmed(write:
         await compared(bench, path, mode=Mode.RESUME)
         assert len(patches(bench)) == 1
     assert [last()[row]["outcome"] for row in (1, 2)] == ["unconfirmed", "conflict"]
+
+
+async def test_edited_input_forgets_no_write(write: Write) -> None:
+    """What rows wrote that the input no longer has is still the run's: no image, no conflict."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,A,T1", "opp_1,B,A", "opp_2,A,T2")
+    async with bench_of() as bench:
+        await compared(bench, path)
+        write("edits.csv", "id,title,expect.title", "opp_2,A,T2", "opp_1,C,T1")
+        await compared(bench, path, mode=Mode.RESUME, changed_input=True)
+        write("edits.csv", "id,title,expect.title", "opp_2,A,T2", "opp_1,D,B")
+        summary = await compared(bench, path, mode=Mode.RESUME, changed_input=True)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "D"
+    assert summary.counts["updated"] == 2
+    assert [image["before"] for image in images()] == [{"title": "T1"}, {"title": "T2"}]
+
+
+async def test_refused_write_of_an_earlier_session_meets_no_expectation(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value that the server refused from this run, and another hand set, is a change."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,A,T1", "opp_1,B,T1")
+    async with bench_of() as bench:
+        refuse(monkeypatch, "A")
+        await compared(bench, path, first=1)
+        bench.sandbox.team.tasks["opp_1"]["title"] = "A"
+        await compared(bench, path, mode=Mode.RESUME)
+    assert [last()[row]["outcome"] for row in (1, 2)] == ["failed", "conflict"]

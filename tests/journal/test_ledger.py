@@ -83,7 +83,7 @@ def test_settled_rows_are_retried_only_on_request() -> None:
     for row, outcome in enumerate(Outcome, 1):
         ledger.record(result(row, outcome))
         assert ledger.is_settled(row)
-        again = outcome in (Outcome.FAILED, Outcome.UNCONFIRMED)
+        again = outcome in (Outcome.FAILED, Outcome.UNCONFIRMED, Outcome.CONFLICT)
         assert ledger.is_settled(row, retry_failed=True) is not again
     assert not ledger.is_settled(99)
     assert ledger.outcome(99) is None

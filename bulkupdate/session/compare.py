@@ -153,7 +153,7 @@ class Comparison:
             task = hash(row.id)
             if task in changed:
                 continue
-            verdict = self._judge.judge(row, row.update)
+            verdict = self._judged(row, row.update)
             if verdict.kind is Kind.SEND or (followed is not None and row.number in followed):
                 before += verdict.kind is Kind.SEND and not self._live.ours(row.id)
                 changed.add(task)
@@ -189,7 +189,7 @@ class Comparison:
         if row.update is None or self._open[row.id] or self._is_stale:
             self._open[row.id] += 1
             return False
-        verdict = self._judge.judge(row, row.update)
+        verdict = self._judged(row, row.update)
         if verdict.kind is Kind.SEND:
             self._open[row.id] += 1
             return False
@@ -215,7 +215,7 @@ class Comparison:
             await self._freshen()
         except RunStoppedError:
             raise StoppedError from None
-        verdict = self._judge.judge(row, row.update)
+        verdict = self._judged(row, row.update)
         if verdict.update is None:
             self._close_row(row)
             return self._result(row, verdict)
@@ -225,6 +225,26 @@ class Comparison:
         await self._keep(row, verdict.before, changes, ours)
         self._live.wrote(row.id, verdict.before or {}, changes, is_certain=False)
         return verdict.update
+
+    def _judged(self, row: Row, update: TaskUpdate) -> Verdict:
+        """Judge a row.
+
+        A row that was updated is sent again only to stand after an earlier row of its task. It
+        overwrites no value of another hand.
+        """
+        verdict = self._judge.judge(row, update)
+        if verdict.update is None or not all(map(self._was_updated, (*row.merged, row))):
+            return verdict
+        ours, before = self._live.ours(row.id), verdict.before or {}
+        left = {
+            name: value
+            for name, value in verdict.update.changes().items()
+            if name in ours and (name not in before or before[name] in ours[name].chain[1:])
+        }
+        return verdict.only(left) if left else Verdict(Kind.ALREADY)
+
+    def _was_updated(self, row: Row) -> bool:
+        return self._ledger.outcome(row.number) is Outcome.UPDATED
 
     def _meant(self, row: Row) -> Row:
         """A row with the ids of its people. Those that stand for nobody are settled before."""
@@ -283,7 +303,7 @@ class Comparison:
 
     def _result(self, row: Row, verdict: Verdict) -> Result | None:
         """The result of a row that needs no request; None where it keeps that of a request."""
-        if self._ledger.outcome(row.number) is Outcome.UPDATED:
+        if self._was_updated(row):
             return None
         if verdict.kind is Kind.ALREADY:
             result = unsent(row, Outcome.UNCHANGED)

@@ -153,3 +153,32 @@ async def test_refused_write_of_an_earlier_session_meets_no_expectation(
         bench.sandbox.team.tasks["opp_1"]["title"] = "A"
         await compared(bench, path, mode=Mode.RESUME)
     assert [last()[row]["outcome"] for row in (1, 2)] == ["failed", "conflict"]
+
+
+async def test_updated_row_is_not_sent_over_another_hand(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An updated row follows an earlier row that is tried again, but not over foreign values."""
+    path = write(
+        "edits.csv",
+        "id,title,message,expect.title",
+        "opp_1,A,,Other",
+        "opp_1,,B,",
+        "opp_2,A,,",
+        "opp_2,B,B,",
+    )
+    async with bench_of() as bench:
+        with monkeypatch.context() as patched:
+            refuse(patched, "A")
+            await compared(bench, path)
+        tasks = bench.sandbox.team.tasks
+        tasks["opp_1"]["content"] = tasks["opp_2"]["content"] = "by Anna"
+        await compared(bench, path, mode=Mode.RESUME, retry_failed=True)
+        assert tasks["opp_1"]["content"] == tasks["opp_2"]["content"] == "by Anna"
+        assert tasks["opp_2"]["title"] == "B"
+        assert patches(bench)[-2:] == [
+            {"id": "opp_2", "title": "A"},
+            {"id": "opp_2", "title": "B"},
+        ]
+    outcomes = [last()[row]["outcome"] for row in (1, 2, 3, 4)]
+    assert outcomes == ["conflict", "updated", "updated", "updated"]

@@ -145,8 +145,9 @@ class Comparison:
                 row = self._people.resolved(row)
             except ValueError as error:
                 self.done.add(row.number)
-                self.invalid += 1
-                await self._writer.put(row, _invalid(row, error))
+                if not self._was_updated(row):
+                    self.invalid += 1
+                    await self._writer.put(row, _invalid(row, error))
                 continue
             if row.update is None:
                 raise AssertionError("a resolved row has an update")

@@ -11,6 +11,7 @@ from bulkupdate import errors
 from bulkupdate.journal.directory import Mode
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.plan.judge import LATE
+from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.team import BadUpdateError, Team
 from bulkupdate.session.compare import Comparison
 from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
@@ -182,3 +183,50 @@ async def test_updated_row_is_not_sent_over_another_hand(
         ]
     outcomes = [last()[row]["outcome"] for row in (1, 2, 3, 4)]
     assert outcomes == ["conflict", "updated", "updated", "updated"]
+
+
+CARL = Member("usr_carl", "Carl", "Bauer", "carl@acme.example")
+
+
+async def test_run_that_sent_nothing_begins_again(write: Write) -> None:
+    """A reading is no update: a run of which no row was sent needs no flag to be repeated."""
+    path = write("edits.csv", "id,assignedTo", "opp_1,usr_ben", "opp_2,carl@acme.example")
+    async with bench_of() as bench:
+        for _ in range(2):
+            summary = await compared(bench, path)
+            assert (summary.exit_code, summary.counts["invalid"]) == (2, 1)
+        write("edits.csv", "id,assignedTo", "opp_1,usr_ben", "opp_2,usr_ben")
+        summary = await compared(bench, path)
+    assert (summary.exit_code, summary.counts["updated"]) == (0, 2)
+
+
+async def test_row_that_names_no_member_is_looked_at_in_each_session(write: Write) -> None:
+    """It refuses each session, unless it is skipped; and is sent once its owner has joined."""
+    path = write(
+        "edits.csv", "id,assignedTo", "opp_1,carl@acme.example", "opp_2,usr_ben", "opp_3,usr_ben"
+    )
+    async with bench_of() as bench:
+        await compared(bench, path, first=1, skip_invalid=True)
+        summary = await compared(bench, path, mode=Mode.RESUME)
+        assert (summary.exit_code, len(patches(bench))) == (2, 1)
+        bench.sandbox.team.users[CARL.id] = CARL
+        summary = await compared(bench, path, mode=Mode.RESUME)
+    assert (summary.exit_code, summary.counts["updated"]) == (0, 3)
+
+
+async def test_updated_row_stays_updated_when_its_owner_leaves(write: Write) -> None:
+    """Such a row is not invalid in a later session, and stops nothing."""
+    path = write(
+        "edits.csv", "id,assignedTo,title", "opp_1,,A", "opp_1,carl@acme.example,", "opp_2,,A"
+    )
+    async with bench_of() as bench:
+        team = bench.sandbox.team
+        team.users[CARL.id] = CARL
+        del team.tasks["opp_2"]
+        await compared(bench, path)
+        del team.users[CARL.id]
+        lines = (RUN / "results.jsonl").read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith('{"row":1,')]
+        (RUN / "results.jsonl").write_text("".join(kept))
+        summary = await compared(bench, path, mode=Mode.RESUME)
+    assert (summary.exit_code, summary.counts["invalid"]) == (1, 0)

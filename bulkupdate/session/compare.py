@@ -132,7 +132,6 @@ class Comparison:
             InputError: the input can't be read.
             JournalError: the live tasks can't be read.
         """
-        changed, before = set[int](), self._live.changed
         for number, row in enumerate(source.rows()):
             if not number % _BATCH:
                 await asyncio.sleep(0)
@@ -141,34 +140,37 @@ class Comparison:
                 continue
             if not is_known(row):
                 raise InputError(f"{source.name}: row {row.number} is not the one that was checked")
-            try:
-                row = self._people.resolved(row)
-            except ValueError as error:
-                self.done.add(row.number)
-                if not self._was_updated(row):
-                    self.invalid += 1
-                    await self._writer.put(row, _invalid(row, error))
-                continue
-            if row.update is None:
-                raise AssertionError("a resolved row has an update")
-            task = hash(row.id)
-            if task in changed:
-                continue
-            verdict = self._judged(row, row.update)
-            if verdict.kind is Kind.SEND or (followed is not None and row.number in followed):
-                before += verdict.kind is Kind.SEND and not self._live.ours(row.id)
-                changed.add(task)
-                continue
-            self.done.add(row.number)
-            if result := self._result(row, verdict):
-                await self._writer.put(row, result)
+            is_followed = followed is not None and row.number in followed
+            await self._settle_or_leave_open(row, is_followed=is_followed)
         if source.has_changed():
             raise InputError(f"{source.name} was written to while it was compared")
         if self.invalid and not self._config.skip_invalid:
             rows = count(self.invalid, "invalid row")
             self._stop.set(f"{rows}: nothing was sent in this session", Reason.INVALID_ROWS)
             raise RunStoppedError(rows)
-        self._check_changes(before)
+        self._check_changes(self._live.changed)
+
+    async def _settle_or_leave_open(self, row: Row, *, is_followed: bool) -> None:
+        """Settle a row that needs no request. A later row of an open task is judged in its turn."""
+        try:
+            row = self._people.resolved(row)
+        except ValueError as error:
+            self.done.add(row.number)
+            if not self._was_updated(row):
+                self.invalid += 1
+                await self._writer.put(row, _invalid(row, error))
+            return
+        if row.update is None:
+            raise AssertionError("a resolved row has an update")
+        if (changes := self._live.is_open(row.id)) is True:
+            return
+        verdict = self._judged(row, row.update)
+        if verdict.kind is Kind.SEND or changes is not None or is_followed:
+            self._live.leave_open(row.id, changes=verdict.kind is Kind.SEND)
+            return
+        self.done.add(row.number)
+        if result := self._result(row, verdict):
+            await self._writer.put(row, result)
 
     def _check_changes(self, changes: int) -> None:
         limit = self._config.max_changes

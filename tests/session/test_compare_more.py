@@ -14,6 +14,7 @@ from bulkupdate.plan.judge import LATE
 from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.team import BadUpdateError, Team
 from bulkupdate.session.compare import Comparison
+from bulkupdate.session.settings import ChangeLimit
 from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
 
 Write = Callable[..., Path]
@@ -230,3 +231,14 @@ async def test_updated_row_stays_updated_when_its_owner_leaves(write: Write) -> 
         (RUN / "results.jsonl").write_text("".join(kept))
         summary = await compared(bench, path, mode=Mode.RESUME)
     assert (summary.exit_code, summary.counts["invalid"]) == (1, 0)
+
+
+async def test_merged_rows_count_as_a_change(write: Write) -> None:
+    """`max_changes` counts a task of which only a later row changes something."""
+    rows = [f"opp_{n},{title}" for n in (1, 2) for title in (f"T{n}", "New")]
+    path = write("edits.csv", "id,title", *rows)
+    async with bench_of() as bench:
+        limit = ChangeLimit(tasks=1)
+        summary = await compared(bench, path, merge_duplicates=True, max_changes=limit)
+        assert patches(bench) == []
+    assert "2 tasks of 5 would change" in (summary.reason or "")

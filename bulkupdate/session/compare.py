@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from bulkupdate.codec import replaced
-from bulkupdate.errors import InputError, RunStoppedError, count, setting
+from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
 from bulkupdate.journal import Image, ImagesFile, Ledger, RunFiles, read_images, read_journal
 from bulkupdate.lemlist.values import live_values
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
@@ -55,7 +55,8 @@ class Comparison:
 
     Attributes:
         invalid: number of rows that name people who are no members.
-        listed: number of tasks in the last reading; None before it.
+        listed: number of tasks in the last reading, without those that the run has completed since;
+            None before it.
         done: the rows that need no request, settled before the first one was sent.
 
     Raises:
@@ -91,7 +92,7 @@ class Comparison:
         self._live = LiveTasks(files.live)
         self._judge = Judge(self._live, sends_unlisted=config.unlisted == "send")
         self._now = asyncio.get_running_loop().time
-        self._read_at = self._took = 0.0
+        self._read_at = self._read_at_wall = self._took = 0.0
         self._is_reading = False
         self._has_read = asyncio.Event()
         #: Rows with a request in flight → what this run had written to the task before it.
@@ -283,21 +284,29 @@ class Comparison:
 
         Returns:
             The result as it is to be logged.
-
-        Raises:
-            JournalError: the live tasks can't be stored.
         """
         ours = self._in_flight.pop(row.number, {})
         self._close_row(row)
         if not self._in_flight:
             self._is_idle.set()
+        try:
+            self._take_over(row, result, ours)
+        except JournalError as error:
+            # The result goes to the log all the same.
+            self._stop.set(str(error), Reason.NOT_WRITTEN)
+        return replaced(result, compared=True)
+
+    def _take_over(self, row: Row, result: Result, ours: dict[str, Ours]) -> None:
+        if result.outcome is Outcome.FAILED:
+            # The task is as it was.
+            self._live.restore(row.id, ours)
+            return
+        if (result.sent or {}).get("done") is True and self.listed:
+            # The next list is shorter by this task.
+            self.listed -= 1
         if result.outcome is Outcome.UPDATED:
             self._live.wrote(row.id, {}, _left(result), time.time())
             self._live.merge(Task(result.task or {"_id": row.id}))
-        elif result.outcome is Outcome.FAILED:
-            # The task is as it was.
-            self._live.restore(row.id, ours)
-        return replaced(result, compared=True)
 
     def _close_row(self, row: Row) -> None:
         self._open[row.id] -= 1
@@ -318,7 +327,9 @@ class Comparison:
     @property
     def _is_stale(self) -> bool:
         oldest = max(self._config.max_age, _TIMES_TOOK * self._took)
-        return self._now() - self._read_at > oldest
+        # The loop's clock stands still while a machine is asleep, and the wall clock may be set.
+        age = max(self._now() - self._read_at, time.time() - self._read_at_wall)
+        return age > oldest
 
     async def _freshen(self) -> None:
         """Read the tasks again if the last reading is too old, with no request in flight."""
@@ -342,9 +353,9 @@ class Comparison:
         self._live.clear()
         async for _ in self._reader.tasks(self._live):
             pass
-        self._read_at, self._took = self._now(), self._now() - began
-        listed = len(self._live)
-        if not self._config.allow_few and (not listed or 2 * listed < (before or 0)):
+        ended, listed = self._now(), len(self._live)
+        is_few = (not listed and before != 0) or 2 * listed < (before or 0)
+        if is_few and not self._config.allow_few:
             was = f", and listed {before:,} before" if before else ""
             text = (
                 f"the server lists {count(listed, 'task')}{was}: if this is right,"
@@ -352,7 +363,9 @@ class Comparison:
             )
             self._stop.set(text, Reason.SERVER_DOWN)
             raise RunStoppedError(text)
-        self.listed = listed
+        self.listed, self._took = listed, ended - began
+        # Only now rows may be judged by it.
+        self._read_at, self._read_at_wall = ended, time.time()
 
     def _recall(self) -> None:
         """Recall what earlier sessions of this run have written, in the order of time."""

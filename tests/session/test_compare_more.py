@@ -10,6 +10,8 @@ import pytest
 from bulkupdate import errors
 from bulkupdate.journal.directory import Mode
 from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.models import Reason
+from bulkupdate.plan import LiveTasks
 from bulkupdate.plan.judge import LATE
 from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.team import BadUpdateError, Team
@@ -242,3 +244,49 @@ async def test_merged_rows_count_as_a_change(write: Write) -> None:
         summary = await compared(bench, path, merge_duplicates=True, max_changes=limit)
         assert patches(bench) == []
     assert "2 tasks of 5 would change" in (summary.reason or "")
+
+
+async def test_list_may_be_shorter_by_what_the_run_completed(write: Write) -> None:
+    """Most of the tasks may be completed by one session before the next one."""
+    path = write("edits.csv", "id,done", *(f"opp_{n},true" for n in range(1, 11)))
+    async with bench_of(10) as bench:
+        await compared(bench, path, first=6)
+        await compared(bench, path, mode=Mode.RESUME, first=3)
+        summary = await compared(bench, path, mode=Mode.RESUME)
+    assert (summary.exit_code, summary.counts["updated"], summary.listed) == (0, 10, 0)
+
+
+async def test_result_is_logged_where_live_tasks_cannot_be_stored(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk stops the run. What was sent is in the log."""
+    path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New")
+
+    def full(*_: object) -> None:
+        raise errors.JournalError("tasks can't be stored on disk: it is full")
+
+    monkeypatch.setattr(LiveTasks, "merge", full)
+    async with bench_of() as bench:
+        summary = await compared(bench, path)
+        assert summary.counts["updated"] == len(patches(bench)) > 0
+    assert (summary.exit_code, summary.stopped_by) == (3, Reason.NOT_WRITTEN)
+
+
+async def test_reading_is_old_after_the_machine_was_asleep(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The age of a reading is that of the wall clock too."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,New,T1")
+    settle = Comparison.settle_at_once
+    async with bench_of() as bench:
+
+        async def sleep_before_sending(*given: Any) -> None:
+            await settle(*given)
+            woken = time.time() + 8 * 3600
+            monkeypatch.setattr(time, "time", lambda: woken)
+            bench.sandbox.team.tasks["opp_1"]["title"] = "by Anna"
+
+        monkeypatch.setattr(Comparison, "settle_at_once", sleep_before_sending)
+        await compared(bench, path)
+        assert patches(bench) == []
+    assert last()[1]["error"]["type"] == "changed_since"

@@ -111,7 +111,9 @@ def adopt_edited_input(
             stop.check()
             ledger.record(result)
             before.correct(result)
-            if not earlier.input.sha256 and (result.merged or result.sent_with):
+            if not earlier.input.sha256 and (
+                result.merged or result.sent_with or result.was_merged or result.compared
+            ):
                 # A crash came after the log was renumbered and before the digests were adopted. The
                 # log has no line with the content of these rows.
                 before.forget(result.row)

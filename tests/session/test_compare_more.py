@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.journal.directory import Mode
+from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Reason
 from bulkupdate.plan import LiveTasks
@@ -290,3 +290,24 @@ async def test_reading_is_old_after_the_machine_was_asleep(
         await compared(bench, path)
         assert patches(bench) == []
     assert last()[1]["error"]["type"] == "changed_since"
+
+
+async def test_crash_while_an_edited_input_is_adopted_loses_no_row(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has its new numbers, and the digests are the old ones: rows are compared anew."""
+    path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New", "opp_4,New")
+    async with bench_of() as bench:
+        await compared(bench, path)
+        write("edits.csv", "id,title", "opp_3,New", "opp_1,New", "opp_2,New")
+
+        def crash(_: RunDirectory) -> None:
+            raise KeyError("crash")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(RunDirectory, "adopt_digests", crash)
+            with pytest.raises(KeyError):
+                await compared(bench, path, mode=Mode.RESUME, changed_input=True)
+        summary = await compared(bench, path, mode=Mode.RESUME, changed_input=True)
+        assert [body["id"] for body in patches(bench)[3:]] == ["opp_3"]
+    assert (summary.exit_code, summary.counts["unprocessed"]) == (0, 0)

@@ -275,7 +275,9 @@ class RunDirectory:
                     f"{path} holds what its run has overwritten: take that back first (bulkupdate"
                     f" undo {path} -o FILE), or choose another directory with {setting('out')}"
                 )
-            has_sent = read_summary(path).has_sent is not False or has_images
+            summary = read_summary(path)
+            # A run that is compared asks before it sends: an image comes before its first update.
+            has_sent = has_images or (summary.has_sent is not False and not summary.compared)
             if not has_sent and not has_requests(self.files.results):
                 # Nothing can be lost, and nothing can go out of order: begin again.
                 self.mode = Mode.OVERWRITE

@@ -102,17 +102,20 @@ class Ledger:
         """The highest number of a row with an outcome."""
         return len(self._codes)
 
-    def settled_prefix(self, *, retry_failed: bool) -> int:
+    def settled_prefix(self, *, retry_failed: bool, retry_invalid: bool = False) -> int:
         """Number of rows at the beginning that are settled, and that no later row must wait for.
 
         Args:
             retry_failed: whether failed, unconfirmed and conflicting rows are tried again.
+            retry_invalid: whether invalid rows are looked at again.
         """
         retried = {_CODES[outcome] for outcome in RETRIED}
+        invalid = _CODES[Outcome.INVALID]
         open_codes = bytes(
             not code & _OUTCOME_BITS
             or bool(code & (_UNSETTLED | _SENT_AGAIN))
             or (retry_failed and code & _OUTCOME_BITS in retried)
+            or (retry_invalid and code & _OUTCOME_BITS == invalid)
             for code in range(0x100)
         )
         index = self._codes.translate(open_codes).find(1)

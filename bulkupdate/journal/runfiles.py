@@ -23,6 +23,7 @@ from bulkupdate.reader import Format
 
 _FORMATS = "|".join(Format)
 _EDITED = rf"failed\.\d+\.({_FORMATS})"
+_EARLIER = r"results\.(\d+)\.jsonl"
 _LEFT = (
     r"results(\.\d+)?\.jsonl|before\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest|traffic\.jsonl"
     rf"|\.?report\.html(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
@@ -91,6 +92,12 @@ class RunFiles:
     def free_results(self) -> Path:
         """An unused path for an earlier results log."""
         return self._free("results", ".jsonl")
+
+    def earlier_results(self) -> list[Path]:
+        """The earlier results logs, the oldest first."""
+        names = (re.fullmatch(_EARLIER, path.name) for path in self.path.iterdir())
+        found = sorted((int(name[1]), name[0]) for name in names if name)
+        return [self.path / name for _, name in found]
 
     def free_failed(self, path: Path) -> Path:
         """An unused path for a file of failed rows that a user has edited."""

@@ -53,6 +53,15 @@ class Verdict(NamedTuple):
     before: dict[str, Any] | None = None
     error: ErrorInfo | None = None
 
+    def only(self, changes: Mapping[str, Any]) -> "Verdict":
+        """The same verdict with a part of its changes, of which there is one at least."""
+        if self.update is None:
+            raise AssertionError("only a row that is sent has changes")
+        before = self.before
+        if before is not None:
+            before = {name: value for name, value in before.items() if name in changes}
+        return self._replace(update=_update(self.update.id, changes), before=before)
+
 
 class Judge:
     """The judge of rows, by the last reading and by what this run has written since.

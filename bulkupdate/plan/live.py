@@ -23,6 +23,7 @@ _SCHEMA = """
     PRAGMA locking_mode = EXCLUSIVE;
     CREATE TABLE live (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, task BLOB NOT NULL);
     CREATE TABLE ours (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, fields BLOB NOT NULL);
+    CREATE TABLE open (id TEXT PRIMARY KEY, changes INTEGER NOT NULL) WITHOUT ROWID;
 """
 _KEEP = """
     INSERT INTO ours (id, fields) VALUES (?, ?)
@@ -32,6 +33,12 @@ _PUT = """
     INSERT INTO live (id, task) VALUES (?, ?)
     ON CONFLICT (id) DO UPDATE SET task = excluded.task
 """
+
+_OPEN = """
+    INSERT INTO open (id, changes) VALUES (?, ?)
+    ON CONFLICT (id) DO UPDATE SET changes = max(changes, excluded.changes)
+"""
+_CHANGED = "SELECT count(*) FROM (SELECT id FROM ours UNION SELECT id FROM open WHERE changes)"
 
 #: Number of tasks that are taken from the disk at once.
 _BATCH = 256
@@ -148,6 +155,24 @@ class LiveTasks:
             ours.at, ours.doubt = at, 0 if is_certain else self.reading
         self.restore(task_id, known)
 
+    def took_back(self, task_id: str, sent: Mapping[str, Any]) -> None:
+        """Forget a write that was noted and, as is known now, did not happen.
+
+        Args:
+            task_id: the id of the task.
+            sent: the values that the server refused, by field.
+
+        Raises:
+            JournalError: it could not be stored.
+        """
+        known = self.ours(task_id)
+        for name, value in sent.items():
+            if name in known and known[name].chain[-1] == value:
+                known[name].chain.pop()
+                if len(known[name].chain) < 2:  # The run has written nothing there.
+                    del known[name]
+        self.restore(task_id, known)
+
     def restore(self, task_id: str, ours: Mapping[str, Ours]) -> None:
         """Replace what is known of the writes of this run to a task.
 
@@ -164,11 +189,35 @@ class LiveTasks:
             else:
                 self._database.execute("DELETE FROM ours WHERE id = ?", (task_id,))
 
+    def leave_open(self, task_id: str, *, changes: bool) -> None:
+        """Note that a task has a row whose turn comes later.
+
+        Args:
+            task_id: the id of the task.
+            changes: whether the task changes, as far as is known now.
+
+        Raises:
+            JournalError: it could not be stored.
+        """
+        with _errors("tasks can't be stored on disk"):
+            self._database.execute(_OPEN, (task_id, changes))
+
+    def is_open(self, task_id: str) -> bool | None:
+        """Whether a task changes later; None if it was not left open.
+
+        Raises:
+            JournalError: it could not be read.
+        """
+        with _errors("tasks can't be read back from disk"):
+            query = "SELECT changes FROM open WHERE id = ?"
+            found = self._database.execute(query, (task_id,)).fetchone()
+        return None if found is None else bool(found[0])
+
     @property
     def changed(self) -> int:
-        """Number of tasks that this run has written to, or may have."""
+        """Number of tasks that this run has written to, may have, or changes later."""
         with _errors("tasks can't be read back from disk"):
-            number: int = self._database.execute("SELECT count(*) FROM ours").fetchone()[0]
+            number: int = self._database.execute(_CHANGED).fetchone()[0]
         return number
 
     def __len__(self) -> int:

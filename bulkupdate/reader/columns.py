@@ -168,11 +168,8 @@ class Naming:
         if field is None and is_expectation(name):
             known = ", ".join(EXPECTABLE)
             return f"{kind} {name!r} begins with {EXPECT} and names none of the fields {known}"
-        if field in self.expected:
-            return (
-                f"{kind} {name!r} and {setting('constants')} {field} expect something of the same"
-                " field: remove one"
-            )
+        if problem := self.expected_twice(kind, name, field):
+            return problem
         if field is None and (taken := _field_called(name)) is not None:
             return (
                 f"{kind} {name!r} is not sent: {setting('mapping')} gives {taken} to another"
@@ -186,6 +183,15 @@ class Naming:
                 f" one ({setting('only')} names the columns to send)"
             )
         return None
+
+    def expected_twice(self, kind: str, name: str, field: str | None) -> str | None:
+        """The problem of an expectation that the user's options set too; None without one."""
+        if field not in self.expected:
+            return None
+        return (
+            f"{kind} {name!r} and {setting('constants')} {field} expect something of the same"
+            " field: remove one"
+        )
 
     def layout(self, header: tuple[str, ...]) -> tuple[Layout, list[str]]:
         """The meaning of a header, and all its problems."""

@@ -148,7 +148,7 @@ def json_rows(
             problem = Problem("", fields.shorten(record), str(error))
             yield Row(number, line_number, "", None, (problem,), record)
             continue
-        given = pairs.pop(_EXPECT, None)
+        given = [pairs.pop(key) for key in [*pairs] if key.strip().lower() == _EXPECT]
         found, problems = keys.values(pairs, values, number)
         expect, wrong = _expectations(given, naming, values)
         found, expect = {**found, **constants}, {**expected, **expect}
@@ -166,16 +166,25 @@ _EXPECT = EXPECT.removesuffix(".")
 
 
 def _expectations(
-    given: object, naming: Naming, values: Values
+    given: list[Any], naming: Naming, values: Values
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """The expectations of an object by field, and their problems. Null expects nothing."""
+    """The expectations of an object by field, and their problems. Null expects nothing.
+
+    Args:
+        given: what stands under `expect`, which may be there in upper and in lower case.
+        naming: the fields that keys stand for.
+        values: the meaning of values.
+    """
     found: dict[str, Any] = {}
     problems: list[Problem] = []
-    if given is not None and not isinstance(given, dict):
+    if wrong := [one for one in given if not isinstance(one, dict | None)]:
         message = 'is not an object: write {"expect": {"assignedTo": "usr_…"}}'
-        return found, [Problem(_EXPECT, fields.shorten(given), message)]
-    for key, value in (given or {}).items():
+        return found, [Problem(_EXPECT, fields.shorten(wrong[0]), message)]
+    for key, value in [pair for one in given for pair in (one or {}).items()]:
         field = naming.meant(key)
+        if problem := field and naming.expected_twice("key", f"{EXPECT}{key}", EXPECT + field):
+            problems.append(Problem("", "", problem))
+            continue
         if field not in EXPECTABLE or field in found:
             why = "is there twice" if field in found else f"is none of {', '.join(EXPECTABLE)}"
             problems.append(Problem("", "", f"the key {EXPECT}{fields.shorten(key)[1:-1]} {why}"))

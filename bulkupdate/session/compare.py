@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from bulkupdate.codec import replaced
-from bulkupdate.errors import InputError, RunStoppedError, count, setting
+from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
 from bulkupdate.journal import Image, ImagesFile, Ledger, RunFiles, read_images, read_journal
 from bulkupdate.lemlist.values import live_values
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
@@ -55,7 +55,8 @@ class Comparison:
 
     Attributes:
         invalid: number of rows that name people who are no members.
-        listed: number of tasks in the last reading; None before it.
+        listed: number of tasks in the last reading, without those that the run has completed since;
+            None before it.
         done: the rows that need no request, settled before the first one was sent.
 
     Raises:
@@ -91,7 +92,7 @@ class Comparison:
         self._live = LiveTasks(files.live)
         self._judge = Judge(self._live, sends_unlisted=config.unlisted == "send")
         self._now = asyncio.get_running_loop().time
-        self._read_at = self._took = 0.0
+        self._read_at = self._read_at_wall = self._took = 0.0
         self._is_reading = False
         self._has_read = asyncio.Event()
         #: Rows with a request in flight → what this run had written to the task before it.
@@ -132,7 +133,6 @@ class Comparison:
             InputError: the input can't be read.
             JournalError: the live tasks can't be read.
         """
-        changed, before = set[int](), self._live.changed
         for number, row in enumerate(source.rows()):
             if not number % _BATCH:
                 await asyncio.sleep(0)
@@ -141,33 +141,37 @@ class Comparison:
                 continue
             if not is_known(row):
                 raise InputError(f"{source.name}: row {row.number} is not the one that was checked")
-            try:
-                row = self._people.resolved(row)
-            except ValueError as error:
-                self.done.add(row.number)
-                self.invalid += 1
-                await self._writer.put(row, _invalid(row, error))
-                continue
-            if row.update is None:
-                raise AssertionError("a resolved row has an update")
-            task = hash(row.id)
-            if task in changed:
-                continue
-            verdict = self._judge.judge(row, row.update)
-            if verdict.kind is Kind.SEND or (followed is not None and row.number in followed):
-                before += verdict.kind is Kind.SEND and not self._live.ours(row.id)
-                changed.add(task)
-                continue
-            self.done.add(row.number)
-            if result := self._result(row, verdict):
-                await self._writer.put(row, result)
+            is_followed = followed is not None and row.number in followed
+            await self._settle_or_leave_open(row, is_followed=is_followed)
         if source.has_changed():
             raise InputError(f"{source.name} was written to while it was compared")
         if self.invalid and not self._config.skip_invalid:
             rows = count(self.invalid, "invalid row")
             self._stop.set(f"{rows}: nothing was sent in this session", Reason.INVALID_ROWS)
             raise RunStoppedError(rows)
-        self._check_changes(before)
+        self._check_changes(self._live.changed)
+
+    async def _settle_or_leave_open(self, row: Row, *, is_followed: bool) -> None:
+        """Settle a row that needs no request. A later row of an open task is judged in its turn."""
+        try:
+            row = self._people.resolved(row)
+        except ValueError as error:
+            self.done.add(row.number)
+            if not self._was_updated(row):
+                self.invalid += 1
+                await self._writer.put(row, _invalid(row, error))
+            return
+        if row.update is None:
+            raise AssertionError("a resolved row has an update")
+        if (changes := self._live.is_open(row.id)) is True:
+            return
+        verdict = self._judged(row, row.update)
+        if verdict.kind is Kind.SEND or changes is not None or is_followed:
+            self._live.leave_open(row.id, changes=verdict.kind is Kind.SEND)
+            return
+        self.done.add(row.number)
+        if result := self._result(row, verdict):
+            await self._writer.put(row, result)
 
     def _check_changes(self, changes: int) -> None:
         limit = self._config.max_changes
@@ -189,7 +193,7 @@ class Comparison:
         if row.update is None or self._open[row.id] or self._is_stale:
             self._open[row.id] += 1
             return False
-        verdict = self._judge.judge(row, row.update)
+        verdict = self._judged(row, row.update)
         if verdict.kind is Kind.SEND:
             self._open[row.id] += 1
             return False
@@ -215,7 +219,7 @@ class Comparison:
             await self._freshen()
         except RunStoppedError:
             raise StoppedError from None
-        verdict = self._judge.judge(row, row.update)
+        verdict = self._judged(row, row.update)
         if verdict.update is None:
             self._close_row(row)
             return self._result(row, verdict)
@@ -225,6 +229,26 @@ class Comparison:
         await self._keep(row, verdict.before, changes, ours)
         self._live.wrote(row.id, verdict.before or {}, changes, is_certain=False)
         return verdict.update
+
+    def _judged(self, row: Row, update: TaskUpdate) -> Verdict:
+        """Judge a row.
+
+        A row that was updated is sent again only to stand after an earlier row of its task. It
+        overwrites no value of another hand.
+        """
+        verdict = self._judge.judge(row, update)
+        if verdict.update is None or not all(map(self._was_updated, (*row.merged, row))):
+            return verdict
+        ours, before = self._live.ours(row.id), verdict.before or {}
+        left = {
+            name: value
+            for name, value in verdict.update.changes().items()
+            if name in ours and (name not in before or before[name] in ours[name].chain[1:])
+        }
+        return verdict.only(left) if left else Verdict(Kind.ALREADY)
+
+    def _was_updated(self, row: Row) -> bool:
+        return self._ledger.outcome(row.number) is Outcome.UPDATED
 
     def _meant(self, row: Row) -> Row:
         """A row with the ids of its people. Those that stand for nobody are settled before."""
@@ -260,21 +284,29 @@ class Comparison:
 
         Returns:
             The result as it is to be logged.
-
-        Raises:
-            JournalError: the live tasks can't be stored.
         """
         ours = self._in_flight.pop(row.number, {})
         self._close_row(row)
         if not self._in_flight:
             self._is_idle.set()
+        try:
+            self._take_over(row, result, ours)
+        except JournalError as error:
+            # The result goes to the log all the same.
+            self._stop.set(str(error), Reason.NOT_WRITTEN)
+        return replaced(result, compared=True)
+
+    def _take_over(self, row: Row, result: Result, ours: dict[str, Ours]) -> None:
+        if result.outcome is Outcome.FAILED:
+            # The task is as it was.
+            self._live.restore(row.id, ours)
+            return
+        if (result.sent or {}).get("done") is True and self.listed:
+            # The next list is shorter by this task.
+            self.listed -= 1
         if result.outcome is Outcome.UPDATED:
             self._live.wrote(row.id, {}, _left(result), time.time())
             self._live.merge(Task(result.task or {"_id": row.id}))
-        elif result.outcome is Outcome.FAILED:
-            # The task is as it was.
-            self._live.restore(row.id, ours)
-        return replaced(result, compared=True)
 
     def _close_row(self, row: Row) -> None:
         self._open[row.id] -= 1
@@ -283,7 +315,7 @@ class Comparison:
 
     def _result(self, row: Row, verdict: Verdict) -> Result | None:
         """The result of a row that needs no request; None where it keeps that of a request."""
-        if self._ledger.outcome(row.number) is Outcome.UPDATED:
+        if self._was_updated(row):
             return None
         if verdict.kind is Kind.ALREADY:
             result = unsent(row, Outcome.UNCHANGED)
@@ -295,7 +327,9 @@ class Comparison:
     @property
     def _is_stale(self) -> bool:
         oldest = max(self._config.max_age, _TIMES_TOOK * self._took)
-        return self._now() - self._read_at > oldest
+        # The loop's clock stands still while a machine is asleep, and the wall clock may be set.
+        age = max(self._now() - self._read_at, time.time() - self._read_at_wall)
+        return age > oldest
 
     async def _freshen(self) -> None:
         """Read the tasks again if the last reading is too old, with no request in flight."""
@@ -319,9 +353,9 @@ class Comparison:
         self._live.clear()
         async for _ in self._reader.tasks(self._live):
             pass
-        self._read_at, self._took = self._now(), self._now() - began
-        listed = len(self._live)
-        if not self._config.allow_few and (not listed or 2 * listed < (before or 0)):
+        ended, listed = self._now(), len(self._live)
+        is_few = (not listed and before != 0) or 2 * listed < (before or 0)
+        if is_few and not self._config.allow_few:
             was = f", and listed {before:,} before" if before else ""
             text = (
                 f"the server lists {count(listed, 'task')}{was}: if this is right,"
@@ -329,23 +363,22 @@ class Comparison:
             )
             self._stop.set(text, Reason.SERVER_DOWN)
             raise RunStoppedError(text)
-        self.listed = listed
+        self.listed, self._took = listed, ended - began
+        # Only now rows may be judged by it.
+        self._read_at, self._read_at_wall = ended, time.time()
 
     def _recall(self) -> None:
         """Recall what earlier sessions of this run have written, in the order of time."""
-        results = self._files.results
-        logged = (
-            (result for _, result in read_journal(results) if result.sent)
-            if results.exists()
-            else iter(())
-        )
-        for one in _in_order(read_images(self._files.images), logged):
+        for one in _in_order(read_images(self._files.images), _sent(self._files)):
+            self._stop.check()
             if isinstance(one, Image):
                 self._live.wrote(one.id, one.values, one.sent)
             elif one.outcome is Outcome.UPDATED:
                 self._live.wrote(one.id, {}, _left(one), datetime.fromisoformat(one.at).timestamp())
             elif one.outcome is Outcome.UNCONFIRMED:
                 self._live.wrote(one.id, {}, one.sent or {})
+            elif one.outcome is Outcome.FAILED:
+                self._live.took_back(one.id, one.sent or {})
 
     async def close(self) -> None:
         """Write the rest of the images, and close all files."""
@@ -353,6 +386,20 @@ class Comparison:
             await self._images.close()
         finally:
             self._live.close()
+
+
+def _sent(files: RunFiles) -> Iterator[Result]:
+    """The results of all requests of a run, with those of rows that the input no longer has.
+
+    A log that was renumbered begins with lines of the one before it.
+    """
+    last = newest = ""
+    for path in (*files.earlier_results(), files.results):
+        for _, result in read_journal(path) if path.exists() else ():
+            newest = max(newest, result.at)
+            if result.sent and result.at > last:
+                yield result
+        last = newest
 
 
 def _in_order(images: Iterator[Image], results: Iterator[Result]) -> Iterator[Image | Result]:

@@ -18,10 +18,20 @@ class Remaining:
         ledger: the outcomes so far.
         retry_failed: whether failed, unconfirmed and conflicting rows are tried again.
         was_cut_off: whether the last session may have ended with requests in flight.
+        names_people: whether a row may be invalid because of the people it names. They may have
+            joined the team since, so that such a row is looked at in each session.
     """
 
-    def __init__(self, ledger: Ledger, *, retry_failed: bool, was_cut_off: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        retry_failed: bool,
+        was_cut_off: bool = False,
+        names_people: bool = False,
+    ) -> None:
         self._ledger = ledger
+        self._names_people = names_people
         self._was_cut_off = was_cut_off
         #: Rows that are sent again, and that no earlier attempt had changed.
         self._refused_before: set[int] = set()
@@ -34,7 +44,9 @@ class Remaining:
     @property
     def settled_prefix(self) -> int:
         """The number of rows at the beginning of the input that can be skipped unread."""
-        return self._ledger.settled_prefix(retry_failed=self._retry_failed)
+        return self._ledger.settled_prefix(
+            retry_failed=self._retry_failed, retry_invalid=self._names_people
+        )
 
     def includes(self, row: Row) -> bool:
         """Whether a row has to be settled. Call it once for each row, in the order of the input."""
@@ -44,6 +56,8 @@ class Remaining:
         is_settled = ledger.is_settled(number, retry_failed=self._retry_failed)
         if not row.is_sent:
             return not is_settled
+        if self._names_people and ledger.outcome(number) is Outcome.INVALID:
+            is_settled = False
         line = ledger.line(number)
         if row.id in self._sent_now or line < self._sent_late.get(row.id, 0):
             is_settled = False

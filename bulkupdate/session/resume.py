@@ -142,7 +142,7 @@ def _lacks_content(result: Result) -> bool:
 
     The row went with another one, or comparing it with its task settled it, and nothing was sent.
     """
-    is_merged = bool(result.merged or result.sent_with)
+    is_merged = bool(result.merged or result.sent_with or result.was_merged)
     return is_merged or result.compared or result.outcome is Outcome.CONFLICT
 
 

@@ -149,7 +149,12 @@ async def _send(
         observer.noted(note)
     cut_off = _was_cut_off(earlier)
     remaining, compared = (
-        Remaining(recorder.ledger, retry_failed=config.retry_failed, was_cut_off=cut_off)
+        Remaining(
+            recorder.ledger,
+            retry_failed=config.retry_failed,
+            was_cut_off=cut_off,
+            names_people=config.compare,
+        )
         for _ in range(2)
     )
     writer = Writer(recorder, stop, config.max_failures)

@@ -122,3 +122,21 @@ def test_objects_hold_expectations(tmp_path: Path) -> None:
     assert "expect.foo is none of" in wrong[0].error
     assert "is not an object" in wrong[1].error
     assert 'write {"expect": {"title": …}}' in wrong[2].error
+
+
+def test_object_and_constant_of_one_expectation_are_refused(tmp_path: Path) -> None:
+    """An option and an object never expect two values of one field: neither is dropped."""
+    text = json.dumps({"id": "opp_1", "title": "New", "expect": {"title": "Old"}})
+    options = {"constants": {"expect.title": "Other", "expect.message": "Text"}}
+    (row,) = rows(text, tmp_path, "edits.jsonl", **options)
+    assert row.error.startswith("key 'expect.title' and constants expect.title expect something")
+
+
+@pytest.mark.parametrize("key", ["Expect", "EXPECT", " expect"])
+def test_expectations_of_objects_are_found_in_any_case(key: str, tmp_path: Path) -> None:
+    """The key is recognised as a column is, so that `ignore_extra` drops no expectation."""
+    text = json.dumps({"id": "opp_1", "title": "New", key: {"title": "Old"}})
+    (row,) = rows(text, tmp_path, "edits.jsonl", ignore_extra=True)
+    assert row.expect == {"title": "Old"}
+    (row,) = rows(text[:-1] + ', "expect": {"title": "X"}}', tmp_path, "edits.jsonl")
+    assert "is there twice" in row.error

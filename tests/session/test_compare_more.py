@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.journal.directory import Mode
+from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.models import Reason
+from bulkupdate.plan import LiveTasks
 from bulkupdate.plan.judge import LATE
+from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.team import BadUpdateError, Team
 from bulkupdate.session.compare import Comparison
+from bulkupdate.session.settings import ChangeLimit
 from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
 
 Write = Callable[..., Path]
@@ -126,3 +130,184 @@ async def test_only_the_row_that_may_have_completed_a_task_is_unconfirmed(write:
         await compared(bench, path, mode=Mode.RESUME)
         assert len(patches(bench)) == 1
     assert [last()[row]["outcome"] for row in (1, 2)] == ["unconfirmed", "conflict"]
+
+
+async def test_edited_input_forgets_no_write(write: Write) -> None:
+    """What rows wrote that the input no longer has is still the run's: no image, no conflict."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,A,T1", "opp_1,B,A", "opp_2,A,T2")
+    async with bench_of() as bench:
+        await compared(bench, path)
+        write("edits.csv", "id,title,expect.title", "opp_2,A,T2", "opp_1,C,T1")
+        await compared(bench, path, mode=Mode.RESUME, changed_input=True)
+        write("edits.csv", "id,title,expect.title", "opp_2,A,T2", "opp_1,D,B")
+        summary = await compared(bench, path, mode=Mode.RESUME, changed_input=True)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "D"
+    assert summary.counts["updated"] == 2
+    assert [image["before"] for image in images()] == [{"title": "T1"}, {"title": "T2"}]
+
+
+async def test_refused_write_of_an_earlier_session_meets_no_expectation(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value that the server refused from this run, and another hand set, is a change."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,A,T1", "opp_1,B,T1")
+    async with bench_of() as bench:
+        refuse(monkeypatch, "A")
+        await compared(bench, path, first=1)
+        bench.sandbox.team.tasks["opp_1"]["title"] = "A"
+        await compared(bench, path, mode=Mode.RESUME)
+    assert [last()[row]["outcome"] for row in (1, 2)] == ["failed", "conflict"]
+
+
+async def test_updated_row_is_not_sent_over_another_hand(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An updated row follows an earlier row that is tried again, but not over foreign values."""
+    path = write(
+        "edits.csv",
+        "id,title,message,expect.title",
+        "opp_1,A,,Other",
+        "opp_1,,B,",
+        "opp_2,A,,",
+        "opp_2,B,B,",
+    )
+    async with bench_of() as bench:
+        with monkeypatch.context() as patched:
+            refuse(patched, "A")
+            await compared(bench, path)
+        tasks = bench.sandbox.team.tasks
+        tasks["opp_1"]["content"] = tasks["opp_2"]["content"] = "by Anna"
+        await compared(bench, path, mode=Mode.RESUME, retry_failed=True)
+        assert tasks["opp_1"]["content"] == tasks["opp_2"]["content"] == "by Anna"
+        assert tasks["opp_2"]["title"] == "B"
+        assert patches(bench)[-2:] == [
+            {"id": "opp_2", "title": "A"},
+            {"id": "opp_2", "title": "B"},
+        ]
+    outcomes = [last()[row]["outcome"] for row in (1, 2, 3, 4)]
+    assert outcomes == ["conflict", "updated", "updated", "updated"]
+
+
+CARL = Member("usr_carl", "Carl", "Bauer", "carl@acme.example")
+
+
+async def test_run_that_sent_nothing_begins_again(write: Write) -> None:
+    """A reading is no update: a run of which no row was sent needs no flag to be repeated."""
+    path = write("edits.csv", "id,assignedTo", "opp_1,usr_ben", "opp_2,carl@acme.example")
+    async with bench_of() as bench:
+        for _ in range(2):
+            summary = await compared(bench, path)
+            assert (summary.exit_code, summary.counts["invalid"]) == (2, 1)
+        write("edits.csv", "id,assignedTo", "opp_1,usr_ben", "opp_2,usr_ben")
+        summary = await compared(bench, path)
+    assert (summary.exit_code, summary.counts["updated"]) == (0, 2)
+
+
+async def test_row_that_names_no_member_is_looked_at_in_each_session(write: Write) -> None:
+    """It refuses each session, unless it is skipped; and is sent once its owner has joined."""
+    path = write(
+        "edits.csv", "id,assignedTo", "opp_1,carl@acme.example", "opp_2,usr_ben", "opp_3,usr_ben"
+    )
+    async with bench_of() as bench:
+        await compared(bench, path, first=1, skip_invalid=True)
+        summary = await compared(bench, path, mode=Mode.RESUME)
+        assert (summary.exit_code, len(patches(bench))) == (2, 1)
+        bench.sandbox.team.users[CARL.id] = CARL
+        summary = await compared(bench, path, mode=Mode.RESUME)
+    assert (summary.exit_code, summary.counts["updated"]) == (0, 3)
+
+
+async def test_updated_row_stays_updated_when_its_owner_leaves(write: Write) -> None:
+    """Such a row is not invalid in a later session, and stops nothing."""
+    path = write(
+        "edits.csv", "id,assignedTo,title", "opp_1,,A", "opp_1,carl@acme.example,", "opp_2,,A"
+    )
+    async with bench_of() as bench:
+        team = bench.sandbox.team
+        team.users[CARL.id] = CARL
+        del team.tasks["opp_2"]
+        await compared(bench, path)
+        del team.users[CARL.id]
+        lines = (RUN / "results.jsonl").read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith('{"row":1,')]
+        (RUN / "results.jsonl").write_text("".join(kept))
+        summary = await compared(bench, path, mode=Mode.RESUME)
+    assert (summary.exit_code, summary.counts["invalid"]) == (1, 0)
+
+
+async def test_merged_rows_count_as_a_change(write: Write) -> None:
+    """`max_changes` counts a task of which only a later row changes something."""
+    rows = [f"opp_{n},{title}" for n in (1, 2) for title in (f"T{n}", "New")]
+    path = write("edits.csv", "id,title", *rows)
+    async with bench_of() as bench:
+        limit = ChangeLimit(tasks=1)
+        summary = await compared(bench, path, merge_duplicates=True, max_changes=limit)
+        assert patches(bench) == []
+    assert "2 tasks of 5 would change" in (summary.reason or "")
+
+
+async def test_list_may_be_shorter_by_what_the_run_completed(write: Write) -> None:
+    """Most of the tasks may be completed by one session before the next one."""
+    path = write("edits.csv", "id,done", *(f"opp_{n},true" for n in range(1, 11)))
+    async with bench_of(10) as bench:
+        await compared(bench, path, first=6)
+        await compared(bench, path, mode=Mode.RESUME, first=3)
+        summary = await compared(bench, path, mode=Mode.RESUME)
+    assert (summary.exit_code, summary.counts["updated"], summary.listed) == (0, 10, 0)
+
+
+async def test_result_is_logged_where_live_tasks_cannot_be_stored(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk stops the run. What was sent is in the log."""
+    path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New")
+
+    def full(*_: object) -> None:
+        raise errors.JournalError("tasks can't be stored on disk: it is full")
+
+    monkeypatch.setattr(LiveTasks, "merge", full)
+    async with bench_of() as bench:
+        summary = await compared(bench, path)
+        assert summary.counts["updated"] == len(patches(bench)) > 0
+    assert (summary.exit_code, summary.stopped_by) == (3, Reason.NOT_WRITTEN)
+
+
+async def test_reading_is_old_after_the_machine_was_asleep(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The age of a reading is that of the wall clock too."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,New,T1")
+    settle = Comparison.settle_at_once
+    async with bench_of() as bench:
+
+        async def sleep_before_sending(*given: Any) -> None:
+            await settle(*given)
+            woken = time.time() + 8 * 3600
+            monkeypatch.setattr(time, "time", lambda: woken)
+            bench.sandbox.team.tasks["opp_1"]["title"] = "by Anna"
+
+        monkeypatch.setattr(Comparison, "settle_at_once", sleep_before_sending)
+        await compared(bench, path)
+        assert patches(bench) == []
+    assert last()[1]["error"]["type"] == "changed_since"
+
+
+async def test_crash_while_an_edited_input_is_adopted_loses_no_row(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has its new numbers, and the digests are the old ones: rows are compared anew."""
+    path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New", "opp_4,New")
+    async with bench_of() as bench:
+        await compared(bench, path)
+        write("edits.csv", "id,title", "opp_3,New", "opp_1,New", "opp_2,New")
+
+        def crash(_: RunDirectory) -> None:
+            raise KeyError("crash")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(RunDirectory, "adopt_digests", crash)
+            with pytest.raises(KeyError):
+                await compared(bench, path, mode=Mode.RESUME, changed_input=True)
+        summary = await compared(bench, path, mode=Mode.RESUME, changed_input=True)
+        assert [body["id"] for body in patches(bench)[3:]] == ["opp_3"]
+    assert (summary.exit_code, summary.counts["unprocessed"]) == (0, 0)

@@ -115,8 +115,8 @@ class People:
         spelt: dict[str, Member] = {}
         for member in self._members.values():
             for text in (member.email, member.name, member.id):
-                spelt.setdefault(_plain(text), member)
-        near = difflib.get_close_matches(_plain(word), spelt, n=2 * _SHOWN, cutoff=0.5)
+                spelt.setdefault(_local(text), member)
+        near = difflib.get_close_matches(_local(word), spelt, n=2 * _SHOWN, cutoff=0.5)
         nearest = list(dict.fromkeys(spelt[text] for text in near if text))[:_SHOWN]
         if nearest:
             return f": did you mean {' or '.join(map(_described, nearest))}?"
@@ -133,6 +133,11 @@ def _named(field: str, text: str, resolve: Callable[[str], str]) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
+
+
+def _local(text: str) -> str:
+    """A text without the domain of an address: all addresses of a team are alike in it."""
+    return _plain(text.partition("@")[0])
 
 
 def _described(member: "Member") -> str:

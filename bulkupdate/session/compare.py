@@ -233,18 +233,21 @@ class Comparison:
         return row
 
     async def _keep(self, row: Row, verdict: Verdict, changes: dict[str, Any]) -> None:
-        """Write the values that a request overwrites, unless this run has left them there."""
+        """Write down a request, with the values that it overwrites.
+
+        Values that this run has left there are not written again. The request is: a session that
+        ends before its answer must leave a trace of what it may have sent.
+        """
         ours, before = self._live.ours(row.id), verdict.before
         foreign = [
             name
             for name in changes
             if name not in ours or (before or {}).get(name) not in ours[name].chain
         ]
-        if foreign:
-            shown = None
-            if before is not None:
-                shown = {name: before[name] for name in foreign if name in before}
-            await self._images.keep(row.number, row.id, shown, changes)
+        shown = None
+        if before is not None:
+            shown = {name: before[name] for name in foreign if name in before}
+        await self._images.keep(row.number, row.id, shown, changes)
 
     def settled(self, row: Row, result: Result) -> Result:
         """Take over what an outcome tells about the task.

@@ -190,8 +190,8 @@ class Compared:
                 foreign = [one.after for one in history if not one.is_ours]
                 meant = foreign[-1] if foreign else self.original[task][name]
                 found = self.value(task, name)
-                # A task that somebody has edited since the run is left as it is, as a whole.
-                is_left = is_changed_since and not foreign
+                # A task that another hand has edited since is left as it is, as a whole.
+                is_left = is_changed_since and bool(history) and history[-1].is_ours
                 if found != meant and not is_left:
                     wrong.append(f"{task} {name}: {found!r} and not {meant!r}: {history}")
         return wrong

@@ -54,6 +54,7 @@ from .session.observer import Observer as Observer
 from .session.overwritten import Obstacle as Obstacle
 from .session.progress import Progress as Progress
 from .session.run import run as run
+from .session.settings import ChangeLimit as ChangeLimit
 from .session.settings import FailureLimit as FailureLimit
 from .session.settings import RunConfig as RunConfig
 from .session.undo import Undone as Undone
@@ -69,6 +70,7 @@ __all__ = [
     "BlockedError",
     "BulkUpdateError",
     "CertificateError",
+    "ChangeLimit",
     "ConfigError",
     "ConnectError",
     "ConnectionLostError",

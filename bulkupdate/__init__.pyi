@@ -57,6 +57,7 @@ from .session.plan import Plan as Plan
 from .session.plan import plan_edits as plan_edits
 from .session.progress import Progress as Progress
 from .session.run import run as run
+from .session.settings import ChangeLimit as ChangeLimit
 from .session.settings import FailureLimit as FailureLimit
 from .session.settings import RunConfig as RunConfig
 from .session.undo import Undone as Undone
@@ -73,6 +74,7 @@ __all__ = [
     "BulkUpdateError",
     "CertificateError",
     "Change",
+    "ChangeLimit",
     "ConfigError",
     "ConnectError",
     "ConnectionLostError",

@@ -78,8 +78,9 @@ def test_public_names_match_the_list() -> None:
     assert bulkupdate.__all__ == sorted(listed)
     assert set(bulkupdate.__all__) == {
         "ApiKey", "BadListError", "BadRequestError", "BadResponseError", "BlockedError",
-        "BulkUpdateError", "CertificateError", "ConfigError", "ConnectError",
-        "ConnectionLostError", "Endpoint", "Exported", "FailureLimit", "ForbiddenError",
+        "BulkUpdateError", "CertificateError", "ChangeLimit", "ConfigError",
+        "ConnectError", "ConnectionLostError", "Endpoint", "Exported", "FailureLimit",
+        "ForbiddenError",
         "Format", "InputError", "InvalidUpdateError", "JournalError", "KeyRefusedError",
         "Mode", "NotFoundError", "Observer", "Obstacle", "Outcome", "PaymentRequiredError",
         "Preview", "Problem", "Progress", "RateLimit", "RateLimitedError", "ReadOptions", "Reason",

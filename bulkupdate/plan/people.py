@@ -115,8 +115,8 @@ class People:
         spelt: dict[str, Member] = {}
         for member in self._members.values():
             for text in (member.email, member.name, member.id):
-                spelt.setdefault(_plain(text), member)
-        plain = _plain(word)
+                spelt.setdefault(_local(text), member)
+        plain = _local(word)
         # A first name alone is not near to the whole name, for difflib.
         near = [text for text in spelt if plain in text.split()]
         near += difflib.get_close_matches(plain, spelt, n=2 * _SHOWN, cutoff=0.5)
@@ -136,6 +136,11 @@ def _named(field: str, text: str, resolve: Callable[[str], str]) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
+
+
+def _local(text: str) -> str:
+    """A text without the domain of an address: all addresses of a team are alike in it."""
+    return _plain(text.partition("@")[0])
 
 
 def _described(member: "Member") -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bulkupdate.codec import replaced
 from bulkupdate.journal import Ledger
-from bulkupdate.models import SUCCESSES, Row
+from bulkupdate.models import SUCCESSES, Outcome, Row
 
 
 class Remaining:

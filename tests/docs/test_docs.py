@@ -1,10 +1,14 @@
 """Every command and code block of the README and the docs, run as it stands."""
 
+import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -12,8 +16,8 @@ import bulkupdate
 from bulkupdate import errors
 from tests.conftest import SAMPLES, needed
 from tests.reference import PAGE, reference
-from tests.support.commands import environment, serving
-from tests.support.pages import DOCS, PAGES, ROOT, blocks
+from tests.support.commands import Serving, environment, serving
+from tests.support.pages import DOCS, PAGES, ROOT, Block, blocks
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +25,10 @@ RUN_BY_CI = "python3 -m venv"
 
 #: Kinds of blocks that are not run: output, and files that the tests of the recipes lint.
 SHOWN = {"", "json", "text"}
+
+#: The tutorial that serves a team of its own.
+LEAVING = DOCS / "tutorials" / "leaving.md"
+OTHER_PAGES = [page for page in PAGES if page != LEAVING]
 
 
 def masked(text: str) -> str:
@@ -42,7 +50,31 @@ def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def check_block(block: Block, sandbox: Serving, unlimited: Serving) -> None:
+    """Run a block as its page shows it. A block with a title is a file."""
+    kind, title, text = block
+    if title:
+        Path(title).write_text(text)
+    elif kind == "console":
+        command, _, expected = text.removeprefix("$ ").partition("\n")
+        done = run("bash", "-c", command, **sandbox.environment)
+        assert masked(done.stdout) == masked(expected)
+    elif kind == "sh" and not text.startswith(RUN_BY_CI):
+        done = run("bash", "-ec", text, **sandbox.environment)
+        assert done.returncode == 0, done.stdout
+    elif kind == "python":
+        shutil.rmtree("reassign.run", ignore_errors=True)
+        done = run(sys.executable, "-c", text, **unlimited.environment)
+        assert done.returncode == 0, done.stdout
+    else:
+        assert kind in SHOWN or text.startswith(RUN_BY_CI)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page != LEAVING],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_every_documented_block_works_as_shown(page: Path, tmp_path: Path) -> None:
     """Every command and code block of a page runs, and prints the output that it shows."""
     if "jq " in page.read_text():
@@ -51,22 +83,33 @@ def test_every_documented_block_works_as_shown(page: Path, tmp_path: Path) -> No
     # Python blocks show unpaced requests too: where all rows of a window were used up just before,
     # these would be refused.
     with serving() as sandbox, serving("--rate", "none") as unlimited:
-        for kind, title, text in blocks(page):
-            if title:
-                Path(title).write_text(text)
-            elif kind == "console":
-                command, _, expected = text.removeprefix("$ ").partition("\n")
-                done = run("bash", "-c", command, **sandbox.environment)
-                assert masked(done.stdout) == masked(expected)
-            elif kind == "sh" and not text.startswith(RUN_BY_CI):
-                done = run("bash", "-ec", text, **sandbox.environment)
-                assert done.returncode == 0, done.stdout
-            elif kind == "python":
-                shutil.rmtree(tmp_path / "reassign.run", ignore_errors=True)
-                done = run(sys.executable, "-c", text, **unlimited.environment)
-                assert done.returncode == 0, done.stdout
-            else:
-                assert kind in SHOWN or text.startswith(RUN_BY_CI)
+        for block in blocks(page):
+            check_block(block, sandbox, unlimited)
+
+
+@pytest.mark.timeout(300)
+def test_leaving_tutorial_ends_where_it_began(tmp_path: Path) -> None:
+    """Every block of this tutorial works as shown, and at its end each task is as before."""
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    _, made, served, *rest = blocks(LEAVING)
+    assert run("bash", "-ec", made.text).returncode == 0
+    program, command, *flags = shlex.split(served.text)
+    assert (program, command) == ("bulkupdate", "sandbox")
+    with serving(*flags) as sandbox:
+        before = tasks_of(sandbox)
+        for block in rest:
+            check_block(block, sandbox, sandbox)
+        after = tasks_of(sandbox)
+    assert len(before) == 1000
+    changed = [task for task in before if after.get(task) != before[task]]
+    assert (changed, len(after)) == ([], len(before))
+
+
+def tasks_of(sandbox: Serving) -> dict[str, dict[str, Any]]:
+    """Every task of a sandbox with all its fields, by id."""
+    url = f"{sandbox.url.removesuffix('/api')}/sandbox/tasks"
+    with urlopen(url) as answer:  # noqa: S310 - on this machine
+        return {task["_id"]: task for task in map(json.loads, answer)}
 
 
 def test_ci_runs_both_readme_setup_commands() -> None:
@@ -149,7 +192,7 @@ def test_run_directory_page_names_error_types() -> None:
     from bulkupdate import errors
 
     abstract = {errors.TaskError, errors.RefusedError, errors.KeyRefusedError}
-    abstract |= {errors.RateLimitedError}  # it never ends a row
+    abstract |= {errors.RateLimitedError, errors.BadListError}  # they never end a row
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.TaskError) and kind not in abstract:
             assert f"`{kind.type}`" in documented

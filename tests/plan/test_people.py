@@ -96,6 +96,16 @@ def test_misspelt_name_is_refused_with_the_nearest() -> None:
     assert caught.value.hint.count("Anna Martin") == 3
 
 
+def test_domain_of_an_address_makes_nobody_near() -> None:
+    """All addresses of a team have the same domain, so that only what stands before it counts."""
+    with pytest.raises(WrongValueError) as caught:
+        TEAM.target("bem@acme.example")
+    assert caught.value.hint == ": did you mean Ben  Keller Ben@Acme.example (usr_ben)?"
+    with pytest.raises(WrongValueError) as caught:
+        TEAM.target("xyz@acme.example")
+    assert caught.value.hint.startswith(": it has 4 members")
+
+
 def test_stranger_is_refused_with_the_way_to_the_members() -> None:
     """Where no member is near, the message says how to list them."""
     with pytest.raises(WrongValueError) as caught:

@@ -14,6 +14,7 @@ from bulkupdate import (
     BlockedError,
     BulkUpdateError,
     CertificateError,
+    ChangeLimit,
     ConfigError,
     ConnectError,
     ConnectionLostError,
@@ -97,6 +98,11 @@ also = RunConfig(
     endpoint=endpoint,
     read=ReadOptions(value_map="owners.csv", only=("title",)),
     out="edits.run",
+    compare=True,
+    unlisted="send",
+    max_age=600,
+    max_changes=ChangeLimit.parse("5%"),
+    allow_few=True,
 )
 shorter = TaskUpdate(id="opp_a", title=UNSET if version else "Call back")
 

@@ -7,6 +7,7 @@ whole or with an error: half a list is never taken for the whole.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -38,6 +39,9 @@ Value = TypeVar("Value")
 
 #: Answers without a list after which a page is given up. Another attempt may bring one.
 MOST_BAD = 4
+
+#: Attempts for the team and its users: names are decoration.
+SIDE_ATTEMPTS = 3
 
 #: Most members who are asked for one by one, where the team does not name them.
 MOST_ASKED = 500
@@ -85,8 +89,9 @@ class LiveReader:
         self._stop = stop
         self._patience = policy.give_up_after
         self._caller = Caller(limiter, health, policy, stop)
-        if traffic is not None:
-            self._caller.traffic = traffic
+        few = replace(policy, max_attempts=min(policy.max_attempts, SIDE_ATTEMPTS))
+        self._side = Caller(limiter, health, few, stop)
+        self._side.traffic = self._caller.traffic = traffic or Traffic()
 
     @property
     def traffic(self) -> Traffic:
@@ -100,7 +105,7 @@ class LiveReader:
             RunStoppedError: the key is refused, the server does not answer, or a stop came.
         """
         try:
-            team = await self._call(self._client.team)
+            team = await self._call(self._client.team, self._side)
         except KeyRefusedError as error:
             raise self._stopped(error) from error
         except TaskError as error:
@@ -136,7 +141,7 @@ class LiveReader:
             TaskError: no user can be asked for.
         """
         try:
-            member = await self._call(partial(self._client.user, user_id))
+            member = await self._call(partial(self._client.user, user_id), self._side)
         except KeyRefusedError as error:
             raise self._stopped(error) from error
         except NotFoundError:
@@ -178,12 +183,12 @@ class LiveReader:
         began = now()
         while True:
             try:
-                return await self._call(request)
+                return await self._call(request, self._caller)
             except TaskError as error:
                 if not is_transient(error) or now() - began >= self._patience:
                     raise
 
-    async def _call(self, request: Callable[[], Awaitable[Answer[Value]]]) -> Value:
+    async def _call(self, request: Callable[[], Awaitable[Answer[Value]]], caller: Caller) -> Value:
         bad = 0
 
         async def once() -> Answer[Value]:
@@ -197,7 +202,7 @@ class LiveReader:
 
         try:
             with self._stop.until(Level.DRAIN) as scope:
-                return await self._caller.call(once, Attempts(), scope, subject="")
+                return await caller.call(once, Attempts(), scope, subject="")
         except StoppedError:
             raise RunStoppedError(self._stop.text or "stopped") from None
 

@@ -143,7 +143,8 @@ def _lacks_content(result: Result) -> bool:
     The row went with another one, or comparing it with its task settled it, and nothing was sent.
     """
     is_merged = bool(result.merged or result.sent_with or result.was_merged)
-    return is_merged or result.compared or result.outcome is Outcome.CONFLICT
+    is_unsent = result.outcome is Outcome.CONFLICT or result.reason is not None
+    return is_merged or is_unsent or result.compared
 
 
 def _earlier_digests(directory: RunDirectory) -> Digests:

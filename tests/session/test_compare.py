@@ -52,12 +52,7 @@ def patches(bench: Bench) -> list[dict[str, Any]]:
 def images() -> list[dict[str, Any]]:
     """The lines of `before.jsonl`, without what differs from run to run."""
     lines = map(json.loads, (RUN / "before.jsonl").read_text().splitlines())
-    return [
-        {name: line[name] for name in ("row", "id", "before")}
-        for line in lines
-        # A request that overwrites only what this run has left is told too, without a value.
-        if line["before"] != {} or line["sent"].keys() == {"message"}
-    ]
+    return [{name: line[name] for name in ("row", "id", "before")} for line in lines]
 
 
 def last() -> dict[int, dict[str, Any]]:

@@ -184,7 +184,7 @@ async def made_plan(
                 raise RunStoppedError(
                     f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
                 )
-            plan = Plan(People(known.members), source.options.zone or UTC)
+            plan = Plan(People(known.members, live.owners), source.options.zone or UTC)
             plan.listed, plan.reading = listed, reader.traffic.requests
             plan.notes += [known.note] if known.note else []
             plan._live = live  # noqa: SLF001 - its own

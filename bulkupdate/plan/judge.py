@@ -114,6 +114,18 @@ class Judge:
         before = {name: found[name] for name in changes if name in found}
         return Verdict(Kind.SEND, _update(update.id, changes), before)
 
+    def found(self, task_id: str) -> dict[str, Any]:
+        """The known values of a task, by field; nothing where it is not listed.
+
+        Args:
+            task_id: the id of the task.
+
+        Raises:
+            JournalError: the live tasks can't be read.
+        """
+        task = self._live.get(task_id)
+        return self._values(task, self._live.ours(task_id)) if task is not None else {}
+
     def _unlisted(self, row: Row, update: TaskUpdate) -> Verdict:
         if self._sends_unlisted and not row.expect:
             return Verdict(Kind.SEND, update)

@@ -76,6 +76,7 @@ class LiveTasks:
         shown: the names of all fields that some task has, under lemlist's names.
         reading: the number of the present reading, from 1.
         read_at: when that reading began, in seconds since 1970.
+        owners: ids of the owners of tasks, so far.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -83,6 +84,7 @@ class LiveTasks:
         self.reading = 1
         self._clock = clock
         self.read_at = clock()
+        self.owners: set[str] = set()
         with _errors("tasks can't be stored on disk"):
             path.unlink(missing_ok=True)
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -97,6 +99,8 @@ class LiveTasks:
         """
         for task in tasks:
             self.shown.update(task.fields)
+            if isinstance(task.assigned_to, str):
+                self.owners.add(task.assigned_to)
             with _errors("tasks can't be stored on disk"):
                 self._database.execute(_PUT, (task.id, to_json(task.fields)))
 

@@ -98,6 +98,7 @@ class Comparison:
         #: Rows with a request in flight → what this run had written to the task before it.
         self._in_flight: dict[int, dict[str, Ours]] = {}
         self._is_idle = asyncio.Event()
+        self._has_closed = asyncio.Event()
         #: Tasks that have rows on their way → the number of these rows.
         self._open: Counter[str] = Counter()
 
@@ -187,9 +188,18 @@ class Comparison:
     async def settle_now(self, row: Row) -> bool:
         """Settle a row that is about to be handed out, if it needs no request.
 
-        A row whose task has another row on its way is judged after that one.
+        A row whose task has another row on its way is judged after that one. Where the session
+        counts its requests, this waits until the row can be judged.
+
+        Raises:
+            RunStoppedError: the tasks had to be read again, and can't be.
         """
         row = self._meant(row)
+        if self._config.first is not None:
+            while self._open[row.id]:
+                self._has_closed.clear()
+                await self._has_closed.wait()
+            await self._freshen()
         if row.update is None or self._open[row.id] or self._is_stale:
             self._open[row.id] += 1
             return False
@@ -312,6 +322,7 @@ class Comparison:
         self._open[row.id] -= 1
         if self._open[row.id] <= 0:
             del self._open[row.id]
+        self._has_closed.set()
 
     def _result(self, row: Row, verdict: Verdict) -> Result | None:
         """The result of a row that needs no request; None where it keeps that of a request."""
@@ -363,6 +374,7 @@ class Comparison:
             )
             self._stop.set(text, Reason.SERVER_DOWN)
             raise RunStoppedError(text)
+        self._people.add_owners(self._live.owners)
         self.listed, self._took = listed, ended - began
         # Only now rows may be judged by it.
         self._read_at, self._read_at_wall = ended, time.time()

@@ -42,12 +42,15 @@ class Change:
         title: its title now.
         before: the values now, by field; "" for empty, and left out where no task shows the field.
         after: the values that the plan leaves.
+        expect: the values that the task must have when the plan is sent: those that it overwrites,
+            and what the rows expect of other fields.
     """
 
     id: str
     title: str
     before: dict[str, Any]
     after: dict[str, Any]
+    expect: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class Plan:
         invalid: the first rows that name people who are no members: row, id and why.
         invalid_count: number of these rows.
         fields: number of tasks by the field that changes.
+        expected: number of tasks by the field of which something is expected.
         owners: number of tasks by their new owner.
         clears: number of tasks by the field that is emptied.
         completes: number of tasks that would be completed.
@@ -87,6 +91,7 @@ class Plan:
     invalid: list[tuple[int, str, str]] = field(default_factory=list)
     invalid_count: int = 0
     fields: Counter[str] = field(default_factory=Counter)
+    expected: Counter[str] = field(default_factory=Counter)
     owners: Counter[str] = field(default_factory=Counter)
     clears: Counter[str] = field(default_factory=Counter)
     completes: int = 0
@@ -110,21 +115,27 @@ class Plan:
                 continue
             task = self._live.get(task_id)
             title = task.fields.get("title") if task is not None else None
-            before = {name: one.chain[0] for name, one in known.items() if one.chain[0] is not None}
-            if "title" in before:
-                title = before["title"]
-            after = {name: one.chain[-1] for name, one in known.items()}
-            yield Change(task_id, title if isinstance(title, str) else "", before, after)
+            expect = {name: one.chain[0] for name, one in ours.items() if one.chain[0] is not None}
+            before = {name: value for name, value in expect.items() if name in known}
+            title = before.get("title", title)
+            after = {name: _sent(one.chain[-1]) for name, one in known.items()}
+            yield Change(task_id, title if isinstance(title, str) else "", before, after, expect)
 
     def _sum_up(self) -> None:
         for change in self.changes():
             self.tasks += 1
             self.fields.update(change.after.keys())
-            self.clears.update(name for name, value in change.after.items() if value in ("", []))
+            self.expected.update(change.expect.keys())
+            self.clears.update(name for name, value in change.after.items() if value in ("", ()))
             self.completes += change.after.get("done") is True
             self.unknown.update(name for name in change.after if name not in change.before)
             if owner := change.after.get("assignedTo"):
                 self.owners[owner] += 1
+
+
+def _sent(value: Any) -> Any:
+    """A value that was kept as JSON, as an update has it."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 @contextlib.asynccontextmanager
@@ -248,7 +259,7 @@ async def made_plan(
                 raise RunStoppedError(
                     f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
                 )
-            plan = Plan(People(known.members), source.options.zone or UTC)
+            plan = Plan(People(known.members, live.owners), source.options.zone or UTC)
             plan.listed, plan.reading = listed, reader.traffic.requests
             plan.notes += [known.note] if known.note else []
             plan._live = live  # noqa: SLF001 - its own
@@ -268,6 +279,7 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
     if row.update is None or not row.is_sent:
         plan.unchanged += row.update is not None
         return
+    expected = row.expect or {}
     try:
         row = plan.people.resolved(replaced(row, expect=None) if renew else row)
     except ValueError as error:
@@ -286,7 +298,13 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
             if len(plan.examples) < _EXAMPLES:
                 plan.examples.append((row.number, row.id, found.message))
         return
-    changes = verdict.update.changes()
+    changes, ours = verdict.update.changes(), live.ours(row.id)
+    if expected:
+        # What the row expects of other fields is expected of the task as it is at the beginning.
+        before = judge.found(row.id)
+        others = {*expected} & {*before} - {*changes} - {*ours}
+        known = {name: before[name] for name in others}
+        live.wrote(row.id, known, known, 1.0)
     live.wrote(row.id, verdict.before or {}, changes, 1.0)
     live.apply(row.id, changes)
 
@@ -311,7 +329,7 @@ async def write_plan(
     names = tuple(name for name in FIELDS if plan.fields[name])
     if format_ is Format.JSONL:
         names += tuple(name for name in ("images", "videos") if plan.fields[name])
-    expected = tuple(name for name in names if name in FIELDS)
+    expected = tuple(name for name in FIELDS if plan.expected[name])
     own = ("title", "assignee")
     file = EditsFile(
         format_,
@@ -322,13 +340,18 @@ async def write_plan(
         zone=None if plan.zone is UTC else plan.zone,
         has_mark=has_mark,
     )
-    await asyncio.to_thread(write_edits, file, part, _edits(plan))
+    await asyncio.to_thread(write_edits, file, part, _edits(plan, file, names))
     return file
 
 
-def _edits(plan: Plan) -> Iterator[Edit]:
+def _edits(plan: Plan, file: EditsFile, names: tuple[str, ...]) -> Iterator[Edit]:
+    """The rows of a plan, without those of which the format of the file can't hold all."""
     for change in plan.changes():
+        if lost := [name for name in change.after if name not in names]:
+            for name in lost:
+                file.left_out.add(change.id, name)
+            continue
         owner = change.after.get("assignedTo") or change.before.get("assignedTo")
         shown = plan.people.shown(owner) if isinstance(owner, str) and owner else ""
         own = {"title": change.title, "assignee": shown}
-        yield Edit(change.id, change.after, own, change.before)
+        yield Edit(change.id, change.after, own, change.expect)

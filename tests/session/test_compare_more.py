@@ -311,3 +311,22 @@ async def test_crash_while_an_edited_input_is_adopted_loses_no_row(
         summary = await compared(bench, path, mode=Mode.RESUME, changed_input=True)
         assert [body["id"] for body in patches(bench)[3:]] == ["opp_3"]
     assert (summary.exit_code, summary.counts["unprocessed"]) == (0, 0)
+
+
+async def test_first_counts_no_row_that_is_right_after_another(write: Write) -> None:
+    """A row that needs no request after an earlier row of its task is not counted by `first`."""
+    rows = ["opp_1,A", "opp_1,A", "opp_1,A", "opp_2,B", "opp_3,C"]
+    path = write("edits.csv", "id,title", *rows)
+    async with bench_of() as bench:
+        summary = await compared(bench, path, first=2)
+        assert [body["id"] for body in patches(bench)] == ["opp_1", "opp_2"]
+    assert (summary.counts["unchanged"], summary.counts["unprocessed"]) == (2, 1)
+
+
+async def test_owner_of_a_task_is_expected_by_any_id(write: Write) -> None:
+    """The id of someone who has left stands for itself where tasks still are theirs."""
+    path = write("edits.csv", "id,assignedTo,expect.assignedTo", "opp_1,usr_ben,old-owner")
+    async with bench_of() as bench:
+        bench.sandbox.team.tasks["opp_1"]["userId"] = "old-owner"
+        summary = await compared(bench, path)
+    assert (summary.exit_code, summary.counts["updated"]) == (0, 1)

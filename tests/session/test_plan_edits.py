@@ -1,0 +1,75 @@
+"""`plan` with a file: what it holds, and that it protects as much as the file it was made from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.reader import EditsFile, Format, Input, ReadOptions
+from bulkupdate.session.plan import made_plan, write_plan
+from tests.session.test_compare import bench_of, compared, patches
+from tests.support.bench import KEY, Bench
+
+Write = Callable[..., Path]
+IMAGES = '"images": ["https://a.example/1.png"]'
+
+
+async def planned(bench: Bench, path: Path, to: Path, **settings: Any) -> EditsFile:
+    """Plan a file of edits, and write the plan to another one."""
+    endpoint = Endpoint(api_key=ApiKey(KEY), base_url=bench.sandbox.base_url)
+    with Input.open(path, options=ReadOptions(people=True)) as source:
+        async with made_plan(source, endpoint, rate=None, **settings) as plan:
+            return await write_plan(plan, to, Format(to.suffix[1:]), has_mark=False)
+
+
+def expectations(path: Path) -> dict[str, Any]:
+    """What the rows of a file expect, by task."""
+    with Input.open(path) as source:
+        return {row.id: row.expect for row in source.rows()}
+
+
+async def test_plan_expects_what_its_rows_expect(write: Write) -> None:
+    """An expectation on a field that no row sets stands in the plan, as the tasks are before it."""
+    path = write(
+        "edits.csv",
+        "id,title,assignedTo,expect.assignedTo,expect.title",
+        "opp_1,New,,anna@acme.example,",
+        "opp_2,A,,usr_anna,T2",
+        "opp_2,B,usr_ben,,A",
+        "opp_3,New,,,",
+        "opp_4,T4,usr_ben,,X",
+    )
+    async with bench_of() as bench:
+        await planned(bench, path, Path("plan.csv"))
+        assert expectations(Path("plan.csv")) == {
+            "opp_1": {"title": "T1", "assignedTo": "usr_anna"},
+            "opp_2": {"title": "T2", "assignedTo": "usr_anna"},
+            "opp_3": {"title": "T3"},
+            "opp_4": {"title": "T4", "assignedTo": "usr_anna"},
+        }
+        bench.sandbox.team.tasks["opp_1"]["userId"] = "usr_ben"
+        summary = await compared(bench, Path("plan.csv"), out="plan.run")
+        assert "opp_1" not in {body["id"] for body in patches(bench)}
+    assert (summary.counts["conflict"], summary.counts["updated"]) == (1, 3)
+
+
+async def test_renewed_plan_expects_what_is_there(write: Write) -> None:
+    """With `renew`, an expectation is that of the value found, also on a field that is not set."""
+    path = write("edits.csv", "id,title,expect.title,expect.assignedTo", "opp_1,New,Old,usr_ben")
+    async with bench_of() as bench:
+        await planned(bench, path, Path("plan.jsonl"), renew=True)
+    assert expectations(Path("plan.jsonl")) == {"opp_1": {"title": "T1", "assignedTo": "usr_anna"}}
+
+
+async def test_media_are_in_a_plan_or_named(write: Write) -> None:
+    """JSONL holds images. From a CSV file, a task with images is left out, and counted."""
+    rows = f'{{"id": "opp_1", "title": "New", {IMAGES}}}', '{"id": "opp_2", "title": ""}'
+    path = write("edits.jsonl", *rows)
+    async with bench_of() as bench:
+        file = await planned(bench, path, Path("plan.csv"))
+        assert (file.rows, dict(file.left_out.counts)) == (1, {"images": 1})
+        file = await planned(bench, path, Path("plan.jsonl"))
+        assert (file.rows, file.left_out.counts) == (2, {})
+    first = json.loads(Path("plan.jsonl").read_text().splitlines()[0])
+    assert first["images"] == ["https://a.example/1.png"]

@@ -126,8 +126,9 @@ class ExportFlags(ConnectionFlags):
 def export_command(**given: Any) -> None:
     """Write the pending tasks to a file of edits that holds what is there now.
 
-    Change cells of the file, and `bulkupdate run` sends it. Cells that stay as they are change
-    nothing. What a cell can't hold is left blank, which leaves the field alone, and is counted.
+    Change cells of the file, and `bulkupdate run` sends it. A run sends every cell that is not
+    blank, so delete the rows and columns that you don't change. What a cell can't hold is left
+    blank, which leaves the field alone, and is counted.
 
     Exits with 0 if the file is written, with 2 if a flag is wrong or FILE is there already, and
     with 3 if the tasks can't be read whole, or the file or stdout can't be written.

@@ -81,6 +81,7 @@ class Told:
 
 def run_reading(screen: Screen, work: "Callable[[Stop], Awaitable[Value]]") -> Value:
     """Do work that reads from the server. A signal stops it; exit where it is stopped."""
+    screen.log(0)
 
     async def main() -> Value:
         from bulkupdate.stop import Stop

@@ -116,7 +116,10 @@ class People:
         for member in self._members.values():
             for text in (member.email, member.name, member.id):
                 spelt.setdefault(_local(text), member)
-        near = difflib.get_close_matches(_local(word), spelt, n=2 * _SHOWN, cutoff=0.5)
+        plain = _local(word)
+        # A first name alone is not near to the whole name, for difflib.
+        near = [text for text in spelt if plain in text.split()]
+        near += difflib.get_close_matches(plain, spelt, n=2 * _SHOWN, cutoff=0.5)
         nearest = list(dict.fromkeys(spelt[text] for text in near if text))[:_SHOWN]
         if nearest:
             return f": did you mean {' or '.join(map(_described, nearest))}?"

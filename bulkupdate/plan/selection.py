@@ -52,11 +52,6 @@ class Selection:
             raise ConfigError(f"{setting('due_from')} is after {setting('due_to')}")
 
     @property
-    def is_all(self) -> bool:
-        """Whether every task is selected."""
-        return not (self._needed or self.overdue)
-
-    @property
     def _needed(self) -> list[str]:
         """The fields of a task that the conditions look at."""
         conditions = {

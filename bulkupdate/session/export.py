@@ -136,12 +136,15 @@ async def export_to(
                 known = await reader.known()
                 people = People(known.members)
                 owners = selection.owners(people)
-                async for _ in reader.tasks(live, selection.filters(owners, now)):
+                filters = selection.filters(owners, now)
+                async for _ in reader.tasks(live, filters):
                     on_page(len(live))
-            _check(live, selection, allow_few=allow_few)
+            _check(live, selection, may_be_empty=allow_few or bool(filters))
             file = EditsFile(format_, FIELDS, CONTEXT, zone=selection.zone, has_mark=has_mark)
             edits = _edits(selection.chosen(live, owners, now), people, selection.zone or UTC)
-            await asyncio.to_thread(write_edits, file, part, edits)
+            await asyncio.to_thread(write_edits, file, part, _until(stop, edits))
+            if stop.is_set:
+                raise RunStoppedError(stop.text or "stopped")
             return Exported(
                 tasks=file.rows,
                 listed=len(live),
@@ -151,13 +154,31 @@ async def export_to(
             )
 
 
-def _check(live: LiveTasks, selection: Selection, *, allow_few: bool) -> None:
-    if not len(live) and selection.is_all and not allow_few:
+def _check(live: LiveTasks, selection: Selection, *, may_be_empty: bool) -> None:
+    """Check that a list can be what the team has.
+
+    Raises:
+        RunStoppedError: it holds no task.
+        InputError: no task shows a field that is selected by.
+    """
+    if not (len(live) or may_be_empty):
         raise RunStoppedError(
             f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
         )
     if len(live) and (name := selection.unseen(live.shown)):
         raise InputError(f"no task shows its {name}, so none can be selected by it")
+
+
+def _until(stop: Stop, edits: Iterable[Edit]) -> Iterator[Edit]:
+    """Some edits, as long as no stop is set: a long file is not finished first.
+
+    Raises:
+        RunStoppedError: it is set.
+    """
+    for edit in edits:
+        if stop.is_set:
+            raise RunStoppedError(stop.text or "stopped")
+        yield edit
 
 
 def _edits(tasks: Iterable[Task], people: People, zone: tzinfo) -> Iterator[Edit]:

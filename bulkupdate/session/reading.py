@@ -125,7 +125,7 @@ class LiveReader:
                 except TaskError as error:
                     note = f"names of users can't be read: only their ids work ({error})"
             members.append(member)
-        if not (note or any(one.name or one.email for one in members)):
+        if members and not (note or any(one.name or one.email for one in members)):
             note = "names of users can't be read: only their ids work"
         return Known(team, tuple(members) or None, note)
 

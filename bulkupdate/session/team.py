@@ -1,5 +1,6 @@
 """`team`: the members of a team, as a table that is a value map too."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -65,10 +66,14 @@ def _with_header(members: Sequence[Member]) -> Iterator[Sequence[str]]:
 
 
 def _cells(members: Sequence[Member]) -> Iterator[Sequence[str]]:
+    called = Counter(_called(member).casefold() for member in members)
     for member in members:
-        called = member.email or member.name
-        # Without a name, there is nothing to map.
-        mapped = (
-            ("assignedTo", called, member.id) if called else ("assignedTo", member.id, member.id)
-        )
-        yield (member.id, member.name, member.email, member.role, *mapped)
+        # Two of one name stand for nobody, and a value map takes no name twice.
+        is_unique = called[_called(member).casefold()] == 1
+        name = _called(member) if is_unique else member.id
+        yield (*member, "assignedTo", name, member.id)
+
+
+def _called(member: Member) -> str:
+    """What a member is called in a file of edits: without a name, there is nothing to map."""
+    return member.email or member.name or member.id

@@ -76,8 +76,16 @@ def test_name_of_two_members_is_refused_with_both() -> None:
         assert "Anna Martin a@acme.example (usr_1) and anna martin (usr_2)" in str(caught.value)
 
 
-def test_part_of_a_name_is_refused_with_the_nearest() -> None:
-    """A first name alone stands for nobody. The nearest members are named, three at most."""
+@pytest.mark.parametrize("text", ["ben", "KELLER"])
+def test_part_of_a_name_is_refused_with_the_member(text: str) -> None:
+    """A first or a last name alone stands for nobody. Its member is named."""
+    with pytest.raises(WrongValueError) as caught:
+        TEAM.source(text)
+    assert caught.value.hint == ": did you mean Ben  Keller Ben@Acme.example (usr_ben)?"
+
+
+def test_misspelt_name_is_refused_with_the_nearest() -> None:
+    """The nearest members are named, three at most."""
     with pytest.raises(WrongValueError) as caught:
         TEAM.target("ana martin")
     assert str(caught.value) == "is no member of the team"

@@ -31,7 +31,6 @@ def takes(selection: Selection, one: Task, owners: Sequence[str] = ()) -> bool:
 def test_selection_without_conditions_takes_everything() -> None:
     """Without a condition, any task is taken, and the server is asked for all of them."""
     everything = Selection()
-    assert everything.is_all
     assert everything.filters([], NOW) == []
     assert takes(everything, Task({"_id": "opp_a"}))
     assert everything.unseen(set()) == ""
@@ -49,7 +48,6 @@ def test_selection_without_conditions_takes_everything() -> None:
 )
 def test_each_condition_is_judged_here(selection: Selection, field: str, wrong: str) -> None:
     """A server may ignore a filter: a task that does not meet a condition is not taken."""
-    assert not selection.is_all
     assert takes(selection, task())
     assert not takes(selection, task(**{field: wrong}) if field != "dueDate" else task(wrong))
     assert not takes(selection, task(**{field: None}) if field != "dueDate" else task(None))

@@ -249,6 +249,7 @@ async def test_members_of_an_old_team_are_asked_for(tmp_path: Path) -> None:
     new, old = await known(tmp_path, team), await known(tmp_path, team, team_version=1)
     assert old.members == new.members
     assert old.note == ""
+    assert (await known(tmp_path, Team(users=[ZOE]), team_version=1)).note == ""
 
 
 @pytest.mark.parametrize("closed", [402, 403, 405, "html"])
@@ -315,6 +316,12 @@ async def test_wrong_key_ends_a_reading_of_the_team(tmp_path: Path) -> None:
     """A 401 for the team is a 401 for everything."""
     with pytest.raises(RunStoppedError, match=r"^the key is refused: unauthorized: 401 "):
         await known(tmp_path, Team(users=[BEN]), key="wrong")
+
+
+async def test_key_that_is_refused_for_users_ends_the_reading(tmp_path: Path) -> None:
+    """A 401 for a user is a 401 for everything too."""
+    with pytest.raises(RunStoppedError, match=r"^the key is refused: unauthorized: 401 "):
+        await known(tmp_path, Team(users=[BEN]), team_version=1, closed={"users": 401})
 
 
 async def test_team_without_members_has_none(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ class Overwritten:
         Raises:
             JournalError: it can't be stored.
         """
-        body = to_json((edit.id, edit.values, edit.expect))
+        body = to_json((edit.id, dict(edit.values), dict(edit.expect)))
         with _errors():
             self._database.execute("INSERT INTO edit (body) VALUES (?)", (body,))
 

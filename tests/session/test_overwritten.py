@@ -4,12 +4,15 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from bulkupdate.errors import JournalError
 from bulkupdate.journal import Image
 from bulkupdate.models import Outcome
 from bulkupdate.plan import LiveTasks
+from bulkupdate.reader import Edit
 from bulkupdate.session.overwritten import LoggedWrite, Overwritten, TakenBack, take_back
 
 ORIGINAL = {"title": "A", "message": "A"}
@@ -36,10 +39,17 @@ fates = st.sampled_from(
         (False, Outcome.FAILED),
     ]
 )
-values = st.dictionaries(st.sampled_from([*ORIGINAL]), st.sampled_from("ABC"), min_size=1)
-writes = st.builds(
-    lambda run, sent, fate: Write(run, sent, *fate), st.integers(0, RUNS - 1), values, fates
-)
+
+
+def writes_of(values: str) -> st.SearchStrategy[Write]:
+    """Writes that set fields to these letters."""
+    sent = st.dictionaries(st.sampled_from([*ORIGINAL]), st.sampled_from(values), min_size=1)
+    return st.builds(
+        lambda run, sent, fate: Write(run, sent, *fate), st.integers(0, RUNS - 1), sent, fates
+    )
+
+
+writes = writes_of("ABC")
 
 
 class World:
@@ -155,7 +165,13 @@ def test_change_after_all_writes_is_never_overwritten(history: list[Write], name
         world.close()
 
 
-@given(st.lists(writes, max_size=4), st.lists(writes, max_size=4), st.sampled_from([*ORIGINAL]))
+# A run takes a value that it has left before for its own, also where another run has left it since.
+# So the values after the change are others.
+@given(
+    st.lists(writes, max_size=4),
+    st.lists(writes_of("DEF"), max_size=4),
+    st.sampled_from([*ORIGINAL]),
+)
 def test_change_between_writes_is_never_lost(
     first: list[Write], second: list[Write], name: str
 ) -> None:
@@ -172,3 +188,14 @@ def test_change_between_writes_is_never_lost(
             assert world.has_untold or found.values[name] == "Of another"
     finally:
         world.close()
+
+
+def test_full_disk_is_an_error_of_the_journal() -> None:
+    """What can't be stored or read back ends the undo; it is never left out in silence."""
+    overwritten = Overwritten()
+    overwritten.close()
+    for work in (overwritten.tasks, overwritten.edits):
+        with pytest.raises(JournalError, match="can't be sorted on disk"):
+            list(work())
+    with pytest.raises(JournalError, match="can't be sorted on disk"):
+        overwritten.keep(Edit("opp_1", {"title": "Old"}))

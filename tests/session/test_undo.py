@@ -199,6 +199,34 @@ def test_value_put_back_between_runs_is_no_change() -> None:
     assert not undone.changed.counts
 
 
+def test_several_rows_of_a_run_are_one_link() -> None:
+    """A run whose later row overwrote its earlier one hangs together with the run before it."""
+    first, second = Overwriting("1.run"), Overwriting("2.run")
+    first.write(1, "opp_1", {"title": "A"}, {"title": "B"})
+    second.write(1, "opp_1", {"title": "B"}, {"title": "C"})
+    second.result(2, "opp_1", sent={"title": "D"})
+    assert taken_back(first, second)[0] == [row({"title": "A"}, {"title": "D"})]
+
+
+def test_no_run_before_a_change_is_taken_back() -> None:
+    """Behind a change by another hand no link is sought, even if an older run left that value."""
+    first, second, third = chain("A", "B", "C", "D")
+    third.images[0]["before"] = {"title": "B"}
+    rows, undone = taken_back(first, second, third)
+    assert rows == [row({"title": "B"}, {"title": "D"})]
+    assert undone.changed.named == ["opp_1 title"]
+
+
+def test_change_before_any_write_is_none_between_writes() -> None:
+    """A run whose rows were refused has written nothing that a change could come after."""
+    first, second = Overwriting("1.run"), Overwriting("2.run")
+    first.write(1, "opp_1", {"title": "Older"}, {"title": "New"}, "failed")
+    second.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    rows, undone = taken_back(first, second)
+    assert rows == [row({"title": "Old"}, {"title": "New"})]
+    assert not undone.changed.counts
+
+
 def test_link_goes_around_a_write_in_doubt() -> None:
     """A request that was never applied breaks no chain of runs."""
     first, second, third = (Overwriting(f"{number}.run") for number in range(3))
@@ -511,7 +539,7 @@ def test_existing_file_is_kept() -> None:
     run.write(1, "opp_1", OLD, NEW)
     path = run.save()
     Path("undo.csv").write_text("kept")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="overwrite=True replaces it"):
         undo_run(str(path), "undo.csv")
     with pytest.raises(ConfigError, match="give it one of the suffixes"):
         undo_run(path, "undo.txt")
@@ -527,6 +555,8 @@ def test_every_format_holds_the_same_rows(name: str) -> None:
     run.write(1, "opp_1", {"title": None, "priority": "0"}, {"title": "New", "priority": "2"})
     run.write(2, "opp_2", {"title": "Old"}, {"title": ""}, task={"_id": "opp_2", "title": ""})
     undo_run(run.save(), name)
+    # Without a mark, Excel does not read CSV as UTF-8.
+    assert Path(name).read_bytes().startswith(b"\xef\xbb\xbf") is (name == "undo.csv")
     with Input.open(Path(name)) as source:
         found = [(one.id, one.update and one.update.changes(), one.expect) for one in source.rows()]
         columns = source.layout.header if source.layout else ()

@@ -78,17 +78,19 @@ def test_public_names_match_the_list() -> None:
     assert bulkupdate.__all__ == sorted(listed)
     assert set(bulkupdate.__all__) == {
         "ApiKey", "BadListError", "BadRequestError", "BadResponseError", "BlockedError",
-        "BulkUpdateError", "CertificateError", "ChangeLimit", "ConfigError",
+        "BulkUpdateError", "CertificateError", "Change", "ChangeLimit", "ConfigError",
         "ConnectError", "ConnectionLostError", "Endpoint", "Exported", "FailureLimit",
         "ForbiddenError",
         "Format", "InputError", "InvalidUpdateError", "JournalError", "KeyRefusedError",
         "Mode", "NotFoundError", "Observer", "Obstacle", "Outcome", "PaymentRequiredError",
-        "Preview", "Problem", "Progress", "RateLimit", "RateLimitedError", "ReadOptions", "Reason",
+        "Plan", "Preview", "Problem", "Progress", "RateLimit", "RateLimitedError", "ReadOptions",
+        "Reason",
         "RedirectError", "RefusedError", "RequestTimeoutError", "Result", "RetryPolicy",
         "RunConfig", "RunDirectoryError", "RunInUseError", "RunStoppedError", "Selection",
         "ServerError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
         "TaskUpdate", "TlsVersionError", "UNSET", "UnauthorizedError", "Undone",
-        "WaitTooLongError", "__version__", "export_tasks", "run", "undo_run", "update_tasks",
+        "WaitTooLongError", "__version__", "export_tasks", "plan_edits", "run", "undo_run",
+        "update_tasks",
         "write_report",
     }  # fmt: skip
     assert dir(bulkupdate) == bulkupdate.__all__
@@ -147,7 +149,7 @@ def test_every_test_contains_an_assertion() -> None:
 
 
 #: Calls that fail a test, beside `assert` itself.
-ASSERTING = ("pytest.raises", "run_state_machine_as_test")
+ASSERTING = ("pytest.raises", "run_state_machine_as_test", "check_block")
 
 
 def asserts(function: ast.AST) -> bool:

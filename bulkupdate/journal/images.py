@@ -1,10 +1,9 @@
 """`before.jsonl`: what a run overwrites, on disk before it is overwritten."""
 
-import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +11,10 @@ from bulkupdate.codec import parse_record, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.models import now
+
+if TYPE_CHECKING:
+    # `check` needs no event loop, and this package is imported by every command.
+    import asyncio
 
 #: Longest line, in bytes.
 _LONGEST = 1 << 24
@@ -115,6 +118,8 @@ class ImagesFile:
         if before is not None:
             shown = {name: None if value == "" else value for name, value in before.items()}
         image = Image(row=row, id=task_id, at=now(), before=shown, sent=dict(sent))
+        import asyncio
+
         self._pending.append(to_json(image) + b"\n")
         if self._batch is None:
             self._batch = asyncio.get_running_loop().create_future()
@@ -125,6 +130,8 @@ class ImagesFile:
 
     async def _write(self) -> None:
         """Write and sync batches until none is left."""
+        import asyncio
+
         try:
             while self._batch is not None:
                 data, batch = b"".join(self._pending), self._batch
@@ -142,6 +149,8 @@ class ImagesFile:
 
     async def close(self) -> None:
         """Write the rest, and close the file."""
+        import asyncio
+
         if self._writing is not None:
             await asyncio.wait([self._writing])
         self._file.close()

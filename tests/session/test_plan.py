@@ -61,7 +61,7 @@ async def test_rows_of_a_task_are_folded(write: Write) -> None:
     )
     async with bench_of() as bench:
         plan, changes = await planned(bench, path)
-    assert changes == [Change("opp_1", "T1", {"title": "T1"}, {"title": "B"})]
+    assert changes == [Change("opp_1", "T1", {"title": "T1"}, {"title": "B"}, {"title": "T1"})]
     assert plan.tasks == 1
 
 
@@ -131,7 +131,7 @@ async def test_field_that_no_task_shows_is_named(write: Write, tmp_path: Path) -
     path = write("edits.csv", "id,message", "opp_1,Text")
     async with bench_of(hidden=("content",)) as bench:
         plan, changes = await planned(bench, path, output=tmp_path / "p.jsonl")
-    assert changes == [Change("opp_1", "T1", {}, {"message": "Text"})]
+    assert changes == [Change("opp_1", "T1", {}, {"message": "Text"}, {})]
     assert plan.unknown == {"message": 1}
     assert rows_of(tmp_path / "p.jsonl")[0].expect is None
 

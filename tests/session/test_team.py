@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.errors import RunStoppedError
+from bulkupdate.errors import JournalError, RunStoppedError
 from bulkupdate.reader import Format, Input, ReadOptions
 from bulkupdate.sandbox import Member, Sandbox, SandboxConfig, Team
 from bulkupdate.session.reading import Known
@@ -48,8 +48,8 @@ async def test_file_of_members_is_a_value_map(tmp_path: Path, suffix: str) -> No
 async def test_table_of_members_has_these_columns(tmp_path: Path) -> None:
     """The columns about a member come first, and then those of a value map."""
     known = await written(tmp_path / "team.csv", [BEN, LONELY])
-    assert (tmp_path / "team.csv").read_text("utf-8-sig").splitlines() == [
-        "userId,name,email,role,column,from,to",
+    assert (tmp_path / "team.csv").read_text("utf-8").splitlines() == [
+        "\ufeffuserId,name,email,role,column,from,to",
         "usr_ben,Ben Keller,ben@example.com,admin,assignedTo,ben@example.com,usr_ben",
         "usr_lonely,,,,assignedTo,usr_lonely,usr_lonely",
     ]
@@ -95,6 +95,13 @@ async def test_team_that_tells_no_member_is_an_error(tmp_path: Path) -> None:
     """A team has members. One without any is not believed."""
     with pytest.raises(RunStoppedError, match="the team tells no member"):
         await written(tmp_path / "team.csv", [], team_version=1)
+
+
+async def test_file_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    """A file that can't be written ends the command with the words of the system."""
+    (tmp_path / "team.csv").mkdir()
+    with pytest.raises(JournalError, match="the file can't be written: Is a directory"):
+        await written(tmp_path / "team.csv", [BEN])
 
 
 async def test_ids_alone_are_written_and_noted(tmp_path: Path) -> None:

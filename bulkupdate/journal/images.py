@@ -28,8 +28,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
         id: the id of the task.
         at: when the image was taken, UTC.
         before: the values that it overwrites, by their names in an update; None for an empty one,
-            and left out where no reading showed the field, or where this run has left the value
-            itself. None where the task was not listed.
+            and left out where no reading showed the field, or where this run itself had left the
+            value. None where the task was not listed.
         sent: the fields of the request.
     """
 

@@ -57,6 +57,11 @@ class Ours(msgspec.Struct):
     at: float = 0.0
     doubt: int = 0
 
+    def ends_with(self, value: Any) -> bool:
+        """Whether the last write left this value, or may have left it."""
+        # Lists come back as lists from the disk.
+        return bool(self.chain[-1] == (list(value) if isinstance(value, tuple) else value))
+
     def holds(self, expected: Any, found: Any) -> bool:
         """Whether the value found is one of ours, and the one expected stood before it."""
         if found not in self.chain[1:]:

@@ -273,10 +273,10 @@ class Comparison:
         changes: dict[str, Any],
         ours: dict[str, Ours],
     ) -> None:
-        """Write down what is about to be sent, and the values that it overwrites.
+        """Write what a request overwrites, without the values that this run has left there.
 
-        A value that this run has left itself, or may have left, is not written again. One that is
-        not known is taken for such a value.
+        A value that is not known is taken for one that it has left. A line without any value still
+        says what is sent: after a crash, what the task shows then is known to be of this run.
         """
         known = before or {}
         foreign = [
@@ -284,10 +284,10 @@ class Comparison:
             for name in changes
             if name not in ours or (name in known and known[name] not in ours[name].chain)
         ]
-        shown = None
-        if before is not None or not foreign:
-            shown = {name: before[name] for name in foreign if before and name in before}
-        await self._images.keep(row.number, row.id, shown, changes)
+        if foreign or any(not ours[name].ends_with(value) for name, value in changes.items()):
+            shown = {name: known[name] for name in foreign if name in known}
+            is_unlisted = before is None and bool(foreign)
+            await self._images.keep(row.number, row.id, None if is_unlisted else shown, changes)
 
     def settled(self, row: Row, result: Result) -> Result:
         """Take over what an outcome tells about the task.
@@ -415,8 +415,11 @@ def _sent(files: RunFiles) -> Iterator[Result]:
 
 
 def _in_order(images: Iterator[Image], results: Iterator[Result]) -> Iterator[Image | Result]:
-    """Images and results in the order of time. An image comes before the result of its row."""
-    return heapq.merge(images, results, key=lambda one: (one.at, isinstance(one, Result)))
+    """Images and results in the order of time. An image comes before the result of its row.
+
+    In one millisecond, an earlier row of a task may be settled and the next one begin.
+    """
+    return heapq.merge(images, results, key=lambda one: (one.at, one.row, isinstance(one, Result)))
 
 
 def _invalid(row: Row, error: ValueError) -> Result:

@@ -60,7 +60,7 @@ async def test_refused_write_meets_no_expectation(
     assert outcomes == ["failed", "conflict", "updated"]
 
 
-async def test_doubtful_write_needs_no_second_image(
+async def test_doubtful_write_becomes_no_image(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a write in doubt, the value before it stays the newest image of the field."""
@@ -143,8 +143,10 @@ async def test_edited_input_forgets_no_write(write: Write) -> None:
         summary = await compared(bench, path, mode=Mode.RESUME, changed_input=True)
         assert bench.sandbox.team.tasks["opp_1"]["title"] == "D"
     assert summary.counts["updated"] == 2
-    told = [image["before"] for image in images() if image["before"]]
-    assert told == [{"title": "T1"}, {"title": "T2"}]
+    assert [image["before"] for image in images() if image["before"]] == [
+        {"title": "T1"},
+        {"title": "T2"},
+    ]
 
 
 async def test_refused_write_of_an_earlier_session_meets_no_expectation(
@@ -331,3 +333,17 @@ async def test_owner_of_a_task_is_expected_by_any_id(write: Write) -> None:
         bench.sandbox.team.tasks["opp_1"]["userId"] = "old-owner"
         summary = await compared(bench, path)
     assert (summary.exit_code, summary.counts["updated"]) == (0, 1)
+
+
+async def test_write_that_no_log_knows_is_of_this_run(write: Write) -> None:
+    """After a crash, what a second write to a field left is no change, and becomes no image."""
+    rows = ["opp_1,A,T1", "opp_1,B,A", "opp_1,C,A"]
+    path = write("edits.csv", "id,title,expect.title", *rows)
+    async with bench_of() as bench:
+        await compared(bench, path, first=2)
+        lines = (RUN / "results.jsonl").read_text().splitlines(keepends=True)
+        (RUN / "results.jsonl").write_text(lines[0])  # as after a crash between answer and log
+        await compared(bench, path, mode=Mode.RESUME)
+        assert [body["title"] for body in patches(bench)] == ["A", "B", "C"]
+    assert last()[2]["reason"] == "already"
+    assert [image["before"] for image in images()] == [{"title": "T1"}, {}, {}]

@@ -28,6 +28,7 @@ stdout carries only what a program wants. Everything for people goes to stderr.
 #: Command → the function or class that does the same in Python.
 _TWINS = {
     "export": "[`bulkupdate.export_tasks`](python.md#bulkupdate.session.export.export_tasks)",
+    "plan": "[`bulkupdate.plan_edits`](python.md#bulkupdate.session.plan.plan_edits)",
     "run": "[`bulkupdate.run`](python.md#bulkupdate.session.run.run)",
     "report": "[`bulkupdate.write_report`](python.md#bulkupdate.report.write_report)",
     "undo": "[`bulkupdate.undo_run`](python.md#bulkupdate.session.undo.undo_run)",

@@ -14,6 +14,7 @@ from bulkupdate import (
     BlockedError,
     BulkUpdateError,
     CertificateError,
+    Change,
     ChangeLimit,
     ConfigError,
     ConnectError,
@@ -33,6 +34,7 @@ from bulkupdate import (
     Obstacle,
     Outcome,
     PaymentRequiredError,
+    Plan,
     Preview,
     Problem,
     Progress,
@@ -64,6 +66,7 @@ from bulkupdate import (
     WaitTooLongError,
     __version__,
     export_tasks,
+    plan_edits,
     run,
     undo_run,
     update_tasks,
@@ -130,6 +133,14 @@ def problems(error: InvalidUpdateError) -> list[str]:
 
 def requests(preview: Preview) -> int:
     return preview.requests
+
+
+async def planned() -> list[Change]:
+    making = plan_edits("edits.csv", endpoint, output=Path("plan.csv"), renew=True, stop=Stop())
+    async with making as plan:
+        counted: Plan = plan
+        print(counted.tasks, counted.listed, counted.conflicts)  # noqa: T201
+        return [*plan.changes()]
 
 
 async def file() -> Summary:

@@ -120,6 +120,15 @@ class LiveTasks:
             found = self._database.execute(query, (task_id,)).fetchone()
         return None if found is None else _task(found[0])
 
+    def owner(self, task_id: str) -> str | None:
+        """The id of the owner of a task; None without one, and where it is not listed.
+
+        Raises:
+            JournalError: it could not be read.
+        """
+        task = self.get(task_id)
+        return None if task is None else task.assigned_to
+
     def ours(self, task_id: str) -> dict[str, Ours]:
         """What this run has written to a task, by field.
 

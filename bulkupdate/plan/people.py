@@ -76,8 +76,12 @@ class People:
             return word
         return self._member(word).id
 
-    def resolved(self, row: Row) -> Row:
+    def resolved(self, row: Row, owner_of: Callable[[str], str | None]) -> Row:
         """A row whose owners are ids: the one that it sets, and the one that it expects.
+
+        Args:
+            row: the row.
+            owner_of: the present owner of a task, by its id. This one may have left the team.
 
         Raises:
             ValueError: one of them stands for no user, or for several. The message names the field.
@@ -85,7 +89,12 @@ class People:
         update, expect = row.update, row.expect
         owner = update.assigned_to if update is not None else None
         if update is not None and isinstance(owner, str):
-            meant = _named("assignedTo", owner, self.target)
+            try:
+                meant = _named("assignedTo", owner, self.target)
+            except ValueError:
+                if owner.strip() != owner_of(update.id):
+                    raise
+                meant = owner.strip()
             if meant != owner:
                 row = replaced(row, update=replaced(update, assigned_to=meant))
         if expect and (text := expect.get("assignedTo")):

@@ -155,7 +155,7 @@ class Comparison:
     async def _settle_or_leave_open(self, row: Row, *, is_followed: bool) -> None:
         """Settle a row that needs no request. A later row of an open task is judged in its turn."""
         try:
-            row = self._people.resolved(row)
+            row = self._people.resolved(row, self._live.owner)
         except ValueError as error:
             self.done.add(row.number)
             if not self._was_updated(row):
@@ -263,7 +263,7 @@ class Comparison:
     def _meant(self, row: Row) -> Row:
         """A row with the ids of its people. Those that stand for nobody are settled before."""
         with contextlib.suppress(ValueError):
-            return self._people.resolved(row)
+            return self._people.resolved(row, self._live.owner)
         return row
 
     async def _keep(

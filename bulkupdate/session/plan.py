@@ -281,7 +281,7 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
         return
     expected = row.expect or {}
     try:
-        row = plan.people.resolved(replaced(row, expect=None) if renew else row)
+        row = plan.people.resolved(replaced(row, expect=None) if renew else row, live.owner)
     except ValueError as error:
         plan.invalid_count += 1
         if len(plan.invalid) < _EXAMPLES:

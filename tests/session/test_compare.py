@@ -283,6 +283,16 @@ async def test_people_are_members(write: Write) -> None:
     assert (summary.exit_code, summary.counts["invalid"], summary.counts["unchanged"]) == (1, 1, 1)
 
 
+async def test_owner_who_has_left_may_keep_a_task(write: Write) -> None:
+    """A row that sets the owner whom its task has is right, though that one is no member."""
+    path = write("edits.csv", "id,assignedTo,title", "opp_1,usr_left,New", "opp_2,usr_left,")
+    async with bench_of() as bench:
+        bench.sandbox.team.tasks["opp_1"]["userId"] = "usr_left"
+        summary = await compared(bench, path, skip_invalid=True)
+        assert patches(bench) == [{"id": "opp_1", "title": "New"}]
+    assert (summary.counts["updated"], summary.counts["invalid"]) == (1, 1)
+
+
 async def test_team_that_cannot_be_read_leaves_ids(write: Write) -> None:
     """Without the team, ids work, and it is said."""
     path = write("edits.csv", "id,assignedTo", "opp_1,usr_ben")

@@ -9,7 +9,6 @@
 """
 
 import asyncio
-import contextlib
 import heapq
 import time
 from collections import Counter
@@ -194,21 +193,20 @@ class Comparison:
         Raises:
             RunStoppedError: the tasks had to be read again, and can't be.
         """
-        row = self._meant(row)
         if self._config.first is not None:
             while self._open[row.id]:
                 self._has_closed.clear()
                 await self._has_closed.wait()
             await self._freshen()
-        if row.update is None or self._open[row.id] or self._is_stale:
+        if self._open[row.id] or self._is_stale:
             self._open[row.id] += 1
             return False
-        verdict = self._judged(row, row.update)
-        if verdict.kind is Kind.SEND:
+        judged = self._meant_and_judged(row)
+        if isinstance(judged, Verdict):
             self._open[row.id] += 1
             return False
-        if result := self._result(row, verdict):
-            await self._writer.put(row, result)
+        if judged is not None:
+            await self._writer.put(row, judged)
         return True
 
     async def ready(self, row: Row) -> TaskUpdate | Result | None:
@@ -222,23 +220,34 @@ class Comparison:
             StoppedError: the tasks had to be read again, and can't be.
             JournalError: the image can't be written.
         """
-        row = self._meant(row)
-        if row.update is None:
-            raise AssertionError("only valid rows are handed out")
         try:
             await self._freshen()
         except RunStoppedError:
             raise StoppedError from None
-        verdict = self._judged(row, row.update)
-        if verdict.update is None:
+        verdict = self._meant_and_judged(row)
+        if not isinstance(verdict, Verdict) or verdict.update is None:
             self._close_row(row)
-            return self._result(row, verdict)
+            return verdict if isinstance(verdict, Result) else None
         changes, ours = verdict.update.changes(), self._live.ours(row.id)
         # From here on, no reading begins before the request has its outcome.
         self._in_flight[row.number] = ours
         await self._keep(row, verdict.before, changes, ours)
         self._live.wrote(row.id, verdict.before or {}, changes, is_certain=False)
         return verdict.update
+
+    def _meant_and_judged(self, row: Row) -> Verdict | Result | None:
+        """The verdict on a row that is to be sent; else its result, if it has a new one.
+
+        The owner of a task may have left the team, and stays a right one only while it is theirs.
+        """
+        try:
+            row = self._people.resolved(row, self._live.owner)
+        except ValueError as error:
+            return None if self._was_updated(row) else _invalid(row, error)
+        if row.update is None:
+            raise AssertionError("only valid rows are handed out")
+        verdict = self._judged(row, row.update)
+        return verdict if verdict.kind is Kind.SEND else self._result(row, verdict)
 
     def _judged(self, row: Row, update: TaskUpdate) -> Verdict:
         """Judge a row.
@@ -259,12 +268,6 @@ class Comparison:
 
     def _was_updated(self, row: Row) -> bool:
         return self._ledger.outcome(row.number) is Outcome.UPDATED
-
-    def _meant(self, row: Row) -> Row:
-        """A row with the ids of its people. Those that stand for nobody are settled before."""
-        with contextlib.suppress(ValueError):
-            return self._people.resolved(row, self._live.owner)
-        return row
 
     async def _keep(
         self,

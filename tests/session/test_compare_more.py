@@ -347,3 +347,29 @@ async def test_write_that_no_log_knows_is_of_this_run(write: Write) -> None:
         assert [body["title"] for body in patches(bench)] == ["A", "B", "C"]
     assert last()[2]["reason"] == "already"
     assert [image["before"] for image in images()] == [{"title": "T1"}, {}, {}]
+
+
+async def test_people_are_looked_up_after_the_tasks_are_read_again(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner who has left may keep a task, and gets none back that was given away meanwhile."""
+    head = "id,title,assignedTo,expect.assignedTo"
+    path = write(
+        "edits.csv", head, "opp_1,New,usr_left,usr_left", "opp_2,New,usr_left,", "opp_3,New,,"
+    )
+    settle = Comparison.settle_at_once
+    async with bench_of() as bench:
+        tasks = bench.sandbox.team.tasks
+        tasks["opp_1"]["userId"] = tasks["opp_2"]["userId"] = "usr_left"
+
+        async def sleep_before_sending(*given: Any) -> None:
+            await settle(*given)
+            woken = time.time() + 8 * 3600
+            monkeypatch.setattr(time, "time", lambda: woken)
+            tasks["opp_2"]["userId"] = "usr_anna"
+
+        monkeypatch.setattr(Comparison, "settle_at_once", sleep_before_sending)
+        await compared(bench, path)
+        assert tasks["opp_2"]["userId"] == "usr_anna"
+    outcomes = [last()[row]["outcome"] for row in (1, 2, 3)]
+    assert outcomes == ["updated", "invalid", "updated"]

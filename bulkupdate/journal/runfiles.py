@@ -83,6 +83,13 @@ class RunFiles:
         """The copy of standard input in this format."""
         return self.path / f"stdin.{format_}"
 
+    def logs(self) -> list[Path]:
+        """The logs of results that are there: earlier ones first, then the present one."""
+        names = " ".join(path.name for path in self.path.glob("results.*.jsonl"))
+        numbers = sorted(map(int, re.findall(r"\bresults\.(\d+)\.jsonl\b", names)))
+        earlier = [self.path / f"results.{number}.jsonl" for number in numbers]
+        return [*earlier, self.results] if self.results.exists() else earlier
+
     def free_results(self) -> Path:
         """An unused path for an earlier results log."""
         return self._free("results", ".jsonl")

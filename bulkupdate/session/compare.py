@@ -340,6 +340,10 @@ class Comparison:
             elif one.outcome is Outcome.UNCONFIRMED:
                 self._live.wrote(one.id, {}, one.sent or {})
 
+    def name_of(self, user_id: str) -> str:
+        """A user for people, as far as the team could be read."""
+        return self._people.shown(user_id)
+
     async def close(self) -> None:
         """Write the rest of the images, and close all files."""
         try:

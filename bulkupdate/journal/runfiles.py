@@ -8,6 +8,7 @@
       summary.json    the input, the target and the counts of the run
       traffic.jsonl   the number of requests over time, for charts
       report.html     the report, if the user asked for one
+      changes.csv     what was changed, beside the report
       check.json      the results of the check, so that resuming need not check again
       rows.digest     two hashes for each row of the input, to detect edits of it
       stdin.csv       a copy of standard input, if it was the input (or stdin.jsonl, .tsv)
@@ -25,7 +26,7 @@ _FORMATS = "|".join(Format)
 _EDITED = rf"failed\.\d+\.({_FORMATS})"
 _LEFT = (
     r"results(\.\d+)?\.jsonl|before\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest|traffic\.jsonl"
-    rf"|\.?report\.html(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
+    rf"|\.?(report\.html|changes\.csv)(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
 )
 #: Names of files that a killed session may leave. The next session removes them.
 _SCRAPS = (
@@ -47,6 +48,7 @@ class RunFiles:
         summary: the state and the counts of the run.
         traffic: the number of requests over time.
         report: the report.
+        changes: what was changed, beside the report.
         check: the results of the check.
         digests: the digests of the input's rows.
         digests_part: the incomplete digests, during the check.
@@ -63,6 +65,7 @@ class RunFiles:
         self.summary = path / "summary.json"
         self.traffic = path / "traffic.jsonl"
         self.report = path / "report.html"
+        self.changes = path / "changes.csv"
         self.check = path / "check.json"
         self.digests = path / "rows.digest"
         self.digests_part = path / "rows.digest.part"

@@ -35,7 +35,8 @@ def report_command(directory: Path, output: Path | None, *, as_json: bool, quiet
     """Write the results of a run as one HTML file, with charts.
 
     The run may have ended, been killed, or be in progress. The file needs no network and no other
-    file. It contains the sent values of the rows that did not succeed.
+    file. It contains the sent values of the rows that did not succeed, and the first changes. A
+    table of all changes is written beside it: changes.csv, or NAME.changes.csv for NAME.html.
 
     Exits with 0 if the report is written, whatever became of the run; with 2 if RUN_DIR holds no
     run or FILE is refused; and with 3 if the run can't be read, or the report or stdout can't be

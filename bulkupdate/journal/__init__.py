@@ -11,6 +11,14 @@
 """
 
 from bulkupdate.journal.causes import Cause, Causes
+from bulkupdate.journal.changed import (
+    OTHER_OWNERS,
+    ChangeCounts,
+    Settlement,
+    TaskChange,
+    count_changes,
+    read_steps,
+)
 from bulkupdate.journal.comparison import Changes, compare
 from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
 from bulkupdate.journal.directory import Mode, RunDirectory, at_rest
@@ -38,8 +46,10 @@ from bulkupdate.journal.traffic import (
 
 __all__ = [
     "LONGEST_SAMPLE",
+    "OTHER_OWNERS",
     "Cause",
     "Causes",
+    "ChangeCounts",
     "Changes",
     "CheckedRows",
     "DigestFile",
@@ -53,10 +63,13 @@ __all__ = [
     "RunDirectory",
     "RunFiles",
     "Sample",
+    "Settlement",
     "Summary",
+    "TaskChange",
     "TrafficLog",
     "at_rest",
     "compare",
+    "count_changes",
     "exit_code",
     "forget_cached",
     "is_known",
@@ -66,6 +79,7 @@ __all__ = [
     "read_journal",
     "read_lines",
     "read_samples",
+    "read_steps",
     "read_summary",
     "renumber_journal",
     "repair_journal",

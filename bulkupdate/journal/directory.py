@@ -224,14 +224,14 @@ class RunDirectory:
         Returns:
             A message if the report can't be removed, or None.
         """
-        report = self.files.report
-        try:
-            report.unlink(missing_ok=True)
-        except OSError as error:
-            return (
-                f"{report} is the report of an earlier session and can't be removed:"
-                f" {error.strerror}"
-            )
+        for path in (self.files.report, self.files.changes):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                what = "a report" if path == self.files.changes else "the report"
+                return (
+                    f"{path} is {what} of an earlier session and can't be removed: {error.strerror}"
+                )
         return None
 
     def forget_check(self) -> None:

@@ -8,6 +8,7 @@
       summary.json    the input, the target and the counts of the run
       traffic.jsonl   the number of requests over time, for charts
       report.html     the report, if the user asked for one
+      changes.csv     what was changed, beside the report
       check.json      the results of the check, so that resuming need not check again
       rows.digest     two hashes for each row of the input, to detect edits of it
       stdin.csv       a copy of standard input, if it was the input (or stdin.jsonl, .tsv)
@@ -26,7 +27,7 @@ _EDITED = rf"failed\.\d+\.({_FORMATS})"
 _EARLIER = r"results\.(\d+)\.jsonl"
 _LEFT = (
     r"results(\.\d+)?\.jsonl|before\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest|traffic\.jsonl"
-    rf"|\.?report\.html(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
+    rf"|\.?(report\.html|changes\.csv)(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
 )
 #: Names of files that a killed session may leave. The next session removes them.
 _SCRAPS = (
@@ -48,6 +49,7 @@ class RunFiles:
         summary: the state and the counts of the run.
         traffic: the number of requests over time.
         report: the report.
+        changes: what was changed, beside the report.
         check: the results of the check.
         digests: the digests of the input's rows.
         digests_part: the incomplete digests, during the check.
@@ -64,6 +66,7 @@ class RunFiles:
         self.summary = path / "summary.json"
         self.traffic = path / "traffic.jsonl"
         self.report = path / "report.html"
+        self.changes = path / "changes.csv"
         self.check = path / "check.json"
         self.digests = path / "rows.digest"
         self.digests_part = path / "rows.digest.part"
@@ -85,9 +88,11 @@ class RunFiles:
         return self.path / f"stdin.{format_}"
 
     def logs(self) -> list[Path]:
-        """The logs that are there: those of earlier inputs, and the results log at the end."""
-        earlier = [path for path in self.path.glob("results.*.jsonl") if is_known(path.name)]
-        return sorted(earlier) + [self.results] * self.results.exists()
+        """The logs of results that are there: earlier ones first, then the present one."""
+        names = " ".join(path.name for path in self.path.glob("results.*.jsonl"))
+        numbers = sorted(map(int, re.findall(r"\bresults\.(\d+)\.jsonl\b", names)))
+        earlier = [self.path / f"results.{number}.jsonl" for number in numbers]
+        return [*earlier, self.results] if self.results.exists() else earlier
 
     def free_results(self) -> Path:
         """An unused path for an earlier results log."""

@@ -45,6 +45,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         has_sent: whether any session sent a request for a row; None if an older version wrote this.
         compared: whether rows were compared with the live tasks.
         listed: number of tasks in the last reading; None without one.
+        changed: number of tasks that the run has updated, by field; None where this was not
+            counted: during a session, after an abort, or by an older version.
+        owners: number of these tasks by the id of their new owner; None as above. All owners after
+            the first thousand are `others`.
+        people: the e-mail address or name of owners that such tasks have now or had before, by id,
+            as far as they are known.
         problems: the causes of unsuccessful rows, each once, the most frequent first.
         failed_sha256: the SHA-256 of the file of failed rows at the end of this session, or None
             while it is running.
@@ -78,6 +84,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     has_sent: bool | None = None
     compared: bool = False
     listed: int | None = None
+    changed: dict[str, int] | None = None
+    owners: dict[str, int] | None = None
+    people: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         """Check what other modules rely on.

@@ -26,6 +26,20 @@ def live_values(task: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _value(name, task.get(shown_as)) for name, shown_as in TASK_NAMES.items()}
 
 
+def left_values(sent: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that an update has left: those of the answer, else those that were sent.
+
+    Args:
+        sent: the fields of the update.
+        task: the fields of the Task in the answer, under lemlist's names.
+    """
+    left = dict(sent)
+    for name in sent.keys() & TASK_NAMES.keys():
+        shown = _value(name, task.get(TASK_NAMES[name]))
+        left[name] = sent[name] if shown == "" else shown
+    return left
+
+
 def _value(name: str, value: Any) -> Any:
     if value is None or value == "":
         return ""

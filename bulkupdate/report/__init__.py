@@ -6,7 +6,7 @@ It needs the extra `[report]`: Jinja2 and matplotlib.
 from importlib import import_module
 from pathlib import Path
 
-from bulkupdate.errors import ConfigError, JournalError
+from bulkupdate.errors import BulkUpdateError, ConfigError, JournalError
 from bulkupdate.journal import RunFiles, is_known, replace_file
 
 __all__ = ["check_installed", "write_report"]
@@ -29,6 +29,9 @@ def check_installed() -> None:
 def write_report(directory: str | Path, output: str | Path | None = None) -> Path:
     """Write the report of a run, whole or not at all. An existing report is replaced.
 
+    What the run has changed is written beside it: `changes.csv`, or `NAME.changes.csv` for a report
+    that is `NAME.html`. A pipe or a device as `output` gets the report alone.
+
     Args:
         directory: the run directory. Its run may have ended, have been killed, or still be running.
         output: the path of the report; None for `report.html` in the run directory.
@@ -43,16 +46,27 @@ def write_report(directory: str | Path, output: str | Path | None = None) -> Pat
     """
     check_installed()
     # Imported here: they load matplotlib.
+    from bulkupdate.report.beside import ChangesFile, unwritten
     from bulkupdate.report.history import read_history
     from bulkupdate.report.page import page
 
     directory = Path(directory)
-    own = RunFiles(directory).report
-    path = own if output is None else _checked(Path(output), directory)
+    own = RunFiles(directory)
+    path = own.report if output is None else _checked(Path(output), directory)
     history = read_history(directory)
     if output is not None and path.exists() and _is_input(path, history.summary.input.path):
         raise ConfigError(f"{output} is the run's input: choose another file")
-    html = page(history)
+    kind = JournalError if output is None else ConfigError
+    if path.exists() and not path.is_file():
+        changes = unwritten(own, history.summary)
+        _write(path, page(history._replace(changes=changes)), kind)
+    else:
+        with ChangesFile(path, own, history.summary).written() as changes:
+            _write(path, page(history._replace(changes=changes)), kind)
+    return path
+
+
+def _write(path: Path, html: str, kind: type[BulkUpdateError]) -> None:
     try:
         if path.exists() and not path.is_file():
             # A file must not replace a pipe or a device like /dev/stdout.
@@ -60,9 +74,7 @@ def write_report(directory: str | Path, output: str | Path | None = None) -> Pat
         else:
             replace_file(path, html.encode())
     except OSError as error:
-        kind = JournalError if output is None else ConfigError
         raise kind(f"{path} can't be written: {error.strerror}") from error
-    return path
 
 
 def _checked(output: Path, directory: Path) -> Path:

@@ -26,6 +26,7 @@ from bulkupdate.journal import (
     read_summary,
 )
 from bulkupdate.models import Mark, Outcome, Result
+from bulkupdate.report.changes import Changes
 
 #: Largest number of points in a chart.
 POINTS = 90
@@ -106,6 +107,7 @@ class History(NamedTuple):
         causes: the causes of unsuccessful rows, the most frequent first.
         unsuccessful: the last results of the unsuccessful rows, at most `MAX_ROWS`.
         unsuccessful_count: number of unsuccessful rows.
+        changes: what the run has changed; None where this was not read.
     """
 
     summary: Summary
@@ -118,6 +120,7 @@ class History(NamedTuple):
     causes: list[Cause]
     unsuccessful: list[Result]
     unsuccessful_count: int
+    changes: Changes | None = None
 
 
 def read_history(directory: Path) -> History:

@@ -1,5 +1,6 @@
 """The page of a report: one HTML file that needs no other file and no network."""
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from bulkupdate.codec import to_json
 from bulkupdate.errors import count, setting
 from bulkupdate.journal import RunFiles, Summary
 from bulkupdate.models import SUCCESSES, Outcome, Result, State
+from bulkupdate.report.changes import Changes, NewOwner
 from bulkupdate.report.charts import charts
 from bulkupdate.report.history import MAX_ROWS, History
 from bulkupdate.ui.messages import cut, duration, error_text, failed_file, host, printable
@@ -31,6 +33,17 @@ _UNPROCESSED = "not tried yet"
 #: Number of characters to show of a request body, and of an error message.
 _SENT_WIDTH = 160
 _MESSAGE_WIDTH = 300
+
+#: Number of characters to show of a value before and after a change.
+_VALUE_WIDTH = 160
+
+#: The columns of the table of changes, with and without a comparison.
+_CHANGE_COLUMNS = ("Row", "Task", "Title", "Field", "Before", "After", "When")
+_BLIND_COLUMNS = ("Row", "Task", "Title", "Field", "New value", "When")
+
+#: Number of new owners to show, and of earlier owners to show of each.
+_SHOWN_OWNERS = 100
+_SHOWN_GIVERS = 10
 
 
 class Verdict(NamedTuple):
@@ -91,7 +104,12 @@ def page(history: History) -> str:
         ],
         sessions=[f"{began:%Y-%m-%d %H:%M:%S} UTC" for _, began in history.sessions],
         facts=_facts(history),
-        rows=Markup(_rows(history)),  # noqa: S704 - nothing in it can end the element
+        changes=_changes(history),
+        owners=_owners(history),
+        change_columns=_CHANGE_COLUMNS if summary.compared else _BLIND_COLUMNS,
+        compare=setting("compare"),
+        change_rows=Markup(_in_page(_change_rows(history))),  # noqa: S704 - as below
+        rows=Markup(_in_page(map(_cells, history.unsuccessful))),  # noqa: S704 - nothing in it can end the element
         shown=len(history.unsuccessful),
         not_shown=history.unsuccessful_count - len(history.unsuccessful),
         max_rows=f"{MAX_ROWS:,}",
@@ -238,11 +256,36 @@ def _requests(summary: Summary) -> str:
     )
 
 
-def _rows(history: History) -> str:
-    """The rows of the table as JSON that is safe inside an element of the page."""
-    rows = [_cells(result) for result in history.unsuccessful]
+def _changes(history: History) -> Changes | None:
+    """What the run has changed, if there is anything to say."""
+    changes = history.changes
+    return changes if changes is not None and (changes.tasks or changes.in_doubt) else None
+
+
+def _owners(history: History) -> list[tuple[str, str, str]]:
+    """Who got tasks: the name, the number of tasks, and who they are from."""
+    owners = history.changes.owners[:_SHOWN_OWNERS] if history.changes is not None else []
+    return [(printable(one.name), f"{one.tasks:,}", _giving(one)) for one in owners]
+
+
+def _giving(owner: NewOwner) -> str:
+    parts = [f"{name} {tasks:,}" for name, tasks in owner.givers[:_SHOWN_GIVERS]]
+    more = len(owner.givers) - len(parts)
+    return printable(", ".join(parts)) + (f" and {more:,} more" if more else "")
+
+
+def _change_rows(history: History) -> Iterator[list[object]]:
+    """The rows of the table of changes. Without a comparison, no value before is known."""
+    for row, id_, title, field, before, *rest in history.changes.lines if history.changes else ():
+        known = (before,) if history.summary.compared else ()
+        texts = (id_, title, field, *known, *rest)
+        yield [row, *(printable(cut(text, _VALUE_WIDTH)) for text in texts)]
+
+
+def _in_page(rows: Iterable[list[object]]) -> str:
+    """The rows of a table as JSON that is safe inside an element of the page."""
     # Only "<" could end the element or begin a comment in it.
-    return to_json(rows).decode().replace("<", "\\u003c").replace("\u2028", "\\u2028")
+    return to_json([*rows]).decode().replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
 def _cells(result: Result) -> list[object]:

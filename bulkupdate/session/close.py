@@ -1,11 +1,12 @@
 """The end of a session: close all files and write the summary, even after an error."""
 
 import asyncio
+from collections.abc import Callable
 
 from bulkupdate.codec import replaced
 from bulkupdate.errors import JournalError, RunStoppedError
-from bulkupdate.journal import Recorder, Summary
-from bulkupdate.models import Reason
+from bulkupdate.journal import Recorder, Summary, count_changes
+from bulkupdate.models import Level, Reason
 from bulkupdate.session.ending import summary_of
 from bulkupdate.session.prepare import Prepared, Session
 from bulkupdate.session.progress import Progress
@@ -21,8 +22,9 @@ async def close(
     writer: Writer,
     *,
     is_complete: bool,
+    name_of: Callable[[str], str] = str,
 ) -> Summary:
-    """Close the recorder, and write the summary.
+    """Close the recorder, and write the summary: first without what was changed, then with it.
 
     Args:
         session: the session that ends.
@@ -31,6 +33,7 @@ async def close(
         recorder: holds the result files.
         writer: reports files that can't be written.
         is_complete: whether nothing is left to do.
+        name_of: the name of a user for people, by id; the id where none is known.
 
     Returns:
         The summary. It is on disk unless the disk refused it.
@@ -61,12 +64,41 @@ async def close(
             is_strict=session.config.strict,
         )
 
-    summary = end()
-    try:
-        session.directory.write_summary(summary)
-    except JournalError as error:
-        writer.stop_for(error)
-        summary = end()
+    def write(summary: Summary) -> Summary:
+        try:
+            session.directory.write_summary(summary)
+        except JournalError as error:
+            writer.stop_for(error)
+            return end()
+        return summary
+
+    summary = write(end())
     if cancelled is not None:
         raise cancelled
+    # The count may take a while. If it is cut short, how the run ended is on the disk.
+    if summary.has_sent and (counted := await _counted(session, summary, name_of)):
+        summary = write(counted)
     return summary
+
+
+async def _counted(
+    session: Session, summary: Summary, name_of: Callable[[str], str]
+) -> Summary | None:
+    """The summary with what the run has changed, over all its sessions; None if this is unknown."""
+    files, stop = session.directory.files, session.stop
+    try:
+        found = await in_thread(stop, count_changes, files, lambda: stop.check(Level.ABORT))
+    except RunStoppedError:
+        return None  # The next session counts.
+    except JournalError as error:
+        session.observer.noted(f"what was changed can't be counted: {error}")
+        return None
+    people = {}
+    for user in (*found.owners, *found.givers):
+        name = name_of(user)
+        if name == user:
+            # An earlier session may have read a team that can't be read now.
+            name = summary.people.get(user, user)
+        if name != user:
+            people[user] = name
+    return replaced(summary, changed=found.fields, owners=found.owners, people=people)

@@ -19,7 +19,7 @@ from typing import Any
 from bulkupdate.codec import replaced
 from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
 from bulkupdate.journal import Image, ImagesFile, Ledger, RunFiles, read_images, read_journal
-from bulkupdate.lemlist.values import live_values
+from bulkupdate.lemlist.values import left_values
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
 from bulkupdate.plan import Judge, Kind, LiveTasks, Ours, People, RowSet, Verdict
 from bulkupdate.reader import Input
@@ -395,6 +395,10 @@ class Comparison:
             elif one.outcome is Outcome.FAILED:
                 self._live.took_back(one.id, one.sent or {})
 
+    def name_of(self, user_id: str) -> str:
+        """A user for people, as far as the team could be read."""
+        return self._people.shown(user_id)
+
     async def close(self) -> None:
         """Write the rest of the images, and close all files."""
         try:
@@ -430,7 +434,5 @@ def _invalid(row: Row, error: ValueError) -> Result:
 
 
 def _left(result: Result) -> dict[str, Any]:
-    """The values that an update has left: those of the answer, else those that were sent."""
-    sent, task = result.sent or {}, result.task or {}
-    shown = {name: value for name, value in live_values(task).items() if value != ""}
-    return {name: shown.get(name, value) for name, value in sent.items()}
+    """The values that an update has left."""
+    return left_values(result.sent or {}, result.task or {})

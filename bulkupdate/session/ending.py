@@ -50,6 +50,7 @@ def first_summary(
         has_sent=earlier is not None and earlier.has_sent is not False,
         compared=config.compare,
         listed=earlier.listed if earlier else None,
+        people=earlier.people if earlier else {},
     )
 
 

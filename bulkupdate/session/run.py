@@ -218,6 +218,12 @@ async def _send(
                 await comparison.close()
             prepared = prepared._replace(first=first)
             summary = await close(
-                session, prepared, progress, recorder, writer, is_complete=sending.is_complete
+                session,
+                prepared,
+                progress,
+                recorder,
+                writer,
+                is_complete=sending.is_complete,
+                name_of=comparison.name_of if comparison is not None else str,
             )
     return summary

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import category
@@ -30,6 +31,9 @@ _SHOWN_EXAMPLES = 3
 #: Most causes that are shown at the end of a run, and most characters of each, to fit a screen.
 _SHOWN_CAUSES = 8
 _CAUSE_WIDTH = 120
+
+#: Most fields or owners that are shown with their number of tasks.
+_SHOWN_COUNTS = 20
 
 
 def duration(seconds: float) -> str:
@@ -279,6 +283,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     waited = f" ({duration(summary.paused)} of waiting)" if summary.paused else ""
     throttled = f"{summary.rate_limited:,} rate-limited (429){waited}"
     yield f"{sent}, {throttled}, {summary.rows_per_second:.1f} rows/s"
+    yield from changed_lines(summary)
     if summary.allowed_rate is not None and summary.requests >= _TELLING_REQUESTS:
         yield f"rate: {summary.used_rate:.1f} requests/s of {summary.allowed_rate:.1f} allowed"
     is_refused = summary.stopped_by is Reason.INVALID_ROWS
@@ -303,6 +308,18 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         yield f"{'to fix and run again' if has_others else 'to look at'}: {listed}"
     elif unsuccessful:
         yield f"not successful so far: {listed}"
+
+
+def changed_lines(summary: Summary) -> Iterator[str]:
+    """What a compared run has changed: the tasks by field, and by their new owner."""
+    if not summary.compared:
+        return
+    for label, counts in (("changed", summary.changed), ("new owners", summary.owners)):
+        if counts:
+            # Two members may have the same name.
+            named = ((summary.people.get(name, name), tasks) for name, tasks in counts.items())
+            shown = [f"{printable(name)} {n:,}" for name, n in islice(named, _SHOWN_COUNTS)]
+            yield f"{label}: {', '.join(shown)}{', …' if len(counts) > len(shown) else ''}"
 
 
 def cause_lines(causes: list[Cause], files: RunFiles) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from bulkupdate.fields import shorten
 from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
 from bulkupdate.session.plan import Change, Plan
 from bulkupdate.ui.messages import duration
+from bulkupdate.ui.values import value_text
 
 #: Number of tasks whose changes are shown one by one.
 SHOWN = 20
@@ -18,8 +20,8 @@ SHOWN = 20
 #: Most characters of a text that are shown.
 _TEXT = 40
 
-#: The names of priorities.
-_PRIORITIES = {"0": "low", "1": "medium", "2": "high"}
+#: Fields whose values are texts of people.
+_TEXTS = frozenset({"title", "message"})
 
 #: What conflicts are about, in words.
 _CONFLICTS = {
@@ -49,28 +51,15 @@ def _change(change: Change, plan: Plan) -> str:
 
 
 def _shown(name: str, value: Any, plan: Plan) -> str:
-    """A value for people."""
-    if value in ("", [], ()):
-        return "nothing"
-    if name == "assignedTo":
-        return plan.people.shown(str(value))
-    if name == "dueDate":
-        return _moment(value, plan.zone)
-    if name == "priority":
-        return _PRIORITIES.get(str(value), str(value))
-    if name == "done":
-        return "done" if value else "open"
-    if isinstance(value, list | tuple):
-        return count(len(value), "file")
-    return shorten(value, _TEXT)
-
-
-def _moment(value: Any, zone: tzinfo) -> str:
-    try:
-        moment = datetime.fromisoformat(value).astimezone(zone)
-    except (TypeError, ValueError):
+    """A value for people, in quotes where it is a text."""
+    if name in _TEXTS and value:
         return shorten(value, _TEXT)
-    return f"{moment:%a %d %b %Y %H:%M}"
+    moment = partial(_moment, zone=plan.zone)
+    return value_text(name, value, plan.people.shown, moment) or "nothing"
+
+
+def _moment(at: datetime, zone: tzinfo) -> str:
+    return f"{at.astimezone(zone):%a %d %b %Y %H:%M}"
 
 
 def total_lines(plan: Plan, rate: Rate) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.lemlist.values import TASK_NAMES, live_values
+from bulkupdate.lemlist.values import TASK_NAMES, left_values, live_values
 
 EMPTY = dict.fromkeys(TASK_NAMES, "")
 
@@ -44,3 +44,11 @@ def test_value_that_no_update_could_send_stays(name: str, value: object) -> None
     """What the rule of a field refuses is shown as it came."""
     (field,) = [field for field, shown_as in TASK_NAMES.items() if shown_as == name]
     assert live_values({name: value}) == {**EMPTY, field: value}
+
+
+def test_values_left_are_those_of_the_answer() -> None:
+    """What an answer shows was left; where it shows nothing, what was sent."""
+    sent = {"title": "T", "message": "C", "priority": "1", "dueDate": "x", "done": True}
+    answer = {"title": "T, cut", "content": None, "priority": 2, "userId": "usr_a"}
+    assert left_values(sent, answer) == {**sent, "title": "T, cut", "priority": "2"}
+    assert left_values(sent, {}) == sent

@@ -101,7 +101,9 @@ def test_command_writes_report_of_its_run() -> None:
         assert expected in text
     again = bulkupdate("report", "edits.run", "--output", "for-others.html", "--json")
     assert json.loads(again.stdout) == {"report": "for-others.html"}
-    assert _Text(Path("for-others.html").read_text()).text.split(" Made by")[0] in text
+    other = _Text(Path("for-others.html").read_text()).text.split(" Made by")[0]
+    assert other.replace("for-others.changes.csv", "changes.csv") in text
+    assert Path("for-others.changes.csv").read_bytes() == Path("edits.run/changes.csv").read_bytes()
 
 
 def test_report_is_small_and_self_contained(tmp_path: Path) -> None:
@@ -411,8 +413,10 @@ def test_next_session_removes_the_old_report() -> None:
         flags = ("run", "edits.csv")
         bulkupdate(*flags, "--first", "1", "--report", **sandbox.environment)
         assert Path("edits.run/report.html").exists()
+        assert Path("edits.run/changes.csv").exists()
         bulkupdate(*flags, "--resume", **sandbox.environment)
     assert not Path("edits.run/report.html").exists()
+    assert not Path("edits.run/changes.csv").exists()
 
 
 def test_late_rows_belong_to_killed_session(tmp_path: Path) -> None:

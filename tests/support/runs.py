@@ -19,14 +19,21 @@ def run_directory(
     *,
     rows: int | None = None,
     path: str = "edits.csv",
+    images: Iterable[object] = (),
+    timezone: str | None = None,
     **changes: Any,
 ) -> Path:
-    """Create a run directory with these results and samples. `changes` change the summary."""
+    """Create a run directory with these results, samples and images of a run.
+
+    `timezone` is an option of the input. `changes` change the summary.
+    """
     directory.mkdir()
     lines = list(results)
     (directory / "results.jsonl").write_bytes(to_lines(lines))
     if samples := list(samples):
         (directory / "traffic.jsonl").write_bytes(to_lines(samples))
+    if images := list(images):
+        (directory / "before.jsonl").write_bytes(to_lines(images))
     info = InputInfo(
         path=path,
         sha256=hashlib.sha256(path.encode()).hexdigest(),
@@ -34,6 +41,7 @@ def run_directory(
         format="csv",
         encoding="utf-8",
         delimiter=",",
+        options={} if timezone is None else {"timezone": timezone},
     )
     summary = Summary(
         version=__version__,

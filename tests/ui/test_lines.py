@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -157,6 +157,45 @@ def test_input_is_described_before_sending(write: Callable[..., Path]) -> None:
     ):
         assert said in text
     assert json.loads(lines[-1])["preview"]["clears"] == {"title": 1}
+
+
+def test_end_of_compared_run_shows_what_was_changed(tmp_path: Path) -> None:
+    """The end of a compared run has a line for the fields, and one for the new owners by name."""
+    counted: dict[str, Any] = {
+        "compared": True,
+        "changed": {"assignedTo": 1200, "title": 3},
+        "owners": {"usr_1": 700, "usr_2": 499, "usr_3": 1},
+        "people": {"usr_1": "Anna", "usr_2": "Anna", "usr_9": "Carl"},
+    }
+    lines = ending(tmp_path / "a.run", **counted)
+    assert "changed: assignedTo 1,200, title 3" in lines
+    assert "new owners: Anna 700, Anna 499, usr_3 1" in lines
+    many = {f"usr_{number}": 1 for number in range(30)}
+    [owners] = [
+        line
+        for line in ending(tmp_path / "b.run", **{**counted, "owners": many})
+        if line.startswith("new owners: ")
+    ]
+    assert owners.endswith(", usr_19 1, …")
+
+
+def test_end_of_other_runs_shows_no_changes(tmp_path: Path) -> None:
+    """Without a comparison, with none counted, or of an older version, there is no such line."""
+    uncounted: list[dict[str, Any]] = [
+        {"changed": {"title": 3}, "owners": {"usr_1": 3}},
+        {"compared": True, "changed": {}},
+        {},
+    ]
+    for number, counted in enumerate(uncounted):
+        text = "\n".join(ending(tmp_path / f"{number}.run", **counted))
+        assert "changed" not in text
+        assert "owners" not in text
+
+
+def ending(directory: Path, **changes: Any) -> list[str]:
+    """The lines at the end of a run with this summary."""
+    summary = read_summary(run_directory(directory, [], **changes))
+    return [*messages.summary_lines(summary)]
 
 
 def test_notes_reach_both_outputs() -> None:

@@ -1,19 +1,22 @@
 "use strict";
-// The table of unsuccessful rows: search, sort, and show one page at a time. So the browser stays
-// fast with a hundred thousand rows.
-(() => {
+// A table: search, sort, and show one page at a time. So the browser stays fast with a hundred
+// thousand rows. The ids of its elements begin with a prefix.
+function show(prefix) {
   const PAGE = 25;
-  const rows = JSON.parse(document.getElementById("data").textContent);
+  const part = (name) => document.getElementById(prefix + name);
+  if (!part("data")) {
+    return;
+  }
+  const rows = JSON.parse(part("data").textContent);
   // The texts to search in, created at the first search.
   let texts = null;
-  const table = document.getElementById("table");
+  const table = part("table");
   const body = table.tBodies[0];
   const headers = [...table.tHead.rows[0].cells];
-  const controls = document.getElementById("controls");
-  const search = document.getElementById("search");
-  const outcome = document.getElementById("outcome");
-  const pages = document.getElementById("pages");
-  const [previous, next] = ["previous", "next"].map((id) => document.getElementById(id));
+  const [controls, search, pages, previous, next] =
+    ["controls", "search", "pages", "previous", "next"].map(part);
+  // Only the table of rows has this choice, and a column for it.
+  const outcome = part("outcome");
   let shown = rows.map((_, index) => index);
   let page = 0;
   let sorted = { column: 0, step: 1 };
@@ -41,7 +44,7 @@
     }
     shown = [];
     for (let index = 0; index < rows.length; index++) {
-      const isWanted = !outcome.value || rows[index][2] === outcome.value;
+      const isWanted = !outcome?.value || rows[index][2] === outcome.value;
       if (isWanted && words.every((word) => texts[index].includes(word))) {
         shown.push(index);
       }
@@ -60,7 +63,7 @@
         const field = document.createElement("td");
         // Always text, never HTML.
         field.textContent = typeof cell === "number" ? cell.toLocaleString("en") : cell;
-        if (column === 2) {
+        if (outcome && column === 2) {
           field.className = cell;
         }
         line.append(field);
@@ -70,9 +73,9 @@
     body.replaceChildren(lines);
     const total = rows.length.toLocaleString("en");
     const found = shown.length.toLocaleString("en");
-    document.getElementById("found").textContent =
+    part("found").textContent =
       shown.length === rows.length ? `${total} rows` : `${found} of ${total} rows`;
-    document.getElementById("page").textContent = `Page ${page + 1} of ${count}`;
+    part("page").textContent = `Page ${page + 1} of ${count}`;
     pages.hidden = count === 1;
     previous.setAttribute("aria-disabled", String(page === 0));
     next.setAttribute("aria-disabled", String(page === count - 1));
@@ -89,7 +92,7 @@
     clearTimeout(waiting);
     waiting = setTimeout(find, 120);
   });
-  outcome.addEventListener("change", find);
+  outcome?.addEventListener("change", find);
   controls.addEventListener("submit", (event) => event.preventDefault());
   previous.addEventListener("click", () => turn(-1));
   next.addEventListener("click", () => turn(1));
@@ -104,4 +107,7 @@
   controls.hidden = false;
   sort();
   draw();
-})();
+}
+
+show("change-");
+show("");

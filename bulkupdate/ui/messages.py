@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import category
@@ -317,8 +316,9 @@ def changed_lines(summary: Summary) -> Iterator[str]:
     for label, counts in (("changed", summary.changed), ("new owners", summary.owners)):
         if counts:
             # Two members may have the same name.
-            named = ((summary.people.get(name, name), tasks) for name, tasks in counts.items())
-            shown = [f"{printable(name)} {n:,}" for name, n in islice(named, _SHOWN_COUNTS)]
+            named = [(summary.people.get(name, name), tasks) for name, tasks in counts.items()]
+            named.sort(key=lambda one: (-one[1], one[0]))
+            shown = [f"{printable(name)} {n:,}" for name, n in named[:_SHOWN_COUNTS]]
             yield f"{label}: {', '.join(shown)}{', …' if len(counts) > len(shown) else ''}"
 
 

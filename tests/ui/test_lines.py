@@ -176,7 +176,7 @@ def test_end_of_compared_run_shows_what_was_changed(tmp_path: Path) -> None:
         for line in ending(tmp_path / "b.run", **{**counted, "owners": many})
         if line.startswith("new owners: ")
     ]
-    assert owners.endswith(", usr_19 1, …")
+    assert owners.endswith(", usr_25 1, …")
 
 
 def test_end_of_other_runs_shows_no_changes(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ async def test_refused_request_ends_the_reading(tmp_path: Path) -> None:
 
 async def test_server_that_stays_down_ends_the_reading(tmp_path: Path) -> None:
     """A reading waits for its server as long as a run does, and no longer."""
-    with pytest.raises(RunStoppedError, match=r"no usable answer for .*: server_error"):
+    with pytest.raises(RunStoppedError, match="server_error"):
         await read(tmp_path, Team(tasks(3)), outages=((0, 1e9),))
 
 

@@ -58,7 +58,7 @@ class HostileServer:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
                 while (request := self._read(connection)) is not None:
-                    if b" /team HTTP" in request.partition(b"\r\n")[0]:
+                    if b" /team" in request.partition(b"\r\n")[0]:
                         connection.sendall(_NO_TEAM)
                         continue
                     self.requests.append(request)

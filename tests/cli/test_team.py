@@ -8,6 +8,9 @@ import pytest
 
 from tests.support.commands import COMMAND, Serving, bulkupdate, environment, serving
 
+#: Each starts processes.
+pytestmark = pytest.mark.slow
+
 HEADER = "userId,name,email,role,column,from,to"
 
 

@@ -14,6 +14,9 @@ from bulkupdate.session.overwritten import Obstacle
 from tests.support.commands import COMMAND, bulkupdate, environment, serving
 from tests.support.overwriting import Overwriting
 
+#: Each starts processes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _run() -> None:

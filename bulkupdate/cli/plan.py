@@ -18,7 +18,9 @@ from bulkupdate.cli.options import (
     ReadingFlags,
     input_argument,
     json_option,
+    quiet_option,
     reading_options,
+    unlisted_option,
 )
 from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.reading import Told, connection_options, output_file, run_reading
@@ -75,16 +77,10 @@ class PlanFlags(ReadingFlags, ConnectionFlags):
         is_flag=True,
         help="Take what is there now for what INPUT expects.",
     ),
-    option(
-        "--unlisted",
-        type=click.Choice(["conflict", "send"]),
-        default="conflict",
-        show_default=True,
-        help="What becomes of a row whose task is not listed.",
-    ),
+    unlisted_option,
     option("--allow-few", is_flag=True, help="Accept a server that lists no task at all."),
     json_option,
-    option("-q", "--quiet", is_flag=True, help="Print errors only."),
+    quiet_option,
 )
 @connection_options
 @reading_options

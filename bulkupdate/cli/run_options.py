@@ -25,6 +25,7 @@ from bulkupdate.cli.options import (
     quiet_option,
     rate_option,
     reading_options,
+    unlisted_option,
 )
 from bulkupdate.engine.settings import MAX_WORKERS
 from bulkupdate.lemlist.rate import Rate
@@ -143,13 +144,7 @@ _GROUPS = (
             is_flag=True,
             help="Read the tasks first, send only what differs, and keep what is overwritten.",
         ),
-        option(
-            "--unlisted",
-            type=click.Choice(["conflict", "send"]),
-            default="conflict",
-            show_default=True,
-            help="What becomes of a row whose task is not listed.",
-        ),
+        unlisted_option,
         option(
             "--max-changes",
             type=Setting("changes", ChangeLimit.parse),

@@ -14,7 +14,7 @@ from bulkupdate.errors import InputError, RunStoppedError, setting
 from bulkupdate.journal import published
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
-from bulkupdate.lemlist.values import live_values
+from bulkupdate.lemlist.values import TASK_NAMES, live_values
 from bulkupdate.models import Task
 from bulkupdate.plan import LiveTasks, People, Selection
 from bulkupdate.reader import Edit, EditsFile, Format, LeftOut, format_to_write
@@ -23,7 +23,7 @@ from bulkupdate.session.reading import live_reader
 from bulkupdate.stop import Stop
 
 #: The fields of an edit that a live task tells, in the order of the columns.
-FIELDS = ("assignedTo", "dueDate", "title", "message", "priority")
+FIELDS = tuple(TASK_NAMES)
 
 #: Column for people, which the reader ignores → the name of its value in a Task.
 _CONTEXT = {

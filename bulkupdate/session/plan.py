@@ -16,6 +16,7 @@ from bulkupdate.errors import InputError, RunStoppedError, setting
 from bulkupdate.journal import published
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
+from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import ErrorInfo, Row
 from bulkupdate.plan import Judge, Kind, LiveTasks, People, inspect
 from bulkupdate.reader import Edit, EditsFile, Format, Input, ReadOptions, format_to_write
@@ -30,7 +31,7 @@ _EXAMPLES = 20
 _BATCH = 64
 
 #: The fields of a plan, in the order of its columns.
-FIELDS = ("assignedTo", "dueDate", "title", "message", "priority", "done")
+FIELDS = (*TASK_NAMES, "done")
 
 
 @dataclass(frozen=True, slots=True)

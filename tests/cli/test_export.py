@@ -13,6 +13,9 @@ from bulkupdate.sandbox.team import WEBHOOKS
 from tests.support.commands import COMMAND, Serving, bulkupdate, environment, serving, start
 from tests.support.hostile import hostile
 
+#: Each starts processes.
+pytestmark = pytest.mark.slow
+
 BENS = "ben.keller@example.com"
 
 
@@ -280,9 +283,6 @@ def test_reader_that_left_exits_as_by_sigpipe(sandbox: Serving) -> None:
 _PEAK = """
 import atexit, re
 from pathlib import Path
-
-#: Each starts processes.
-pytestmark = pytest.mark.slow
 peak = lambda: re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]
 atexit.register(lambda: print(peak()))
 """

@@ -5,6 +5,7 @@ compared run in turn. docs/benchmarks.md explains the results.
 """
 
 import functools
+import itertools
 import json
 import os
 import platform
@@ -105,6 +106,7 @@ class Bench:
         """Yield each part of the report when it is measured: its title and its lines."""
         sizes = self._sizes
         yield f"End to end, {sizes.rows:,} rows, no limit", self._end_to_end()
+        yield f"`run --compare`, {sizes.rows:,} rows that all differ", self._compare()
         yield f"`check`, {sizes.large:,} rows", self._check()
         yield "One row more", self._scaling()
         yield f"`run --resume`, {sizes.large:,} rows settled", self._resume()
@@ -137,6 +139,32 @@ class Bench:
             *lines,
             Measured("plain script: CPU to bare loop", script, "x"),
             Measured(f"{OURS_FAST}: speed to {OURS}", fast, "x"),
+        ]
+
+    def _compare(self) -> list[Measured]:
+        rows = self._sizes.rows
+        with serving("benchmarks.server", str(rows)) as base_url:
+            variables = {**self._variables, "LEMLIST_BASE_URL": base_url}
+            blind = (*PLAIN, *self._run(self._edits(rows)))
+            # Images of what was overwritten would be kept: each run has a directory of its own.
+            compared = (*PLAIN, "run", self._edits(rows), "--rate", "none", "--compare", "--out")
+            runs = (self._directory / f"compared{number}.run" for number in itertools.count())
+            found = alternate(
+                {
+                    "blind": lambda: measure(blind, variables),
+                    "compared": lambda: measure((*compared, next(runs)), variables),
+                },
+                self._sizes.rounds,
+                _say,
+            )
+        before, after = found["blind"], found["compared"]
+        more = statistics.median(a.cpu - b.cpu for a, b in zip(after, before, strict=True))
+        growth = statistics.median(a.peak - b.peak for a, b in zip(after, before, strict=True))
+        return [
+            Measured("without --compare: CPU", _cpu(before) / rows * 1e6, "µs/row"),
+            Measured("with it: CPU", _cpu(after) / rows * 1e6, "µs/row"),
+            _at_most("CPU more for a row", more / rows * 1e6, "µs", 30),
+            _at_most("memory more, with messages of 2 kB", growth / MB, "MB", 20),
         ]
 
     def _check(self) -> list[Measured]:

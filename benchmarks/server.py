@@ -2,13 +2,17 @@
 
 `python -m benchmarks.server` prints its base URL. It answers every PATCH with the Task of the
 update, with lemlist's names and rate-limit headers, but without a limit. A request takes 10 to
-20 µs of CPU. The sandbox checks each request and takes ten times as much. A GET returns the time of
-the first request since the last GET.
+20 µs of CPU. The sandbox checks each request and takes ten times as much. A GET of its base URL
+returns the time of the first PATCH since the last such GET. `GET /tasks` lists a number of tasks
+that no PATCH changes, with messages of two kilobytes, in pages of a hundred.
 """
 
 import asyncio
+import json
+import sys
 import time
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httptools
 import msgspec
@@ -26,6 +30,30 @@ _ANSWER = (
     b"%s"
     b"Content-Length: %d\r\n\r\n%s"
 )
+
+
+#: Tasks in a page of the list.
+_PAGE = 100
+
+#: A task of the list, with the number of its id.
+_LISTED = json.dumps(
+    {
+        "_id": "opp_%017x",
+        "type": "manual",
+        "userId": "usr_fffffffffffffffff",
+        "title": "as it was",
+        "content": "call back about the offer " * 80,
+        "dueDate": "2026-01-30T07:58:00.000Z",
+        "priority": None,
+        "status": "pending",
+        "leadId": "lea_00000000000000000",
+        "campaignId": "cam_00000000000000000",
+        "contactId": "ctc_00000000000000000",
+        "createdAt": "2026-01-01T00:00:00.000Z",
+        "completedAt": None,
+    }
+)
+_TEAM = b'{"_id": "tea_00000000000000000", "name": "Bench", "userIds": []}'
 
 
 class Update(msgspec.Struct):
@@ -47,18 +75,24 @@ _decoder = msgspec.json.Decoder(Update)
 class Protocol(asyncio.Protocol):
     """One connection. httptools calls the `on_` methods."""
 
-    #: Time of the first request, by the monotonic clock, which all processes share.
+    #: Time of the first PATCH, by the monotonic clock, which all processes share.
     first: float | None = None
+    #: Number of tasks in the list.
+    tasks = 0
 
     def connection_made(self, transport: Any) -> None:
         """Create the parser."""
         self._transport = transport
         self._parser = httptools.HttpRequestParser(self)
-        self._body = b""
+        self._body = self._url = b""
 
     def data_received(self, data: bytes) -> None:
         """Parse the data."""
         self._parser.feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        """Keep the target of the request."""
+        self._url = url
 
     def on_body(self, body: bytes) -> None:
         """Append a part of the body."""
@@ -67,9 +101,7 @@ class Protocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Answer the request."""
         if self._parser.get_method() == b"GET":
-            first = msgspec.json.encode({"first": Protocol.first})
-            Protocol.first = None
-            self.write(first)
+            self.write(_read(self._url.decode()))
             return
         if Protocol.first is None:
             Protocol.first = time.monotonic()
@@ -99,8 +131,24 @@ class Protocol(asyncio.Protocol):
         self._transport.write(_ANSWER % (quota, len(body), body))
 
 
-async def main() -> None:
+def _read(url: str) -> bytes:
+    """The answer to a GET."""
+    target = urlsplit(url)
+    if target.path.endswith("/team"):
+        return _TEAM
+    if target.path.endswith("/tasks"):
+        first = _PAGE * int(parse_qs(target.query)["page"][0])
+        numbers = range(first, min(first + _PAGE, Protocol.tasks))
+        listed = ",".join(_LISTED % n for n in numbers)
+        return f'{{"results": [{listed}]}}'.encode()
+    answer = msgspec.json.encode({"first": Protocol.first})
+    Protocol.first = None
+    return answer
+
+
+async def main(tasks: int) -> None:
     """Serve on a free port of 127.0.0.1 until killed."""
+    Protocol.tasks = tasks
     server = await asyncio.get_running_loop().create_server(Protocol, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     print(f"http://{host}:{port}/api", flush=True)
@@ -108,4 +156,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 0))

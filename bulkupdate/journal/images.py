@@ -93,7 +93,8 @@ class ImagesFile:
         _cut_torn_line(path)
         self._file = AppendOnlyFile(path)
         self._pending: list[bytes] = []
-        self._batch: asyncio.Future[None] | None = None
+        #: The callers whose images are pending.
+        self._waiting: list[asyncio.Future[None]] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def keep(
@@ -121,29 +122,33 @@ class ImagesFile:
         import asyncio
 
         self._pending.append(to_json(image) + b"\n")
-        if self._batch is None:
-            self._batch = asyncio.get_running_loop().create_future()
+        # Each has a future of its own: one that is interrupted must not end the write of others.
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append(written)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
-        # A caller that is interrupted must not end the write that others wait for.
-        await asyncio.shield(self._batch)
+        await written
 
     async def _write(self) -> None:
         """Write and sync batches until none is left."""
         import asyncio
 
         try:
-            while self._batch is not None:
-                data, batch = b"".join(self._pending), self._batch
-                self._pending, self._batch = [], None
+            while self._pending:
+                # Wait as long as each turn of the loop brings more: a sync costs more than a turn.
+                size = 0
+                while size < len(self._pending):
+                    size = len(self._pending)
+                    await asyncio.sleep(0)
+                data, waiting = b"".join(self._pending), self._waiting
+                self._pending, self._waiting = [], []
                 try:
                     self._file.write(data)
                     await asyncio.to_thread(self._file.sync)
                 except JournalError as error:
-                    batch.set_exception(error)
-                    batch.exception()  # It is known, even if nobody waits any more.
+                    _wake(waiting, error)
                 else:
-                    batch.set_result(None)
+                    _wake(waiting)
         finally:
             self._writing = None
 
@@ -154,6 +159,17 @@ class ImagesFile:
         if self._writing is not None:
             await asyncio.wait([self._writing])
         self._file.close()
+
+
+def _wake(waiting: "list[asyncio.Future[None]]", error: JournalError | None = None) -> None:
+    """Wake callers whose images are written, or could not be written."""
+    for one in waiting:
+        if one.done():
+            continue  # It was interrupted.
+        if error is None:
+            one.set_result(None)
+        else:
+            one.set_exception(error)
 
 
 def _cut_torn_line(path: Path) -> None:

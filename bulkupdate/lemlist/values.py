@@ -1,6 +1,6 @@
 """The values of a live task, as an update would send them. lemlist's answers have other names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bulkupdate import fields
@@ -14,16 +14,19 @@ TASK_NAMES = {
     "priority": "priority",
 }
 
+_TEXTS = {"title", "message"}
 
-def live_values(task: Mapping[str, Any]) -> dict[str, Any]:
+
+def live_values(task: Mapping[str, Any], names: Iterable[str] = TASK_NAMES) -> dict[str, Any]:
     """The values that a task shows, by their names in an update.
 
     Absent, null and empty are the same: `""`. A value that no update could send stays as it is.
 
     Args:
         task: the fields of the Task, under lemlist's names.
+        names: the fields that are wanted, by their names in an update.
     """
-    return {name: _value(name, task.get(shown_as)) for name, shown_as in TASK_NAMES.items()}
+    return {name: _value(name, task.get(TASK_NAMES[name])) for name in names}
 
 
 def left_values(sent: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,6 +46,9 @@ def left_values(sent: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, A
 def _value(name: str, value: Any) -> Any:
     if value is None or value == "":
         return ""
+    # The rules of texts and ids refuse some, and change no more than blanks around an id.
+    if name in _TEXTS or (name == "assignedTo" and isinstance(value, str) and value.isidentifier()):
+        return value
     try:
         return fields.RULES[name](value)
     except ValueError:

@@ -3,12 +3,13 @@
 from bulkupdate.plan.checking import Checking
 from bulkupdate.plan.duedates import DueDates
 from bulkupdate.plan.judge import Judge, Kind, Verdict
-from bulkupdate.plan.live import LiveTasks, Ours
+from bulkupdate.plan.live import LiveTask, LiveTasks
 from bulkupdate.plan.people import People
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
 from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
 from bulkupdate.plan.selection import Selection
+from bulkupdate.plan.written import Ours, Written, took_back, wrote
 
 __all__ = [
     "MAX_MERGED",
@@ -20,6 +21,7 @@ __all__ = [
     "Inspection",
     "Judge",
     "Kind",
+    "LiveTask",
     "LiveTasks",
     "Ours",
     "People",
@@ -29,5 +31,8 @@ __all__ = [
     "RowSet",
     "Selection",
     "Verdict",
+    "Written",
     "inspect",
+    "took_back",
+    "wrote",
 ]

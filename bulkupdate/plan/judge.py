@@ -10,12 +10,13 @@ end has touched. A task that was not seen is never called right.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from bulkupdate.lemlist.values import TASK_NAMES, live_values
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, ErrorInfo, Row, Task, TaskUpdate
-from bulkupdate.plan.live import LiveTasks, Ours
+from bulkupdate.plan.live import LiveTask, LiveTasks
+from bulkupdate.plan.written import Ours, Written
 
 #: Seconds after a confirmed write in which a reading that shows the value before it is late.
 LATE = 120.0
@@ -75,17 +76,15 @@ class Judge:
         self._live = live
         self._sends_unlisted = sends_unlisted
 
-    def judge(self, row: Row, update: TaskUpdate) -> Verdict:
+    def judge(self, row: Row, update: TaskUpdate, known: LiveTask) -> Verdict:
         """Judge a row.
 
         Args:
             row: the row.
             update: its update, which sets at least one field.
-
-        Raises:
-            JournalError: the live tasks can't be read.
+            known: what is known of its task.
         """
-        task, ours = self._live.get(update.id), self._live.ours(update.id)
+        task, ours = known.task, known.written
         wanted = update.changes()
         error = _not_pending(task.fields) if task is not None else None
         done = ours.get("done")
@@ -100,7 +99,7 @@ class Judge:
             return self._unlisted(row, update)
         if error:
             return Verdict(Kind.CONFLICT, error=error)
-        found = self._values(task, ours)
+        found = self._values(task, ours, wanted.keys() | (row.expect or {}).keys())
         if row.expect and (error := _unexpected(row.expect, wanted, found, ours)):
             return Verdict(Kind.CONFLICT, error=error)
         # Images and videos can't be compared: the server keeps copies at other addresses.
@@ -114,17 +113,13 @@ class Judge:
         before = {name: found[name] for name in changes if name in found}
         return Verdict(Kind.SEND, _update(update.id, changes), before)
 
-    def found(self, task_id: str) -> dict[str, Any]:
+    def found(self, known: LiveTask) -> dict[str, Any]:
         """The known values of a task, by field; nothing where it is not listed.
 
         Args:
-            task_id: the id of the task.
-
-        Raises:
-            JournalError: the live tasks can't be read.
+            known: what is known of the task.
         """
-        task = self._live.get(task_id)
-        return self._values(task, self._live.ours(task_id)) if task is not None else {}
+        return self._values(known.task, known.written) if known.task is not None else {}
 
     def _unlisted(self, row: Row, update: TaskUpdate) -> Verdict:
         if self._sends_unlisted and not row.expect:
@@ -133,7 +128,7 @@ class Judge:
         return Verdict(Kind.CONFLICT, error=ErrorInfo("not_listed", message))
 
     def _completed(
-        self, row: Row, wanted: Mapping[str, Any], task: Task | None, ours: Mapping[str, Ours]
+        self, row: Row, wanted: Mapping[str, Any], task: Task | None, ours: Written
     ) -> Verdict:
         """The judgement of a row whose task this run has completed, by the last answer."""
         left = self._values(task, ours) if task is not None else {}
@@ -149,15 +144,14 @@ class Judge:
         """Whether the reading may show a field as it was before our last write."""
         return one.at > self._live.read_at - LATE
 
-    def _values(self, task: Task, ours: Mapping[str, Ours]) -> dict[str, Any]:
+    def _values(
+        self, task: Task, ours: Written, names: Collection[str] = (*TASK_NAMES, "done")
+    ) -> dict[str, Any]:
         """The known values of a task, by field."""
         shown = self._live.shown
-        values = {
-            name: value
-            for name, value in live_values(task.fields).items()
-            if TASK_NAMES[name] in shown
-        }
-        if "status" in shown:
+        known = [name for name in names if TASK_NAMES.get(name) in shown]
+        values = live_values(task.fields, known)
+        if "done" in names and "status" in shown:
             # A task that is listed and pending is not done.
             values["done"] = False
         for name, one in ours.items():
@@ -168,7 +162,7 @@ class Judge:
         return values
 
 
-def _is_ours(ours: Mapping[str, Ours], name: str, value: Any) -> bool:
+def _is_ours(ours: Written, name: str, value: Any) -> bool:
     """Whether this run has written a value, or may have."""
     return name in ours and value in ours[name].chain[1:]
 
@@ -185,7 +179,7 @@ def _unexpected(
     expect: Mapping[str, Any],
     wanted: Mapping[str, Any],
     found: Mapping[str, Any],
-    ours: Mapping[str, Ours],
+    ours: Written,
 ) -> ErrorInfo | None:
     """The first expectation that does not hold."""
     for name, expected in expect.items():

@@ -1,77 +1,85 @@
-"""Live tasks: the tasks as the last reading showed them, on disk.
+"""Live tasks: the tasks as the last reading showed them, and what this run wrote to them, on disk.
 
 They are in an SQLite database whose file has no name any more, so it disappears with the process.
 """
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bulkupdate.codec import parse_json, to_json
+from bulkupdate.codec import parse_json, replaced, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import Task
+from bulkupdate.plan.written import Ours, Written, took_back, wrote
 
 _SCHEMA = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA locking_mode = EXCLUSIVE;
-    CREATE TABLE live (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, task BLOB NOT NULL);
-    CREATE TABLE ours (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, fields BLOB NOT NULL);
-    CREATE TABLE open (id TEXT PRIMARY KEY, changes INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE tasks (
+        number INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        task BLOB,
+        written BLOB,
+        rows INTEGER NOT NULL DEFAULT 0,
+        changes INTEGER
+    );
 """
-_KEEP = """
-    INSERT INTO ours (id, fields) VALUES (?, ?)
-    ON CONFLICT (id) DO UPDATE SET fields = excluded.fields
+_CHOOSE = """
+    INSERT INTO tasks (id, rows) VALUES (?, 1) ON CONFLICT (id) DO UPDATE SET rows = rows + 1
 """
 _PUT = """
-    INSERT INTO live (id, task) VALUES (?, ?)
-    ON CONFLICT (id) DO UPDATE SET task = excluded.task
+    INSERT INTO tasks (task, id) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET task = excluded.task
 """
-
-_OPEN = """
-    INSERT INTO open (id, changes) VALUES (?, ?)
-    ON CONFLICT (id) DO UPDATE SET changes = max(changes, excluded.changes)
+_PUT_CHOSEN = "UPDATE tasks SET task = ? WHERE id = ? AND rows > 0"
+_WRITTEN = """
+    INSERT INTO tasks (written, id) VALUES (?, ?)
+    ON CONFLICT (id) DO UPDATE SET written = excluded.written
 """
-_CHANGED = "SELECT count(*) FROM (SELECT id FROM ours UNION SELECT id FROM open WHERE changes)"
+_LEAVE_OPEN = "UPDATE tasks SET changes = max(coalesce(changes, 0), ?) WHERE id = ?"
+_CHANGED = "SELECT count(*) FROM tasks WHERE written IS NOT NULL OR changes"
+_FIND = "SELECT id, task, written, rows, changes FROM tasks WHERE id"
 
 #: Number of tasks that are taken from the disk at once.
 _BATCH = 256
 
+#: Tasks that are kept near, at most, before more are brought.
+_NEAR = 512
 
-class Ours(msgspec.Struct):
-    """The values of a field that this run has left in a task, or may have left.
+_written = msgspec.json.Decoder(dict[str, Ours])
+
+
+class LiveTask(msgspec.Struct, frozen=True):
+    """What is known of a task.
 
     Attributes:
-        chain: the value before the first write, then what each write left or may have left.
-        at: when the last of them was confirmed, in seconds since 1970; 0 where it was not.
-        doubt: the reading during which the last of them became doubtful; 0 where it is certain.
+        task: the task; None if it is not listed.
+        written: what this run has written to it.
+        rows: number of rows of the input that are about it, where tasks were chosen.
+        changes: whether it changes by a row whose turn comes later; None if no row was left open.
     """
 
-    chain: list[Any]
-    at: float = 0.0
-    doubt: int = 0
+    task: Task | None = None
+    written: Written = {}
+    rows: int = 0
+    changes: bool | None = None
 
-    def ends_with(self, value: Any) -> bool:
-        """Whether the last write left this value, or may have left it."""
-        # Lists come back as lists from the disk.
-        return bool(self.chain[-1] == (list(value) if isinstance(value, tuple) else value))
-
-    def holds(self, expected: Any, found: Any) -> bool:
-        """Whether the value found is one of ours, and the one expected stood before it."""
-        if found not in self.chain[1:]:
-            return False
-        last = len(self.chain) - 1 - self.chain[::-1].index(found)
-        return expected in self.chain[:last]
+    @property
+    def owner(self) -> str | None:
+        """The id of the owner; None without one, and where the task is not listed."""
+        return None if self.task is None else self.task.assigned_to
 
 
 class LiveTasks:
     """The tasks of a team on disk, by id, in the order in which the server listed them.
+
+    If some tasks were chosen, only these are stored, in the order in which they were chosen.
 
     Args:
         path: the path of the database. The name is removed at once.
@@ -82,6 +90,8 @@ class LiveTasks:
         reading: the number of the present reading, from 1.
         read_at: when that reading began, in seconds since 1970.
         owners: ids of the owners of tasks, so far.
+        listed: number of tasks that this reading has listed so far, with those that are not stored.
+        is_whole: whether this reading has come to the end of the list.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -90,14 +100,51 @@ class LiveTasks:
         self._clock = clock
         self.read_at = clock()
         self.owners: set[str] = set()
+        self.listed = 0
+        self.is_whole = False
+        #: Number of chosen tasks that this reading has listed so far; None where none were chosen.
+        self._found: int | None = None
+        self._chosen: int | None = None
+        #: Tasks that will soon be asked for.
+        self._near: dict[str, LiveTask] = {}
+        #: What was written to tasks, and is not on the disk yet.
+        self._unsaved: dict[str, Written] = {}
         with _errors("tasks can't be stored on disk"):
             path.unlink(missing_ok=True)
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._database.executescript(_SCHEMA)
             path.unlink()
 
-    def put(self, tasks: Iterable[Task]) -> None:
-        """Store tasks. A task that is there already is replaced, in its place.
+    def choose(self, ids: Iterable[str]) -> None:
+        """Store only tasks with these ids, and with those chosen before, in this reading.
+
+        Args:
+            ids: the id of the task of each row of the input that is left.
+
+        Raises:
+            JournalError: they could not be written.
+        """
+        self._found = self._found or 0
+        with _errors("tasks can't be stored on disk"):
+            self._execute_many(_CHOOSE, [(_key(task_id),) for task_id in ids])
+
+    @property
+    def has_all_chosen(self) -> bool:
+        """Whether tasks were chosen, all of them before the first page, and all have been listed.
+
+        Raises:
+            JournalError: it could not be read.
+        """
+        if self._found is None:
+            return False
+        if self._chosen is None:
+            with _errors("tasks can't be read back from disk"):
+                query = "SELECT count(*) FROM tasks WHERE rows > 0"
+                self._chosen = self._database.execute(query).fetchone()[0]
+        return self._found == self._chosen
+
+    def put(self, tasks: Collection[Task]) -> None:
+        """Store tasks that the server has listed, each for the first time in this reading.
 
         Raises:
             JournalError: they could not be written.
@@ -106,19 +153,53 @@ class LiveTasks:
             self.shown.update(task.fields)
             if isinstance(task.assigned_to, str):
                 self.owners.add(task.assigned_to)
-            with _errors("tasks can't be stored on disk"):
-                self._database.execute(_PUT, (task.id, to_json(task.fields)))
+        self.listed += len(tasks)
+        if self._found is None:
+            self._store(tasks, _PUT)
+        else:
+            self._found += self._store(tasks, _PUT_CHOSEN)
 
-    def get(self, task_id: str) -> Task | None:
-        """The task with an id; None if it is not listed.
+    def _store(self, tasks: Iterable[Task], statement: str) -> int:
+        """Store tasks, and return their number."""
+        self._near.clear()
+        with _errors("tasks can't be stored on disk"):
+            rows = [(to_json(task.fields), _key(task.id)) for task in tasks]
+            return self._execute_many(statement, rows)
+
+    def find(self, task_id: str) -> LiveTask:
+        """What is known of the task with an id.
 
         Raises:
             JournalError: it could not be read.
         """
-        query = "SELECT task FROM live WHERE id = ?"
+        if (near := self._near.pop(task_id, None)) is not None:
+            return near
+        return self.find_all([task_id]).get(task_id) or LiveTask()
+
+    def bring_near(self, ids: Collection[str]) -> None:
+        """Take tasks from the disk together that will soon be asked for one by one.
+
+        Raises:
+            JournalError: they could not be read.
+        """
+        if len(self._near) > _NEAR:
+            self._near.clear()
+        self._near |= self.find_all(ids)
+
+    def find_all(self, ids: Collection[str]) -> dict[str, LiveTask]:
+        """What is known of some tasks, by id. One of which nothing is known is left out.
+
+        Raises:
+            JournalError: they could not be read.
+        """
+        marks = ",".join("?" * len(ids))
         with _errors("tasks can't be read back from disk"):
-            found = self._database.execute(query, (task_id,)).fetchone()
-        return None if found is None else _task(found[0])
+            rows = self._database.execute(f"{_FIND} IN ({marks})", [*map(_key, ids)]).fetchall()
+        found = {row[0].decode("utf-8", "surrogatepass"): _live_task(*row[1:]) for row in rows}
+        for task_id in self._unsaved.keys() & ids if self._unsaved else ():
+            known = found.get(task_id) or LiveTask()
+            found[task_id] = replaced(known, written=self._unsaved[task_id])
+        return found
 
     def owner(self, task_id: str) -> str | None:
         """The id of the owner of a task; None without one, and where it is not listed.
@@ -126,19 +207,7 @@ class LiveTasks:
         Raises:
             JournalError: it could not be read.
         """
-        task = self.get(task_id)
-        return None if task is None else task.assigned_to
-
-    def ours(self, task_id: str) -> dict[str, Ours]:
-        """What this run has written to a task, by field.
-
-        Raises:
-            JournalError: it could not be read.
-        """
-        query = "SELECT fields FROM ours WHERE id = ?"
-        with _errors("tasks can't be read back from disk"):
-            found = self._database.execute(query, (task_id,)).fetchone()
-        return {} if found is None else _ours.decode(found[0])
+        return self.find(task_id).owner
 
     def wrote(
         self,
@@ -146,101 +215,68 @@ class LiveTasks:
         before: Mapping[str, Any],
         after: Mapping[str, Any],
         at: float = 0.0,
-        *,
-        is_certain: bool = True,
     ) -> None:
-        """Note a write of this run.
-
-        Args:
-            task_id: the id of the task.
-            before: the values that it overwrote, by field, as far as they are known.
-            after: the values that it left or may have left, by field.
-            at: when it was confirmed, in seconds since 1970; 0 where it was not.
-            is_certain: whether it is known what became of it.
+        """Note a write of this run; see `written.wrote`.
 
         Raises:
             JournalError: it could not be stored.
         """
-        known = self.ours(task_id)
-        for name, value in after.items():
-            ours = known.get(name)
-            old = before.get(name, _UNKNOWN)
-            if ours is None or (old is not _UNKNOWN and old not in ours.chain):
-                # Another hand has written in between, so that what we left before is gone.
-                ours = known[name] = Ours([None if old is _UNKNOWN else old])
-            if ours.chain[-1] != value:
-                ours.chain.append(value)
-            ours.at, ours.doubt = at, 0 if is_certain else self.reading
-        self.restore(task_id, known)
+        self.keep(task_id, wrote(self.find(task_id).written, before, after, at))
 
     def took_back(self, task_id: str, sent: Mapping[str, Any]) -> None:
-        """Forget a write that was noted and, as is known now, did not happen.
-
-        Args:
-            task_id: the id of the task.
-            sent: the values that the server refused, by field.
+        """Forget a write that did not happen; see `written.took_back`.
 
         Raises:
             JournalError: it could not be stored.
         """
-        known = self.ours(task_id)
-        for name, value in sent.items():
-            if name in known and known[name].chain[-1] == value:
-                known[name].chain.pop()
-                if len(known[name].chain) < 2:  # The run has written nothing there.
-                    del known[name]
-        self.restore(task_id, known)
+        self.keep(task_id, took_back(self.find(task_id).written, sent))
 
-    def restore(self, task_id: str, ours: Mapping[str, Ours]) -> None:
+    def keep(self, task_id: str, written: Written) -> None:
         """Replace what is known of the writes of this run to a task.
 
+        Raises:
+            JournalError: it could not be stored.
+        """
+        self._near.pop(task_id, None)
+        self._unsaved[task_id] = written
+        if len(self._unsaved) >= _BATCH:
+            self._save()
+
+    def _save(self) -> None:
+        """Store what was written, many at once."""
+        if not self._unsaved:
+            return
+        rows = [(to_json(found) if found else None, _key(i)) for i, found in self._unsaved.items()]
+        with _errors("tasks can't be stored on disk"):
+            self._execute_many(_WRITTEN, rows)
+        self._unsaved.clear()
+
+    def _execute_many(self, statement: str, rows: list[tuple[Any, ...]]) -> int:
+        """Run a statement for each row in one transaction, and return the number of changes."""
+        self._database.execute("BEGIN")
+        done = self._database.executemany(statement, rows)
+        self._database.execute("COMMIT")
+        return max(0, done.rowcount)
+
+    def leave_open(self, tasks: Mapping[str, bool]) -> None:
+        """Note tasks that have a row whose turn comes later.
+
         Args:
-            task_id: the id of the task.
-            ours: what it has written, by field; empty where it has written nothing.
+            tasks: whether each changes, as far as is known now, by id.
 
         Raises:
             JournalError: it could not be stored.
         """
         with _errors("tasks can't be stored on disk"):
-            if ours:
-                self._database.execute(_KEEP, (task_id, to_json(ours)))
-            else:
-                self._database.execute("DELETE FROM ours WHERE id = ?", (task_id,))
-
-    def leave_open(self, task_id: str, *, changes: bool) -> None:
-        """Note that a task has a row whose turn comes later.
-
-        Args:
-            task_id: the id of the task.
-            changes: whether the task changes, as far as is known now.
-
-        Raises:
-            JournalError: it could not be stored.
-        """
-        with _errors("tasks can't be stored on disk"):
-            self._database.execute(_OPEN, (task_id, changes))
-
-    def is_open(self, task_id: str) -> bool | None:
-        """Whether a task changes later; None if it was not left open.
-
-        Raises:
-            JournalError: it could not be read.
-        """
-        with _errors("tasks can't be read back from disk"):
-            query = "SELECT changes FROM open WHERE id = ?"
-            found = self._database.execute(query, (task_id,)).fetchone()
-        return None if found is None else bool(found[0])
+            rows = [(changes, _key(task_id)) for task_id, changes in tasks.items()]
+            self._execute_many(_LEAVE_OPEN, rows)
 
     @property
     def changed(self) -> int:
         """Number of tasks that this run has written to, may have, or changes later."""
+        self._save()
         with _errors("tasks can't be read back from disk"):
             number: int = self._database.execute(_CHANGED).fetchone()[0]
-        return number
-
-    def __len__(self) -> int:
-        with _errors("tasks can't be read back from disk"):
-            number: int = self._database.execute("SELECT count(*) FROM live").fetchone()[0]
         return number
 
     def __iter__(self) -> Iterator[Task]:
@@ -249,40 +285,44 @@ class LiveTasks:
         Raises:
             JournalError: they could not be read.
         """
-        for _, _, data in self._rows("SELECT number, id, task FROM live"):
+        for _, data in self._rows("task"):
             yield _task(data)
 
-    def written(self) -> Iterator[tuple[str, dict[str, Ours]]]:
-        """Every task that this run has written to, in the order of the first writes.
+    def written(self) -> Iterator[tuple[str, Written]]:
+        """Every task that this run has written to, in the order of the table.
 
         Raises:
             JournalError: they could not be read.
         """
-        for _, task_id, data in self._rows("SELECT number, id, fields FROM ours"):
-            yield task_id, _ours.decode(data)
+        self._save()
+        for task_id, data in self._rows("written"):
+            yield task_id.decode("utf-8", "surrogatepass"), _written.decode(data)
 
-    def _rows(self, select: str) -> Iterator[tuple[int, str, bytes]]:
-        query, last = f"{select} WHERE number > ? ORDER BY number LIMIT ?", 0
+    def _rows(self, column: str) -> Iterator[tuple[bytes, bytes]]:
+        query = (
+            f"SELECT number, id, {column} FROM tasks"  # noqa: S608 - a name of a column
+            f" WHERE {column} IS NOT NULL AND number > ? ORDER BY number LIMIT ?"
+        )
+        last = 0
         while True:
             with _errors("tasks can't be read back from disk"):
                 found = self._database.execute(query, (last, _BATCH)).fetchall()
             if not found:
                 return
-            yield from found
+            yield from ((task_id, data) for _, task_id, data in found)
             last = found[-1][0]
 
     def merge(self, task: Task) -> None:
-        """Take over what an answer shows of a task. It never removes a field.
+        """Take over what an answer shows of a task that is listed. It never removes a field.
+
+        An answer shows more than a list: what no task of the list shows stays unknown.
 
         Raises:
             JournalError: it could not be stored.
         """
-        known = self.get(task.id)
+        known = self.find(task.id).task
         if known is not None:
-            shown = set(self.shown)
-            self.put([Task({**known.fields, **task.fields})])
-            # An answer shows more than a list: what no task of the list shows stays unknown.
-            self.shown = shown
+            self._store([Task({**known.fields, **task.fields})], _PUT)
 
     def apply(self, task_id: str, changes: Mapping[str, Any]) -> None:
         """Show a task as it would be after an update.
@@ -300,22 +340,25 @@ class LiveTasks:
         self.merge(Task({"_id": task_id, **named}))
 
     def clear(self) -> None:
-        """Forget all tasks, before they are read again."""
+        """Forget all tasks, and which were chosen, before they are read again.
+
+        Raises:
+            JournalError: it could not be stored.
+        """
+        self._save()
+        self._near.clear()
         self.shown.clear()
         self.reading += 1
         self.read_at = self._clock()
+        self.listed, self.is_whole = 0, False
+        self._found = self._chosen = None
         with _errors("tasks can't be stored on disk"):
-            self._database.execute("DELETE FROM live")
+            self._database.execute("DELETE FROM tasks WHERE written IS NULL")
+            self._database.execute("UPDATE tasks SET task = NULL, rows = 0, changes = NULL")
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
-
-
-_ours = msgspec.json.Decoder(dict[str, Ours])
-
-#: The place of a value that is not known.
-_UNKNOWN = object()
 
 
 @contextmanager
@@ -324,6 +367,22 @@ def _errors(what: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"{what}: {error}") from error
+
+
+def _key(task_id: str) -> bytes:
+    # An id may hold a lone surrogate, which SQLite refuses in text.
+    return task_id.encode("utf-8", "surrogatepass")
+
+
+def _live_task(
+    task: bytes | None, written: bytes | None, rows: int, changes: int | None
+) -> LiveTask:
+    return LiveTask(
+        None if task is None else _task(task),
+        {} if written is None else _written.decode(written),
+        rows,
+        None if changes is None else bool(changes),
+    )
 
 
 def _task(data: bytes) -> Task:

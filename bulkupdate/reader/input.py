@@ -6,6 +6,7 @@ import io
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -323,6 +324,16 @@ class Input:
         self._expected = self._values.expectations(self._naming.expected)
         if self.format is not Format.JSONL:
             self.layout = self._layout(self.file.header())
+
+    def again(self) -> "Input":
+        """The same input, opened once more: its rows can be read beside those of this one.
+
+        Raises:
+            InputError: the file can't be read any more.
+            RunStoppedError: the stop was set.
+        """
+        options = replace(self.options, now=self.now)
+        return Input.open(self.path, self.name, options, self._stop)
 
     def close(self) -> None:
         """Close the file."""

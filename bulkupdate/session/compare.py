@@ -6,24 +6,38 @@
     reading ──▶ live tasks ──────────────┴─▶ judge ──▶ already, conflict: a result, no request
                                                │
                                                └─▶ image on the disk ──▶ request ──▶ answer
+
+After each reading, all rows that are left are judged at once. A row is judged again before its
+request, and so is one that had to wait for an earlier row of its task.
 """
 
 import asyncio
-import heapq
+import contextlib
+import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple
 
 from bulkupdate.codec import replaced
 from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
-from bulkupdate.journal import Image, ImagesFile, Ledger, RunFiles, read_images, read_journal
-from bulkupdate.lemlist.values import left_values
+from bulkupdate.journal import CheckedRows, ImagesFile, Ledger, RunFiles
+from bulkupdate.lemlist.values import TASK_NAMES, left_values
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
-from bulkupdate.plan import Judge, Kind, LiveTasks, Ours, People, RowSet, Verdict
+from bulkupdate.plan import (
+    Judge,
+    Kind,
+    LiveTask,
+    LiveTasks,
+    People,
+    RowSet,
+    Verdict,
+    Written,
+    wrote,
+)
 from bulkupdate.reader import Input
 from bulkupdate.session.reading import LiveReader
+from bulkupdate.session.recall import recall
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.threads import in_thread
@@ -37,6 +51,41 @@ _BATCH = 64
 _TIMES_TOOK = 10.0
 
 
+#: Fields of a task that say whether it is completed.
+_COMPLETION = {"status", "completedAt"}
+
+#: Fields of a task that rows are judged by.
+_JUDGED = (*TASK_NAMES.values(), *_COMPLETION)
+
+
+class Rows(NamedTuple):
+    """The rows of a run that is compared.
+
+    Attributes:
+        source: the input.
+        number: number of its rows.
+        followed: the rows that have a later row of their task, if these are merged.
+        remaining: makes what decides which rows have to be settled, for one pass.
+    """
+
+    source: Input
+    number: int
+    followed: RowSet | None
+    remaining: Callable[[], Remaining]
+
+
+class _Flight(NamedTuple):
+    """A row with a request in flight.
+
+    Attributes:
+        task: its task, as far as it is known.
+        written: what this run has written to it, with this request.
+    """
+
+    task: Task | None
+    written: Written
+
+
 class Comparison:
     """The comparison of rows with the live tasks, for one session.
 
@@ -46,17 +95,14 @@ class Comparison:
         reader: reads the tasks.
         writer: receives the rows that need no request.
         ledger: the outcomes so far.
-        remaining: the rows that have to be settled, for this use alone.
-        rows: number of rows in the input.
+        rows: the rows of the run.
         stop: the stop of the run.
         listed: number of tasks that the last session has seen; None without one.
         note: takes messages for the user.
 
     Attributes:
-        invalid: number of rows that name people who are no members.
-        listed: number of tasks in the last reading, without those that the run has completed since;
-            None before it.
-        done: the rows that need no request, settled before the first one was sent.
+        listed: number of tasks in the last reading of the whole list, without those that the run
+            has completed since; None before it.
 
     Raises:
         JournalError: the images can't be written, or the live tasks stored.
@@ -69,24 +115,26 @@ class Comparison:
         reader: LiveReader,
         writer: Writer,
         ledger: Ledger,
-        remaining: Remaining,
-        rows: int,
+        rows: Rows,
         stop: Stop,
         listed: int | None = None,
         note: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.listed = listed
-        self.invalid = 0
+        self._invalid = 0
+        #: Tasks with a single row that changes them, and that this run has not written to before.
+        self._changing = 0
         self._note = note
         self._people = People(None)
-        self.done = RowSet(rows)
+        self._settled = RowSet(rows.number)
+        self._rows = rows
         self._config = config
         self._files = files
         self._reader = reader
         self._writer = writer
         self._ledger = ledger
-        self._remaining = remaining
         self._stop = stop
+        self._checked = CheckedRows(files.digests)
         self._images = ImagesFile(files.images)
         self._live = LiveTasks(files.live)
         self._judge = Judge(self._live, sends_unlisted=config.unlisted == "send")
@@ -94,120 +142,175 @@ class Comparison:
         self._read_at = self._read_at_wall = self._took = 0.0
         self._is_reading = False
         self._has_read = asyncio.Event()
-        #: Rows with a request in flight → what this run had written to the task before it.
-        self._in_flight: dict[int, dict[str, Ours]] = {}
+        self._in_flight: dict[int, _Flight] = {}
         self._is_idle = asyncio.Event()
         self._has_closed = asyncio.Event()
-        #: Tasks that have rows on their way → the number of these rows.
+        #: With `first`: tasks that have rows on their way → the number of these rows.
         self._open: Counter[str] = Counter()
 
     async def begin(self) -> None:
-        """Recall what earlier sessions wrote, and read the tasks.
+        """Recall what earlier sessions wrote, read the tasks, and settle what needs no request.
 
         Raises:
-            RunStoppedError: the tasks can't be read whole, or a stop came.
-            JournalError: a file of the run can't be read.
+            RunStoppedError: the tasks can't be read whole, more of them would change than
+                `max_changes` allows, rows name people who are no members, or a stop came.
+            InputError: the input can't be read.
+            JournalError: a file of the run can't be read, or the live tasks stored.
         """
-        await in_thread(self._stop, self._recall)
+        await in_thread(self._stop, recall, self._files, self._live, self._stop)
         known = await self._reader.known()
         self._people = People(known.members)
         if known.note:
             self._note(known.note)
-        await self._read()
-
-    async def settle_at_once(
-        self,
-        source: Input,
-        followed: RowSet | None,
-        is_known: Callable[[Row], bool],
-    ) -> None:
-        """Settle every row that needs no request, and count the tasks that the run changes.
-
-        Args:
-            source: the input.
-            followed: the rows that have a later row of their task, if these are merged.
-            is_known: whether a row is the one that was checked under its number.
-
-        Raises:
-            RunStoppedError: more tasks would change than `max_changes` allows.
-            InputError: the input can't be read.
-            JournalError: the live tasks can't be read.
-        """
-        for number, row in enumerate(source.rows()):
-            if not number % _BATCH:
-                await asyncio.sleep(0)
-                self._stop.check()
-            if row.update is None or not row.is_sent or not self._remaining.includes(row):
-                continue
-            if not is_known(row):
-                raise InputError(f"{source.name}: row {row.number} is not the one that was checked")
-            is_followed = followed is not None and row.number in followed
-            await self._settle_or_leave_open(row, is_followed=is_followed)
-        if source.has_changed():
-            raise InputError(f"{source.name} was written to while it was compared")
-        if self.invalid and not self._config.skip_invalid:
-            rows = count(self.invalid, "invalid row")
+        await self._read(self._rows.source)
+        if self._invalid and not self._config.skip_invalid:
+            rows = count(self._invalid, "invalid row")
             self._stop.set(f"{rows}: nothing was sent in this session", Reason.INVALID_ROWS)
             raise RunStoppedError(rows)
-        self._check_changes(self._live.changed)
+        self._check_changes(self._live.changed + self._changing)
 
-    async def _settle_or_leave_open(self, row: Row, *, is_followed: bool) -> None:
-        """Settle a row that needs no request. A later row of an open task is judged in its turn."""
-        try:
-            row = self._people.resolved(row, self._live.owner)
-        except ValueError as error:
-            self.done.add(row.number)
-            if not self._was_updated(row):
-                self.invalid += 1
-                await self._writer.put(row, _invalid(row, error))
+    async def _read(self, source: Input) -> None:
+        """Read the tasks that the rows are about, and settle every row that needs no request."""
+        began = self._now()
+        self._live.clear()
+        async for rows in self._left(source):
+            self._live.choose([row.id for row in rows])
+        await self._read_list()
+        ended = self._now()
+        self._people.add_owners(self._live.owners)
+        self._took = ended - began
+        # Only now rows may be judged by it.
+        self._read_at, self._read_at_wall = ended, time.time()
+        await self._settle_at_once(source)
+
+    async def _read_list(self) -> None:
+        """Read the list to its end, or until it has shown every task of the rows."""
+        limit = self._config.max_changes
+        needs_all = limit is not None and limit.percent is not None
+        async for _ in self._reader.tasks(self._live, needs_all=needs_all):
+            pass
+        if not self._live.is_whole:
             return
-        if row.update is None:
-            raise AssertionError("a resolved row has an update")
-        if (changes := self._live.is_open(row.id)) is True:
-            return
-        verdict = self._judged(row, row.update)
-        if verdict.kind is Kind.SEND or changes is not None or is_followed:
-            self._live.leave_open(row.id, changes=verdict.kind is Kind.SEND)
-            return
-        self.done.add(row.number)
-        if result := self._result(row, verdict):
-            await self._writer.put(row, result)
+        listed, before = self._live.listed, self.listed
+        is_few = (not listed and before != 0) or 2 * listed < (before or 0)
+        if is_few and not self._config.allow_few:
+            was = f", and listed {before:,} before" if before else ""
+            text = (
+                f"the server lists {count(listed, 'task')}{was}: if this is right,"
+                f" {setting('allow_few')} accepts it"
+            )
+            self._stop.set(text, Reason.SERVER_DOWN)
+            raise RunStoppedError(text)
+        self.listed = listed
+
+    async def _left(self, source: Input) -> AsyncIterator[list[Row]]:
+        """The rows that may be sent and are not settled yet, a few at a time."""
+        remaining, rows = self._rows.remaining(), source.rows()
+        with contextlib.closing(rows):
+            while batch := list(itertools.islice(rows, _BATCH)):
+                await asyncio.sleep(0)
+                self._stop.check()
+                yield [
+                    row
+                    for row in batch
+                    if row.is_sent and row.number not in self._settled and remaining.includes(row)
+                ]
+        if source.has_changed():
+            raise InputError(f"{source.name} was written to while it was compared")
+
+    async def _settle_at_once(self, source: Input) -> None:
+        """Settle every row that needs no request. A later row of an open task has to wait."""
+        async for rows in self._left(source):
+            tasks = self._live.find_all({row.id for row in rows})
+            changes: dict[str, bool] = {}
+            for row in rows:
+                if not self._checked.holds(row):
+                    name = f"{source.name}: row {row.number}"
+                    raise InputError(f"{name} is not the one that was checked")
+                known = tasks.get(row.id) or LiveTask()
+                if row.id in changes:
+                    known = replaced(known, changes=changes[row.id])
+                if (is_sent := await self._settled_at_once(row, known)) is not None:
+                    changes[row.id] = is_sent or bool(known.changes)
+            if changes:
+                self._live.leave_open(changes)
+
+    async def _settled_at_once(self, row: Row, known: LiveTask) -> bool | None:
+        """Settle a row that needs no request.
+
+        Returns:
+            None; or for a row that is left to its turn, whether it changes its task, if that task
+            has other rows.
+        """
+        judged = self._meant_and_judged(row, known)
+        is_sent = isinstance(judged, Verdict)
+        is_invalid = isinstance(judged, Result) and judged.outcome is Outcome.INVALID
+        has_turn = is_sent or known.changes is not None or self._is_followed(row)
+        if has_turn and not is_invalid:
+            if known.rows > 1:
+                return is_sent
+            self._changing += is_sent and not known.written
+            return None
+        self._invalid += is_invalid
+        await self._put(row, judged if isinstance(judged, Result) else None)
+        return None
+
+    def _is_followed(self, row: Row) -> bool:
+        return self._rows.followed is not None and row.number in self._rows.followed
+
+    def bring_near(self, rows: list[Row]) -> None:
+        """Take the tasks of rows from the disk together, that are about to be handed out.
+
+        Raises:
+            JournalError: they can't be read.
+        """
+        self._live.bring_near({row.id for row in rows if row.number not in self._settled})
+
+    def is_settled(self, row: int) -> bool:
+        """Whether a row has its outcome in this session, by its number."""
+        return row in self._settled
 
     def _check_changes(self, changes: int) -> None:
-        limit = self._config.max_changes
-        listed = self.listed or 0
-        if limit is not None and limit.is_exceeded(changes, listed):
+        if (limit := self._config.max_changes) is None:
+            return
+        completed = sum(_is_completed(written) for _, written in self._live.written())
+        listed = self.listed + completed if self.listed is not None else 0
+        if limit.is_exceeded(changes, listed):
+            of = f" of {listed:,}" if listed else ""
             text = (
-                f"{count(changes, 'task')} of {listed:,} would change: {setting('max_changes')} is"
+                f"{count(changes, 'task')}{of} would change: {setting('max_changes')} is"
                 f" {limit}, and nothing was sent in this session"
             )
             self._stop.set(text, Reason.TOO_MANY_CHANGES)
             raise RunStoppedError(text)
 
     async def settle_now(self, row: Row) -> bool:
-        """Settle a row that is about to be handed out, if it needs no request.
+        """With `first`: settle a row that is about to be handed out, if it needs no request.
 
-        A row whose task has another row on its way is judged after that one. Where the session
-        counts its requests, this waits until the row can be judged.
+        The session counts its requests, so this waits until the row can be judged: a row whose task
+        has another row on its way is judged after that one.
 
         Raises:
             RunStoppedError: the tasks had to be read again, and can't be.
+            InputError: the input can't be read again.
         """
-        if self._config.first is not None:
-            while self._open[row.id]:
-                self._has_closed.clear()
-                await self._has_closed.wait()
-            await self._freshen()
-        if self._open[row.id] or self._is_stale:
-            self._open[row.id] += 1
-            return False
-        judged = self._meant_and_judged(row)
+        while self._open[row.id]:
+            self._has_closed.clear()
+            await self._has_closed.wait()
+        await self._freshen()
+        if row.number in self._settled:
+            return True
+        judged = self._meant_and_judged(row, self._live.find(row.id))
         if isinstance(judged, Verdict):
             self._open[row.id] += 1
             return False
-        if judged is not None:
-            await self._writer.put(row, judged)
+        await self._put(row, judged)
         return True
+
+    async def _put(self, row: Row, result: Result | None) -> None:
+        self._settled.add(row.number)
+        if result is not None:
+            await self._writer.put(row, result)
 
     async def ready(self, row: Row) -> TaskUpdate | Result | None:
         """Judge a row whose turn it is. What its request overwrites is on the disk after this.
@@ -224,41 +327,49 @@ class Comparison:
             await self._freshen()
         except RunStoppedError:
             raise StoppedError from None
-        verdict = self._meant_and_judged(row)
-        if not isinstance(verdict, Verdict) or verdict.update is None:
+        except InputError as error:
+            self._stop.set(str(error), Reason.INPUT_CHANGED)
+            raise StoppedError from None
+        if row.number in self._settled:
             self._close_row(row)
-            return verdict if isinstance(verdict, Result) else None
-        changes, ours = verdict.update.changes(), self._live.ours(row.id)
+            return None
+        known = self._live.find(row.id)
+        judged = self._meant_and_judged(row, known)
+        if not isinstance(judged, Verdict) or judged.update is None:
+            self._settled.add(row.number)
+            self._close_row(row)
+            return judged if isinstance(judged, Result) else None
+        changes, before = judged.update.changes(), judged.before
+        written = wrote(known.written, before or {}, changes, doubt=self._live.reading)
         # From here on, no reading begins before the request has its outcome.
-        self._in_flight[row.number] = ours
-        await self._keep(row, verdict.before, changes, ours)
-        self._live.wrote(row.id, verdict.before or {}, changes, is_certain=False)
-        return verdict.update
+        self._in_flight[row.number] = _Flight(known.task, written)
+        await self._keep(row, before, changes, known.written)
+        return judged.update
 
-    def _meant_and_judged(self, row: Row) -> Verdict | Result | None:
+    def _meant_and_judged(self, row: Row, known: LiveTask) -> Verdict | Result | None:
         """The verdict on a row that is to be sent; else its result, if it has a new one.
 
         The owner of a task may have left the team, and stays a right one only while it is theirs.
         """
         try:
-            row = self._people.resolved(row, self._live.owner)
+            row = self._people.resolved(row, lambda _: known.owner)
         except ValueError as error:
             return None if self._was_updated(row) else _invalid(row, error)
         if row.update is None:
             raise AssertionError("only valid rows are handed out")
-        verdict = self._judged(row, row.update)
+        verdict = self._judged(row, row.update, known)
         return verdict if verdict.kind is Kind.SEND else self._result(row, verdict)
 
-    def _judged(self, row: Row, update: TaskUpdate) -> Verdict:
+    def _judged(self, row: Row, update: TaskUpdate, known: LiveTask) -> Verdict:
         """Judge a row.
 
         A row that was updated is sent again only to stand after an earlier row of its task. It
         overwrites no value of another hand.
         """
-        verdict = self._judge.judge(row, update)
+        verdict = self._judge.judge(row, update, known)
         if verdict.update is None or not all(map(self._was_updated, (*row.merged, row))):
             return verdict
-        ours, before = self._live.ours(row.id), verdict.before or {}
+        ours, before = known.written, verdict.before or {}
         left = {
             name: value
             for name, value in verdict.update.changes().items()
@@ -270,11 +381,7 @@ class Comparison:
         return self._ledger.outcome(row.number) is Outcome.UPDATED
 
     async def _keep(
-        self,
-        row: Row,
-        before: dict[str, Any] | None,
-        changes: dict[str, Any],
-        ours: dict[str, Ours],
+        self, row: Row, before: dict[str, Any] | None, changes: dict[str, Any], ours: Written
     ) -> None:
         """Write what a request overwrites, without the values that this run has left there.
 
@@ -298,30 +405,35 @@ class Comparison:
         Returns:
             The result as it is to be logged.
         """
-        ours = self._in_flight.pop(row.number, {})
+        flight = self._in_flight.pop(row.number)
+        self._settled.add(row.number)
         self._close_row(row)
         if not self._in_flight:
             self._is_idle.set()
         try:
-            self._take_over(row, result, ours)
+            self._take_over(row, result, flight)
         except JournalError as error:
             # The result goes to the log all the same.
             self._stop.set(str(error), Reason.NOT_WRITTEN)
         return replaced(result, compared=True)
 
-    def _take_over(self, row: Row, result: Result, ours: dict[str, Ours]) -> None:
+    def _take_over(self, row: Row, result: Result, flight: _Flight) -> None:
         if result.outcome is Outcome.FAILED:
-            # The task is as it was.
-            self._live.restore(row.id, ours)
-            return
-        if (result.sent or {}).get("done") is True and self.listed:
+            return  # The task is as it was.
+        sent, answer = result.sent or {}, result.task or {}
+        if sent.get("done") is True and self.listed:
             # The next list is shorter by this task.
             self.listed -= 1
+        written = flight.written
         if result.outcome is Outcome.UPDATED:
-            self._live.wrote(row.id, {}, _left(result), time.time())
-            self._live.merge(Task(result.task or {"_id": row.id}))
+            written = wrote(written, {}, left_values(sent, answer), time.time())
+            if flight.task is not None and _shows_others(answer, flight.task.fields, sent):
+                self._live.merge(Task(answer))
+        self._live.keep(row.id, written)
 
     def _close_row(self, row: Row) -> None:
+        if self._config.first is None:
+            return
         self._open[row.id] -= 1
         if self._open[row.id] <= 0:
             del self._open[row.id]
@@ -357,43 +469,11 @@ class Comparison:
                 while self._in_flight:
                     self._is_idle.clear()
                     await self._is_idle.wait()
-                await self._read()
+                with await asyncio.to_thread(self._rows.source.again) as source:
+                    await self._read(source)
             finally:
                 self._is_reading = False
                 self._has_read.set()
-
-    async def _read(self) -> None:
-        began, before = self._now(), self.listed
-        self._live.clear()
-        async for _ in self._reader.tasks(self._live):
-            pass
-        ended, listed = self._now(), len(self._live)
-        is_few = (not listed and before != 0) or 2 * listed < (before or 0)
-        if is_few and not self._config.allow_few:
-            was = f", and listed {before:,} before" if before else ""
-            text = (
-                f"the server lists {count(listed, 'task')}{was}: if this is right,"
-                f" {setting('allow_few')} accepts it"
-            )
-            self._stop.set(text, Reason.SERVER_DOWN)
-            raise RunStoppedError(text)
-        self._people.add_owners(self._live.owners)
-        self.listed, self._took = listed, ended - began
-        # Only now rows may be judged by it.
-        self._read_at, self._read_at_wall = ended, time.time()
-
-    def _recall(self) -> None:
-        """Recall what earlier sessions of this run have written, in the order of time."""
-        for one in _in_order(read_images(self._files.images), _sent(self._files)):
-            self._stop.check()
-            if isinstance(one, Image):
-                self._live.wrote(one.id, one.values, one.sent)
-            elif one.outcome is Outcome.UPDATED:
-                self._live.wrote(one.id, {}, _left(one), datetime.fromisoformat(one.at).timestamp())
-            elif one.outcome is Outcome.UNCONFIRMED:
-                self._live.wrote(one.id, {}, one.sent or {})
-            elif one.outcome is Outcome.FAILED:
-                self._live.took_back(one.id, one.sent or {})
 
     def name_of(self, user_id: str) -> str:
         """A user for people, as far as the team could be read."""
@@ -405,34 +485,24 @@ class Comparison:
             await self._images.close()
         finally:
             self._live.close()
-
-
-def _sent(files: RunFiles) -> Iterator[Result]:
-    """The results of all requests of a run, with those of rows that the input no longer has.
-
-    A log that was renumbered begins with lines of the one before it.
-    """
-    last = newest = ""
-    for path in (*files.earlier_results(), files.results):
-        for _, result in read_journal(path) if path.exists() else ():
-            newest = max(newest, result.at)
-            if result.sent and result.at > last:
-                yield result
-        last = newest
-
-
-def _in_order(images: Iterator[Image], results: Iterator[Result]) -> Iterator[Image | Result]:
-    """Images and results in the order of time. An image comes before the result of its row.
-
-    In one millisecond, an earlier row of a task may be settled and the next one begin.
-    """
-    return heapq.merge(images, results, key=lambda one: (one.at, one.row, isinstance(one, Result)))
+            self._checked.close()
 
 
 def _invalid(row: Row, error: ValueError) -> Result:
     return unsent(row, Outcome.INVALID, ErrorInfo("invalid_row", str(error)))
 
 
-def _left(result: Result) -> dict[str, Any]:
-    """The values that an update has left."""
-    return left_values(result.sent or {}, result.task or {})
+def _is_completed(written: Written) -> bool:
+    """Whether this run has completed a task, so that the list does not show it any more."""
+    return "done" in written and written["done"].at > 0 and written["done"].ends_with(True)
+
+
+def _shows_others(
+    answer: Mapping[str, Any], known: Mapping[str, Any], sent: Mapping[str, Any]
+) -> bool:
+    """Whether an answer shows another value where nothing was sent: one of another hand."""
+    ours = {TASK_NAMES[name] for name in sent if name in TASK_NAMES}
+    ours |= _COMPLETION if "done" in sent else set()
+    return any(
+        name in answer and answer[name] != known.get(name) for name in _JUDGED if name not in ours
+    )

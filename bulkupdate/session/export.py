@@ -138,7 +138,7 @@ async def export_to(
                 owners = selection.owners(people)
                 filters = selection.filters(owners, now)
                 async for _ in reader.tasks(live, filters):
-                    on_page(len(live))
+                    on_page(live.listed)
             _check(live, selection, may_be_empty=allow_few or bool(filters))
             file = EditsFile(format_, FIELDS, CONTEXT, zone=selection.zone, has_mark=has_mark)
             edits = _edits(selection.chosen(live, owners, now), people, selection.zone or UTC)
@@ -147,7 +147,7 @@ async def export_to(
                 raise RunStoppedError(stop.text or "stopped")
             return Exported(
                 tasks=file.rows,
-                listed=len(live),
+                listed=live.listed,
                 requests=reader.traffic.requests,
                 left_out=file.left_out,
                 notes=[known.note] if known.note else [],
@@ -161,11 +161,11 @@ def _check(live: LiveTasks, selection: Selection, *, may_be_empty: bool) -> None
         RunStoppedError: it holds no task.
         InputError: no task shows a field that is selected by.
     """
-    if not (len(live) or may_be_empty):
+    if not (live.listed or may_be_empty):
         raise RunStoppedError(
             f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
         )
-    if len(live) and (name := selection.unseen(live.shown)):
+    if live.listed and (name := selection.unseen(live.shown)):
         raise InputError(f"no task shows its {name}, so none can be selected by it")
 
 

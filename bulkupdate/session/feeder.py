@@ -33,6 +33,7 @@ class Feeder:
         is_known: whether a row is the one that was checked under its number. No other is sent.
         settle: settles a row that needs no request, and returns whether it did; None for no row.
         is_done: whether a row is settled already in this session, by its number.
+        coming: is told of rows before they are handed out.
 
     Attributes:
         has_ended: whether every row has been handed out.
@@ -54,6 +55,7 @@ class Feeder:
         is_known: Callable[[Row], bool] = lambda _: True,
         settle: Callable[[Row], Awaitable[bool]] | None = None,
         is_done: Callable[[int], bool] = lambda _: False,
+        coming: Callable[[list[Row]], object] = lambda _: None,
     ) -> None:
         self._source = source
         self._remaining = remaining
@@ -67,6 +69,7 @@ class Feeder:
         self._is_known = is_known
         self._settle = settle
         self._is_done = is_done
+        self._coming = coming
         self.has_ended = False
         self.is_otherwise = False
         self.sent = 0
@@ -82,6 +85,7 @@ class Feeder:
             for batch in self._batches(await self._rows()):
                 # Reading a local file never awaits, so let other tasks run.
                 await asyncio.sleep(0)
+                self._coming(batch)
                 for row in batch:
                     if not self._remaining.includes(row) or self._is_done(row.number):
                         continue

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -62,7 +63,8 @@ class Plan:
         people: the members of the team.
         zone: the time zone for people.
         rows: number of rows.
-        listed: number of tasks that the server lists.
+        listed: number of tasks that the server lists, as far as the list was read.
+        is_whole: whether the list was read to its end, as some task of the file was not in it.
         tasks: number of tasks that would change.
         already: number of rows whose task is as they want it.
         unchanged: number of rows that set nothing.
@@ -84,6 +86,7 @@ class Plan:
     zone: tzinfo
     rows: int = 0
     listed: int = 0
+    is_whole: bool = True
     tasks: int = 0
     already: int = 0
     unchanged: int = 0
@@ -114,7 +117,7 @@ class Plan:
             known = {name: one for name, one in ours.items() if one.chain[0] != one.chain[-1]}
             if not known:
                 continue
-            task = self._live.get(task_id)
+            task = self._live.find(task_id).task
             title = task.fields.get("title") if task is not None else None
             expect = {name: one.chain[0] for name, one in ours.items() if one.chain[0] is not None}
             before = {name: value for name, value in expect.items() if name in known}
@@ -253,25 +256,39 @@ async def made_plan(
         with contextlib.closing(live):
             async with live_reader(endpoint, rate, policy or RetryPolicy(), stop) as reader:
                 known = await reader.known()
+                async for rows in _batches(source, stop):
+                    live.choose([row.id for row in rows if row.is_sent])
                 async for _ in reader.tasks(live):
-                    on_page(len(live))
-            listed = len(live)
-            if not listed and not allow_few:
+                    on_page(live.listed)
+            if not (live.listed or allow_few) and live.is_whole:
                 raise RunStoppedError(
                     f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
                 )
             plan = Plan(People(known.members, live.owners), source.options.zone or UTC)
-            plan.listed, plan.reading = listed, reader.traffic.requests
+            plan.listed, plan.is_whole = live.listed, live.is_whole
+            plan.reading = reader.traffic.requests
             plan.notes += [known.note] if known.note else []
             plan._live = live  # noqa: SLF001 - its own
             judge = Judge(live, sends_unlisted=sends_unlisted)
-            for number, row in enumerate(source.rows()):
-                if not number % _BATCH:
-                    await asyncio.sleep(0)
-                    stop.check()
-                _judge(plan, live, judge, row, renew=renew)
+            async for rows in _batches(source, stop):
+                for row in rows:
+                    _judge(plan, live, judge, row, renew=renew)
             plan._sum_up()  # noqa: SLF001
             yield plan
+
+
+async def _batches(source: Input, stop: Stop) -> AsyncIterator[list[Row]]:
+    """The rows of an input, a few at a time.
+
+    Raises:
+        RunStoppedError: the stop was set.
+        InputError: the input can't be read.
+    """
+    rows = source.rows()
+    while batch := list(itertools.islice(rows, _BATCH)):
+        await asyncio.sleep(0)
+        stop.check()
+        yield batch
 
 
 def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) -> None:
@@ -290,7 +307,8 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
         return
     if row.update is None:
         raise AssertionError("a resolved row has an update")
-    verdict = judge.judge(row, row.update)
+    known = live.find(row.id)
+    verdict = judge.judge(row, row.update, known)
     if verdict.update is None:
         plan.already += verdict.kind is Kind.ALREADY
         if verdict.kind is not Kind.ALREADY:
@@ -299,13 +317,13 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
             if len(plan.examples) < _EXAMPLES:
                 plan.examples.append((row.number, row.id, found.message))
         return
-    changes, ours = verdict.update.changes(), live.ours(row.id)
+    changes = verdict.update.changes()
     if expected:
         # What the row expects of other fields is expected of the task as it is at the beginning.
-        before = judge.found(row.id)
-        others = {*expected} & {*before} - {*changes} - {*ours}
-        known = {name: before[name] for name in others}
-        live.wrote(row.id, known, known, 1.0)
+        before = judge.found(known)
+        others = {*expected} & {*before} - {*changes} - {*known.written}
+        left = {name: before[name] for name in others}
+        live.wrote(row.id, left, left, 1.0)
     live.wrote(row.id, verdict.before or {}, changes, 1.0)
     live.apply(row.id, changes)
 

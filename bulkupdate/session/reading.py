@@ -150,13 +150,14 @@ class LiveReader:
         return member if member.id == user_id else Member(user_id)
 
     async def tasks(
-        self, live: LiveTasks, filters: Iterable[Filter] = ()
+        self, live: LiveTasks, filters: Iterable[Filter] = (), *, needs_all: bool = False
     ) -> AsyncIterator[LiveTasks]:
-        """Read every page of the team's pending tasks.
+        """Read the pages of the team's pending tasks, until all chosen ones are there.
 
         Args:
             live: gets the tasks.
             filters: what the server is asked to leave out.
+            needs_all: whether the list is read to its end although some tasks were chosen.
 
         Yields:
             The tasks so far, after each page.
@@ -174,6 +175,9 @@ class LiveReader:
             async for page in pages(fetch):
                 live.put(page)
                 yield live
+                if live.has_all_chosen and not needs_all:
+                    return
+            live.is_whole = True
         except TaskError as error:
             raise self._stopped(error) from error
 

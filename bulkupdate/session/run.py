@@ -14,6 +14,7 @@ more requests start, requests in flight drain, and all results are written.
 
 import asyncio
 import contextlib
+import functools
 from datetime import datetime
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from bulkupdate.reader import RawFile
 from bulkupdate.session import deadline
 from bulkupdate.session.binding import Binding, check_team
 from bulkupdate.session.close import close
-from bulkupdate.session.compare import Comparison
+from bulkupdate.session.compare import Comparison, Rows
 from bulkupdate.session.ending import lost_results, summary_of, why_ended
 from bulkupdate.session.observer import Observer, watched
 from bulkupdate.session.prepare import Prepared, Session, prepare
@@ -148,15 +149,14 @@ async def _send(
     for note in notes:
         observer.noted(note)
     cut_off = _was_cut_off(earlier)
-    remaining, compared = (
-        Remaining(
-            recorder.ledger,
-            retry_failed=config.retry_failed,
-            was_cut_off=cut_off,
-            names_people=config.compare,
-        )
-        for _ in range(2)
+    new_remaining = functools.partial(
+        Remaining,
+        recorder.ledger,
+        retry_failed=config.retry_failed,
+        was_cut_off=cut_off,
+        names_people=config.compare,
     )
+    remaining = new_remaining()
     writer = Writer(recorder, stop, config.max_failures)
     # One connection more than workers, for what is asked beside the rows.
     async with TaskClient(config.endpoint, connections=config.workers + 1) as client:
@@ -178,8 +178,7 @@ async def _send(
                 LiveReader(client, limiter, lane.health, config.retry, lane.stop, lane.traffic),
                 writer,
                 recorder.ledger,
-                compared,
-                prepared.preview.rows,
+                Rows(source, prepared.preview.rows, prepared.followed, new_remaining),
                 stop,
                 earlier.listed if earlier is not None else None,
                 observer.noted,

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from bulkupdate.codec import replaced
@@ -85,10 +85,11 @@ class Sending:
                 rows=preview.rows,
                 may_be_invalid=config.skip_invalid,
                 is_known=is_known,
-                settle=comparison.settle_now if comparison is not None else None,
-                is_done=comparison.done.__contains__ if comparison is not None else _never,
+                settle=comparison.settle_now if comparison and config.first is not None else None,
+                is_done=comparison.is_settled if comparison is not None else _never,
+                coming=comparison.bring_near if comparison is not None else _ignore,
             )
-            feeding = self._feed(feeder, backlog, is_known, send=not is_refused)
+            feeding = self._feed(feeder, backlog, send=not is_refused)
             await self._work_off(backlog, feeding, lane)
             if feeder.is_otherwise:
                 directory.forget_check()
@@ -102,15 +103,11 @@ class Sending:
             when = " in this session" if self._session.earlier is not None else ""
             stop.set(f"{rows}: nothing was sent{when}", Reason.INVALID_ROWS)
 
-    async def _feed(
-        self, feeder: Feeder, backlog: Backlog, is_known: Callable[[Row], bool], *, send: bool
-    ) -> None:
+    async def _feed(self, feeder: Feeder, backlog: Backlog, *, send: bool) -> None:
         """Hand out the rows; with a comparison, those that need no request first."""
         try:
             if self._comparison is not None and send:
                 await self._comparison.begin()
-                followed = self._prepared.followed
-                await self._comparison.settle_at_once(self._session.source, followed, is_known)
         except (RunStoppedError, InputError, JournalError) as error:
             reason = Reason.INPUT_CHANGED if isinstance(error, InputError) else Reason.NOT_WRITTEN
             if not self._session.stop.is_set:
@@ -172,6 +169,10 @@ class Sending:
 
 def _never(_: int) -> bool:
     return False
+
+
+def _ignore(_: list[Row]) -> None:
+    pass
 
 
 async def _cancel_when_stopped(feeding: "asyncio.Task[None]", lane: Lane) -> None:

@@ -227,7 +227,7 @@ async def test_too_many_changes_stop_before_the_first(write: Write) -> None:
     async with bench_of() as bench:
         summary = await compared(bench, path, max_changes=ChangeLimit(tasks=3))
         assert (summary.exit_code, summary.stopped_by) == (2, Reason.TOO_MANY_CHANGES)
-        assert "4 tasks of 5 would change" in (summary.reason or "")
+        assert "4 tasks would change: max_changes is 3" in (summary.reason or "")
         assert patches(bench) == []
         await compared(bench, path, mode=Mode.RESUME, first=1)
         limit = ChangeLimit.parse("60%")
@@ -251,18 +251,36 @@ async def test_run_with_images_is_not_overwritten(write: Write) -> None:
 async def test_reading_of_too_few_tasks_is_an_error(write: Write) -> None:
     """No task, or less than half of the last reading: nothing is sent, unless it is allowed."""
     path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New")
+    share = ChangeLimit(percent=100)  # It needs the whole list.
     async with bench_of() as bench:
-        await compared(bench, path, first=1)
+        await compared(bench, path, first=1, max_changes=share)
         for task in ("opp_3", "opp_4", "opp_5"):
             del bench.sandbox.team.tasks[task]
-        summary = await compared(bench, path, mode=Mode.RESUME)
+        summary = await compared(bench, path, mode=Mode.RESUME, max_changes=share)
         assert (summary.exit_code, summary.counts["updated"]) == (3, 1)
         assert "lists 2 tasks, and listed 5 before" in (summary.reason or "")
-        summary = await compared(bench, path, mode=Mode.RESUME, allow_few=True)
-        assert summary.exit_code == 0
+        few = {"allow_few": True, "max_changes": share}
+        summary = await compared(bench, path, mode=Mode.RESUME, **few)
+        assert (summary.exit_code, summary.listed) == (0, 2)
     async with bench_of(0) as bench:
         summary = await compared(bench, path, out="other.run")
     assert (summary.exit_code, summary.counts["unprocessed"]) == (3, 2)
+
+
+async def test_reading_ends_once_all_tasks_of_the_rows_are_there(write: Write) -> None:
+    """Later pages are not asked for, unless a share of all tasks is, or a task was not seen."""
+    path = write("edits.csv", "id,title", "opp_3,New", "opp_2,New", "opp_3,Newer")
+    async with bench_of(10, page_size=2) as bench:
+        await compared(bench, path)
+        assert [seen.method for seen in bench.seen] == ["GET"] * 2 + ["PATCH"] * 3
+        bench.seen.clear()
+        share = ChangeLimit(percent=50)
+        summary = await compared(bench, path, out="share.run", max_changes=share)
+        assert [seen.method for seen in bench.seen].count("GET") == 6
+        assert summary.listed == 10
+        bench.seen.clear()
+        await compared(bench, write("none.csv", "id,title", "opp_99,New"))
+        assert [seen.method for seen in bench.seen] == ["GET"] * 6
 
 
 async def test_people_are_members(write: Write) -> None:

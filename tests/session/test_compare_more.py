@@ -14,10 +14,13 @@ from bulkupdate.models import Reason
 from bulkupdate.plan import LiveTasks
 from bulkupdate.plan.judge import LATE
 from bulkupdate.sandbox.members import Member
+from bulkupdate.sandbox.server import Seen
 from bulkupdate.sandbox.team import BadUpdateError, Team
 from bulkupdate.session.compare import Comparison
+from bulkupdate.session.run import run
 from bulkupdate.session.settings import ChangeLimit
 from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
+from tests.support.bench import Bench, results_in
 
 Write = Callable[..., Path]
 
@@ -78,7 +81,7 @@ async def test_late_list_is_judged_by_the_time_of_its_reading(
 ) -> None:
     """A list that was late when it was read does not become right while the rows are sent."""
     path = write("edits.csv", "id,title", "opp_1,A", "opp_2,X", "opp_1,T1")
-    settle = Comparison.settle_at_once
+    settle = Comparison.begin
 
     async def settle_and_wait(*given: Any) -> None:
         await settle(*given)
@@ -87,7 +90,7 @@ async def test_late_list_is_judged_by_the_time_of_its_reading(
 
     async with bench_of(lag=60.0) as bench:
         await compared(bench, path, first=1)
-        monkeypatch.setattr(Comparison, "settle_at_once", settle_and_wait)
+        monkeypatch.setattr(Comparison, "begin", settle_and_wait)
         await compared(bench, path, mode=Mode.RESUME)
         sent = [body["title"] for body in patches(bench) if body["id"] == "opp_1"]
         assert sent == ["A", "T1"]
@@ -246,16 +249,20 @@ async def test_merged_rows_count_as_a_change(write: Write) -> None:
         limit = ChangeLimit(tasks=1)
         summary = await compared(bench, path, merge_duplicates=True, max_changes=limit)
         assert patches(bench) == []
-    assert "2 tasks of 5 would change" in (summary.reason or "")
+    assert "2 tasks would change" in (summary.reason or "")
 
 
 async def test_list_may_be_shorter_by_what_the_run_completed(write: Write) -> None:
-    """Most of the tasks may be completed by one session before the next one."""
+    """Most of the tasks may be completed by one session before the next one.
+
+    They count among the tasks of which a share may be changed.
+    """
     path = write("edits.csv", "id,done", *(f"opp_{n},true" for n in range(1, 11)))
     async with bench_of(10) as bench:
-        await compared(bench, path, first=6)
-        await compared(bench, path, mode=Mode.RESUME, first=3)
-        summary = await compared(bench, path, mode=Mode.RESUME)
+        share = ChangeLimit(percent=100)  # It needs the whole list.
+        await compared(bench, path, first=6, max_changes=share)
+        await compared(bench, path, mode=Mode.RESUME, first=3, max_changes=share)
+        summary = await compared(bench, path, mode=Mode.RESUME, max_changes=share)
     assert (summary.exit_code, summary.counts["updated"], summary.listed) == (0, 10, 0)
 
 
@@ -268,7 +275,7 @@ async def test_result_is_logged_where_live_tasks_cannot_be_stored(
     def full(*_: object) -> None:
         raise errors.JournalError("tasks can't be stored on disk: it is full")
 
-    monkeypatch.setattr(LiveTasks, "merge", full)
+    monkeypatch.setattr(LiveTasks, "keep", full)
     async with bench_of() as bench:
         summary = await compared(bench, path)
         assert summary.counts["updated"] == len(patches(bench)) > 0
@@ -280,7 +287,7 @@ async def test_reading_is_old_after_the_machine_was_asleep(
 ) -> None:
     """The age of a reading is that of the wall clock too."""
     path = write("edits.csv", "id,title,expect.title", "opp_1,New,T1")
-    settle = Comparison.settle_at_once
+    settle = Comparison.begin
     async with bench_of() as bench:
 
         async def sleep_before_sending(*given: Any) -> None:
@@ -289,7 +296,7 @@ async def test_reading_is_old_after_the_machine_was_asleep(
             monkeypatch.setattr(time, "time", lambda: woken)
             bench.sandbox.team.tasks["opp_1"]["title"] = "by Anna"
 
-        monkeypatch.setattr(Comparison, "settle_at_once", sleep_before_sending)
+        monkeypatch.setattr(Comparison, "begin", sleep_before_sending)
         await compared(bench, path)
         assert patches(bench) == []
     assert last()[1]["error"]["type"] == "changed_since"
@@ -357,7 +364,7 @@ async def test_people_are_looked_up_after_the_tasks_are_read_again(
     path = write(
         "edits.csv", head, "opp_1,New,usr_left,usr_left", "opp_2,New,usr_left,", "opp_3,New,,"
     )
-    settle = Comparison.settle_at_once
+    settle = Comparison.begin
     async with bench_of() as bench:
         tasks = bench.sandbox.team.tasks
         tasks["opp_1"]["userId"] = tasks["opp_2"]["userId"] = "usr_left"
@@ -368,8 +375,55 @@ async def test_people_are_looked_up_after_the_tasks_are_read_again(
             monkeypatch.setattr(time, "time", lambda: woken)
             tasks["opp_2"]["userId"] = "usr_anna"
 
-        monkeypatch.setattr(Comparison, "settle_at_once", sleep_before_sending)
+        monkeypatch.setattr(Comparison, "begin", sleep_before_sending)
         await compared(bench, path)
         assert tasks["opp_2"]["userId"] == "usr_anna"
     outcomes = [last()[row]["outcome"] for row in (1, 2, 3)]
     assert outcomes == ["updated", "invalid", "updated"]
+
+
+def sleep_at_the_third(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]
+) -> None:
+    """Let the machine sleep for hours when the third PATCH arrives. Others work meanwhile."""
+    see = bench.sandbox._watch
+
+    def watch(seen: Seen) -> None:
+        if see is not None:
+            see(seen)
+        if seen.method == "PATCH" and len(patches(bench)) == 3:
+            woken = time.time() + 8 * 3600
+            monkeypatch.setattr(time, "time", lambda: woken)
+            meanwhile()
+
+    bench.sandbox._watch = watch
+
+
+async def test_all_rows_are_judged_at_once_after_each_reading(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that another hand has made right meanwhile wait for no request of earlier rows."""
+    path = write("edits.csv", "id,title", *(f"opp_{n},New" for n in range(1, 101)))
+    async with bench_of(100) as bench:
+
+        def edit() -> None:
+            for number in range(91, 101):
+                bench.sandbox.team.tasks[f"opp_{number}"]["title"] = "New"
+
+        sleep_at_the_third(bench, monkeypatch, edit)
+        await compared(bench, path, workers=1)
+        assert len(patches(bench)) == 90
+    order = [result["row"] for result in results_in(RUN)]
+    assert order == [1, 2, 3, *range(91, 101), *range(4, 91)]
+
+
+async def test_input_that_is_gone_when_the_tasks_are_read_again_stops_the_run(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows can't be judged at once then, and nothing more is sent."""
+    path = write("edits.csv", "id,title", *(f"opp_{n},New" for n in range(1, 101)))
+    async with bench_of(100) as bench:
+        sleep_at_the_third(bench, monkeypatch, path.unlink)
+        summary = await run(bench.config(path, compare=True, workers=1))
+        assert len(patches(bench)) == 3
+    assert (summary.exit_code, summary.stopped_by) == (3, Reason.INPUT_CHANGED)

@@ -91,7 +91,7 @@ class World:
 
     def _image(self, row: int, run: int, changes: dict[str, str]) -> bool:
         known = self._known[run]
-        ours = known.ours("opp_1")
+        ours = known.find("opp_1").written
         foreign = {
             name: self.task[name]
             for name in changes

@@ -51,7 +51,7 @@ async def test_plan_tells_old_and_new_and_sends_nothing(write: Write) -> None:
     assert (plan.rows, plan.tasks, plan.already, plan.unchanged, plan.listed) == (4, 2, 1, 1, 5)
     assert plan.fields == {"title": 1, "assignedTo": 1, "message": 1, "priority": 1}
     assert (plan.owners, plan.clears) == ({"usr_ben": 1}, {"priority": 1})
-    assert plan.reading == 3
+    assert (plan.reading, plan.is_whole) == (2, False)
 
 
 async def test_rows_of_a_task_are_folded(write: Write) -> None:

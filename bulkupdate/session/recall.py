@@ -1,0 +1,58 @@
+"""What earlier sessions of a run have written: its images and its log, in the order of time."""
+
+import heapq
+from collections.abc import Iterator
+from datetime import datetime
+
+from bulkupdate.journal import Image, RunFiles, read_images, read_journal
+from bulkupdate.lemlist.values import left_values
+from bulkupdate.models import Outcome, Result
+from bulkupdate.plan import LiveTasks
+from bulkupdate.stop import Stop
+
+
+def recall(files: RunFiles, live: LiveTasks, stop: Stop) -> None:
+    """Note what earlier sessions of a run have written to its tasks.
+
+    Args:
+        files: the files of the run.
+        live: is told of each write.
+        stop: ends a long recall.
+
+    Raises:
+        RunStoppedError: the stop was set.
+        JournalError: a file of the run can't be read.
+    """
+    for one in _in_order(read_images(files.images), _sent(files)):
+        stop.check()
+        if isinstance(one, Image):
+            live.wrote(one.id, one.values, one.sent)
+        elif one.outcome is Outcome.UPDATED:
+            left = left_values(one.sent or {}, one.task or {})
+            live.wrote(one.id, {}, left, datetime.fromisoformat(one.at).timestamp())
+        elif one.outcome is Outcome.UNCONFIRMED:
+            live.wrote(one.id, {}, one.sent or {})
+        elif one.outcome is Outcome.FAILED:
+            live.took_back(one.id, one.sent or {})
+
+
+def _sent(files: RunFiles) -> Iterator[Result]:
+    """The results of all requests of a run, with those of rows that the input no longer has.
+
+    A log that was renumbered begins with lines of the one before it.
+    """
+    last = newest = ""
+    for path in (*files.earlier_results(), files.results):
+        for _, result in read_journal(path) if path.exists() else ():
+            newest = max(newest, result.at)
+            if result.sent and result.at > last:
+                yield result
+        last = newest
+
+
+def _in_order(images: Iterator[Image], results: Iterator[Result]) -> Iterator[Image | Result]:
+    """Images and results in the order of time. An image comes before the result of its row.
+
+    In one millisecond, an earlier row of a task may be settled and the next one begin.
+    """
+    return heapq.merge(images, results, key=lambda one: (one.at, one.row, isinstance(one, Result)))

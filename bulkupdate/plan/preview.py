@@ -51,6 +51,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         tasks: number of distinct ids among the valid rows.
         edits: number of rows that set a field to a value, by field.
         clears: number of rows that empty a field, by field.
+        completes: number of rows that complete their task.
+        completes_or_clears: number of rows that complete their task, empty a field, or both.
         repeated: number of tasks that have more than one row.
         repeats: row numbers of the first such tasks.
         bodies: the first request bodies.
@@ -79,6 +81,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     bodies: list[dict[str, Any]]
     problem_groups: list[ProblemGroup]
     seconds: float | None
+    completes: int = 0
+    completes_or_clears: int = 0
     due: DueDates | None = None
     expecting: int = 0
     odd: int = 0
@@ -141,7 +145,9 @@ class Inspection:
         self._invalid = 0
         self._expecting = 0
         self._problems = Problems()
-        self._shapes: dict[tuple[str, ...], int] = {}
+        self._shapes: Counter[tuple[str, ...]] = Counter()
+        #: The same for rows that complete their task.
+        self._completing: Counter[tuple[str, ...]] = Counter()
         self._bodies: list[TaskUpdate] = []
 
     @property
@@ -156,8 +162,8 @@ class Inspection:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add rows that follow those before. Many at once cost less than one at a time."""
-        parts, shapes = self._parts, self._shapes
-        valid, due_dates = [], []
+        parts = self._parts
+        valid, due_dates, shapes, completing = [], [], [], []
         for row in rows:
             update = row.update
             if update is None:
@@ -177,11 +183,16 @@ class Inspection:
             is_sent = len(shape) > 1
             # The lowest bit says whether the row is sent.
             numbers.append(2 * row.number + is_sent)
-            shapes[shape] = shapes.get(shape, 0) + 1
+            shapes.append(shape)
+            if update.done:
+                completing.append(shape)
             if is_sent and (len(self._bodies) < SHOWN_BODIES or self._merge):
                 self._show(update)
         if rows:
             self._rows = rows[-1].number
+        # Counted in C, as the due dates are.
+        self._shapes.update(shapes)
+        self._completing.update(completing)
         self._odd_ids.add(valid)
         if self._dates is not None:
             self._dates.add(due_dates)
@@ -226,6 +237,8 @@ class Inspection:
             tasks=tasks,
             edits=self._count(""),
             clears=self._count("-"),
+            completes=self._completing.total(),
+            completes_or_clears=self._count_completing_or_clearing(),
             repeated=repeated,
             repeats=repeats,
             bodies=[{"id": body.id, **body.changes()} for body in self._bodies],
@@ -245,6 +258,13 @@ class Inspection:
             if name != "id"
         }
         return {name: rows for name, rows in counts.items() if rows}
+
+    def _count_completing_or_clearing(self) -> int:
+        """Number of rows that complete their task, empty a field, or both."""
+        return sum(
+            rows if any(name.startswith("-") for name in shape) else self._completing[shape]
+            for shape, rows in self._shapes.items()
+        )
 
     def _count_merged(self) -> int:
         """Number of requests when the rows of one task are merged."""

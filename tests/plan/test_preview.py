@@ -43,6 +43,44 @@ def test_preview_counts_edits_clears_and_requests() -> None:
     ]
 
 
+def test_preview_counts_rows_that_complete_or_clear_once() -> None:
+    """A row that completes its task and clears two fields is one such row; `done: no` is none."""
+    preview = preview_of(
+        row(1, done=True),
+        row(2, title="", message="", done=True),
+        row(3, title="", done=False),
+        row(4, title="x", done=False),
+        row(5, title="x", images=[]),
+        row(6, title="x"),
+        Row(7, 8, "g", None, (Problem("done", "", "y"),), ""),
+    )
+    assert (preview.completes, preview.completes_or_clears) == (2, 4)
+    assert preview.clears == {"title": 2, "message": 1, "images": 1}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["id,title,done", "a,x,yes", "b,<clear>,true", "c,<clear>,", "d,x,no"],
+        [
+            '{"id": "a", "title": "x", "done": true}',
+            '{"id": "b", "title": "", "done": "yes"}',
+            '{"id": "c", "title": "", "done": null}',
+            '{"id": "d", "title": "x", "done": false}',
+        ],
+    ],
+    ids=["csv", "jsonl"],
+)
+def test_completed_rows_are_counted_in_each_format(tmp_path: Path, lines: list[str]) -> None:
+    """Rows that complete or clear are counted alike in a table and in objects."""
+    path = tmp_path / "edits"
+    path.write_text("\n".join(lines) + "\n")
+    with Input.open(path) as source:
+        *_, inspection = inspect(source)
+    preview = inspection.preview(None)
+    assert (preview.completes, preview.completes_or_clears) == (2, 3)
+
+
 def test_preview_shows_few_examples_counts_all() -> None:
     """The preview counts every row but keeps a few examples of problems and bodies."""
     invalid = [Row(n, n, "", None, (Problem("id", "", "x"),), "") for n in range(1, 101)]

@@ -10,6 +10,7 @@ from .errors import CertificateError as CertificateError
 from .errors import ConfigError as ConfigError
 from .errors import ConnectError as ConnectError
 from .errors import ConnectionLostError as ConnectionLostError
+from .errors import DeclinedError as DeclinedError
 from .errors import ForbiddenError as ForbiddenError
 from .errors import InputError as InputError
 from .errors import InvalidUpdateError as InvalidUpdateError
@@ -78,6 +79,7 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "ConnectionLostError",
+    "DeclinedError",
     "Endpoint",
     "Exported",
     "FailureLimit",

@@ -9,6 +9,7 @@
     ├── RunDirectoryError        the run directory is missing, in use, or not a run's
     ├── JournalError             a result could not be written, or the log can't be read
     ├── RunStoppedError          a run was stopped early
+    ├── DeclinedError            the question before a run was answered with no; nothing was sent
     ├── WaitTooLongError         the server asks for a longer wait than a run waits
     └── TaskError                one request did not confirm its update
         ├── RefusedError         the server refused: trying again changes nothing
@@ -142,6 +143,10 @@ class JournalError(BulkUpdateError):
 
 class RunStoppedError(BulkUpdateError):
     """A run was stopped early. The message says why."""
+
+
+class DeclinedError(BulkUpdateError):
+    """The question before a run was answered with no. Nothing was sent."""
 
 
 class WaitTooLongError(BulkUpdateError):

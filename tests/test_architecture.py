@@ -79,8 +79,8 @@ def test_public_names_match_the_list() -> None:
     assert set(bulkupdate.__all__) == {
         "ApiKey", "BadListError", "BadRequestError", "BadResponseError", "BlockedError",
         "BulkUpdateError", "CertificateError", "Change", "ChangeLimit", "ConfigError",
-        "ConnectError", "ConnectionLostError", "Endpoint", "Exported", "FailureLimit",
-        "ForbiddenError",
+        "ConnectError", "ConnectionLostError", "DeclinedError", "Endpoint", "Exported",
+        "FailureLimit", "ForbiddenError",
         "Format", "InputError", "InvalidUpdateError", "JournalError", "KeyRefusedError",
         "Mode", "NotFoundError", "Observer", "Obstacle", "Outcome", "PaymentRequiredError",
         "Plan", "Preview", "Problem", "Progress", "RateLimit", "RateLimitedError", "ReadOptions",

@@ -9,7 +9,7 @@ from bulkupdate.codec import replaced
 from bulkupdate.errors import ConfigError, InputError, count, setting
 from bulkupdate.journal import DigestFile, Mode, RunDirectory, Summary
 from bulkupdate.plan import Checked, Checking, Inspection, Preview, RowSet, inspect
-from bulkupdate.reader import Input
+from bulkupdate.reader import Input, InputInfo
 from bulkupdate.session.check import has_digests, keep_check, recall_check
 from bulkupdate.session.ending import first_summary
 from bulkupdate.session.observer import Observer
@@ -49,16 +49,40 @@ class Prepared(NamedTuple):
         first: the summary of the run before its first row.
         followed: rows that have a later row of the same task; None if rows are not merged.
         is_same: whether a run is resumed with an unchanged input.
+        is_shown: whether the observer has seen the preview already.
     """
 
     preview: Preview
     first: Summary
     followed: RowSet | None
     is_same: bool
+    is_shown: bool
 
 
-async def prepare(session: Session, checking: Checking) -> Prepared:
-    """Check the whole input, and prepare the run directory.
+class Found(NamedTuple):
+    """The whole input, checked. Nothing has been written that stays.
+
+    Attributes:
+        preview: the effects of the input.
+        info: the facts about it.
+        followed: rows that have a later row of the same task; None if rows are not merged.
+        is_same: whether a run is resumed with an unchanged input.
+        checked: what is kept of an earlier check of the same input; None without any.
+        is_intact: whether the digests of that check are still there.
+        is_known: whether that check was enough, so that the input was not read again.
+    """
+
+    preview: Preview
+    info: InputInfo
+    followed: RowSet | None
+    is_same: bool
+    checked: Checked | None
+    is_intact: bool
+    is_known: bool
+
+
+async def check(session: Session, checking: Checking) -> Found:
+    """Check the whole input.
 
     Args:
         session: the session.
@@ -66,12 +90,10 @@ async def prepare(session: Session, checking: Checking) -> Prepared:
 
     Raises:
         InputError: the input can't be read to its end.
-        RunDirectoryError: the input has been edited, and `changed_input` is not set.
         RunStoppedError: the stop was set.
         ConfigError: the input is in the run directory, which `overwrite` would empty.
-        JournalError: the run directory can't be written or read.
     """
-    config, directory, source, stop, observer, earlier, started = session
+    config, directory, source, _, _, earlier, _ = session
     info = await asyncio.to_thread(source.info, str(config.input))
     is_same = earlier is not None and is_same_input(earlier.input, info)
     checked = await asyncio.to_thread(recall_check, directory, info) if is_same else None
@@ -90,25 +112,45 @@ async def prepare(session: Session, checking: Checking) -> Prepared:
             f"{source.name}: {rows} with expectations, which only {setting('compare')} judges: set"
             " it, or remove the columns expect.…"
         )
+    if earlier is None:
+        _refuse_own_input(session, info)
     info = replaced(info, rows=preview.rows)
+    return Found(preview, info, followed, is_same, checked, is_intact, known is not None)
+
+
+async def begin(session: Session, found: Found, *, is_shown: bool) -> Prepared:
+    """Prepare the run directory for an input that was checked.
+
+    Args:
+        session: the session.
+        found: the facts about its input.
+        is_shown: whether the observer has seen the preview already.
+
+    Raises:
+        RunDirectoryError: the input has been edited, and `changed_input` is not set.
+        RunStoppedError: the stop was set.
+        JournalError: the run directory can't be written or read.
+    """
+    config, directory, source, stop, observer, earlier, started = session
+    info = found.info
     first = first_summary(config, info, earlier, started=started)
     if earlier is None:
         _begin(session, first)
-    elif known is None and checked is not None:
+    elif not found.is_known and found.checked is not None:
         # The input is surely as it was, so that only the digests can be wrong.
         directory.adopt_digests()
-        if not is_intact:
+        if not found.is_intact:
             observer.noted(f"{directory.files.digests} was damaged: it was made again")
-    elif known is None:
+    elif not found.is_known:
         allowed = config.changed_input
         work = functools.partial(adopt_edited_input, directory, earlier, info, stop)
         for note in await in_thread(stop, work, is_allowed=allowed):
             observer.noted(note)
-    if known is None:
-        keep_check(directory, source, info, preview)
+    if not found.is_known:
+        keep_check(directory, source, info, found.preview)
     if info.path == "-":
         directory.adopt_stdin(source.path, source.format)
-    return Prepared(preview, first, followed, is_same)
+    return Prepared(found.preview, first, found.followed, found.is_same, is_shown)
 
 
 def _known(session: Session, checked: Checked) -> Preview | None:
@@ -139,15 +181,24 @@ async def _inspect(session: Session, checking: Checking) -> Inspection:
     return inspection
 
 
-def _begin(session: Session, first: Summary) -> None:
-    """Prepare the directory for a new run."""
+def _refuse_own_input(session: Session, info: InputInfo) -> None:
+    """Check that a new run does not remove its own input.
+
+    Raises:
+        ConfigError: it would.
+    """
     directory = session.directory
     is_begun_again = session.config.mode is not Mode.OVERWRITE
     if directory.holds(session.source.path) and not is_begun_again:
         raise ConfigError(
-            f"{first.input.path} is in {directory.path}, which {setting('overwrite')} would"
+            f"{info.path} is in {directory.path}, which {setting('overwrite')} would"
             f" empty: name another directory with {setting('out')}"
         )
+
+
+def _begin(session: Session, first: Summary) -> None:
+    """Prepare the directory for a new run."""
+    directory = session.directory
     # A run that has sent nothing may begin again with its own copy of standard input.
     for note in directory.clear(keep=session.source.path.resolve()):
         session.observer.noted(note)

@@ -41,8 +41,9 @@ from bulkupdate.session.close import close
 from bulkupdate.session.compare import Comparison, Rows
 from bulkupdate.session.ending import lost_results, summary_of, why_ended
 from bulkupdate.session.observer import Observer, watched
-from bulkupdate.session.prepare import Prepared, Session, prepare
+from bulkupdate.session.prepare import Prepared, Session, begin, check
 from bulkupdate.session.progress import Progress
+from bulkupdate.session.question import Confirm, ask, needs_answer
 from bulkupdate.session.reading import LiveReader
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.resume import check_server
@@ -58,7 +59,11 @@ _UNSURE_ENDS = ((State.RUNNING, None), (State.STOPPED, Reason.NOT_WRITTEN))
 
 
 async def run(
-    config: RunConfig, *, stop: Stop | None = None, observer: Observer | None = None
+    config: RunConfig,
+    *,
+    stop: Stop | None = None,
+    observer: Observer | None = None,
+    confirm: Confirm | None = None,
 ) -> Summary:
     """Send the edits of a file, and write the result of every row to the run directory.
 
@@ -67,6 +72,9 @@ async def run(
         stop: ends the run early when you set it. Requests in flight drain. The other rows stay
             unprocessed, and the run can be resumed.
         observer: is called during the run.
+        confirm: is awaited with the preview before a run that completes tasks or empties fields
+            has written or sent anything; when resuming, only if the input was changed. False ends
+            the run. None sends without a question.
 
     Returns:
         The summary, which is also in the run directory.
@@ -78,6 +86,8 @@ async def run(
         RunStoppedError: `stop` was set before anything was sent, or another key than before is
             refused.
         ConfigError: the input is in the directory that `overwrite` would empty; nothing was sent.
+        DeclinedError: `confirm` returned False; nothing was sent, and the run directory is as it
+            was.
     """
     observer, stop = observer or Observer(), stop or Stop()
     if config.input != "-":
@@ -97,13 +107,19 @@ async def run(
             binding = await check_team(Binding.of(earlier), config, limiter, stop)
             checking = Checking(str(config.input))
             with contextlib.ExitStack() as stack:
-                async with watched(observer.watch_check(checking)):
+                async with contextlib.AsyncExitStack() as watching:
+                    await watching.enter_async_context(watched(observer.watch_check(checking)))
                     opening = asyncio.to_thread(open_input, config, directory, stop, began)
                     source = stack.enter_context(await opening)
                     checking.opened(source)
                     started = now()
                     session = Session(config, directory, source, stop, observer, earlier, started)
-                    prepared = await prepare(session, checking)
+                    found = await check(session, checking)
+                    if is_asked := confirm is not None and needs_answer(session, found):
+                        # The display of the check would hide the question.
+                        await watching.aclose()
+                        await ask(confirm, session, found.preview)
+                    prepared = await begin(session, found, is_shown=is_asked)
                 return await _send(session, prepared, limiter, binding)
 
 
@@ -198,7 +214,8 @@ async def _send(
         try:
             running = summary_of(prepared.first, progress, stop, has_ended=False)
             directory.write_summary(running)
-            observer.input_checked(source, prepared.preview)
+            if not prepared.is_shown:
+                observer.input_checked(source, prepared.preview)
             if earlier is not None and config.first is not None:
                 more = count(config.first, "more row")
                 observer.noted(f"{setting('first')}: this session sends {more}")

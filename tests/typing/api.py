@@ -19,6 +19,7 @@ from bulkupdate import (
     ConfigError,
     ConnectError,
     ConnectionLostError,
+    DeclinedError,
     Endpoint,
     Exported,
     FailureLimit,
@@ -154,6 +155,13 @@ async def file() -> Summary:
     return summary
 
 
+async def careful() -> Summary:
+    async def confirm(preview: Preview) -> bool:
+        return preview.completes_or_clears < 100 and preview.completes == 0
+
+    return await run(config, confirm=confirm)
+
+
 async def single() -> Task:
     async with TaskClient(endpoint, connections=4) as client:
         task: Task = await client.update(TaskUpdate(id="opp_a", due_date=datetime.now(UTC)))
@@ -223,6 +231,7 @@ async def sandbox() -> str:
 
 ERRORS: tuple[type[BulkUpdateError], ...] = (
     ConfigError,
+    DeclinedError,
     InputError,
     InvalidUpdateError,
     JournalError,

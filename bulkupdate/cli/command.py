@@ -9,7 +9,7 @@ import click
 import cloup
 from click.core import ParameterSource
 
-from bulkupdate.cli.environment import PREFIX, unknown
+from bulkupdate.cli.environment import unknown, variable_of
 from bulkupdate.errors import spelling
 
 #: Name of a setting in Python → its flag, if they differ.
@@ -27,7 +27,7 @@ def flag_of(name: str) -> str:
 
 
 class Command(cloup.Command):
-    """A command with examples, and an environment variable for each flag.
+    """A command with examples, and an environment variable for each flag but a `TypedOption`.
 
     `BULKUPDATE_MAX_ATTEMPTS` sets `--max-attempts`. The command line wins over the environment.
     `1` sets a flag without a value, `0` does not. A flag that can be given several times takes a
@@ -86,14 +86,21 @@ class Command(cloup.Command):
         commands: list[click.Command | None] = [self]
         if isinstance(group, click.Group):
             commands += [group.get_command(ctx, name) for name in group.list_commands(ctx)]
-        known = [name for one in commands if isinstance(one, Command) for name in one.variables]
-        if messages := list(unknown(os.environ, known)):
+        ours = [one for one in commands if isinstance(one, Command)]
+        known = [name for one in ours for name in one.variables]
+        typed = [flag for one in ours for flag in one.only_typed]
+        if messages := list(unknown(os.environ, known, typed)):
             raise click.UsageError("\n".join(messages))
 
     @property
     def variables(self) -> list[str]:
         """The environment variables of the flags."""
         return [str(parameter.envvar) for parameter in self.params if parameter.envvar]
+
+    @property
+    def only_typed(self) -> list[str]:
+        """The flags that no environment variable sets."""
+        return [one.opts[0] for one in self.params if isinstance(one, TypedOption)]
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, and a note about environment variables."""
@@ -105,9 +112,10 @@ class Command(cloup.Command):
         named = [parameter for parameter in self.params if parameter.envvar]
         if named:
             first = named[0]
+            but = f" except {', '.join(self.only_typed)}" if self.only_typed else ""
             formatter.write_paragraph()
             formatter.write_text(
-                "An environment variable can set each flag:"
+                f"An environment variable can set each flag{but}:"
                 f" ${first.envvar} sets {max(first.opts, key=len)}."
             )
         super().format_epilog(ctx, formatter)
@@ -118,8 +126,11 @@ class Option(cloup.Option):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        flag = max(self.opts, key=len).removeprefix("--")
-        self.envvar = PREFIX + flag.replace("-", "_").upper()
+        self.envvar = variable_of(max(self.opts, key=len))
+
+
+class TypedOption(cloup.Option):
+    """A flag that answers for one command, so that no environment variable sets it."""
 
 
 class Repeatable(Option):
@@ -137,6 +148,11 @@ class Repeatable(Option):
 def option(*names: str, cls: type[Option] = Option, **settings: Any) -> Any:
     """A flag that an environment variable can set too, as a decorator."""
     return cloup.option(*names, cls=cls, **settings)
+
+
+def typed_option(*names: str, **settings: Any) -> Any:
+    """A flag that no environment variable can set, as a decorator."""
+    return cloup.option(*names, cls=TypedOption, **settings)
 
 
 @contextmanager

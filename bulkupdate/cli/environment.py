@@ -23,18 +23,30 @@ _OF_KUBERNETES = re.compile(
 )
 
 
-def unknown(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
+def variable_of(flag: str) -> str:
+    """The variable of a flag: `BULKUPDATE_MAX_ATTEMPTS` for `--max-attempts`."""
+    return PREFIX + flag.removeprefix("--").replace("-", "_").upper()
+
+
+def unknown(
+    environ: Mapping[str, str], known: Collection[str], typed: Collection[str] = ()
+) -> Iterator[str]:
     """A message for each variable that begins with the prefix and sets no flag.
 
     Args:
         environ: the environment variables.
         known: the variables of the flags of all commands.
+        typed: the flags that no variable sets.
     """
+    only_typed = {variable_of(flag): flag for flag in typed}
     flags = [name.removeprefix(PREFIX) for name in known]
     for name, value in sorted(environ.items()):
         if not name.upper().startswith(PREFIX) or name in known:
             continue
         if _OF_KUBERNETES.fullmatch(f"{name}={value}"):
+            continue
+        if flag := only_typed.get(name.upper()):
+            yield f"${name} sets no flag: {flag} counts only where it is typed: unset ${name}"
             continue
         close = difflib.get_close_matches(name.upper().removeprefix(PREFIX), flags, n=1)
         advice = f"did you mean ${PREFIX}{close[0]}?" if close else "unset it"

@@ -29,6 +29,7 @@ _NOT_AGAIN = frozenset(
         "out",
         "retry_failed",
         "deadline",
+        "yes",
     }
 )
 

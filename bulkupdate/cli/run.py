@@ -21,6 +21,7 @@ from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.openfiles import room_for_run
 from bulkupdate.cli.options import input_argument
 from bulkupdate.cli.outputs import check_output
+from bulkupdate.cli.question import Question, question
 from bulkupdate.cli.run_options import EXAMPLES, RunFlags, run_options
 from bulkupdate.cli.screen import INTERRUPTED, Screen
 from bulkupdate.cli.signals import SIGNALS, interrupting
@@ -51,7 +52,8 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
     Exit code:
       0         every row is updated or unchanged
       1         finished, and at least one row is invalid, failed, unconfirmed or a conflict
-      2         wrong usage, or INPUT was refused: nothing was sent
+      2         wrong usage, INPUT was refused, or the question was not answered with the number:
+                nothing was sent
       3         stopped early: key refused, server down for too long, too many failures, the
                 deadline is near, the rate limit asks for a wait of more than 5 minutes, or
                 results or stdout could not be written
@@ -76,7 +78,8 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             config = _run_config(flags)
             room_for_run(config.workers, sandboxed=flags.sandbox)
             observers = [screen.observer(), *([metrics] if metrics else [])]
-            summary = eventloop.run(_run(config, screen, observers, sandboxed=flags.sandbox))
+            confirm = question(screen, config, is_answered=flags.yes)
+            summary = eventloop.run(_run(config, screen, observers, confirm))
             if metrics is not None:
                 metrics.ended(summary)
             screen.summary(summary)
@@ -202,7 +205,7 @@ def _metrics(path: Path | None) -> "MetricsFile | None":
 
 
 async def _run(
-    config: RunConfig, screen: Screen, observers: "list[Observer]", *, sandboxed: bool
+    config: RunConfig, screen: Screen, observers: "list[Observer]", confirm: Question | None
 ) -> Summary:
     from bulkupdate.session.observer import Observers
     from bulkupdate.session.run import run
@@ -211,11 +214,11 @@ async def _run(
     stop, before = Stop(), _stamp(config.directory)
     stop_on_signals(stop, screen)
     async with AsyncExitStack() as stack:
-        if sandboxed:
+        if config.sandbox:
             sandbox = await stack.enter_async_context(_own_sandbox(config))
             config = _sent_to(config, sandbox.base_url)
         try:
-            summary = await run(config, stop=stop, observer=Observers(observers))
+            summary = await run(config, stop=stop, observer=Observers(observers), confirm=confirm)
         except RunStoppedError as error:
             screen.error(str(error))
             sys.exit(code_of(stop) or ExitCode.STOPPED)
@@ -224,7 +227,7 @@ async def _run(
             rest = f"--resume continues {config.directory}" if has_begun else "nothing was sent"
             screen.error(f"ended at once: {rest}")
             sys.exit(code_of(stop) or INTERRUPTED)
-        if sandboxed:
+        if config.sandbox:
             seen = sum(sandbox.requests.values())
             screen.say(f"the sandbox saw {count(seen, 'request')}")
     return summary

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import click
 import cloup
 
-from bulkupdate.cli.command import option
+from bulkupdate.cli.command import option, typed_option
 from bulkupdate.cli.connection import (
     ConnectionFlags,
     api_key_file_option,
@@ -56,6 +56,7 @@ class RunFlags(ReadingFlags, ConnectionFlags):
     dry_run: bool
     first: int | None
     skip_invalid: bool
+    yes: bool
     compare: bool
     unlisted: Literal["conflict", "send"]
     max_age: float
@@ -135,6 +136,11 @@ _GROUPS = (
             "--skip-invalid",
             is_flag=True,
             help="Send the valid rows even if INPUT has invalid rows.",
+        ),
+        typed_option(
+            "--yes",
+            is_flag=True,
+            help="Complete tasks and empty fields without the question that a terminal gets.",
         ),
     ),
     cloup.option_group(

@@ -17,6 +17,7 @@ from bulkupdate.reader import Format, Input
 
 if TYPE_CHECKING:
     from bulkupdate.session.progress import Progress
+    from bulkupdate.session.settings import RunConfig
 
 #: Least number of requests for a message about the rate. A short run may go faster than the limit,
 #: because the window is empty at the start.
@@ -30,6 +31,9 @@ _SHOWN_EXAMPLES = 3
 #: Most causes that are shown at the end of a run, and most characters of each, to fit a screen.
 _SHOWN_CAUSES = 8
 _CAUSE_WIDTH = 120
+
+#: Fields that a run can't compare with the task, so that nothing keeps what was there.
+_MEDIA = frozenset({"images", "videos"})
 
 #: Most fields or owners that are shown with their number of tasks.
 _SHOWN_COUNTS = 20
@@ -145,6 +149,24 @@ def body_lines(preview: Preview) -> Iterator[str]:
         yield "  PATCH /tasks " + to_json(body).decode()
     if preview.requests > len(preview.bodies) > 0:
         yield f"  … and {preview.requests - len(preview.bodies):,} more"
+
+
+def question_lines(preview: Preview, config: "RunConfig") -> Iterator[str]:
+    """The question before a run completes tasks or empties fields."""
+    number = f"{preview.completes_or_clears:,}"
+    yield f"rows that complete a task or empty a field: {number} of {preview.rows:,}"
+    if preview.completes:
+        yield f"  complete: {preview.completes:,}, which can't be undone"
+    texts = {name: n for name, n in preview.clears.items() if name not in _MEDIA}
+    if texts and config.compare:
+        undo = f"bulkupdate undo {config.directory}"
+        pending = " while the task is pending" if preview.completes else ""
+        yield f"  empty: {_by_field(texts)}, which only {undo} takes back{pending}"
+    elif texts:
+        yield f"  empty: {_by_field(texts)}, which can't be undone without {setting('compare')}"
+    if media := {name: n for name, n in preview.clears.items() if name in _MEDIA}:
+        yield f"  empty: {_by_field(media)}, which can't be undone"
+    yield f"type {number} to go on; anything else sends nothing"
 
 
 def problem_lines(preview: Preview) -> Iterator[str]:

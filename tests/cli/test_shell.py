@@ -15,7 +15,7 @@ from bulkupdate import ApiKey, ConfigError, Endpoint, RunConfig
 from bulkupdate.cli import cli
 from bulkupdate.cli import environment as environ
 from bulkupdate.cli.check import CheckFlags, check_command
-from bulkupdate.cli.command import Command, flag_of
+from bulkupdate.cli.command import Command, TypedOption, flag_of
 from bulkupdate.cli.export import ExportFlags, export_command
 from bulkupdate.cli.run import run_command
 from bulkupdate.cli.run_options import RunFlags
@@ -78,10 +78,12 @@ def test_python_errors_name_settings_by_parameter() -> None:
 
 
 def test_typed_flag_wins_over_its_variable() -> None:
-    """Every flag has an environment variable, and the typed flag wins over it."""
+    """Every flag but `--yes` has an environment variable, and the typed flag wins over it."""
     for command in GROUPED:
         for parameter in command.params:
-            if isinstance(parameter, click.Option):
+            if isinstance(parameter, TypedOption):
+                assert (parameter.opts, parameter.envvar) == (["--yes"], None)
+            elif isinstance(parameter, click.Option):
                 flag = max(parameter.opts, key=len)
                 assert parameter.envvar == "BULKUPDATE_" + flag[2:].replace("-", "_").upper()
                 assert parameter.help

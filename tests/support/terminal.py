@@ -50,6 +50,10 @@ class Terminal:
         """The text on the terminal, as lines without trailing blanks."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
 
+    def type(self, text: str) -> None:
+        """Press keys: a newline is Enter, character 4 is Ctrl-D."""
+        os.write(self._master, text.encode())
+
     def wait_for(self, what: Callable[[str], object], seconds: float = 30) -> str:
         """Wait until `what` is true for the text on the terminal, and return the text."""
         deadline = time.monotonic() + seconds

@@ -95,7 +95,8 @@ def _table(parameters: Sequence[click.Option], context: click.Context) -> Iterat
             continue
         flag, meaning = (_cell(text) for text in record)
         line = f"| `{flag}` | {meaning} |"
-        lines.append(line + (f" `{parameter.envvar}` |" if with_variables else ""))
+        variable = f"`{parameter.envvar}`" if parameter.envvar else "none"
+        lines.append(line + (f" {variable} |" if with_variables else ""))
     yield "\n".join(lines) + "\n"
 
 

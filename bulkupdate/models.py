@@ -197,6 +197,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         shape: the `shape()` of the update, if the creator of the row knew it; else empty.
         expect: the values that the task must have for the row to be sent, by field; "" for empty.
             None without any.
+        rule: the name of the rule that the row comes from; None without one.
     """
 
     number: int
@@ -208,6 +209,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     merged: tuple["Row", ...] = ()
     shape: tuple[str, ...] = ()
     expect: dict[str, Any] | None = None
+    rule: str | None = None
 
     @property
     def is_sent(self) -> bool:
@@ -298,6 +300,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         was_merged: whether that request had earlier rows that the input no longer has.
         sent_with: number of the later row whose request included this one. The line of that row
             has the rest.
+        rule: the name of the rule that the row comes from; None without one.
     """
 
     row: Annotated[int, msgspec.Meta(ge=1)]
@@ -317,6 +320,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     merged: tuple[int, ...] = ()
     was_merged: bool = False
     sent_with: int | None = None
+    rule: str | None = None
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -328,6 +332,7 @@ class Mark(msgspec.Struct, frozen=True):
         mismatches: as in `Result`.
         error: the type of the error.
         cut_short: as in `Result`.
+        rule: as in `Result`.
     """
 
     class Kind(msgspec.Struct, frozen=True):
@@ -340,6 +345,7 @@ class Mark(msgspec.Struct, frozen=True):
     mismatches: dict[str, Any] | None = None
     error: Kind | None = None
     cut_short: bool = False
+    rule: str | None = None
 
 
 class LoggedRow(Mark, frozen=True):
@@ -362,7 +368,15 @@ class LoggedRow(Mark, frozen=True):
 
 def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result:
     """The result of a row for which no request was sent."""
-    return Result(row=row.number, id=row.id, outcome=outcome, attempts=0, at=now(), error=error)
+    return Result(
+        row=row.number,
+        id=row.id,
+        outcome=outcome,
+        attempts=0,
+        at=now(),
+        error=error,
+        rule=row.rule,
+    )
 
 
 class Traffic(msgspec.Struct):

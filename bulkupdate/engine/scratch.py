@@ -103,14 +103,14 @@ def _record(row: Row) -> bytes:
     # The record may hold undecodable bytes as lone surrogates, which `to_json` refuses.
     cells = json.dumps(row.record)
     merged = [_record(one).decode() for one in row.merged]
-    return to_json((row.number, row.line, row.id, changes, cells, merged, row.expect))
+    return to_json((row.number, row.line, row.id, changes, cells, merged, row.expect, row.rule))
 
 
 def _row(record: bytes) -> Row:
-    number, line, id_, changes, text, earlier, expect = parse_json(record)
+    number, line, id_, changes, text, earlier, expect, rule = parse_json(record)
     cells = json.loads(text)
     named = {PYTHON_NAMES[name]: value for name, value in changes.items()}
     update = TaskUpdate(id=id_, **named)
     merged = tuple(_row(one.encode()) for one in earlier)
     kept = cells if isinstance(cells, str) else tuple(cells)
-    return Row(number, line, id_, update, (), kept, merged, expect=expect)
+    return Row(number, line, id_, update, (), kept, merged, expect=expect, rule=rule)

@@ -84,6 +84,7 @@ async def settle(
         mismatches=task.mismatches if task else None,
         error=ErrorInfo(error.type, error.message) if error else None,
         cut_short=cut_short,
+        rule=row.rule,
     )
 
 

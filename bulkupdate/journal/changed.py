@@ -12,6 +12,7 @@ import operator
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -172,12 +173,13 @@ class ChangeCounts(NamedTuple):
         fields: number of updated tasks by field, the most frequent first.
         owners: number of tasks by the id of their new owner, the most frequent first; at most
             `MAX_OWNERS`, and the rest as `OTHER_OWNERS`.
-        givers: ids of owners that such tasks had before, as far as they are known.
+        givers: number of tasks by the id of the owner that they were taken from, as far as it is
+            known, ordered as `owners`.
     """
 
     fields: dict[str, int]
     owners: dict[str, int]
-    givers: tuple[str, ...] = ()
+    givers: Mapping[str, int] = MappingProxyType({})
 
 
 def count_changes(files: RunFiles, check: Callable[[], object] = lambda: None) -> ChangeCounts:
@@ -246,18 +248,18 @@ class _Counter:
 
     def counts(self) -> ChangeCounts:
         """The counts of all tasks."""
-        fields, owners, givers = Counter[str](), Counter[int](), set[int]()
+        fields, owners, givers = Counter[str](), Counter[int](), Counter[int]()
         for part in self._parts:
             for change in self._tasks(part):
                 fields.update(change.after.keys())
                 if owner := change.after.get("assignedTo"):
                     owners[owner] += 1
-                    givers.add(change.before.get("assignedTo", 0))
+                    givers[change.before.get("assignedTo", 0)] += 1
         order = sorted(fields, key=lambda name: (-fields[name], _FIELDS.index(name)))
         return ChangeCounts(
             {name: fields[name] for name in order},
             _named(owners, self._owners),
-            tuple(name for name, number in self._givers.of.items() if number in givers),
+            _named(givers, self._givers),
         )
 
     def _tasks(self, part: "_Part") -> Iterator[TaskChange]:
@@ -285,5 +287,5 @@ _SAW = len(_OUTCOMES)
 def _named(counts: Counter[int], numbers: _Numbers) -> dict[str, int]:
     """Counts by the names that the numbers stand for, the most frequent first, the others last."""
     names = {number: name for name, number in numbers.of.items()}
-    found = [(names[number], tasks) for number, tasks in counts.most_common()]
+    found = [(names[number], tasks) for number, tasks in counts.most_common() if number in names]
     return dict(sorted(found, key=lambda one: one[0] == OTHER_OWNERS))

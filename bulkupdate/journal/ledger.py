@@ -3,6 +3,7 @@
 from array import array
 
 from bulkupdate.errors import LANE_STOPPERS, REOPENED
+from bulkupdate.journal.rules import RulesOfRows
 from bulkupdate.models import RETRIED, SUCCESSES, Mark, Outcome, Result
 
 _OUTCOMES = tuple(Outcome)
@@ -26,6 +27,7 @@ class Ledger:
         self._line_count = 0
         self._reopened = 0
         self._counts = [0] * 0x100
+        self._rules = RulesOfRows()
 
     def record(self, *results: Result | Mark) -> bool:
         """Add the next lines of the log. Each replaces an earlier line of the same row.
@@ -45,6 +47,8 @@ class Ledger:
                 code |= _UNSETTLED
                 if error is not None and error.type == REOPENED:
                     self._reopened += 1
+            if result.rule is not None:
+                self._rules.add(result.row, result.rule)
             number += 1
             index = result.row - 1
             if index >= size:
@@ -172,6 +176,11 @@ class Ledger:
         """Number of rows by outcome, and `unprocessed`. The sum is `rows`."""
         counts = {outcome.value: self._count(outcome) for outcome in _OUTCOMES}
         return {**counts, "unprocessed": rows - self.settled}
+
+    def rules(self) -> dict[str, dict[str, int]]:
+        """Number of rows with an outcome by rule and outcome; empty where no row is of a rule."""
+        names = ["", *(outcome.value for outcome in _OUTCOMES)]
+        return self._rules.counts(names[code & _OUTCOME_BITS] for code in self._codes)
 
     def _code(self, row: int) -> int:
         return self._codes[row - 1] if row <= len(self._codes) else 0

@@ -49,6 +49,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             counted: during a session, after an abort, or by an older version.
         owners: number of these tasks by the id of their new owner; None as above. All owners after
             the first thousand are `others`.
+        givers: number of these tasks by the id of their owner before, as far as it is known, with
+            `others` as above; None as above.
+        rules: number of rows with an outcome by rule and outcome; empty where no row is of a rule.
         people: the e-mail address or name of owners that such tasks have now or had before, by id,
             as far as they are known.
         problems: the causes of unsuccessful rows, each once, the most frequent first.
@@ -86,6 +89,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     listed: int | None = None
     changed: dict[str, int] | None = None
     owners: dict[str, int] | None = None
+    givers: dict[str, int] | None = None
+    rules: dict[str, dict[str, int]] = {}
     people: dict[str, str] = {}
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from bulkupdate.errors import ConfigError, InputError, Problem, setting
 from bulkupdate.fields import TASK_PREFIX
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
 from bulkupdate.reader import artefacts
-from bulkupdate.reader.columns import EXPECT, Layout
+from bulkupdate.reader.columns import EXPECT, Layout, rule_name
 from bulkupdate.reader.dates import DateReader
 from bulkupdate.reader.options import ReadOptions
 from bulkupdate.reader.sheet import WRONG, Cell
@@ -293,6 +293,7 @@ class CellReader:
             for position, field, name in layout.expected
         ]
         self._expects = bool(self._expected or expected)
+        self._rule = layout.rule
         self._values = values
         self._shortest = values.shortest
         self._shortest_id = values.shortest_id
@@ -342,7 +343,8 @@ class CellReader:
         update = CheckedUpdate(**values)
         clears = self._values.has_cleared and "" in values.values()
         shape = update.shape() if clears else tuple(values)
-        return Row(number, line, id_, update, (), tuple(cells), (), shape, expect)
+        rule = None if self._rule is None else rule_name(cells[self._rule])
+        return Row(number, line, id_, update, (), tuple(cells), (), shape, expect, rule)
 
     def _expectations(self, cells: list[str]) -> dict[str, Any] | None:
         found = dict(self._all_expect)
@@ -370,6 +372,11 @@ class CellReader:
             except ValueError as error:
                 problems.append(problem_of(field, cells[position], error, name))
         return problems
+
+    def rule(self, cells: list[str]) -> str | None:
+        """The name of the rule in a record of any width; None without one."""
+        has_cell = self._rule is not None and self._rule < len(cells)
+        return rule_name(cells[self._rule or 0]) if has_cell else None
 
     def id(self, cells: list[str]) -> str:
         """The id in a record of any width, as written in the file; "" without one."""

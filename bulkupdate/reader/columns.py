@@ -5,12 +5,16 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bulkupdate import fields
+from bulkupdate.codec import writable
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.models import PYTHON_NAMES
 from bulkupdate.reader.options import ReadOptions
 
 #: Prefix of the columns and keys that bulkupdate adds to `failed.csv`. The reader ignores them.
 OWN_PREFIX = "bulkupdate_"
+
+#: The column or key that names the rule that a row comes from. Nothing of it is sent.
+RULE = f"{OWN_PREFIX}rule"
 
 #: Prefix of the columns that hold what a task must be like for its row to be sent.
 EXPECT = "expect."
@@ -68,6 +72,7 @@ class Layout(NamedTuple):
         ignored: names of the columns that it ignores, without those that it added itself.
         kept: positions of all columns, without those that bulkupdate added.
         expected: the columns that hold what the task must be like.
+        rule: position of the column that names the rule of a row; None without one.
     """
 
     header: tuple[str, ...]
@@ -76,6 +81,7 @@ class Layout(NamedTuple):
     ignored: tuple[str, ...]
     kept: tuple[int, ...]
     expected: tuple[Column, ...] = ()
+    rule: int | None = None
 
     @property
     def written(self) -> int:
@@ -231,7 +237,15 @@ class Naming:
         if len(problems) > _SHOWN:
             problems[_SHOWN:] = [f"… and {len(problems) - _SHOWN:,} more problems of the header"]
         kept = tuple(n for n, name in enumerate(names) if not name.startswith(OWN_PREFIX))
-        layout = Layout(header, len(names), tuple(columns), tuple(ignored), kept, tuple(expected))
+        layout = Layout(
+            header,
+            len(names),
+            tuple(columns),
+            tuple(ignored),
+            kept,
+            tuple(expected),
+            names.index(RULE) if RULE in names else None,
+        )
         return layout, problems
 
     def knows(self, header: Iterable[str]) -> int:
@@ -274,6 +288,11 @@ def _field_called(name: str) -> str | None:
         field = _field_called(name[len(EXPECT) :].strip())
         return EXPECT + field if field in EXPECTABLE else None
     return fields.ALIASES.get(name) or _COMMON_NAMES.get(_plain(name))
+
+
+def rule_name(value: object) -> str | None:
+    """The name of a rule, as a file has it; None where it is none."""
+    return (writable(value).strip() or None) if isinstance(value, str) else None
 
 
 def _plain(name: str) -> str:

@@ -5,11 +5,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from bulkupdate import fields
-from bulkupdate.codec import writable
+from bulkupdate.codec import replaced, writable
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
 from bulkupdate.models import PYTHON_NAMES, UNSET, CheckedUpdate, Row, TaskUpdate, problem_of
 from bulkupdate.reader.cells import CellReader, Values
-from bulkupdate.reader.columns import EXPECT, EXPECTABLE, OWN_PREFIX, Layout, Naming, is_expectation
+from bulkupdate.reader.columns import (
+    EXPECT,
+    EXPECTABLE,
+    OWN_PREFIX,
+    RULE,
+    Layout,
+    Naming,
+    is_expectation,
+    rule_name,
+)
 from bulkupdate.reader.records import Record
 from bulkupdate.reader.sheet import Cell
 from bulkupdate.reader.text import damage
@@ -70,7 +79,8 @@ def table_rows(
         else:
             problems = reader.problems(cells)
         id_shown = "" if _is_of(problems, "id") else writable(reader.id(cells))
-        yield Row(number, line, id_shown, None, tuple(problems), tuple(cells))
+        rule = reader.rule(cells)
+        yield Row(number, line, id_shown, None, tuple(problems), tuple(cells), rule=rule)
 
 
 def _is_header(cells: list[str], layout: Layout, naming: Naming, where: str) -> bool:
@@ -152,9 +162,11 @@ def json_rows(
         found, problems = keys.values(pairs, values, number)
         expect, wrong = _expectations(given, naming, values)
         found, expect = {**found, **constants}, {**expected, **expect}
-        yield _row(
+        row = _row(
             number, line_number, found, [*problems, *wrong], record, expect or None, values.rule
         )
+        rule = rule_name(pairs.get(RULE))
+        yield row if rule is None else replaced(row, rule=rule)
     # A file of failed rows need not hold every key that its input held.
     is_failed = any(key.startswith(OWN_PREFIX) for key in keys.seen)
     if not is_failed and (problems_of_file := naming.missing(keys.seen)):

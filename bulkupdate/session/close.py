@@ -101,4 +101,10 @@ async def _counted(
             name = summary.people.get(user, user)
         if name != user:
             people[user] = name
-    return replaced(summary, changed=found.fields, owners=found.owners, people=people)
+    return replaced(
+        summary,
+        changed=found.fields,
+        owners=found.owners,
+        givers=dict(found.givers),
+        people=people,
+    )

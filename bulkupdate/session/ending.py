@@ -93,6 +93,7 @@ def summary_of(
         exit_code=code,
         counts=ledger.counts(first.input.rows),
         mismatches=ledger.mismatches,
+        rules=ledger.rules(),
         requests=progress.requests,
         retries=progress.retries,
         rate_limited=progress.rate_limited,

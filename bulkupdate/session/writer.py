@@ -205,6 +205,7 @@ def _each(row: Row, result: Result) -> Iterator[tuple[Row, Result]]:
                 task=None,
                 mismatches=None,
                 sent_with=row.number,
+                rule=earlier.rule,
             ),
         )
     yield row, replaced(result, merged=tuple(earlier.number for earlier in row.merged))

@@ -49,7 +49,7 @@ def test_every_field_of_row_comes_back(scratch: Scratch) -> None:
         priority="", done=False, images=("https://a.b/c.png",), videos=(),
     )  # fmt: skip
     for record in (("a", "b\n"), '{"id": "a"}'):
-        one = Row(7, 9, "a", update, (), record)
+        one = Row(7, 9, "a", update, (), record, expect={"title": "Old"}, rule="Ben is away")
         scratch.put(one)
         assert scratch.take("a") == one
 

@@ -30,6 +30,7 @@ async def test_compared_run_counts_changes_and_names_owners(write: Write) -> Non
         )
         summary = await compared(bench, path)
     assert (summary.changed, summary.owners) == ({"assignedTo": 2, "title": 2}, {"usr_ben": 2})
+    assert summary.givers == {"usr_anna": 2}
     assert summary.people == {"usr_ben": "ben@acme.example", "usr_anna": "anna@acme.example"}
     written = json.loads(SUMMARY.read_text())
     assert (written["changed"], written["owners"]) == (summary.changed, summary.owners)
@@ -42,7 +43,7 @@ async def test_run_without_compare_counts_what_was_updated(write: Write) -> None
     async with bench_of() as bench:
         summary = await bench.run(path)
     assert (summary.changed, summary.owners) == ({"assignedTo": 1, "title": 1}, {"usr_ben": 1})
-    assert summary.people == {}
+    assert (summary.givers, summary.people) == ({}, {})
 
 
 async def test_changes_of_earlier_sessions_count(write: Write) -> None:

@@ -4,10 +4,11 @@ import bisect
 import math
 import statistics
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bulkupdate.codec import parse_record
@@ -108,6 +109,7 @@ class History(NamedTuple):
         unsuccessful: the last results of the unsuccessful rows, at most `MAX_ROWS`.
         unsuccessful_count: number of unsuccessful rows.
         changes: what the run has changed; None where this was not read.
+        rules: number of rows by rule and outcome; empty where no row is of a rule.
     """
 
     summary: Summary
@@ -121,6 +123,7 @@ class History(NamedTuple):
     unsuccessful: list[Result]
     unsuccessful_count: int
     changes: Changes | None = None
+    rules: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
 
 def read_history(directory: Path) -> History:
@@ -154,6 +157,7 @@ def read_history(directory: Path) -> History:
         causes=causes.listed(),
         unsuccessful=unsuccessful,
         unsuccessful_count=count,
+        rules=ledger.rules(),
     )
 
 

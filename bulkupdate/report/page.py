@@ -1,6 +1,6 @@
 """The page of a report: one HTML file that needs no other file and no network."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +45,9 @@ _BLIND_COLUMNS = ("Row", "Task", "Title", "Field", "New value", "When")
 _SHOWN_OWNERS = 100
 _SHOWN_GIVERS = 10
 
+#: Number of rules to show.
+SHOWN_RULES = 100
+
 
 class Verdict(NamedTuple):
     """The state of a run in a sentence.
@@ -87,7 +90,9 @@ def page(history: History) -> str:
     )
     folder = Path(__file__).parent / "templates"
     summary = history.summary
-    return environment.get_template("report.html").render(
+    return environment.get_template(
+        "report.html"
+    ).render(
         title=printable(f"{summary.input.path} → {_target(summary)}"),
         summary=summary,
         verdict=verdict(history),
@@ -103,6 +108,9 @@ def page(history: History) -> str:
             for chart in charts(history)
         ],
         sessions=[f"{began:%Y-%m-%d %H:%M:%S} UTC" for _, began in history.sessions],
+        rules=rule_rows(history.rules)[:SHOWN_RULES],
+        more_rules=max(0, len(history.rules) - SHOWN_RULES),
+        rule_outcomes=rule_outcomes(history.rules),
         facts=_facts(history),
         changes=_changes(history),
         owners=_owners(history),
@@ -204,6 +212,20 @@ def _parts(history: History) -> list[Part]:
         Part(outcome, history.counts[outcome], 100 * history.counts[outcome] / rows, meaning)
         for outcome, meaning in meanings.items()
         if history.counts[outcome]
+    ]
+
+
+def rule_outcomes(rules: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The outcomes that rows of rules have."""
+    return [one for one in Outcome if any(one in counts for counts in rules.values())]
+
+
+def rule_rows(rules: Mapping[str, Mapping[str, int]]) -> list[tuple[str, list[str]]]:
+    """The rows of the table of rules: the name, and the number of rows with each outcome."""
+    outcomes = rule_outcomes(rules)
+    return [
+        (printable(cut(name, _MESSAGE_WIDTH)), [f"{counts.get(one, 0):,}" for one in outcomes])
+        for name, counts in rules.items()
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bulkupdate import write_report
+from bulkupdate.codec import replaced
 from bulkupdate.errors import ConfigError, JournalError, RunDirectoryError
 from bulkupdate.journal.summary import Summary
 from bulkupdate.models import ErrorInfo, Outcome, Result, State
@@ -540,3 +541,28 @@ def test_unwritable_report_keeps_exit_code() -> None:
     assert done.returncode == 0
     assert "note: edits.run/report.html is the report of an earlier session" in done.stderr
     assert "error: no report: edits.run/report.html can't be written" in done.stderr
+
+
+def test_report_counts_rows_by_rule(tmp_path: Path) -> None:
+    """The rows of each rule are counted by outcome, and a rule's name is shown as text."""
+    evil = "<b>Ben</b> is away\u202e"
+    results = [
+        replaced(updated(1, 1), rule=evil),
+        replaced(updated(2, 2), rule=evil),
+        replaced(failed(3, 3), rule="Spread"),
+        updated(4, 4),
+    ]
+    text = text_of(run_directory(tmp_path / "a.run", results))
+    assert "By rule Rule updated failed <b>Ben</b> is away\\u202e 2 0 Spread 0 1 Why rows" in text
+
+
+def test_report_without_rules_names_none(tmp_path: Path) -> None:
+    """A run whose rows come from no rule has no part about rules."""
+    assert "By rule" not in text_of(run_directory(tmp_path / "a.run", [updated(1, 1)]))
+
+
+def test_report_of_many_rules_shows_the_first(tmp_path: Path) -> None:
+    """After a hundred rules, the report gives the number of the others."""
+    results = [replaced(updated(n, n), rule=f"rule {n}") for n in range(1, 103)]
+    text = text_of(run_directory(tmp_path / "a.run", results))
+    assert "rule 100 1 … and 2 more rules." in text

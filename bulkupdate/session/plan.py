@@ -14,6 +14,7 @@ from typing import Any, Literal
 from bulkupdate.codec import replaced
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import InputError, RunStoppedError, setting
+from bulkupdate.fields import MAX_MEDIA
 from bulkupdate.journal import published
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
@@ -373,4 +374,16 @@ def _edits(plan: Plan, file: EditsFile, names: tuple[str, ...]) -> Iterator[Edit
         owner = change.after.get("assignedTo") or change.before.get("assignedTo")
         shown = plan.people.shown(owner) if isinstance(owner, str) and owner else ""
         own = {"title": change.title, "assignee": shown}
-        yield Edit(change.id, change.after, own, change.expect)
+        for values in _updates(change.after):
+            yield Edit(change.id, values, own, change.expect)
+
+
+def _updates(after: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The values of a task in as few updates as its images and videos allow.
+
+    `done` is in the last one: no update reaches a completed task.
+    """
+    if len(after.get("images", ())) + len(after.get("videos", ())) > MAX_MEDIA:
+        yield {name: value for name, value in after.items() if name not in ("videos", "done")}
+        after = {name: after[name] for name in ("videos", "done") if name in after}
+    yield after

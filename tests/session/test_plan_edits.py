@@ -73,3 +73,23 @@ async def test_media_are_in_a_plan_or_named(write: Write) -> None:
         assert (file.rows, file.left_out.counts) == (2, {})
     first = json.loads(Path("plan.jsonl").read_text().splitlines()[0])
     assert first["images"] == ["https://a.example/1.png"]
+
+
+async def test_media_that_fit_no_update_together_are_in_two_rows(write: Write) -> None:
+    """One row of a task is more than an update takes: the second one has the rest, and ends it."""
+    images = [f"https://a.example/{n}.png" for n in range(4)]
+    videos = [f"https://a.example/{n}.mp4" for n in range(4)]
+    rows = [
+        {"id": "opp_1", "title": "New", "images": images},
+        {"id": "opp_1", "videos": videos, "done": True},
+    ]
+    path = write("edits.jsonl", *map(json.dumps, rows))
+    async with bench_of() as bench:
+        bench.sandbox.team.tasks["opp_1"]["type"] = "linkedinSend"
+        await planned(bench, path, Path("plan.jsonl"))
+        summary = await compared(bench, Path("plan.jsonl"), out="plan.run")
+        assert patches(bench) == rows
+        bench.sandbox.team.add("opp_1", "linkedinSend")["title"] = "By another hand"
+        await compared(bench, Path("plan.jsonl"), out="again.run")
+        assert len(patches(bench)) == 2
+    assert summary.counts["updated"] == 2

@@ -134,14 +134,6 @@ rate_option = option(
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = option("-q", "--quiet", is_flag=True, help="Print errors only.")
 
-unlisted_option = option(
-    "--unlisted",
-    type=click.Choice(["conflict", "send"]),
-    default="conflict",
-    show_default=True,
-    help="What becomes of a row whose task is not listed.",
-)
-
 #: The flags of `ReadingFlags`.
 reading_options = cloup.option_group(
     "How INPUT is read",

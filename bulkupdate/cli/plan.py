@@ -13,6 +13,7 @@ import cloup
 
 from bulkupdate.cli.check import check_input
 from bulkupdate.cli.command import Command, option
+from bulkupdate.cli.comparing import max_changes_option, skip_invalid_option, unlisted_option
 from bulkupdate.cli.connection import ConnectionFlags
 from bulkupdate.cli.options import (
     ReadingFlags,
@@ -20,7 +21,6 @@ from bulkupdate.cli.options import (
     json_option,
     quiet_option,
     reading_options,
-    unlisted_option,
 )
 from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.reading import Told, connection_options, output_file, run_reading
@@ -31,6 +31,7 @@ from bulkupdate.errors import ConfigError, count
 from bulkupdate.journal import ExitCode
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.reader import Input, format_to_write
+from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.ui import messages
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class PlanFlags(ReadingFlags, ConnectionFlags):
     output: Path | None
     overwrite: bool
     renew: bool
+    skip_invalid: bool
     unlisted: Literal["conflict", "send"]
+    max_changes: ChangeLimit | None
     allow_few: bool
     rate: Rate
     timeout: float
@@ -77,7 +80,9 @@ class PlanFlags(ReadingFlags, ConnectionFlags):
         is_flag=True,
         help="Take what is there now for what INPUT expects.",
     ),
+    skip_invalid_option,
     unlisted_option,
+    max_changes_option,
     option("--allow-few", is_flag=True, help="Accept a server that lists no task at all."),
     json_option,
     quiet_option,
@@ -87,9 +92,10 @@ class PlanFlags(ReadingFlags, ConnectionFlags):
 def plan_command(**given: Any) -> None:
     """Show what INPUT would change in the tasks as they are now. Nothing is sent.
 
-    Exits with 0 if all of it could be sent, with 1 if a row conflicts with what is there, with 2 if
-    a row is invalid or INPUT or FILE is refused, and with 3 if the tasks can't be read whole, or
-    FILE or stdout can't be written.
+    Exits with 0 if all of it could be sent, with 1 if a row conflicts with what is there or
+    --skip-invalid leaves it out, with 2 if a row is invalid, INPUT or FILE is refused or more tasks
+    would change than --max-changes allows, and with 3 if the tasks can't be read whole, or FILE or
+    stdout can't be written.
     """
     flags = PlanFlags(**given)
     screen = Screen(quiet=flags.quiet)
@@ -116,7 +122,7 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
             screen.say(line)
         for line in messages.problem_lines(preview):
             screen.say(line)
-        if preview.invalid:
+        if preview.invalid and not flags.skip_invalid:
             return ExitCode.REFUSED
         if flags.output is not None and flags.output.exists():
             _check_not_input(flags.output, source)
@@ -132,11 +138,13 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
                 stop=stop,
                 sends_unlisted=flags.unlisted == "send",
                 renew=flags.renew,
+                merge=flags.merge_duplicates,
                 allow_few=flags.allow_few,
+                needs_all=flags.max_changes is not None and flags.max_changes.needs_all,
                 on_page=Told(screen).tasks,
             )
             async with making as plan:
-                return await _show(screen, flags, plan)
+                return await _show(screen, flags, plan, left_out=preview.invalid)
 
         return run_reading(screen, work)
 
@@ -146,7 +154,18 @@ def _check_not_input(output: Path, source: Input) -> None:
         raise ConfigError(f"--output {output} is the input: name another file")
 
 
-async def _show(screen: Screen, flags: PlanFlags, plan: "Plan") -> int:
+async def _show(screen: Screen, flags: PlanFlags, plan: "Plan", *, left_out: int) -> int:
+    """Show the plan, and write it to its file.
+
+    Args:
+        screen: shows it.
+        flags: the flags.
+        plan: the plan.
+        left_out: number of rows that are invalid in themselves.
+
+    Returns:
+        The exit code.
+    """
     from bulkupdate.ui import planned
 
     for note in plan.notes:
@@ -157,10 +176,11 @@ async def _show(screen: Screen, flags: PlanFlags, plan: "Plan") -> int:
         screen.say(line, "yellow")
     for line in planned.total_lines(plan, flags.rate):
         screen.say(line)
-    code = ExitCode.UNSUCCESSFUL if plan.conflicts else ExitCode.DONE
-    code = ExitCode.REFUSED if plan.invalid_count else code
-    if flags.output is not None and plan.invalid_count:
-        screen.error(f"{flags.output} is not written: enter members of the team")
+    is_incomplete = plan.conflicts or plan.invalid_count or left_out
+    code = ExitCode.UNSUCCESSFUL if is_incomplete else ExitCode.DONE
+    if why := plan.refusal(flags.max_changes, skip_invalid=flags.skip_invalid):
+        code = ExitCode.REFUSED
+        screen.error(f"{flags.output} is not written: {why}" if flags.output else why)
     elif flags.output is not None:
         await _write(screen, flags.output, plan, overwrite=flags.overwrite)
     for line in planned.unknown_lines(plan):
@@ -197,6 +217,7 @@ def _json(plan: "Plan") -> Iterator[bytes]:
         "rows": plan.rows,
         "listed": plan.listed,
         "tasks": plan.tasks,
+        "requests": plan.requests,
         "already": plan.already,
         "unchanged": plan.unchanged,
         "invalid": plan.invalid_count,

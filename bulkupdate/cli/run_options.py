@@ -10,6 +10,7 @@ import click
 import cloup
 
 from bulkupdate.cli.command import option, typed_option
+from bulkupdate.cli.comparing import max_changes_option, skip_invalid_option, unlisted_option
 from bulkupdate.cli.connection import (
     ConnectionFlags,
     api_key_file_option,
@@ -25,7 +26,6 @@ from bulkupdate.cli.options import (
     quiet_option,
     rate_option,
     reading_options,
-    unlisted_option,
 )
 from bulkupdate.engine.settings import MAX_WORKERS
 from bulkupdate.lemlist.rate import Rate
@@ -132,11 +132,7 @@ _GROUPS = (
             metavar="N",
             help="Send N rows, then stop. --resume sends the rest, or with --first N more.",
         ),
-        option(
-            "--skip-invalid",
-            is_flag=True,
-            help="Send the valid rows even if INPUT has invalid rows.",
-        ),
+        skip_invalid_option,
         typed_option(
             "--yes",
             is_flag=True,
@@ -151,12 +147,7 @@ _GROUPS = (
             help="Read the tasks first, send only what differs, and keep what is overwritten.",
         ),
         unlisted_option,
-        option(
-            "--max-changes",
-            type=Setting("changes", ChangeLimit.parse),
-            metavar="N|N%",
-            help="Send nothing if more than N tasks, or N% of those listed, would change.",
-        ),
+        max_changes_option,
         option(
             "--max-age",
             default=1800.0,

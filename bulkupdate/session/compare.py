@@ -186,7 +186,7 @@ class Comparison:
     async def _read_list(self) -> None:
         """Read the list to its end, or until it has shown every task of the rows."""
         limit = self._config.max_changes
-        needs_all = limit is not None and limit.percent is not None
+        needs_all = limit is not None and limit.needs_all
         async for _ in self._reader.tasks(self._live, needs_all=needs_all):
             pass
         if not self._live.is_whole:
@@ -274,13 +274,9 @@ class Comparison:
         if (limit := self._config.max_changes) is None:
             return
         completed = sum(_is_completed(written) for _, written in self._live.written())
-        listed = self.listed + completed if self.listed is not None else 0
-        if limit.is_exceeded(changes, listed):
-            of = f" of {listed:,}" if listed else ""
-            text = (
-                f"{count(changes, 'task')}{of} would change: {setting('max_changes')} is"
-                f" {limit}, and nothing was sent in this session"
-            )
+        listed = self.listed + completed if self.listed is not None else None
+        if why := limit.refusal(changes, listed):
+            text = f"{why}, and nothing was sent in this session"
             self._stop.set(text, Reason.TOO_MANY_CHANGES)
             raise RunStoppedError(text)
 

@@ -24,6 +24,7 @@ from bulkupdate.plan import Judge, Kind, LiveTasks, People, inspect
 from bulkupdate.reader import Edit, EditsFile, Format, Input, ReadOptions, format_to_write
 from bulkupdate.session.editsfile import write_edits
 from bulkupdate.session.reading import live_reader
+from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.stop import Stop
 
 #: Number of conflicts that are kept as examples.
@@ -67,6 +68,8 @@ class Plan:
         listed: number of tasks that the server lists, as far as the list was read.
         is_whole: whether the list was read to its end, as some task of the file was not in it.
         tasks: number of tasks that would change.
+        touched: number of tasks that would get a request: some may be as before in the end.
+        requests: number of requests that the file would take.
         already: number of rows whose task is as they want it.
         unchanged: number of rows that set nothing.
         conflicts: number of rows that would not be sent, by the kind of conflict.
@@ -89,6 +92,8 @@ class Plan:
     listed: int = 0
     is_whole: bool = True
     tasks: int = 0
+    touched: int = 0
+    requests: int = 0
     already: int = 0
     unchanged: int = 0
     conflicts: Counter[str] = field(default_factory=Counter)
@@ -126,6 +131,20 @@ class Plan:
             after = {name: _sent(one.chain[-1]) for name, one in known.items()}
             yield Change(task_id, title if isinstance(title, str) else "", before, after, expect)
 
+    def refusal(self, max_changes: ChangeLimit | None, *, skip_invalid: bool) -> str:
+        """Why a run of the file would send nothing; "" if it would.
+
+        Args:
+            max_changes: the number or share of the listed tasks that may change; None for any.
+            skip_invalid: whether invalid rows are left out.
+        """
+        if self.invalid_count and not skip_invalid:
+            how = setting("skip_invalid")
+            return f"enter members of the team, or leave such rows out with {how}"
+        if max_changes is None:
+            return ""
+        return max_changes.refusal(self.touched, self.listed if self.is_whole else None)
+
     def _sum_up(self) -> None:
         for change in self.changes():
             self.tasks += 1
@@ -152,7 +171,9 @@ async def plan_edits(
     output: str | Path | None = None,
     overwrite: bool = False,
     renew: bool = False,
+    skip_invalid: bool = False,
     unlisted: Literal["conflict", "send"] = "conflict",
+    max_changes: ChangeLimit | None = None,
     allow_few: bool = False,
     rate: Rate = "auto",
     retry: RetryPolicy | None = None,
@@ -168,7 +189,10 @@ async def plan_edits(
             .xlsx; None writes none.
         overwrite: whether to replace a file that exists.
         renew: whether what is found takes the place of what the rows expect.
+        skip_invalid: whether invalid rows are left out, and do not refuse the file.
         unlisted: what becomes of a row whose task is not listed.
+        max_changes: the number or share of the listed tasks that may change, if `output` is to be
+            written; None for any.
         allow_few: whether a server that lists no task is no error.
         rate: "auto" follows the server; a rate is a ceiling; None means no limit.
         retry: the backoff between attempts, and how long the server may be down.
@@ -178,7 +202,8 @@ async def plan_edits(
         The plan. Its changes can be read until the block is left.
 
     Raises:
-        InputError: the file can't be read, or a row of it is invalid.
+        InputError: the file can't be read, or a row of it is invalid; or `output` is not written,
+            because rows name people who are no members, or too many tasks would change.
         ConfigError: an option is wrong, or the file to write exists.
         RunStoppedError: the tasks can't be read whole, or `stop` was set.
         JournalError: the live tasks can't be stored, or the file can't be written.
@@ -187,7 +212,7 @@ async def plan_edits(
     format_ = format_to_write(target) if target is not None else Format.CSV
     options = replace(read or ReadOptions(), people=True)
     with Input.open(Path(path), options=options) as source:
-        await _check(source)
+        await _check(source, skip_invalid=skip_invalid)
         making = made_plan(
             source,
             endpoint,
@@ -197,15 +222,18 @@ async def plan_edits(
             sends_unlisted=unlisted == "send",
             renew=renew,
             allow_few=allow_few,
+            needs_all=max_changes is not None and max_changes.needs_all,
         )
         async with making as plan:
             if target is not None:
+                if why := plan.refusal(max_changes, skip_invalid=skip_invalid):
+                    raise InputError(f"{target} is not written: {why}")
                 with published(target, overwrite=overwrite) as part:
                     await write_plan(plan, part, format_)
             yield plan
 
 
-async def _check(source: Input) -> None:
+async def _check(source: Input, *, skip_invalid: bool) -> None:
     """Check every row.
 
     Raises:
@@ -213,6 +241,8 @@ async def _check(source: Input) -> None:
     """
     for inspection in inspect(source):
         await asyncio.sleep(0)
+        if skip_invalid:
+            continue
         if first := next((one.examples[0] for one in inspection.problem_groups), None):
             raise InputError(f"{source.name}: row {first.row}: {first.problem}")
 
@@ -227,7 +257,9 @@ async def made_plan(
     stop: Stop | None = None,
     sends_unlisted: bool = False,
     renew: bool = False,
+    merge: bool = False,
     allow_few: bool = False,
+    needs_all: bool = False,
     on_page: Callable[[int], object] = lambda _: None,
 ) -> AsyncIterator[Plan]:
     """Read the team and the tasks, and plan what a checked input would change.
@@ -240,7 +272,9 @@ async def made_plan(
         stop: ends the reading.
         sends_unlisted: whether a row whose task is not listed would be sent.
         renew: whether what is found takes the place of what the rows expect.
+        merge: whether the rows of one task go out as one request.
         allow_few: whether a server that lists no task is no error.
+        needs_all: whether the list is read to its end although all tasks of the input were in it.
         on_page: is called with the number of tasks so far, after each page.
 
     Yields:
@@ -259,7 +293,7 @@ async def made_plan(
                 known = await reader.known()
                 async for rows in _batches(source, stop):
                     live.choose([row.id for row in rows if row.is_sent])
-                async for _ in reader.tasks(live):
+                async for _ in reader.tasks(live, needs_all=needs_all):
                     on_page(live.listed)
             if not (live.listed or allow_few) and live.is_whole:
                 raise RunStoppedError(
@@ -275,6 +309,8 @@ async def made_plan(
                 for row in rows:
                     _judge(plan, live, judge, row, renew=renew)
             plan._sum_up()  # noqa: SLF001
+            plan.touched = live.changed
+            plan.requests = plan.tasks if merge else plan.requests
             yield plan
 
 
@@ -318,6 +354,7 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
             if len(plan.examples) < _EXAMPLES:
                 plan.examples.append((row.number, row.id, found.message))
         return
+    plan.requests += 1
     changes = verdict.update.changes()
     if expected:
         # What the row expects of other fields is expected of the task as it is at the beginning.

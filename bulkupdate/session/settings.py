@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
-from bulkupdate.errors import ConfigError, setting
+from bulkupdate.errors import ConfigError, count, setting
 from bulkupdate.journal import Mode
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
@@ -97,11 +97,28 @@ class ChangeLimit:
         tasks, percent = match.groups()
         return cls(tasks=int(tasks)) if tasks else cls(percent=float(percent))
 
+    @property
+    def needs_all(self) -> bool:
+        """Whether the whole list must be read for it."""
+        return self.percent is not None
+
     def is_exceeded(self, changes: int, listed: int) -> bool:
         """Whether a number of changed tasks of those that are listed is too large."""
         if self.tasks is not None:
             return changes > self.tasks
         return 100 * changes > (self.percent or 0) * listed
+
+    def refusal(self, changes: int, listed: int | None) -> str:
+        """Why a number of changed tasks is refused; "" if it is not.
+
+        Args:
+            changes: the number of tasks that would change.
+            listed: the number of tasks that are listed; None if not all of them were read.
+        """
+        if not self.is_exceeded(changes, listed or 0):
+            return ""
+        of = f" of {listed:,}" if listed is not None else ""
+        return f"{count(changes, 'task')}{of} would change: {setting('max_changes')} is {self}"
 
     def __str__(self) -> str:
         return str(self.tasks) if self.tasks is not None else f"{self.percent:g}%"

@@ -81,9 +81,9 @@ def total_lines(plan: Plan, rate: Rate) -> Iterator[str]:
         yield f"  clears: {_counts(plan.clears)}"
     if plan.unknown:
         yield f"  can't be taken back, as no task shows the field: {_counts(plan.unknown)}"
-    if plan.tasks:
+    if plan.requests:
         limit = LEMLIST_RATE if rate == "auto" else rate
-        yield f"  {count(plan.tasks, 'request')}{_time(plan.tasks, limit)}"
+        yield f"  {count(plan.requests, 'request')}{_time(plan.requests, limit)}"
 
 
 def _time(requests: int, limit: RateLimit | None) -> str:

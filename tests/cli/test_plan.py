@@ -116,3 +116,23 @@ def test_values_that_a_file_cannot_hold_are_named(write: Write) -> None:
     assert "p.csv: 1 row; " in text.stderr
     assert "not in it" not in lines.stderr
     assert len(Path("p.jsonl").read_text().splitlines()) == 2
+
+
+def test_plan_is_refused_where_a_run_would_be(write: Write) -> None:
+    """`--skip-invalid` leaves rows out of a plan, and `--max-changes` refuses it, with numbers."""
+    rows = f"{ONE},New,,", f"{TWO},New,bne@example.com,", f"{TWO},New,,urgent"
+    write("edits.csv", "id,title,assignedTo,priority", *rows)
+    few = ("--skip-invalid", "--max-changes", "0")
+    with serving() as server:
+        for flags, code, said in (
+            ((), 2, "priority 'urgent': is not a priority"),
+            (few, 2, "p.csv is not written: 1 task of 417 would change: --max-changes is 0"),
+        ):
+            done = bulkupdate("plan", "edits.csv", "-o", "p.csv", *flags, **server.environment)
+            assert (done.returncode, said in done.stderr) == (code, True)
+            assert not Path("p.csv").exists()
+        done = bulkupdate("plan", "edits.csv", "-o", "p.csv", few[0], **server.environment)
+        assert (done.returncode, "p.csv: 1 row" in done.stderr) == (1, True)
+        dry = bulkupdate("run", "edits.csv", "--dry-run", "--compare", *few, **server.environment)
+    assert dry.returncode == 2
+    assert "1 task of 417 would change: --max-changes is 0" in dry.stderr

@@ -10,6 +10,7 @@ from bulkupdate import errors
 from bulkupdate.models import Row
 from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.session.plan import Change, Plan, plan_edits
+from bulkupdate.session.settings import ChangeLimit
 from tests.session.test_compare import bench_of, compared, patches
 from tests.support.bench import Bench
 
@@ -153,3 +154,37 @@ async def test_empty_reading_is_an_error(write: Write) -> None:
             await planned(bench, path)
         plan, _ = await planned(bench, path, allow_few=True)
     assert plan.conflicts == {"not_listed": 1}
+
+
+async def test_requests_are_those_of_the_file(write: Write) -> None:
+    """Each row that differs is a request, unless the rows of a task are merged."""
+    path = write("edits.csv", "id,title", "opp_1,A", "opp_1,B", "opp_2,A", "opp_3,T3")
+    async with bench_of() as bench:
+        plan, _ = await planned(bench, path)
+        await compared(bench, path)
+        assert (plan.tasks, plan.requests) == (2, len(patches(bench)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({}, "enter members of the team, or leave such rows out with skip_invalid"),
+        ({"skip_invalid": True, "max_changes": ChangeLimit(1)}, "2 tasks of 5 would change"),
+        ({"skip_invalid": True, "max_changes": ChangeLimit(2)}, None),
+    ],
+)
+async def test_file_of_a_plan_is_refused_where_a_run_would_be(
+    write: Write, settings: dict[str, Any], says: str | None
+) -> None:
+    """Rows are left out, and many changes allowed, only where the caller says so."""
+    rows = "opp_1,A,", "opp_2,A,", "opp_2,T2,", "opp_3,A,bne@acme.example", "opp_4,A,usr_b b"
+    path = write("edits.csv", "id,title,assignedTo", *rows[: 4 + ("max_changes" in settings)])
+    async with bench_of() as bench:
+        if says is not None:
+            with pytest.raises(errors.InputError, match=says):
+                await planned(bench, path, output="p.csv", **settings)
+            assert not Path("p.csv").exists()
+            return
+        plan, _ = await planned(bench, path, output="p.csv", **settings)
+        assert (plan.touched, plan.tasks) == (2, 1)
+    assert [row.id for row in rows_of(Path("p.csv"))] == ["opp_1"]

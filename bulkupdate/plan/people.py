@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bulkupdate import fields
 from bulkupdate.codec import replaced
 from bulkupdate.errors import count
-from bulkupdate.models import Row
+from bulkupdate.models import ErrorInfo, Row
 
 if TYPE_CHECKING:
     # `check` needs no HTTP library.
@@ -49,6 +49,14 @@ class People:
         """A user for people: the e-mail address, else the name, else the id."""
         member = self._members.get(user_id)
         return (member.email or member.name or member.id) if member else user_id
+
+    def named(self, error: ErrorInfo) -> ErrorInfo:
+        """A conflict whose message names owners beside their ids."""
+        message = error.message
+        for user_id in (error.expected, error.found) if error.field == "assignedTo" else ():
+            if isinstance(user_id, str) and (shown := self.shown(user_id)) != user_id:
+                message = message.replace(repr(user_id), repr(f"{shown} ({user_id})"))
+        return replaced(error, message=message)
 
     def source(self, text: str) -> str:
         """The id of a user whose tasks are meant, who may have left the team.

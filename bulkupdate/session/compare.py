@@ -444,7 +444,8 @@ class Comparison:
             return replaced(result, reason="already", compared=True)
         is_conflict = verdict.kind is Kind.CONFLICT
         outcome = Outcome.CONFLICT if is_conflict else Outcome.UNCONFIRMED
-        return replaced(unsent(row, outcome, verdict.error), compared=True)
+        error = self._people.named(verdict.error) if verdict.error is not None else None
+        return replaced(unsent(row, outcome, error), compared=True)
 
     @property
     def _is_stale(self) -> bool:

@@ -352,7 +352,7 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
             found = verdict.error or ErrorInfo("conflict", "")
             plan.conflicts[found.type] += 1
             if len(plan.examples) < _EXAMPLES:
-                plan.examples.append((row.number, row.id, found.message))
+                plan.examples.append((row.number, row.id, plan.people.named(found).message))
         return
     plan.requests += 1
     changes = verdict.update.changes()

@@ -2,8 +2,10 @@
 
 import pytest
 
+from bulkupdate.codec import replaced
 from bulkupdate.fields import WrongValueError
 from bulkupdate.lemlist.team import Member
+from bulkupdate.models import ErrorInfo
 from bulkupdate.plan import People
 
 ANNA = Member("usr_anna", "Anna Martin", "anna@acme.example", "admin")
@@ -140,3 +142,18 @@ def test_member_is_shown_by_what_people_know() -> None:
     shown = [people.shown(one) for one in ("usr_anna", "usr_n", "usr_ids_alone", "usr_left")]
     assert shown == ["anna@acme.example", "Name", "usr_ids_alone", "usr_left"]
     assert people.members[0] == ANNA
+
+
+def test_conflict_about_an_owner_names_both_people() -> None:
+    """The message has what people know beside the ids; the values stay ids."""
+    message = "assignedTo is 'usr_ben', and 'usr_anna' is expected"
+    error = ErrorInfo("changed_since", message, "assignedTo", "usr_anna", "usr_ben")
+    named = TEAM.named(error)
+    assert named.message == (
+        "assignedTo is 'Ben@Acme.example (usr_ben)', and 'anna@acme.example (usr_anna)' is expected"
+    )
+    assert (named.expected, named.found) == ("usr_anna", "usr_ben")
+    left = replaced(error, found="usr_left", message="assignedTo is 'usr_left'")
+    assert TEAM.named(left) == left
+    text = replaced(error, field="title", expected="usr_anna", found="usr_ben")
+    assert TEAM.named(text) == text

@@ -17,6 +17,7 @@ from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.server import Seen
 from bulkupdate.sandbox.team import BadUpdateError, Team
 from bulkupdate.session.compare import Comparison
+from bulkupdate.session.plan import plan_edits
 from bulkupdate.session.run import run
 from bulkupdate.session.settings import ChangeLimit
 from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
@@ -340,6 +341,20 @@ async def test_owner_of_a_task_is_expected_by_any_id(write: Write) -> None:
         bench.sandbox.team.tasks["opp_1"]["userId"] = "old-owner"
         summary = await compared(bench, path)
     assert (summary.exit_code, summary.counts["updated"]) == (0, 1)
+
+
+async def test_conflict_holds_ids_and_names_people(write: Write) -> None:
+    """Results and plans have the ids of owners; their messages name them for people too."""
+    path = write("edits.csv", "id,title,expect.assignedTo", "opp_1,New,BEN@acme.example")
+    says = "'anna@acme.example (usr_anna)', and 'ben@acme.example (usr_ben)' is expected"
+    async with bench_of() as bench:
+        await compared(bench, path)
+        config = bench.config(path)
+        async with plan_edits(path, config.endpoint, rate=None, retry=config.retry) as plan:
+            assert says in plan.examples[0][2]
+    error = last()[1]["error"]
+    assert (error["expected"], error["found"]) == ("usr_ben", "usr_anna")
+    assert says in error["message"]
 
 
 async def test_write_that_no_log_knows_is_of_this_run(write: Write) -> None:

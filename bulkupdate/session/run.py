@@ -32,6 +32,7 @@ from bulkupdate.journal import (
     read_summary,
 )
 from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.lemlist.team import hash_of
 from bulkupdate.models import Level, Reason, State, now
 from bulkupdate.plan import Checking
 from bulkupdate.reader import RawFile
@@ -40,6 +41,7 @@ from bulkupdate.session.binding import Binding, check_team
 from bulkupdate.session.close import close
 from bulkupdate.session.compare import Comparison, Rows
 from bulkupdate.session.ending import lost_results, summary_of, why_ended
+from bulkupdate.session.listed import listed_before
 from bulkupdate.session.observer import Observer, watched
 from bulkupdate.session.prepare import Prepared, Session, begin, check
 from bulkupdate.session.progress import Progress
@@ -98,6 +100,10 @@ async def run(
         if config.mode is Mode.RESUME and directory.mode is not Mode.RESUME:
             observer.noted(_why_not_resumed(directory))
         earlier = _read_earlier(config, directory)
+        # Before the summary of a run that begins again is replaced.
+        listed = earlier.listed if earlier is not None else None
+        if config.compare and listed is None:
+            listed = await asyncio.to_thread(listed_before, config)
         limiter = limiter_for(config.rate)
         # A resumed run counts relative dates from the time when it began.
         counted_from = earlier.input.now if earlier is not None else None
@@ -120,7 +126,7 @@ async def run(
                         await watching.aclose()
                         await ask(confirm, session, found.preview)
                     prepared = await begin(session, found, is_shown=is_asked)
-                return await _send(session, prepared, limiter, binding)
+                return await _send(session, prepared, limiter, binding, listed)
 
 
 def _check_input(config: RunConfig) -> None:
@@ -148,8 +154,20 @@ def _was_cut_off(earlier: Summary | None) -> bool:
     return earlier.stopped_by not in (Reason.FIRST_ROWS, Reason.INVALID_ROWS)
 
 
+def _with_listed(first: Summary, config: RunConfig, listed: int | None) -> Summary:
+    """A summary with the number of tasks that this key lists: the next run is judged by it."""
+    key_hash = first.key_hash
+    if listed is not None and key_hash is None:
+        key_hash = hash_of(config.endpoint.api_key.reveal())
+    return replaced(first, listed=listed, key_hash=key_hash)
+
+
 async def _send(
-    session: Session, prepared: Prepared, limiter: Limiter, binding: Binding
+    session: Session,
+    prepared: Prepared,
+    limiter: Limiter,
+    binding: Binding,
+    listed: int | None,
 ) -> Summary:
     """Send the remaining rows, and write all results, even after an error."""
     config, directory, source, stop, observer, earlier, _ = session
@@ -196,7 +214,7 @@ async def _send(
                 recorder.ledger,
                 Rows(source, prepared.preview.rows, prepared.followed, new_remaining),
                 stop,
-                earlier.listed if earlier is not None else None,
+                listed,
                 observer.noted,
             )
         progress = Progress(
@@ -230,7 +248,7 @@ async def _send(
         finally:
             first = replaced(prepared.first, **sending.binding._asdict())
             if comparison is not None:
-                first = replaced(first, listed=comparison.listed)
+                first = _with_listed(first, config, comparison.listed)
                 await comparison.close()
             prepared = prepared._replace(first=first)
             summary = await close(

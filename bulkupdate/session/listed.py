@@ -1,0 +1,54 @@
+"""The number of tasks that the last run of an input has seen: a new reading is judged by it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bulkupdate.errors import RunDirectoryError
+from bulkupdate.journal import RunFiles, Summary, read_summary
+from bulkupdate.lemlist.team import is_hash_of
+from bulkupdate.session.resume import server_of
+from bulkupdate.session.settings import RunConfig
+
+#: Most summaries that are read: a year of nights.
+_MOST = 400
+
+
+def listed_before(config: RunConfig) -> int | None:
+    """Number of tasks that the last run of the same input and account has seen; None without one.
+
+    Its directory is the run directory, or stands beside it, as those of a nightly job do.
+
+    Args:
+        config: the settings of the run that begins.
+    """
+    for directory in _newest(config.directory.parent)[:_MOST]:
+        try:
+            summary = read_summary(directory)
+        except RunDirectoryError:
+            continue
+        if summary.listed is not None and _is_of_the_same(summary, config):
+            return summary.listed
+    return None
+
+
+def _newest(folder: Path) -> list[Path]:
+    """The run directories in a folder, those used last first."""
+    found = sorted(_used(folder), reverse=True)
+    return [directory for _, directory in found]
+
+
+def _used(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Each run directory in a folder, after the time of its last use."""
+    for path in folder.iterdir():
+        try:
+            yield RunFiles(path).summary.stat().st_mtime_ns, path
+        except OSError:
+            continue
+
+
+def _is_of_the_same(summary: Summary, config: RunConfig) -> bool:
+    """Whether a run had the same input and the same key."""
+    is_here = server_of(summary.base_url) == server_of(config.endpoint.base_url)
+    key, hash_ = config.endpoint.api_key.reveal(), summary.key_hash
+    is_input = summary.input.path == config.input and summary.sandbox == config.sandbox
+    return is_here and is_input and hash_ is not None and is_hash_of(hash_, key)

@@ -68,3 +68,14 @@ async def test_runs_of_others_do_not_count(write: Write, changed: dict[str, Any]
     assert listed_before(config) == 5
     summary.write_text("{")
     assert listed_before(config) == 5
+
+
+@pytest.mark.parametrize(("left", "code"), [(3, 0), (2, 0), (1, 3)])
+async def test_half_of_the_tasks_is_enough(write: Write, left: int, code: int) -> None:
+    """Only less than half of the last list is taken for a broken server."""
+    path = write("edits.csv", "id,title", "opp_1,T1")
+    async with bench_of(4) as bench:
+        await compared(bench, path, out="1.run")
+        for number in range(left + 1, 5):
+            del bench.sandbox.team.tasks[f"opp_{number}"]
+        assert (await compared(bench, path, out="2.run")).exit_code == code

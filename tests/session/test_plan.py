@@ -188,3 +188,12 @@ async def test_file_of_a_plan_is_refused_where_a_run_would_be(
         plan, _ = await planned(bench, path, output="p.csv", **settings)
         assert (plan.touched, plan.tasks) == (2, 1)
     assert [row.id for row in rows_of(Path("p.csv"))] == ["opp_1"]
+
+
+async def test_row_of_an_unlisted_task_is_planned_where_it_would_be_sent(write: Write) -> None:
+    """What such a row overwrites is not known. With an expectation it is a conflict."""
+    path = write("edits.csv", "id,title,expect.title", "opp_9,New,", "opp_8,New,T8")
+    async with bench_of() as bench:
+        plan, changes = await planned(bench, path, unlisted="send")
+    assert changes == [Change("opp_9", "", {}, {"title": "New"}, {})]
+    assert (plan.unknown, plan.conflicts) == ({"title": 1}, {"not_listed": 1})

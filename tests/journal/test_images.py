@@ -1,0 +1,57 @@
+"""The file of images: on the disk before the request, and never half a line."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate.errors import JournalError
+from bulkupdate.journal import ImagesFile, read_images
+from bulkupdate.journal.files import AppendOnlyFile
+
+
+async def test_images_that_come_together_share_one_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty images that are ready at once cost one sync, and each waits for it."""
+    syncs = []
+    sync = AppendOnlyFile.sync
+
+    def counted(file: AppendOnlyFile) -> None:
+        sync(file)
+        syncs.append((tmp_path / "before.jsonl").read_bytes().count(b"\n"))
+
+    monkeypatch.setattr(AppendOnlyFile, "sync", counted)
+    file = ImagesFile(tmp_path / "before.jsonl")
+    keeping = (file.keep(n, f"opp_{n}", {"title": ""}, {"title": "New"}) for n in range(20))
+    await asyncio.gather(*keeping)
+    assert syncs == [20]
+    await file.close()
+
+
+async def test_torn_line_is_removed_before_the_next_one(tmp_path: Path) -> None:
+    """A line that a crash cut off spoils no other line."""
+    path = tmp_path / "before.jsonl"
+    for row, torn in ((1, b'{"row": 9, "id": "op'), (2, b"")):
+        file = ImagesFile(path)
+        await file.keep(row, "opp_1", {"title": "Old"}, {"title": "New"})
+        await file.close()
+        path.write_bytes(path.read_bytes() + torn)
+    assert [image.row for image in read_images(path)] == [1, 2]
+
+
+async def test_image_that_can_not_be_written_fails_its_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every request whose image was in the batch is told."""
+
+    def full(*_: Any) -> None:
+        raise JournalError("before.jsonl can't be written: No space left on device")
+
+    monkeypatch.setattr(AppendOnlyFile, "sync", full)
+    file = ImagesFile(tmp_path / "before.jsonl")
+    keeping = (file.keep(n, f"opp_{n}", {}, {"title": "New"}) for n in range(3))
+    found = await asyncio.gather(*keeping, return_exceptions=True)
+    assert [type(one) for one in found] == [JournalError] * 3
+    await file.close()

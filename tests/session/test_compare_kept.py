@@ -1,0 +1,98 @@
+"""`compare`: what expectations hold, and what of a run is kept for the next session."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate import errors
+from bulkupdate.journal import images as images_module
+from bulkupdate.journal.directory import Mode
+from bulkupdate.journal.files import AppendOnlyFile
+from bulkupdate.session.settings import ChangeLimit
+from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
+
+Write = Callable[..., Path]
+
+
+async def test_own_write_meets_the_expectation_of_a_row_that_sets_another_field(
+    write: Write,
+) -> None:
+    """A field that the row does not set may have the value that an earlier row has left."""
+    path = write("edits.csv", "id,title,message,expect.title", "opp_1,A,,T1", "opp_1,,Text,T1")
+    async with bench_of() as bench:
+        summary = await compared(bench, path)
+        assert patches(bench)[1] == {"id": "opp_1", "message": "Text"}
+    assert summary.exit_code == 0
+
+
+async def test_expectation_is_judged_before_what_is_already_so(write: Write) -> None:
+    """A task that is as its row wants it is a conflict, if the row expects something else of it."""
+    path = write("edits.csv", "id,title,expect.message", "opp_1,T1,Other")
+    async with bench_of() as bench:
+        summary = await compared(bench, path)
+    assert (summary.counts["conflict"], last()[1]["error"]["field"]) == (1, "message")
+
+
+async def test_request_waits_until_the_disk_has_its_image(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The values stand synced in the file when a request arrives, even if the disk is slow."""
+    path = write("edits.csv", "id,title", *(f"opp_{n},New" for n in range(1, 6)))
+    synced = ""
+    missing = []
+
+    class Slow(AppendOnlyFile):
+        def sync(self) -> None:
+            nonlocal synced
+            before = (RUN / "before.jsonl").read_text()
+            time.sleep(0.02)
+            super().sync()
+            synced = before
+
+    monkeypatch.setattr(images_module, "AppendOnlyFile", Slow)
+    async with bench_of() as bench:
+        see = bench.sandbox._watch
+
+        def watch(seen: Any) -> None:
+            if see is not None:
+                see(seen)
+            if seen.method == "PATCH":
+                missing.append(f'"{seen.body["id"]}"' not in synced)
+
+        bench.sandbox._watch = watch
+        await compared(bench, path)
+    assert missing == [False] * 5
+
+
+async def test_change_between_sessions_gets_an_image(write: Write) -> None:
+    """What another hand left in the field that the run wrote is kept before it is overwritten."""
+    path = write("edits.csv", "id,title", "opp_1,A", "opp_1,B")
+    async with bench_of() as bench:
+        await compared(bench, path, first=1)
+        bench.sandbox.team.tasks["opp_1"]["title"] = "by Anna"
+        await compared(bench, path, mode=Mode.RESUME)
+    assert [image["before"] for image in images()] == [{"title": "T1"}, {"title": "by Anna"}]
+
+
+async def test_plain_run_is_not_resumed_with_a_comparison(write: Write) -> None:
+    """What such a run has overwritten is not known, so it goes on as it began."""
+    path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New")
+    async with bench_of() as bench:
+        await bench.run(path, first=1)
+        with pytest.raises(errors.RunDirectoryError, match="began without compare"):
+            await compared(bench, path, mode=Mode.RESUME)
+        assert len(patches(bench)) == 1
+
+
+@pytest.mark.parametrize(("share", "sent"), [("20%", 2), ("19%", 0)])
+async def test_share_of_changes_is_one_of_the_tasks_listed(
+    write: Write, share: str, sent: int
+) -> None:
+    """A limit in percent is of all tasks that the server lists, not of those in the file."""
+    path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New")
+    async with bench_of(10) as bench:
+        await compared(bench, path, max_changes=ChangeLimit.parse(share))
+        assert len(patches(bench)) == sent

@@ -12,6 +12,7 @@ from bulkupdate.journal import images as images_module
 from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.session.settings import ChangeLimit
+from bulkupdate.session.undo import undo_run
 from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
 
 Write = Callable[..., Path]
@@ -96,3 +97,35 @@ async def test_share_of_changes_is_one_of_the_tasks_listed(
     async with bench_of(10) as bench:
         await compared(bench, path, max_changes=ChangeLimit.parse(share))
         assert len(patches(bench)) == sent
+
+
+async def test_row_that_was_sent_before_a_crash_may_conflict_and_is_taken_back(
+    write: Write,
+) -> None:
+    """The log lacks the row, and another hand came after it: the image tells that it was sent."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,New,T1", "opp_2,New,T2")
+    async with bench_of() as bench:
+        await compared(bench, path, first=1)
+        (RUN / "results.jsonl").write_text("")  # as after a crash between the answer and the log
+        bench.sandbox.team.tasks["opp_1"]["title"] = "by Anna"
+        await compared(bench, path, mode=Mode.RESUME)
+        assert last()[1]["error"]["found"] == "by Anna"
+        undone = undo_run(RUN, "undo.csv")
+        assert (undone.tasks, undone.rows_left) == (2, {})
+        summary = await compared(bench, Path("undo.csv"), out="undo.run")
+        titles = [bench.sandbox.team.tasks[task]["title"] for task in ("opp_1", "opp_2")]
+    assert titles == ["by Anna", "T2"]
+    assert (summary.counts["conflict"], summary.counts["updated"]) == (1, 1)
+
+
+async def test_task_of_which_one_field_was_changed_since_is_not_taken_back(write: Write) -> None:
+    """A run goes back whole for each task: half of it would be a state that never was."""
+    path = write("edits.csv", "id,title,message", "opp_1,New,Text", "opp_2,New,Text")
+    async with bench_of() as bench:
+        await compared(bench, path)
+        tasks = bench.sandbox.team.tasks
+        tasks["opp_1"]["content"] = "by Anna"
+        undo_run(RUN, "undo.csv")
+        await compared(bench, Path("undo.csv"), out="undo.run")
+        assert (tasks["opp_1"]["title"], tasks["opp_1"]["content"]) == ("New", "by Anna")
+        assert (tasks["opp_2"]["title"], tasks["opp_2"]["content"]) == ("T2", "")

@@ -29,7 +29,8 @@ def pages(bench: Bench) -> int:
 async def test_reading_and_sending_share_one_limit(write: Write) -> None:
     """Pages and edits together stay within the limit: no answer is a 429."""
     path = write("edits.csv", "id,title", *(f"opp_{n},New" for n in range(1, 5)))
-    rate = RateLimit(4, 0.05)
+    # The reading uses the window up: 5 pages, and the team.
+    rate = RateLimit(6, 0.2)
     async with bench_of(4, rate=rate, page_size=1) as bench:
         summary = await compared(bench, path, rate=rate)
         assert {one.status for one in bench.seen} == {200}

@@ -47,6 +47,9 @@ def _change(change: Change, plan: Plan) -> str:
     for name, after in change.after.items():
         was = _shown(name, change.before[name], plan) if name in change.before else "?"
         parts.append(f"{name} {was} → {_shown(name, after, plan)}")
+    for name, value in change.expect.items():
+        if name not in change.after:
+            parts.append(f"expects {name} {_shown(name, value, plan)}")
     return f"~ {change.id}{title}  {'  '.join(parts)}"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.reader import EditsFile, Format, Input, ReadOptions
-from bulkupdate.session.plan import made_plan, write_plan
+from bulkupdate.session.plan import made_plan, plan_edits, write_plan
+from bulkupdate.ui.planned import change_lines
 from tests.session.test_compare import bench_of, compared, patches
 from tests.support.bench import KEY, Bench
 
@@ -60,6 +61,20 @@ async def test_renewed_plan_expects_what_is_there(write: Write) -> None:
     async with bench_of() as bench:
         await planned(bench, path, Path("plan.jsonl"), renew=True)
     assert expectations(Path("plan.jsonl")) == {"opp_1": {"title": "T1", "assignedTo": "usr_anna"}}
+
+
+async def test_expectations_of_other_fields_are_shown(write: Write) -> None:
+    """What a plan takes for its expectations stands beside the changes, with people by name."""
+    rows = "opp_1,New,Old,usr_ben", "opp_2,New,,"
+    path = write("edits.csv", "id,title,expect.title,expect.assignedTo", *rows)
+    async with bench_of() as bench:
+        endpoint = bench.config(path).endpoint
+        async with plan_edits(path, endpoint, rate=None, renew=True) as plan:
+            shown = [*change_lines(plan)]
+    assert shown == [
+        "~ opp_1 'T1'  title 'T1' → 'New'  expects assignedTo anna@acme.example",
+        "~ opp_2 'T2'  title 'T2' → 'New'",
+    ]
 
 
 async def test_media_are_in_a_plan_or_named(write: Write) -> None:

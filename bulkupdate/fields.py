@@ -325,9 +325,15 @@ CLEARABLE = frozenset({"title", "message", "priority", "images", "videos"})
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The text `: did you mean 'x'?` with the known name nearest to `name`; "" if none is near."""
+    near = nearest(name, known)
+    return f": did you mean '{near}'?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is nearest to `name`, whatever the case; "" if none is near."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
-    return f": did you mean '{by_lower[near[0]]}'?" if near else ""
+    return by_lower[near[0]] if near else ""
 
 
 def _near(value: object, known: Iterable[str]) -> str:

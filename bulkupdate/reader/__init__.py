@@ -12,6 +12,7 @@ only the names of the columns and the value map. (The rows of a spreadsheet are 
 
 from bulkupdate.reader.book import file_lines, write_book
 from bulkupdate.reader.columns import OWN_PREFIX
+from bulkupdate.reader.dates import DAYS, Step, step
 from bulkupdate.reader.edits import Edit, EditsFile, LeftOut
 from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.input import Input
@@ -32,6 +33,7 @@ from bulkupdate.reader.tables import format_to_write, write_objects, write_table
 
 __all__ = [
     "CLEAR",
+    "DAYS",
     "ESCAPES",
     "OWN_PREFIX",
     "Edit",
@@ -44,11 +46,13 @@ __all__ = [
     "RawFile",
     "ReadOptions",
     "RowFormat",
+    "Step",
     "file_lines",
     "format_to_write",
     "moment",
     "not_a_formula",
     "parse_object",
+    "step",
     "unpacked_name",
     "write_book",
     "write_objects",

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import NamedTuple
 
 from bulkupdate import fields
 from bulkupdate.errors import setting
@@ -9,8 +10,31 @@ from bulkupdate.reader.dateformats import formats_of, is_no_day
 from bulkupdate.reader.options import ReadOptions
 
 _RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])")
-_DAYS = {"today": 0, "tomorrow": 1}
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+#: The words for days: number of days from today.
+DAYS = {"today": 0, "tomorrow": 1}
+
+
+class Step(NamedTuple):
+    """The distance that a word as `+3d` stands for.
+
+    Attributes:
+        length: the distance.
+        is_calendar: whether it is in days of the calendar: the time of day stays the same when the
+            clocks change.
+    """
+
+    length: timedelta
+    is_calendar: bool
+
+
+def step(word: str) -> Step | None:
+    """The distance of a word: `+30m`, `+2h`, `+3d`, `+1w`; None if it is not one."""
+    match = _RELATIVE.fullmatch(word)
+    if not match:
+        return None
+    return Step(timedelta(**{_UNITS[match[2]]: int(match[1])}), match[2] in "dw")
 
 
 class DateReader:
@@ -56,24 +80,21 @@ class DateReader:
         return fields.due_date(self._aware(found))
 
     def _relative(self, word: str) -> datetime | None:
-        if word.lower() in _DAYS:
+        if word.lower() in DAYS:
             if self._zone is None:
                 raise ValueError(f"needs a time zone: set {setting('timezone')} Europe/Paris")
-            day = self._now.astimezone(self._zone) + timedelta(days=_DAYS[word.lower()])
+            day = self._now.astimezone(self._zone) + timedelta(days=DAYS[word.lower()])
             return self._at_time_of_day(day.date())
-        match = _RELATIVE.fullmatch(word)
-        if not match:
+        if (found := step(word)) is None:
             return None
-        count, unit = int(match[1]), match[2]
         try:
-            step = timedelta(**{_UNITS[unit]: count})
-            if unit in "mh":
-                return self._now + step
+            if not found.is_calendar:
+                return self._now + found.length
             # Days are calendar days: the time of day stays the same when the clocks change.
             local = self._now.astimezone(self._zone or UTC)
             if self._time is not None:
-                return self._at_time_of_day((local + step).date())
-            return self._aware((local + step).replace(tzinfo=None), self._zone or UTC)
+                return self._at_time_of_day((local + found.length).date())
+            return self._aware((local + found.length).replace(tzinfo=None), self._zone or UTC)
         except OverflowError:
             raise ValueError("is outside the years 1 to 9999") from None
 

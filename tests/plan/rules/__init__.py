@@ -1,0 +1,1 @@
+"""Tests of rules: which live tasks change every night, and how."""

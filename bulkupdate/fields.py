@@ -319,6 +319,9 @@ RULES: dict[str, Callable[[object], Any]] = {
 #: Fields that hold an id.
 IDS = frozenset({"id", "assignedTo"})
 
+#: Fields that hold a list of URLs.
+MEDIA = ("images", "videos")
+
 #: Fields that an update can empty.
 CLEARABLE = frozenset({"title", "message", "priority", "images", "videos"})
 

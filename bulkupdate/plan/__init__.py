@@ -8,6 +8,7 @@ from bulkupdate.plan.people import People
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
 from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
+from bulkupdate.plan.rules import Evaluation, RuleEdit, Rules, evaluate, read_rules
 from bulkupdate.plan.selection import Selection
 from bulkupdate.plan.written import Ours, Written, took_back, wrote
 
@@ -17,6 +18,7 @@ __all__ = [
     "Checked",
     "Checking",
     "DueDates",
+    "Evaluation",
     "Example",
     "Inspection",
     "Judge",
@@ -29,10 +31,14 @@ __all__ = [
     "ProblemGroup",
     "ProblemsFile",
     "RowSet",
+    "RuleEdit",
+    "Rules",
     "Selection",
     "Verdict",
     "Written",
+    "evaluate",
     "inspect",
+    "read_rules",
     "took_back",
     "wrote",
 ]

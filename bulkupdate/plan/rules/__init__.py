@@ -4,5 +4,11 @@
 
     a file of rules ──▶ Rules ──┐
     file, places                ├──▶ selected ──▶ dealt ──▶ what to change, and what to expect
-    the live tasks ─▶ LiveTask ─┘    conditions   dealing   evaluation
+    the live tasks ─▶ LiveTask ─┘   conditions   dealing   evaluation
 """
+
+from bulkupdate.plan.rules.evaluation import Evaluation, RuleEdit, evaluate
+from bulkupdate.plan.rules.file import read_rules
+from bulkupdate.plan.rules.rule import MostChanges, Rule, Rules
+
+__all__ = ["Evaluation", "MostChanges", "Rule", "RuleEdit", "Rules", "evaluate", "read_rules"]

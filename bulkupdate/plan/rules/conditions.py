@@ -15,6 +15,22 @@ from bulkupdate.plan.rules.workdays import Calendar
 #: The one word that `owner` takes.
 NOT_IN_TEAM = "not in team"
 
+#: Types that lemlist names (`lemlist: get-many-tasks`). There are others.
+TYPES = (
+    "manual",
+    "phone",
+    "linkedin",
+    "linkedinInvite",
+    "linkedinSend",
+    "linkedinVoiceNote",
+    "emailsReplied",
+    "opportunityReplied",
+    "linkedinReplied",
+    "opportunityClicked",
+    "email",
+    "whatsappMessage",
+)
+
 #: Key of `select` → the field that it looks at, under lemlist's names.
 LOOKED_AT = {
     "id": "_id",

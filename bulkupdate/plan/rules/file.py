@@ -41,9 +41,6 @@ _SELECT_KEYS = (*LOOKED_AT, "status")
 _SET_KEYS = tuple(name for name in fields.RULES if name != "id")
 _LIMIT_KEYS = ("per_user_per_day",)
 
-#: Fields whose value is a list for one task.
-_MEDIA = ("images", "videos")
-
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
@@ -331,7 +328,7 @@ class _RuleTable:
             else:
                 found = self._value((*path, key), key, value)
                 values |= {key: found} if found is not None else {}
-        if sum(len(values.get(name, ())) for name in _MEDIA) > fields.MAX_MEDIA:
+        if sum(len(values.get(name, ())) for name in fields.MEDIA) > fields.MAX_MEDIA:
             self._add("set", f"images and videos: a task takes {fields.MAX_MEDIA} in all")
         return Setting(targets, due, values)
 
@@ -346,7 +343,7 @@ class _RuleTable:
         return DueWord.parse(_date_text(value), self._zone)
 
     def _value(self, path: Path, key: str, value: Any) -> Any:
-        if isinstance(value, list) and key not in _MEDIA:
+        if isinstance(value, list) and key not in fields.MEDIA:
             self._file.add(path, "is a list: only assignedTo takes several values")
             return None
         return self._file.read(path, value, fields.RULES[key])
@@ -455,6 +452,12 @@ def _status(value: Any) -> str:
     return "pending"
 
 
+def _campaign(value: Any) -> str:
+    if " " in (word := _word(value)):
+        raise ValueError("is a name: a task shows only the id of its campaign (cam_…)")
+    return word
+
+
 def _word(value: Any) -> str:
     return _text(value).strip()
 
@@ -465,7 +468,7 @@ _CONDITIONS: dict[str, Callable[[Any], Any]] = {
     "assignedTo": _source,
     "owner": _owner,
     "type": _word,
-    "campaign": _word,
+    "campaign": _campaign,
     "leadId": _word,
     "contactId": _word,
     "priority": fields.priority,

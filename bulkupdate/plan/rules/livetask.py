@@ -52,7 +52,9 @@ class LiveTask:
         Args:
             changes: the fields of the update, as it sends them.
         """
-        values = {**self.values, **changes}
+        # Images and videos can't be compared, so that they stay unknown.
+        known = {name: value for name, value in changes.items() if name not in fields.MEDIA}
+        values = {**self.values, **known}
         return LiveTask(self.id, values, self.facts, moment_of(values.get("dueDate")))
 
 

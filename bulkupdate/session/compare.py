@@ -178,10 +178,11 @@ class Comparison:
         await self._read_list()
         ended = self._now()
         self._people.add_owners(self._live.owners)
-        self._took = ended - began
         # Only now rows may be judged by it.
         self._read_at, self._read_at_wall = ended, time.time()
         await self._settle_at_once(source)
+        # Else many rows with a short list would be judged again and again.
+        self._took = self._now() - began
 
     async def _read_list(self) -> None:
         """Read the list to its end, or until it has shown every task of the rows."""

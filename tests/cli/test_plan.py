@@ -126,7 +126,7 @@ def test_plan_is_refused_where_a_run_would_be(write: Write) -> None:
     with serving() as server:
         for flags, code, said in (
             ((), 2, "priority 'urgent': is not a priority"),
-            (few, 2, "p.csv is not written: 1 task of 417 would change: --max-changes is 0"),
+            (few, 2, "p.csv is not written: 1 task would change: --max-changes is 0"),
         ):
             done = bulkupdate("plan", "edits.csv", "-o", "p.csv", *flags, **server.environment)
             assert (done.returncode, said in done.stderr) == (code, True)
@@ -135,4 +135,4 @@ def test_plan_is_refused_where_a_run_would_be(write: Write) -> None:
         assert (done.returncode, "p.csv: 1 row" in done.stderr) == (1, True)
         dry = bulkupdate("run", "edits.csv", "--dry-run", "--compare", *few, **server.environment)
     assert dry.returncode == 2
-    assert "1 task of 417 would change: --max-changes is 0" in dry.stderr
+    assert "1 task would change: --max-changes is 0" in dry.stderr

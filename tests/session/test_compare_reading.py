@@ -12,6 +12,7 @@ import pytest
 from bulkupdate.journal.directory import Mode
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason, Result, Row
+from bulkupdate.reader import Input
 from bulkupdate.sandbox.team import Team
 from bulkupdate.session.compare import Comparison
 from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
@@ -56,7 +57,7 @@ async def test_reading_counts_for_half_an_hour_or_ten_times_what_it_took(
 ) -> None:
     """An older one is repeated. A long reading is not repeated again and again."""
     path = write("edits.csv", "id,title", "opp_1,New")
-    settle = Comparison.settle_at_once
+    settle = Comparison.begin
 
     async def settle_and_wait(comparison: Comparison, *given: Any) -> None:
         await settle(comparison, *given)
@@ -64,10 +65,10 @@ async def test_reading_counts_for_half_an_hour_or_ten_times_what_it_took(
         comparison._took = took
         monkeypatch.setattr(time, "time", lambda: at)
 
-    monkeypatch.setattr(Comparison, "settle_at_once", settle_and_wait)
+    monkeypatch.setattr(Comparison, "begin", settle_and_wait)
     async with bench_of() as bench:
         await compared(bench, path, **settings)
-        assert pages(bench) == 2 * readings
+        assert pages(bench) == readings
 
 
 async def test_answer_with_few_fields_erases_nothing(
@@ -106,20 +107,20 @@ async def test_field_that_a_later_reading_hides_is_unknown(
     read = Comparison._read
     async with bench_of() as bench:
 
-        async def read_less(comparison: Comparison) -> None:
-            await read(comparison)
+        async def read_less(comparison: Comparison, source: Input) -> None:
+            await read(comparison, source)
             for task in bench.sandbox.team.tasks.values():
                 task.pop("content", None)
 
         bench.sandbox.team.tasks["opp_2"]["content"] = "Old"
         monkeypatch.setattr(Comparison, "_read", read_less)
-        settle = Comparison.settle_at_once
+        settle = Comparison.begin
 
         async def grow_old(comparison: Comparison, *given: Any) -> None:
             await settle(comparison, *given)
             comparison._read_at_wall -= 7200
 
-        monkeypatch.setattr(Comparison, "settle_at_once", grow_old)
+        monkeypatch.setattr(Comparison, "begin", grow_old)
         await compared(bench, path, workers=1)
         assert {"id": "opp_2", "message": ""} in patches(bench)
     assert images()[0]["before"] == {}

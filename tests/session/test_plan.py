@@ -169,7 +169,7 @@ async def test_requests_are_those_of_the_file(write: Write) -> None:
     ("settings", "says"),
     [
         ({}, "enter members of the team, or leave such rows out with skip_invalid"),
-        ({"skip_invalid": True, "max_changes": ChangeLimit(1)}, "2 tasks of 5 would change"),
+        ({"skip_invalid": True, "max_changes": ChangeLimit(1)}, "2 tasks would change"),
         ({"skip_invalid": True, "max_changes": ChangeLimit(2)}, None),
     ],
 )

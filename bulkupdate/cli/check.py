@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ from bulkupdate.cli.options import (
 from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.screen import Screen
 from bulkupdate.cli.waiting import shown
-from bulkupdate.errors import ConfigError, InputError
+from bulkupdate.errors import ConfigError, InputError, count
 from bulkupdate.journal import ExitCode
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.plan import Checking, Inspection, Preview, ProblemsFile, inspect
-from bulkupdate.reader import Input, ReadOptions
+from bulkupdate.reader import Input, ReadOptions, is_rules
 from bulkupdate.ui import messages
 
 _EXAMPLES = (
@@ -74,9 +75,33 @@ def check_command(**flags: Any) -> None:
     given = CheckFlags(**flags)
     screen = Screen(quiet=given.quiet)
     with screen.errors():
+        if is_rules(given.input_):
+            sys.exit(_check_rules(screen, given))
         preview = check(screen, given, given.rate, given.problems)
         unwritten = screen.result(preview) if given.as_json else ExitCode.DONE
         sys.exit(ExitCode.REFUSED if preview.invalid else unwritten)
+
+
+def _check_rules(screen: Screen, flags: CheckFlags) -> int:
+    """Check a file of rules, and show what it holds."""
+    from bulkupdate.session.night import load_rules
+
+    if flags.problems is not None:
+        raise ConfigError("--problems is of a file of edits: a file of rules has no rows")
+    flags.read_options().refuse_for_rules()
+    rules = load_rules(Path(flags.input_))
+    screen.say(f"{rules.name}: {count(len(rules.rules), 'rule')}, days of {rules.timezone}")
+    for rule in rules.rules:
+        screen.say(f"  {rule.number}. {rule.name}{_days(rule.since, rule.until)}")
+    screen.say(f"what they would change: bulkupdate plan {flags.input_}")
+    shown = {"timezone": rules.timezone, "rules": [rule.name for rule in rules.rules]}
+    return screen.result(shown) if flags.as_json else ExitCode.DONE
+
+
+def _days(since: date | None, until: date | None) -> str:
+    """The days on which a rule holds."""
+    parts = [f"{word} {day}" for word, day in (("from", since), ("until", until)) if day]
+    return f" ({' '.join(parts)})" if parts else ""
 
 
 def check(screen: Screen, flags: ReadingFlags, rate: Rate, problems: Path | None = None) -> Preview:

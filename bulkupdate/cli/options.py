@@ -13,7 +13,15 @@ import cloup
 from bulkupdate.cli.command import Repeatable, option
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.lemlist.rate import Rate, RateLimit
-from bulkupdate.reader import CLEAR, ESCAPES, Escapes, Format, ReadOptions, moment
+from bulkupdate.reader import (
+    CLEAR,
+    ESCAPES,
+    Escapes,
+    Format,
+    ReadOptions,
+    is_rules,
+    moment,
+)
 
 
 class Setting(click.ParamType[Any]):
@@ -85,7 +93,14 @@ class ReadingFlags:
         )
 
     def _moment(self) -> datetime | None:
-        return None if self.now is None else moment(self.now, self.timezone)
+        if self.now is None:
+            return None
+        zone = self.timezone
+        if zone is None and is_rules(self.input_):
+            from bulkupdate.session.night import load_rules
+
+            zone = load_rules(Path(self.input_)).timezone
+        return moment(self.now, zone)
 
 
 def _once(pairs: tuple[tuple[str, str], ...], name: str) -> dict[str, str]:

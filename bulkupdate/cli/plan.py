@@ -2,9 +2,10 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,12 +30,14 @@ from bulkupdate.codec import to_json
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import ConfigError, count
 from bulkupdate.journal import ExitCode
+from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
-from bulkupdate.reader import Input, format_to_write
+from bulkupdate.reader import Input, format_to_write, is_rules
 from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.ui import messages
 
 if TYPE_CHECKING:
+    from bulkupdate.plan.rules import Rules
     from bulkupdate.session.plan import Plan
     from bulkupdate.stop import Stop
 
@@ -42,6 +45,7 @@ _EXAMPLES = (
     ("bulkupdate plan edits.xlsx", "what would change, task by task"),
     ("bulkupdate plan edits.xlsx -o plan.csv", "a file of edits that holds only that"),
     ("bulkupdate run plan.csv --compare", "send it, where tasks are still as planned"),
+    ("bulkupdate plan nightly.toml", "what rules would change, and whose tasks"),
 )
 
 
@@ -115,6 +119,13 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
         if flags.output.exists() and not flags.overwrite:
             raise ConfigError(f"{flags.output} is there already: --overwrite replaces it")
     endpoint = flags.endpoint(flags.timeout)
+    if is_rules(flags.input_):
+        options = flags.read_options()
+        options.refuse_for_rules()
+        from bulkupdate.session.night import load_rules
+
+        rules = load_rules(Path(flags.input_))
+        return run_reading(screen, _planning(screen, flags, endpoint, rules, now=options.now))
     with ExitStack() as stack:
         options = replace(flags.read_options(), people=True)
         source, preview = check_input(screen, flags, flags.rate, stack, options)
@@ -125,32 +136,47 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
         if preview.invalid and not flags.skip_invalid:
             return ExitCode.REFUSED
         if flags.output is not None and flags.output.exists():
-            _check_not_input(flags.output, source)
-
-        async def work(stop: "Stop") -> int:
-            from bulkupdate.session.plan import made_plan
-
-            making = made_plan(
-                source,
-                endpoint,
-                rate=flags.rate,
-                policy=RetryPolicy(give_up_after=flags.give_up_after),
-                stop=stop,
-                sends_unlisted=flags.unlisted == "send",
-                renew=flags.renew,
-                merge=flags.merge_duplicates,
-                allow_few=flags.allow_few,
-                needs_all=flags.max_changes is not None and flags.max_changes.needs_all,
-                on_page=Told(screen).tasks,
-            )
-            async with making as plan:
-                return await _show(screen, flags, plan, left_out=preview.invalid)
-
-        return run_reading(screen, work)
+            _check_not_input(flags.output, source.path)
+        left_out = preview.invalid
+        return run_reading(screen, _planning(screen, flags, endpoint, source, left_out=left_out))
 
 
-def _check_not_input(output: Path, source: Input) -> None:
-    if source.path.exists() and output.samefile(source.path):
+def _planning(
+    screen: Screen,
+    flags: PlanFlags,
+    endpoint: Endpoint,
+    source: "Input | Rules",
+    *,
+    now: datetime | None = None,
+    left_out: int = 0,
+) -> "Callable[[Stop], Awaitable[int]]":
+    """The work of a plan, which ends with the exit code."""
+
+    async def work(stop: "Stop") -> int:
+        from bulkupdate.session.plan import made_plan
+
+        making = made_plan(
+            source,
+            endpoint,
+            rate=flags.rate,
+            policy=RetryPolicy(give_up_after=flags.give_up_after),
+            stop=stop,
+            sends_unlisted=flags.unlisted == "send",
+            renew=flags.renew,
+            merge=flags.merge_duplicates,
+            allow_few=flags.allow_few,
+            needs_all=flags.max_changes is not None and flags.max_changes.needs_all,
+            now=now,
+            on_page=Told(screen).tasks,
+        )
+        async with making as plan:
+            return await _show(screen, flags, plan, left_out=left_out)
+
+    return work
+
+
+def _check_not_input(output: Path, path: Path) -> None:
+    if path.exists() and output.samefile(path):
         raise ConfigError(f"--output {output} is the input: name another file")
 
 
@@ -170,6 +196,8 @@ async def _show(screen: Screen, flags: PlanFlags, plan: "Plan", *, left_out: int
 
     for note in plan.notes:
         screen.say(note, "yellow")
+    for line in planned.rule_lines(plan):
+        screen.say(line)
     for line in planned.change_lines(plan):
         screen.say(line, "green")
     for line in planned.problem_lines(plan):
@@ -178,6 +206,9 @@ async def _show(screen: Screen, flags: PlanFlags, plan: "Plan", *, left_out: int
         screen.say(line)
     is_incomplete = plan.conflicts or plan.invalid_count or left_out
     code = ExitCode.UNSUCCESSFUL if is_incomplete else ExitCode.DONE
+    if plan.refused:
+        code = ExitCode.REFUSED
+        screen.error(plan.refused)
     if why := plan.refusal(flags.max_changes, skip_invalid=flags.skip_invalid):
         code = ExitCode.REFUSED
         screen.error(f"{flags.output} is not written: {why}" if flags.output else why)
@@ -212,6 +243,22 @@ def _print(screen: Screen, plan: "Plan") -> int:
     return ExitCode.DONE
 
 
+def _rules(plan: "Plan") -> dict[str, Any]:
+    """What each rule selects and changes; nothing for a file of edits."""
+    if (found := plan.evaluation) is None:
+        return {}
+    rules: dict[str, dict[str, Any]] = {
+        name: {
+            "selected": number,
+            "changed": found.changed[name],
+            "got": found.got.get(name, {}),
+            "gave": found.gave.get(name, {}),
+        }
+        for name, number in found.selected.items()
+    }
+    return {"rules": rules, "notes": plan.notes}
+
+
 def _json(plan: "Plan") -> Iterator[bytes]:
     totals = {
         "rows": plan.rows,
@@ -227,13 +274,17 @@ def _json(plan: "Plan") -> Iterator[bytes]:
         "clears": dict(plan.clears),
         "completes": plan.completes,
         "unknown": dict(plan.unknown),
+        **_rules(plan),
         "examples": [
             {"row": row, "id": task_id, "why": why}
             for row, task_id, why in (*plan.invalid, *plan.examples)
         ],
     }
     yield to_json(totals)[:-1] + b',"changes":['
+    edits = plan.evaluation.edits if plan.evaluation is not None else []
+    rules: dict[str, dict[str, Any]] = {edit.id: {"rule": edit.rule} for edit in edits}
     for number, change in enumerate(plan.changes()):
         found = {"id": change.id, "before": change.before, "after": change.after}
+        found |= rules.get(change.id, {})
         yield (b"," if number else b"") + to_json(found)
     yield b"]}"

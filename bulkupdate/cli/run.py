@@ -31,7 +31,7 @@ from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError, cou
 from bulkupdate.journal import ExitCode, Mode, RunFiles, Summary
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.rate import LEMLIST_RATE
-from bulkupdate.reader import Input
+from bulkupdate.reader import Input, is_rules
 from bulkupdate.report import check_installed, write_report
 from bulkupdate.session.settings import RunConfig
 
@@ -136,7 +136,7 @@ def _prefer_command_line(ctx: click.Context, flags: RunFlags) -> RunFlags:
 
 def _check_only(screen: Screen, flags: RunFlags) -> NoReturn:
     """Check the input for `--dry-run`, and exit."""
-    if flags.compare:
+    if flags.compare or is_rules(flags.input_):
         if flags.sandbox:
             raise ConfigError("--dry-run with --compare reads a server: leave out --sandbox")
         from bulkupdate.cli.plan import PlanFlags, show_plan
@@ -177,6 +177,7 @@ def _run_config(flags: RunFlags) -> RunConfig:
         max_age=flags.max_age,
         max_changes=flags.max_changes,
         allow_few=flags.allow_few,
+        yes=flags.yes,
         first=flags.first,
         rate=flags.rate,
         workers=flags.workers,
@@ -248,10 +249,17 @@ def _own_sandbox(config: RunConfig) -> "Sandbox":
     Raises:
         ConfigError: the tasks have to be there before, and the input is standard input.
     """
-    from bulkupdate.sandbox import Sandbox, SandboxConfig, Team, Unknown, team_for
+    from bulkupdate.sandbox import (
+        Sandbox,
+        SandboxConfig,
+        Team,
+        Unknown,
+        made_up_team,
+        team_for,
+    )
 
-    team = Team()
-    if config.compare:
+    team = made_up_team() if config.has_rules else Team()
+    if config.compare and not config.has_rules:
         if config.input == "-":
             raise ConfigError("--sandbox with --compare needs a file: its tasks are made from it")
         with Input.open(Path(config.input), options=replace(config.read, people=True)) as source:

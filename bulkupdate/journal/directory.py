@@ -110,6 +110,21 @@ class RunDirectory:
             copy.writelines(chunks)
         return part
 
+    def new_edits(self) -> Path:
+        """Make the file for the edits of a night, empty and for its owner alone.
+
+        Those of an earlier run stay until `adopt_edits`.
+
+        Raises:
+            JournalError: it can't be made.
+        """
+        part = self.files.edits_part
+        self.check_place()
+        with _writing(part):
+            part.unlink(missing_ok=True)
+            open(part, "xb", opener=_private).close()
+        return part
+
     def adopt_stdin(self, part: Path, format_: Format) -> Path:
         """Rename the copy of standard input, to keep it.
 
@@ -119,7 +134,22 @@ class RunDirectory:
         Raises:
             JournalError: the copy could not be renamed.
         """
-        kept = self.files.stdin(format_)
+        return self._adopt(part, self.files.stdin(format_))
+
+    def adopt_edits(self, part: Path) -> Path:
+        """Rename the edits of a night, to keep them. They are on the disk after this.
+
+        Returns:
+            The new path of the file.
+
+        Raises:
+            JournalError: it could not be synced or renamed.
+        """
+        with _writing(part), part.open("rb") as file:
+            os.fsync(file.fileno())
+        return self._adopt(part, self.files.edits)
+
+    def _adopt(self, part: Path, kept: Path) -> Path:
         with _writing(kept):
             self.check_place()
             renamed = part.rename(kept)

@@ -12,6 +12,7 @@
       check.json      the results of the check, so that resuming need not check again
       rows.digest     two hashes for each row of the input, to detect edits of it
       stdin.csv       a copy of standard input, if it was the input (or stdin.jsonl, .tsv)
+      edits.jsonl     what the rules have made of the live tasks, if the input was a file of rules
       before.jsonl    what the run has overwritten, with --compare
       results.1.jsonl the earlier log, if the run was resumed with an edited input
       failed.1.csv    an earlier file of failed rows that a user has edited
@@ -26,12 +27,12 @@ _FORMATS = "|".join(Format)
 _EDITED = rf"failed\.\d+\.({_FORMATS})"
 _EARLIER = r"results\.(\d+)\.jsonl"
 _LEFT = (
-    r"results(\.\d+)?\.jsonl|before\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest|traffic\.jsonl"
+    r"(results(\.\d+)?|before|edits|traffic)\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest"
     rf"|\.?(report\.html|changes\.csv)(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
 )
 #: Names of files that a killed session may leave. The next session removes them.
 _SCRAPS = (
-    r"stdin\.part|(summary|check)\.json\.part|\.(summary|check)\.json\.\w+"
+    r"stdin\.part|edits\.jsonl\.part|(summary|check)\.json\.part|\.(summary|check)\.json\.\w+"
     r"|rows\.(digest\.part|parked)|tasks\.live"
 )
 
@@ -56,6 +57,8 @@ class RunFiles:
         images: what the run overwrites.
         live: the live tasks, while the run needs them.
         stdin_part: an incomplete copy of standard input.
+        edits: what rules have made of the live tasks.
+        edits_part: an incomplete file of that, or one of a run that has not begun.
         parked: rows that wait for an earlier row of their task.
     """
 
@@ -73,6 +76,8 @@ class RunFiles:
         self.images = path / "before.jsonl"
         self.live = path / "tasks.live"
         self.stdin_part = path / "stdin.part"
+        self.edits = path / "edits.jsonl"
+        self.edits_part = path / "edits.jsonl.part"
         self.parked = path / "rows.parked"
 
     def failed(self, format_: Format) -> Path:

@@ -19,7 +19,7 @@ from bulkupdate.plan.duedates import DueDateCount, DueDates
 from bulkupdate.plan.oddids import OddId, OddIds
 from bulkupdate.plan.problems import ProblemGroup, Problems
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
-from bulkupdate.reader import Input, InputInfo
+from bulkupdate.reader import Format, Input, InputInfo
 
 #: Number of request bodies to show.
 SHOWN_BODIES = 3
@@ -338,7 +338,6 @@ def inspect(
         yield inspection
     if not inspection.rows:
         if not allow_empty:
-            raise InputError(
-                f"{source.name}: there is a header but no row: {setting('allow_empty')} accepts it"
-            )
+            what = "no row" if source.format is Format.JSONL else "a header but no row"
+            raise InputError(f"{source.name}: there is {what}: {setting('allow_empty')} accepts it")
         yield inspection

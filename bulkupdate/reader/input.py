@@ -185,6 +185,10 @@ class TextFile:
         with self.raw.content() as content:
             self.encoding = encoding_of(content, options.encoding, self.name, self._stop)
         start = self._start()
+        # An empty file of JSON lines has no line. Whether that is accepted, the check says.
+        if not start.strip() and named is Format.JSONL:
+            self.format = Format.JSONL
+            return
         if not start.strip():
             raise InputError(f"{self.name}: the file is empty")
         if "\0" in start:

@@ -1,6 +1,7 @@
 """The user's options for reading an input."""
 
 import codecs
+import dataclasses
 import datetime as dt
 import enum
 import hashlib
@@ -150,6 +151,20 @@ class ReadOptions:
             raise ConfigError(f"{self.time!r} is not a time of day: write it as 09:00")
         return found
 
+    def refuse_for_rules(self) -> None:
+        """Refuse options that say how a file of edits is read.
+
+        Raises:
+            ConfigError: one of them is set. `now` may be.
+        """
+        default = ReadOptions()
+        for one in dataclasses.fields(self):
+            if one.name in ("now", "people") or getattr(self, one.name) == getattr(
+                default, one.name
+            ):
+                continue
+            raise ConfigError(f"{setting(one.name)} is of a file of edits, not of a file of rules")
+
     def said(self) -> dict[str, Any]:
         """The options that decide which edits an input makes, as JSON, without defaults.
 
@@ -174,6 +189,11 @@ class ReadOptions:
             "clear_token": self.clear_token if self.clear_token != CLEAR else None,
         }
         return {name: _writable(value) for name, value in chosen.items() if value}
+
+
+def is_rules(path: str | Path) -> bool:
+    """Whether a file holds rules, by its name: rows are what they make of the live tasks."""
+    return Path(path).suffix.lower() == ".toml"
 
 
 def unpacked_name(path: Path) -> Path:

@@ -7,13 +7,13 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, Literal
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import InputError, RunStoppedError, setting
+from bulkupdate.errors import InputError, setting
 from bulkupdate.fields import MAX_MEDIA
 from bulkupdate.journal import published
 from bulkupdate.lemlist.endpoint import Endpoint
@@ -21,9 +21,11 @@ from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import ErrorInfo, Row
 from bulkupdate.plan import Judge, Kind, LiveTasks, People, inspect
-from bulkupdate.reader import Edit, EditsFile, Format, Input, ReadOptions, format_to_write
+from bulkupdate.plan.rules import Evaluation, Rules, refusal
+from bulkupdate.reader import Edit, EditsFile, Format, Input, ReadOptions, format_to_write, is_rules
 from bulkupdate.session.editsfile import write_edits
-from bulkupdate.session.reading import live_reader
+from bulkupdate.session.night import evaluated, load_rules, none_listed, not_written, write_night
+from bulkupdate.session.reading import LiveReader, live_reader
 from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.stop import Stop
 
@@ -83,7 +85,9 @@ class Plan:
         completes: number of tasks that would be completed.
         unknown: number of tasks by the field that no task shows, so that it can't be taken back.
         reading: number of requests that the reading took.
-        notes: what could not be read.
+        notes: what could not be read, and what is odd about a night.
+        evaluation: what the rules select and change; None for a file of edits.
+        refused: why a run of the rules would be refused, unless its caller accepts it.
     """
 
     people: People
@@ -108,6 +112,8 @@ class Plan:
     unknown: Counter[str] = field(default_factory=Counter)
     reading: int = 0
     notes: list[str] = field(default_factory=list)
+    evaluation: Evaluation | None = None
+    refused: str = ""
     _live: LiveTasks | None = None
     _first: dict[str, str] = field(default_factory=dict)
 
@@ -210,9 +216,16 @@ async def plan_edits(
     """
     target = Path(output) if output is not None else None
     format_ = format_to_write(target) if target is not None else Format.CSV
-    options = replace(read or ReadOptions(), people=True)
-    with Input.open(Path(path), options=options) as source:
-        await _check(source, skip_invalid=skip_invalid)
+    read = read or ReadOptions()
+    with contextlib.ExitStack() as stack:
+        source: Input | Rules
+        if is_rules(path):
+            read.refuse_for_rules()
+            source = load_rules(Path(path))
+        else:
+            options = replace(read, people=True)
+            source = stack.enter_context(Input.open(Path(path), options=options))
+            await _check(source, skip_invalid=skip_invalid)
         making = made_plan(
             source,
             endpoint,
@@ -223,6 +236,7 @@ async def plan_edits(
             renew=renew,
             allow_few=allow_few,
             needs_all=max_changes is not None and max_changes.needs_all,
+            now=read.now,
         )
         async with making as plan:
             if target is not None:
@@ -249,7 +263,7 @@ async def _check(source: Input, *, skip_invalid: bool) -> None:
 
 @contextlib.asynccontextmanager
 async def made_plan(
-    source: Input,
+    source: Input | Rules,
     endpoint: Endpoint,
     *,
     rate: Rate = "auto",
@@ -260,12 +274,13 @@ async def made_plan(
     merge: bool = False,
     allow_few: bool = False,
     needs_all: bool = False,
+    now: datetime | None = None,
     on_page: Callable[[int], object] = lambda _: None,
 ) -> AsyncIterator[Plan]:
     """Read the team and the tasks, and plan what a checked input would change.
 
     Args:
-        source: the input, read with `people`.
+        source: the input, read with `people`; or rules.
         endpoint: the server and the API key.
         rate: the limit of the requests.
         policy: the backoff between attempts, and how long the server may be down.
@@ -275,6 +290,7 @@ async def made_plan(
         merge: whether the rows of one task go out as one request.
         allow_few: whether a server that lists no task is no error.
         needs_all: whether the list is read to its end although all tasks of the input were in it.
+        now: the moment at which rules are evaluated; None for the present one.
         on_page: is called with the number of tasks so far, after each page.
 
     Yields:
@@ -282,36 +298,77 @@ async def made_plan(
 
     Raises:
         RunStoppedError: the tasks can't be read whole, or `stop` was set.
-        InputError: the input can't be read.
+        InputError: the input can't be read, or the rules can't be followed.
         JournalError: the live tasks can't be stored.
     """
     stop = stop or Stop()
-    with tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory:
-        live = LiveTasks(Path(directory) / "live")
-        with contextlib.closing(live):
-            async with live_reader(endpoint, rate, policy or RetryPolicy(), stop) as reader:
-                known = await reader.known()
-                async for rows in _batches(source, stop):
-                    live.choose([row.id for row in rows if row.is_sent])
-                async for _ in reader.tasks(live, needs_all=needs_all):
-                    on_page(live.listed)
-            if not (live.listed or allow_few) and live.is_whole:
-                raise RunStoppedError(
-                    f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
-                )
-            plan = Plan(People(known.members, live.owners), source.options.zone or UTC)
-            plan.listed, plan.is_whole = live.listed, live.is_whole
-            plan.reading = reader.traffic.requests
-            plan.notes += [known.note] if known.note else []
-            plan._live = live  # noqa: SLF001 - its own
-            judge = Judge(live, sends_unlisted=sends_unlisted)
-            async for rows in _batches(source, stop):
-                for row in rows:
-                    _judge(plan, live, judge, row, renew=renew)
-            plan._sum_up()  # noqa: SLF001
-            plan.touched = live.changed
-            plan.requests = plan.tasks if merge else plan.requests
-            yield plan
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkupdate-")))
+        live = stack.enter_context(contextlib.closing(LiveTasks(directory / "live")))
+        async with live_reader(endpoint, rate, policy or RetryPolicy(), stop) as reader:
+            if isinstance(source, Input):
+                rows_of = source
+                plan = await _read(source, reader, live, stop, on_page, needs_all=needs_all)
+            else:
+                plan = await _evaluated(source, reader, live, now, stop, on_page)
+        if not (live.listed or allow_few) and live.is_whole:
+            raise none_listed(stop)
+        plan.listed, plan.is_whole = live.listed, live.is_whole
+        plan.reading = reader.traffic.requests
+        if plan.evaluation is not None:
+            edits = directory / "edits.jsonl"
+            plan.notes += not_written(await asyncio.to_thread(write_night, plan.evaluation, edits))
+            rows_of = stack.enter_context(
+                Input.open(edits, options=ReadOptions(format=Format.JSONL))
+            )
+        judge = Judge(live, sends_unlisted=sends_unlisted)
+        plan._live = live  # noqa: SLF001 - its own
+        async for rows in _batches(rows_of, stop):
+            for row in rows:
+                _judge(plan, live, judge, row, renew=renew)
+        plan._sum_up()  # noqa: SLF001
+        plan.touched = live.changed
+        plan.requests = plan.tasks if merge else plan.requests
+        yield plan
+
+
+async def _read(
+    source: Input,
+    reader: LiveReader,
+    live: LiveTasks,
+    stop: Stop,
+    on_page: Callable[[int], object],
+    *,
+    needs_all: bool,
+) -> Plan:
+    """Read the team, and the tasks that the rows are about."""
+    known = await reader.known()
+    async for rows in _batches(source, stop):
+        live.choose([row.id for row in rows if row.is_sent])
+    async for _ in reader.tasks(live, needs_all=needs_all):
+        on_page(live.listed)
+    plan = Plan(People(known.members, live.owners), source.options.zone or UTC)
+    plan.notes += [known.note] if known.note else []
+    return plan
+
+
+async def _evaluated(
+    rules: Rules,
+    reader: LiveReader,
+    live: LiveTasks,
+    now: datetime | None,
+    stop: Stop,
+    on_page: Callable[[int], object],
+) -> Plan:
+    """Evaluate rules. One that selects too many tasks is no error: the plan shows that."""
+    now = now or datetime.now(UTC)
+    evaluation, people = await evaluated(
+        rules, reader, live, now, stop, accept_many=True, on_page=on_page
+    )
+    plan = Plan(people, rules.zone, evaluation=evaluation)
+    plan.notes += evaluation.notes
+    plan.refused = refusal(rules, evaluation)
+    return plan
 
 
 async def _batches(source: Input, stop: Stop) -> AsyncIterator[list[Row]]:

@@ -149,7 +149,9 @@ async def begin(session: Session, found: Found, *, is_shown: bool) -> Prepared:
     if not found.is_known:
         keep_check(directory, source, info, found.preview)
     if info.path == "-":
-        directory.adopt_stdin(source.path, source.format)
+        source.path = directory.adopt_stdin(source.path, source.format)
+    elif source.path == directory.files.edits_part:
+        source.path = directory.adopt_edits(source.path)
     return Prepared(found.preview, first, found.followed, found.is_same, is_shown)
 
 

@@ -224,7 +224,11 @@ class LiveReader:
 
 @contextlib.asynccontextmanager
 async def live_reader(
-    endpoint: Endpoint, rate: Rate, policy: RetryPolicy, stop: Stop
+    endpoint: Endpoint,
+    rate: Rate,
+    policy: RetryPolicy,
+    stop: Stop,
+    limiter: Limiter | None = None,
 ) -> AsyncIterator[LiveReader]:
     """A reader with a session of its own.
 
@@ -233,7 +237,8 @@ async def live_reader(
         rate: "auto" follows the server; a rate is a ceiling; None means no limit.
         policy: the backoff between attempts, and how long the server may be down.
         stop: ends the reading.
+        limiter: gives each request its permit; None for one of its own, with this rate.
     """
     async with TaskClient(endpoint, connections=1) as client:
         health = Health(stop, policy.give_up_after)
-        yield LiveReader(client, limiter_for(rate), health, policy, stop)
+        yield LiveReader(client, limiter or limiter_for(rate), health, policy, stop)

@@ -35,6 +35,7 @@ from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.lemlist.team import hash_of
 from bulkupdate.models import Level, Reason, State, now
 from bulkupdate.plan import Checking
+from bulkupdate.plan.rules import Rules
 from bulkupdate.reader import RawFile
 from bulkupdate.session import deadline
 from bulkupdate.session.binding import Binding, check_team
@@ -42,6 +43,7 @@ from bulkupdate.session.close import close
 from bulkupdate.session.compare import Comparison, Rows
 from bulkupdate.session.ending import lost_results, summary_of, why_ended
 from bulkupdate.session.listed import listed_before
+from bulkupdate.session.night import begin_night, load_rules, night_of
 from bulkupdate.session.observer import Observer, watched
 from bulkupdate.session.prepare import Prepared, Session, begin, check
 from bulkupdate.session.progress import Progress
@@ -92,9 +94,8 @@ async def run(
             was.
     """
     observer, stop = observer or Observer(), stop or Stop()
-    if config.input != "-":
-        # Checked before the run directory is created: a wrong name is a common mistake.
-        await asyncio.to_thread(_check_input, config)
+    # Before the run directory is created: a wrong name is a common mistake.
+    rules = await asyncio.to_thread(_checked_input, config)
     deadline.refuse_a_late_start(config)
     with RunDirectory.open(config.directory, config.mode) as directory:
         if config.mode is Mode.RESUME and directory.mode is not Mode.RESUME:
@@ -105,6 +106,7 @@ async def run(
         if config.compare and listed is None:
             listed = await asyncio.to_thread(listed_before, config)
         limiter = limiter_for(config.rate)
+        night = night_of(config, rules, directory, earlier) if rules is not None else None
         # A resumed run counts relative dates from the time when it began.
         counted_from = earlier.input.now if earlier is not None else None
         began = datetime.fromisoformat(counted_from) if counted_from else None
@@ -115,7 +117,10 @@ async def run(
             with contextlib.ExitStack() as stack:
                 async with contextlib.AsyncExitStack() as watching:
                     await watching.enter_async_context(watched(observer.watch_check(checking)))
-                    opening = asyncio.to_thread(open_input, config, directory, stop, began)
+                    if night is not None and earlier is None:
+                        note = observer.noted
+                        await begin_night(night, config, directory, limiter, stop, note)
+                    opening = asyncio.to_thread(open_input, config, directory, stop, began, night)
                     source = stack.enter_context(await opening)
                     checking.opened(source)
                     started = now()
@@ -129,8 +134,13 @@ async def run(
                 return await _send(session, prepared, limiter, binding, listed)
 
 
-def _check_input(config: RunConfig) -> None:
-    RawFile.open(Path(config.input), str(config.input)).close()
+def _checked_input(config: RunConfig) -> Rules | None:
+    """Check that the input can be read. Return the rules, if it has some."""
+    if config.has_rules:
+        return load_rules(Path(config.input))
+    if config.input != "-":
+        RawFile.open(Path(config.input), str(config.input)).close()
+    return None
 
 
 def _why_not_resumed(directory: RunDirectory) -> str:

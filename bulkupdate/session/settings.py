@@ -11,7 +11,7 @@ from bulkupdate.errors import ConfigError, count, setting
 from bulkupdate.journal import Mode
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
-from bulkupdate.reader import ReadOptions, unpacked_name
+from bulkupdate.reader import ReadOptions, is_rules, unpacked_name
 
 #: Rows that must have been sent before a limit in percent counts.
 JUDGED_ROWS = 100
@@ -129,7 +129,8 @@ class RunConfig:
     """The settings of `run`.
 
     Attributes:
-        input: the path of the file of edits, or `-` for standard input.
+        input: the path of the file of edits, or `-` for standard input; or of a file of rules
+            (.toml), which is compared in any case.
         endpoint: the server that gets the edits, and the API key.
         read: the options for reading the input.
         out: the run directory. None stands for the name of the input with the suffix `.run`, in the
@@ -150,6 +151,8 @@ class RunConfig:
             change; None for any.
         allow_few: with `compare`, accept a server that lists no task, or less than half of what it
             listed before.
+        yes: with a file of rules, accept a rule that selects more than half of the listed tasks,
+            although the file has no `max_changes`.
         merge_duplicates: send the rows of one task as one update, in which later rows win.
         first: the number of rows to send before the run stops; None sends all.
         rate: "auto" starts at lemlist's documented limit and follows the server; a rate is a
@@ -181,6 +184,7 @@ class RunConfig:
     max_age: float = 1800.0
     max_changes: "ChangeLimit | None" = None
     allow_few: bool = False
+    yes: bool = False
     merge_duplicates: bool = False
     first: int | None = None
     rate: Rate = "auto"
@@ -194,6 +198,11 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input", str(self.input))
+        if self.has_rules:
+            self.read.refuse_for_rules()
+            # A night with nothing to do is a success.
+            object.__setattr__(self, "allow_empty", True)
+            object.__setattr__(self, "compare", True)
         if self.out is not None:
             object.__setattr__(self, "out", Path(self.out))
         try:
@@ -227,6 +236,11 @@ class RunConfig:
         for name in ("changed_input", "changed_key"):
             if getattr(self, name) and self.mode is not Mode.RESUME:
                 raise ConfigError(f"{setting(name)} needs {setting('resume')}")
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether the input is a file of rules."""
+        return is_rules(self.input)
 
     @property
     def last_start(self) -> datetime | None:

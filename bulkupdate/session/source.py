@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bulkupdate.errors import InputError
 from bulkupdate.journal import RunDirectory
-from bulkupdate.reader import Input
+from bulkupdate.reader import Format, Input
+from bulkupdate.session.night import Night
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
@@ -18,7 +19,11 @@ STDIN_POLL = 0.2
 
 
 def open_input(
-    config: RunConfig, directory: RunDirectory, stop: Stop, now: datetime | None = None
+    config: RunConfig,
+    directory: RunDirectory,
+    stop: Stop,
+    now: datetime | None = None,
+    night: Night | None = None,
 ) -> Input:
     """Open the input of a run. Call it in a thread, because reading standard input may block.
 
@@ -27,6 +32,7 @@ def open_input(
         directory: the run directory. It keeps a copy of standard input.
         stop: is checked while waiting for standard input.
         now: the moment that relative dates are counted from, unless the options have one.
+        night: the night of a file of rules, whose edits are written; None for a file of edits.
 
     Raises:
         InputError: the input can't be used.
@@ -34,6 +40,10 @@ def open_input(
         RunStoppedError: `stop` was set while waiting for standard input.
     """
     options = replace(config.read, people=config.compare)
+    if night is not None:
+        zone = night.rules.timezone
+        options = replace(options, now=night.now, timezone=zone, format=Format.JSONL)
+        return Input.open(night.edits, str(directory.files.edits), options, stop)
     if options.now is None and now is not None:
         options = replace(options, now=now)
     if config.input != "-":

@@ -41,13 +41,28 @@ def change_lines(plan: Plan) -> Iterator[str]:
         yield f"  … and {count(plan.tasks - SHOWN, 'more task')}"
 
 
+def rule_lines(plan: Plan) -> Iterator[str]:
+    """What each rule selects and changes, and who gets how many tasks from whom."""
+    if (found := plan.evaluation) is None:
+        return
+    for name, number in found.selected.items():
+        yield f"rule {name!r}: selects {count(number, 'task')}, changes {found.changed[name]:,}"
+        for verb, people in (("get", found.got.get(name)), ("give", found.gave.get(name))):
+            if people:
+                shown = Counter(
+                    {plan.people.shown(who) if who else "nobody": n for who, n in people.items()}
+                )
+                yield f"  {verb}: {_counts(shown)}"
+
+
 def _change(change: Change, plan: Plan) -> str:
     title = f" {shorten(change.title, _TEXT)}" if change.title else ""
     parts = []
     for name, after in change.after.items():
         was = _shown(name, change.before[name], plan) if name in change.before else "?"
         parts.append(f"{name} {was} → {_shown(name, after, plan)}")
-    for name, value in change.expect.items():
+    # Of rules, it would say again what they select.
+    for name, value in change.expect.items() if plan.evaluation is None else ():
         if name not in change.after:
             parts.append(f"expects {name} {_shown(name, value, plan)}")
     return f"~ {change.id}{title}  {'  '.join(parts)}"

@@ -7,8 +7,17 @@
     the live tasks ─▶ LiveTask ─┘   conditions   dealing   evaluation
 """
 
-from bulkupdate.plan.rules.evaluation import Evaluation, RuleEdit, evaluate
+from bulkupdate.plan.rules.evaluation import Evaluation, RuleEdit, evaluate, refusal
 from bulkupdate.plan.rules.file import read_rules
 from bulkupdate.plan.rules.rule import MostChanges, Rule, Rules
 
-__all__ = ["Evaluation", "MostChanges", "Rule", "RuleEdit", "Rules", "evaluate", "read_rules"]
+__all__ = [
+    "Evaluation",
+    "MostChanges",
+    "Rule",
+    "RuleEdit",
+    "Rules",
+    "evaluate",
+    "read_rules",
+    "refusal",
+]

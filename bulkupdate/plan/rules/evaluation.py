@@ -119,9 +119,10 @@ def evaluate(
     for task in tasks():
         if live := lens.task(task):
             night.add(live)
+    evaluation.selected.update(dict.fromkeys((one.rule.name for one in found.rules), 0))
     evaluation.selected.update(job.active.rule.name for job in night.jobs)
-    if rules.max_changes is None and not accept_many:
-        _check_selected(rules, evaluation)
+    if not accept_many and (why := refusal(rules, evaluation)):
+        raise InputError(why)
     night.deal()
     changed = [(job, changes) for job in night.jobs if (changes := _changes(job))]
     if rules.max_changes and not rules.max_changes.allows(len(changed), survey.listed):
@@ -257,14 +258,18 @@ def _edit(job: Job, changes: dict[str, Any]) -> RuleEdit:
     return RuleEdit(job.task.id, job.active.rule.name, changes, expect)
 
 
-def _check_selected(rules: Rules, evaluation: Evaluation) -> None:
+def refusal(rules: Rules, evaluation: Evaluation) -> str:
+    """Why a run is refused unless its user accepts it: a rule selects very many tasks; else ""."""
+    if rules.max_changes is not None:
+        return ""
     for name, number in evaluation.selected.items():
         if 2 * number > evaluation.listed:
-            raise InputError(
+            return (
                 f"{rules.name}: rule {name!r} selects {number:,} of"
                 f" {count(evaluation.listed, 'listed task')}, more than half: if this is meant, set"
                 f" max_changes in the file, or {setting('yes')}"
             )
+    return ""
 
 
 Changed = Sequence[tuple[Job, dict[str, Any]]]

@@ -1,0 +1,214 @@
+"""A night: what rules make of the live tasks at one moment, as a file of edits.
+
+::
+
+    rules, team, live tasks ──▶ evaluation ──▶ edits.jsonl ──▶ a run of that file
+
+From then on it is a run like any other. `--resume` evaluates no rule.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from bulkupdate.engine.limiter import Limiter
+from bulkupdate.errors import InputError, RunDirectoryError, RunStoppedError, count, setting
+from bulkupdate.journal import RunDirectory, Summary
+from bulkupdate.lemlist.values import TASK_NAMES
+from bulkupdate.models import Reason, Task
+from bulkupdate.plan import LiveTasks, People
+from bulkupdate.plan.rules import Evaluation, Rules, evaluate, read_rules
+from bulkupdate.reader import Edit, EditsFile, Format, RawFile
+from bulkupdate.session.editsfile import write_edits
+from bulkupdate.session.reading import LiveReader, live_reader
+from bulkupdate.session.settings import RunConfig
+from bulkupdate.session.threads import in_thread
+from bulkupdate.stop import Stop
+
+#: Tasks between two looks at the stop.
+_BATCH = 256
+
+#: Most bytes of a file of rules.
+_LARGEST = 1 << 20
+
+
+class Night(NamedTuple):
+    """The rules of a run, and the moment at which they are evaluated.
+
+    Attributes:
+        rules: the rules.
+        now: the moment, aware.
+        edits: the file of edits that they have made, or will make.
+    """
+
+    rules: Rules
+    now: datetime
+    edits: Path
+
+    @property
+    def day(self) -> str:
+        """The day, in the time zone of the rules."""
+        return f"{self.now.astimezone(self.rules.zone):%Y-%m-%d} ({self.rules.timezone})"
+
+
+def load_rules(path: Path) -> Rules:
+    """Read a file of rules.
+
+    Raises:
+        InputError: it can't be read, or something in it is wrong. All of that is in the message.
+    """
+    with contextlib.closing(RawFile.open(path, str(path))):
+        try:
+            with path.open("rb") as file:
+                text = file.read(_LARGEST + 1)
+        except OSError as error:
+            raise InputError(f"{path} can't be read: {error.strerror}") from error
+    if len(text) > _LARGEST:
+        raise InputError(f"{path} has more than a megabyte: it is no file of rules")
+    return read_rules(path, text)
+
+
+def night_of(
+    config: RunConfig, rules: Rules, directory: RunDirectory, earlier: Summary | None
+) -> Night:
+    """The night of a run. That of a run that is resumed is the one on which it began.
+
+    Raises:
+        RunDirectoryError: the run began on an earlier day, or its edits are gone.
+    """
+    now = config.read.now or datetime.now(UTC)
+    if earlier is None:
+        return Night(rules, now, directory.files.edits_part)
+    began = datetime.fromisoformat(earlier.input.now) if earlier.input.now else now
+    night = Night(rules, began, directory.files.edits)
+    if night.day != (today := night._replace(now=now).day):
+        raise RunDirectoryError(
+            f"the run in {directory.path} is of {night.day}, and it is {today}: its rows are of"
+            f" another day. Start the new night with another directory: {setting('out')}"
+        )
+    if not night.edits.exists():
+        raise RunDirectoryError(
+            f"{night.edits} is missing, so that the run can't go on: start a new one with another"
+            f" directory: {setting('out')}"
+        )
+    return night
+
+
+async def evaluated(
+    rules: Rules,
+    reader: LiveReader,
+    live: LiveTasks,
+    now: datetime,
+    stop: Stop,
+    *,
+    accept_many: bool,
+    on_page: Callable[[int], object] = lambda _: None,
+) -> tuple[Evaluation, People]:
+    """Read the team and all tasks, and evaluate rules on them.
+
+    Args:
+        rules: the rules.
+        reader: reads the team and the tasks.
+        live: gets the tasks.
+        now: the moment.
+        stop: ends the reading.
+        accept_many: whether a rule may select more than half of the tasks without `max_changes`.
+        on_page: is called with the number of tasks so far, after each page.
+
+    Raises:
+        InputError: the rules can't be followed; see `bulkupdate.plan.rules.evaluate`.
+        RunStoppedError: the team or the tasks can't be read, or a stop came.
+        JournalError: the live tasks can't be stored.
+    """
+    known = await reader.known()
+    if known.members is None:
+        raise InputError(f"{rules.name}: rules need the members of the team: {known.note}")
+    async for _ in reader.tasks(live):
+        on_page(live.listed)
+    people = People(known.members, live.owners)
+
+    def work() -> Evaluation:
+        return evaluate(rules, lambda: _until(stop, live), people, now, accept_many=accept_many)
+
+    return await in_thread(stop, work), people
+
+
+def _until(stop: Stop, live: LiveTasks) -> Iterator[Task]:
+    """The live tasks, as long as there is no stop."""
+    for number, task in enumerate(live):
+        if not number % _BATCH:
+            stop.check()
+        yield task
+
+
+def write_night(evaluation: Evaluation, path: Path) -> EditsFile:
+    """Write the edits of a night, with what they expect and the rule of each.
+
+    Returns:
+        What was written, with the edits that no file can hold.
+
+    Raises:
+        JournalError: it can't be written, or does not read back as what was written.
+    """
+    names = (*TASK_NAMES, "done", "images", "videos")
+    file = EditsFile(Format.JSONL, names, ("rule",), expected=(*TASK_NAMES, "done"), is_whole=True)
+    edits = (Edit(one.id, one.changes, {"rule": one.rule}, one.expect) for one in evaluation.edits)
+    write_edits(file, path, edits)
+    return file
+
+
+async def begin_night(
+    night: Night,
+    config: RunConfig,
+    directory: RunDirectory,
+    limiter: Limiter,
+    stop: Stop,
+    note: Callable[[str], object],
+) -> None:
+    """Evaluate the rules of a run that begins, and write its edits to the run directory.
+
+    Args:
+        night: the night.
+        config: the settings of the run.
+        directory: the run directory.
+        limiter: gives each request its permit.
+        stop: ends the reading.
+        note: takes messages for the user.
+
+    Raises:
+        InputError: the rules can't be followed.
+        RunStoppedError: the team or the tasks can't be read, or a stop came.
+        JournalError: the edits can't be written.
+    """
+    live = LiveTasks(directory.files.live)
+    with contextlib.closing(live):
+        async with live_reader(config.endpoint, config.rate, config.retry, stop, limiter) as reader:
+            evaluation, _ = await evaluated(
+                night.rules, reader, live, night.now, stop, accept_many=config.yes
+            )
+        if not (live.listed or config.allow_few):
+            raise none_listed(stop)
+    for name, number in evaluation.selected.items():
+        selected = count(number, "task")
+        note(f"rule {name!r}: selects {selected}, changes {evaluation.changed[name]:,}")
+    for text in evaluation.notes:
+        note(text)
+    part = directory.new_edits()
+    for text in not_written(await asyncio.to_thread(write_night, evaluation, part)):
+        note(text)
+
+
+def not_written(file: EditsFile) -> list[str]:
+    """What a night could not write, in words."""
+    found = (one for one in (file.left_out, file.unwritable) if one.counts)
+    return [f"left out, since a file of edits can't hold their values: {one}" for one in found]
+
+
+def none_listed(stop: Stop) -> RunStoppedError:
+    """The error for a server that lists no task."""
+    text = f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
+    stop.set(text, Reason.SERVER_DOWN)
+    return RunStoppedError(text)

@@ -94,6 +94,10 @@ def test_question_says_what_can_be_undone() -> None:
         f"  empty: title 1, {undo} while the task is pending",
         "  empty: images 1, which can't be undone",
     ]
+    cleared = Inspection()
+    cleared.add([row(1, title="")])
+    clearing = [*messages.question_lines(cleared.preview(None), config(compare=True))]
+    assert clearing[1:2] == [f"  empty: title 1, {undo}"]
 
 
 @pytest.mark.parametrize(

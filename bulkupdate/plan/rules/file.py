@@ -77,7 +77,8 @@ def read_rules(path: str | FilePath, text: bytes) -> Rules:
 def _no_toml(name: str, text: str, message: str) -> str:
     found = _AT_LINE.search(message)
     line = int(found[1]) if found else 1 + text.rstrip("\n").count("\n")
-    return f"{name}, line {line}: is not TOML: {_AT_LINE.sub('', message).strip()}"
+    what = _AT_LINE.sub("", message).replace("(at end of document)", "").strip()
+    return f"{name}, line {line}: is not TOML: {what}"
 
 
 class _File:
@@ -258,7 +259,10 @@ class _RuleTable:
                 self._path, "name: is missing: results and `undo --rule` tell rules by it"
             )
         elif not isinstance(name, str) or not name.strip() or not name.isprintable():
-            self._add("name", f"{shown(name)!s} is no name: write a text in quotes, on one line")
+            self._add(
+                "name",
+                f"{fields.shorten(shown(name))} is no name: write a text in quotes, on one line",
+            )
         else:
             return name.strip()
         return ""
@@ -344,7 +348,9 @@ class _RuleTable:
 
     def _value(self, path: Path, key: str, value: Any) -> Any:
         if isinstance(value, list) and key not in fields.MEDIA:
-            self._file.add(path, "is a list: only assignedTo takes several values")
+            self._file.add(
+                path, "is a list: only assignedTo, images and videos take several values"
+            )
             return None
         return self._file.read(path, value, fields.RULES[key])
 
@@ -357,15 +363,17 @@ class _RuleTable:
             hint = f"did you mean {near}?" if near else "accepted: even, balance"
             self._add("distribute", f"{fields.shorten(shown(value))} is no way to deal; {hint}")
             return Distribution.EVEN
-        if len(setting.targets) < 2 and not self._has_wrong_targets(setting):
+        if len(setting.targets) < 2 and self._are_all_targets(setting):
             self._add("distribute", "needs several people: write set.assignedTo as a list")
         return Distribution(value)
 
-    def _has_wrong_targets(self, setting: Setting) -> bool:
-        """Whether a list of people could not be read whole, which is noted already."""
+    def _are_all_targets(self, setting: Setting) -> bool:
+        """Whether all people to whom the rule deals could be read. If not, it is noted already."""
         table = self._table.get("set")
-        listed = table.get("assignedTo") if isinstance(table, dict) else None
-        return isinstance(listed, list) and len(listed) != len(setting.targets)
+        if not isinstance(table, dict) or not table or table.get("assignedTo") == []:
+            return False
+        named = table.get("assignedTo", [])
+        return len(setting.targets) == (len(named) if isinstance(named, list) else 1)
 
     def _limit(self) -> int | None:
         if "limit" not in self._table:

@@ -77,11 +77,12 @@ class Places:
             # A header goes on below the last table of an array.
             last = self._tables.get(path)
             path = (*path, key) if last is None else (*path, last - 1, key)
+        self._note(path, start)
         if is_array:
             number = self._tables.get(path, 0)
             self._tables[path] = number + 1
             path = (*path, number)
-        self._note(path, start)
+            self._note(path, start)
         return path
 
     def _pair(self, prefix: Path) -> None:

@@ -151,7 +151,7 @@ class _File:
     @property
     def has_holidays(self) -> bool:
         """Whether the file names holidays, be they right or wrong."""
-        return bool(self._content.get("holidays"))
+        return self._content.get("holidays", []) != []
 
     def _zone(self) -> tuple[str, tzinfo]:
         name = self._content.get("timezone")
@@ -221,11 +221,10 @@ class _RuleTable:
         self._zone = zone
         self._holidays = holidays
         self._has_holidays = file.has_holidays
-        if own := table.get("holidays"):
+        own = table.get("holidays")
+        if own is not None:
             self._holidays = file.holidays((*self._path, "holidays"), own)
-            self._has_holidays = True
-        elif own == []:
-            self._holidays, self._has_holidays = Holidays(), False
+            self._has_holidays = own != []
 
     def rule(self) -> Rule:
         """The rule, as far as it could be read."""

@@ -151,7 +151,7 @@ class _File:
     @property
     def has_holidays(self) -> bool:
         """Whether the file names holidays, be they right or wrong."""
-        return self._content.get("holidays", []) != []
+        return bool(self._content.get("holidays", []) != [])
 
     def _zone(self) -> tuple[str, tzinfo]:
         name = self._content.get("timezone")

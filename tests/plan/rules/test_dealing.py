@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkupdate.errors import InputError
 from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import Task
 from bulkupdate.plan import Evaluation
@@ -210,8 +211,8 @@ def listed(drawn: Iterable[tuple[str, str, int | None, int]]) -> list[Task]:
 
 
 @st.composite
-def rule_of(draw: st.DrawFn, kind: str) -> str:
-    """A rule of tasks of one type: no other rule selects what it has left."""
+def rule_of(draw: st.DrawFn, kind: str, name: str = "") -> str:
+    """A rule of tasks of one type. Its name ends with its limit, or with 0."""
     when = draw(st.sampled_from(("", ', due = "overdue"', ', due = ["weekend", "overdue"]')))
     who = draw(st.sampled_from(("", ', assignedTo = ["usr_ben", "usr_left"]')))
     people = draw(st.none() | targets)
@@ -227,9 +228,10 @@ def rule_of(draw: st.DrawFn, kind: str) -> str:
         lines.append(f'distribute = "{draw(st.sampled_from(("even", "balance")))}"')
     if limit := draw(st.none() | st.integers(1, 4)):
         lines.append(f"limit = {{ per_user_per_day = {limit} }}")
-    return rule("\n".join(lines), f"{kind} {limit or 0}")
+    return rule("\n".join(lines), f"{name or kind} {limit or 0}")
 
 
+#: Rules of which none selects what another one has left.
 rule_lists = st.permutations(TYPES).flatmap(lambda kinds: st.tuples(*map(rule_of, kinds)))
 
 
@@ -268,6 +270,22 @@ def test_planning_the_result_changes_nothing(drawn: list[Any], rules: tuple[str,
     tasks = listed(drawn)
     found = night("".join(rules), tasks)
     assert night("".join(rules), after(tasks, found)).edits == []
+
+
+@given(task_lists, st.tuples(*(st.sampled_from(TYPES[:2]) for _ in range(3))), st.data())
+def test_rules_that_select_the_same_tasks_settle_or_are_refused(
+    drawn: list[Any], kinds: tuple[str, ...], data: st.DataObject
+) -> None:
+    """Nothing is sent that the same rules would change again, as the server shows it afterwards."""
+    tasks = listed(drawn)
+    rules = "".join(data.draw(rule_of(kind, name)) for kind, name in zip(kinds, "abc", strict=True))
+    try:
+        left = after(tasks, night(rules, tasks))
+    except InputError:
+        with pytest.raises(InputError, match="the rules do not settle: of task opp_"):
+            night(rules, tasks)
+    else:
+        assert night(rules, left).edits == []
 
 
 @given(task_lists, rule_lists)

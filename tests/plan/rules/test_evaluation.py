@@ -1,5 +1,7 @@
 """Tests of a night of rules: which tasks change, how, and what is refused."""
 
+import tracemalloc
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from bulkupdate.errors import InputError
 from bulkupdate.lemlist.team import Member
 from bulkupdate.models import Task
+from bulkupdate.plan import People, evaluate, read_rules
 from tests.plan.rules.office import (
     ANNA,
     BEN,
@@ -513,3 +516,21 @@ def test_time_zone_decides_on_the_day() -> None:
     assert selected('due = "today"', task(1, **soon), now=now.astimezone(UTC)) == []
     later = now + timedelta(hours=1)
     assert selected('due = "today"', task(1, **soon), now=later.astimezone(UTC)) == [1]
+
+
+def test_tasks_that_no_rule_selects_take_no_memory() -> None:
+    """A team may have very many. Only their numbers by owner and day are kept."""
+
+    def tasks() -> Iterator[Task]:
+        for number in range(5_000):
+            yield task(number, ANNA, content=f"{number} " * 500)
+
+    text = HEAD + rule(f'select = {{ message = "/never/", assignedTo = "usr_anna" }}\n{HIGH}')
+    rules = read_rules("rules.toml", text.encode())
+    tracemalloc.start()
+    try:
+        assert evaluate(rules, tasks, People(TEAM), NOW).listed == 5_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000

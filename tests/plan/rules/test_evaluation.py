@@ -308,6 +308,25 @@ def test_edits_expect_what_the_rule_looked_at_and_what_it_changes() -> None:
     assert edit.expect == {"dueDate": due("2026-03-14 09:00")}
 
 
+def test_completing_expects_a_task_that_is_not_done() -> None:
+    """A listed task that is pending is not done, if any task shows its status."""
+    text = "select = {}\nirreversible = true\nset = { done = %s }"
+    shown = task(1, status="pending")
+    [edit] = night(text % "true", [shown]).edits
+    assert (edit.changes, edit.expect) == ({"done": True}, {"done": False})
+    assert night(text % "false", [shown]).edits == []
+    [edit] = night(text % "true", [task(1)]).edits
+    assert (edit.changes, edit.expect) == ({"done": True}, {})
+
+
+def test_moment_of_a_bound_is_neither_before_nor_after_it() -> None:
+    """It is between the two."""
+    at = task(1, at="2026-03-20 09:00")
+    assert selected('due = "before 2026-03-20T09:00"', at) == []
+    assert selected('due = "after 2026-03-20T09:00"', at) == []
+    assert selected('due = "overdue"', task(1, at="2026-03-11 02:00")) == []
+
+
 def test_empty_value_is_expected_where_some_task_shows_the_field() -> None:
     """A field that no task shows is unknown: nothing is expected of it, and it is always set."""
     text = 'select = { type = "phone" }\nset = { priority = 2, title = "T" }'
@@ -330,9 +349,13 @@ def test_rule_that_looks_at_a_field_no_task_shows_selects_none() -> None:
 
 def test_misspelt_type_is_pointed_out() -> None:
     """A type that no task has may be right; one that is near to a known one is probably not."""
-    found = night(f'select = {{ type = ["phnoe", "fax", "email"] }}\n{HIGH}', [task(1)])
+    tasks = [task(1), task(2, type="visit"), task(3, type="phoned"), task(4, type=None)]
+    found = night(
+        f'select = {{ type = ["phnoe", "fax", "email", "vist", "phoned"] }}\n{HIGH}', tasks
+    )
     assert found.notes == [
-        "rule 'rule': no listed task has the type 'phnoe': did you mean 'phone'?"
+        "rule 'rule': no listed task has the type 'phnoe': did you mean 'phone'?",
+        "rule 'rule': no listed task has the type 'vist': did you mean 'visit'?",
     ]
 
 

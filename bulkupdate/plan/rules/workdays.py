@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from holidays import HolidayBase
 
 #: What to do where the library of holidays is missing.
-INSTALL = "pip install 'bulkupdate[rules]'"
+INSTALL = "pip install holidays"
 
 _SATURDAY = 5
 _DAY = timedelta(days=1)
@@ -55,7 +55,7 @@ def country(name: str) -> "HolidayBase":
     try:
         import holidays
     except ImportError as error:
-        raise ValueError(f"needs the library holidays ({error}): {INSTALL}") from None
+        raise ValueError(f"needs the extra [rules] ({error}): {INSTALL}") from None
     code, _, part = name.partition("-")
     known = holidays.list_supported_countries(include_aliases=False)
     if code not in known:

@@ -289,6 +289,21 @@ def test_first_rule_that_selects_a_task_wins() -> None:
     assert found.selected == found.changed == {"first": 1, "second": 1}
 
 
+def test_edits_come_rule_by_rule_and_by_due_date() -> None:
+    """The order does not depend on the pages: tasks without a due date first, then by due date."""
+    text = 'select = {{ type = "{0}" }}\nset = {{ priority = 2 }}'
+    rules = rule(text.format("phone"), "one") + rule(text.format("email"), "two")
+    tasks = [
+        task(1, at="2026-03-02 09:00", type="email"),
+        task(2, at="2026-03-09 09:00"),
+        task(3, at="2026-03-01 09:00", type="email"),
+        task(4, at="2026-03-08 09:00"),
+        task(6, at=""),
+        task(5, at=""),
+    ]
+    assert [*changed(night(rules, tasks))] == [5, 6, 4, 2, 3, 1]
+
+
 def test_edits_expect_what_the_rule_looked_at_and_what_it_changes() -> None:
     """A task that somebody has changed since is then a conflict, and stays as it is."""
     text = f'select = {{ due = "overdue", title = "call", type = "phone" }}\n{TO_ANNA}'
@@ -402,6 +417,22 @@ def test_unknown_person_stops_everything_and_strangers_are_listed() -> None:
         "rules.toml: owners of listed tasks who are no members: usr_left (2 tasks), left-long-ago"
         " (1 task)",
     ]
+
+
+@pytest.mark.parametrize(("number", "end"), [(10, "usr_09 (1 task)"), (12, "and 2 more")])
+def test_only_the_first_strangers_are_named(number: int, end: str) -> None:
+    """Those with the most tasks come first. A task without an owner is of no stranger."""
+    tasks = [task(n, f"usr_{n:02}") for n in range(number)] + [task(90, ""), task(91, "usr_03")]
+    text = 'select = { assignedTo = "bob@x.example" }\nset = { priority = 2 }'
+    with pytest.raises(InputError) as refused:
+        night(text, tasks)
+    said = str(refused.value).splitlines()[-1]
+    start = (
+        "rules.toml: owners of listed tasks who are no members: usr_03 (2 tasks), usr_00 (1 task)"
+    )
+    assert said.startswith(start)
+    assert said.endswith(f", {end}")
+    assert said.count("task)") == 9
 
 
 def test_any_user_id_is_a_source_and_so_is_an_owner_who_has_left() -> None:

@@ -61,7 +61,9 @@ def night(
     listed = [*tasks]
     text = head + (rules if "[[rule]]" in rules else rule(rules))
     read = read_rules("rules.toml", text.encode())
-    return evaluate(read, lambda: listed, People(team), now, accept_many=accept_many)
+    if accept_many:
+        return evaluate(read, lambda: listed, People(team), now, accept_many=True)
+    return evaluate(read, lambda: listed, People(team), now)
 
 
 def changed(evaluation: Evaluation) -> dict[int, dict[str, Any]]:

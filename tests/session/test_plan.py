@@ -177,8 +177,9 @@ async def test_file_of_a_plan_is_refused_where_a_run_would_be(
     write: Write, settings: dict[str, Any], says: str | None
 ) -> None:
     """Rows are left out, and many changes allowed, only where the caller says so."""
-    rows = "opp_1,A,", "opp_2,A,", "opp_2,T2,", "opp_3,A,bne@acme.example", "opp_4,A,usr_b b"
-    path = write("edits.csv", "id,title,assignedTo", *rows[: 4 + ("max_changes" in settings)])
+    rows = ["opp_1,A,,", "opp_2,A,,", "opp_2,T2,,", "opp_3,A,bne@acme.example,"]
+    rows += ["opp_4,A,,urgent"] if settings else []
+    path = write("edits.csv", "id,title,assignedTo,priority", *rows)
     async with bench_of() as bench:
         if says is not None:
             with pytest.raises(errors.InputError, match=says):

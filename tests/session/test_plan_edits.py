@@ -108,3 +108,15 @@ async def test_media_that_fit_no_update_together_are_in_two_rows(write: Write) -
         await compared(bench, Path("plan.jsonl"), out="again.run")
         assert len(patches(bench)) == 2
     assert summary.counts["updated"] == 2
+
+
+async def test_merged_rows_take_one_request(write: Write) -> None:
+    """Where a run would merge the rows of a task, its plan counts them as one request."""
+    path = write("edits.csv", "id,title", "opp_1,A", "opp_1,B", "opp_2,A")
+    async with bench_of() as bench:
+        endpoint = bench.config(path).endpoint
+        with Input.open(path, options=ReadOptions(people=True)) as source:
+            async with made_plan(source, endpoint, rate=None, merge=True) as plan:
+                planned_requests = plan.requests
+        await compared(bench, path, merge_duplicates=True)
+        assert planned_requests == len(patches(bench)) == 2

@@ -50,3 +50,15 @@ def test_plan_of_one_row_says_how_to_send_it() -> None:
         done = bulkupdate("plan", path, "-o", "plan.csv", **sandbox.environment)
     assert done.returncode == 0
     assert "plan.csv: 1 row; to send: bulkupdate run plan.csv --compare\n" in done.stderr
+
+
+def test_what_only_a_comparison_can_do_names_its_flag() -> None:
+    """Expectations and addresses are refused without `--compare`, before anything is asked for."""
+    path = edits("opp_1,New")
+    path.write_text("id,title,expect.title\nopp_1,New,Old\n")
+    environment = {"LEMLIST_API_KEY": "key", "LEMLIST_BASE_URL": "http://127.0.0.1:9"}
+    done = bulkupdate("run", path, **environment)
+    assert (done.returncode, "which only --compare judges" in done.stderr) == (2, True)
+    path.write_text("id,assignedTo\nopp_1,ben@example.com\n")
+    done = bulkupdate("run", path, **environment)
+    assert (done.returncode, "with --compare takes the address too" in done.stderr) == (2, True)

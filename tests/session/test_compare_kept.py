@@ -37,6 +37,15 @@ async def test_expectation_is_judged_before_what_is_already_so(write: Write) -> 
     assert (summary.counts["conflict"], last()[1]["error"]["field"]) == (1, "message")
 
 
+async def test_merged_row_may_expect_what_an_earlier_one_sets(write: Write) -> None:
+    """Such an expectation is not about the task as it is before the request."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,A,", "opp_1,B,A")
+    async with bench_of() as bench:
+        summary = await compared(bench, path, merge_duplicates=True)
+        assert patches(bench) == [{"id": "opp_1", "title": "B"}]
+    assert summary.counts["updated"] == 2
+
+
 async def test_request_waits_until_the_disk_has_its_image(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bulkupdate.engine.limiter import LocalPermit, NoLimiter
 from bulkupdate.journal.directory import Mode
-from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason, Result, Row
 from bulkupdate.reader import Input
 from bulkupdate.sandbox.team import Team
@@ -27,15 +27,27 @@ def pages(bench: Bench) -> int:
     return sum(seen.method == "GET" for seen in bench.seen)
 
 
-async def test_reading_and_sending_share_one_limit(write: Write) -> None:
-    """Pages and edits together stay within the limit: no answer is a 429."""
-    path = write("edits.csv", "id,title", *(f"opp_{n},New" for n in range(1, 5)))
-    # The reading uses the window up: 5 pages, and the team.
-    rate = RateLimit(6, 0.2)
-    async with bench_of(4, rate=rate, page_size=1) as bench:
-        summary = await compared(bench, path, rate=rate)
-        assert {one.status for one in bench.seen} == {200}
-    assert (summary.counts["updated"], summary.rate_limited) == (4, 0)
+async def test_reading_and_sending_share_one_limit(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages, edits and what is asked of the team take their permits from the same limiter."""
+    path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New")
+    permits: list[int] = []
+
+    class Counting(NoLimiter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.number = len(permits)
+            permits.append(0)
+
+        def permit(self) -> LocalPermit:
+            permits[self.number] += 1
+            return super().permit()
+
+    monkeypatch.setattr("bulkupdate.session.run.limiter_for", lambda _: Counting())
+    async with bench_of() as bench:
+        await compared(bench, path)
+        assert permits == [len(bench.seen) + len(bench.asked)]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,12 @@ from .errors import TlsVersionError as TlsVersionError
 from .errors import UnauthorizedError as UnauthorizedError
 from .errors import WaitTooLongError as WaitTooLongError
 from .journal.directory import Mode as Mode
+from .journal.past import End as End
+from .journal.past import PastRun as PastRun
+from .journal.past import Unread as Unread
+from .journal.past import past_runs as past_runs
+from .journal.removal import Removed as Removed
+from .journal.removal import remove_runs as remove_runs
 from .journal.summary import Summary as Summary
 from .lemlist.endpoint import ApiKey as ApiKey
 from .lemlist.endpoint import Endpoint as Endpoint
@@ -80,6 +86,7 @@ __all__ = [
     "ConnectError",
     "ConnectionLostError",
     "DeclinedError",
+    "End",
     "Endpoint",
     "Exported",
     "FailureLimit",
@@ -94,6 +101,7 @@ __all__ = [
     "Observer",
     "Obstacle",
     "Outcome",
+    "PastRun",
     "PaymentRequiredError",
     "Plan",
     "Preview",
@@ -105,6 +113,7 @@ __all__ = [
     "Reason",
     "RedirectError",
     "RefusedError",
+    "Removed",
     "RequestTimeoutError",
     "Result",
     "RetryPolicy",
@@ -124,10 +133,13 @@ __all__ = [
     "TlsVersionError",
     "UnauthorizedError",
     "Undone",
+    "Unread",
     "WaitTooLongError",
     "__version__",
     "export_tasks",
+    "past_runs",
     "plan_edits",
+    "remove_runs",
     "run",
     "undo_run",
     "update_tasks",

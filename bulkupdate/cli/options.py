@@ -131,7 +131,8 @@ def _constant(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _zones(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+def zone_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The names of time zones that begin with a text, for a shell."""
     return sorted(name for name in available_timezones() if name.startswith(incomplete))
 
 
@@ -204,7 +205,7 @@ reading_options = cloup.option_group(
     option(
         "--timezone",
         metavar="NAME",
-        shell_complete=_zones,
+        shell_complete=zone_names,
         help="Time zone of times that have no offset: Europe/Paris.",
     ),
     option("--time", metavar="HH:MM", help="Time of day of dates that have none."),

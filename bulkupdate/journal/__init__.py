@@ -26,7 +26,9 @@ from bulkupdate.journal.exitcodes import ExitCode, exit_code
 from bulkupdate.journal.files import forget_cached, published, replace_file, sha256
 from bulkupdate.journal.images import Image, ImagesFile, read_images
 from bulkupdate.journal.ledger import Ledger
+from bulkupdate.journal.past import End, PastRun, Unread, holds_run, past_runs
 from bulkupdate.journal.recorder import Recorder
+from bulkupdate.journal.removal import Removed, age, remove_runs
 from bulkupdate.journal.results import (
     line_offsets,
     read_journal,
@@ -54,12 +56,15 @@ __all__ = [
     "CheckedRows",
     "DigestFile",
     "Digests",
+    "End",
     "ExitCode",
     "Image",
     "ImagesFile",
     "Ledger",
     "Mode",
+    "PastRun",
     "Recorder",
+    "Removed",
     "RunDirectory",
     "RunFiles",
     "Sample",
@@ -67,13 +72,17 @@ __all__ = [
     "Summary",
     "TaskChange",
     "TrafficLog",
+    "Unread",
+    "age",
     "at_rest",
     "compare",
     "count_changes",
     "exit_code",
     "forget_cached",
+    "holds_run",
     "is_known",
     "line_offsets",
+    "past_runs",
     "published",
     "read_images",
     "read_journal",
@@ -81,6 +90,7 @@ __all__ = [
     "read_samples",
     "read_steps",
     "read_summary",
+    "remove_runs",
     "renumber_journal",
     "repair_journal",
     "replace_file",

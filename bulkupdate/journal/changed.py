@@ -175,11 +175,13 @@ class ChangeCounts(NamedTuple):
             `MAX_OWNERS`, and the rest as `OTHER_OWNERS`.
         givers: number of tasks by the id of the owner that they were taken from, as far as it is
             known, ordered as `owners`.
+        tasks: number of updated tasks.
     """
 
     fields: dict[str, int]
     owners: dict[str, int]
     givers: Mapping[str, int] = MappingProxyType({})
+    tasks: int = 0
 
 
 def count_changes(files: RunFiles, check: Callable[[], object] = lambda: None) -> ChangeCounts:
@@ -249,8 +251,10 @@ class _Counter:
     def counts(self) -> ChangeCounts:
         """The counts of all tasks."""
         fields, owners, givers = Counter[str](), Counter[int](), Counter[int]()
+        tasks = 0
         for part in self._parts:
             for change in self._tasks(part):
+                tasks += bool(change.after)
                 fields.update(change.after.keys())
                 if owner := change.after.get("assignedTo"):
                     owners[owner] += 1
@@ -260,6 +264,7 @@ class _Counter:
             {name: fields[name] for name in order},
             _named(owners, self._owners),
             _named(givers, self._givers),
+            tasks,
         )
 
     def _tasks(self, part: "_Part") -> Iterator[TaskChange]:

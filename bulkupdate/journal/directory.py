@@ -359,6 +359,21 @@ def at_rest(path: Path) -> Iterator[RunFiles]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def alone_in(path: Path) -> Iterator[int]:
+    """A descriptor of a run directory that no other process uses before the block ends.
+
+    Raises:
+        RunDirectoryError: it is no directory, or can't be used.
+        RunInUseError: a run uses it.
+    """
+    lock = _locked(path, problem="is in use by a run")
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
 def _check_kinds(path: Path, names: Iterable[str]) -> None:
     """Check that a run directory holds no link or pipe under the name of a file of a run.
 

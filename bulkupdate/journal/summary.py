@@ -47,6 +47,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         listed: number of tasks in the last reading; None without one.
         changed: number of tasks that the run has updated, by field; None where this was not
             counted: during a session, after an abort, or by an older version.
+        changed_tasks: number of these tasks; None as above.
         owners: number of these tasks by the id of their new owner; None as above. All owners after
             the first thousand are `others`.
         givers: number of these tasks by the id of their owner before, as far as it is known, with
@@ -88,6 +89,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     compared: bool = False
     listed: int | None = None
     changed: dict[str, int] | None = None
+    changed_tasks: int | None = None
     owners: dict[str, int] | None = None
     givers: dict[str, int] | None = None
     rules: dict[str, dict[str, int]] = {}

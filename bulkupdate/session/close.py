@@ -104,6 +104,7 @@ async def _counted(
     return replaced(
         summary,
         changed=found.fields,
+        changed_tasks=found.tasks,
         owners=found.owners,
         givers=dict(found.givers),
         people=people,

@@ -40,7 +40,7 @@ def _edits() -> None:
 def test_help_groups_every_flag() -> None:
     """The help puts every flag into a group and shows every example of the command."""
     names = [command.name for command in GROUPED]
-    assert names == ["export", "team", "check", "plan", "run", "report", "undo"]
+    assert names == ["export", "team", "check", "plan", "run", "report", "history", "undo"]
     for command in GROUPED:
         assert command.ungrouped_options == []
         text = command.get_help(cloup.Context(command, info_name=command.name))

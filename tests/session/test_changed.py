@@ -30,7 +30,7 @@ async def test_compared_run_counts_changes_and_names_owners(write: Write) -> Non
         )
         summary = await compared(bench, path)
     assert (summary.changed, summary.owners) == ({"assignedTo": 2, "title": 2}, {"usr_ben": 2})
-    assert summary.givers == {"usr_anna": 2}
+    assert (summary.changed_tasks, summary.givers) == (3, {"usr_anna": 2})
     assert summary.people == {"usr_ben": "ben@acme.example", "usr_anna": "anna@acme.example"}
     written = json.loads(SUMMARY.read_text())
     assert (written["changed"], written["owners"]) == (summary.changed, summary.owners)

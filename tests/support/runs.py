@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import replaced, to_json, to_lines
-from bulkupdate.journal.summary import Summary
+from bulkupdate.journal.summary import Summary, read_summary
 from bulkupdate.models import Outcome, State
 from bulkupdate.reader.info import InputInfo
 
@@ -66,3 +67,40 @@ def run_directory(
     )
     (directory / "summary.json").write_bytes(to_json(replaced(summary, **changes)))
     return directory
+
+
+def night(
+    directory: Path,
+    began: str,
+    *,
+    counts: dict[str, int] | None = None,
+    results: Iterable[object] = (),
+    timezone: str | None = None,
+    path: str = "rules.toml",
+    **changes: Any,
+) -> Path:
+    """Create the directory of a run that began at a moment and ended five minutes later.
+
+    `counts` are the numbers of its rows by outcome. `changes` change the summary.
+    """
+    counts = {**dict.fromkeys([*Outcome, "unprocessed"], 0), **(counts or {})}
+    start = datetime.fromisoformat(began).astimezone(UTC)
+    created = run_directory(
+        directory, results, rows=sum(counts.values()), path=path, timezone=timezone,
+        **{"counts": counts, "started": _text(start), "ended": _text(start + timedelta(minutes=5)),
+           "changed_tasks": counts["updated"], **changes},
+    )  # fmt: skip
+    # A file of failed rows is always there.
+    (created / "failed.csv").write_text("id\n")
+    summary = read_summary(created)
+    changed = replaced(
+        summary,
+        input=replaced(summary.input, now=_text(start)),
+        failed_sha256=changes.get("failed_sha256", hashlib.sha256(b"id\n").hexdigest()),
+    )
+    (created / "summary.json").write_bytes(to_json(changed))
+    return created
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

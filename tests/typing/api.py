@@ -1,7 +1,7 @@
 """Every public signature in use. This file is type-checked and never run."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from bulkupdate import (
     ConnectError,
     ConnectionLostError,
     DeclinedError,
+    End,
     Endpoint,
     Exported,
     FailureLimit,
@@ -34,6 +35,7 @@ from bulkupdate import (
     Observer,
     Obstacle,
     Outcome,
+    PastRun,
     PaymentRequiredError,
     Plan,
     Preview,
@@ -45,6 +47,7 @@ from bulkupdate import (
     Reason,
     RedirectError,
     RefusedError,
+    Removed,
     RequestTimeoutError,
     Result,
     RetryPolicy,
@@ -64,10 +67,13 @@ from bulkupdate import (
     TlsVersionError,
     UnauthorizedError,
     Undone,
+    Unread,
     WaitTooLongError,
     __version__,
     export_tasks,
+    past_runs,
     plan_edits,
+    remove_runs,
     run,
     undo_run,
     update_tasks,
@@ -206,6 +212,22 @@ def undo() -> int:
     assert undone.counts or unknown or in_tables or rows or undone.changed.counts
     assert undo_run("edits.run", Path("undo.csv")) != undo_run(Path("edits.run"), "undo.xlsx")
     return undone.tasks
+
+
+def history() -> list[str]:
+    names = []
+    for one in past_runs(["runs", Path("edits.run")]):
+        if isinstance(one, Unread):
+            names.append(f"{one.path} {one.why} {one.is_foreign}")
+            continue
+        past: PastRun = one
+        began: datetime = past.began
+        counts: dict[str, int] = past.rules.get("Spread", past.counts)
+        is_done: bool = past.end is End.DONE or past.end.is_success
+        assert past.summary.counts or counts or is_done or began.tzinfo
+    assert [*past_runs("runs")] != [*past_runs(Path("runs"))]
+    removed: list[Removed] = [*remove_runs("runs", timedelta(days=30), dry_run=True)]
+    return names + [f"{one.path} {one.ended} {one.kept} {one.has_failed}" for one in removed]
 
 
 async def listed() -> AsyncIterator[str]:

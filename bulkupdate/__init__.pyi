@@ -54,6 +54,7 @@ from .plan import Preview as Preview
 from .plan import Selection as Selection
 from .reader.options import Format as Format
 from .reader.options import ReadOptions as ReadOptions
+from .report import write_nights as write_nights
 from .report import write_report as write_report
 from .session.export import Exported as Exported
 from .session.export import export_tasks as export_tasks
@@ -143,5 +144,6 @@ __all__ = [
     "run",
     "undo_run",
     "update_tasks",
+    "write_nights",
     "write_report",
 ]

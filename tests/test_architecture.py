@@ -90,7 +90,7 @@ def test_public_names_match_the_list() -> None:
         "ServerError", "State", "Stop", "Summary", "Task", "TaskClient", "TaskError",
         "TaskUpdate", "TlsVersionError", "UNSET", "UnauthorizedError", "Undone",
         "WaitTooLongError", "__version__", "export_tasks", "plan_edits", "run", "undo_run",
-        "End", "PastRun", "Removed", "Unread", "past_runs", "remove_runs",
+        "End", "PastRun", "Removed", "Unread", "past_runs", "remove_runs", "write_nights",
         "update_tasks",
         "write_report",
     }  # fmt: skip

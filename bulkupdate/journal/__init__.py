@@ -10,7 +10,7 @@
     images  ─────────────▶  before.jsonl      what requests overwrite, before they are sent
 """
 
-from bulkupdate.journal.causes import Cause, Causes
+from bulkupdate.journal.causes import Cause, Causes, kind_of
 from bulkupdate.journal.changed import (
     OTHER_OWNERS,
     ChangeCounts,
@@ -81,6 +81,7 @@ __all__ = [
     "forget_cached",
     "holds_run",
     "is_known",
+    "kind_of",
     "line_offsets",
     "past_runs",
     "published",

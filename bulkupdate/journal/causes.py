@@ -21,6 +21,10 @@ _PARTICULARS = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|[\w-]*\d[\w-]*")
 OTHERS = "others"
 
 
+#: Types of errors whose message begins with the field that they are about.
+_OF_FIELDS = frozenset({"changed_since"})
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """A cause: rows with the same outcome for the same reason.
 
@@ -86,6 +90,17 @@ def causes_of(results: Iterable[Result]) -> list[Cause]:
     for result in results:
         causes.add(result)
     return causes.listed()
+
+
+def kind_of(cause: Cause) -> tuple[object, ...]:
+    """What causes of several runs have in common that are alike, as a key."""
+    words = cause.message
+    if cause.type in _OF_FIELDS:
+        # The rest of the message has the values of one task.
+        words = words.partition(" ")[0]
+    elif cause.id:
+        words = words.replace(cause.id, "…")
+    return cause.outcome, cause.type, cause.status, _PARTICULARS.sub("…", words)[:_TELLING]
 
 
 def _cause_of(result: Result) -> tuple[object, ...]:

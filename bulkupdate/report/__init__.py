@@ -3,13 +3,31 @@
 It needs the extra `[report]`: Jinja2 and matplotlib.
 """
 
+import os
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from bulkupdate.errors import BulkUpdateError, ConfigError, JournalError
-from bulkupdate.journal import RunFiles, is_known, replace_file
+from bulkupdate.errors import BulkUpdateError, ConfigError, JournalError, setting
+from bulkupdate.journal import (
+    PastRun,
+    RunFiles,
+    Unread,
+    holds_run,
+    is_known,
+    past_runs,
+    replace_file,
+)
+from bulkupdate.ui.past import listed
 
-__all__ = ["check_installed", "write_report"]
+__all__ = ["NIGHTS", "check_installed", "write_nights", "write_report"]
+
+#: The name of the page of many runs, in their folder.
+NIGHTS = "nights.html"
+
+#: What such a page has near its beginning, and how many bytes this is.
+_MADE = b'<meta name="generator" content="bulkupdate '
+_HEAD = 1000
 
 
 def check_installed() -> None:
@@ -64,6 +82,95 @@ def write_report(directory: str | Path, output: str | Path | None = None) -> Pat
         with ChangesFile(path, own, history.summary).written() as changes:
             _write(path, page(history._replace(changes=changes)), kind)
     return path
+
+
+def write_nights(
+    folders: str | Path | Iterable[str | Path],
+    output: str | Path | None = None,
+    *,
+    timezone: str | None = None,
+) -> Path:
+    """Write one page about many runs: a calendar, what each did, who got tasks, and what failed.
+
+    Each run is linked to its own report, where it has one.
+
+    Args:
+        folders: folders that hold run directories, or run directories.
+        output: the path of the page; None for `nights.html` in the folder that holds all runs.
+        timezone: the time zone of all times; None for that of the newest run that has one, else
+            UTC.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: a package for reports is missing, the time zone is unknown, or the page can't
+            be written there.
+        RunDirectoryError: there is no run, or a folder can't be read.
+    """
+    check_installed()
+    # Imported here: they load Jinja2.
+    from bulkupdate.report.nights import Nights
+    from bulkupdate.report.nightspage import linked_from, nights_page
+
+    paths = [Path(one) for one in ([folders] if isinstance(folders, str | Path) else folders)]
+    unread: list[Unread] = []
+    inputs: set[str] = set()
+    nights = Nights(_noting(inputs, listed(past_runs(paths), unread)), timezone)
+    nights.unread += unread
+    home = _home(paths)
+    path = _free_page(home / NIGHTS) if output is None else _checked_page(Path(output))
+    if path.exists() and any(_is_input(path, name) for name in inputs):
+        raise ConfigError(f"{path} is the input of a run: choose another file")
+    _write(path, nights_page(nights, home, linked_from(path)), ConfigError)
+    return path
+
+
+def _noting(inputs: set[str], runs: Iterable[PastRun]) -> Iterator[PastRun]:
+    """The runs, as they come. The names of their inputs are added to a set."""
+    for run in runs:
+        inputs.add(run.summary.input.path)
+        yield run
+
+
+def _home(paths: list[Path]) -> Path:
+    """The folder that holds all runs."""
+    folders = [one.parent if holds_run(one) else one for one in paths]
+    if len({one.resolve() for one in folders}) == 1:
+        return folders[0]
+    return Path(os.path.commonpath([one.resolve() for one in folders]))
+
+
+def _free_page(path: Path) -> Path:
+    """The path of the page in its folder.
+
+    Raises:
+        ConfigError: another file has this name.
+    """
+    if path.is_symlink() or (path.exists() and not _is_page(path)):
+        raise ConfigError(f"{path} is no page of many runs: name another file, {setting('output')}")
+    return path
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _MADE in file.read(_HEAD)
+
+
+def _checked_page(output: Path) -> Path:
+    """The path to write `output` to, with a link resolved.
+
+    Raises:
+        ConfigError: the path is a file of a run.
+    """
+    if output.exists() and not output.is_file():
+        return output
+    path = output.resolve()
+    if is_known(path.name) and RunFiles(path.parent).summary.exists():
+        raise ConfigError(f"{output} is a file of a run: choose another file")
+    return path if output.is_symlink() else output
 
 
 def _write(path: Path, html: str, kind: type[BulkUpdateError]) -> None:

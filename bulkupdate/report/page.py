@@ -79,20 +79,23 @@ class Part(NamedTuple):
     meaning: str
 
 
-def page(history: History) -> str:
-    """The report of a run, as HTML."""
-    environment = Environment(
+def environment() -> Environment:
+    """The templates. What they show is escaped."""
+    return Environment(
         loader=PackageLoader("bulkupdate.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def page(history: History) -> str:
+    """The report of a run, as HTML."""
     folder = Path(__file__).parent / "templates"
     summary = history.summary
-    return environment.get_template(
-        "report.html"
-    ).render(
+    template = environment().get_template("report.html")
+    text: str = template.render(
         title=printable(f"{summary.input.path} → {_target(summary)}"),
         summary=summary,
         verdict=verdict(history),
@@ -128,6 +131,7 @@ def page(history: History) -> str:
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         count=count,
     )
+    return text
 
 
 def _target(summary: Summary) -> str:

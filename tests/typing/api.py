@@ -77,6 +77,7 @@ from bulkupdate import (
     run,
     undo_run,
     update_tasks,
+    write_nights,
     write_report,
 )
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Unknown, Window
@@ -215,7 +216,9 @@ def undo() -> int:
 
 
 def history() -> list[str]:
-    names = []
+    page: Path = write_nights("runs", timezone="Europe/Paris")
+    pages = write_nights([Path("a.run"), "b.run"], "nights.html"), write_nights(Path("runs"))
+    names = [str(page), *map(str, pages)]
     for one in past_runs(["runs", Path("edits.run")]):
         if isinstance(one, Unread):
             names.append(f"{one.path} {one.why} {one.is_foreign}")

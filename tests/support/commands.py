@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.forks import forks_with, read_at_start
+
 BIN = Path(sys.executable).parent
 COMMAND = [sys.executable, "-m", "bulkupdate"]
 
@@ -42,13 +44,17 @@ def bulkupdate(
     *arguments: str | Path, stdin: str | None = None, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run the command to its end."""
+    starting = environment(**variables)
+    if read_at_start(starting) == read_at_start(os.environ):
+        forks = forks_with(read_at_start(starting))
+        return forks.run([str(argument) for argument in arguments], stdin, starting)
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         text=True,
-        env=environment(**variables),
+        env=starting,
         timeout=60,
         check=False,
     )

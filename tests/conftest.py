@@ -20,6 +20,7 @@ import uvloop
 
 # The same examples every time. No deadline, because the machine may be busy.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("tests")
 
 # `nohup` starts programs with SIGHUP ignored, and a shell starts those in the background with
@@ -46,6 +47,8 @@ _STDERR = pytest.StashKey[int]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_STDERR] = os.dup(sys.stderr.fileno())
+    if config.getoption("markexpr") == "not slow":
+        hypothesis.settings.load_profile("fast")  # for the tests that name no number of examples
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -49,6 +49,7 @@ def test_too_few_open_files_are_refused_first(limit: str, arguments: str, says: 
     assert not Path("edits.run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["-n 64", "-S -n 20"])
 @pytest.mark.usefixtures("either_loop")
 def test_run_takes_as_many_files_as_it_may(limit: str) -> None:

@@ -375,6 +375,7 @@ def test_bash_script_completes_flag_names() -> None:
     assert completed("bash", script) == ["_bulkupdate_completion", "--retry-failed"]
 
 
+@pytest.mark.slow
 def test_fish_completes_commands_and_values() -> None:
     """The fish script completes commands and the values of flags."""
     script = """
@@ -386,6 +387,7 @@ def test_fish_completes_commands_and_values() -> None:
     assert completed("fish", script) == ["check", "json", "Europe/Paris"]
 
 
+@pytest.mark.slow
 def test_zsh_script_registers_and_completes_flags() -> None:
     """The zsh script registers the completion, which completes the name of a flag."""
     script = """

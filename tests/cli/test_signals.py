@@ -29,6 +29,7 @@ def _edits() -> None:
     Path("edits.csv").write_text("".join(["id,done\n", *(f"opp_{n},yes\n" for n in range(200))]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
@@ -56,6 +57,7 @@ def test_signal_during_imports_ends_quietly(
     assert not Path("edits.run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("either_loop")
 def test_signal_sent_twice_at_once_counts_once() -> None:
     """A signal to the program and then its group, as by `timeout`, lets requests in flight end."""
@@ -90,6 +92,7 @@ def test_repeat_of_a_signal_is_not_counted() -> None:
     assert [arrivals.count(signal.SIGTERM) for _ in range(2)] == [2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs /proc")
 def test_run_leaves_no_core_dump() -> None:
     """A run that holds a key has switched core dumps off, which would hold the key too."""

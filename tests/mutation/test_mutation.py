@@ -96,6 +96,7 @@ def test_mutant_differs_in_one_place_and_leaves_no_trace() -> None:
     assert sum("LIMIT: 'int' = 8" in code for code in codes) == 1
 
 
+@pytest.mark.slow
 def test_killed_and_surviving_mutants_are_told_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +140,7 @@ def test_nearest_tests_of_a_line_go_first() -> None:
         assert reach.tests(elsewhere) == ["tests/engine", "tests/cli"]
 
 
+@pytest.mark.slow
 def test_tests_that_fail_anyway_try_no_mutant(tmp_path: Path) -> None:
     """Where a test fails without any mutant, no mutant counts as killed."""
     (tmp_path / "small" / "bulkupdate").mkdir(parents=True)

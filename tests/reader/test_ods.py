@@ -270,10 +270,17 @@ def test_distant_text_is_named() -> None:
     """A text far to the right or far below is refused by the name of its cell."""
     gap = '<table:table-cell table:number-columns-repeated="16383"/>'
     assert "has text in cell XFD1" in read(ods(table(f"{gap}{paragraph('x')}")))[0]["error"]
-    far = (
-        f'<table:table-row table:number-rows-repeated="1048577">{paragraph("x")}</table:table-row>'
-    )
+    blank = '<table:table-row table:number-rows-repeated="1048576"><table:table-cell/>'
+    far = f"{blank}</table:table-row><table:table-row>{paragraph('x')}</table:table-row>"
     assert "has text in cell A1048577" in read(ods(table(far)))[0]["error"]
+
+
+@pytest.mark.slow
+def test_text_in_too_many_rows_is_named() -> None:
+    """A text that is repeated in more rows than a sheet has is refused by the name of its cell."""
+    rows = f'<table:table-row table:number-rows-repeated="1048577">{paragraph("x")}'
+    told = read(ods(table(f"{rows}</table:table-row>")))[0]["error"]
+    assert "has text in cell A1048577" in told
 
 
 def test_hidden_sheet_is_not_read() -> None:

@@ -19,16 +19,12 @@ STATIC = (
 )
 PYTEST = ("pytest", "-q", "-n", "auto", "--dist", "worksteal")
 WHOLE = (
-    *STATIC,
     ("coverage", "erase"),
     ("coverage", "run", "-m", *PYTEST),
     ("coverage", "combine", "-q"),
     ("coverage", "report"),
 )
-FAST = (*STATIC, (*PYTEST, "-m", "not slow"))
-
-#: What other versions of Python are tried with: what is written is the same, so it is not linted.
-ONLY_TESTS = ((*PYTEST, "-m", "not slow"),)
+FAST = ((*PYTEST, "-m", "not slow"),)
 
 
 def unwanted(variable: str) -> bool:
@@ -44,15 +40,35 @@ def main() -> int:
     kind.add_argument("--fast", action="store_true", help="leave out what takes long")
     kind.add_argument("--only-tests", action="store_true", help="likewise, and no linters")
     given = parser.parse_args()
-    checks = FAST if given.fast else ONLY_TESTS if given.only_tests else WHOLE
     environment = {name: value for name, value in os.environ.items() if not unwanted(name)}
-    for name, *arguments in checks:
-        print("$", name, *arguments, flush=True)
-        program = [str(BIN / name), *arguments]
-        done = subprocess.run(program, cwd=ROOT, env=environment, check=False)
-        if done.returncode:
-            return done.returncode
+    # Other versions of Python are given the same code, so it is linted once.
+    if not given.only_tests and (failed := linted(environment)):
+        return failed
+    for check in FAST if given.fast or given.only_tests else WHOLE:
+        print("$", *check, flush=True)
+        if failed := start(check, environment).wait():
+            return failed
     return 0
+
+
+def linted(environment: dict[str, str]) -> int:
+    """Run the linters side by side. Returns the exit code of the first that fails, or 0."""
+    running = [start(check, environment, stdout=subprocess.PIPE) for check in STATIC]
+    for check, process in zip(STATIC, running, strict=True):
+        said, _ = process.communicate()
+        print("$", *check)
+        print(said, end="", flush=True)
+    return next((process.returncode for process in running if process.returncode), 0)
+
+
+def start(
+    check: tuple[str, ...], environment: dict[str, str], stdout: int | None = None
+) -> "subprocess.Popen[str]":
+    """Start a program of this Python's environment."""
+    name, *arguments = check
+    return subprocess.Popen(
+        [str(BIN / name), *arguments], cwd=ROOT, env=environment, stdout=stdout, text=True
+    )
 
 
 sys.exit(main())

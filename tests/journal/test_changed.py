@@ -99,7 +99,7 @@ def test_row_in_doubt_that_was_then_right_is_counted(tmp_path: Path) -> None:
         ),
     ]
     counts = count_changes(files_of(tmp_path, results, images))
-    assert counts == ChangeCounts({"assignedTo": 2, "title": 2}, {BEN: 2}, {ANNA: 1})
+    assert counts == ChangeCounts({"assignedTo": 2, "title": 2}, {BEN: 2}, {ANNA: 1}, tasks=2)
 
 
 def test_another_row_that_was_right_settles_no_doubt(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import COMMAND, bulkupdate, environment, serving
+from tests.support.commands import COMMAND, bulkupdate, environment, serving, summary_in
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_run_takes_as_many_files_as_it_may(limit: str) -> None:
     """A run with just enough files sends every row, and raises a limit that it may raise."""
     done = limited(limit, "run", "edits.csv", "--sandbox", "--rate", "none", "-vv")
     assert done.returncode == 0, done.stderr
-    assert "100 rows: 100 updated" in done.stderr
+    assert summary_in()["counts"]["updated"] == 100
     assert "open files" not in done.stderr
 
 

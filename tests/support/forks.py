@@ -1,8 +1,8 @@
 """The command in forks of a process that has imported it already.
 
 Most of what a short command costs is its imports. A fork is a process like any other: it has its
-own arguments, directory, environment, standard files and exit code. But its interpreter has started
-earlier. A test of the start itself runs `python -m bulkupdate`.
+own arguments, directory, mask, variables, standard files and exit code. But its interpreter has
+started earlier. A test of the start itself runs `python -m bulkupdate`.
 """
 
 import atexit
@@ -10,6 +10,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import json
 import os
 import pkgutil
 import runpy
@@ -21,9 +22,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
-
-import msgspec
+from typing import NamedTuple, NoReturn
 
 #: The beginnings of variables that the interpreter or a library reads when it starts.
 _READ_AT_START = ("COVERAGE", "LANG", "LC_", "LD_", "MALLOC", "MPL", "PYTHON", "SSL", "TZ")
@@ -41,11 +40,12 @@ _IMPORTED_LATE = (
 _REPORT = "bulkupdate.report.charts", "bulkupdate.report.page"
 
 
-class _Call(msgspec.Struct):
+class _Call(NamedTuple):
     """What a fork gets, beside its standard files."""
 
     arguments: Sequence[str]
     directory: str
+    umask: int
     environment: Mapping[str, str]
 
 
@@ -85,7 +85,7 @@ class Forks:
         self, arguments: Sequence[str], stdin: str | None, environment: Mapping[str, str]
     ) -> "subprocess.CompletedProcess[str]":
         """Run the command to its end, like `subprocess.run`."""
-        call = _Call(arguments, str(Path.cwd()), environment)
+        call = _Call(arguments, str(Path.cwd()), _umask(), environment)
         theirs, ours = _standard_files(stdin)
         with self._turn, ThreadPoolExecutor(len(ours)) as pool:
             child = self._start(call, theirs)
@@ -95,7 +95,8 @@ class Forks:
         return subprocess.CompletedProcess(list(arguments), code, stdout, stderr)
 
     def _start(self, call: _Call, files: list[int]) -> int:
-        message = msgspec.json.encode(call) + b"\n"
+        # Not with msgspec: a name of a file may hold lone surrogates.
+        message = json.dumps(call).encode() + b"\n"
         sent = socket.send_fds(self._here, [message], files)
         self._here.sendall(message[sent:])
         for file in files:
@@ -113,6 +114,12 @@ class Forks:
         self._answers.close()
         self._here.close()
         self._process.wait()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _standard_files(stdin: str | None) -> tuple[list[int], list[int]]:
@@ -171,7 +178,7 @@ def _received(client: socket.socket) -> tuple[_Call, list[int]] | None:
     text, files, *_ = socket.recv_fds(client, 1 << 16, 3)
     while text and not text.endswith(b"\n"):
         text += client.recv(1 << 16)
-    return (msgspec.json.decode(text, type=_Call), list(files)) if text else None
+    return (_Call(*json.loads(text)), list(files)) if text else None
 
 
 def _become(call: _Call, files: list[int]) -> NoReturn:
@@ -180,6 +187,7 @@ def _become(call: _Call, files: list[int]) -> NoReturn:
         os.dup2(file, standard)
         os.close(file)
     os.chdir(call.directory)
+    os.umask(call.umask)
     os.environ.clear()
     os.environ.update(call.environment)
     sys.path.insert(0, call.directory)

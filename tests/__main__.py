@@ -1,15 +1,22 @@
 """All checks of the project, or the fast ones: `python -m tests`, `python -m tests --fast`."""
 
 import argparse
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 #: Directory of the programs in this Python's environment.
 BIN = Path(sys.executable).parent
+
+#: Bytes that the files of tests may need.
+ROOM = 4 << 30
 
 STATIC = (
     ("ruff", "check", "."),
@@ -40,7 +47,25 @@ def main() -> int:
     kind.add_argument("--fast", action="store_true", help="leave out what takes long")
     kind.add_argument("--only-tests", action="store_true", help="likewise, and no linters")
     given = parser.parse_args()
-    environment = {name: value for name, value in os.environ.items() if not unwanted(name)}
+    with temporary_files() as directory:
+        wanted = {name: value for name, value in os.environ.items() if not unwanted(name)}
+        return run_checks({**wanted, "TMPDIR": directory}, given)
+
+
+@contextlib.contextmanager
+def temporary_files() -> Iterator[str]:
+    """A directory for the files of tests: in memory if there is room, since a run syncs its files.
+
+    A disk takes milliseconds for that, and another program may keep it busy.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - the directory in it is new
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
+    with tempfile.TemporaryDirectory(dir=memory if has_room else None) as directory:
+        yield directory
+
+
+def run_checks(environment: dict[str, str], given: argparse.Namespace) -> int:
+    """Run the checks that are given. Returns the exit code of the first that fails, or 0."""
     # Other versions of Python are given the same code, so it is linted once.
     if not given.only_tests and (failed := linted(environment)):
         return failed

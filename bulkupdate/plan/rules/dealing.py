@@ -121,7 +121,7 @@ class Dealing:
             else:
                 waiting.setdefault(job.active, []).append(job)
         for active in sorted(waiting, key=_turn):
-            room = _Room(self._loads, active, self._today)
+            room = _Room(self._loads, active)
             mine = waiting[active]
             for job in (job for job in mine if job.keeps):
                 self._place(job, (job.task.owner,), room)
@@ -186,14 +186,12 @@ class _Room:
     Args:
         loads: the number of tasks, by owner and day.
         active: the rule of the limit.
-        today: the day of the night.
     """
 
-    def __init__(self, loads: Counter[Place], active: ActiveRule, today: date) -> None:
+    def __init__(self, loads: Counter[Place], active: ActiveRule) -> None:
         self._loads = loads
         self._limit = active.rule.limit or 0
         self._calendar = active.calendar
-        self._today = today
         #: Where the last search for some people from some day has ended. Days only fill up.
         self._reached: dict[tuple[tuple[str, ...], date], date] = {}
 

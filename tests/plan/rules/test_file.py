@@ -125,6 +125,19 @@ def test_missing_library_of_holidays_names_the_command(monkeypatch: pytest.Monke
     assert str(refused.value).endswith(": pip install holidays")
 
 
+def test_part_of_a_country_has_holidays_of_its_own() -> None:
+    """Epiphany is one in Bavaria, and not in Hamburg. A list is the union of its values."""
+    epiphany, bastille = date(2026, 1, 6), date(2026, 7, 14)
+    for value, expected in (
+        ('"DE-BY"', (True, False)),
+        ('"DE-HH"', (False, False)),
+        ('["DE-HH", "FR"]', (False, True)),
+        ('["DE-HH", 2026-01-06]', (True, False)),
+    ):
+        holidays = read(GOOD.replace('"FR"', value)).holidays
+        assert (epiphany in holidays, bastille in holidays) == expected
+
+
 def test_file_without_holidays_knows_weekends_alone() -> None:
     """An empty list is the same."""
     for line in ("", "holidays = []\n"):

@@ -281,10 +281,9 @@ def _json(plan: "Plan") -> Iterator[bytes]:
         ],
     }
     yield to_json(totals)[:-1] + b',"changes":['
-    edits = plan.evaluation.edits if plan.evaluation is not None else []
-    rules: dict[str, dict[str, Any]] = {edit.id: {"rule": edit.rule} for edit in edits}
     for number, change in enumerate(plan.changes()):
-        found = {"id": change.id, "before": change.before, "after": change.after}
-        found |= rules.get(change.id, {})
+        found: dict[str, Any] = {"id": change.id, "before": change.before, "after": change.after}
+        if change.rule is not None:
+            found["rule"] = change.rule
         yield (b"," if number else b"") + to_json(found)
     yield b"]}"

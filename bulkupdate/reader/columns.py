@@ -70,7 +70,7 @@ class Layout(NamedTuple):
         width: number of cells of a record, without nameless columns at the end.
         columns: the columns that bulkupdate sends.
         ignored: names of the columns that it ignores, without those that it added itself.
-        kept: positions of all columns, without those that bulkupdate added.
+        kept: positions of all columns, without those that bulkupdate added, but for the rule.
         expected: the columns that hold what the task must be like.
         rule: position of the column that names the rule of a row; None without one.
     """
@@ -236,7 +236,9 @@ class Naming:
         problems += self.missing(names)
         if len(problems) > _SHOWN:
             problems[_SHOWN:] = [f"… and {len(problems) - _SHOWN:,} more problems of the header"]
-        kept = tuple(n for n, name in enumerate(names) if not name.startswith(OWN_PREFIX))
+        kept = tuple(
+            n for n, name in enumerate(names) if not name.startswith(OWN_PREFIX) or name == RULE
+        )
         layout = Layout(
             header,
             len(names),

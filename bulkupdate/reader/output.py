@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from bulkupdate.codec import writable
 from bulkupdate.reader.cells import as_text
-from bulkupdate.reader.columns import OWN_PREFIX, Layout
+from bulkupdate.reader.columns import OWN_PREFIX, RULE, Layout
 from bulkupdate.reader.encoding import Encoding
 from bulkupdate.reader.input import Input
 from bulkupdate.reader.records import Dialect, escaped
@@ -136,7 +136,11 @@ def _json_line(record: str, own: Iterable[tuple[str, int | str]], *, is_unicode:
     """The object with the new keys; or the line unchanged, where it holds no object."""
     try:
         value = parse_object(record)
-        kept = {key: item for key, item in value.items() if not key.startswith(OWN_PREFIX)}
+        kept = {
+            key: item
+            for key, item in value.items()
+            if not key.startswith(OWN_PREFIX) or key == RULE
+        }
         line = json.dumps({**kept, **dict(own)}, ensure_ascii=not is_unicode, allow_nan=False)
         line.encode("utf-8")
     except ValueError:

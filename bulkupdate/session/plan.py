@@ -50,6 +50,7 @@ class Change:
         after: the values that the plan leaves.
         expect: the values that the task must have when the plan is sent: those that it overwrites,
             and what the rows expect of other fields.
+        rule: the name of the rule that changes it; None for a file of edits.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Change:
     before: dict[str, Any]
     after: dict[str, Any]
     expect: dict[str, Any]
+    rule: str | None = None
 
 
 @dataclass(slots=True)
@@ -125,6 +127,8 @@ class Plan:
         """
         if self._live is None:
             return
+        edits = self.evaluation.edits if self.evaluation is not None else ()
+        rules = {edit.id: edit.rule for edit in edits}
         for task_id, ours in self._live.written():
             known = {name: one for name, one in ours.items() if one.chain[0] != one.chain[-1]}
             if not known:
@@ -135,7 +139,8 @@ class Plan:
             before = {name: value for name, value in expect.items() if name in known}
             title = before.get("title", title)
             after = {name: _sent(one.chain[-1]) for name, one in known.items()}
-            yield Change(task_id, title if isinstance(title, str) else "", before, after, expect)
+            title = title if isinstance(title, str) else ""
+            yield Change(task_id, title, before, after, expect, rules.get(task_id))
 
     def refusal(self, max_changes: ChangeLimit | None, *, skip_invalid: bool) -> str:
         """Why a run of the file would send nothing; "" if it would.
@@ -444,7 +449,7 @@ async def write_plan(
     if format_ is Format.JSONL:
         names += tuple(name for name in ("images", "videos") if plan.fields[name])
     expected = tuple(name for name in FIELDS if plan.expected[name])
-    own = ("title", "assignee")
+    own = ("title", "assignee", *(("rule",) if plan.evaluation is not None else ()))
     file = EditsFile(
         format_,
         names,
@@ -467,7 +472,7 @@ def _edits(plan: Plan, file: EditsFile, names: tuple[str, ...]) -> Iterator[Edit
             continue
         owner = change.after.get("assignedTo") or change.before.get("assignedTo")
         shown = plan.people.shown(owner) if isinstance(owner, str) and owner else ""
-        own = {"title": change.title, "assignee": shown}
+        own = {"title": change.title, "assignee": shown, "rule": change.rule or ""}
         for values in _updates(change.after):
             yield Edit(change.id, values, own, change.expect)
 

@@ -17,7 +17,14 @@ from bulkupdate.models import Outcome
 from bulkupdate.report.nights import MAX_NIGHTS, Day, Month, Nights, Person
 from bulkupdate.report.page import SHOWN_RULES, Tile, Verdict, environment, rule_outcomes, rule_rows
 from bulkupdate.ui.messages import cut, printable
-from bulkupdate.ui.past import END_WORDS, Night, end_words, outcome_words, unread_lines
+from bulkupdate.ui.past import (
+    END_WORDS,
+    Night,
+    end_words,
+    outcome_words,
+    unread_lines,
+    unsuccessful,
+)
 
 #: Number of people and of causes to show.
 _SHOWN = 100
@@ -39,9 +46,6 @@ _TONES = {
     End.KILLED: ("bad", "✕"),
     End.STOPPED: ("bad", "✕"),
 }
-
-#: The number of rows that stands in a cell of the calendar, by the end of the run.
-_TOLD = {End.DONE: Outcome.UPDATED, End.UNSUCCESSFUL: Outcome.UPDATED}
 
 
 class _Mark(NamedTuple):
@@ -183,13 +187,16 @@ class _Shown:
         }
 
     def _mark(self, night: Night) -> _Mark:
-        told = _TOLD.get(night.end)
+        told = {
+            End.DONE: night.counts[Outcome.UPDATED],
+            End.UNSUCCESSFUL: unsuccessful(night.counts),
+        }.get(night.end)
         return _Mark(
             self._anchor(night),
             *_TONES[night.end],
             time=self._clock.shown(night.began)[-5:],
             words=END_WORDS[night.end],
-            number=f"{night.counts[told]:,}" if told else "",
+            number=f"{told:,}" if told else "",
         )
 
     def _line(self, night: Night) -> _Line:

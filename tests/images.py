@@ -1,8 +1,10 @@
 """The images in the docs, from a real run. `python -m tests.images` creates them again."""
 
 import html
+import json
 import sys
 import tempfile
+import time
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +12,18 @@ from typing import Any, NamedTuple
 import pyte
 from playwright.sync_api import Browser
 
+from bulkupdate import write_nights
 from tests.support.browser import browser, visit
-from tests.support.commands import BIN, serving
+from tests.support.commands import BIN, bulkupdate, serving, start
 from tests.support.pages import DOCS
 from tests.support.terminal import terminal
 
 ROWS = 5000
+
+#: Number of nights, and those among them that are not like the others.
+NIGHTS = 14
+_IDLE, _FAILING, _STOPPED, _KILLED = 5, (3, 9), 7, 10
+_RULES = ("Ben is away: his tasks go to Anna and Carl", "Overdue calls move to the next workday")
 
 #: One task in thirty-three does not exist, so 3 % of the rows fail.
 _MISSING = 33
@@ -76,6 +84,61 @@ def make(directory: Path) -> Pictures:
     return Pictures(middle, screen.text, exit_code)
 
 
+def make_nights(directory: Path) -> str:
+    """Create images of the page of fourteen nights: one was killed and resumed, two failed.
+
+    Args:
+        directory: the directory for the images. The runs use the current directory.
+
+    Returns:
+        The list of the nights.
+    """
+    Path("nights").mkdir()
+    with serving("--rate", "none") as sandbox:
+        variables = {**sandbox.environment, "BULKUPDATE_RATE": "none"}
+        bulkupdate("export", "-o", "all.jsonl", **variables)
+        tasks = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()]
+        for number in range(NIGHTS):
+            _night(number, tasks[20 * number : 20 * number + 20], variables)
+    history = bulkupdate("history", "nights").stdout
+    page = write_nights("nights")
+    with browser() as opened:
+        _page(opened, page, directory / "nights-light.png", 1100, 1250)
+        _page(opened, page, directory / "nights-dark.png", 1100, 1250, dark=True)
+    return history
+
+
+def _night(number: int, tasks: list[dict[str, Any]], variables: dict[str, str]) -> None:
+    """A night that gives some tasks to other people."""
+    owners = sorted({task["assignedTo"] for task in tasks})[:2]
+    is_idle = number % 7 == _IDLE
+    lines = [
+        {
+            "id": task["id"],
+            "assignedTo": task["assignedTo"] if is_idle else owners[place % len(owners)],
+            "bulkupdate_rule": _RULES[place % 2],
+        }
+        for place, task in enumerate(tasks)
+    ]
+    if number in _FAILING:
+        lines.append({"id": f"opp_{number:017}", "assignedTo": owners[0]})
+    Path("edits.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    day = f"2026-11-{10 + number}"
+    command = (
+        "run", "edits.jsonl", "--compare", "--out", f"nights/{day}.run", "--now", f"{day}T02:00",
+        "--timezone", "Europe/Paris", "--report",
+    )  # fmt: skip
+    if number == _STOPPED:
+        variables = {**variables, "LEMLIST_API_KEY": "wrong"}
+    if number == _KILLED:
+        with start(*command, **{**variables, "BULKUPDATE_RATE": "2/1s"}) as process:
+            log = Path(f"nights/{day}.run/results.jsonl")
+            while not (log.exists() and log.read_text().count("\n") > 2):
+                time.sleep(0.05)
+            process.kill()
+    bulkupdate(*command, "--resume", **variables)
+
+
 def _terminal(opened: Browser, screen: pyte.Screen, path: Path) -> None:
     """Create an image of a terminal."""
     with tempfile.TemporaryDirectory() as directory:
@@ -120,4 +183,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
         made = make(images)
+        make_nights(images)
     sys.exit(made.exit_code != 1)

@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
+import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import SAMPLES, needed
-from tests.support.commands import BIN, Serving, serving
+from tests.support.commands import BIN, Serving, environment, serving
 from tests.support.pages import DOCS, files_of
+from tests.support.runs import night
 
 pytestmark = pytest.mark.slow
 
@@ -258,6 +262,68 @@ def test_second_cron_start_resumes_failed_run(files: Path, home: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert summary(home)["counts"]["updated"] == 40
     assert summary(home)["resumed"]
+
+
+def old_runs(folder: Path) -> None:
+    """Two runs of last year: one that ended well, and one that has rows left."""
+    folder.mkdir(exist_ok=True)
+    began = (datetime.now(UTC) - timedelta(days=365)).isoformat()
+    night(folder / "well.run", began, counts={"updated": 1})
+    night(folder / "left.run", began, counts={"updated": 1, "failed": 1}, exit_code=1)
+
+
+def test_cron_command_removes_old_runs_that_ended_well(files: Path, home: Path) -> None:
+    """Each night, the cron command removes old runs that ended well, and logs it; others stay."""
+    runs = home / "bulkupdate" / "runs"
+    old_runs(runs)
+    with serving() as sandbox:
+        done = run_at_night(cron_command(files), home, sandbox)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (runs / "left.run" / "summary.json").exists()
+    assert not (runs / "well.run").exists()
+    assert '"directory":"runs/well.run"' in (home / "bulkupdate" / "nightly.log").read_text()
+
+
+def kubernetes_script(files: Path) -> tuple[str, dict[str, str]]:
+    """What the container of the CronJob runs, and the variables that it has."""
+    text = (files / "cronjob.yaml").read_text()
+    script = textwrap.dedent(text.split("args:\n                - |\n")[1].split("env:")[0])
+    variables = re.findall(r"- name: (BULKUPDATE_\w+)\n +value: (.+)", text)
+    return script, {name: value.strip('"') for name, value in variables}
+
+
+def airflow_script(files: Path) -> tuple[str, dict[str, str]]:
+    """What the task of the DAG runs, with what Airflow fills in, and the variables that it has."""
+    text = (files / "reassign_dag.py").read_text().split('COMMAND = """')[1].split('"""')[0]
+    text = text.replace("\\\n", "").replace("{{ ds }}", "2026-11-24")
+    return re.sub(r"{{[^}]*}}", "+4h", text), {"WORK": "."}
+
+
+@pytest.mark.parametrize("script", [kubernetes_script, airflow_script])
+def test_scripts_of_other_recipes_run_and_remove_old_runs(
+    files: Path, home: Path, script: Callable[[Path], tuple[str, dict[str, str]]]
+) -> None:
+    """What Kubernetes and Airflow run sends the file, and removes old runs that ended well."""
+    text, variables = script(files)
+    work = home / "bulkupdate"
+    if "BULKUPDATE_API_KEY_FILE" in variables:
+        variables["BULKUPDATE_API_KEY_FILE"] = "key"
+    old_runs(work / "runs")
+    with serving() as sandbox:
+        done = subprocess.run(
+            ["/bin/sh", "-c", text],
+            cwd=work,
+            env={**environment(), "LEMLIST_BASE_URL": sandbox.url, **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "1 run removed, 1 kept" in done.stderr
+    left = sorted(path.name for path in (work / "runs").iterdir())
+    assert (len(left), left[-1]) == (2, "left.run")
+    assert json.loads((work / "runs" / left[0] / "summary.json").read_text())["exit_code"] == 0
 
 
 class _Inbox(BaseHTTPRequestHandler):

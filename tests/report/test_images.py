@@ -34,6 +34,20 @@ def test_pictures_show_a_real_eventful_run(tmp_path: Path) -> None:
     assert "waiting for the server" in report
 
 
+def test_pictures_of_nights_show_real_ones(tmp_path: Path) -> None:
+    """The pictures of many nights show fourteen real ones, with their mishaps."""
+    history = images.make_nights(tmp_path)
+    assert history.splitlines()[-1].startswith(
+        "14 runs: 2 nothing to do, 9 done, 2 did not go through, 1 stopped;"
+    )
+    assert all(
+        (tmp_path / f"nights-{name}.png").stat().st_size > 10_000 for name in ("light", "dark")
+    )
+    text = Path("nights/nights.html").read_text()
+    assert "resumed 20" in text
+    assert "Overdue calls move to the next workday" in text
+
+
 def test_every_picture_is_used_in_docs() -> None:
     """Every picture in the docs is shown on one of their pages."""
     texts = "".join(page.read_text() for page in PAGES)

@@ -1,5 +1,6 @@
 """The command `bulkupdate report`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -90,9 +91,12 @@ def report_command(
 
 def _is_folder(path: Path) -> bool:
     """Whether a path is a folder that may hold run directories, and no run directory itself."""
-    if not path.is_dir() or holds_run(path) or RunFiles(path).results.exists():
-        return False
-    return any(RunFiles(one).summary.exists() for one in path.iterdir() if one.is_dir())
+    try:
+        if holds_run(path) or RunFiles(path).results.exists():
+            return False
+        return any(os.path.lexists(RunFiles(one).summary) for one in path.iterdir())
+    except OSError:
+        return False  # The report of a run says what is wrong with it.
 
 
 def _is_own_report(output: Path, directory: Path) -> bool:

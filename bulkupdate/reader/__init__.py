@@ -27,7 +27,7 @@ from bulkupdate.reader.options import (
     unpacked_name,
     zone,
 )
-from bulkupdate.reader.output import RowFormat, not_a_formula
+from bulkupdate.reader.output import RowFormat, is_formula, not_a_formula
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.rows import parse_object
 from bulkupdate.reader.tables import format_to_write, write_objects, write_table
@@ -50,6 +50,7 @@ __all__ = [
     "Step",
     "file_lines",
     "format_to_write",
+    "is_formula",
     "is_rules",
     "moment",
     "not_a_formula",

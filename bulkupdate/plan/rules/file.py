@@ -23,7 +23,7 @@ from bulkupdate.plan.rules.rule import (
     Setting,
 )
 from bulkupdate.plan.rules.workdays import Holidays, country
-from bulkupdate.reader import zone
+from bulkupdate.reader import is_formula, zone
 
 _FILE_KEYS = ("timezone", "holidays", "max_changes", "rule")
 _RULE_KEYS = (
@@ -262,8 +262,11 @@ class _RuleTable:
                 "name",
                 f"{fields.shorten(shown(name))} is no name: write a text in quotes, on one line",
             )
+        elif is_formula(name.strip()):
+            # A file of failed rows would show another name in a spreadsheet.
+            self._add("name", f"{name!r} begins as a formula does: begin with a letter")
         else:
-            return name.strip()
+            return " ".join(name.split())
         return ""
 
     def _day(self, key: str) -> date | None:

@@ -294,7 +294,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     lasted = ""
     if summary.ended is not None and (seconds := _seconds_of(summary)) >= 1:
         lasted = f" in {duration(seconds)}"
-    yield f"{count(summary.input.rows, 'row')}{lasted}: {', '.join(_counted(summary.counts))}"
+    outcomes = ", ".join(_counted(summary.counts)) or "nothing to do"
+    yield f"{count(summary.input.rows, 'row')}{lasted}: {outcomes}"
     if summary.mismatches:
         yield (
             f"{count(summary.mismatches, 'Task')} came back with other values than were sent:"

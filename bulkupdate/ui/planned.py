@@ -82,8 +82,8 @@ def _moment(at: datetime, zone: tzinfo) -> str:
 
 def total_lines(plan: Plan, rate: Rate) -> Iterator[str]:
     """The plan in numbers."""
-    how_far = "" if plan.is_whole else " until all tasks of the file were there"
-    yield f"{count(plan.tasks, 'task')} would change, of {plan.listed:,} listed{how_far}"
+    of = f", of {plan.listed:,} listed" if plan.is_whole else ""
+    yield f"{count(plan.tasks, 'task')} would change{of}"
     if plan.fields:
         yield f"  fields: {_counts(plan.fields)}"
     if plan.owners:

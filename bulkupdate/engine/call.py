@@ -32,6 +32,10 @@ Request = Callable[[], Awaitable[Answer[Value]]]
 log = logging.getLogger(__name__)
 
 
+class NotDueError(Exception):
+    """A call is not made any more: it has waited too long for its first permit."""
+
+
 class Caller:
     """The maker of all calls with one key.
 
@@ -56,7 +60,13 @@ class Caller:
         self._stop = stop
 
     async def call(
-        self, request: Request[Value], attempts: Attempts, scope: Scope, *, subject: str
+        self,
+        request: Request[Value],
+        attempts: Attempts,
+        scope: Scope,
+        *,
+        subject: str,
+        is_due: Callable[[], bool] = lambda: True,
     ) -> Value:
         """Make a call.
 
@@ -66,17 +76,20 @@ class Caller:
             scope: the block in which the call is made, at drain. Drain interrupts an attempt that
                 waits. Only abort interrupts an attempt in flight.
             subject: the id of the task, for the log and for `Health`; "" if it is about none.
+            is_due: whether the first attempt may still start, once it has its permit. It may have
+                waited long.
 
         Returns:
             The value in the answer.
 
         Raises:
+            NotDueError: it may not, and nothing was sent.
             TaskError: the last attempt failed, and no retry may help or none is left.
             StoppedError: a stop came first.
         """
         try:
             try:
-                return await self._attempt(request, attempts, scope, subject)
+                return await self._attempt(request, attempts, scope, subject, is_due)
             except TaskError as error:
                 # Nearly every call ends with its first attempt. Only the rest pay for the retrier.
                 return await self._retrier(scope).proceed(
@@ -96,13 +109,20 @@ class Caller:
             raise StoppedError from error
 
     async def _attempt(
-        self, request: Request[Value], attempts: Attempts, scope: Scope, subject: str
+        self,
+        request: Request[Value],
+        attempts: Attempts,
+        scope: Scope,
+        subject: str,
+        is_due: Callable[[], bool] = lambda: True,
     ) -> Value:
         while True:
             is_probe = self._health.is_down and await self._health.wait()
             try:
                 async with self._limiter.permit() as permit:
                     # The server may have gone down while this attempt waited for its permit.
+                    if not is_due():
+                        raise NotDueError
                     if is_probe or not self._health.is_down:
                         scope.change(Level.ABORT)
                         return await self._send(request, permit, attempts, subject)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from bulkupdate.engine.backlog import Backlog
-from bulkupdate.engine.call import Caller
+from bulkupdate.engine.call import Caller, NotDueError
 from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.settings import RetryPolicy
@@ -29,6 +29,12 @@ class Preparation(Protocol):
 
         It may raise `JournalError` or `StoppedError`: nothing is sent.
         """
+
+    def is_due(self) -> bool:
+        """Whether a row that is ready may still be sent: its request may have waited long."""
+
+    def put_off(self, row: Row) -> None:
+        """Take back that a row is ready. Nothing was sent, and it will be asked for again."""
 
     def settled(self, row: Row, result: Result) -> Result:
         """Return the result of a request as it is to be logged."""
@@ -108,29 +114,22 @@ class Lane:
                 while (row := await backlog.get()) is not None:
                     if row.update is None:
                         raise AssertionError("only valid rows are put into the backlog")
-                    update = row.update
-                    if self.preparation is not None:
-                        ready = await self.preparation.ready(row)
-                        if not isinstance(ready, TaskUpdate):
-                            await self._put_unsent(row, ready, scope)
-                            backlog.done(row)
-                            scope.change(Level.DRAIN)
-                            continue
-                        update = ready
-                    result = await settle(
-                        self._caller, self._client, scope, row, update, self._was_sent
-                    )
-                    if result is None:
-                        return
+                    if self.preparation is None:
+                        result = await settle(
+                            self._caller, self._client, scope, row, row.update, self._was_sent
+                        )
+                        if result is None:
+                            return
+                    else:
+                        result = await self._prepared(self.preparation, row, scope)
                     # A row with a result is not interrupted any more.
                     scope.shield()
-                    if self.preparation is not None:
-                        result = self.preparation.settled(row, result)
-                    if result.outcome is Outcome.UPDATED and not self.confirmed.is_set():
-                        self.confirmed.set()
-                    # The next row of the task waits until this result is in the log. If only the
-                    # next row were in the log, `--resume` would send this row after it.
-                    await self._on_result(row, result)
+                    if result is not None:
+                        if result.outcome is Outcome.UPDATED and not self.confirmed.is_set():
+                            self.confirmed.set()
+                        # The next row of the task waits until this result is in the log. If only
+                        # the next row were in the log, `--resume` would send this row after it.
+                        await self._on_result(row, result)
                     backlog.done(row)
                     scope.change(Level.DRAIN)
         except JournalError as error:
@@ -138,11 +137,35 @@ class Lane:
         except StoppedError:
             return
 
-    async def _put_unsent(self, row: Row, result: Result | None, scope: Scope) -> None:
-        """Log the result of a row that needs no request, if it has a new one."""
-        scope.shield()
-        if result is not None:
-            await self._on_result(row, result)
+    async def _prepared(self, preparation: Preparation, row: Row, scope: Scope) -> Result | None:
+        """The result of a row that is prepared first; None if it keeps its earlier one.
+
+        Raises:
+            StoppedError: a stop came first.
+            JournalError: the row could not be prepared.
+        """
+        while True:
+            ready = await preparation.ready(row)
+            if not isinstance(ready, TaskUpdate):
+                return ready
+            try:
+                result = await settle(
+                    self._caller,
+                    self._client,
+                    scope,
+                    row,
+                    ready,
+                    self._was_sent,
+                    preparation.is_due,
+                )
+            except NotDueError:
+                preparation.put_off(row)
+                scope.change(Level.DRAIN)
+                continue
+            if result is None:
+                raise StoppedError
+            scope.shield()
+            return preparation.settled(row, result)
 
     async def _abort_what_is_late(self) -> None:
         """After a stop, give requests in flight `drain_timeout` seconds to end; then abort."""

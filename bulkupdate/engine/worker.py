@@ -35,6 +35,7 @@ async def settle(
     row: Row,
     update: TaskUpdate,
     was_sent: Callable[[Row], bool],
+    is_due: Callable[[], bool] = lambda: True,
 ) -> Result | None:
     """Send an update until it has an outcome.
 
@@ -45,6 +46,10 @@ async def settle(
         row: the row.
         update: its update.
         was_sent: whether an earlier session may have sent a row whose answer is not known.
+        is_due: whether the first request may still start, once it has its permit.
+
+    Raises:
+        NotDueError: it may not, and nothing was sent.
 
     Returns:
         The result. None if a stop came first and no attempt was in doubt before it: the row stays
@@ -61,6 +66,7 @@ async def settle(
             attempts,
             scope,
             subject=update.id,
+            is_due=is_due,
         )
     except StoppedError:
         # An answer in question says no more about a row than none does.

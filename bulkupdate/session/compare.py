@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
 
 from bulkupdate.codec import replaced
-from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
+from bulkupdate.errors import InputError, JournalError, RunStoppedError, count
 from bulkupdate.journal import CheckedRows, ImagesFile, Ledger, RunFiles
 from bulkupdate.lemlist.values import TASK_NAMES, left_values
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
@@ -36,6 +36,7 @@ from bulkupdate.plan import (
     wrote,
 )
 from bulkupdate.reader import Input
+from bulkupdate.session.listed import refuse_few
 from bulkupdate.session.reading import LiveReader
 from bulkupdate.session.recall import recall
 from bulkupdate.session.remaining import Remaining
@@ -192,17 +193,9 @@ class Comparison:
             pass
         if not self._live.is_whole:
             return
-        listed, before = self._live.listed, self.listed
-        is_few = (not listed and before != 0) or 2 * listed < (before or 0)
-        if is_few and not self._config.allow_few:
-            was = f", and listed {before:,} before" if before else ""
-            text = (
-                f"the server lists {count(listed, 'task')}{was}: if this is right,"
-                f" {setting('allow_few')} accepts it"
-            )
-            self._stop.set(text, Reason.SERVER_DOWN)
-            raise RunStoppedError(text)
-        self.listed = listed
+        if not self._config.allow_few:
+            refuse_few(self._live.listed, self.listed, self._stop)
+        self.listed = self._live.listed
 
     async def _left(self, source: Input) -> AsyncIterator[list[Row]]:
         """The rows that may be sent and are not settled yet, a few at a time."""
@@ -211,13 +204,16 @@ class Comparison:
             while batch := list(itertools.islice(rows, _BATCH)):
                 await asyncio.sleep(0)
                 self._stop.check()
-                yield [
-                    row
-                    for row in batch
-                    if row.is_sent and row.number not in self._settled and remaining.includes(row)
-                ]
+                yield [row for row in batch if row.is_sent and self._is_left(row, remaining)]
         if source.has_changed():
             raise InputError(f"{source.name} was written to while it was compared")
+
+    def _is_left(self, row: Row, remaining: Remaining) -> bool:
+        if row.number in self._settled:
+            # Later rows of its task are sent after it.
+            remaining.follow(row)
+            return False
+        return remaining.includes(row)
 
     async def _settle_at_once(self, source: Input) -> None:
         """Settle every row that needs no request. A later row of an open task has to wait."""
@@ -383,7 +379,8 @@ class Comparison:
         """Write what a request overwrites, without the values that this run has left there.
 
         A value that is not known is taken for one that it has left. A line without any value still
-        says what is sent: after a crash, what the task shows then is known to be of this run.
+        says what is sent: after a crash, what the task shows then is known to be of this run. It
+        also tells a request from an earlier one that is in doubt.
         """
         known = before or {}
         foreign = [
@@ -391,10 +388,27 @@ class Comparison:
             for name in changes
             if name not in ours or (name in known and known[name] not in ours[name].chain)
         ]
-        if foreign or any(not ours[name].ends_with(value) for name, value in changes.items()):
+        if foreign or any(
+            not ours[name].at or not ours[name].ends_with(value) for name, value in changes.items()
+        ):
             shown = {name: known[name] for name in foreign if name in known}
             is_unlisted = before is None and bool(foreign)
             await self._images.keep(row.number, row.id, None if is_unlisted else shown, changes)
+
+    def is_due(self) -> bool:
+        """Whether the reading is still fresh enough to send what was judged by it."""
+        return not self._is_stale
+
+    def put_off(self, row: Row) -> None:
+        """Take back that a row is ready: it waited until the reading was too old."""
+        self._land(row)
+
+    def _land(self, row: Row) -> _Flight:
+        """A row has no request in flight any more."""
+        flight = self._in_flight.pop(row.number)
+        if not self._in_flight:
+            self._is_idle.set()
+        return flight
 
     def settled(self, row: Row, result: Result) -> Result:
         """Take over what an outcome tells about the task.
@@ -402,11 +416,9 @@ class Comparison:
         Returns:
             The result as it is to be logged.
         """
-        flight = self._in_flight.pop(row.number)
+        flight = self._land(row)
         self._settled.add(row.number)
         self._close_row(row)
-        if not self._in_flight:
-            self._is_idle.set()
         try:
             self._take_over(row, result, flight)
         except JournalError as error:

@@ -3,14 +3,39 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bulkupdate.errors import RunDirectoryError
+from bulkupdate.errors import RunDirectoryError, RunStoppedError, count, setting
 from bulkupdate.journal import RunFiles, Summary, read_summary
 from bulkupdate.lemlist.team import is_hash_of
+from bulkupdate.models import Reason
 from bulkupdate.session.resume import server_of
 from bulkupdate.session.settings import RunConfig
+from bulkupdate.stop import Stop
 
 #: Most summaries that are read: a year of nights.
 _MOST = 400
+
+
+def refuse_few(listed: int, before: int | None, stop: Stop) -> None:
+    """Refuse a list that is more likely broken than right.
+
+    Args:
+        listed: number of tasks in the list.
+        before: number of tasks in the last one, without those completed since; None if unknown.
+        stop: is set where it is refused.
+
+    Raises:
+        RunStoppedError: it has no task, or less than half of what the last one had.
+    """
+    is_few = (not listed and before != 0) or 2 * listed < (before or 0)
+    if not is_few:
+        return
+    was = f", and listed {before:,} before" if before else ""
+    text = (
+        f"the server lists {count(listed, 'task')}{was}: if this is right, {setting('allow_few')}"
+        " accepts it"
+    )
+    stop.set(text, Reason.SERVER_DOWN)
+    raise RunStoppedError(text)
 
 
 def listed_before(config: RunConfig) -> int | None:

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bulkupdate.engine.limiter import Limiter
-from bulkupdate.errors import InputError, RunDirectoryError, RunStoppedError, count, setting
+from bulkupdate.errors import InputError, RunDirectoryError, count, setting
 from bulkupdate.journal import RunDirectory, Summary
 from bulkupdate.lemlist.values import TASK_NAMES
-from bulkupdate.models import Reason, Task
+from bulkupdate.models import Task
 from bulkupdate.plan import LiveTasks, People
 from bulkupdate.plan.rules import Evaluation, Rules, evaluate, read_rules
 from bulkupdate.reader import Edit, EditsFile, Format, RawFile
 from bulkupdate.session.editsfile import write_edits
+from bulkupdate.session.listed import refuse_few
 from bulkupdate.session.reading import LiveReader, live_reader
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.threads import in_thread
@@ -104,6 +105,8 @@ async def evaluated(
     now: datetime,
     stop: Stop,
     *,
+    listed: int | None,
+    allow_few: bool,
     accept_many: bool,
     on_page: Callable[[int], object] = lambda _: None,
 ) -> tuple[Evaluation, People]:
@@ -115,6 +118,8 @@ async def evaluated(
         live: gets the tasks.
         now: the moment.
         stop: ends the reading.
+        listed: number of tasks that the night before has seen; None without one.
+        allow_few: whether a list with no task, or with less than half of these, is no error.
         accept_many: whether a rule may select more than half of the tasks without `max_changes`.
         on_page: is called with the number of tasks so far, after each page.
 
@@ -128,6 +133,9 @@ async def evaluated(
         raise InputError(f"{rules.name}: rules need the members of the team: {known.note}")
     async for _ in reader.tasks(live):
         on_page(live.listed)
+    if not allow_few:
+        # What is selected from half a list would be wrong.
+        refuse_few(live.listed, listed, stop)
     people = People(known.members, live.owners)
 
     def work() -> Evaluation:
@@ -167,7 +175,8 @@ async def begin_night(
     limiter: Limiter,
     stop: Stop,
     note: Callable[[str], object],
-) -> None:
+    listed: int | None = None,
+) -> int:
     """Evaluate the rules of a run that begins, and write its edits to the run directory.
 
     Args:
@@ -177,6 +186,10 @@ async def begin_night(
         limiter: gives each request its permit.
         stop: ends the reading.
         note: takes messages for the user.
+        listed: number of tasks that the night before has seen; None without one.
+
+    Returns:
+        The number of tasks that the server lists.
 
     Raises:
         InputError: the rules can't be followed.
@@ -187,10 +200,15 @@ async def begin_night(
     with contextlib.closing(live):
         async with live_reader(config.endpoint, config.rate, config.retry, stop, limiter) as reader:
             evaluation, _ = await evaluated(
-                night.rules, reader, live, night.now, stop, accept_many=config.yes
+                night.rules,
+                reader,
+                live,
+                night.now,
+                stop,
+                listed=listed,
+                allow_few=config.allow_few,
+                accept_many=config.yes,
             )
-        if not (live.listed or config.allow_few):
-            raise none_listed(stop)
     for name, number in evaluation.selected.items():
         selected = count(number, "task")
         note(f"rule {name!r}: selects {selected}, changes {evaluation.changed[name]:,}")
@@ -199,16 +217,10 @@ async def begin_night(
     part = directory.new_edits()
     for text in not_written(await asyncio.to_thread(write_night, evaluation, part)):
         note(text)
+    return live.listed
 
 
 def not_written(file: EditsFile) -> list[str]:
     """What a night could not write, in words."""
     found = (one for one in (file.left_out, file.unwritable) if one.counts)
     return [f"left out, since a file of edits can't hold their values: {one}" for one in found]
-
-
-def none_listed(stop: Stop) -> RunStoppedError:
-    """The error for a server that lists no task."""
-    text = f"the server lists no task: if this is right, {setting('allow_few')} accepts it"
-    stop.set(text, Reason.SERVER_DOWN)
-    return RunStoppedError(text)

@@ -24,7 +24,8 @@ from bulkupdate.plan import Judge, Kind, LiveTasks, People, inspect
 from bulkupdate.plan.rules import Evaluation, Rules, refusal
 from bulkupdate.reader import Edit, EditsFile, Format, Input, ReadOptions, format_to_write, is_rules
 from bulkupdate.session.editsfile import write_edits
-from bulkupdate.session.night import evaluated, load_rules, none_listed, not_written, write_night
+from bulkupdate.session.listed import refuse_few
+from bulkupdate.session.night import evaluated, load_rules, not_written, write_night
 from bulkupdate.session.reading import LiveReader, live_reader
 from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.stop import Stop
@@ -314,10 +315,12 @@ async def made_plan(
             if isinstance(source, Input):
                 rows_of = source
                 plan = await _read(source, reader, live, stop, on_page, needs_all=needs_all)
+                if live.is_whole and not allow_few:
+                    refuse_few(live.listed, None, stop)
             else:
-                plan = await _evaluated(source, reader, live, now, stop, on_page)
-        if not (live.listed or allow_few) and live.is_whole:
-            raise none_listed(stop)
+                plan = await _evaluated(
+                    source, reader, live, now, stop, on_page, allow_few=allow_few
+                )
         plan.listed, plan.is_whole = live.listed, live.is_whole
         plan.reading = reader.traffic.requests
         if plan.evaluation is not None:
@@ -364,11 +367,21 @@ async def _evaluated(
     now: datetime | None,
     stop: Stop,
     on_page: Callable[[int], object],
+    *,
+    allow_few: bool,
 ) -> Plan:
     """Evaluate rules. One that selects too many tasks is no error: the plan shows that."""
     now = now or datetime.now(UTC)
     evaluation, people = await evaluated(
-        rules, reader, live, now, stop, accept_many=True, on_page=on_page
+        rules,
+        reader,
+        live,
+        now,
+        stop,
+        listed=None,
+        allow_few=allow_few,
+        accept_many=True,
+        on_page=on_page,
     )
     plan = Plan(people, rules.zone, evaluation=evaluation)
     plan.notes += evaluation.notes

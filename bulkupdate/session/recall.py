@@ -7,7 +7,7 @@ from datetime import datetime
 from bulkupdate.journal import Image, RunFiles, read_images, read_journal
 from bulkupdate.lemlist.values import left_values
 from bulkupdate.models import Outcome, Result
-from bulkupdate.plan import LiveTasks
+from bulkupdate.plan import LiveTasks, Written
 from bulkupdate.stop import Stop
 
 
@@ -23,17 +23,23 @@ def recall(files: RunFiles, live: LiveTasks, stop: Stop) -> None:
         RunStoppedError: the stop was set.
         JournalError: a file of the run can't be read.
     """
+    #: Rows whose request began and has no outcome yet → what had been written to their tasks.
+    before: dict[int, Written] = {}
     for one in _in_order(read_images(files.images), _sent(files)):
         stop.check()
         if isinstance(one, Image):
+            before[one.row] = live.find(one.id).written
             live.wrote(one.id, one.values, one.sent)
-        elif one.outcome is Outcome.UPDATED:
+            continue
+        known = before.pop(one.row, None)
+        if one.outcome is Outcome.UPDATED:
             left = left_values(one.sent or {}, one.task or {})
             live.wrote(one.id, {}, left, datetime.fromisoformat(one.at).timestamp())
         elif one.outcome is Outcome.UNCONFIRMED:
             live.wrote(one.id, {}, one.sent or {})
-        elif one.outcome is Outcome.FAILED:
-            live.took_back(one.id, one.sent or {})
+        elif one.outcome is Outcome.FAILED and known is not None:
+            # Nothing came of this request, and perhaps something of an earlier one.
+            live.keep(one.id, known)
 
 
 def _sent(files: RunFiles) -> Iterator[Result]:

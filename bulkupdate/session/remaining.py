@@ -67,6 +67,10 @@ class Remaining:
             self._sent_late[row.id] = line
         return not is_settled
 
+    def follow(self, row: Row) -> None:
+        """Take a row that was settled in this session for one that is sent now."""
+        self._sent_now.add(row.id)
+
     def was_sent(self, row: Row) -> bool:
         """Whether an earlier session may have sent a row, and its answer is not known."""
         return any(self._may_be_applied(one.number) for one in (*row.merged, row))

@@ -119,7 +119,9 @@ async def run(
                     await watching.enter_async_context(watched(observer.watch_check(checking)))
                     if night is not None and earlier is None:
                         note = observer.noted
-                        await begin_night(night, config, directory, limiter, stop, note)
+                        listed = await begin_night(
+                            night, config, directory, limiter, stop, note, listed
+                        )
                     opening = asyncio.to_thread(open_input, config, directory, stop, began, night)
                     source = stack.enter_context(await opening)
                     checking.opened(source)

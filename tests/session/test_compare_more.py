@@ -442,3 +442,72 @@ async def test_input_that_is_gone_when_the_tasks_are_read_again_stops_the_run(
         summary = await run(bench.config(path, compare=True, workers=1))
         assert len(patches(bench)) == 3
     assert (summary.exit_code, summary.stopped_by) == (3, Reason.INPUT_CHANGED)
+
+
+async def test_later_row_follows_a_retried_one_after_another_reading(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier edit that is sent now never gets the last word, whenever the tasks are read."""
+    path = write("edits.csv", "id,title", "opp_1,A", "opp_1,B", *(f"opp_{n},C" for n in (2, 3, 4)))
+    async with bench_of() as bench:
+        with monkeypatch.context() as picky:
+            refuse(picky, "A")
+            await compared(bench, path)
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "B"
+        bench.seen.clear()
+        retried = TaskClient.send
+
+        async def grow_old(self: TaskClient, *given: Any, **named: Any) -> Any:
+            answer = await retried(self, *given, **named)
+            woken = time.time() + 8 * 3600
+            monkeypatch.setattr(time, "time", lambda: woken)
+            return answer
+
+        monkeypatch.setattr(TaskClient, "send", grow_old)
+        await compared(bench, path, mode=Mode.RESUME, retry_failed=True, workers=1)
+        assert [body["title"] for body in patches(bench)] == ["A", "B"]
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "B"
+
+
+async def test_refusal_takes_back_no_earlier_write_in_doubt(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a lost answer may have left is still of this run after its retry was refused."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,A,T1", "opp_1,B,T1")
+    async with bench_of() as bench:
+        task = bench.sandbox.team.tasks["opp_1"]
+        with monkeypatch.context() as lossy:
+            lose_answers(lossy, "A")
+            await compared(bench, path, first=1)
+        assert (task["title"], last()[1]["outcome"]) == ("A", "unconfirmed")
+        # The server is late: it lists the title from before, and applies the first attempt later.
+        task["title"] = "T1"
+        with monkeypatch.context() as picky:
+            refuse(picky, "A")
+            await compared(bench, path, first=1, mode=Mode.RESUME, retry_failed=True)
+        assert last()[1]["outcome"] == "failed"
+        task["title"] = "A"
+        summary = await compared(bench, path, mode=Mode.RESUME)
+        assert task["title"] == "B"
+    assert summary.counts["updated"] == 1
+
+
+async def test_row_that_waited_for_its_permit_is_judged_by_a_fresh_reading(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading that grows old while a request waits for its permit is repeated first."""
+    path = write("edits.csv", "id,title,expect.title", "opp_1,New,T1")
+    async with bench_of() as bench:
+        keep = Comparison._keep
+
+        async def wait(comparison: Comparison, *given: Any) -> None:
+            await keep(comparison, *given)
+            if not patches(bench) and bench.sandbox.team.tasks["opp_1"]["title"] == "T1":
+                woken = time.time() + 8 * 3600
+                monkeypatch.setattr(time, "time", lambda: woken)
+                bench.sandbox.team.tasks["opp_1"]["title"] = "by Anna"
+
+        monkeypatch.setattr(Comparison, "_keep", wait)
+        summary = await compared(bench, path)
+        assert patches(bench) == []
+    assert (summary.exit_code, summary.counts["conflict"]) == (1, 1)

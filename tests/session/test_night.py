@@ -222,7 +222,7 @@ async def test_rules_need_the_team() -> None:
 async def test_list_without_a_task_is_an_error() -> None:
     """Unless it is allowed: then there is nothing to do."""
     async with bench_of(0) as bench:
-        with pytest.raises(errors.RunStoppedError, match="lists no task"):
+        with pytest.raises(errors.RunStoppedError, match="lists 0 tasks"):
             await night(bench, rules_file())
         summary = await night(bench, rules_file(), allow_few=True)
     assert (summary.exit_code, summary.input.rows) == (0, 0)
@@ -327,3 +327,15 @@ async def test_night_is_taken_back() -> None:
         summary = await compared(bench, Path("undo.csv"))
         owners = {task["userId"] for task in bench.sandbox.team.tasks.values()}
     assert (summary.exit_code, owners) == (0, {"usr_anna"})
+
+
+async def test_list_with_less_than_half_of_the_night_before_is_an_error() -> None:
+    """Rules select from the list, so that half a list would be half a night."""
+    async with bench_of(9) as bench:
+        await night(bench, rules_file(), out="1.run")
+        for number in range(1, 6):
+            del bench.sandbox.team.tasks[f"opp_{number}"]
+        with pytest.raises(errors.RunStoppedError, match="lists 4 tasks, and listed 9 before"):
+            await night(bench, rules_file(), out="2.run")
+        summary = await night(bench, rules_file(), out="2.run", allow_few=True)
+    assert (summary.exit_code, summary.listed) == (0, 4)

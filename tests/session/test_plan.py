@@ -150,7 +150,7 @@ async def test_empty_reading_is_an_error(write: Write) -> None:
     """A server that lists no task shows no plan, unless this is allowed."""
     path = write("edits.csv", "id,title", "opp_1,New")
     async with bench_of(0) as bench:
-        with pytest.raises(errors.RunStoppedError, match="lists no task"):
+        with pytest.raises(errors.RunStoppedError, match="lists 0 tasks"):
             await planned(bench, path)
         plan, _ = await planned(bench, path, allow_few=True)
     assert plan.conflicts == {"not_listed": 1}

@@ -49,7 +49,7 @@ _MEMBERS = (
 _MIDDLE = 3
 
 #: Days on which campaigns make no tasks, so that the night after them has nothing to do.
-_QUIET = (date(2026, 4, 3), date(2026, 4, 5))
+_QUIET = (date(2027, 3, 26), date(2027, 3, 28))
 
 _PATIENCE = 60
 
@@ -86,19 +86,15 @@ class Night(NamedTuple):
 
 
 def _nights() -> list[Night]:
-    times = {29: time(2, 30), 32: time(23, 50), 33: time(0, 10)}
-    ways = {26: Way.CONFLICTS, 27: Way.DOWN, 31: Way.KILLED}
-    first = date(2026, 3, 24)
-    # The numbers are those of March, which go on: 32 is the first of April. At 02:30 on the 29th
-    # the clocks have skipped that time.
+    # At 02:30 on the 28th, the clocks have skipped that time.
+    times = {24: time(23, 50), 25: time(0, 10), 28: time(2, 30)}
+    ways = {18: Way.CONFLICTS, 19: Way.DOWN, 23: Way.KILLED}
     return [
         Night(
-            datetime.combine(
-                first + timedelta(number - first.day), times.get(number, time(2)), PARIS
-            ),
-            ways.get(number, Way.WELL),
+            datetime.combine(date(2027, 3, day), times.get(day, time(2)), PARIS),
+            ways.get(day, Way.WELL),
         )
-        for number in range(first.day, first.day + 14)
+        for day in range(17, 31)
     ]
 
 

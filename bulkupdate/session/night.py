@@ -128,7 +128,7 @@ async def evaluated(
         RunStoppedError: the team or the tasks can't be read, or a stop came.
         JournalError: the live tasks can't be stored.
     """
-    known = await reader.known()
+    known = await reader.known(is_needed=True)
     if known.members is None:
         raise InputError(f"{rules.name}: rules need the members of the team: {known.note}")
     async for _ in reader.tasks(live):

@@ -98,24 +98,34 @@ class LiveReader:
         """Counts of the requests so far."""
         return self._caller.traffic
 
-    async def known(self) -> Known:
+    async def known(self, *, is_needed: bool = False) -> Known:
         """The team and its members, as far as they can be read.
+
+        Args:
+            is_needed: whether nothing can be done without them. A server that is down is then
+                waited for, as for the tasks.
 
         Raises:
             RunStoppedError: the key is refused, the server does not answer, or a stop came.
         """
         try:
-            team = await self._call(self._client.team, self._side)
-        except KeyRefusedError as error:
-            raise self._stopped(error) from error
+            team = await self._about(self._client.team, is_needed=is_needed)
         except TaskError as error:
+            if isinstance(error, KeyRefusedError) or (is_needed and is_transient(error)):
+                raise self._stopped(error, "the team") from error
             # Names are decoration: tasks can be read and edited without them.
             return Known(None, None, f"the team can't be read: only ids of users work ({error})")
         if team.members is not None:
             return Known(team, team.members)
-        return await self._asked(team)
+        return await self._asked(team, is_needed=is_needed)
 
-    async def _asked(self, team: Team) -> Known:
+    async def _about(
+        self, request: Callable[[], Awaitable[Answer[Value]]], *, is_needed: bool
+    ) -> Value:
+        """Make a call about the team: again and again where it is needed."""
+        return await (self._patiently(request) if is_needed else self._call(request, self._side))
+
+    async def _asked(self, team: Team, *, is_needed: bool) -> Known:
         """The members of a team that tells only their ids, asked for one by one."""
         members: list[Member] = []
         note = ""
@@ -125,15 +135,17 @@ class LiveReader:
             member = Member(user_id)
             if not note and is_plain_id(user_id):
                 try:
-                    member = await self._user(user_id)
+                    member = await self._user(user_id, is_needed=is_needed)
                 except TaskError as error:
+                    if is_needed and is_transient(error):
+                        raise self._stopped(error, "the team") from error
                     note = f"names of users can't be read: only their ids work ({error})"
             members.append(member)
         if members and not (note or any(one.name or one.email for one in members)):
             note = "names of users can't be read: only their ids work"
         return Known(team, tuple(members) or None, note)
 
-    async def _user(self, user_id: str) -> Member:
+    async def _user(self, user_id: str, *, is_needed: bool) -> Member:
         """A user who is asked for; without a name where there is none of this id any more.
 
         Raises:
@@ -141,7 +153,8 @@ class LiveReader:
             TaskError: no user can be asked for.
         """
         try:
-            member = await self._call(partial(self._client.user, user_id), self._side)
+            about = partial(self._client.user, user_id)
+            member = await self._about(about, is_needed=is_needed)
         except KeyRefusedError as error:
             raise self._stopped(error) from error
         except NotFoundError:
@@ -210,10 +223,10 @@ class LiveReader:
         except StoppedError:
             raise RunStoppedError(self._stop.text or "stopped") from None
 
-    def _stopped(self, error: TaskError) -> RunStoppedError:
+    def _stopped(self, error: TaskError, read: str = "tasks") -> RunStoppedError:
         """The end of a reading because of an error."""
         is_key = isinstance(error, KeyRefusedError)
-        what = "the key is refused" if is_key else "tasks can't be read"
+        what = "the key is refused" if is_key else f"{read} can't be read"
         status = f"{error.status} " if error.status else ""
         text = f"{what}: {error.type}: {status}{error.message}"
         if not self._stop.is_set:

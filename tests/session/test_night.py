@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 
 from bulkupdate import errors
+from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.summary import Summary
 from bulkupdate.models import Reason
 from bulkupdate.reader import ReadOptions
 from bulkupdate.session.plan import plan_edits
+from bulkupdate.session.reading import SIDE_ATTEMPTS
 from bulkupdate.session.run import run
 from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.session.undo import undo_run
@@ -217,6 +220,34 @@ async def test_rules_need_the_team() -> None:
         with pytest.raises(errors.InputError, match="rules need the members of the team"):
             await night(bench, rules_file())
         assert (patches(bench), RUN.exists()) == ([], False)
+
+
+async def test_night_waits_for_a_server_that_is_down_before_the_team_is_read() -> None:
+    """Without the team no rule holds, so that it is as patient as with tasks."""
+    async with bench_of(3) as bench:
+        bench.sandbox.is_down = True
+        see = bench.sandbox._watch
+
+        def watch(seen: Any) -> None:
+            if see is not None:
+                see(seen)
+            bench.sandbox.is_down = len(bench.asked) < 2 * SIDE_ATTEMPTS
+
+        bench.sandbox._watch = watch
+        assert (await night(bench, rules_file())).counts["updated"] == 3
+
+
+async def test_night_whose_server_stays_down_is_stopped_and_may_be_tried_again() -> None:
+    """It is no error of the rules: the next start begins the night."""
+    async with bench_of(3) as bench:
+        bench.sandbox.is_down, stop = True, Stop()
+        patience = RetryPolicy(first_backoff=0.001, longest_backoff=0.01, give_up_after=0.1)
+        config = bench.config(rules_file(), read=ReadOptions(now=NOW))
+        with pytest.raises(errors.RunStoppedError, match="no usable answer for"):
+            await run(replace(config, retry=patience), stop=stop)
+        assert (stop.reason, RUN.exists()) == (Reason.SERVER_DOWN, False)
+        bench.sandbox.is_down = False
+        assert (await night(bench, rules_file(), mode=Mode.RESUME)).counts["updated"] == 3
 
 
 async def test_list_without_a_task_is_an_error() -> None:

@@ -138,6 +138,11 @@ class Nights:
         ]
         return sorted(found, key=lambda one: (one.name == OTHERS, -one.got - one.gave, one.name))
 
+    def by_rule(self) -> dict[str, dict[str, int]]:
+        """Number of rows by rule and outcome, the rules with the most first, all others last."""
+        found = self.rules.items()
+        return dict(sorted(found, key=lambda one: (one[0] == OTHERS, -sum(one[1].values()))))
+
     def stopped(self) -> list[tuple[End, str, list[Night]]]:
         """The runs that did not end well, by their end and reason, the newest end first."""
         found: dict[tuple[End, str], list[Night]] = {}

@@ -98,7 +98,7 @@ def nights_page(nights: Nights, folder: Path, link: Callable[[Night], str]) -> s
         max_nights=f"{MAX_NIGHTS:,}",
         people=[_person(one) for one in people[:_SHOWN]],
         more_people=max(0, len(people) - _SHOWN),
-        rules=rule_rows(nights.rules)[:SHOWN_RULES],
+        rules=rule_rows(nights.by_rule())[:SHOWN_RULES],
         more_rules=max(0, len(nights.rules) - SHOWN_RULES),
         rule_outcomes=rule_outcomes(nights.rules),
         stopped=[

@@ -136,6 +136,14 @@ def test_rules_are_added_up_over_the_nights(tmp_path: Path) -> None:
     assert "By rule Rule updated failed Spread 3 1" in text_of(tmp_path)
 
 
+def test_rules_with_the_most_rows_come_first(tmp_path: Path) -> None:
+    """As people and causes do. What is counted together comes last."""
+    rules = {"Few rows": {"updated": 1}, "others": {"updated": 9}, "Most rows": {"failed": 2}}
+    night(tmp_path / "a.run", "2026-11-24T02:00:00Z", counts={"updated": 12}, rules=rules)
+    assert [*nights_of(tmp_path).by_rule()] == ["Most rows", "Few rows", "others"]
+    assert "Most rows 0 2 Few rows 1 0 others 9 0" in text_of(tmp_path)
+
+
 def test_like_causes_of_several_nights_are_one(tmp_path: Path) -> None:
     """Causes that differ by a task or a number are one; conflicts are told apart by their field."""
     conflict: dict[str, Any] = {

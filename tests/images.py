@@ -1,10 +1,10 @@
 """The images in the docs, from a real run. `python -m tests.images` creates them again."""
 
+import asyncio
 import html
-import json
 import sys
 import tempfile
-import time
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,18 +12,17 @@ from typing import Any, NamedTuple
 import pyte
 from playwright.sync_api import Browser
 
-from bulkupdate import write_nights
+from bulkupdate import write_nights, write_report
+from bulkupdate.codec import replaced, to_json
+from bulkupdate.fields import due_date
+from bulkupdate.journal import RunFiles, read_summary
 from tests.support.browser import browser, visit
-from tests.support.commands import BIN, bulkupdate, serving, start
+from tests.support.commands import BIN, bulkupdate, serving
+from tests.support.fortnight import NIGHTS, Way, fortnight
 from tests.support.pages import DOCS
 from tests.support.terminal import terminal
 
 ROWS = 5000
-
-#: Number of nights, and those among them that are not like the others.
-NIGHTS = 14
-_IDLE, _FAILING, _STOPPED, _KILLED = 5, (3, 9), 7, 10
-_RULES = ("Ben is away: his tasks go to Anna and Carl", "Overdue calls move to the next workday")
 
 #: One task in thirty-three does not exist, so 3 % of the rows fail.
 _MISSING = 33
@@ -85,7 +84,7 @@ def make(directory: Path) -> Pictures:
 
 
 def make_nights(directory: Path) -> str:
-    """Create images of the page of fourteen nights: one was killed and resumed, two failed.
+    """Create images of the page of fourteen nights of rules; see `tests.support.fortnight`.
 
     Args:
         directory: the directory for the images. The runs use the current directory.
@@ -93,50 +92,24 @@ def make_nights(directory: Path) -> str:
     Returns:
         The list of the nights.
     """
-    Path("nights").mkdir()
-    with serving("--rate", "none") as sandbox:
-        variables = {**sandbox.environment, "BULKUPDATE_RATE": "none"}
-        bulkupdate("export", "-o", "all.jsonl", **variables)
-        tasks = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()]
-        for number in range(NIGHTS):
-            _night(number, tasks[20 * number : 20 * number + 20], variables)
+    folder = Path("nights")
+    asyncio.run(fortnight(folder, give_up_after=2))
+    for night in NIGHTS:
+        if night.way is Way.KILLED:
+            _date(folder / night.directory, night.morning)
+        write_report(folder / night.directory)
     history = bulkupdate("history", "nights").stdout
-    page = write_nights("nights")
+    page = write_nights(folder)
     with browser() as opened:
-        _page(opened, page, directory / "nights-light.png", 1100, 1250)
-        _page(opened, page, directory / "nights-dark.png", 1100, 1250, dark=True)
+        _page(opened, page, directory / "nights-light.png", 1100, 1250, whole=True)
+        _page(opened, page, directory / "nights-dark.png", 1100, 1250, whole=True, dark=True)
     return history
 
 
-def _night(number: int, tasks: list[dict[str, Any]], variables: dict[str, str]) -> None:
-    """A night that gives some tasks to other people."""
-    owners = sorted({task["assignedTo"] for task in tasks})[:2]
-    is_idle = number % 7 == _IDLE
-    lines = [
-        {
-            "id": task["id"],
-            "assignedTo": task["assignedTo"] if is_idle else owners[place % len(owners)],
-            "bulkupdate_rule": _RULES[place % 2],
-        }
-        for place, task in enumerate(tasks)
-    ]
-    if number in _FAILING:
-        lines.append({"id": f"opp_{number:017}", "assignedTo": owners[0]})
-    Path("edits.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    day = f"2026-11-{10 + number}"
-    command = (
-        "run", "edits.jsonl", "--compare", "--out", f"nights/{day}.run", "--now", f"{day}T02:00",
-        "--timezone", "Europe/Paris", "--report",
-    )  # fmt: skip
-    if number == _STOPPED:
-        variables = {**variables, "LEMLIST_API_KEY": "wrong"}
-    if number == _KILLED:
-        with start(*command, **{**variables, "BULKUPDATE_RATE": "2/1s"}) as process:
-            log = Path(f"nights/{day}.run/results.jsonl")
-            while not (log.exists() and log.read_text().count("\n") > 2):
-                time.sleep(0.05)
-            process.kill()
-    bulkupdate(*command, "--resume", **variables)
+def _date(directory: Path, began: datetime) -> None:
+    """Date the last session of a run by the clock of its nights, not by that of this machine."""
+    summary = replaced(read_summary(directory), started=due_date(began))
+    RunFiles(directory).summary.write_bytes(to_json(summary))
 
 
 def _terminal(opened: Browser, screen: pyte.Screen, path: Path) -> None:
@@ -166,12 +139,19 @@ def _colour(name: str) -> str:
 
 
 def _page(
-    opened: Browser, report: Path, path: Path, width: int, height: int, *, dark: bool = False
+    opened: Browser,
+    report: Path,
+    path: Path,
+    width: int,
+    height: int,
+    *,
+    dark: bool = False,
+    whole: bool = False,
 ) -> None:
-    """Create an image of the beginning of a page."""
+    """Create an image of a page: of its beginning, or of all of it."""
     scheme = "dark" if dark else "light"
     with visit(opened, report, width=width, height=height, scheme=scheme) as visited:  # type: ignore[arg-type]
-        visited.page.screenshot(path=path)
+        visited.page.screenshot(path=path, full_page=whole)
 
 
 if __name__ == "__main__":

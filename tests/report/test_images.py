@@ -1,13 +1,20 @@
 """Tests that the pictures in the docs show a real run."""
 
+import html
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from tests import images
+from tests.support.browser import browser, visit
+from tests.support.fortnight import NAMES
 from tests.support.pages import DOCS, PAGES
 
 pytestmark = pytest.mark.slow
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def test_pictures_show_a_real_eventful_run(tmp_path: Path) -> None:
@@ -35,17 +42,24 @@ def test_pictures_show_a_real_eventful_run(tmp_path: Path) -> None:
 
 
 def test_pictures_of_nights_show_real_ones(tmp_path: Path) -> None:
-    """The pictures of many nights show fourteen real ones, with their mishaps."""
+    """The pictures of many nights show fourteen real ones of rules, with their mishaps."""
     history = images.make_nights(tmp_path)
     assert history.splitlines()[-1].startswith(
-        "14 runs: 2 nothing to do, 9 done, 2 did not go through, 1 stopped;"
+        "14 runs: 3 nothing to do, 9 done, 1 did not go through, 1 stopped;"
     )
     assert all(
         (tmp_path / f"nights-{name}.png").stat().st_size > 10_000 for name in ("light", "dark")
     )
-    text = Path("nights/nights.html").read_text()
-    assert "resumed 20" in text
-    assert "Overdue calls move to the next workday" in text
+    page = Path("nights/nights.html")
+    text = page.read_text()
+    assert "resumed 2027-03-23 07:30" in text
+    assert all(html.escape(name) in text for name in NAMES)
+    assert "dora@acme.example" in text
+    with browser() as opened:
+        for scheme in SCHEMES:
+            with visit(opened, page, scheme=scheme) as visited:
+                found = Axe().run(visited.page)
+                assert found.violations_count == 0, found.generate_report()
 
 
 def test_every_picture_is_used_in_docs() -> None:

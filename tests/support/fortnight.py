@@ -80,6 +80,11 @@ class Night(NamedTuple):
         return self.at.date()
 
     @property
+    def morning(self) -> datetime:
+        """The moment at which it is resumed, if it was killed."""
+        return self.at.replace(hour=7, minute=30)
+
+    @property
     def directory(self) -> str:
         """The name of its run directory."""
         return f"{self.day}.run"
@@ -119,6 +124,7 @@ class Fortnight:
 
     Args:
         folder: gets the file of rules and a run directory for each night.
+        give_up_after: seconds after which a night gives up a server that is down.
 
     Attributes:
         folder: likewise.
@@ -128,7 +134,7 @@ class Fortnight:
         edited: the tasks that another hand has edited in the middle of the last night.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, give_up_after: float = 0.1) -> None:
         self.folder = folder
         self.rules = folder / "nightly.toml"
         self.sent: list[Seen] = []
@@ -136,6 +142,9 @@ class Fortnight:
         team = Team(users=_MEMBERS)
         settings = SandboxConfig(key="sandbox", rate=None, page_size=40)
         self.sandbox = Sandbox(settings, team, watch=self._watch)
+        self._retry = RetryPolicy(
+            first_backoff=0.001, longest_backoff=0.01, give_up_after=give_up_after
+        )
         self._random = random.Random(14)
         self._now = NIGHTS[0].at - timedelta(days=1)
         self._on_write: Callable[[int], None] | None = None
@@ -203,12 +212,11 @@ class Fortnight:
 
     def config(self, night: Night) -> RunConfig:
         """The settings of the run of a night."""
-        retry = RetryPolicy(first_backoff=0.001, longest_backoff=0.01, give_up_after=0.1)
         return RunConfig(
             input=str(self.rules),
             endpoint=self.endpoint,
             rate=None,
-            retry=retry,
+            retry=self._retry,
             workers=1,
             out=str(self.folder / night.directory),
             read=ReadOptions(now=night.at.astimezone(UTC)),
@@ -246,8 +254,7 @@ class Fortnight:
         self._on_write = None
         if code != -9:
             raise AssertionError(f"the night was not killed: {code}")
-        morning = night._replace(at=night.at.replace(hour=7, minute=30))
-        process = await self._command(morning, "--resume")
+        process = await self._command(night._replace(at=night.morning), "--resume")
         await asyncio.wait_for(process.wait(), _PATIENCE)
         return read_summary(self.folder / night.directory)
 
@@ -275,9 +282,9 @@ class Fortnight:
                 self._on_write(self._writes)
 
 
-async def fortnight(folder: Path) -> None:
-    """Run all nights."""
-    async with Fortnight(folder) as story:
+async def fortnight(folder: Path, give_up_after: float = 0.1) -> None:
+    """Run all nights; see `Fortnight`."""
+    async with Fortnight(folder, give_up_after) as story:
         for night in NIGHTS:
             story.work(night)
             await story.run(night)

@@ -81,10 +81,13 @@ class _Flight(NamedTuple):
     Attributes:
         task: its task, as far as it is known.
         written: what this run has written to it, with this request.
+        is_only: whether no other row that is left is about the task, so that nobody will ask what
+            was written to it.
     """
 
     task: Task | None
     written: Written
+    is_only: bool
 
 
 class Comparison:
@@ -335,7 +338,7 @@ class Comparison:
         changes, before = judged.update.changes(), judged.before
         written = wrote(known.written, before or {}, changes, doubt=self._live.reading)
         # From here on, no reading begins before the request has its outcome.
-        self._in_flight[row.number] = _Flight(known.task, written)
+        self._in_flight[row.number] = _Flight(known.task, written, known.rows == 1)
         await self._keep(row, before, changes, known.written)
         return judged.update
 
@@ -433,6 +436,8 @@ class Comparison:
         if sent.get("done") is True and self.listed:
             # The next list is shorter by this task.
             self.listed -= 1
+        if flight.is_only:
+            return
         written = flight.written
         if result.outcome is Outcome.UPDATED:
             written = wrote(written, {}, left_values(sent, answer), time.time())

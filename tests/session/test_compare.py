@@ -411,7 +411,7 @@ async def test_old_reading_is_repeated_with_nothing_in_flight(
         summary = await compared(bench, path, max_age=0.0, workers=4)
         assert len(patches(bench)) == 30
     assert summary.counts["updated"] == 30
-    assert len(at_page) > 4
+    assert len(at_page) > 1
     assert set(at_page) == {0}
 
 

@@ -271,7 +271,7 @@ async def test_result_is_logged_where_live_tasks_cannot_be_stored(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk stops the run. What was sent is in the log."""
-    path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New")
+    path = write("edits.csv", "id,title", "opp_1,New", "opp_1,Newer")
 
     def full(*_: object) -> None:
         raise errors.JournalError("tasks can't be stored on disk: it is full")

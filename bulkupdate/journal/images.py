@@ -153,12 +153,18 @@ class ImagesFile:
             self._writing = None
 
     async def close(self) -> None:
-        """Write the rest, and close the file."""
+        """Write the rest, and close the file. A write is awaited even if this is cancelled."""
         import asyncio
 
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
+        cancelled = None
+        while self._writing is not None:
+            try:
+                await asyncio.wait([self._writing])
+            except asyncio.CancelledError as error:
+                cancelled = error
         self._file.close()
+        if cancelled is not None:
+            raise cancelled
 
 
 def _wake(waiting: "list[asyncio.Future[None]]", error: JournalError | None = None) -> None:

@@ -274,7 +274,9 @@ class Comparison:
         if (limit := self._config.max_changes) is None:
             return
         completed = sum(_is_completed(written) for _, written in self._live.written())
-        listed = self.listed + completed if self.listed is not None else None
+        listed = None
+        if self._live.is_whole and self.listed is not None:
+            listed = self.listed + completed
         if why := limit.refusal(changes, listed):
             text = f"{why}, and nothing was sent in this session"
             self._stop.set(text, Reason.TOO_MANY_CHANGES)

@@ -261,15 +261,18 @@ async def _send(
             first = replaced(prepared.first, **sending.binding._asdict())
             if comparison is not None:
                 first = _with_listed(first, config, comparison.listed)
-                await comparison.close()
             prepared = prepared._replace(first=first)
-            summary = await close(
-                session,
-                prepared,
-                progress,
-                recorder,
-                writer,
-                is_complete=sending.is_complete,
-                name_of=comparison.name_of if comparison is not None else str,
-            )
+            try:
+                if comparison is not None:
+                    await comparison.close()
+            finally:
+                summary = await close(
+                    session,
+                    prepared,
+                    progress,
+                    recorder,
+                    writer,
+                    is_complete=sending.is_complete,
+                    name_of=comparison.name_of if comparison is not None else str,
+                )
     return summary

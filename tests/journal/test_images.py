@@ -1,6 +1,7 @@
 """The file of images: on the disk before the request, and never half a line."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,32 @@ async def test_image_that_can_not_be_written_fails_its_request(
     found = await asyncio.gather(*keeping, return_exceptions=True)
     assert [type(one) for one in found] == [JournalError] * 3
     await file.close()
+
+
+async def test_close_waits_for_the_sync_although_it_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No write outlives the file, and the cancellation is not lost."""
+    is_syncing, may_end = threading.Event(), threading.Event()
+    sync = AppendOnlyFile.sync
+
+    def slow(file: AppendOnlyFile) -> None:
+        is_syncing.set()
+        may_end.wait()
+        sync(file)
+
+    monkeypatch.setattr(AppendOnlyFile, "sync", slow)
+    file = ImagesFile(tmp_path / "before.jsonl")
+    keeping = asyncio.create_task(file.keep(1, "opp_1", {}, {"title": "New"}))
+    await asyncio.to_thread(is_syncing.wait)
+    closing = asyncio.create_task(file.close())
+    for _ in range(2):
+        await asyncio.sleep(0)
+        closing.cancel()
+    await asyncio.sleep(0)
+    assert not closing.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await keeping
+    assert [image.row for image in read_images(tmp_path / "before.jsonl")] == [1]

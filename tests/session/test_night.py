@@ -244,7 +244,7 @@ async def test_night_whose_server_stays_down_is_stopped_and_may_be_tried_again()
         patience = RetryPolicy(first_backoff=0.001, longest_backoff=0.01, give_up_after=0.1)
         config = bench.config(rules_file(), read=ReadOptions(now=NOW))
         with pytest.raises(
-            errors.RunStoppedError, match="no usable answer for|the team can't be read"
+            errors.RunStoppedError, match=r"no usable answer for|the team can't be read"
         ):
             await run(replace(config, retry=patience), stop=stop)
         assert (stop.reason, RUN.exists()) == (Reason.SERVER_DOWN, False)

@@ -128,7 +128,9 @@ def test_overdue_tasks_need_room_today() -> None:
         f'{AWAY}\nset = {{ {BOTH}, dueDate = "next workday 09:00" }}\n'
         "limit = { per_user_per_day = 1 }"
     )
-    found = night(text, [task(1), task(2, ANNA, "2026-02-02 09:00")])
+    # Carl has more open tasks, so that it is Anna's turn: she has no room.
+    carls = [task(n, CARL, "2026-03-20 09:00") for n in (3, 4)]
+    found = night(text, [task(1), task(2, ANNA, "2026-02-02 09:00"), *carls])
     assert days(found) == {1: (CARL, "03-11")}
     # A rule that sets no due date leaves it, where there is room today; else it is a later one.
     text = f"{AWAY}\nset = {{ {BOTH} }}\nlimit = {{ per_user_per_day = 1 }}"
@@ -314,6 +316,52 @@ def test_what_changes_is_a_part_of_what_was_selected(
     assert sum(sum(one.values()) for one in found.got.values()) == sum(
         "assignedTo" in edit.changes for edit in found.edits
     )
+
+
+#: Rules that may select the same tasks: a type or any, targets, distribution and limit of each.
+overlapping = st.lists(
+    st.tuples(
+        st.sampled_from(("", *TYPES)),
+        targets,
+        st.sampled_from(("even", "balance")),
+        st.none() | st.integers(1, 3),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(task_lists, overlapping)
+def test_what_is_assigned_is_a_partition_of_what_was_selected(
+    drawn: list[Any], rules: list[tuple[str, list[str], str, int | None]]
+) -> None:
+    """Each task that a rule selects first has one of its targets; no other task has moved."""
+    text = ""
+    for number, (kind, people, distribute, limit) in enumerate(rules):
+        select = f"type = '{kind}'" if kind else ""
+        lines = f"select = {{ {select} }}\nset = {{ assignedTo = {people} }}\n"
+        lines += f'distribute = "{distribute}"\n' if len(people) > 1 else ""
+        lines += f"limit = {{ per_user_per_day = {limit} }}\n" if limit else ""
+        text += rule(lines.replace("'", '"'), str(number))
+    tasks = listed(drawn)
+    found = night(text, tasks)
+    left = {one.id: one.assigned_to for one in after(tasks, found)}
+    selected, moved = Counter[str](), dict[str, str]()
+    for one in tasks:
+        mine = [n for n, (kind, *_) in enumerate(rules) if kind in ("", one.fields["type"])]
+        if not mine:
+            assert left[one.id] == one.assigned_to
+            continue
+        selected[str(mine[0])] += 1
+        assert left[one.id] in rules[mine[0]][1]
+        if left[one.id] != one.assigned_to:
+            moved[one.id] = str(mine[0])
+    assert +found.selected == selected
+    assert {name: sum(people.values()) for name, people in found.got.items()} == Counter(
+        moved.values()
+    )
+    edits = [edit for edit in found.edits if "assignedTo" in edit.changes]
+    assert sorted((edit.id, edit.rule) for edit in edits) == sorted(moved.items())
 
 
 @given(task_lists, rule_lists)

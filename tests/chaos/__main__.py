@@ -6,6 +6,7 @@ import sys
 import time
 
 from tests.chaos.compared import compared
+from tests.chaos.nights import nights
 from tests.chaos.proxy import verdicts
 from tests.chaos.rig import WORKERS, chaos, seconds_of_the_others
 
@@ -34,7 +35,13 @@ def main() -> int:
         "--compare", action="store_true",
         help="crash runs with --compare while another hand edits, and undo them",
     )  # fmt: skip
+    parser.add_argument(
+        "--nights", action="store_true",
+        help="crash nights of rules at any moment while others edit, and resume them",
+    )  # fmt: skip
     settings = parser.parse_args()
+    if settings.nights:
+        return _nights(settings.crashes, settings.seed)
     if settings.compare:
         return _compare(settings.crashes, settings.seed)
     if settings.answers:
@@ -65,6 +72,14 @@ def _compare(crashes: int, seed: int) -> int:
     print(", ".join(f"{n} of {event}" for event, n in events.items()))
     print("\n".join(faults[:20]))
     print(f"images or fields that are not as they must be: {len(faults)}")
+    return int(bool(faults))
+
+
+def _nights(crashes: int, seed: int) -> int:
+    faults, events = asyncio.run(nights(crashes, seed))
+    print(", ".join(f"{n} of {event}" for event, n in events.items()))
+    print("\n".join(faults[:20]))
+    print(f"rows, tasks or evaluations that are not as they must be: {len(faults)}")
     return int(bool(faults))
 
 

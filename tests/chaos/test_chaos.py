@@ -9,6 +9,7 @@ import pytest
 from bulkupdate.sandbox.server import Seen
 from tests.chaos.audit import Audit, Findings, settled_rows
 from tests.chaos.compared import compared
+from tests.chaos.nights import nights
 from tests.chaos.proxy import verdicts
 from tests.chaos.rig import WORKERS, chaos
 
@@ -39,6 +40,14 @@ def test_crashed_comparison_is_taken_back_whole() -> None:
     """After crashes and edits by another hand, an undo leaves each field as that hand left it."""
     faults, events = asyncio.run(compared(6, 31))
     assert events["kill -9"] >= 6
+    assert faults == []
+
+
+def test_killed_nights_lose_nothing_and_evaluate_nothing_twice() -> None:
+    """A night killed at any moment changes each of its tasks once, by the rows it began with."""
+    faults, events = asyncio.run(nights(8, 1))
+    assert events["kill -9"] >= 8
+    assert min(events["killed while sending"], events["killed while edits are written"]) > 0
     assert faults == []
 
 

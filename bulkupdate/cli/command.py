@@ -18,6 +18,7 @@ _FLAGS = {
     "date_formats": "--date-format",
     "mapping": "--map",
     "replace": "--overwrite",
+    "rules": "--rule",
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from bulkupdate.cli.command import Command
+from bulkupdate.cli.command import Command, option
 from bulkupdate.cli.next_lines import quoted
 from bulkupdate.cli.reading import output_file, output_options
 from bulkupdate.cli.screen import Screen
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _EXAMPLES = (
     ("bulkupdate undo edits.run -o undo.jsonl", "what takes the run back"),
     ("bulkupdate run undo.jsonl --compare", "send it"),
+    ("bulkupdate undo nights/*.run --rule 'Ben is away' -o back.jsonl", "only one rule"),
 )
 
 #: Name of an obstacle → the reason in words.
@@ -30,6 +31,7 @@ _WHY = {
     "unlisted": "the server did not list the task",
     "empty": "it was empty, and no update can empty it",
     "unsendable": "it held a value that no update can set",
+    "overtaken": "a later row of another rule, or of none, has written it",
 }
 
 
@@ -41,9 +43,24 @@ _WHY = {
     nargs=-1,
     required=True,
 )
+@cloup.option_group(
+    "What is taken back",
+    option(
+        "--rule",
+        "rules",
+        multiple=True,
+        metavar="NAME",
+        help="Take back only the rows of this rule. Can be given several times.",
+    ),
+)
 @output_options
 def undo_command(
-    *, directories: tuple[Path, ...], output: Path, overwrite: bool, quiet: bool
+    *,
+    directories: tuple[Path, ...],
+    rules: tuple[str, ...],
+    output: Path,
+    overwrite: bool,
+    quiet: bool,
 ) -> None:
     """Write a file of edits that takes runs back. It needs no key, and sends nothing.
 
@@ -51,12 +68,15 @@ def undo_command(
     them; several runs are taken back at once, to the value before the first. Each row expects what
     the runs have left: `run FILE --compare` changes no task that was changed since.
 
+    --rule takes back only the rows of a rule. A field that another rule has written in between goes
+    back to that; one that another rule has written since is left out and named.
+
     What can't be taken back is left out and named: completed tasks, images and videos, what no
     reading showed, and an empty due date or owner.
 
     Exits with 0 if the file is written; with 2 if RUN_DIR holds no run or one that can't be taken
-    back, a flag is wrong, or FILE is there already; with 3 if a file of a run can't be read, or
-    FILE or stdout can't be written; and with 4 if one of the runs is in progress.
+    back, no run has the rule, a flag is wrong, or FILE is there already; with 3 if a file of a run
+    can't be read, or FILE or stdout can't be written; and with 4 if one of the runs is in progress.
     """
     screen = Screen(quiet=quiet)
     with screen.errors():
@@ -65,17 +85,17 @@ def undo_command(
         is_stdout = str(output) == "-"
         format_ = Format.CSV if is_stdout else format_to_write(output)
         with output_file(screen, output, overwrite=overwrite) as part:
-            undone = undo_to(directories, part, format_, has_mark=not is_stdout)
-        _tell(screen, undone, output)
+            undone = undo_to(directories, part, format_, rules=rules, has_mark=not is_stdout)
+        _tell(screen, undone, output, hand="hand or rule" if rules else "hand")
 
 
-def _tell(screen: Screen, undone: "Undone", output: Path) -> None:
+def _tell(screen: Screen, undone: "Undone", output: Path, *, hand: str) -> None:
     is_stdout = str(output) == "-"
     screen.say(f"{'stdout' if is_stdout else output}: {count(undone.tasks, 'task')}")
     if undone.counts:
         counts = ", ".join(f"{name} {number:,}" for name, number in undone.counts.items())
         screen.say(f"  takes back: {counts}")
-    for line in _left_out(undone):
+    for line in _left_out(undone, hand):
         screen.say(f"  {line}", "yellow")
     if undone.tasks:
         # A name that begins with - would look like a flag.
@@ -84,7 +104,7 @@ def _tell(screen: Screen, undone: "Undone", output: Path) -> None:
         screen.say(f"send it with: bulkupdate run {name} --compare")
 
 
-def _left_out(undone: "Undone") -> Iterator[str]:
+def _left_out(undone: "Undone", hand: str) -> Iterator[str]:
     """Lines about what is not taken back as the user may expect."""
     for obstacle, fields in undone.left_out.items():
         yield f"left out, since {_WHY[obstacle.value]}: {fields}"
@@ -93,6 +113,11 @@ def _left_out(undone: "Undone") -> Iterator[str]:
     if undone.unwritable.counts:
         yield f"tasks left out, whose values no file holds: {undone.unwritable}"
     if undone.changed.counts:
-        yield f"changed by another hand in between, and taken back to that: {undone.changed}"
+        yield f"changed by another {hand} in between, and taken back to that: {undone.changed}"
+    if undone.unknown_rule.counts:
+        yield (
+            "left out, since no file tells the rule, and the request may have been applied:"
+            f" {undone.unknown_rule}"
+        )
     for directory, rows in undone.rows_left.items():
         yield f"{directory} is not finished: --resume would still send {count(rows, 'row')}"

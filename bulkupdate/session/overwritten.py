@@ -3,8 +3,8 @@
 ::
 
     before.jsonl  ──▶ images ─┐
-    results.jsonl ──▶ writes ─┴─▶ the events of a task, newest first ──▶ values, expectations
-                                                                         or what stands in the way
+    results.jsonl ──▶ writes ─┼─▶ the events of a task, newest first ──▶ values, expectations
+    edits.jsonl   ──▶ rules ──┘                                          or what stands in the way
 
 The events are in a temporary SQLite database, so that memory does not grow with them.
 """
@@ -12,7 +12,7 @@ The events are in a temporary SQLite database, so that memory does not grow with
 import enum
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bulkupdate import fields
-from bulkupdate.codec import parse_record, to_json
+from bulkupdate.codec import parse_record, replaced, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.journal import Image
 from bulkupdate.lemlist.values import TASK_NAMES, live_values
@@ -36,12 +36,25 @@ _SCHEMA = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     CREATE TABLE task (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
-    CREATE TABLE event (task INTEGER NOT NULL, at TEXT NOT NULL, kind INTEGER NOT NULL, body BLOB);
+    CREATE TABLE event (
+        task INTEGER NOT NULL, at TEXT NOT NULL, kind INTEGER NOT NULL, run INTEGER NOT NULL,
+        row INTEGER NOT NULL, body BLOB
+    );
+    CREATE TABLE origin (
+        task INTEGER NOT NULL, run INTEGER NOT NULL, row INTEGER NOT NULL, rule TEXT,
+        PRIMARY KEY (task, run, row)
+    ) WITHOUT ROWID;
     CREATE TABLE edit (number INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
-_KEEP = "INSERT INTO event SELECT number, ?, ?, ? FROM task WHERE id = ?"
+_KEEP = "INSERT INTO event SELECT number, ?, ?, ?, ?, ? FROM task WHERE id = ?"
+#: A row of which two rules are told is of an unknown one.
+_KEEP_ORIGIN = """
+    INSERT INTO origin SELECT number, ?, ?, ? FROM task WHERE id = ?
+    ON CONFLICT DO UPDATE SET rule = CASE WHEN rule = excluded.rule THEN rule END
+"""
 _EVENTS = """
-    SELECT id, body FROM event JOIN task ON event.task = task.number
+    SELECT id, body, rule
+    FROM event JOIN task ON event.task = task.number LEFT JOIN origin USING (task, run, row)
     ORDER BY event.task, at DESC, kind DESC, event.rowid DESC
 """
 
@@ -67,6 +80,9 @@ class Obstacle(enum.Enum):
     UNSENDABLE = "unsendable"
     """It held a value that no update can set."""
 
+    OVERTAKEN = "overtaken"
+    """A later row that stays, as of another rule, has written it."""
+
 
 class LoggedWrite(Mark, frozen=True, kw_only=True):
     """The part of a line of the results log that tells what a request has left."""
@@ -75,6 +91,7 @@ class LoggedWrite(Mark, frozen=True, kw_only=True):
     at: str
     sent: dict[str, Any] | None = None
     task: dict[str, Any] | None = None
+    sent_with: int | None = None
 
     @property
     def left(self) -> dict[str, Any]:
@@ -116,6 +133,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
         sent: the fields of the request.
         values: of an image, the values before the request, None where the task was not listed; of a
             result, those that it has left.
+        rule: the name of the rule of the row; "" without one, None where it is not known.
     """
 
     kind: Kind
@@ -123,6 +141,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     row: int
     sent: dict[str, Any]
     values: dict[str, Any] | None
+    rule: str | None = None
 
 
 class Overwritten:
@@ -162,9 +181,25 @@ class Overwritten:
                 self._add(result.id, result.at, event)
 
     def _add(self, task_id: str, at: str, event: Event) -> None:
+        values = (at, event.kind, event.run, event.row, to_json(event), task_id)
         with _errors():
             self._database.execute("INSERT OR IGNORE INTO task (id) VALUES (?)", (task_id,))
-            self._database.execute(_KEEP, (at, event.kind, to_json(event), task_id))
+            self._database.execute(_KEEP, values)
+
+    def add_rule(self, run: int, row: int, task_id: str, rule: str | None) -> None:
+        """Add the rule of a row, if its task has an event. A row of two rules is of an unknown one.
+
+        Args:
+            run: the number of the run.
+            row: the number of the row.
+            task_id: the id of its task.
+            rule: the name of its rule; None without one.
+
+        Raises:
+            JournalError: it can't be stored.
+        """
+        with _errors():
+            self._database.execute(_KEEP_ORIGIN, (run, row, rule or "", task_id))
 
     def tasks(self) -> Iterator[tuple[str, Iterator[Event]]]:
         """Every task with its events, newest first. The first task is the one added first.
@@ -175,7 +210,7 @@ class Overwritten:
         with _errors():
             found = self._database.execute(_EVENTS)
             for task_id, events in groupby(found, key=lambda one: str(one[0])):
-                yield task_id, (parse_record(body, Event) for _, body in events)
+                yield task_id, (_event(body, rule) for _, body, rule in events)
 
     def keep(self, edit: Edit) -> None:
         """Store an edit.
@@ -203,6 +238,11 @@ class Overwritten:
         self._database.close()
 
 
+def _event(body: bytes, rule: str | None) -> Event:
+    event = parse_record(body, Event)
+    return event if rule is None else replaced(event, rule=rule)
+
+
 @contextmanager
 def _errors() -> Iterator[None]:
     try:
@@ -218,17 +258,19 @@ class TakenBack(NamedTuple):
         values: the values to set, by field; "" clears.
         expect: the value that each of these fields must have.
         left_out: the fields that can't be taken back.
-        changed: the fields that another hand changed between two writes: they go back to that
-            change.
+        changed: the fields that another hand, or a row of no chosen rule, changed between two
+            writes: they go back to that change.
+        unknown: the fields that a row may have written of which no file tells the rule.
     """
 
     values: dict[str, Any]
     expect: dict[str, Any]
     left_out: dict[str, Obstacle]
     changed: list[str]
+    unknown: list[str]
 
 
-def take_back(events: Iterable[Event]) -> TakenBack:
+def take_back(events: Iterable[Event], rules: Collection[str] = ()) -> TakenBack:
     """What goes back of a task.
 
     Each field goes to its newest image. Where another run left the value of that image, it goes on
@@ -236,8 +278,10 @@ def take_back(events: Iterable[Event]) -> TakenBack:
 
     Args:
         events: the events of the task, newest first.
+        rules: the names of rules, to take back their rows only; none to take back every row. A
+            field then goes back no further than to what another row has left.
     """
-    walk = _Walk()
+    walk = _Walk(rules)
     for event in events:
         walk.add(event)
     return walk.taken_back()
@@ -255,7 +299,8 @@ class _Field:
         expected: as `left`.
         is_certain: likewise.
         before: the value to go back to, or what stands in the way.
-        was_changed: whether another hand changed the field after an older write.
+        was_changed: whether another hand, or a row that stays, changed the field after an older
+            write.
     """
 
     def __init__(self, run: int, left: Any, *, is_certain: bool) -> None:
@@ -267,18 +312,23 @@ class _Field:
         self._run = run
         self._is_found = False
         self._has_older_write = False
+        #: Whether the value to go back to is of a row that stays, or may be.
+        self._is_of_other_row = False
         self._is_over = False
 
     def image(self, run: int, value: Any) -> None:
         """Take in an older image that shows the field."""
         if not self._is_found and run == self._run:
             self.before, self._is_found = value, True
-        elif self._is_found and self._has_older_write and value != self.before:
+        elif self._has_older_write and not self._is_of_other_row and value != self.before:
             self.was_changed = self._is_over = True
 
     def write(self, run: int, sent: Any, left: Any, *, is_certain: bool) -> None:
         """Take in an older write."""
         if not self._is_found or self._is_over:
+            return
+        if self._is_of_other_row:
+            self.was_changed = self._is_over = True
             return
         if run != self._run and self.before in (sent, left):
             self._run, self.before = run, Obstacle.UNKNOWN
@@ -289,11 +339,29 @@ class _Field:
         self._has_older_write = True
         self._is_over = is_certain
 
+    def other_write(self, run: int, sent: Any, left: Any, *, is_certain: bool) -> None:
+        """Take in an older write of a row that stays."""
+        if self._is_found:
+            # A write in doubt that has left another value was not applied.
+            self._is_of_other_row |= is_certain or self.before in (sent, left)
+        else:
+            # A run writes no image of what it has left itself.
+            is_known = is_certain and run == self._run
+            self.before = left if is_known else Obstacle.UNKNOWN
+            self._is_found = self._is_of_other_row = True
+
 
 class _Walk:
-    """The walk through the events of a task, from the newest to the oldest."""
+    """The walk through the events of a task, from the newest to the oldest.
 
-    def __init__(self) -> None:
+    Args:
+        rules: the names of the rules whose rows are taken back; none for all rows.
+    """
+
+    def __init__(self, rules: Collection[str]) -> None:
+        self._rules = rules
+        self._unknown: set[str] = set()
+        self._overtaken: set[str] = set()
         self._fields: dict[str, _Field] = {}
         self._media: set[str] = set()
         #: Run and row → the fields of its requests whose results are known.
@@ -322,6 +390,9 @@ class _Walk:
 
     def _add_write(self, event: Event, sent: Mapping[str, Any], left: Mapping[str, Any]) -> None:
         is_certain = event.kind is Kind.UPDATED
+        if self._rules and event.rule not in self._rules:
+            self._add_other(event, sent, left)
+            return
         for name, value in sent.items():
             if name in _MEDIA:
                 self._media.add(name)
@@ -330,9 +401,21 @@ class _Walk:
             else:
                 self._fields[name] = _Field(event.run, left[name], is_certain=is_certain)
 
+    def _add_other(self, event: Event, sent: Mapping[str, Any], left: Mapping[str, Any]) -> None:
+        """Take in the write of a row that stays."""
+        is_certain = event.kind is Kind.UPDATED
+        if event.rule is None:
+            self._unknown.update(sent)
+        for name, value in sent.items():
+            if (field := self._fields.get(name)) is not None:
+                field.other_write(event.run, value, left[name], is_certain=is_certain)
+            elif is_certain:
+                self._overtaken.add(name)
+
     def taken_back(self) -> TakenBack:
         """What goes back."""
-        found = TakenBack({}, {}, dict.fromkeys(sorted(self._media), Obstacle.MEDIA), [])
+        media = dict.fromkeys(sorted(self._media), Obstacle.MEDIA)
+        found = TakenBack({}, {}, media, [], sorted(self._unknown))
         done = self._fields.get("done")
         if done is not None and (obstacle := _completion(done)):
             found.left_out["done"] = obstacle
@@ -341,6 +424,9 @@ class _Walk:
         for name in FIELDS:
             field = self._fields.get(name)
             if field is None or field.before == field.expected:
+                continue
+            if name in self._overtaken:
+                found.left_out[name] = Obstacle.OVERTAKEN
                 continue
             if obstacle := _obstacle(name, field.before):
                 found.left_out[name] = obstacle

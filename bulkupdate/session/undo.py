@@ -2,12 +2,14 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from bulkupdate.errors import ConfigError, RunDirectoryError, setting
+from bulkupdate import fields
+from bulkupdate.errors import ConfigError, InputError, JournalError, RunDirectoryError, setting
 from bulkupdate.journal import (
     Ledger,
     RunFiles,
@@ -18,10 +20,29 @@ from bulkupdate.journal import (
     read_lines,
     read_summary,
 )
-from bulkupdate.reader import Edit, EditsFile, Format, LeftOut, format_to_write
+from bulkupdate.models import Row
+from bulkupdate.reader import (
+    Edit,
+    EditsFile,
+    Format,
+    Input,
+    LeftOut,
+    ReadOptions,
+    format_to_write,
+)
 from bulkupdate.session.editsfile import write_edits
-from bulkupdate.session.overwritten import FIELDS, LoggedWrite, Obstacle, Overwritten, take_back
+from bulkupdate.session.overwritten import (
+    FIELDS,
+    LoggedWrite,
+    Obstacle,
+    Overwritten,
+    TakenBack,
+    take_back,
+)
 from bulkupdate.session.resume import server_of
+
+#: Number of rules that a message names.
+_SHOWN = 10
 
 _ONE_BY_ONE = "Take them back one by one"
 
@@ -34,11 +55,13 @@ class Undone:
         tasks: number of tasks in the file.
         counts: number of tasks by field.
         left_out: the fields that can't be taken back, by reason.
-        changed: the fields that another hand changed between two writes of the runs. They go back
-            to that change, and no further.
+        changed: the fields that another hand, or a row of no chosen rule, changed between two
+            writes. They go back to that change, and no further.
         only_jsonl: the values for which tasks were left out, and that a JSONL file holds.
         unwritable: the values for which tasks were left out, and that no file of edits holds.
         rows_left: the rows that an unfinished run still has, by its directory.
+        unknown_rule: the fields that requests without a result may have set, if no file tells the
+            rules of their rows. Empty without `rules`.
     """
 
     tasks: int
@@ -48,10 +71,15 @@ class Undone:
     only_jsonl: LeftOut
     unwritable: LeftOut
     rows_left: dict[str, int]
+    unknown_rule: LeftOut
 
 
 def undo_run(
-    directories: str | Path | Iterable[str | Path], path: str | Path, *, overwrite: bool = False
+    directories: str | Path | Iterable[str | Path],
+    path: str | Path,
+    *,
+    rules: str | Iterable[str] = (),
+    overwrite: bool = False,
 ) -> Undone:
     """Write a file of edits that takes runs back.
 
@@ -61,10 +89,12 @@ def undo_run(
     Args:
         directories: the directories of the runs, which were made with `compare`.
         path: the file: .csv, .jsonl or .xlsx.
+        rules: the names of rules, to take back their rows only; none to take back every row.
         overwrite: whether to replace a file that exists.
 
     Raises:
-        ConfigError: the file exists, can't be written, or has another suffix.
+        ConfigError: the file exists, can't be written, or has another suffix; or no run has one of
+            the rules.
         RunDirectoryError: a directory holds no run, or one that can't be taken back; or the runs
             are of different servers or teams.
         RunInUseError: one of the runs is in progress.
@@ -73,11 +103,17 @@ def undo_run(
     names = [directories] if isinstance(directories, str | Path) else directories
     path, format_ = Path(path), format_to_write(Path(path))
     with published(path, overwrite=overwrite) as part:
-        return undo_to(map(Path, names), part, format_)
+        chosen = [rules] if isinstance(rules, str) else [*rules]
+        return undo_to(map(Path, names), part, format_, rules=chosen)
 
 
 def undo_to(
-    directories: Iterable[Path], part: Path, format_: Format, *, has_mark: bool = True
+    directories: Iterable[Path],
+    part: Path,
+    format_: Format,
+    *,
+    rules: Collection[str] = (),
+    has_mark: bool = True,
 ) -> Undone:
     """Write the edits to a file that nobody else uses yet; see `undo_run`.
 
@@ -85,6 +121,7 @@ def undo_to(
         directories: the directories of the runs.
         part: the file.
         format_: CSV, JSONL or XLSX.
+        rules: the names of rules, to take back their rows only; none to take back every row.
         has_mark: whether a CSV file begins with a byte order mark.
     """
     with contextlib.ExitStack() as stack:
@@ -97,17 +134,20 @@ def undo_to(
             overwritten.add_images(number, read_images(run.files.images))
             if left := _add_results(overwritten, number, run):
                 rows_left[str(run.files.path)] = left
-        names, left_out, changed = _take_back(overwritten)
+        if rules:
+            _check_rules(rules, _add_rules(overwritten, runs))
+        names, told = _take_back(overwritten, rules)
         file = EditsFile(format_, names, expected=names, is_whole=True, has_mark=has_mark)
         write_edits(file, part, overwritten.edits())
     return Undone(
         tasks=file.rows,
         counts={name: file.counts[name] for name in names if file.counts[name]},
-        left_out=left_out,
-        changed=changed,
+        left_out={one: told.left_out[one] for one in Obstacle if one in told.left_out},
+        changed=told.changed,
         only_jsonl=file.left_out,
         unwritable=file.unwritable,
         rows_left=rows_left,
+        unknown_rule=told.unknown_rule,
     )
 
 
@@ -163,21 +203,79 @@ def _add_results(overwritten: Overwritten, number: int, run: _Run) -> int:
     return run.summary.input.rows - ledger.settled + ledger.unsettled
 
 
-def _take_back(
-    overwritten: Overwritten,
-) -> tuple[tuple[str, ...], dict[Obstacle, LeftOut], LeftOut]:
-    """Store the edit of each task. Return the fields, what is left out, and what was changed."""
+def _add_rules(overwritten: Overwritten, runs: Iterable[_Run]) -> dict[str, None]:
+    """Add the rule of each row. Return the names of all rules.
+
+    The line of a result tells it. A row whose request was killed has none: `edits.jsonl` tells it.
+    """
+    names: dict[str, None] = {}
+    for number, run in enumerate(runs):
+        for log in run.files.logs():
+            for results in read_lines(log, LoggedWrite, whole_lines=True):
+                for one in results:
+                    overwritten.add_rule(number, one.sent_with or one.row, one.id, one.rule)
+                    names.update({one.rule: None} if one.rule else {})
+        for row in _night_rows(run.files):
+            overwritten.add_rule(number, row.number, row.id, row.rule)
+            names.update({row.rule: None} if row.rule else {})
+    return names
+
+
+def _night_rows(files: RunFiles) -> Iterator[Row]:
+    """The rows that rules have made for a run; none where it had no file of rules.
+
+    Raises:
+        JournalError: they can't be read.
+    """
+    if not files.edits.exists():
+        return
+    options = ReadOptions(format=Format.JSONL, people=True)
+    try:
+        with Input.open(files.edits, options=options) as source:
+            yield from source.rows()
+    except InputError as error:
+        raise JournalError(str(error)) from error
+
+
+def _check_rules(rules: Iterable[str], known: Collection[str]) -> None:
+    """Check that the runs have each of some rules.
+
+    Raises:
+        ConfigError: one is in none of them.
+    """
+    for name in rules:
+        if name not in known:
+            named = [*map(repr, islice(known, _SHOWN)), *["…"][: len(known) > _SHOWN]]
+            raise ConfigError(
+                f"{setting('rules')}: no row is of a rule {name!r}{fields.suggestion(name, known)}"
+                f" (rules of these runs: {', '.join(named) or 'none'})"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    left_out: defaultdict[Obstacle, LeftOut] = field(default_factory=lambda: defaultdict(LeftOut))
+    changed: LeftOut = field(default_factory=LeftOut)
+    unknown_rule: LeftOut = field(default_factory=LeftOut)
+
+    def add(self, task_id: str, taken: TakenBack) -> None:
+        """Add what is to be told of a task."""
+        for name, obstacle in taken.left_out.items():
+            self.left_out[obstacle].add(task_id, name)
+        for name in taken.changed:
+            self.changed.add(task_id, name)
+        for name in taken.unknown:
+            self.unknown_rule.add(task_id, name)
+
+
+def _take_back(overwritten: Overwritten, rules: Collection[str]) -> tuple[tuple[str, ...], _Found]:
+    """Store the edit of each task. Return the fields, and what is to be told."""
     used: set[str] = set()
-    left_out: defaultdict[Obstacle, LeftOut] = defaultdict(LeftOut)
-    changed = LeftOut()
+    found = _Found()
     for task_id, events in overwritten.tasks():
-        found = take_back(events)
-        for name, obstacle in found.left_out.items():
-            left_out[obstacle].add(task_id, name)
-        for name in found.changed:
-            changed.add(task_id, name)
-        if found.values:
-            used.update(found.values)
-            overwritten.keep(Edit(task_id, found.values, expect=found.expect))
-    names = tuple(name for name in FIELDS if name in used)
-    return names, {one: left_out[one] for one in Obstacle if one in left_out}, changed
+        taken = take_back(events, rules)
+        found.add(task_id, taken)
+        if taken.values:
+            used.update(taken.values)
+            overwritten.keep(Edit(task_id, taken.values, expect=taken.expect))
+    return tuple(name for name in FIELDS if name in used), found

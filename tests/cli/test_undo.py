@@ -165,3 +165,32 @@ def test_commands_take_a_run_back() -> None:
         assert "30 updated" in done.stderr
         assert bulkupdate("export", "-o", "after.jsonl", **variables).returncode == 0
     assert Path("after.jsonl").read_text() == Path("before.jsonl").read_text()
+
+
+def test_rules_of_nights_are_taken_back_by_name() -> None:
+    """With --rule, only rows of these rules are in the file, and stderr says what stays and why."""
+    first, second = Overwriting("1.run"), Overwriting("2.run")
+    first.write(1, "opp_1", {"title": "A"}, {"title": "B"}, rule="Away")
+    first.write(2, "opp_2", {"title": "A"}, {"title": "B"}, rule="Away")
+    first.write(3, "opp_3", {"title": "A"}, {"title": "B"}, rule="Late")
+    first.write(4, "opp_4", {"title": "A"}, {"title": "B"}, rule="Other")
+    second.write(1, "opp_1", {"title": "Of another"}, {"title": "C"}, rule="Away")
+    second.write(2, "opp_2", {"title": "B"}, {"title": "C"}, rule="Other")
+    second.image(3, "opp_5", {"title": "A"}, {"title": "B"})
+    paths = str(first.save()), str(second.save())
+    done = bulkupdate("undo", *paths, "--rule", "Away", "--rule", "Late", "-o", "back.jsonl")
+    assert done.returncode == 0
+    rows = [json.loads(line) for line in Path("back.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["opp_1", "opp_3"]
+    assert done.stderr.splitlines()[2:-1] == [
+        "  left out, since a later row of another rule, or of none, has written it: title 1"
+        " (opp_2 title)",
+        "  changed by another hand or rule in between, and taken back to that: title 1"
+        " (opp_1 title)",
+        "  left out, since no file tells the rule, and the request may have been applied: title 1"
+        " (opp_5 title)",
+    ]
+    done = bulkupdate("undo", *paths, "--rule", "away", "-o", "none.jsonl")
+    assert done.returncode == 2
+    assert "--rule: no row is of a rule 'away': did you mean 'Away'? (rules of these" in done.stderr
+    assert not Path("none.jsonl").exists()

@@ -26,6 +26,7 @@ class Write(NamedTuple):
     sent: dict[str, str]
     is_applied: bool
     outcome: Outcome | None
+    rule: str = ""
 
 
 fates = st.sampled_from(
@@ -63,6 +64,12 @@ class World:
         self.has_untold = False
         self.last: dict[str, str] = {}
         self._known = [LiveTasks(Path(f"{run}.live")) for run in range(RUNS)]
+        self._rules: list[tuple[int, int, str, str]] = []
+        #: Field → its values since the last write of another rule, before the last one of R.
+        self.allowed = {name: {value} for name, value in ORIGINAL.items()}
+        self._since = {name: {value} for name, value in ORIGINAL.items()}
+        #: The fields that another rule has certainly written after R.
+        self.overtaken: set[str] = set()
         self._moments = itertools.count()
         self._overwritten = Overwritten()
 
@@ -72,9 +79,13 @@ class World:
         if not changes:
             return
         has_image = self._image(row, write.run, changes)
+        if write.outcome is not Outcome.FAILED and (has_image or write.outcome):
+            self._rewritten(write, changes)
         self.has_untold |= not has_image and write.outcome is None and write.is_applied
         if write.is_applied:
             self.task |= changes
+        if write.outcome is not None or has_image:
+            self._rules.append((write.run, row, "opp_1", write.rule))
         if write.outcome is not None:
             result = LoggedWrite(
                 row=row, id="opp_1", at=self._now(), outcome=write.outcome, sent=changes
@@ -88,6 +99,17 @@ class World:
             self.in_doubt = (
                 self.in_doubt - changes.keys() if is_certain else {*self.in_doubt, *changes}
             )
+
+    def _rewritten(self, write: Write, changes: dict[str, str]) -> None:
+        """Note what R may go back to."""
+        for name, value in changes.items():
+            if write.rule == "R":
+                self.allowed[name] = {*self._since[name]}
+                self.overtaken.discard(name)
+                self._since[name] |= {value} if write.is_applied else set()
+            elif write.is_applied:
+                self._since[name] = {value}
+                self.overtaken |= {name} if write.outcome is Outcome.UPDATED else set()
 
     def _image(self, row: int, run: int, changes: dict[str, str]) -> bool:
         known = self._known[run]
@@ -106,11 +128,13 @@ class World:
     def _now(self) -> str:
         return f"2026-11-24T14:00:00.{next(self._moments):03}Z"
 
-    def taken_back(self) -> TakenBack:
-        """What goes back after all writes."""
+    def taken_back(self, *rules: str) -> TakenBack:
+        """What goes back after all writes, or after those of some rules."""
+        for one in self._rules:
+            self._overwritten.add_rule(*one)
         for _, events in self._overwritten.tasks():
-            return take_back(events)
-        return TakenBack({}, {}, {}, [])
+            return take_back(events, rules)
+        return TakenBack({}, {}, {}, [], [])
 
     def close(self) -> None:
         """Close the files."""
@@ -161,6 +185,22 @@ def test_change_after_all_writes_is_never_overwritten(history: list[Write], name
     try:
         world.task[name] = "Of another"
         assert name not in found.values or not world.holds(found)
+    finally:
+        world.close()
+
+
+@given(st.lists(st.tuples(writes, st.sampled_from(["R", "S"])), max_size=8))
+@settings(max_examples=200)
+def test_write_of_another_rule_is_never_taken_back(history: list[tuple[Write, str]]) -> None:
+    """A field goes back to what another rule has left, if it has written, and no further."""
+    world, _ = lived([write._replace(rule=rule) for write, rule in history])
+    try:
+        found = world.taken_back("R")
+        assume(not world.has_untold)
+        assert not found.unknown
+        for name, value in found.values.items():
+            assert value in world.allowed[name]
+        assert not found.values.keys() & world.overtaken
     finally:
         world.close()
 

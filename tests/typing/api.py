@@ -211,6 +211,9 @@ def undo() -> int:
     in_tables: list[str] = undone.only_jsonl.named + undone.unwritable.named
     rows: dict[str, int] = undone.rows_left
     assert undone.counts or unknown or in_tables or rows or undone.changed.counts
+    ruleless: dict[str, int] = undone.unknown_rule.counts
+    assert ruleless or undo_run("a.run", "back.csv", rules="Ben is away").tasks
+    assert undo_run(["a.run"], "back.csv", rules=("Ben is away", "Late calls")).tasks
     assert undo_run("edits.run", Path("undo.csv")) != undo_run(Path("edits.run"), "undo.xlsx")
     return undone.tasks
 

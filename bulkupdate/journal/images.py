@@ -147,6 +147,8 @@ class ImagesFile:
                     await asyncio.to_thread(self._file.sync)
                 except JournalError as error:
                     _wake(waiting, error)
+                except Exception as error:
+                    _wake(waiting, JournalError(f"what is overwritten can't be written: {error}"))
                 else:
                     _wake(waiting)
         finally:

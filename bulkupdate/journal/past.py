@@ -19,7 +19,7 @@ from bulkupdate.journal.directory import at_rest
 from bulkupdate.journal.exitcodes import ExitCode
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.results import read_lines
-from bulkupdate.journal.runfiles import RunFiles, is_known
+from bulkupdate.journal.runfiles import RunFiles, is_known, is_scrap
 from bulkupdate.journal.summary import Summary, read_summary
 from bulkupdate.models import Mark, Outcome, State
 
@@ -117,7 +117,10 @@ def past_runs(
     seen = set[tuple[int, int]]()
     for path in map(Path, [folders] if isinstance(folders, str | Path) else folders):
         for directory in _directories(path):
-            status = directory.stat()
+            try:
+                status = directory.stat()
+            except FileNotFoundError:
+                continue  # It was removed meanwhile.
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
                 yield read_past(directory)
@@ -195,6 +198,8 @@ def _without_summary(directory: Path) -> Unread:
         return Unread(directory, "holds no run", is_foreign=True)
     if _is_in_use(directory):
         return Unread(directory, "a run is being prepared in it")
+    if all(map(is_scrap, names)):
+        return Unread(directory, "holds a run that was killed before it began", is_foreign=True)
     return Unread(directory, "has files of a run, and no summary.json")
 
 

@@ -201,14 +201,6 @@ class LiveTasks:
             found[task_id] = replaced(known, written=self._unsaved[task_id])
         return found
 
-    def owner(self, task_id: str) -> str | None:
-        """The id of the owner of a task; None without one, and where it is not listed.
-
-        Raises:
-            JournalError: it could not be read.
-        """
-        return self.find(task_id).owner
-
     def wrote(
         self,
         task_id: str,
@@ -253,10 +245,10 @@ class LiveTasks:
 
     def _execute_many(self, statement: str, rows: list[tuple[Any, ...]]) -> int:
         """Run a statement for each row in one transaction, and return the number of changes."""
-        self._database.execute("BEGIN")
-        done = self._database.executemany(statement, rows)
-        self._database.execute("COMMIT")
-        return max(0, done.rowcount)
+        # It commits at the end, and rolls back after an error.
+        with self._database:
+            self._database.execute("BEGIN")
+            return max(0, self._database.executemany(statement, rows).rowcount)
 
     def leave_open(self, tasks: Mapping[str, bool]) -> None:
         """Note tasks that have a row whose turn comes later.

@@ -48,6 +48,9 @@ from bulkupdate.stop import Stop, StoppedError
 #: Rows that are judged before other tasks may run.
 _BATCH = 64
 
+#: Rows that name no member of the team and are told one by one.
+_NAMED = 20
+
 #: A reading is fresh for at least this many times as long as it took.
 _TIMES_TOOK = 10.0
 
@@ -252,6 +255,8 @@ class Comparison:
             self._changing += is_sent and not known.written
             return None
         self._invalid += is_invalid
+        if is_invalid and self._invalid <= _NAMED and isinstance(judged, Result) and judged.error:
+            self._note(f"row {row.number}, {row.id}: {judged.error.message}")
         await self._put(row, judged if isinstance(judged, Result) else None)
         return None
 

@@ -1,5 +1,6 @@
 """The number of tasks that the last run of an input has seen: a new reading is judged by it."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,11 +65,11 @@ def _newest(folder: Path) -> list[Path]:
 
 def _used(folder: Path) -> Iterator[tuple[int, Path]]:
     """Each run directory in a folder, after the time of its last use."""
-    for path in folder.iterdir():
-        try:
-            yield RunFiles(path).summary.stat().st_mtime_ns, path
-        except OSError:
-            continue
+    # What runs before have seen is a help, and stops no run that can't look for it.
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                yield RunFiles(path).summary.stat().st_mtime_ns, path
 
 
 def _is_of_the_same(summary: Summary, config: RunConfig) -> bool:

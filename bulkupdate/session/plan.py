@@ -409,9 +409,10 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
     if row.update is None or not row.is_sent:
         plan.unchanged += row.update is not None
         return
-    expected = row.expect or {}
+    expected, known = row.expect or {}, live.find(row.id)
     try:
-        row = plan.people.resolved(replaced(row, expect=None) if renew else row, live.owner)
+        meant = replaced(row, expect=None) if renew else row
+        row = plan.people.resolved(meant, lambda _: known.owner)
     except ValueError as error:
         plan.invalid_count += 1
         if len(plan.invalid) < _EXAMPLES:
@@ -419,7 +420,6 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
         return
     if row.update is None:
         raise AssertionError("a resolved row has an update")
-    known = live.find(row.id)
     verdict = judge.judge(row, row.update, known)
     if verdict.update is None:
         plan.already += verdict.kind is Kind.ALREADY

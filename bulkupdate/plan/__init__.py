@@ -2,7 +2,7 @@
 
 from bulkupdate.plan.checking import Checking
 from bulkupdate.plan.duedates import DueDates
-from bulkupdate.plan.judge import Judge, Kind, Verdict
+from bulkupdate.plan.judge import Judge, Kind, Verdict, judged_fields
 from bulkupdate.plan.live import LiveTask, LiveTasks
 from bulkupdate.plan.people import People
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
@@ -38,6 +38,7 @@ __all__ = [
     "Written",
     "evaluate",
     "inspect",
+    "judged_fields",
     "read_rules",
     "took_back",
     "wrote",

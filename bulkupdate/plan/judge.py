@@ -10,11 +10,20 @@ end has touched. A task that was not seen is never called right.
 """
 
 import enum
-from collections.abc import Collection, Mapping
+import itertools
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bulkupdate.lemlist.values import TASK_NAMES, live_values
-from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, ErrorInfo, Row, Task, TaskUpdate
+from bulkupdate.models import (
+    PYTHON_NAMES,
+    WIRE_NAMES,
+    CheckedUpdate,
+    ErrorInfo,
+    Row,
+    Task,
+    TaskUpdate,
+)
 from bulkupdate.plan.live import LiveTask, LiveTasks
 from bulkupdate.plan.written import Ours, Written
 
@@ -160,6 +169,14 @@ class Judge:
             elif name in values and self._is_late(one) and values[name] in one.chain[:-1]:
                 values[name] = one.chain[-1]
         return values
+
+
+def judged_fields(rows: Iterable[Row]) -> set[str]:
+    """The fields of their tasks that rows are judged by, under lemlist's names."""
+    shapes = {row.shape or row.update.shape() for row in rows if row.update is not None}
+    names = {WIRE_NAMES[name.removeprefix("-")] for name in itertools.chain(*shapes)}
+    names.update(*(row.expect for row in rows if row.expect))
+    return {TASK_NAMES[name] for name in names if name in TASK_NAMES}
 
 
 def _is_ours(ours: Written, name: str, value: Any) -> bool:

@@ -16,7 +16,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from bulkupdate.codec import replaced
@@ -33,6 +33,7 @@ from bulkupdate.plan import (
     RowSet,
     Verdict,
     Written,
+    judged_fields,
     wrote,
 )
 from bulkupdate.reader import Input
@@ -180,9 +181,11 @@ class Comparison:
         """Read the tasks that the rows are about, and settle every row that needs no request."""
         began = self._now()
         self._live.clear()
+        fields: set[str] = set()
         async for rows in self._left(source):
             self._live.choose([row.id for row in rows])
-        await self._read_list()
+            fields.update(judged_fields(rows))
+        await self._read_list(fields)
         ended = self._now()
         self._people.add_owners(self._live.owners)
         # Only now rows may be judged by it.
@@ -191,11 +194,11 @@ class Comparison:
         # Else many rows with a short list would be judged again and again.
         self._took = self._now() - began
 
-    async def _read_list(self) -> None:
-        """Read the list to its end, or until it has shown every task of the rows."""
+    async def _read_list(self, fields: Collection[str]) -> None:
+        """Read the list to its end, or until it has shown each task of the rows and each field."""
         limit = self._config.max_changes
         needs_all = limit is not None and limit.needs_all
-        async for _ in self._reader.tasks(self._live, needs_all=needs_all):
+        async for _ in self._reader.tasks(self._live, fields=fields, needs_all=needs_all):
             pass
         if not self._live.is_whole:
             return

@@ -20,7 +20,7 @@ from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import ErrorInfo, Row
-from bulkupdate.plan import Judge, Kind, LiveTasks, People, inspect
+from bulkupdate.plan import Judge, Kind, LiveTasks, People, inspect, judged_fields
 from bulkupdate.plan.rules import Evaluation, Rules, refusal
 from bulkupdate.reader import Edit, EditsFile, Format, Input, ReadOptions, format_to_write, is_rules
 from bulkupdate.session.editsfile import write_edits
@@ -351,9 +351,11 @@ async def _read(
 ) -> Plan:
     """Read the team, and the tasks that the rows are about."""
     known = await reader.known()
+    fields: set[str] = set()
     async for rows in _batches(source, stop):
         live.choose([row.id for row in rows if row.is_sent])
-    async for _ in reader.tasks(live, needs_all=needs_all):
+        fields.update(judged_fields(rows))
+    async for _ in reader.tasks(live, fields=fields, needs_all=needs_all):
         on_page(live.listed)
     plan = Plan(People(known.members, live.owners), source.options.zone or UTC)
     plan.notes += [known.note] if known.note else []

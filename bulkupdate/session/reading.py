@@ -6,7 +6,7 @@ whole or with an error: half a list is never taken for the whole.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -163,13 +163,21 @@ class LiveReader:
         return member if member.id == user_id else Member(user_id)
 
     async def tasks(
-        self, live: LiveTasks, filters: Iterable[Filter] = (), *, needs_all: bool = False
+        self,
+        live: LiveTasks,
+        filters: Iterable[Filter] = (),
+        *,
+        fields: Collection[str] = (),
+        needs_all: bool = False,
     ) -> AsyncIterator[LiveTasks]:
         """Read the pages of the team's pending tasks, until all chosen ones are there.
 
         Args:
             live: gets the tasks.
             filters: what the server is asked to leave out.
+            fields: the fields that the reading is to judge, under lemlist's names. A task that
+                lacks one is empty there only if another task shows it, so that the reading goes on
+                until it has seen each of them.
             needs_all: whether the list is read to its end although some tasks were chosen.
 
         Yields:
@@ -188,7 +196,7 @@ class LiveReader:
             async for page in pages(fetch):
                 live.put(page)
                 yield live
-                if live.has_all_chosen and not needs_all:
+                if live.has_all_chosen and live.shown.issuperset(fields) and not needs_all:
                     return
             live.is_whole = True
         except TaskError as error:

@@ -283,6 +283,19 @@ async def test_reading_ends_once_all_tasks_of_the_rows_are_there(write: Write) -
         assert [seen.method for seen in bench.seen] == ["GET"] * 6
 
 
+async def test_reading_goes_on_until_it_has_seen_each_field(write: Write) -> None:
+    """A field that the first tasks lack is empty in them, if a later one shows it."""
+    path = write("edits.csv", "id,message,expect.priority", "opp_1,Text,<clear>")
+    async with bench_of(10, page_size=2) as bench:
+        for number in range(1, 10):
+            task = bench.sandbox.team.tasks[f"opp_{number}"]
+            del task["content"], task["priority"]
+        summary = await compared(bench, path)
+        assert [seen.method for seen in bench.seen] == ["GET"] * 5 + ["PATCH"]
+    assert summary.exit_code == 0
+    assert images()[0]["before"] == {"message": None}
+
+
 async def test_people_are_members(write: Write) -> None:
     """An owner may be an e-mail address or a name. One who is no member makes an invalid row."""
     path = write(

@@ -199,8 +199,8 @@ def _closed(text: str) -> tuple[str, int | str]:
         type=Setting("closed", _closed),
         multiple=True,
         metavar="ROUTE=STATUS",
-        help="Route that is closed, and its answer: team=402, users=404, or team=html for a 200"
-        " with the web app. Can be given several times.",
+        help="Route that is closed, and its answer: team=402, users=404, senders=402, or team=html"
+        " for a 200 with the web app. Can be given several times.",
     ),
     cloup.option(
         "--team-version",

@@ -10,7 +10,16 @@ from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.http import HttpClient, Response, json_of
 from bulkupdate.lemlist.listing import MAX_PAGE, Filter, page_of, pages, query
-from bulkupdate.lemlist.team import MAX_TEAM, Member, Team, member_of, team_of
+from bulkupdate.lemlist.team import (
+    MAX_TEAM,
+    RUNNING,
+    Member,
+    Sender,
+    Team,
+    member_of,
+    senders_of,
+    team_of,
+)
 from bulkupdate.lemlist.verify import mismatches
 from bulkupdate.models import Mismatch, Task, TaskUpdate
 
@@ -106,6 +115,24 @@ class TaskClient:
             TaskError: there was no answer.
         """
         return await self._http.call("GET", f"/users/{user_id}", member_of, subject=user_id)
+
+    async def senders(self) -> Answer[list[Sender]]:
+        """Ask for the senders of running campaigns (`lemlist: GET /team/senders`).
+
+        Returns:
+            The server's answer, with the senders or an error.
+
+        Raises:
+            TaskError: there was no answer.
+        """
+        return await self._http.call(
+            "GET",
+            "/team/senders",
+            senders_of,
+            params={"state": RUNNING},
+            subject="senders",
+            most=MAX_TEAM,
+        )
 
     async def page(self, number: int, filters: Iterable[Filter] = ()) -> Answer[list[Task]]:
         """Ask for one page of the team's pending tasks (`lemlist: get-many-tasks`).

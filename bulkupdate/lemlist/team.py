@@ -1,4 +1,4 @@
-"""The team behind a key: which team it is, told by its id or by a hash of the key; its members."""
+"""The team behind a key: which one it is, told by its id or by a hash of the key; its people."""
 
 import hashlib
 import hmac
@@ -17,6 +17,15 @@ MAX_TEAM = 1 << 22
 
 #: Statuses with which a side route may be closed, while tasks can be edited.
 _CLOSED = frozenset({402, 403, 404, 405})
+
+#: Statuses with which a route may be closed that nothing depends on. A 429 is about all routes.
+_ANY_REFUSAL = frozenset(range(400, 500)) - {429}
+
+#: The state of the campaigns that are asked for.
+RUNNING = "running"
+
+#: Statuses of a campaign that makes no tasks. Another word than these is taken for a running one.
+_RESTING = frozenset({"draft", "paused", "ended", "archived", "errors"})
 
 
 class Member(NamedTuple):
@@ -51,6 +60,30 @@ class Team(NamedTuple):
     members: tuple[Member, ...] | None = None
 
 
+class Campaign(NamedTuple):
+    """A campaign of a sender.
+
+    Attributes:
+        id: the id of the campaign: `cam_` and more; "" if the server does not tell it.
+        name: its name; "" if the server does not tell it.
+    """
+
+    id: str
+    name: str = ""
+
+
+class Sender(NamedTuple):
+    """A user in whose name campaigns run.
+
+    Attributes:
+        user_id: the user's id.
+        campaigns: the running campaigns.
+    """
+
+    user_id: str
+    campaigns: tuple[Campaign, ...]
+
+
 def team_of(response: Response) -> tuple[Team, bool]:
     """The team in an answer, and that it is as expected.
 
@@ -80,6 +113,33 @@ def member_of(response: Response) -> tuple[Member, bool]:
     if not found[0]:
         raise BadResponseError("a 200 without a user", 200)
     return Member(*response.redacted(found)), True
+
+
+def senders_of(response: Response) -> tuple[list[Sender], bool]:
+    """The senders of running campaigns in an answer, and that it is as expected.
+
+    Raises:
+        TaskError: the answer has no senders.
+    """
+    value = _side_value(response, "senders", most=MAX_TEAM, closed=_ANY_REFUSAL)
+    if not isinstance(value, list):
+        raise BadResponseError("a 200 without senders", response.status)
+    found: dict[str, dict[Campaign, None]] = {}
+    for one in value:
+        if isinstance(one, dict) and (user_id := _text(one, "userId")):
+            found.setdefault(user_id, {}).update(dict.fromkeys(_running(one)))
+    told = response.redacted([[user, [*map(list, some)]] for user, some in found.items() if some])
+    return [Sender(user, tuple(Campaign(*one) for one in some)) for user, some in told], True
+
+
+def _running(sender: Mapping[str, Any]) -> list[Campaign]:
+    """The running campaigns of a sender. A server may ignore that only these are asked for."""
+    told = [one for one in _list(sender, "campaigns") if isinstance(one, dict)]
+    return [
+        Campaign(_text(one, "_id"), _text(one, "name"))
+        for one in told
+        if _text(one, "status").casefold() not in _RESTING
+    ]
 
 
 def is_plain_id(user_id: str) -> bool:

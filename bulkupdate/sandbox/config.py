@@ -118,7 +118,7 @@ HIDEABLE = frozenset(
 )
 
 #: Routes beside the tasks that can be closed.
-SIDE_ROUTES = ("team", "users")
+SIDE_ROUTES = ("team", "users", "senders")
 
 #: What a closed route answers in the place of a status: a 200 with the page of the web app.
 HTML: Literal["html"] = "html"
@@ -158,8 +158,8 @@ class SandboxConfig:
         reopens: whether `done: false` makes a completed task pending again. If not, it has no
             effect on such a task.
         trims: whether answers show titles and messages without blanks around them.
-        closed: the side routes that are closed (`team`, `users`), each with the status that it
-            answers, or with `html` for a 200 with the page of the web app.
+        closed: the side routes that are closed (`team`, `users`, `senders`), each with the status
+            that it answers, or with `html` for a 200 with the page of the web app.
         team_version: the newest version of `GET /team` that the server knows. 2 lists the members
             with their names where `?version=v2` asks for it; 1 ignores that.
         seed: the seed of every random choice.

@@ -45,6 +45,7 @@ class Routes:
         """Add the routes, and one for every other path, which answers as the web app does."""
         router.add_route("*", "/api/tasks", self._tasks)
         router.add_route("*", "/api/tasks/ignore", self._ignore)
+        router.add_route("*", "/api/team/senders", self._senders)
         router.add_route("*", "/api/users/{id}", self._user)
         router.add_route("*", "/{path:.*}", self._other)
 
@@ -145,6 +146,13 @@ class Routes:
             return _closed(self.config.closed["team"])
         with_names = self.config.team_version > 1 and request.query.get("version") == "v2"
         return web.json_response(self.team.about(with_names=with_names))
+
+    async def _senders(self, request: web.Request) -> web.Response:
+        if request.method != "GET":
+            return _not_allowed("GET")
+        if "senders" in self.config.closed:
+            return _closed(self.config.closed["senders"])
+        return web.json_response(self.team.about_senders(request.query.get("state")))
 
     async def _user(self, request: web.Request) -> web.Response:
         if request.method != "GET":

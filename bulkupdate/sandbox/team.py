@@ -84,6 +84,7 @@ class Team:
         users: the members by id.
         leads: leads by id. Other ones are made up from their ids.
         campaigns: the states of campaigns by id. Other ones are running.
+        senders: the campaigns of each sender, by the id of the user: the name of each by its id.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Team:
         members = made_up_members() if users is None else users
         self.users = {member.id: member for member in members}
         self.leads: dict[str, Lead] = {}
+        self.senders: dict[str, dict[str, str]] = {}
         self.campaigns = {made_up_id("cam", n): state for n, state in enumerate(_STATES)}
 
     def update(self, update: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +167,22 @@ class Team:
             about["users"] = [member.listed() for member in self.users.values()]
         return about
 
+    def about_senders(self, state: str | None = None) -> list[dict[str, Any]]:
+        """What `GET /team/senders` tells. That a sender without a campaign is left out is a guess.
+
+        Args:
+            state: the state of the campaigns; None for all.
+        """
+        told = []
+        for user_id, names in self.senders.items():
+            campaigns = [
+                {"_id": id_, "name": name, "status": self.campaigns.get(id_, "running")}
+                for id_, name in names.items()
+            ]
+            if found := [one for one in campaigns if state in (None, one["status"])]:
+                told.append({"userId": user_id, "campaigns": found})
+        return told
+
     def suit(self, update: dict[str, Any]) -> None:
         """Change the type of a task so that it accepts an edit: images and videos need LinkedIn."""
         if any(update.get(name) for name in MEDIA):
@@ -178,8 +196,15 @@ class Team:
 
 
 def made_up_team() -> Team:
-    """A team of 5 users with the same tasks every time; the last ones are awkward."""
+    """A team of 5 users with the same tasks every time; the last ones are awkward.
+
+    The last user is the sender of a running campaign, and of a paused one.
+    """
     team = Team()
+    team.senders[made_up_id("usr", USERS - 1)] = {
+        made_up_id("cam", number): name
+        for number, name in enumerate(("Outreach Q1", "Outreach Q2"))
+    }
     for number in range(TASKS):
         team.add(made_up_id("opp", number), _TYPES[number % len(_TYPES)])
     for number, values in enumerate(_AWKWARD, ORDINARY):

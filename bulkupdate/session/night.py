@@ -9,7 +9,7 @@ From then on it is a run like any other. `--resume` evaluates no rule.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,8 @@ from typing import NamedTuple
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.errors import InputError, RunDirectoryError, count, setting
 from bulkupdate.journal import RunDirectory, Summary
+from bulkupdate.lemlist.http import clean
+from bulkupdate.lemlist.team import Campaign, Sender
 from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import Task
 from bulkupdate.plan import LiveTasks, People
@@ -31,6 +33,9 @@ from bulkupdate.stop import Stop
 
 #: Tasks between two looks at the stop.
 _BATCH = 256
+
+#: Number of campaigns that a message names.
+_SHOWN = 5
 
 #: Most bytes of a file of rules.
 _LARGEST = 1 << 20
@@ -112,6 +117,9 @@ async def evaluated(
 ) -> tuple[Evaluation, People]:
     """Read the team and all tasks, and evaluate rules on them.
 
+    The senders of running campaigns are asked for too where a rule takes tasks from people: their
+    campaigns would go on making tasks for them. That they can't be read is only a remark.
+
     Args:
         rules: the rules.
         reader: reads the team and the tasks.
@@ -141,7 +149,38 @@ async def evaluated(
     def work() -> Evaluation:
         return evaluate(rules, lambda: _until(stop, live), people, now, accept_many=accept_many)
 
-    return await in_thread(stop, work), people
+    evaluation = await in_thread(stop, work)
+    if evaluation.givers:
+        senders, note = await reader.senders()
+        evaluation.remarks += [note] if note else going_on(evaluation, senders, people)
+    return evaluation, people
+
+
+def going_on(evaluation: Evaluation, senders: Iterable[Sender], people: People) -> list[str]:
+    """The running campaigns that go on making tasks for people whose tasks go to others, in words.
+
+    Args:
+        evaluation: what the rules do.
+        senders: the senders of running campaigns.
+        people: the members of the team.
+    """
+    campaigns = {sender.user_id: sender.campaigns for sender in senders}
+    return [
+        f"rule {rule!r}: {_going_on(campaigns[user_id])} making tasks for {people.shown(user_id)}:"
+        f" {_named(campaigns[user_id])}"
+        for rule, givers in evaluation.givers.items()
+        for user_id in sorted(givers & campaigns.keys())
+    ]
+
+
+def _going_on(campaigns: Sequence[Campaign]) -> str:
+    running = count(len(campaigns), "running campaign")
+    return f"{running} {'goes' if len(campaigns) == 1 else 'go'} on"
+
+
+def _named(campaigns: Sequence[Campaign]) -> str:
+    named = [clean(one.name) or one.id or "one without a name" for one in campaigns]
+    return ", ".join([*named[:_SHOWN], *["…"][: len(named) > _SHOWN]])
 
 
 def _until(stop: Stop, live: LiveTasks) -> Iterator[Task]:

@@ -30,7 +30,7 @@ from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.listing import Filter, pages
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.lemlist.team import Member, Team, is_plain_id
+from bulkupdate.lemlist.team import Member, Sender, Team, is_plain_id
 from bulkupdate.models import Level, Reason, Task, Traffic
 from bulkupdate.plan import LiveTasks
 from bulkupdate.stop import Stop, StoppedError
@@ -86,11 +86,12 @@ class LiveReader:
         traffic: Traffic | None = None,
     ) -> None:
         self._client = client
+        self._limiter = limiter
         self._stop = stop
         self._patience = policy.give_up_after
         self._caller = Caller(limiter, health, policy, stop)
-        few = replace(policy, max_attempts=min(policy.max_attempts, SIDE_ATTEMPTS))
-        self._side = Caller(limiter, health, few, stop)
+        self._few = replace(policy, max_attempts=min(policy.max_attempts, SIDE_ATTEMPTS))
+        self._side = Caller(limiter, health, self._few, stop)
         self._side.traffic = self._caller.traffic = traffic or Traffic()
 
     @property
@@ -161,6 +162,29 @@ class LiveReader:
             return Member(user_id)
         # The answer of another user would give a wrong name.
         return member if member.id == user_id else Member(user_id)
+
+    async def senders(self) -> tuple[list[Sender], str]:
+        """The senders of running campaigns, as far as they can be read.
+
+        Returns:
+            The senders, and what could not be read, in words; "" if all could.
+
+        Raises:
+            RunStoppedError: a stop came.
+        """
+        # Nothing depends on it: whatever this route answers says nothing about the others.
+        aside = Stop()
+        caller = Caller(self._limiter, Health(aside, self._patience), self._few, aside)
+        caller.traffic = self.traffic
+        try:
+            return await self._call(self._client.senders, caller), ""
+        except TaskError as error:
+            why = str(error)
+        except RunStoppedError:
+            if self._stop.is_set:
+                raise
+            why = aside.text or ""
+        return [], f"the campaigns that go on making tasks can't be read ({why})"
 
     async def tasks(
         self,

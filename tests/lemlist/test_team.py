@@ -9,6 +9,7 @@ import pytest
 from bulkupdate.errors import (
     BadResponseError,
     NotFoundError,
+    RateLimitedError,
     RefusedError,
     ServerError,
     TaskError,
@@ -16,7 +17,16 @@ from bulkupdate.errors import (
 )
 from bulkupdate.lemlist.http import Response
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.lemlist.team import Member, Team, is_plain_id, member_of, team_of
+from bulkupdate.lemlist.team import (
+    Campaign,
+    Member,
+    Sender,
+    Team,
+    is_plain_id,
+    member_of,
+    senders_of,
+    team_of,
+)
 from bulkupdate.sandbox import Fault
 from bulkupdate.sandbox import Member as SandboxMember
 from bulkupdate.sandbox import Team as SandboxTeam
@@ -144,6 +154,70 @@ def test_user_has_one_name_or_two(told: dict[str, Any], name: str) -> None:
     assert member_of(answer({"_id": "usr_ben", **told})) == (Member("usr_ben", name), True)
     team, _ = team_of(answer({**ABOUT, "users": [{"userId": "usr_ben", **told}, 5, {"name": "x"}]}))
     assert team.members == (Member("usr_ben", name),)
+
+
+async def test_senders_are_told_with_their_running_campaigns() -> None:
+    """Only running campaigns are asked for, and a paused one is left out."""
+    team = SandboxTeam(users=[BEN])
+    team.senders = {"usr_ben": {"cam_1": "Outreach", "cam_2": "Winter"}, "usr_zoe": {"cam_2": "W"}}
+    team.campaigns["cam_2"] = "paused"
+    async with listing(team) as (_, client):
+        found = (await client.senders()).result()
+    assert found == [Sender("usr_ben", (Campaign("cam_1", "Outreach"),))]
+
+
+def test_server_that_ignores_the_state_makes_no_campaign_run() -> None:
+    """A status that makes no tasks is left out; without one, the server is believed."""
+    told = [("draft",), ("Paused",), ("ended",), ("archived",), ("errors",), ("running",), ("new",)]
+    campaigns: list[Any] = [
+        *({"_id": f"cam_{status}", "name": status, "status": status} for (status,) in told),
+        {"_id": "cam_x"},
+        {"_id": "cam_x", "name": 5, "status": None},
+        {"name": " Outreach "},
+        "cam_y",
+    ]
+    senders = [{"userId": "usr_ben", "campaigns": campaigns}, {"campaigns": campaigns}, 5]
+    more = [{"userId": "usr_ben", "campaigns": [{"_id": "cam_2"}]}, {"userId": "usr_zoe"}]
+    found, is_right = senders_of(answer([*senders, *more]))
+    assert is_right
+    names = [("cam_running", "running"), ("cam_new", "new"), ("cam_x", ""), ("", "Outreach")]
+    assert found == [Sender("usr_ben", (*(Campaign(*one) for one in names), Campaign("cam_2")))]
+    assert senders_of(answer([])) == ([], True)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 451])
+def test_any_refusal_of_senders_is_about_this_route(status: int) -> None:
+    """Nothing depends on it: not even a 401 is taken for a refused key."""
+    with pytest.raises(RefusedError, match=f"^{status}: senders can't be read$") as caught:
+        senders_of(answer("no", status))
+    assert not caught.value.stops_lane
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        ({"senders": []}, 200, BadResponseError),
+        ("[", 200, BadResponseError),
+        ("<html></html>", 200, RefusedError),
+        ("no", 429, RateLimitedError),
+        ("no", 503, ServerError),
+    ],
+)
+def test_answer_that_is_no_list_of_senders_is_an_error(
+    body: object, status: int, error: type[TaskError]
+) -> None:
+    """What may be otherwise a moment later is no refusal."""
+    with pytest.raises(error):
+        senders_of(answer(body, status))
+
+
+async def test_key_in_the_name_of_a_campaign_is_redacted() -> None:
+    """Names that repeat the key come without it."""
+    team = SandboxTeam(users=[BEN])
+    team.senders = {"usr_ben": {"cam_1": "s3cr3t-k3y"}}
+    async with listing(team, key="s3cr3t-k3y") as (_, client):
+        (sender,) = (await client.senders()).result()
+    assert sender.campaigns[0].name == "[redacted]"
 
 
 @pytest.mark.parametrize("value", [{}, {"_id": ""}, {"_id": 5}, [], {"userId": "usr_ben"}])

@@ -41,6 +41,7 @@ def test_defaults_of_flags_are_those_of_settings() -> None:
         ("--done-false reopens", {"reopens": True}),
         ("--trim", {"trims": True}),
         ("--closed team=402 --closed users=html", {"closed": {"team": 402, "users": "html"}}),
+        ("--closed senders=402", {"closed": {"senders": 402}}),
         ("--team-version 1", {"team_version": 1}),
     ],
 )

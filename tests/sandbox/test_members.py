@@ -58,7 +58,18 @@ async def test_user_is_told_by_id() -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["/team", "/users/usr_ben"])
+async def test_senders_are_told_with_their_campaigns() -> None:
+    """`GET /team/senders` tells the campaigns of each sender, in the state that is asked for."""
+    async with calling(team=made_up_team()) as call:
+        _, running, _ = await call("GET", "/team/senders?state=running")
+        _, all_, _ = await call("GET", "/team/senders")
+        assert (await call("GET", "/team/senders?state=ended"))[1] == []
+    campaign = {"_id": made_up_id("cam", 0), "name": "Outreach Q1", "status": "running"}
+    assert running == [{"userId": made_up_id("usr", USERS - 1), "campaigns": [campaign]}]
+    assert [one["status"] for one in all_[0]["campaigns"]] == ["running", "paused"]
+
+
+@pytest.mark.parametrize("path", ["/team", "/users/usr_ben", "/team/senders"])
 async def test_side_routes_obey_key_limit_and_faults(path: str) -> None:
     """The key, the limit, the faults and the methods apply to the routes beside the tasks too."""
     team = Team(users=[BEN])
@@ -77,9 +88,11 @@ async def test_side_routes_obey_key_limit_and_faults(path: str) -> None:
 
 async def test_closed_routes_answer_as_configured() -> None:
     """A closed route answers its status or the web app, and tasks are listed still."""
-    config = SandboxConfig(rate=None, closed={"team": 402, "users": "html"})
+    closed: Any = {"team": 402, "users": "html", "senders": 404}
+    config = SandboxConfig(rate=None, closed=closed)
     async with calling(config, team=Team(users=[BEN])) as call:
         assert (await call("GET", "/team"))[0] == 402
+        assert (await call("GET", "/team/senders"))[0] == 404
         status, page, headers = await call("GET", "/users/usr_ben")
         assert (status, headers["Content-Type"].split(";")[0]) == (200, "text/html")
         assert "<html>" in page
@@ -96,7 +109,7 @@ async def test_route_closes_with_any_error(status: int) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"closed": {"tasks": 402}}, "not a route that can be closed: known are team, users"),
+        ({"closed": {"tasks": 402}}, "not a route that can be closed: known are team, users, sen"),
         ({"closed": {"team": 200}}, "a status from 400 to 599, or html"),
         ({"closed": {"team": 399}}, "a status from 400 to 599, or html"),
         ({"closed": {"team": 600}}, "a status from 400 to 599, or html"),

@@ -103,6 +103,9 @@ def description() -> dict[str, Any]:
     listing["parameters"].append({"name": "filters", "in": "query", "content": content})
     created = body({**CHANGES, "type": TEXT}, "type", "assignedTo", "dueDate")
     version = parameters("query", version={"enum": ["v2", "v3"]})
+    state = parameters("query", state={"enum": ["running", "paused", "none"]})
+    sender = {"type": "object", "required": ["userId", "campaigns"]}
+    senders = {"type": "array", "items": sender}
     user = {"type": "object", "required": ["_id", "email", "role", "firstName", "lastName"]}
     return {
         "openapi": "3.0.3",
@@ -120,6 +123,7 @@ def description() -> dict[str, Any]:
                 )
             },
             "/team": {"get": operation({"type": "object", "required": ["_id"]}, **version)},
+            "/team/senders": {"get": operation(senders, **state)},
             "/users/{id}": {"get": operation(user, 404, **parameters("path", id=members))},
         },
     }

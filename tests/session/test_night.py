@@ -22,7 +22,7 @@ from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.session.undo import undo_run
 from bulkupdate.stop import Stop
 from tests.session.test_compare import bench_of, compared, patches
-from tests.support.bench import Bench, StopsAfter, results_in
+from tests.support.bench import Bench, Notes, StopsAfter, results_in
 
 Write = Callable[..., Path]
 
@@ -372,3 +372,107 @@ async def test_list_with_less_than_half_of_the_night_before_is_an_error() -> Non
             await night(bench, rules_file(), out="2.run")
         summary = await night(bench, rules_file(), out="2.run", allow_few=True)
     assert (summary.exit_code, summary.listed) == (0, 4)
+
+
+ANNA = "anna@acme.example"
+FROM_ANNA = f'select = {{ assignedTo = ["{ANNA}"] }}'
+TO_BEN = 'set = { assignedTo = ["ben@acme.example"] }'
+
+
+def is_question(seen: Any) -> bool:
+    """Whether a request asks for the senders."""
+    return str(seen.path).endswith("/team/senders")
+
+
+async def said(bench: Bench, path: Path, out: str = "noted.run") -> list[str]:
+    """The notes of a night about campaigns."""
+    notes = Notes()
+    config = bench.config(path, read=ReadOptions(now=NOW), out=out)
+    assert (await run(config, observer=notes)).exit_code == 0
+    return [note for note in notes.said if "campaign" in note]
+
+
+async def test_campaigns_that_go_on_are_pointed_out() -> None:
+    """A night and a plan say which running campaigns make tasks for people who give theirs away."""
+    async with bench_of(3) as bench:
+        team = bench.sandbox.team
+        team.senders = {
+            "usr_anna": {"cam_1": "Outreach Q1", "cam_2": "", "cam_3": "Paused one"},
+            "usr_ben": {"cam_4": "Of the one who gets the tasks"},
+        }
+        team.campaigns["cam_3"] = "paused"
+        notes = [
+            f"rule 'Anna is away': 2 running campaigns go on making tasks for {ANNA}:"
+            " Outreach Q1, cam_2"
+        ]
+        path = rules_file()
+        before = len(bench.asked)
+        async with plan_edits(
+            path, bench.config(path).endpoint, read=ReadOptions(now=NOW), rate=None
+        ) as plan:
+            assert [note for note in plan.notes if "campaign" in note] == notes
+            asked = bench.asked[before:]
+            # Two pages: the tasks, and the end of the list.
+            assert plan.reading == len(asked) + 2
+        assert len([one for one in asked if is_question(one)]) == 1
+        assert await said(bench, path) == notes
+        del team.senders["usr_anna"]["cam_2"]
+        team.tasks["opp_1"]["userId"] = "usr_anna"
+        assert (await said(bench, path, "again.run"))[0].startswith(
+            "rule 'Anna is away': 1 running campaign goes on making tasks"
+        )
+
+
+async def test_many_campaigns_are_not_all_named() -> None:
+    """The number is told, and the first names, each on one line."""
+    async with bench_of(1) as bench:
+        names = {f"cam_{number}": f"C\n{number}" for number in range(7)}
+        bench.sandbox.team.senders = {"usr_anna": names}
+        (note,) = await said(bench, rules_file())
+    assert note.endswith(
+        f"7 running campaigns go on making tasks for {ANNA}: C 0, C 1, C 2, C 3, C 4, …"
+    )
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        f"until = 2026-11-25\n{FROM_ANNA}\n{TO_BEN}",
+        f'select = {{ type = "manual" }}\n{TO_BEN}',
+        f'{FROM_ANNA}\nset = {{ priority = "2" }}',
+        f'{FROM_ANNA}\nset = {{ assignedTo = ["ben@acme.example", "{ANNA}"] }}',
+        f'select = {{ assignedTo = "" }}\n{TO_BEN}',
+    ],
+)
+async def test_senders_are_asked_for_only_where_a_rule_takes_from_people(rule: str) -> None:
+    """A rule that does not hold, names no people, or leaves their tasks to them asks nothing."""
+    async with bench_of(1) as bench:
+        bench.sandbox.team.senders = {"usr_anna": {"cam_1": "Outreach Q1"}}
+        text = f'timezone = "Europe/Paris"\nmax_changes = "100%"\n[[rule]]\nname = "R"\n{rule}\n'
+        assert await said(bench, rules_file(text)) == []
+        assert not any(map(is_question, bench.asked))
+
+
+async def test_several_rules_ask_once_for_senders() -> None:
+    """Each person of each rule has a line."""
+    rule = 'name = "Ben too"\nselect = { assignedTo = ["ben@acme.example"], title = "T9" }'
+    text = f'{RULES}\n[[rule]]\n{rule}\nset = {{ assignedTo = ["anna@acme.example"] }}\n'
+    async with bench_of(2) as bench:
+        campaign = {"cam_1": "Outreach Q1"}
+        bench.sandbox.team.senders = {"usr_anna": campaign, "usr_ben": campaign}
+        notes = await said(bench, rules_file(text))
+        assert [note.partition(":")[0] for note in notes] == [
+            "rule 'Anna is away'",
+            "rule 'Ben too'",
+        ]
+        assert len([one for one in bench.asked if is_question(one)]) == 1
+
+
+@pytest.mark.parametrize("closed", [401, 402, 404, 500, "html"])
+async def test_night_goes_on_without_senders(closed: Any) -> None:
+    """That they can't be read is a note, and every task is changed."""
+    async with bench_of(3, closed={"senders": closed}) as bench:
+        notes = await said(bench, rules_file())
+        assert len(patches(bench)) == 3
+    assert len(notes) == 1
+    assert notes[0].startswith("the campaigns that go on making tasks can't be read (")

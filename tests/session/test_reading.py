@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bulkupdate.errors import RunStoppedError
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.listing import pages
 from bulkupdate.lemlist.rate import RateLimit
-from bulkupdate.lemlist.team import Member
+from bulkupdate.lemlist.team import Member, Sender
 from bulkupdate.models import Reason
 from bulkupdate.plan import LiveTasks
 from bulkupdate.sandbox import AfterLast, Fault, Sandbox, SandboxConfig, Team
@@ -361,3 +362,59 @@ async def test_task_that_is_listed_again_keeps_its_place(tmp_path: Path) -> None
     found = await read(tmp_path, Team(tasks(40)), page_size=10, shift=2)
     assert len(set(found.ids)) == len(found.ids)
     assert {f"opp_{n}" for n in range(40)} <= set(found.ids)
+
+
+async def senders(sandbox: Sandbox, stop: Stop, **policy: Any) -> tuple[list[Sender], str]:
+    """Ask a sandbox for its senders, and for a page afterwards if there is no stop."""
+    endpoint = replace(endpoint_of(sandbox), timeout=0.3)
+    async with live_reader(endpoint, None, replace(AT_ONCE, **policy), stop) as reader:
+        return await reader.senders()
+
+
+@pytest.mark.parametrize("closed", [400, 401, 402, 403, 404, 405, "html"])
+async def test_closed_senders_are_a_note(closed: Any) -> None:
+    """Whatever the route refuses, it costs one request, and ends nothing."""
+    seen: list[Seen] = []
+    stop = Stop()
+    config = SandboxConfig(rate=None, closed={"senders": closed})
+    async with Sandbox(config, team=Team(tasks(1)), watch=seen.append) as sandbox:
+        found, note = await senders(sandbox, stop)
+    assert (found, len(seen), stop.is_set) == ([], 1, False)
+    status = 200 if closed == "html" else closed
+    text = f"the campaigns that go on making tasks can't be read ({status}: senders can't be read)"
+    assert note == text
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.INTERNAL_ERROR, Fault.RESET_BEFORE, Fault.CUT, Fault.MALFORMED, Fault.HANG]
+)
+async def test_senders_are_tried_a_few_times(fault: Fault) -> None:
+    """A server that fails for this route only costs few requests, and no stop."""
+    seen: list[Seen] = []
+    stop = Stop()
+    config = SandboxConfig(rate=None, faults={fault: 1.0})
+    async with Sandbox(config, team=Team(tasks(1)), watch=seen.append) as sandbox:
+        found, note = await senders(sandbox, stop)
+    # A connection that was reset is tried anew, beside the attempts.
+    assert 3 <= len(seen) <= 6
+    assert (found, stop.is_set) == ([], False)
+    assert note.startswith("the campaigns that go on making tasks can't be read (")
+
+
+async def test_senders_that_are_rate_limited_end_nothing() -> None:
+    """A limit of this route alone is no limit of the others."""
+    stop = Stop()
+    async with Sandbox(SandboxConfig(rate=RateLimit(1, 1e6)), team=Team(tasks(1))) as sandbox:
+        assert (await senders(sandbox, stop))[1] == ""
+        note = (await senders(sandbox, stop))[1]
+    assert "can't be read (the server asks" in note
+    assert not stop.is_set
+
+
+async def test_stop_ends_the_question_for_senders() -> None:
+    """A stop of the run is no failure of the route."""
+    stop = Stop()
+    async with Sandbox(SandboxConfig(rate=None), team=Team()) as sandbox:
+        stop.set("interrupted", Reason.SIGNAL)
+        with pytest.raises(RunStoppedError, match="interrupted"):
+            await senders(sandbox, stop)

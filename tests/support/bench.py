@@ -59,7 +59,7 @@ class Bench:
         self.sandbox = Sandbox(config, team=Team(), watch=self._see)
 
     def _see(self, seen: Seen) -> None:
-        is_asked = seen.path.endswith("/team") or "/users/" in seen.path
+        is_asked = "/team" in seen.path or "/users/" in seen.path
         (self.asked if is_asked else self.seen).append(seen)
 
     async def __aenter__(self) -> "Bench":

@@ -43,6 +43,11 @@ class ActiveRule:
     targets: tuple[str, ...] = ()
     sources: frozenset[str] = frozenset()
 
+    @property
+    def givers(self) -> frozenset[str]:
+        """The ids of the owners whose tasks go to others. A target keeps the tasks it has."""
+        return self.sources - {"", *self.targets} if self.targets else frozenset()
+
 
 @dataclass(slots=True, eq=False)
 class Job:

@@ -55,6 +55,7 @@ class Evaluation:
         left: number of tasks that stay as they are, since nobody has room within a year, by rule.
         undated: number of tasks that get no due date, since theirs is missing, by rule.
         nightly: number of tasks that would change again on the next workday, by rule.
+        givers: the ids of the owners whose tasks go to others, by rule, where it names them.
         idle: the rules that do not hold today.
         remarks: what else is odd, in words.
     """
@@ -69,6 +70,7 @@ class Evaluation:
     left: Counter[str] = field(default_factory=Counter)
     undated: Counter[str] = field(default_factory=Counter)
     nightly: Counter[str] = field(default_factory=Counter)
+    givers: dict[str, frozenset[str]] = field(default_factory=dict)
     idle: list[Rule] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -113,6 +115,7 @@ def evaluate(
     survey = Survey.of(tasks())
     found = active_rules(rules, survey, people, rules.calendar.day(now))
     evaluation = Evaluation(listed=survey.listed, idle=found.idle, remarks=found.remarks)
+    evaluation.givers = {one.rule.name: givers for one in found.rules if (givers := one.givers)}
     members = frozenset(member.id for member in people.members)
     night = _Night(rules, found.rules, members, now)
     lens = Lens(_needed(found.rules), survey.shown)

@@ -118,7 +118,6 @@ class NightOfCrashes:
         async with self.sandbox:
             kills = min(kills, self.random.randint(1, _KILLS))
             while self.events["kill -9"] < kills and await self._killed():
-                self._look()
                 self.events[self._part()] += 1
                 self._others_edit()
             self._moment = None
@@ -126,7 +125,6 @@ class NightOfCrashes:
             if code not in (0, 1):
                 text = (self._folder / "stderr").read_text()
                 self.faults.append(f"the night ended with {code}: {text}")
-            self._look()
         self._audit()
 
     async def _killed(self) -> bool:
@@ -180,6 +178,7 @@ class NightOfCrashes:
         code = await asyncio.wait_for(process.wait(), _PATIENCE)
         # The server still applies what has reached it.
         await asyncio.sleep(0.05)
+        self._look()
         return code
 
     def _look(self) -> None:

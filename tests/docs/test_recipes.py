@@ -448,7 +448,7 @@ def test_scripts_of_other_recipes_pass_shellcheck(
     """What the recipes without a script of their own run passes shellcheck without a finding."""
     (tmp_path / "script.sh").write_text(script(files))
     # An unset $WORK is refused by `cd` itself.
-    lint("shellcheck", "--shell=sh", "--exclude=SC2164", tmp_path / "script.sh")
+    assert lint("shellcheck", "--shell=sh", "--exclude=SC2164", tmp_path / "script.sh") == ""
 
 
 @pytest.mark.parametrize("script", [kubernetes_script, airflow_script])

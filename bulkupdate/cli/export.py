@@ -168,5 +168,7 @@ def _tell(screen: Screen, exported: "Exported", name: str) -> None:
     listed = "" if exported.tasks == exported.listed else f" of {exported.listed:,} listed"
     requests = count(exported.requests, "request")
     screen.say(f"{name}: {count(exported.tasks, 'task')}{listed}, {requests}")
+    if exported.listed and not exported.tasks:
+        screen.say("  no listed task is as the filters ask: look at their spelling", "yellow")
     if exported.left_out.counts:
         screen.say(f"  left blank, so that a run leaves them alone: {exported.left_out}", "yellow")

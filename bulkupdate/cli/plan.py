@@ -225,7 +225,8 @@ async def _write(screen: Screen, path: Path, plan: "Plan", *, overwrite: bool) -
 
     with output_file(screen, path, overwrite=overwrite) as part:
         file = await write_plan(plan, part, format_to_write(path))
-    screen.say(f"{path}: {count(file.rows, 'row')}; to send: bulkupdate run {path} --compare")
+    how = f"to send: bulkupdate run {path} --compare" if file.rows else "there is nothing to send"
+    screen.say(f"{path}: {count(file.rows, 'row')}; {how}")
     for left_out in (file.left_out, file.unwritable):
         if left_out.counts:
             screen.say(f"  not in it: {left_out}", "yellow")

@@ -34,7 +34,7 @@ _EXAMPLES = (
         "bulkupdate export --assigned-to ben@acme.example --overdue -o bens.csv",
         "a colleague's overdue tasks",
     ),
-    ("bulkupdate run tasks.xlsx", "send what was changed there"),
+    ("bulkupdate run tasks.xlsx --compare", "send what was changed there"),
 )
 
 

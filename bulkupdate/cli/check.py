@@ -67,7 +67,7 @@ class CheckFlags(ReadingFlags):
     quiet_option,
 )
 def check_command(**flags: Any) -> None:
-    """Validate every row of INPUT and show what would be sent. Nothing is sent.
+    """Validate every row of INPUT, or a file of rules. Show what would be sent; nothing is sent.
 
     Exits with 0 if every row is valid, with 2 if one is not or INPUT is refused, and with 3 if
     stdout can't be written.

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 def run_command(ctx: click.Context, /, **given: Any) -> None:
     """Send the edits of INPUT: CSV, TSV, JSONL or a spreadsheet, compressed or not; - is stdin.
 
+    A file of rules (.toml) makes its edits of the tasks as they are.
+
     \b
     Exit code:
       0         every row is updated or unchanged

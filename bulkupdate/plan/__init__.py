@@ -10,7 +10,7 @@ from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, Prob
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
 from bulkupdate.plan.rules import Evaluation, RuleEdit, Rules, evaluate, read_rules
 from bulkupdate.plan.selection import Selection
-from bulkupdate.plan.written import Ours, Written, took_back, wrote
+from bulkupdate.plan.written import Ours, Written, wrote
 
 __all__ = [
     "MAX_MERGED",
@@ -40,6 +40,5 @@ __all__ = [
     "inspect",
     "judged_fields",
     "read_rules",
-    "took_back",
     "wrote",
 ]

@@ -16,7 +16,7 @@ from bulkupdate.codec import parse_json, replaced, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import Task
-from bulkupdate.plan.written import Ours, Written, took_back, wrote
+from bulkupdate.plan.written import Ours, Written, wrote
 
 _SCHEMA = """
     PRAGMA journal_mode = OFF;
@@ -214,14 +214,6 @@ class LiveTasks:
             JournalError: it could not be stored.
         """
         self.keep(task_id, wrote(self.find(task_id).written, before, after, at))
-
-    def took_back(self, task_id: str, sent: Mapping[str, Any]) -> None:
-        """Forget a write that did not happen; see `written.took_back`.
-
-        Raises:
-            JournalError: it could not be stored.
-        """
-        self.keep(task_id, took_back(self.find(task_id).written, sent))
 
     def keep(self, task_id: str, written: Written) -> None:
         """Replace what is known of the writes of this run to a task.

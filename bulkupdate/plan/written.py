@@ -1,7 +1,7 @@
 """What a run has written to a task, or may have written: its own values, field by field.
 
-A map of what was written is never changed: `wrote` and `took_back` return another one, so that an
-earlier one can be taken again.
+A map of what was written is never changed: `wrote` returns another one, so that an earlier one can
+be taken again.
 """
 
 from collections.abc import Mapping
@@ -70,25 +70,6 @@ def wrote(
         if chain[-1] != (left := _plain(value)):
             chain = [*chain, left]
         found[name] = Ours(chain, at, doubt)
-    return found
-
-
-def took_back(known: Written, sent: Mapping[str, Any]) -> dict[str, Ours]:
-    """What a run has written to a task without a write that, as is known now, did not happen.
-
-    Args:
-        known: what it had written, with that write.
-        sent: the values that the server refused, by field.
-    """
-    found = dict(known)
-    for name, value in sent.items():
-        ours = known.get(name)
-        if ours is None or not ours.ends_with(value):
-            continue
-        if len(ours.chain) > 2:
-            found[name] = Ours(ours.chain[:-1], ours.at, ours.doubt)
-        else:
-            del found[name]  # The run has written nothing there.
     return found
 
 

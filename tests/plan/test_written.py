@@ -1,6 +1,6 @@
 """Tests of what a run has written to a task."""
 
-from bulkupdate.plan import Ours, took_back, wrote
+from bulkupdate.plan import Ours, wrote
 
 
 def test_each_write_is_a_link_of_a_chain() -> None:
@@ -23,15 +23,6 @@ def test_value_that_is_not_known_begins_a_chain_with_none() -> None:
     known = wrote({}, {}, {"images": ("https://a",)})
     assert known == {"images": Ours([None, ["https://a"]])}
     assert known["images"].ends_with(("https://a",))
-
-
-def test_refused_write_is_taken_back() -> None:
-    """A field with no other write is forgotten. A value that is not the last one stays."""
-    known = wrote({}, {"title": "Old", "message": "Old"}, {"title": "A", "message": "M"})
-    known = wrote(known, {"title": "A"}, {"title": "B"}, at=5.0)
-    left = took_back(known, {"title": "B", "message": "M", "priority": "1"})
-    assert left == {"title": Ours(["Old", "A"], 5.0)}
-    assert took_back(known, {"title": "A"}) == known
 
 
 def test_expectation_holds_where_the_value_expected_stood_before_ours() -> None:

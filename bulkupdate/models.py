@@ -198,6 +198,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         expect: the values that the task must have for the row to be sent, by field; "" for empty.
             None without any.
         rule: the name of the rule that the row comes from; None without one.
+        account: the name of the account whose task it is; "" where there is only one.
     """
 
     number: int
@@ -210,6 +211,12 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     shape: tuple[str, ...] = ()
     expect: dict[str, Any] | None = None
     rule: str | None = None
+    account: str = ""
+
+    @property
+    def task(self) -> str:
+        """What tells its task from all others."""
+        return task_of(self.account, self.id)
 
     @property
     def is_sent(self) -> bool:
@@ -222,6 +229,11 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     def error(self) -> str:
         """Every problem, in one line."""
         return "; ".join(map(str, self.problems))
+
+
+def task_of(account: str, id_: str) -> str:
+    """What tells a task from all others: its account and its id, as two accounts may share ids."""
+    return f"{account}\0{id_}" if account else id_
 
 
 class Outcome(enum.StrEnum):
@@ -284,6 +296,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     Attributes:
         row: the row's number, from 1.
         id: the task's id.
+        account: the name of the account whose task it is; None where there is only one.
         outcome: the row's outcome.
         status: the HTTP status of the last answer, if there was one.
         attempts: the number of requests sent for the row.
@@ -305,6 +318,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
     row: Annotated[int, msgspec.Meta(ge=1)]
     id: str
+    account: str | None = None
     outcome: Outcome
     status: int | None = None
     attempts: int
@@ -333,6 +347,7 @@ class Mark(msgspec.Struct, frozen=True):
         error: the type of the error.
         cut_short: as in `Result`.
         rule: as in `Result`.
+        account: as in `Result`.
     """
 
     class Kind(msgspec.Struct, frozen=True):
@@ -346,6 +361,7 @@ class Mark(msgspec.Struct, frozen=True):
     error: Kind | None = None
     cut_short: bool = False
     rule: str | None = None
+    account: str | None = None
 
 
 class LoggedRow(Mark, frozen=True):
@@ -376,6 +392,7 @@ def unsent(row: Row, outcome: Outcome, error: ErrorInfo | None = None) -> Result
         at=now(),
         error=error,
         rule=row.rule,
+        account=row.account or None,
     )
 
 

@@ -91,6 +91,7 @@ async def settle(
         error=ErrorInfo(error.type, error.message) if error else None,
         cut_short=cut_short,
         rule=row.rule,
+        account=row.account or None,
     )
 
 

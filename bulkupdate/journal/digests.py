@@ -15,7 +15,7 @@ from typing import Self
 from bulkupdate.codec import parse_json, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.files import AppendOnlyFile
-from bulkupdate.models import LoggedRow, Outcome, Result, Row
+from bulkupdate.models import LoggedRow, Outcome, Result, Row, task_of
 
 #: Number of rows whose digests are written at once, and the length of a line.
 _BATCH = 2048
@@ -47,7 +47,7 @@ class DigestFile:
     def add(self, row: Row) -> None:
         """Add the next row."""
         numbers = self._numbers
-        numbers.append(_hash(row.id.encode()))
+        numbers.append(_hash(row.task.encode()))
         numbers.append(_content(_data(row), row.is_sent))
         if len(numbers) == 2 * _BATCH:
             self._flush()
@@ -107,6 +107,8 @@ class CheckedRows:
         if line.sent and not (line.merged or line.was_merged or line.compared):
             # Called for each line of a log: a hash and a comparison of bytes, and no more.
             written = b"".join((b'{"id":', line.id, b",", memoryview(line.sent)[1:]))
+            if line.account is not None:
+                written = _of_account(written, line.account)
             digest = blake2b(written, digest_size=8).digest()
             if digest[:7] == numbers[8:15] and digest[7] | SENDS == numbers[15]:
                 return True
@@ -150,11 +152,12 @@ class CheckedRows:
 
 def _fits_otherwise(line: LoggedRow, numbers: bytes) -> bool:
     """Whether a line fits by its task alone, or after another program has laid it out anew."""
-    task = parse_json(line.id)
+    task, account = parse_json(line.id), line.account or ""
     if not line.sent or line.merged or line.was_merged or line.compared:
         # The log does not hold the content of such a row.
-        return numbers[:8] == _hash(str(task).encode()).to_bytes(8, "big")
-    content = _content(to_json({"id": task, **parse_json(line.sent)}), sends=True)
+        return numbers[:8] == _hash(task_of(account, str(task)).encode()).to_bytes(8, "big")
+    written = to_json({"id": task, **parse_json(line.sent)})
+    content = _content(_of_account(written, account) if account else written, sends=True)
     return numbers[8:] == content.to_bytes(8, "big")
 
 
@@ -217,8 +220,10 @@ class Digests:
             return
         self._numbers.extend([0] * 2 * (result.row - len(self)))
         index = 2 * (result.row - 1)
+        account = result.account or ""
         content = to_json({"id": result.id, **(result.sent or {})})
-        self._numbers[index] = _hash(result.id.encode())
+        content = _of_account(content, account) if account else content
+        self._numbers[index] = _hash(task_of(account, result.id).encode())
         self._numbers[index + 1] = _content(content, bool(result.sent))
 
 
@@ -243,8 +248,15 @@ def _data(row: Row) -> bytes:
     """The content of a row as bytes."""
     if row.update is not None:
         content = row.update.encode()
+        if row.account:
+            content = _of_account(content, row.account)
         return content if row.expect is None else content + to_json(sorted(row.expect.items()))
     return repr(row.record).encode("utf-8", "replace")
+
+
+def _of_account(content: bytes, account: str) -> bytes:
+    """The content of a row of one of several accounts: the same edit of another is another one."""
+    return b"%b\0%b" % (content, account.encode())
 
 
 def _content(data: bytes, sends: bool) -> int:

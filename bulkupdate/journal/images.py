@@ -10,7 +10,7 @@ import msgspec
 from bulkupdate.codec import parse_record, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.files import AppendOnlyFile
-from bulkupdate.models import now
+from bulkupdate.models import Row, now
 
 if TYPE_CHECKING:
     # `check` needs no event loop, and this package is imported by every command.
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 _LONGEST = 1 << 24
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True):
+class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The image of a task before a write: one line of the file.
 
     Attributes:
         row: the number of the row whose request writes.
         id: the id of the task.
+        account: the name of its account; None where there is only one.
         at: when the image was taken, UTC.
         before: the values that it overwrites, by their names in an update; None for an empty one,
             and left out where no reading showed the field, or where this run itself had left the
@@ -35,6 +36,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     row: int
     id: str
+    account: str | None = None
     at: str
     before: dict[str, Any] | None
     sent: dict[str, Any] = {}
@@ -99,16 +101,14 @@ class ImagesFile:
 
     async def keep(
         self,
-        row: int,
-        task_id: str,
+        row: Row,
         before: Mapping[str, Any] | None,
         sent: Mapping[str, Any],
     ) -> None:
         """Write an image, and wait until the disk has it.
 
         Args:
-            row: the number of the row.
-            task_id: the id of the task.
+            row: the row.
             before: the values by field, "" for an empty one; None where the task is not listed.
             sent: the fields of the request.
 
@@ -118,7 +118,14 @@ class ImagesFile:
         shown = None
         if before is not None:
             shown = {name: None if value == "" else value for name, value in before.items()}
-        image = Image(row=row, id=task_id, at=now(), before=shown, sent=dict(sent))
+        image = Image(
+            row=row.number,
+            id=row.id,
+            account=row.account or None,
+            at=now(),
+            before=shown,
+            sent=dict(sent),
+        )
         import asyncio
 
         self._pending.append(to_json(image) + b"\n")

@@ -28,6 +28,8 @@ class Ledger:
         self._reopened = 0
         self._counts = [0] * 0x100
         self._rules = RulesOfRows()
+        #: Account → number of its rows by code.
+        self._accounts: dict[str, list[int]] = {}
 
     def record(self, *results: Result | Mark) -> bool:
         """Add the next lines of the log. Each replaces an earlier line of the same row.
@@ -49,6 +51,11 @@ class Ledger:
                     self._reopened += 1
             if result.rule is not None:
                 self._rules.add(result.row, result.rule)
+            of_account = None
+            if result.account is not None:
+                of_account = self._accounts.get(result.account)
+                if of_account is None:
+                    of_account = self._accounts[result.account] = [0] * 0x100
             number += 1
             index = result.row - 1
             if index >= size:
@@ -65,9 +72,13 @@ class Ledger:
                     code |= _kept(was, result.outcome)
                     has_replaced = True
                     counts[was] -= 1
+                    if of_account is not None:
+                        of_account[was] -= 1
                 codes[index] = code
                 lines[index] = number
             counts[code] += 1
+            if of_account is not None:
+                of_account[code] += 1
         self._line_count = number
         return has_replaced
 
@@ -160,7 +171,7 @@ class Ledger:
     @property
     def unsettled(self) -> int:
         """Number of rows with an outcome that a resumed run still sends again."""
-        return sum(n for code, n in enumerate(self._counts) if code & _UNSETTLED)
+        return _unsettled(self._counts)
 
     @property
     def mismatches(self) -> int:
@@ -174,8 +185,20 @@ class Ledger:
 
     def counts(self, rows: int) -> dict[str, int]:
         """Number of rows by outcome, and `unprocessed`. The sum is `rows`."""
-        counts = {outcome.value: self._count(outcome) for outcome in _OUTCOMES}
-        return {**counts, "unprocessed": rows - self.settled}
+        return _by_outcome(self._counts, rows)
+
+    def of_account(self, account: str, rows: int) -> dict[str, int]:
+        """The same for the rows of an account.
+
+        Args:
+            account: the name of the account.
+            rows: number of its rows in the input.
+        """
+        return _by_outcome(self._accounts.get(account, [0] * 0x100), rows)
+
+    def unsettled_of(self, account: str) -> int:
+        """Number of rows of an account that a resumed run still sends again."""
+        return _unsettled(self._accounts.get(account, []))
 
     def rules(self) -> dict[str, dict[str, int]]:
         """Number of rows with an outcome by rule and outcome; empty where no row is of a rule."""
@@ -188,6 +211,20 @@ class Ledger:
     def _count(self, outcome: Outcome) -> int:
         wanted = _CODES[outcome]
         return sum(n for code, n in enumerate(self._counts) if code & _OUTCOME_BITS == wanted)
+
+
+def _by_outcome(codes: list[int], rows: int) -> dict[str, int]:
+    """Number of rows by outcome, and `unprocessed`, from the number of rows by code."""
+    counts = dict.fromkeys((*_OUTCOMES, "unprocessed"), 0)
+    for code, n in enumerate(codes):
+        if n and code:
+            counts[_OUTCOMES[(code & _OUTCOME_BITS) - 1]] += n
+    counts["unprocessed"] = rows - sum(counts.values())
+    return {str(name): n for name, n in counts.items()}
+
+
+def _unsettled(codes: list[int]) -> int:
+    return sum(n for code, n in enumerate(codes) if code & _UNSETTLED)
 
 
 def _kept(was: int, outcome: Outcome) -> int:

@@ -58,6 +58,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         bodies: the first request bodies.
         due: the due dates in a few numbers; None without any.
         expecting: number of valid rows that expect something of their tasks.
+        accounts: number of rows by account, in the order of their first rows; empty where there is
+            only one. Rows that name none are left out.
         odd: number of ids that are unlike most others.
         odd_ids: the first of these.
         problem_groups: the problems, each kind once, with examples.
@@ -85,6 +87,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     completes_or_clears: int = 0
     due: DueDates | None = None
     expecting: int = 0
+    accounts: dict[str, int] = {}
     odd: int = 0
     odd_ids: list[OddId] = []
     encoding: str | None = None
@@ -144,11 +147,13 @@ class Inspection:
         self._parts = [(array("q"), array("I")) for _ in range(_PARTS)]
         self._invalid = 0
         self._expecting = 0
+        self._accounts: Counter[str] = Counter()
         self._problems = Problems()
         self._shapes: Counter[tuple[str, ...]] = Counter()
         #: The same for rows that complete their task.
         self._completing: Counter[tuple[str, ...]] = Counter()
-        self._bodies: list[TaskUpdate] = []
+        #: The first request bodies, by task where the rows of one task become one request.
+        self._bodies: dict[str, TaskUpdate] = {}
 
     @property
     def rows(self) -> int:
@@ -176,7 +181,7 @@ class Inspection:
             due_dates.append(update.due_date)
             # Eight bytes stand for an id. Two ids with the same bytes count as one task: this
             # happens once in some thirty million files of a million rows.
-            task = hash(update.id)
+            task = hash(row.task)
             hashes, numbers = parts[task % _PARTS]
             hashes.append(task)
             shape = row.shape or update.shape()
@@ -187,9 +192,11 @@ class Inspection:
             if update.done:
                 completing.append(shape)
             if is_sent and (len(self._bodies) < SHOWN_BODIES or self._merge):
-                self._show(update)
+                self._show(row, update)
         if rows:
             self._rows = rows[-1].number
+            if self._accounts or any(row.account for row in rows):
+                self._accounts.update(row.account for row in rows)
         # Counted in C, as the due dates are.
         self._shapes.update(shapes)
         self._completing.update(completing)
@@ -197,15 +204,15 @@ class Inspection:
         if self._dates is not None:
             self._dates.add(due_dates)
 
-    def _show(self, update: TaskUpdate) -> None:
+    def _show(self, row: Row, update: TaskUpdate) -> None:
         """Keep a request body for the preview, if there is room."""
-        for index, body in enumerate(self._bodies):
-            if self._merge and body.id == update.id:
-                with contextlib.suppress(InvalidUpdateError):
-                    self._bodies[index] = body.merged_with(update)
-                    return
+        if self._merge and (body := self._bodies.get(row.task)) is not None:
+            with contextlib.suppress(InvalidUpdateError):
+                self._bodies[row.task] = body.merged_with(update)
+                return
         if len(self._bodies) < SHOWN_BODIES:
-            self._bodies.append(update)
+            name = row.task if self._merge and row.task not in self._bodies else str(row.number)
+            self._bodies[name] = update
 
     def followed(self) -> RowSet:
         """The rows that have a later row of the same task."""
@@ -241,11 +248,12 @@ class Inspection:
             completes_or_clears=self._count_completing_or_clearing(),
             repeated=repeated,
             repeats=repeats,
-            bodies=[{"id": body.id, **body.changes()} for body in self._bodies],
+            bodies=[{"id": body.id, **body.changes()} for body in self._bodies.values()],
             problem_groups=self.problem_groups,
             seconds=_seconds(requests, rate),
             due=self._dates.found if self._dates is not None else None,
             expecting=self._expecting,
+            accounts={account: rows for account, rows in self._accounts.items() if account},
             odd=odd,
             odd_ids=odd_ids,
         )

@@ -4,6 +4,7 @@ A spreadsheet has few distinct users, dates and priorities in very many rows. So
 remembers the meaning of such a cell.
 """
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from bulkupdate.errors import ConfigError, InputError, Problem, setting
 from bulkupdate.fields import TASK_PREFIX
 from bulkupdate.models import PYTHON_NAMES, CheckedUpdate, Row, problem_of
 from bulkupdate.reader import artefacts
+from bulkupdate.reader.accounts import ACCOUNT, account_of
 from bulkupdate.reader.columns import EXPECT, Layout, rule_name
 from bulkupdate.reader.dates import DateReader
 from bulkupdate.reader.options import ReadOptions
@@ -47,6 +49,8 @@ class Values:
         is_clean: whether the input is known to hold no damaged and no control characters.
 
     Attributes:
+        account: the account of all rows; "" where each names its own, or where there are none.
+        accounts: a cell that names an account → the account. It raises `ValueError`.
         has_cleared: whether any cell so far has emptied a field.
         shortest: the length from which a text cell needs no closer look.
         shortest_id: the same for the id of a task.
@@ -71,6 +75,10 @@ class Values:
             len(self._clear if self._clear.startswith(TASK_PREFIX) else TASK_PREFIX) + 1
         )
         self.has_cleared = False
+        self._account_names = frozenset(options.accounts or ())
+        #: Account of all rows; "" where each names its own, or there are none.
+        self.account = options.account or ""
+        self.accounts = _Memory(self._account_in)
         #: Field → value in the input, in lower case → value to send.
         self._mapped: dict[str, dict[str, Any]] = {}
         self._map_name = str(options.value_map)
@@ -83,7 +91,7 @@ class Values:
         Raises:
             InputError: one of them is wrong.
         """
-        read = self.reading(field)
+        read = self._account_read if field == ACCOUNT else self.reading(field)
         checked = {}
         for value, (line, meant) in value_map.of(field).items():
             try:
@@ -92,6 +100,18 @@ class Values:
                 problem = problem_of(field, meant, error)
                 raise InputError(f"{self._map_name}, line {line}: 'to': {problem}") from None
         return checked
+
+    def _account_in(self, cell: str) -> str:
+        """The account that a cell names, perhaps by a name of the user's own."""
+        word = cell.strip()
+        if isinstance(cell, Cell) and cell.kind == WRONG:
+            raise ValueError(cell.problem)
+        if word and (mapped := self._mapped.get(ACCOUNT)) is not None:
+            return str(_meant(word, mapped, self._map_name))
+        return self._account_read(word)
+
+    def _account_read(self, word: str) -> str:
+        return account_of(word.strip(), self._account_names)
 
     def constants(self, texts: dict[str, str]) -> dict[str, Any]:
         """The values that `--set` gives every row: values on the wire, by name in Python.
@@ -294,6 +314,8 @@ class CellReader:
         ]
         self._expects = bool(self._expected or expected)
         self._rule = layout.rule
+        self._account = layout.account
+        self._of_all = values.account
         self._values = values
         self._shortest = values.shortest
         self._shortest_id = values.shortest_id
@@ -336,6 +358,9 @@ class CellReader:
                 if (cell := cells[position]) and (value := read(cell)) is not BLANK:
                     values[name] = value
             expect = self._expectations(cells) if self._expects else None
+            account = self._of_all
+            if self._account is not None:
+                account = self._values.accounts[cells[self._account.position]]
         except ValueError:
             return None
         if id_ is BLANK:
@@ -344,7 +369,7 @@ class CellReader:
         clears = self._values.has_cleared and "" in values.values()
         shape = update.shape() if clears else tuple(values)
         rule = None if self._rule is None else rule_name(cells[self._rule])
-        return Row(number, line, id_, update, (), tuple(cells), (), shape, expect, rule)
+        return Row(number, line, id_, update, (), tuple(cells), (), shape, expect, rule, account)
 
     def _expectations(self, cells: list[str]) -> dict[str, Any] | None:
         found = dict(self._all_expect)
@@ -371,7 +396,22 @@ class CellReader:
                 read(cells[position])
             except ValueError as error:
                 problems.append(problem_of(field, cells[position], error, name))
+        if self._account is not None:
+            position, field, name = self._account
+            try:
+                self._values.accounts[cells[position]]
+            except ValueError as error:
+                problems.append(problem_of(field, cells[position], error, name))
         return problems
+
+    def account(self, cells: list[str]) -> str:
+        """The account that a record of any width names; "" if it names none."""
+        if self._account is None:
+            return self._of_all
+        has_cell = self._account.position < len(cells)
+        with contextlib.suppress(ValueError):
+            return str(self._values.accounts[cells[self._account.position]]) if has_cell else ""
+        return ""
 
     def rule(self, cells: list[str]) -> str | None:
         """The name of the rule in a record of any width; None without one."""

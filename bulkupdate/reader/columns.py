@@ -8,6 +8,7 @@ from bulkupdate import fields
 from bulkupdate.codec import writable
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.models import PYTHON_NAMES
+from bulkupdate.reader.accounts import ACCOUNT, is_mark, marked
 from bulkupdate.reader.options import ReadOptions
 
 #: Prefix of the columns and keys that bulkupdate adds to `failed.csv`. The reader ignores them.
@@ -72,6 +73,7 @@ class Layout(NamedTuple):
         ignored: names of the columns that it ignores, without those that it added itself.
         kept: positions of all columns, without those that bulkupdate added, but for the rule.
         expected: the columns that hold what the task must be like.
+        account: the column that names the account of a row; None without one.
         rule: position of the column that names the rule of a row; None without one.
     """
 
@@ -82,6 +84,12 @@ class Layout(NamedTuple):
     kept: tuple[int, ...]
     expected: tuple[Column, ...] = ()
     rule: int | None = None
+    account: Column | None = None
+
+    @property
+    def used(self) -> tuple[Column, ...]:
+        """The columns that say what is sent, and with which account."""
+        return self.columns if self.account is None else (self.account, *self.columns)
 
     @property
     def written(self) -> int:
@@ -95,12 +103,19 @@ class Naming:
     Args:
         options: the user's options for the input.
 
+    Attributes:
+        has_accounts: whether rows are of accounts, so that `account` is a column or key.
+        constants: field → the value of every row.
+        expected: field → the value that every row expects.
+
     Raises:
         ConfigError: the options name an unknown field, or one field twice.
     """
 
     def __init__(self, options: ReadOptions) -> None:
         self._ignores_extra = options.ignore_extra
+        self.has_accounts = options.accounts is not None
+        self._is_of_one_account = options.account is not None
         self._mapping = {
             name.strip(): self._known_field(field, "mapping")
             for name, field in options.mapping.items()
@@ -115,6 +130,10 @@ class Naming:
                 continue
             if field == "id":
                 raise ConfigError(f"{setting('constants')} id: each row needs an id of its own")
+            if field == ACCOUNT:
+                raise ConfigError(
+                    f"{setting('constants')} {ACCOUNT}: set {setting('account')} instead"
+                )
             if field in self.constants:
                 raise ConfigError(f"{setting('constants')} names {field!r} twice")
             if field in _JSONL_ONLY:
@@ -139,13 +158,19 @@ class Naming:
         name = name.strip()
         if mapped := self._mapped_name(name):
             return self._mapping[mapped]
-        field = _field_called(name)
+        field = self._called(name)
         # A field that the user maps to another column belongs to that column alone.
         return None if field in self._mapping.values() else field
 
     def meant(self, name: str) -> str | None:
         """The field for a name in the options: the name of a column, or of the field itself."""
-        return self.field(name) or _field_called(name.strip())
+        return self.field(name) or self._called(name.strip())
+
+    def _called(self, name: str) -> str | None:
+        """The field that a name stands for by itself; None if it matches no field."""
+        if self.has_accounts and _plain(name) == ACCOUNT:
+            return ACCOUNT
+        return _field_called(name)
 
     def _mapped_name(self, name: str) -> str | None:
         """The name of a column in the user's mapping; None where the mapping lacks it."""
@@ -162,7 +187,7 @@ class Naming:
         if is_expectation(name) or is_expectation(field or ""):
             # It protects a task, so that no option drops it.
             return False
-        if self._only and field != "id":
+        if self._only and field not in ("id", ACCOUNT):
             is_named = name in self._only
             if not is_named and field not in self._only_fields:
                 return True
@@ -176,7 +201,12 @@ class Naming:
             return f"{kind} {name!r} begins with {EXPECT} and names none of the fields {known}"
         if problem := self.expected_twice(kind, name, field):
             return problem
-        if field is None and (taken := _field_called(name)) is not None:
+        if field == ACCOUNT and self._is_of_one_account:
+            return (
+                f"{kind} {name!r} and {setting('account')} both name the account of the rows: leave"
+                " one out"
+            )
+        if field is None and (taken := self._called(name)) is not None:
             return (
                 f"{kind} {name!r} is not sent: {setting('mapping')} gives {taken} to another"
                 f" {kind}; remove it, or set {setting('ignore_extra')}"
@@ -209,7 +239,8 @@ class Naming:
             names.pop()
         columns: list[Column] = []
         expected: list[Column] = []
-        problems: list[str] = []
+        accounts: list[Column] = []
+        problems = self.marked(names)
         ignored = []
         for position, name in enumerate(names):
             if self.is_ignored(name):
@@ -225,6 +256,8 @@ class Naming:
             else:
                 column = Column(position, self.field(name) or "", name)
                 others = expected if is_expectation(column.field) else columns
+                if column.field == ACCOUNT:
+                    others = accounts
                 problems += _clashes(others, column)
                 others.append(column)
         if not any(column.field == "id" for column in columns):
@@ -233,6 +266,8 @@ class Naming:
                 f" set {setting('mapping')} 'NAME=id'; if there are lines above the header, remove"
                 " them"
             )
+        if not accounts and (problem := self.without_account("column")):
+            problems.append(problem)
         problems += self.missing(names)
         if len(problems) > _SHOWN:
             problems[_SHOWN:] = [f"… and {len(problems) - _SHOWN:,} more problems of the header"]
@@ -247,8 +282,23 @@ class Naming:
             kept,
             tuple(expected),
             names.index(RULE) if RULE in names else None,
+            accounts[0] if accounts else None,
         )
         return layout, problems
+
+    def marked(self, names: Iterable[str]) -> list[str]:
+        """The problem of a file of several accounts, where none are given; empty without one."""
+        return [] if self.has_accounts or not any(map(is_mark, names)) else [marked()]
+
+    def without_account(self, kind: str) -> str | None:
+        """The problem of a file that names no account of its rows; None without one."""
+        if not self.has_accounts or self._is_of_one_account:
+            return None
+        return (
+            f"there is no {kind} {ACCOUNT!r}, which names the account of each row; if it has"
+            f" another name, set {setting('mapping')} 'NAME={ACCOUNT}'; if all rows are of one"
+            f" account, set {setting('account')}"
+        )
 
     def knows(self, header: Iterable[str]) -> int:
         """Number of these names that stand for a field."""
@@ -272,9 +322,8 @@ class Naming:
         ]
         return problems
 
-    @staticmethod
-    def _known_field(name: str, flag: str) -> str:
-        field = _field_called(name.strip())
+    def _known_field(self, name: str, flag: str) -> str:
+        field = self._called(name.strip())
         if field is None:
             near = fields.suggestion(name, PYTHON_NAMES) or f": the fields are {', '.join(_FIELDS)}"
             raise ConfigError(f"{setting(flag)}: {name!r} is not a field{near}")

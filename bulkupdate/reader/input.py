@@ -378,7 +378,7 @@ class Input:
             delimiter=dialect.delimiter if dialect else None,
             compression=self.file.raw.compression,
             sheet=self.file.sheet,
-            columns={writable(c.name): c.field for c in layout.columns} if layout else {},
+            columns={writable(c.name): c.field for c in layout.used} if layout else {},
             passed_over=tuple(map(writable, layout.ignored)) if layout else (),
             options=self.options.said(),
             now=fields.in_utc(self.now),

@@ -88,6 +88,9 @@ class ReadOptions:
         date_formats: formats of dates that are not ISO 8601, in the syntax of `strptime`.
         people: whether an owner may be an e-mail address or a name, which the caller resolves.
         clear_token: the word that empties a field.
+        accounts: the names of the accounts that rows may be of; None where there are none, and a
+            column `account` is as any other.
+        account: the account of all rows; None where each row names its own.
         now: the time from which `today` and `+3d` count; None for the time when the input is
             opened.
 
@@ -110,9 +113,14 @@ class ReadOptions:
     date_formats: tuple[str, ...] = ()
     people: bool = False
     clear_token: str = CLEAR
+    accounts: tuple[str, ...] | None = None
+    account: str | None = None
     now: datetime | None = None
 
     def __post_init__(self) -> None:
+        if self.accounts is not None:
+            object.__setattr__(self, "accounts", _texts("accounts", self.accounts))
+        self._check_account()
         for name in ("only", "date_formats"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
         if self.value_map is not None:
@@ -135,6 +143,15 @@ class ReadOptions:
                 f" {setting('timezone')}"
             )
         _ = self.zone, self.time_of_day
+
+    def _check_account(self) -> None:
+        if self.account is None:
+            return
+        if self.accounts is None:
+            raise ConfigError(f"{setting('account')} needs {setting('accounts')}")
+        if self.account not in self.accounts:
+            near = fields.suggestion(self.account, self.accounts)
+            raise ConfigError(f"{setting('account')} {self.account!r} is no account{near}")
 
     @property
     def zone(self) -> tzinfo | None:
@@ -159,9 +176,8 @@ class ReadOptions:
         """
         default = ReadOptions()
         for one in dataclasses.fields(self):
-            if one.name in ("now", "people") or getattr(self, one.name) == getattr(
-                default, one.name
-            ):
+            is_default = getattr(self, one.name) == getattr(default, one.name)
+            if is_default or one.name in ("now", "people", "accounts", "account"):
                 continue
             raise ConfigError(f"{setting(one.name)} is of a file of edits, not of a file of rules")
 
@@ -187,6 +203,9 @@ class ReadOptions:
             "time": self.time,
             "date_format": list(self.date_formats),
             "clear_token": self.clear_token if self.clear_token != CLEAR else None,
+            "account": self.account,
+            # Which rows are valid depends on the names.
+            "accounts_sha256": _sha256_of(self.accounts) if self.accounts is not None else None,
         }
         return {name: _writable(value) for name, value in chosen.items() if value}
 
@@ -312,6 +331,10 @@ def _check_date_format(text: str) -> None:
         datetime.strptime(example, text)  # noqa: DTZ007
     except ValueError as error:
         raise ConfigError(f"{setting('date_formats')} {text!r}: {error}") from None
+
+
+def _sha256_of(names: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

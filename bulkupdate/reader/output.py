@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 
 from bulkupdate.codec import writable
+from bulkupdate.reader.accounts import MARK, MARK_KEY, MARK_VALUE
 from bulkupdate.reader.cells import as_text
 from bulkupdate.reader.columns import OWN_PREFIX, RULE, Layout
 from bulkupdate.reader.encoding import Encoding
@@ -47,6 +48,7 @@ class RowFormat:
         self._layout = source.layout
         self.sheet = source.file.sheet
         self._names = tuple(OWN_PREFIX + name for name in names)
+        self._has_accounts = source.options.accounts is not None
 
     @property
     def head(self) -> bytes:
@@ -68,7 +70,9 @@ class RowFormat:
         """
         if isinstance(record, str) or self._layout is None:
             is_unicode = self._encoding.codec.startswith("utf")
-            added = zip(self._names, map(_json_value, own), strict=True)
+            added = [*zip(self._names, map(_json_value, own), strict=True)]
+            if self._has_accounts:
+                added.insert(0, (MARK_KEY, MARK_VALUE))
             return self._encoded(_json_line(str(record), added, is_unicode=is_unicode))
         texts = (writable(str(value)) for value in own)
         # A cell of a workbook is a text, whatever it begins with.
@@ -81,9 +85,9 @@ class RowFormat:
 
     @property
     def _hint(self) -> tuple[str, ...]:
-        """A column whose name gives the next reader the encoding that was guessed."""
-        is_guess = bool(self._encoding.examples)
-        return (f"{OWN_PREFIX}encoding={self._encoding.codec}",) if is_guess else ()
+        """Columns whose names tell the next reader the guessed encoding, and of accounts."""
+        hints = [f"{OWN_PREFIX}encoding={self._encoding.codec}"] if self._encoding.examples else []
+        return (*hints, *[MARK][: self._has_accounts])
 
     def _encoded(self, text: str) -> bytes:
         # Bytes that could not be decoded are written unchanged.

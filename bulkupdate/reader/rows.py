@@ -8,6 +8,7 @@ from bulkupdate import fields
 from bulkupdate.codec import replaced, writable
 from bulkupdate.errors import InputError, InvalidUpdateError, Problem
 from bulkupdate.models import PYTHON_NAMES, UNSET, CheckedUpdate, Row, TaskUpdate, problem_of
+from bulkupdate.reader.accounts import ACCOUNT, is_mark
 from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import (
     EXPECT,
@@ -79,8 +80,16 @@ def table_rows(
         else:
             problems = reader.problems(cells)
         id_shown = "" if _is_of(problems, "id") else writable(reader.id(cells))
-        rule = reader.rule(cells)
-        yield Row(number, line, id_shown, None, tuple(problems), tuple(cells), rule=rule)
+        yield Row(
+            number,
+            line,
+            id_shown,
+            None,
+            tuple(problems),
+            tuple(cells),
+            rule=reader.rule(cells),
+            account=reader.account(cells),
+        )
 
 
 def _is_header(cells: list[str], layout: Layout, naming: Naming, where: str) -> bool:
@@ -158,15 +167,24 @@ def json_rows(
             problem = Problem("", fields.shorten(record), str(error))
             yield Row(number, line_number, "", None, (problem,), record)
             continue
+        if (mark := next(filter(is_mark, pairs), None)) and (why := naming.marked([mark])):
+            raise InputError(f"{name}: line {line_number}: {why[0]}")
+        account, no_account = keys.account(pairs, values)
         given = [pairs.pop(key) for key in [*pairs] if key.strip().lower() == _EXPECT]
         found, problems = keys.values(pairs, values, number)
         expect, wrong = _expectations(given, naming, values)
         found, expect = {**found, **constants}, {**expected, **expect}
         row = _row(
-            number, line_number, found, [*problems, *wrong], record, expect or None, values.rule
+            number,
+            line_number,
+            found,
+            [*problems, *wrong, *no_account],
+            record,
+            expect or None,
+            values.rule,
         )
         rule = rule_name(pairs.get(RULE))
-        yield row if rule is None else replaced(row, rule=rule)
+        yield replaced(row, rule=rule, account=account) if rule or account else row
     # A file of failed rows need not hold every key that its input held.
     is_failed = any(key.startswith(OWN_PREFIX) for key in keys.seen)
     if not is_failed and (problems_of_file := naming.missing(keys.seen)):
@@ -286,6 +304,27 @@ class _Keys:
             except ValueError as error:
                 problems.append(problem_of(field, value, error, key))
         return found, problems
+
+    def account(self, pairs: dict[str, Any], values: Values) -> tuple[str, list[Problem]]:
+        """Take the account out of an object, and the problems with it; "" without accounts."""
+        if not self._naming.has_accounts:
+            return "", []
+        named = [key for key in pairs if (self._known.get(key) or self._look_up(key))[0] == ACCOUNT]
+        wrong = [self._naming.problem("key", key) or "" for key in named]
+        if problems := [Problem("", "", problem) for problem in wrong if problem]:
+            return "", problems
+        if len(named) > 1:
+            return "", [Problem("", "", f"has two keys for the account: {', '.join(named)}")]
+        value = pairs.pop(named[0]) if named else None
+        if value is None:
+            missing = self._naming.without_account("key")
+            return values.account, [Problem("", "", missing)] if missing else []
+        try:
+            if not isinstance(value, str):
+                raise ValueError("is no text: write the name of the account")  # noqa: TRY301
+            return str(values.accounts[value]), []
+        except ValueError as error:
+            return "", [problem_of(ACCOUNT, value, error, named[0])]
 
     @property
     def seen(self) -> Iterable[str]:

@@ -406,7 +406,7 @@ class Comparison:
         ):
             shown = {name: known[name] for name in foreign if name in known}
             is_unlisted = before is None and bool(foreign)
-            await self._images.keep(row.number, row.id, None if is_unlisted else shown, changes)
+            await self._images.keep(row, None if is_unlisted else shown, changes)
 
     def is_due(self) -> bool:
         """Whether the reading is still fresh enough to send what was judged by it."""

@@ -10,6 +10,7 @@ import pytest
 from bulkupdate.errors import JournalError
 from bulkupdate.journal import ImagesFile, read_images
 from bulkupdate.journal.files import AppendOnlyFile
+from tests.support.fakes import row
 
 
 async def test_images_that_come_together_share_one_sync(
@@ -25,7 +26,7 @@ async def test_images_that_come_together_share_one_sync(
 
     monkeypatch.setattr(AppendOnlyFile, "sync", counted)
     file = ImagesFile(tmp_path / "before.jsonl")
-    keeping = (file.keep(n, f"opp_{n}", {"title": ""}, {"title": "New"}) for n in range(20))
+    keeping = (file.keep(row(n, f"opp_{n}"), {"title": ""}, {"title": "New"}) for n in range(20))
     await asyncio.gather(*keeping)
     assert syncs == [20]
     await file.close()
@@ -34,9 +35,9 @@ async def test_images_that_come_together_share_one_sync(
 async def test_torn_line_is_removed_before_the_next_one(tmp_path: Path) -> None:
     """A line that a crash cut off spoils no other line."""
     path = tmp_path / "before.jsonl"
-    for row, torn in ((1, b'{"row": 9, "id": "op'), (2, b"")):
+    for number, torn in ((1, b'{"row": 9, "id": "op'), (2, b"")):
         file = ImagesFile(path)
-        await file.keep(row, "opp_1", {"title": "Old"}, {"title": "New"})
+        await file.keep(row(number, "opp_1"), {"title": "Old"}, {"title": "New"})
         await file.close()
         path.write_bytes(path.read_bytes() + torn)
     assert [image.row for image in read_images(path)] == [1, 2]
@@ -52,7 +53,7 @@ async def test_image_that_can_not_be_written_fails_its_request(
 
     monkeypatch.setattr(AppendOnlyFile, "sync", full)
     file = ImagesFile(tmp_path / "before.jsonl")
-    keeping = (file.keep(n, f"opp_{n}", {}, {"title": "New"}) for n in range(3))
+    keeping = (file.keep(row(n, f"opp_{n}"), {}, {"title": "New"}) for n in range(3))
     found = await asyncio.gather(*keeping, return_exceptions=True)
     assert [type(one) for one in found] == [JournalError] * 3
     await file.close()
@@ -72,7 +73,7 @@ async def test_close_waits_for_the_sync_although_it_is_cancelled(
 
     monkeypatch.setattr(AppendOnlyFile, "sync", slow)
     file = ImagesFile(tmp_path / "before.jsonl")
-    keeping = asyncio.create_task(file.keep(1, "opp_1", {}, {"title": "New"}))
+    keeping = asyncio.create_task(file.keep(row(1, "opp_1"), {}, {"title": "New"}))
     await asyncio.to_thread(is_syncing.wait)
     closing = asyncio.create_task(file.close())
     for _ in range(2):

@@ -461,6 +461,15 @@ class Reason(enum.StrEnum):
     KEY_REFUSED = "key_refused"
     """The server refuses the key, or its certificate is not accepted. All rows would fail."""
 
+    NO_KEY = "no_key"
+    """There is no key for an account any more, or its rows may only be read."""
+
+    OTHER_TEAM = "other_team"
+    """The key is of another team than before, or of the team of another account of the run."""
+
+    ACCOUNTS_STOPPED = "accounts_stopped"
+    """Some accounts stopped before their end, each for a reason of its own."""
+
     SERVER_DOWN = "server_down"
     """The server gave no usable answer for too long."""
 

@@ -36,6 +36,7 @@ class Stop:
 
     Args:
         parent: the stop that contains this one, or None; see `child`.
+        ends_parent: whether the parent stops once all such children have.
 
     Attributes:
         level: the level so far, including the parent's.
@@ -45,13 +46,14 @@ class Stop:
         signal: the number of the signal, if a signal was the reason.
     """
 
-    def __init__(self, parent: "Stop | None" = None) -> None:
+    def __init__(self, parent: "Stop | None" = None, *, ends_parent: bool = True) -> None:
         self.level = Level.GO
         self.is_set = False
         self.text: str | None = None
         self.reason: Reason | None = None
         self.signal: int | None = None
         self._parent = parent
+        self._ends_parent = ends_parent
         self._children: list[Stop] = []
         self._scopes: set[Scope] = set()
 
@@ -72,7 +74,7 @@ class Stop:
         if self.reason is None or is_weaker:
             self.text, self.reason, self.signal = text, reason, signal
         self.raise_to(Level.DRAIN)
-        if self._parent is not None:
+        if self._parent is not None and self._ends_parent:
             self._parent.child_was_set(self)
 
     def abort(self, text: str = "stopped", reason: Reason = Reason.REQUESTED) -> None:
@@ -86,16 +88,20 @@ class Stop:
             self.set(text, reason)
         self.raise_to(Level.ABORT)
 
-    def child(self) -> "Stop":
-        """A new stop inside this one, as for a lane in a run."""
-        child = Stop(self)
+    def child(self, *, ends_parent: bool = True) -> "Stop":
+        """A new stop inside this one, as for a lane in a run.
+
+        Args:
+            ends_parent: whether this stop is set once all such children have stopped.
+        """
+        child = Stop(self, ends_parent=ends_parent)
         self._children.append(child)
         child.raise_to(self.level)
         return child
 
     def child_was_set(self, child: "Stop") -> None:
         """Stop for the reason of a child, once every child has stopped for one of its own."""
-        is_last = all(one.reason is not None for one in self._children)
+        is_last = all(one.reason is not None for one in self._children if one._ends_parent)
         if child.reason is not None and is_last:
             self.set(child.text or child.reason, child.reason, signal=child.signal)
 

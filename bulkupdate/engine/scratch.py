@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bulkupdate.codec import parse_json, to_json
+from bulkupdate.engine.stored import from_bytes, to_bytes
 from bulkupdate.errors import JournalError
-from bulkupdate.models import PYTHON_NAMES, Row, TaskUpdate
+from bulkupdate.models import Row
 
 _SCHEMA = """
     PRAGMA journal_mode = OFF;
@@ -51,7 +51,7 @@ class Scratch:
         """
         with _errors("waiting rows can't be stored on disk"):
             self._open().execute(
-                "INSERT INTO parked (task, row) VALUES (?, ?)", (_key(row.id), _record(row))
+                "INSERT INTO parked (task, row) VALUES (?, ?)", (_key(row.id), to_bytes(row))
             )
         self._lengths[row.id] += 1
 
@@ -68,7 +68,7 @@ class Scratch:
         self._lengths[task] -= 1
         if not self._lengths[task]:
             del self._lengths[task]
-        return _row(found[0])
+        return from_bytes(found[0])
 
     def close(self) -> None:
         """Close the database."""
@@ -96,21 +96,3 @@ def _errors(what: str) -> Iterator[None]:
 def _key(task: str) -> str:
     # An id may hold a lone surrogate, which SQLite refuses.
     return json.dumps(task)
-
-
-def _record(row: Row) -> bytes:
-    changes = row.update.changes() if row.update is not None else {}
-    # The record may hold undecodable bytes as lone surrogates, which `to_json` refuses.
-    cells = json.dumps(row.record)
-    merged = [_record(one).decode() for one in row.merged]
-    return to_json((row.number, row.line, row.id, changes, cells, merged, row.expect, row.rule))
-
-
-def _row(record: bytes) -> Row:
-    number, line, id_, changes, text, earlier, expect, rule = parse_json(record)
-    cells = json.loads(text)
-    named = {PYTHON_NAMES[name]: value for name, value in changes.items()}
-    update = TaskUpdate(id=id_, **named)
-    merged = tuple(_row(one.encode()) for one in earlier)
-    kept = cells if isinstance(cells, str) else tuple(cells)
-    return Row(number, line, id_, update, (), kept, merged, expect=expect, rule=rule)

@@ -193,9 +193,7 @@ class Parts:
         updates = [row.update for row in self._read() if row.update]
         endpoint = Endpoint(api_key=ApiKey("s3cret-k3y"), base_url="http://127.0.0.1:9")
         async with TaskClient(endpoint) as client:
-            session = client._http._session
-            if session is None:
-                raise AssertionError("it is open")
+            session = client._http._pool.session
             session.request = _answer  # type: ignore[method-assign,assignment]
             with _counting() as count:
                 for update in updates:

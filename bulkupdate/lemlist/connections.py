@@ -8,6 +8,8 @@ answer of that connection one place off. So:
   confirm what was asked. Every other answer closes it.
 - A byte that arrives while no request is out closes it.
 - It carries at most one request of a subject (a task). Its late second answer would fit.
+- A right answer that names no subject, such as a page of tasks, fits every account. So such a
+  request goes over a connection without requests of other accounts.
 - An answer that refuses names no task. It counts only as the first answer of a connection; else
   its request is made anew, on a new one (see `HttpClient.call`).
 """
@@ -26,21 +28,31 @@ from aiohttp.connector import Connection
 MAX_REQUESTS = 1000
 
 
+#: Stands for the accounts of a connection that has carried requests of more than one.
+_SEVERAL = object()
+
+
 class Exchange:
     """One request and its answer, on one connection.
 
     Args:
         subject: what the request is about, as the id of a task.
+        account: what all requests with one key have in common, and no others.
+        is_named: whether the right answer names the subject.
         anew: whether the request needs a connection that carried no other.
 
     Attributes:
         is_first: whether no other request was on the connection before.
     """
 
-    __slots__ = ("_channel", "anew", "is_first", "subject")
+    __slots__ = ("_channel", "account", "anew", "is_first", "is_named", "subject")
 
-    def __init__(self, subject: str, *, anew: bool = False) -> None:
+    def __init__(
+        self, subject: str, account: object = None, *, is_named: bool = True, anew: bool = False
+    ) -> None:
         self.subject = subject
+        self.account = account
+        self.is_named = is_named
         self.anew = anew
         self.is_first = True
         self._channel: _Channel | None = None
@@ -53,6 +65,10 @@ class Exchange:
     def begin(self, channel: "_Channel") -> None:
         """Take the connection."""
         self.is_first = not channel.subjects
+        if self.is_first:
+            channel.account = self.account
+        elif channel.account is not self.account:
+            channel.account = _SEVERAL
         channel.subjects.add(self.subject)
         channel.is_idle = False
         self._channel = channel
@@ -77,10 +93,12 @@ class _Channel(ResponseHandler):
 
     Attributes:
         subjects: the subjects of the requests so far.
+        account: the account of all of them, or `_SEVERAL`.
         is_idle: whether its last answer was kept, and no request is out.
     """
 
     subjects: set[str]
+    account: object = None
     is_idle = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -91,6 +109,14 @@ class _Channel(ResponseHandler):
     def is_used_up(self) -> bool:
         """Whether it must not carry another request."""
         return not self.is_connected() or self.should_close or len(self.subjects) >= MAX_REQUESTS
+
+    def fits(self, wanted: Exchange) -> bool:
+        """Whether it may carry a request, as far as its earlier ones are concerned."""
+        return (
+            not wanted.anew
+            and wanted.subject not in self.subjects
+            and (wanted.is_named or self.account is wanted.account)
+        )
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the server. Nobody waits for any on an idle connection."""
@@ -132,7 +158,7 @@ class Connections(aiohttp.TCPConnector):
             channel, since = idle.popleft()
             if since < oldest or channel.is_used_up:
                 channel.close()
-            elif wanted.anew or not channel.is_idle or wanted.subject in channel.subjects:
+            elif not (channel.is_idle and channel.fits(wanted)):
                 idle.append((channel, since))
             else:
                 wanted.begin(channel)

@@ -16,7 +16,6 @@ from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING
 from multidict import CIMultiDict
 from yarl import URL
 
-from bulkupdate._version import __version__
 from bulkupdate.codec import parse_json
 from bulkupdate.errors import (
     BadRequestError,
@@ -38,11 +37,12 @@ from bulkupdate.errors import (
 )
 from bulkupdate.fields import shorten
 from bulkupdate.lemlist.answer import Answer, retry_after
-from bulkupdate.lemlist.connections import Connections, Exchange, ThisMachine, exchange
-from bulkupdate.lemlist.deadlines import Deadline, Deadlines
+from bulkupdate.lemlist.connections import Exchange, exchange
+from bulkupdate.lemlist.deadlines import Deadline
 from bulkupdate.lemlist.endpoint import Endpoint
+from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.redact import Redactor
-from bulkupdate.lemlist.request import EncodedJson, ReadyRequest
+from bulkupdate.lemlist.request import EncodedJson
 
 #: Most bytes of an answer that are read, unless a caller expects more. A Task has a few thousand.
 MAX_BODY = 1 << 18
@@ -52,10 +52,6 @@ MAX_DEPTH = 100
 
 #: Most characters of the server's message that are kept.
 MAX_MESSAGE = 500
-
-#: Seconds that an idle connection stays open. lemlist runs on Node, which closes a connection after
-#: 5 s without a request. A request at that moment is lost, so the client closes it before.
-KEEP_ALIVE = 4.0
 
 #: Most seconds for connecting.
 CONNECT_TIMEOUT = 10.0
@@ -73,8 +69,6 @@ _SURROGATES = re.compile(
     rb"(?P<whole>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|(?P<other>\\.)"
 )
-_JSON = "application/json"
-
 _ERRORS: dict[int, type[TaskError]] = {
     401: UnauthorizedError,
     402: PaymentRequiredError,
@@ -146,52 +140,37 @@ class HttpClient:
 
     Args:
         endpoint: the server and the API key.
-        connections: most open connections.
+        connections: most open connections, unless a pool is given.
+        pool: an open pool, which other clients may share; None for one of its own.
     """
 
-    def __init__(self, endpoint: Endpoint, *, connections: int = 16) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, connections: int = 16, pool: ConnectionPool | None = None
+    ) -> None:
         self._endpoint = endpoint
-        self._connections = connections
+        self._has_own_pool = pool is None
+        self._pool = ConnectionPool(connections=connections) if pool is None else pool
         key = endpoint.api_key.reveal()
         authorization = aiohttp.encode_basic_auth("", key)
-        password = URL(endpoint.proxy() or "").password
+        self._proxy = endpoint.proxy()
+        password = URL(self._proxy or "").password
         self._redactor = Redactor(key, *([password] if password else []))
         # Sent with each request, because aiohttp sends the headers of a session to a proxy too.
         self._headers = CIMultiDict({AUTHORIZATION: authorization})
-        self._session: aiohttp.ClientSession | None = None
-        self._deadlines: Deadlines | None = None
+        self._timeout = aiohttp.ClientTimeout(
+            total=None,  # see `call`
+            # Shorter than the whole timeout: without a connection, nothing was applied.
+            connect=min(CONNECT_TIMEOUT, endpoint.timeout / 2),
+        )
 
     async def __aenter__(self) -> Self:
-        self._deadlines = Deadlines()
-        self._session = aiohttp.ClientSession(
-            connector=Connections(
-                limit=self._connections,
-                keepalive_timeout=KEEP_ALIVE,
-                resolver=ThisMachine() if self._endpoint.is_local else None,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={
-                "Accept": _JSON,
-                # A Task is short. An uncompressed answer can't be a decompression bomb.
-                "Accept-Encoding": "identity",
-                "User-Agent": f"bulkupdate/{__version__}",
-            },
-            timeout=aiohttp.ClientTimeout(
-                total=None,  # see `call`
-                # Shorter than the whole timeout: without a connection, nothing was applied.
-                connect=min(CONNECT_TIMEOUT, self._endpoint.timeout / 2),
-            ),
-            auto_decompress=False,
-            proxy=self._endpoint.proxy(),
-            request_class=ReadyRequest,
-        )
+        if self._has_own_pool:
+            await self._pool.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None and self._deadlines is not None:
-            await self._session.close()
-            self._deadlines.close()
-            self._session = self._deadlines = None
+        if self._has_own_pool:
+            await self._pool.__aexit__()
 
     async def call(
         self,
@@ -204,6 +183,7 @@ class HttpClient:
         more_seconds: float = 0.0,
         subject: str = "",
         anew: bool = False,
+        is_named: bool = False,
         most: int = MAX_BODY,
     ) -> Answer[Value]:
         """Send one request.
@@ -224,6 +204,8 @@ class HttpClient:
                 requests of a subject.
             anew: whether to use a new connection, because the answer to an earlier attempt was in
                 question.
+            is_named: whether a right answer names its subject. Any other one could be the answer to
+                a request of another account, so its connection carries requests of no other.
             most: most bytes of the answer's body that are accepted.
 
         Returns:
@@ -231,23 +213,25 @@ class HttpClient:
 
         Raises:
             TaskError: there was no answer.
+            RuntimeError: the client or its pool is not open.
         """
-        if self._session is None or self._deadlines is None:
-            raise RuntimeError("use the client in 'async with'")
-        current = Exchange(subject, anew=anew)
+        session, deadlines = self._pool.session, self._pool.deadlines
+        current = Exchange(subject, self, is_named=is_named, anew=anew)
         exchange.set(current)
         started = time.monotonic() if log.isEnabledFor(logging.DEBUG) else None
         failure: TaskError | None = None
         is_kept = False
         try:
-            with Deadline(self._deadlines, self._endpoint.timeout + more_seconds):
-                response = await self._session.request(
+            with Deadline(deadlines, self._endpoint.timeout + more_seconds):
+                response = await session.request(
                     method,
                     f"{self._endpoint.base_url}{path}",
                     data=None if json is None else EncodedJson(json),
                     params=params,
                     headers=self._headers,
                     allow_redirects=False,
+                    proxy=self._proxy,
+                    timeout=self._timeout,
                 )
                 # A Task is short: nearly always it arrives together with the headers.
                 is_whole = response.closed

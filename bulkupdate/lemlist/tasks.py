@@ -10,6 +10,7 @@ from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.http import HttpClient, Response, json_of
 from bulkupdate.lemlist.listing import MAX_PAGE, Filter, page_of, pages, query
+from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.team import (
     MAX_TEAM,
     RUNNING,
@@ -36,11 +37,14 @@ class TaskClient:
 
     Args:
         endpoint: the server and the API key.
-        connections: most open connections.
+        connections: most open connections, unless a pool is given.
+        pool: an open pool, which other clients may share; None for one of its own.
     """
 
-    def __init__(self, endpoint: Endpoint, *, connections: int = 16) -> None:
-        self._http = HttpClient(endpoint, connections=connections)
+    def __init__(
+        self, endpoint: Endpoint, *, connections: int = 16, pool: ConnectionPool | None = None
+    ) -> None:
+        self._http = HttpClient(endpoint, connections=connections, pool=pool)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -81,6 +85,7 @@ class TaskClient:
             more_seconds=MEDIA_TIMEOUT * update.has_media(),
             subject=update.id,
             anew=anew,
+            is_named=True,
         )
 
     async def team(self) -> Answer[Team]:

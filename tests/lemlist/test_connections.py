@@ -1,6 +1,7 @@
 """A connection is used again only where it is certain whose answer comes next."""
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,6 +14,7 @@ from bulkupdate import errors
 from bulkupdate.lemlist import connections
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Task, TaskUpdate
 
@@ -24,11 +26,18 @@ def task(id_: str, **more: str) -> bytes:
     return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
 
 
+def header(head: bytes, name: bytes) -> bytes:
+    """The value of a header, or nothing."""
+    at = head.lower().find(b"\r\n" + name) + 2
+    return head[at + len(name) :].partition(b"\r\n")[0] if at > 1 else b""
+
+
 class Server:
     """A server whose answers are scripted.
 
     Attributes:
-        requests: the number of the connection of each request, and its task.
+        requests: the number of the connection of each request, and its task (of a GET: its path).
+        keys: the key of each request.
         most: most connections that were open at once.
         open: the writers of the open connections.
     """
@@ -36,6 +45,7 @@ class Server:
     def __init__(self, answer: Callable[[str], bytes]) -> None:
         self.answer = answer
         self.requests: list[tuple[int, str]] = []
+        self.keys: list[str] = []
         self.open: list[asyncio.StreamWriter] = []
         self.most = 0
         self._numbers: Iterator[int] = iter(range(1, 10_000))
@@ -47,10 +57,15 @@ class Server:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-                body = json.loads(await reader.readexactly(length))
-                self.requests.append((number, body["id"]))
-                writer.write(self.answer(body["id"]))
+                self.keys.append(
+                    base64.b64decode(header(head, b"authorization: basic ")).decode()[1:]
+                )
+                if length := int(header(head, b"content-length:") or 0):
+                    subject = json.loads(await reader.readexactly(length))["id"]
+                else:
+                    subject = head.split()[1].decode()
+                self.requests.append((number, subject))
+                writer.write(self.answer(subject))
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
@@ -61,13 +76,37 @@ class Server:
 async def client_of(
     answer: Callable[[str], bytes], connections: int = 1
 ) -> AsyncIterator[tuple[TaskClient, Server]]:
+    async with (
+        serving(answer) as (url, server),
+        TaskClient(endpoint(url), connections=connections) as client,
+    ):
+        yield client, server
+
+
+@asynccontextmanager
+async def sharing(
+    answer: Callable[[str], bytes], connections: int = 1, timeout: float = 5
+) -> AsyncIterator[tuple[TaskClient, TaskClient, Server]]:
+    """Two clients with a key each, the second with this timeout, that share a pool."""
+    async with (
+        serving(answer) as (url, server),
+        ConnectionPool(connections=connections) as pool,
+        TaskClient(endpoint(url, "k3y-of-acme"), pool=pool) as acme,
+        TaskClient(endpoint(url, "k3y-of-globex", timeout), pool=pool) as globex,
+    ):
+        yield acme, globex, server
+
+
+def endpoint(url: str, key: str = "s3cr3t-k3y", timeout: float = 5) -> Endpoint:
+    return Endpoint(api_key=ApiKey(key), base_url=url, timeout=timeout)
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[str], bytes]) -> AsyncIterator[tuple[str, Server]]:
     server = Server(answer)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    endpoint = Endpoint(api_key=ApiKey("s3cr3t-k3y"), base_url=url, timeout=5)
     async with listener:
-        async with TaskClient(endpoint, connections=connections) as client:
-            yield client, server
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", server
         # A connection that was just made may not have reached the server's code yet.
         await asyncio.sleep(0.005)
         while server.open:
@@ -233,3 +272,63 @@ async def test_url_that_no_request_can_be_made_for_was_not_sent(
         with pytest.raises(errors.ConnectError, match="no request can be made") as caught:
             await ask(client, "a")
     assert not caught.value.ambiguous
+
+
+PAGE = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"results": []}\n'
+
+
+def task_or_page(subject: str) -> bytes:
+    return PAGE if subject.startswith("/") else task(subject)
+
+
+async def test_accounts_share_connections_and_keep_their_keys() -> None:
+    """Updates with several keys go over one connection, each with its own key."""
+    async with sharing(task) as (acme, globex, server):
+        for client, id_ in ((acme, "a"), (globex, "b"), (acme, "c")):
+            assert (await ask(client, id_)).value is not None
+    assert server.requests == [(1, "a"), (1, "b"), (1, "c")]
+    assert server.keys == ["k3y-of-acme", "k3y-of-globex", "k3y-of-acme"]
+
+
+async def test_one_task_of_two_accounts_never_shares_a_connection() -> None:
+    """A second answer to an update of one account would confirm that of the other."""
+    async with sharing(task, connections=2) as (acme, globex, server):
+        for client in (acme, globex):
+            await ask(client, "a")
+    assert server.requests == [(1, "a"), (2, "a")]
+
+
+async def test_page_shares_no_connection_with_another_account() -> None:
+    """A second answer to a page of one account would be taken for the other's tasks."""
+    async with sharing(task_or_page, connections=4) as (acme, globex, server):
+        await acme.page(0)
+        await acme.page(1)
+        await ask(globex, "a")  # its answer names the task
+        await globex.page(2)
+        await globex.page(3)
+        await acme.page(4)
+    assert [number for number, _ in server.requests] == [1, 1, 1, 2, 2, 3]
+
+
+async def test_shared_pool_outlives_its_clients() -> None:
+    """A client that ends leaves the connections to the others, and a closed pool sends nothing."""
+    async with serving(task) as (url, server):
+        async with ConnectionPool() as pool:
+            for id_ in ("a", "b"):
+                async with TaskClient(endpoint(url), pool=pool) as client:
+                    await ask(client, id_)
+        with pytest.raises(RuntimeError, match="async with"):
+            await ask(client, "c")
+    assert server.requests == [(1, "a"), (1, "b")]
+
+
+async def test_clients_of_a_pool_keep_their_own_timeouts() -> None:
+    """An account that gets no answer in its time takes no time from another account."""
+    async with sharing(lambda _: b"", 2, timeout=0.05) as (acme, globex, server):
+        patient = asyncio.ensure_future(ask(acme, "a"))
+        with pytest.raises(errors.RequestTimeoutError):
+            await ask(globex, "b")
+        assert not patient.done()
+        for writer in server.open:
+            writer.write(task("a"))
+        assert (await patient).value is not None

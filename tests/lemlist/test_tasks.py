@@ -19,6 +19,7 @@ from aiohttp import web
 
 from bulkupdate import errors
 from bulkupdate.lemlist import http as http_module
+from bulkupdate.lemlist import pool as pool_module
 from bulkupdate.lemlist import tasks as tasks_module
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
@@ -300,7 +301,7 @@ async def test_our_request_equals_aiohttps_own(monkeypatch: pytest.MonkeyPatch) 
     ours, our_body = await received(UPDATE)
     payload = functools.partial(aiohttp.BytesPayload, content_type="application/json")
     monkeypatch.setattr(http_module, "EncodedJson", payload)
-    monkeypatch.setattr(http_module, "ReadyRequest", aiohttp.ClientRequest)
+    monkeypatch.setattr(pool_module, "ReadyRequest", aiohttp.ClientRequest)
     theirs, their_body = await received(UPDATE)
     port = re.compile(r":\d+$")
     assert len(ours) == 7
@@ -361,11 +362,10 @@ async def test_early_answer_releases_its_connection() -> None:
             with pytest.raises(errors.TaskError) as caught:
                 await client.update(update)
             assert not isinstance(caught.value, (errors.RequestTimeoutError, errors.ConnectError))
-            assert client._http._session is not None
-            assert client._http._session.connector is not None
+            assert client._http._pool.session.connector is not None
             for _ in range(3):
                 await asyncio.sleep(0)
-            assert not client._http._session.connector._acquired
+            assert not client._http._pool.session.connector._acquired
     assert caught.value.status == 413
 
 
@@ -385,9 +385,8 @@ async def test_upgraded_connection_is_given_back(
         for _ in range(2):
             with pytest.raises(errors.BadResponseError):
                 await client.update(UPDATE)
-            assert client._http._session is not None
-            assert client._http._session.connector is not None
-            assert not client._http._session.connector._acquired
+            assert client._http._pool.session.connector is not None
+            assert not client._http._pool.session.connector._acquired
 
 
 async def test_proxy_never_receives_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -655,32 +654,33 @@ async def test_client_sends_no_cookie_back() -> None:
     ],
 )
 async def test_proxy_serves_only_https_on_demand(
-    monkeypatch: pytest.MonkeyPatch, base_url: str, use_proxy: bool, proxy: str | None
+    http: Any, monkeypatch: pytest.MonkeyPatch, base_url: str, use_proxy: bool, proxy: str | None
 ) -> None:
     """The client uses a proxy only on demand, only for HTTPS and not for excluded hosts."""
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "direct.example.com")
-    used: list[str | None] = []
+    http.patch(f"{base_url}/tasks", payload={"_id": "opp_a"})
+    one = Endpoint(api_key=ApiKey(KEY), base_url=base_url, use_proxy=use_proxy)
+    async with TaskClient(one) as client:
+        await client.update(UPDATE)
+    ((_, (sent,)),) = http.requests.items()
+    assert sent.kwargs["proxy"] == proxy
 
-    monkeypatch.setattr(aiohttp, "ClientSession", lambda **options: used.append(options["proxy"]))
-    client = TaskClient(Endpoint(api_key=ApiKey(KEY), base_url=base_url, use_proxy=use_proxy))
-    await client.__aenter__()
-    assert used == [proxy]
 
-
-async def test_connecting_has_its_own_shorter_timeout() -> None:
+async def test_connecting_has_its_own_shorter_timeout(http: Any) -> None:
     """The client limits the time to connect to less than the time for an answer."""
     for timeout, expected in ((30, http_module.CONNECT_TIMEOUT), (2, 1)):
+        http.patch(f"{URL}/tasks", payload={"_id": "opp_a"})
         async with TaskClient(endpoint(timeout=timeout)) as client:
-            assert client._http._session is not None
-            assert client._http._session.timeout.connect == expected
+            await client.update(UPDATE)
+        sent = next(iter(http.requests.values()))[-1]
+        assert sent.kwargs["timeout"].connect == expected
 
 
 async def test_idle_connections_close_before_server_does() -> None:
     """The client closes an idle connection within five seconds, before the server does."""
     async with TaskClient(endpoint()) as client:
-        assert client._http._session is not None
-        connector = client._http._session.connector
+        connector = client._http._pool.session.connector
         assert isinstance(connector, aiohttp.TCPConnector)
         assert (connector._keepalive_timeout or 99) < 5

@@ -1,0 +1,107 @@
+"""A pool of connections: one client has it for itself, or the clients of many accounts share it.
+
+Connections cost memory (TLS most of it), and each timer of the event loop costs CPU. So many
+clients in a process share both. A pool knows no key: each client adds its own to its requests.
+"""
+
+import socket
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from bulkupdate._version import __version__
+from bulkupdate.lemlist.connections import Connections, ThisMachine
+from bulkupdate.lemlist.deadlines import Deadlines
+from bulkupdate.lemlist.request import ReadyRequest
+
+#: Seconds that an idle connection stays open. lemlist runs on Node, which closes a connection after
+#: 5 s without a request. A request at that moment is lost, so the client closes it before.
+KEEP_ALIVE = 4.0
+
+
+class ConnectionPool:
+    """A pool of connections: `async with ConnectionPool() as pool`.
+
+    An open pool is given to each client that uses it: `TaskClient(endpoint, pool=pool)`.
+
+    Args:
+        connections: most open connections, to all servers together. Each request in flight has one.
+            A request waits where all are in use, so a slow server keeps no other client waiting
+            only if there are as many as all clients may have requests in flight.
+    """
+
+    def __init__(self, *, connections: int = 16) -> None:
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+        self._deadlines: Deadlines | None = None
+        self._names: _Names | None = None
+
+    async def __aenter__(self) -> Self:
+        self._deadlines = Deadlines()
+        self._names = _Names()
+        self._session = aiohttp.ClientSession(
+            connector=Connections(
+                limit=self._connections, keepalive_timeout=KEEP_ALIVE, resolver=self._names
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={
+                "Accept": "application/json",
+                # A Task is short. An uncompressed answer can't be a decompression bomb.
+                "Accept-Encoding": "identity",
+                "User-Agent": f"bulkupdate/{__version__}",
+            },
+            # Each request brings its own.
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+            request_class=ReadyRequest,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None and self._deadlines is not None and self._names is not None:
+            await self._session.close()
+            await self._names.close()
+            self._deadlines.close()
+            self._session = self._deadlines = self._names = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session of aiohttp.
+
+        Raises:
+            RuntimeError: the pool is not open.
+        """
+        if self._session is None:
+            raise RuntimeError("use the pool in 'async with'")
+        return self._session
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """The open deadlines of the requests.
+
+        Raises:
+            RuntimeError: the pool is not open.
+        """
+        if self._deadlines is None:
+            raise RuntimeError("use the pool in 'async with'")
+        return self._deadlines
+
+
+class _Names(AbstractResolver):
+    """A resolver that takes `localhost` for this machine, and asks the system for other names."""
+
+    def __init__(self) -> None:
+        self._here = ThisMachine()
+        self._others = aiohttp.DefaultResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The addresses of a name."""
+        resolver = self._here if host == "localhost" else self._others
+        return await resolver.resolve(host, port, family)
+
+    async def close(self) -> None:
+        """Close the resolver of the other names."""
+        await self._others.close()

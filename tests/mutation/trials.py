@@ -31,7 +31,7 @@ MEMORY = 6 << 30
 
 #: Tests that should notice mutants. Tests of the command line see most, and come last.
 TESTS = (
-    *("tests/test_fields.py", "tests/test_models.py", "tests/test_stop.py"),
+    *("tests/test_fields.py", "tests/test_models.py", "tests/test_stop.py", "tests/test_toml.py"),
     *("tests/reader", "tests/lemlist", "tests/plan", "tests/engine", "tests/journal"),
     *("tests/session", "tests/cli"),
 )

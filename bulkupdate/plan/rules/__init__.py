@@ -3,7 +3,7 @@
 ::
 
     a file of rules ──▶ Rules ──┐
-    file, places                ├──▶ selected ──▶ dealt ──▶ what to change, and what to expect
+    file                        ├──▶ selected ──▶ dealt ──▶ what to change, and what to expect
     the live tasks ─▶ LiveTask ─┘   conditions   dealing   evaluation
 """
 

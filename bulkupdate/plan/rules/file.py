@@ -1,7 +1,6 @@
 """A file of rules: TOML, checked whole, so that each problem is told at once with its line."""
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path as FilePath
@@ -12,7 +11,6 @@ from bulkupdate import fields
 from bulkupdate.errors import ConfigError, InputError
 from bulkupdate.plan.rules.conditions import LOOKED_AT, NOT_IN_TEAM, Conditions, TextTest
 from bulkupdate.plan.rules.moments import DueTest, DueWord
-from bulkupdate.plan.rules.places import Path, Places
 from bulkupdate.plan.rules.problems import Problems, shown
 from bulkupdate.plan.rules.rule import (
     Distribution,
@@ -24,6 +22,7 @@ from bulkupdate.plan.rules.rule import (
 )
 from bulkupdate.plan.rules.workdays import Holidays, country
 from bulkupdate.reader import is_formula, zone
+from bulkupdate.toml import Path, Places, TomlError, parse
 
 _FILE_KEYS = ("timezone", "holidays", "max_changes", "rule")
 _RULE_KEYS = (
@@ -42,7 +41,6 @@ _SET_KEYS = tuple(name for name in fields.RULES if name != "id")
 _LIMIT_KEYS = ("per_user_per_day",)
 
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%")
-_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 Value = TypeVar("Value")
 
@@ -60,25 +58,13 @@ def read_rules(path: str | FilePath, text: bytes) -> Rules:
     """
     name = FilePath(path).name
     try:
-        decoded = text.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = 1 + text[: error.start].count(b"\n")
-        raise InputError(f"{name}, line {line}: is not UTF-8: save the file as UTF-8") from None
-    try:
-        content = tomllib.loads(decoded)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(_no_toml(name, decoded, str(error))) from None
+        decoded, content = parse(text)
+    except TomlError as error:
+        raise InputError(f"{name}, line {error.line}: {error.what}") from None
     problems = Problems(name, Places(decoded))
     rules = _File(name, content, problems).rules()
     problems.stop()
     return rules
-
-
-def _no_toml(name: str, text: str, message: str) -> str:
-    found = _AT_LINE.search(message)
-    line = int(found[1]) if found else 1 + text.rstrip("\n").count("\n")
-    what = _AT_LINE.sub("", message).replace("(at end of document)", "").strip()
-    return f"{name}, line {line}: is not TOML: {what}"
 
 
 class _File:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from bulkupdate import fields
 from bulkupdate.errors import InputError
-from bulkupdate.plan.rules.places import Path, Places
+from bulkupdate.toml import Path, Places
 
 #: Keys that mean another one → that one.
 _ALIASES = {

@@ -1,8 +1,9 @@
-"""The lines of the keys of a TOML text, which Python's own reader does not tell."""
+"""TOML: its text and content, and the line of each key, which Python's own reader does not tell."""
 
 import re
 import tomllib
 from bisect import bisect_left
+from typing import Any
 
 #: A key, or the number of an element of a list, from 0.
 Part = str | int
@@ -17,6 +18,62 @@ _KEY = re.compile(rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*")
 _PARTS = re.compile(_PART)
 _SCALAR = re.compile(rf"{_LONG_STRING}|{_STRING}|[^,\]}}#\r\n]+", re.DOTALL)
 _BLANK = re.compile(r"(?:[\s,]|#[^\n]*)*")
+_AT = re.compile(r"\(at line (\d+), column (\d+)\)")
+
+
+class TomlError(ValueError):
+    """A file is not TOML.
+
+    Attributes:
+        line: the line of the fault, from 1.
+        column: its column, from 1; None at the end of the file, or where it is not known.
+        what: the fault in words. It may quote the file.
+        is_twice: whether the fault is a name that stands there twice.
+    """
+
+    def __init__(self, line: int, column: int | None, what: str, *, is_twice: bool = False) -> None:
+        super().__init__(what)
+        self.line = line
+        self.column = column
+        self.what = what
+        self.is_twice = is_twice
+
+
+def parse(data: bytes) -> tuple[str, dict[str, Any]]:
+    """The text and the content of a TOML file. A byte order mark before it is ignored.
+
+    Args:
+        data: the bytes of the file.
+
+    Raises:
+        TomlError: it is not UTF-8, or not TOML.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + data[: error.start].count(b"\n")
+        raise TomlError(line, None, "is not UTF-8: save the file as UTF-8") from None
+    try:
+        return text, tomllib.loads(text)
+    except RecursionError:
+        raise TomlError(1, None, "is not TOML that can be read: it nests too deep") from None
+    except tomllib.TOMLDecodeError as error:
+        raise _fault(text, str(error)) from None
+    except ValueError:
+        raise TomlError(1, None, "is not TOML that can be read: a number is too long") from None
+
+
+def _fault(text: str, message: str) -> TomlError:
+    """The error for a message of `tomllib`."""
+    found = _AT.search(message)
+    line = int(found[1]) if found else 1 + text.rstrip("\n").count("\n")
+    what = _AT.sub("", message).replace("(at end of document)", "").strip()
+    return TomlError(
+        line,
+        int(found[2]) if found else None,
+        f"is not TOML: {what}",
+        is_twice=what.startswith(("Cannot", "Duplicate")),
+    )
 
 
 class Places:

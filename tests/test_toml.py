@@ -1,13 +1,14 @@
-"""Tests of the lines of a TOML text: each key and each element of a list has one."""
+"""Tests of TOML: what is no TOML, and the line of each key and of each element of a list."""
 
 import tomllib
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkupdate.plan.rules.places import Path, Places
+from bulkupdate.toml import Path, Places, TomlError, parse
 
 TEXT = '''# [not] = "a table"
 top = "a # that begins no comment"
@@ -74,6 +75,35 @@ def test_a_place_that_is_missing_has_the_line_around_it() -> None:
     places = Places(TEXT)
     assert places.line(("rule", 1, "name")) == 20
     assert places.line(("timezone",)) == 1
+
+
+def test_byte_order_mark_is_no_part_of_the_text() -> None:
+    """An editor may write one."""
+    assert parse(b"\xef\xbb\xbfa = 1\r\n") == ("a = 1\r\n", {"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("data", "where", "is_twice"),
+    [
+        (b"a = 1\nb = = 2\n", (2, 5), False),
+        (b"a = 1\nb = [\n\n", (2, None), False),
+        (b"[a]\n[b]\n[a]\n", (3, 3), True),
+        (b"a = 1\na = 2\n", (2, 6), True),
+        (b"a = {b = 1, b = 2}", (1, 18), True),
+        (b"[a]\nb = 1\n[a.b]\n", (3, 5), True),
+        (b'a = "1"\nb = "\xe9"\n', (2, None), False),
+        (b"a = " + b"[" * 5_000, (1, None), False),
+        (b"\na = " + b"9" * 5_000, (1, None), False),
+    ],
+)
+def test_text_that_is_no_toml_has_a_place(
+    data: bytes, where: tuple[int, int | None], is_twice: bool
+) -> None:
+    """Whatever Python's reader raises is one error, with its line and where possible its column."""
+    with pytest.raises(TomlError) as refused:
+        parse(data)
+    assert (refused.value.line, refused.value.column) == where
+    assert refused.value.is_twice == is_twice
 
 
 _WORDS = st.text("ab\"'#[]{}=,.\\\n ", max_size=5)

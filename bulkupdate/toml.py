@@ -28,15 +28,15 @@ class TomlError(ValueError):
         line: the line of the fault, from 1.
         column: its column, from 1; None at the end of the file, or where it is not known.
         what: the fault in words. It may quote the file.
-        is_twice: whether the fault is a name that stands there twice.
+        discreet: the fault in words that quote nothing, for a file that may hold secrets.
     """
 
-    def __init__(self, line: int, column: int | None, what: str, *, is_twice: bool = False) -> None:
+    def __init__(self, line: int, column: int | None, what: str, discreet: str = "") -> None:
         super().__init__(what)
         self.line = line
         self.column = column
         self.what = what
-        self.is_twice = is_twice
+        self.discreet = discreet or what
 
 
 def parse(data: bytes) -> tuple[str, dict[str, Any]]:
@@ -68,11 +68,12 @@ def _fault(text: str, message: str) -> TomlError:
     found = _AT.search(message)
     line = int(found[1]) if found else 1 + text.rstrip("\n").count("\n")
     what = _AT.sub("", message).replace("(at end of document)", "").strip()
+    is_twice = what.startswith(("Cannot", "Duplicate"))
     return TomlError(
         line,
         int(found[2]) if found else None,
         f"is not TOML: {what}",
-        is_twice=what.startswith(("Cannot", "Duplicate")),
+        f"is not TOML{': a name or a key is there twice' if is_twice else ''}",
     )
 
 

@@ -83,27 +83,34 @@ def test_byte_order_mark_is_no_part_of_the_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "where", "is_twice"),
+    ("data", "where", "what"),
     [
-        (b"a = 1\nb = = 2\n", (2, 5), False),
-        (b"a = 1\nb = [\n\n", (2, None), False),
-        (b"[a]\n[b]\n[a]\n", (3, 3), True),
-        (b"a = 1\na = 2\n", (2, 6), True),
-        (b"a = {b = 1, b = 2}", (1, 18), True),
-        (b"[a]\nb = 1\n[a.b]\n", (3, 5), True),
-        (b'a = "1"\nb = "\xe9"\n', (2, None), False),
-        (b"a = " + b"[" * 5_000, (1, None), False),
-        (b"\na = " + b"9" * 5_000, (1, None), False),
+        (b"a = 1\nb = = 2\n", (2, 5), ""),
+        (b"a = 1\nb = [\n\n", (2, None), ""),
+        (b"[a]\n[b]\n[a]\n", (3, 3), ": a name or a key is there twice"),
+        (b"a = 1\na = 2\n", (2, 6), ": a name or a key is there twice"),
+        (b"a = {b = 1, b = 2}", (1, 18), ": a name or a key is there twice"),
+        (b"[a]\nb = 1\n[a.b]\n", (3, 5), ": a name or a key is there twice"),
+        (b"a = " + b"[" * 5_000, (1, None), " that can be read: it nests too deep"),
+        (b"\na = " + b"9" * 5_000, (1, None), " that can be read: a number is too long"),
     ],
 )
 def test_text_that_is_no_toml_has_a_place(
-    data: bytes, where: tuple[int, int | None], is_twice: bool
+    data: bytes, where: tuple[int, int | None], what: str
 ) -> None:
     """Whatever Python's reader raises is one error, with its line and where possible its column."""
     with pytest.raises(TomlError) as refused:
         parse(data)
     assert (refused.value.line, refused.value.column) == where
-    assert refused.value.is_twice == is_twice
+    assert refused.value.discreet == f"is not TOML{what}"
+    assert refused.value.what.startswith("is not TOML")
+
+
+def test_text_in_another_encoding_has_a_line() -> None:
+    """TOML is UTF-8."""
+    with pytest.raises(TomlError, match="is not UTF-8: save the file as UTF-8") as refused:
+        parse('a = "1"\nb = "é"\n'.encode("latin-1"))
+    assert (refused.value.line, refused.value.column) == (2, None)
 
 
 _WORDS = st.text("ab\"'#[]{}=,.\\\n ", max_size=5)

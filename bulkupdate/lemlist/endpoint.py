@@ -82,34 +82,45 @@ class ApiKey:
         Raises:
             ConfigError: there is no key, it can't be read, or other users can read it.
         """
-        if file is None:
-            value = environ.get(KEY_VARIABLE, "")
-            if not value.strip():
-                raise ConfigError(
-                    f"no API key: set {KEY_VARIABLE}, or name a file that holds it with"
-                    f" {setting('api_key_file')}"
-                )
-            return cls(value)
+        if file is not None:
+            return cls.in_file(file, f"{setting('api_key_file')} {file}")
+        value = environ.get(KEY_VARIABLE, "")
+        if not value.strip():
+            raise ConfigError(
+                f"no API key: set {KEY_VARIABLE}, or name a file that holds it with"
+                f" {setting('api_key_file')}"
+            )
+        return cls(value)
+
+    @classmethod
+    def in_file(cls, file: Path, named: str) -> "ApiKey":
+        """The key in a file, by the rules of `find`.
+
+        Args:
+            file: the file that holds the key.
+            named: what messages call it.
+
+        Raises:
+            ConfigError: there is no key, it can't be read, or other users can read it.
+        """
         try:
             with file.open(encoding="utf-8-sig") as text:
                 status = os.fstat(text.fileno())
                 is_ours = status.st_uid == os.geteuid()
                 group = stat.S_IRWXG if is_ours else stat.S_IWGRP
                 if status.st_mode & (stat.S_IRWXO | group):
-                    raise ConfigError(
-                        f"{setting('api_key_file')} {file} can be read or written by others:"
-                        f" chmod 600 {file}"
-                    )
+                    raise ConfigError(f"{named} can be read or written by others: chmod 600 {file}")
                 value = text.read(_LONGEST_KEY + 1)
-                if len(value) > _LONGEST_KEY:
-                    raise ConfigError(
-                        f"{setting('api_key_file')} {file} is longer than a key: more than"
-                        f" {_LONGEST_KEY:,} characters"
-                    )
-                return cls(value)
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigError(f"{setting('api_key_file')} {file} can't be read: {why}") from None
+            raise ConfigError(f"{named} can't be read: {why}") from None
+        if len(value) > _LONGEST_KEY:
+            most = f"{_LONGEST_KEY:,} characters"
+            raise ConfigError(f"{named} is longer than a key: more than {most}")
+        try:
+            return cls(value)
+        except ConfigError as error:
+            raise ConfigError(f"{named}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -39,6 +39,8 @@ from .journal.past import past_runs as past_runs
 from .journal.removal import Removed as Removed
 from .journal.removal import remove_runs as remove_runs
 from .journal.summary import Summary as Summary
+from .lemlist.accounts import Account as Account
+from .lemlist.accounts import Accounts as Accounts
 from .lemlist.endpoint import ApiKey as ApiKey
 from .lemlist.endpoint import Endpoint as Endpoint
 from .lemlist.rate import RateLimit as RateLimit
@@ -74,6 +76,8 @@ from .stop import Stop as Stop
 
 __all__ = [
     "UNSET",
+    "Account",
+    "Accounts",
     "ApiKey",
     "BadListError",
     "BadRequestError",

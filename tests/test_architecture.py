@@ -77,10 +77,10 @@ def test_public_names_match_the_list() -> None:
     [listed] = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
     assert bulkupdate.__all__ == sorted(listed)
     assert set(bulkupdate.__all__) == {
-        "ApiKey", "BadListError", "BadRequestError", "BadResponseError", "BlockedError",
-        "BulkUpdateError", "CertificateError", "Change", "ChangeLimit", "ConfigError",
-        "ConnectError", "ConnectionLostError", "DeclinedError", "Endpoint", "Exported",
-        "FailureLimit", "ForbiddenError",
+        "Account", "Accounts", "ApiKey", "BadListError", "BadRequestError", "BadResponseError",
+        "BlockedError", "BulkUpdateError", "CertificateError", "Change", "ChangeLimit",
+        "ConfigError", "ConnectError", "ConnectionLostError", "DeclinedError", "Endpoint",
+        "Exported", "FailureLimit", "ForbiddenError",
         "Format", "InputError", "InvalidUpdateError", "JournalError", "KeyRefusedError",
         "Mode", "NotFoundError", "Observer", "Obstacle", "Outcome", "PaymentRequiredError",
         "Plan", "Preview", "Problem", "Progress", "RateLimit", "RateLimitedError", "ReadOptions",

@@ -182,7 +182,7 @@ class Accounts(Mapping[str, Account]):
     @classmethod
     def load(
         cls,
-        path: Path,
+        path: str | Path,
         *,
         environ: Mapping[str, str],
         base_url: str = DEFAULT_BASE_URL,

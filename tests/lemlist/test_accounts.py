@@ -190,6 +190,9 @@ def test_key_in_a_variable_is_found_when_it_is_needed(tmp_path: Path) -> None:
     assert endpoint.api_key.reveal() == KEY
     assert (endpoint.base_url, endpoint.timeout) == (DEFAULT_BASE_URL, 7)
     assert endpoint.use_proxy
+    plain = loaded(tmp_path, ACME_KEY=KEY)["acme"]
+    assert (plain.endpoint().timeout, plain.endpoint().use_proxy) == (30, False)
+    assert plain == account
 
 
 def test_key_file_is_in_the_folder_of_the_accounts(tmp_path: Path) -> None:

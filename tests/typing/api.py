@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from bulkupdate import (
     UNSET,
+    Account,
+    Accounts,
     ApiKey,
     BadListError,
     BadRequestError,
@@ -86,6 +88,14 @@ version: str = __version__
 key: ApiKey = ApiKey("…")
 found: ApiKey = ApiKey.find(Path("key"), {"LEMLIST_API_KEY": "…"})
 endpoint = Endpoint(api_key=key, base_url="https://api.lemlist.com/api", timeout=30, use_proxy=True)
+accounts: Accounts = Accounts.load(
+    Path("accounts.toml"),
+    environ={"ACME_KEY": "…"},
+    base_url="https://api.lemlist.com/api",
+    timeout=30,
+    use_proxy=True,
+)
+account: Account = accounts["acme"]
 config = RunConfig(
     input="edits.csv",
     endpoint=endpoint,
@@ -116,6 +126,15 @@ also = RunConfig(
     allow_few=True,
 )
 shorter = TaskUpdate(id="opp_a", title=UNSET if version else "Call back")
+
+
+def clients() -> dict[str, Endpoint]:
+    endpoints: dict[str, Endpoint] = {name: one.endpoint() for name, one in accounts.items()}
+    accounts.refuse_shared_keys(endpoints)
+    texts: list[str] = [account.name, account.base_url, account.source]
+    assert account.read_only or texts
+    assert account in Accounts.load("accounts.toml", environ={}).values()
+    return {name: one.endpoint() for name, one in Accounts.of(endpoints).items()}
 
 
 class Watching(Observer):

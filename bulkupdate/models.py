@@ -465,7 +465,10 @@ class Reason(enum.StrEnum):
     """There is no key for an account any more, or its rows may only be read."""
 
     OTHER_TEAM = "other_team"
-    """The key is of another team than before, or of the team of another account of the run."""
+    """The key is of another team than before."""
+
+    SAME_TEAM = "same_team"
+    """Two accounts of the run are of one team."""
 
     ACCOUNTS_STOPPED = "accounts_stopped"
     """Some accounts stopped before their end, each for a reason of its own."""

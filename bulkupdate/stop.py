@@ -44,6 +44,7 @@ class Stop:
         text: the reason in words; None until this stop itself is set.
         reason: the reason as one of the known reasons; None until this stop itself is set.
         signal: the number of the signal, if a signal was the reason.
+        ends_parent: whether the parent stops once all such children have.
     """
 
     def __init__(self, parent: "Stop | None" = None, *, ends_parent: bool = True) -> None:
@@ -53,7 +54,7 @@ class Stop:
         self.reason: Reason | None = None
         self.signal: int | None = None
         self._parent = parent
-        self._ends_parent = ends_parent
+        self.ends_parent = ends_parent
         self._children: list[Stop] = []
         self._scopes: set[Scope] = set()
 
@@ -74,7 +75,7 @@ class Stop:
         if self.reason is None or is_weaker:
             self.text, self.reason, self.signal = text, reason, signal
         self.raise_to(Level.DRAIN)
-        if self._parent is not None and self._ends_parent:
+        if self._parent is not None and self.ends_parent:
             self._parent.child_was_set(self)
 
     def abort(self, text: str = "stopped", reason: Reason = Reason.REQUESTED) -> None:
@@ -101,7 +102,7 @@ class Stop:
 
     def child_was_set(self, child: "Stop") -> None:
         """Stop for the reason of a child, once every child has stopped for one of its own."""
-        is_last = all(one.reason is not None for one in self._children if one._ends_parent)
+        is_last = all(one.reason is not None for one in self._children if one.ends_parent)
         if child.reason is not None and is_last:
             self.set(child.text or child.reason, child.reason, signal=child.signal)
 

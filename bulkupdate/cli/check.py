@@ -16,6 +16,7 @@ import cloup
 from bulkupdate.cli.command import Command, option
 from bulkupdate.cli.options import (
     ReadingFlags,
+    accounts_options,
     input_argument,
     json_option,
     quiet_option,
@@ -54,6 +55,7 @@ class CheckFlags(ReadingFlags):
 @cloup.command("check", cls=Command, examples=_EXAMPLES)
 @input_argument
 @reading_options
+@accounts_options
 @cloup.option_group(
     "What is shown",
     option(

@@ -11,18 +11,19 @@ _OWN = 32
 _SERVED = 32
 
 
-def room_for_run(workers: int, *, sandboxed: bool) -> None:
+def room_for_run(workers: int, lanes: int = 1, *, sandboxed: bool) -> None:
     """Make room for the connections of a run.
 
     Args:
-        workers: most requests in flight.
+        workers: most requests in flight of a lane.
+        lanes: most lanes. They share connections where the system does not allow so many.
         sandboxed: whether the other ends of the connections are in this process too.
 
     Raises:
         ConfigError: the system does not allow so many open files.
     """
     ends = 2 if sandboxed else 1
-    limit = _raised(_OWN + ends * workers)
+    limit = _raised(_OWN + ends * workers * lanes)
     fit = (limit - _OWN) // ends
     if fit >= workers:
         return

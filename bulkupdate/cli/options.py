@@ -1,5 +1,6 @@
 """Flags of several commands, and the types of their values."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,6 +64,8 @@ class ReadingFlags:
     now: str | None
     allow_empty: bool
     merge_duplicates: bool
+    accounts: Path | None
+    account: str | None
 
     def read_options(self) -> ReadOptions:
         """The flags as options of the reader.
@@ -89,8 +92,17 @@ class ReadingFlags:
             time=self.time,
             date_formats=self.date_formats,
             clear_token=self.clear_token,
+            accounts=self._account_names(),
+            account=self.account,
             now=self._moment(),
         )
+
+    def _account_names(self) -> tuple[str, ...] | None:
+        if self.accounts is None:
+            return None
+        from bulkupdate.lemlist.accounts import Accounts
+
+        return tuple(Accounts.load(self.accounts, environ=os.environ))
 
     def _moment(self) -> datetime | None:
         if self.now is None:
@@ -147,6 +159,24 @@ rate_option = option(
     metavar="N/Ss|auto|none",
     help="Rate limit. auto follows the server, from 20/2s on; 5/1s is a ceiling.  [default: auto]",
 )
+accounts_option = option(
+    "--accounts",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File of accounts (TOML): the name of each, and where its API key is.",
+)
+
+#: The flags that say whose tasks the rows of INPUT are about.
+accounts_options = cloup.option_group(
+    "Whose tasks INPUT names",
+    accounts_option,
+    option(
+        "--account",
+        metavar="NAME",
+        help="Account of all rows, instead of a column account that names that of each.",
+    ),
+)
+
 json_option = option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = option("-q", "--quiet", is_flag=True, help="Print errors only.")
 

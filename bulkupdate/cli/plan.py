@@ -18,6 +18,7 @@ from bulkupdate.cli.comparing import max_changes_option, skip_invalid_option, un
 from bulkupdate.cli.connection import ConnectionFlags
 from bulkupdate.cli.options import (
     ReadingFlags,
+    accounts_options,
     input_argument,
     json_option,
     quiet_option,
@@ -92,6 +93,7 @@ class PlanFlags(ReadingFlags, ConnectionFlags):
     quiet_option,
 )
 @connection_options
+@accounts_options
 @reading_options
 def plan_command(**given: Any) -> None:
     """Show what INPUT would change in the tasks as they are now. Nothing is sent.

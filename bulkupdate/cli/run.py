@@ -29,6 +29,7 @@ from bulkupdate.cli.stopping import code_of, stop_on_signals
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import BulkUpdateError, ConfigError, RunStoppedError, count
 from bulkupdate.journal import ExitCode, Mode, RunFiles, Summary
+from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.rate import LEMLIST_RATE
 from bulkupdate.reader import Input, is_rules
@@ -78,7 +79,8 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
                 # Fail now, not at the end of a long run.
                 check_installed()
             config = _run_config(flags)
-            room_for_run(config.workers, sandboxed=flags.sandbox)
+            lanes = 1 if config.accounts is None else len(config.accounts)
+            room_for_run(config.workers, lanes, sandboxed=flags.sandbox)
             observers = [screen.observer(), *([metrics] if metrics else [])]
             confirm = question(screen, config, is_answered=flags.yes)
             summary = eventloop.run(_run(config, screen, observers, confirm))
@@ -157,6 +159,8 @@ def _check_only(screen: Screen, flags: RunFlags) -> NoReturn:
 def _run_config(flags: RunFlags) -> RunConfig:
     if flags.resume and flags.overwrite:
         raise ConfigError("--resume continues a run, --overwrite starts it again: choose one")
+    if flags.accounts and flags.api_key_file:
+        raise ConfigError("--accounts says where the keys are: leave out --api-key-file")
     if flags.sandbox and (flags.base_url or flags.api_key_file):
         raise ConfigError(
             "--sandbox has its own URL and key: leave out --base-url and --api-key-file"
@@ -164,7 +168,10 @@ def _run_config(flags: RunFlags) -> RunConfig:
     mode = Mode.RESUME if flags.resume else Mode.NEW
     return RunConfig(
         input=flags.input_,
-        endpoint=_sandboxed(flags) if flags.sandbox else flags.endpoint(flags.timeout),
+        endpoint=_endpoint(flags) if flags.accounts is None else None,
+        accounts=_accounts(flags, flags.accounts) if flags.accounts is not None else None,
+        account=flags.account,
+        same_team=flags.same_team,
         read=flags.read_options(),
         merge_duplicates=flags.merge_duplicates,
         out=flags.out,
@@ -186,9 +193,22 @@ def _run_config(flags: RunFlags) -> RunConfig:
         retry=RetryPolicy(max_attempts=flags.max_attempts, give_up_after=flags.give_up_after),
         drain_timeout=flags.drain_timeout,
         max_failures=flags.max_failures,
+        max_failures_total=flags.max_failures_total,
         deadline=flags.deadline,
         sandbox=flags.sandbox,
         strict=flags.strict,
+    )
+
+
+def _endpoint(flags: RunFlags) -> Endpoint:
+    return _sandboxed(flags) if flags.sandbox else flags.endpoint(flags.timeout)
+
+
+def _accounts(flags: RunFlags, file: Path) -> Accounts:
+    """The accounts of a file; in a sandbox, with keys that are made up."""
+    accounts = flags.accounts_in(file, flags.timeout)
+    return (
+        Accounts.of({name: _sandboxed(flags) for name in accounts}) if flags.sandbox else accounts
     )
 
 
@@ -268,7 +288,7 @@ def _own_sandbox(config: RunConfig) -> "Sandbox":
             team = team_for(source)
     return Sandbox(
         SandboxConfig(
-            key=config.endpoint.api_key.reveal(),
+            key=config.only_account.endpoint().api_key.reveal(),
             rate=None if config.rate is None else LEMLIST_RATE,
             unknown=Unknown.CREATE,
         ),
@@ -277,4 +297,4 @@ def _own_sandbox(config: RunConfig) -> "Sandbox":
 
 
 def _sent_to(config: RunConfig, base_url: str) -> RunConfig:
-    return replace(config, endpoint=replace(config.endpoint, base_url=base_url))
+    return replace(config, endpoint=replace(config.only_account.endpoint(), base_url=base_url))

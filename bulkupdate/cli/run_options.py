@@ -22,6 +22,7 @@ from bulkupdate.cli.connection import (
 from bulkupdate.cli.options import (
     ReadingFlags,
     Setting,
+    accounts_options,
     json_option,
     quiet_option,
     rate_option,
@@ -52,6 +53,7 @@ class RunFlags(ReadingFlags, ConnectionFlags):
     retry_failed: bool
     changed_input: bool
     changed_key: bool
+    same_team: bool
     sandbox: bool
     dry_run: bool
     first: int | None
@@ -68,6 +70,7 @@ class RunFlags(ReadingFlags, ConnectionFlags):
     timeout: float
     deadline: datetime | None
     max_failures: FailureLimit | None
+    max_failures_total: FailureLimit | None
     give_up_after: float
     drain_timeout: float
     strict: bool
@@ -121,6 +124,7 @@ _GROUPS = (
         ),
         proxy_option,
     ),
+    accounts_options,
     cloup.option_group(
         "What is sent",
         option(
@@ -130,9 +134,14 @@ _GROUPS = (
             "--first",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Send N rows, then stop. --resume sends the rest, or with --first N more.",
+            help="Send N rows (of each account), then stop. --resume sends the rest, or N more.",
         ),
         skip_invalid_option,
+        option(
+            "--same-team",
+            is_flag=True,
+            help="Send to two accounts of one team: rows of one task may go out of order.",
+        ),
         typed_option(
             "--yes",
             is_flag=True,
@@ -195,7 +204,14 @@ _GROUPS = (
             "--max-failures",
             type=Setting("failures", FailureLimit.parse),
             metavar="N|N%",
-            help="Stop after N unsuccessful rows; or after N% of the sent rows, once 100 are sent.",
+            help="Stop after N unsuccessful rows; or after N% of the sent rows, once 100 are sent."
+            " With --accounts, each account for itself.",
+        ),
+        option(
+            "--max-failures-total",
+            type=Setting("failures", FailureLimit.parse),
+            metavar="N|N%",
+            help="With --accounts: the same for all of them together.",
         ),
         give_up_option,
         option(

@@ -63,6 +63,7 @@ class Lane:
         preparation: decides what is sent for a row; None sends its whole update. It is set before
             the lane runs.
         confirmed: is set once a row was updated, which shows that the key is good.
+        has_ended: whether all rows of its backlog are settled, or it has drained.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Lane:
         self.preparation: Preparation | None = None
         self._caller = Caller(limiter, self.health, policy, self.stop)
         self.confirmed = asyncio.Event()
+        self.has_ended = False
 
     async def run(self, backlog: Backlog) -> None:
         """Settle the rows of `backlog` until it ends, or until the lane has stopped and drained.
@@ -107,6 +109,7 @@ class Lane:
                 workers |= {group.create_task(self._work(backlog)) for _ in more}
             await asyncio.wait(workers)
             draining.cancel()
+        self.has_ended = True
 
     async def _work(self, backlog: Backlog) -> None:
         try:

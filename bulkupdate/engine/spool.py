@@ -1,7 +1,7 @@
 """The spool: the rows of each account on disk, so that no account waits for another's rows.
 
-A file may be sorted by account. Read in its order, it would keep one lane busy at a time. So all of
-its rows are put on disk as they are checked, and each lane reads its own, in the order of the file::
+A file may be sorted by account. Read in its order, it would keep one lane busy at a time. So its
+rows are put on disk as they are checked, and each lane reads its own, in the order of the file::
 
     input ──▶ check ──▶ spool ──▶ acme's rows ──▶ acme's lane
                               └─▶ globex's rows ─▶ globex's lane
@@ -13,7 +13,7 @@ import os
 from array import array
 from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from bulkupdate.engine.stored import from_bytes, to_bytes
 from bulkupdate.errors import JournalError
@@ -87,6 +87,12 @@ class Spool:
                 yield from_bytes(os.pread(descriptor, place & _LONGEST, place >> _LENGTH_BITS))
             except (OSError, ValueError) as error:
                 raise JournalError(f"rows can't be read back from disk: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -37,7 +37,7 @@ from bulkupdate.journal.results import (
     repair_journal,
 )
 from bulkupdate.journal.runfiles import RunFiles, is_known
-from bulkupdate.journal.summary import Summary, read_summary
+from bulkupdate.journal.summary import AccountSummary, Summary, read_summary
 from bulkupdate.journal.traffic import (
     LONGEST_SAMPLE,
     Sample,
@@ -49,6 +49,7 @@ from bulkupdate.journal.traffic import (
 __all__ = [
     "LONGEST_SAMPLE",
     "OTHER_OWNERS",
+    "AccountSummary",
     "Cause",
     "Causes",
     "ChangeCounts",

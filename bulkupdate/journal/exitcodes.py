@@ -38,7 +38,7 @@ def exit_code(reason: Reason | None, *, number: int | None = None, has_failures:
     """
     if reason in (Reason.SIGNAL, Reason.CANCELLED):
         return _SIGNALLED + (number or signal.SIGINT)
-    if reason in (Reason.INVALID_ROWS, Reason.TOO_MANY_CHANGES):
+    if reason in (Reason.INVALID_ROWS, Reason.TOO_MANY_CHANGES, Reason.SAME_TEAM):
         return ExitCode.REFUSED
     if reason in (None, Reason.FIRST_ROWS):
         return ExitCode.UNSUCCESSFUL if has_failures else ExitCode.DONE

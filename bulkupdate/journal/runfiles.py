@@ -33,7 +33,7 @@ _LEFT = (
 #: Names of files that a killed session may leave. The next session removes them.
 _SCRAPS = (
     r"stdin\.part|edits\.jsonl\.part|(summary|check)\.json\.part|\.(summary|check)\.json\.\w+"
-    r"|rows\.(digest\.part|parked)|tasks\.live"
+    r"|rows\.(digest\.part|parked|spool)|tasks\.live"
 )
 
 
@@ -60,6 +60,7 @@ class RunFiles:
         edits: what rules have made of the live tasks.
         edits_part: an incomplete file of that, or one of a run that has not begun.
         parked: rows that wait for an earlier row of their task.
+        spool: the rows of each account.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,6 +80,7 @@ class RunFiles:
         self.edits = path / "edits.jsonl"
         self.edits_part = path / "edits.jsonl.part"
         self.parked = path / "rows.parked"
+        self.spool = path / "rows.spool"
 
     def failed(self, format_: Format) -> Path:
         """The file of failed rows for an input in this format."""

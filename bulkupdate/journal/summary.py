@@ -15,6 +15,47 @@ from bulkupdate.models import Outcome, Reason, State
 from bulkupdate.reader import Format, InputInfo
 
 
+class AccountSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a run that is of one account.
+
+    Attributes:
+        base_url: the URL that its edits were sent to.
+        rows: number of its rows in the input.
+        counts: number of them by outcome, and `unprocessed`.
+        requests: number of requests of this session, with retries.
+        retries: number of these that were not the first of their row.
+        rate_limited: number of 429 responses in this session.
+        used_rate: requests per second that it sent in this session, up to its own last row.
+        allowed_rate: requests per second that the limiter allowed at the end; None for any number.
+        paused: seconds in which 429s paused it in this session.
+        team: the id of its team; None if it could not be read.
+        key_hash: a salted hash of its key; None before an answer has shown that it is good.
+        listed: number of tasks in the last reading; None without one.
+        reason: the reason why this part stopped before its end, in words, or None.
+        stopped_by: the same reason as one of the known ones, or None.
+    """
+
+    base_url: str
+    rows: int
+    counts: dict[str, int]
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    used_rate: float = 0.0
+    allowed_rate: float | None = None
+    paused: float = 0.0
+    team: str | None = None
+    key_hash: str | None = None
+    listed: int | None = None
+    reason: str | None = None
+    stopped_by: Reason | None = None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether rows of it are left, as far as the counts tell."""
+        return bool(self.counts.get("unprocessed")) or self.stopped_by is not None
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The summary of a run: its input, target, state and counts.
 
@@ -52,6 +93,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             the first thousand are `others`.
         givers: number of these tasks by the id of their owner before, as far as it is known, with
             `others` as above; None as above.
+        accounts: the part of each account that has rows; empty in a run with one key.
         rules: number of rows with an outcome by rule and outcome; empty where no row is of a rule.
         people: the e-mail address or name of owners that such tasks have now or had before, by id,
             as far as they are known.
@@ -92,6 +134,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     changed_tasks: int | None = None
     owners: dict[str, int] | None = None
     givers: dict[str, int] | None = None
+    accounts: dict[str, AccountSummary] = {}
     rules: dict[str, dict[str, int]] = {}
     people: dict[str, str] = {}
 

@@ -144,6 +144,11 @@ class Account:
     #: Everything but the key.
     _server: Endpoint = field(repr=False, compare=False)
 
+    @classmethod
+    def only(cls, endpoint: Endpoint) -> "Account":
+        """The account of a program with one key. It needs no name, and has none."""
+        return cls("", read_only=False, _key=_Given(endpoint.api_key), _server=endpoint)
+
     @property
     def base_url(self) -> str:
         """The URL of the API."""

@@ -258,7 +258,7 @@ def _artefact(cell: str, field: str) -> str:
         return f"{wrong}: enter the id" if field == "id" else f"{wrong}: leave the cell blank"
     if word.startswith('="') and word.endswith('"'):
         return "is a formula around a text: write the text alone"
-    if cell[0] in " \t" and word[0] == '"' == word[-1]:
+    if cell[0] in " \t" and len(word) > 1 and word[0] == '"' == word[-1]:
         return "has a blank before its quotes: remove the blank after the delimiter"
     return ""
 

@@ -21,7 +21,8 @@ from bulkupdate.errors import (
     WaitTooLongError,
     setting,
 )
-from bulkupdate.journal import Summary
+from bulkupdate.journal import AccountSummary, Summary
+from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.lemlist.team import Team, hash_of, is_hash_of
 from bulkupdate.models import Level, Reason
@@ -50,7 +51,7 @@ class Binding(NamedTuple):
     key_hash: str | None = None
 
     @classmethod
-    def of(cls, earlier: Summary | None) -> "Binding":
+    def of(cls, earlier: Summary | AccountSummary | None) -> "Binding":
         """The binding of an earlier session, if there was one."""
         return cls(earlier.team, earlier.key_hash) if earlier is not None else cls()
 
@@ -59,10 +60,19 @@ class Binding(NamedTuple):
         return self.key_hash is not None and is_hash_of(self.key_hash, key)
 
 
-async def check_team(binding: Binding, config: RunConfig, limiter: Limiter, stop: Stop) -> Binding:
+async def check_team(
+    binding: Binding, endpoint: Endpoint, config: RunConfig, limiter: Limiter, stop: Stop
+) -> Binding:
     """Refuse a key of another team than the run began with.
 
     A request is sent only if the key is another one than before.
+
+    Args:
+        binding: what the run, or its part, is bound to.
+        endpoint: the server, and the key.
+        config: the settings of the run.
+        limiter: gives each request its permit.
+        stop: is set where the key is refused, or the server does not answer.
 
     Returns:
         The binding. It stays as it was if only `changed_key` allows the key: the run is bound anew
@@ -73,7 +83,7 @@ async def check_team(binding: Binding, config: RunConfig, limiter: Limiter, stop
             not set.
         RunStoppedError: the key is refused, the server does not answer, or `stop` was set.
     """
-    key = config.endpoint.api_key.reveal()
+    key = endpoint.api_key.reveal()
     if binding.key_hash is None or binding.is_of(key):
         return binding
     where = f"the run in {config.directory} began with"
@@ -84,9 +94,9 @@ async def check_team(binding: Binding, config: RunConfig, limiter: Limiter, stop
             f"{where} another key, and which team that was is not known: if both are of one team,"
             f" {setting('changed_key')} continues; {setting('out')} names another directory"
         )
-    async with TaskClient(config.endpoint, connections=1) as client:
+    async with TaskClient(endpoint, connections=1) as client:
         try:
-            team = await _ask(client, limiter, stop)
+            team = await ask_team(client, limiter, stop)
         except StoppedError:
             raise RunStoppedError(stop.text or "stopped") from None
         except (TaskError, WaitTooLongError) as error:
@@ -106,7 +116,7 @@ async def check_team(binding: Binding, config: RunConfig, limiter: Limiter, stop
 
 async def bind(
     binding: Binding,
-    config: RunConfig,
+    key: str,
     client: TaskClient,
     lane: Lane,
     keep: Callable[[Binding], None],
@@ -115,19 +125,18 @@ async def bind(
 
     Args:
         binding: what the run is bound to.
-        config: the settings of the run.
+        key: the key.
         client: asks for the team.
         lane: the lane of the key.
         keep: takes each new binding.
     """
-    key = config.endpoint.api_key.reveal()
     if binding.is_of(key):
         return
     await lane.confirmed.wait()
     bound = Binding(None, hash_of(key))
     keep(bound)
     try:
-        team = await _ask(client, lane.limiter, lane.stop)
+        team = await ask_team(client, lane.limiter, lane.stop)
     except (TaskError, StoppedError, WaitTooLongError):
         return
     if team is not None:
@@ -140,7 +149,7 @@ def _not_told(error: TaskError | WaitTooLongError, stop: Stop) -> RunStoppedErro
     return RunStoppedError(stop.text or "stopped")
 
 
-async def _ask(client: TaskClient, limiter: Limiter, stop: Stop) -> Team | None:
+async def ask_team(client: TaskClient, limiter: Limiter, stop: Stop) -> Team | None:
     """Ask for the team of the key.
 
     Returns:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from bulkupdate.codec import replaced
 from bulkupdate.errors import InputError, JournalError, RunStoppedError, count
-from bulkupdate.journal import CheckedRows, ImagesFile, Ledger, RunFiles
+from bulkupdate.journal import ImagesFile, Ledger, RunFiles
 from bulkupdate.lemlist.values import TASK_NAMES, left_values
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
 from bulkupdate.plan import (
@@ -36,13 +36,11 @@ from bulkupdate.plan import (
     judged_fields,
     wrote,
 )
-from bulkupdate.reader import Input
+from bulkupdate.session.feeder import RowSource
 from bulkupdate.session.listed import refuse_few
 from bulkupdate.session.reading import LiveReader
-from bulkupdate.session.recall import recall
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.settings import RunConfig
-from bulkupdate.session.threads import in_thread
 from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop, StoppedError
 
@@ -67,13 +65,13 @@ class Rows(NamedTuple):
     """The rows of a run that is compared.
 
     Attributes:
-        source: the input.
-        number: number of its rows.
+        source: the input, or the rows of one account.
+        number: number of rows of the input.
         followed: the rows that have a later row of their task, if these are merged.
         remaining: makes what decides which rows have to be settled, for one pass.
     """
 
-    source: Input
+    source: RowSource
     number: int
     followed: RowSet | None
     remaining: Callable[[], Remaining]
@@ -103,17 +101,20 @@ class Comparison:
         reader: reads the tasks.
         writer: receives the rows that need no request.
         ledger: the outcomes so far.
-        rows: the rows of the run.
-        stop: the stop of the run.
+        rows: the rows of the run, or of its part.
+        stop: the stop of the run, or of its part.
+        images: receives what is overwritten.
+        is_known: whether a row is the one that was checked under its number.
         listed: number of tasks that the last session has seen; None without one.
         note: takes messages for the user.
 
     Attributes:
+        live: the live tasks, and what was written to them.
         listed: number of tasks in the last reading of the whole list, without those that the run
             has completed since; None before it.
 
     Raises:
-        JournalError: the images can't be written, or the live tasks stored.
+        JournalError: the live tasks can't be stored.
     """
 
     def __init__(
@@ -125,6 +126,8 @@ class Comparison:
         ledger: Ledger,
         rows: Rows,
         stop: Stop,
+        images: ImagesFile,
+        is_known: Callable[[Row], bool],
         listed: int | None = None,
         note: Callable[[str], object] = lambda _: None,
     ) -> None:
@@ -137,14 +140,13 @@ class Comparison:
         self._settled = RowSet(rows.number)
         self._rows = rows
         self._config = config
-        self._files = files
         self._reader = reader
         self._writer = writer
         self._ledger = ledger
         self._stop = stop
-        self._checked = CheckedRows(files.digests)
-        self._images = ImagesFile(files.images)
-        self._live = LiveTasks(files.live)
+        self._is_known = is_known
+        self._images = images
+        self.live = self._live = LiveTasks(files.live)
         self._judge = Judge(self._live, sends_unlisted=config.unlisted == "send")
         self._now = asyncio.get_running_loop().time
         self._read_at = self._read_at_wall = self._took = 0.0
@@ -157,7 +159,7 @@ class Comparison:
         self._open: Counter[str] = Counter()
 
     async def begin(self) -> None:
-        """Recall what earlier sessions wrote, read the tasks, and settle what needs no request.
+        """Read the tasks, and settle what needs no request.
 
         Raises:
             RunStoppedError: the tasks can't be read whole, more of them would change than
@@ -165,7 +167,6 @@ class Comparison:
             InputError: the input can't be read.
             JournalError: a file of the run can't be read, or the live tasks stored.
         """
-        await in_thread(self._stop, recall, self._files, self._live, self._stop)
         known = await self._reader.known()
         self._people = People(known.members)
         if known.note:
@@ -177,7 +178,7 @@ class Comparison:
             raise RunStoppedError(rows)
         self._check_changes(self._live.changed + self._changing)
 
-    async def _read(self, source: Input) -> None:
+    async def _read(self, source: RowSource) -> None:
         """Read the tasks that the rows are about, and settle every row that needs no request."""
         began = self._now()
         self._live.clear()
@@ -206,7 +207,7 @@ class Comparison:
             refuse_few(self._live.listed, self.listed, self._stop)
         self.listed = self._live.listed
 
-    async def _left(self, source: Input) -> AsyncIterator[list[Row]]:
+    async def _left(self, source: RowSource) -> AsyncIterator[list[Row]]:
         """The rows that may be sent and are not settled yet, a few at a time."""
         remaining, rows = self._rows.remaining(), source.rows()
         with contextlib.closing(rows):
@@ -224,13 +225,13 @@ class Comparison:
             return False
         return remaining.includes(row)
 
-    async def _settle_at_once(self, source: Input) -> None:
+    async def _settle_at_once(self, source: RowSource) -> None:
         """Settle every row that needs no request. A later row of an open task has to wait."""
         async for rows in self._left(source):
             tasks = self._live.find_all({row.id for row in rows})
             changes: dict[str, bool] = {}
             for row in rows:
-                if not self._checked.holds(row):
+                if not self._is_known(row):
                     name = f"{source.name}: row {row.number}"
                     raise InputError(f"{name} is not the one that was checked")
                 known = tasks.get(row.id) or LiveTask()
@@ -504,13 +505,9 @@ class Comparison:
         """A user for people, as far as the team could be read."""
         return self._people.shown(user_id)
 
-    async def close(self) -> None:
-        """Write the rest of the images, and close all files."""
-        try:
-            await self._images.close()
-        finally:
-            self._live.close()
-            self._checked.close()
+    def close(self) -> None:
+        """Close the live tasks."""
+        self._live.close()
 
 
 def _invalid(row: Row, error: ValueError) -> Result:

@@ -5,10 +5,10 @@ import asyncio
 from bulkupdate._version import __version__
 from bulkupdate.codec import replaced, writable
 from bulkupdate.errors import JournalError, count
-from bulkupdate.journal import Ledger, RunDirectory, Summary, exit_code
+from bulkupdate.journal import AccountSummary, Ledger, RunDirectory, Summary, exit_code
 from bulkupdate.models import Reason, State, now
 from bulkupdate.reader import InputInfo
-from bulkupdate.session.progress import Progress
+from bulkupdate.session.progress import AccountProgress, Progress
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
@@ -28,7 +28,7 @@ def first_summary(
         version=__version__,
         input=info,
         directory=writable(str(config.directory)),
-        base_url=config.endpoint.base_url,
+        base_url=config.base_url,
         sandbox=config.sandbox,
         started=started,
         ended=None,
@@ -50,6 +50,7 @@ def first_summary(
         has_sent=earlier is not None and earlier.has_sent is not False,
         compared=config.compare,
         listed=earlier.listed if earlier else None,
+        accounts=earlier.accounts if earlier else {},
         people=earlier.people if earlier else {},
     )
 
@@ -93,6 +94,7 @@ def summary_of(
         exit_code=code,
         counts=ledger.counts(first.input.rows),
         mismatches=ledger.mismatches,
+        accounts={one.name: _of_account(first, one) for one in progress.accounts},
         rules=ledger.rules(),
         requests=progress.requests,
         retries=progress.retries,
@@ -103,6 +105,23 @@ def summary_of(
         allowed_rate=progress.allowed_rate,
         used_rate=round(progress.requests_per_second, 2),
         paused=round(progress.paused, 3),
+    )
+
+
+def _of_account(first: Summary, one: AccountProgress) -> AccountSummary:
+    """The summary of the part of one account at this moment."""
+    return replaced(
+        first.accounts[one.name],
+        rows=one.rows,
+        counts=one.counts,
+        requests=one.traffic.requests,
+        retries=one.traffic.retries,
+        rate_limited=one.traffic.rate_limited,
+        used_rate=one.used_rate,
+        allowed_rate=one.allowed_rate,
+        paused=one.paused,
+        reason=one.reason,
+        stopped_by=one.stopped_by,
     )
 
 

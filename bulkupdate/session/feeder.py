@@ -2,13 +2,14 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from bulkupdate.codec import replaced
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.errors import REOPENED, InputError, JournalError, RunStoppedError
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Row, unsent
-from bulkupdate.reader import Input
 from bulkupdate.session.merger import Merger
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.writer import Writer
@@ -16,6 +17,27 @@ from bulkupdate.stop import Stop
 
 #: Rows that are read before other tasks may run. Reading them takes less than a millisecond.
 READ_BATCH = 32
+
+
+class RowSource(Protocol):
+    """Rows that can be read more than once: those of an input, or of one account in it.
+
+    Attributes:
+        name: the name of the input in messages.
+        places: known positions of rows, as in `Input`.
+    """
+
+    name: str
+    places: list[tuple[int, int]]
+
+    def rows(self, after: int = 0) -> Generator[Row]:
+        """Every row after a number of rows of the input."""
+
+    def has_changed(self) -> bool:
+        """Whether the input has changed since it was opened."""
+
+    def again(self) -> AbstractContextManager["RowSource"]:
+        """The same rows, opened once more: they can be read beside these."""
 
 
 class Feeder:
@@ -43,7 +65,7 @@ class Feeder:
 
     def __init__(
         self,
-        source: Input,
+        source: RowSource,
         remaining: Remaining,
         writer: Writer,
         stop: Stop,

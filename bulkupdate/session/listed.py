@@ -1,11 +1,13 @@
 """The number of tasks that the last run of an input has seen: a new reading is judged by it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from bulkupdate.errors import RunDirectoryError, RunStoppedError, count, setting
-from bulkupdate.journal import RunFiles, Summary, read_summary
+from bulkupdate.journal import AccountSummary, RunFiles, Summary, read_summary
+from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.team import is_hash_of
 from bulkupdate.models import Reason
 from bulkupdate.session.resume import server_of
@@ -39,22 +41,39 @@ def refuse_few(listed: int, before: int | None, stop: Stop) -> None:
     raise RunStoppedError(text)
 
 
-def listed_before(config: RunConfig) -> int | None:
-    """Number of tasks that the last run of the same input and account has seen; None without one.
+class Lister(Protocol):
+    """An account whose tasks will be listed; see `bulkupdate.session.part.Part`."""
+
+    listed: int | None
+
+    @property
+    def name(self) -> str:
+        """The name of the account; "" in a run with one key."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The server, and the key."""
+
+
+def recall_listed(config: RunConfig, accounts: Iterable[Lister]) -> None:
+    """Find the number of tasks that the last run of the same input and account has seen.
 
     Its directory is the run directory, or stands beside it, as those of a nightly job do.
 
     Args:
         config: the settings of the run that begins.
+        accounts: the accounts for which it is not known. It stays so where there was no such run.
     """
+    unknown = list(accounts)
     for directory in _newest(config.directory.parent)[:_MOST]:
-        try:
+        if not unknown:
+            return
+        with contextlib.suppress(RunDirectoryError):
             summary = read_summary(directory)
-        except RunDirectoryError:
-            continue
-        if summary.listed is not None and _is_of_the_same(summary, config):
-            return summary.listed
-    return None
+            if summary.input.path == config.input and summary.sandbox == config.sandbox:
+                for one in unknown:
+                    one.listed = _listed(summary, one)
+                unknown = [one for one in unknown if one.listed is None]
 
 
 def _newest(folder: Path) -> list[Path]:
@@ -72,9 +91,13 @@ def _used(folder: Path) -> Iterator[tuple[int, Path]]:
                 yield RunFiles(path).summary.stat().st_mtime_ns, path
 
 
-def _is_of_the_same(summary: Summary, config: RunConfig) -> bool:
-    """Whether a run had the same input and the same key."""
-    is_here = server_of(summary.base_url) == server_of(config.endpoint.base_url)
-    key, hash_ = config.endpoint.api_key.reveal(), summary.key_hash
-    is_input = summary.input.path == config.input and summary.sandbox == config.sandbox
-    return is_here and is_input and hash_ is not None and is_hash_of(hash_, key)
+def _listed(summary: Summary, one: Lister) -> int | None:
+    """Number of tasks that an account listed in a run; None if it had another key, or no list."""
+    known: Summary | AccountSummary | None = summary
+    if one.name:
+        known = summary.accounts.get(one.name)
+    if known is None or known.listed is None or known.key_hash is None:
+        return None
+    is_here = server_of(known.base_url) == server_of(one.endpoint.base_url)
+    is_same = is_here and is_hash_of(known.key_hash, one.endpoint.api_key.reveal())
+    return known.listed if is_same else None

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from bulkupdate.engine.limiter import Limiter
 from bulkupdate.errors import InputError, RunDirectoryError, count, setting
 from bulkupdate.journal import RunDirectory, Summary
 from bulkupdate.lemlist.http import clean
@@ -26,6 +25,7 @@ from bulkupdate.plan.rules import Evaluation, Rules, evaluate, read_rules
 from bulkupdate.reader import Edit, EditsFile, Format, RawFile
 from bulkupdate.session.editsfile import write_edits
 from bulkupdate.session.listed import refuse_few
+from bulkupdate.session.part import Part
 from bulkupdate.session.reading import LiveReader, live_reader
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.threads import in_thread
@@ -211,24 +211,17 @@ async def begin_night(
     night: Night,
     config: RunConfig,
     directory: RunDirectory,
-    limiter: Limiter,
-    stop: Stop,
+    part: Part,
     note: Callable[[str], object],
-    listed: int | None = None,
-) -> int:
+) -> None:
     """Evaluate the rules of a run that begins, and write its edits to the run directory.
 
     Args:
         night: the night.
         config: the settings of the run.
         directory: the run directory.
-        limiter: gives each request its permit.
-        stop: ends the reading.
+        part: the part of the run. It is told how many tasks the server lists.
         note: takes messages for the user.
-        listed: number of tasks that the night before has seen; None without one.
-
-    Returns:
-        The number of tasks that the server lists.
 
     Raises:
         InputError: the rules can't be followed.
@@ -237,14 +230,16 @@ async def begin_night(
     """
     live = LiveTasks(directory.files.live)
     with contextlib.closing(live):
-        async with live_reader(config.endpoint, config.rate, config.retry, stop, limiter) as reader:
+        async with live_reader(
+            part.endpoint, config.rate, config.retry, part.stop, part.limiter
+        ) as reader:
             evaluation, _ = await evaluated(
                 night.rules,
                 reader,
                 live,
                 night.now,
-                stop,
-                listed=listed,
+                part.stop,
+                listed=part.listed,
                 allow_few=config.allow_few,
                 accept_many=config.yes,
             )
@@ -253,10 +248,10 @@ async def begin_night(
         note(f"rule {name!r}: selects {selected}, changes {evaluation.changed[name]:,}")
     for text in evaluation.notes:
         note(text)
-    part = directory.new_edits()
-    for text in not_written(await asyncio.to_thread(write_night, evaluation, part)):
+    path = directory.new_edits()
+    for text in not_written(await asyncio.to_thread(write_night, evaluation, path)):
         note(text)
-    return live.listed
+    part.listed = live.listed
 
 
 def not_written(file: EditsFile) -> list[str]:

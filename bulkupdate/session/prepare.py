@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 from bulkupdate.codec import replaced
+from bulkupdate.engine.spool import Spool
 from bulkupdate.errors import ConfigError, InputError, count, setting
 from bulkupdate.journal import DigestFile, Mode, RunDirectory, Summary
+from bulkupdate.models import Row
 from bulkupdate.plan import Checked, Checking, Inspection, Preview, RowSet, inspect
 from bulkupdate.reader import Input, InputInfo
 from bulkupdate.session.check import has_digests, keep_check, recall_check
@@ -30,6 +33,7 @@ class Session(NamedTuple):
         observer: is called during the run.
         earlier: the summary of the previous session if the run is resumed, else None.
         started: when it began, UTC.
+        spool: receives the rows of each account as they are checked; None in a run with one key.
     """
 
     config: RunConfig
@@ -39,6 +43,7 @@ class Session(NamedTuple):
     observer: Observer
     earlier: Summary | None
     started: str
+    spool: Spool | None = None
 
 
 class Prepared(NamedTuple):
@@ -50,6 +55,7 @@ class Prepared(NamedTuple):
         followed: rows that have a later row of the same task; None if rows are not merged.
         is_same: whether a run is resumed with an unchanged input.
         is_shown: whether the observer has seen the preview already.
+        is_known: whether an earlier check was enough, so that the input was not read again.
     """
 
     preview: Preview
@@ -57,6 +63,7 @@ class Prepared(NamedTuple):
     followed: RowSet | None
     is_same: bool
     is_shown: bool
+    is_known: bool
 
 
 class Found(NamedTuple):
@@ -93,7 +100,7 @@ async def check(session: Session, checking: Checking) -> Found:
         RunStoppedError: the stop was set.
         ConfigError: the input is in the run directory, which `overwrite` would empty.
     """
-    config, directory, source, _, _, earlier, _ = session
+    config, directory, source, _, _, earlier, _, _ = session
     info = await asyncio.to_thread(source.info, str(config.input))
     is_same = earlier is not None and is_same_input(earlier.input, info)
     checked = await asyncio.to_thread(recall_check, directory, info) if is_same else None
@@ -131,7 +138,7 @@ async def begin(session: Session, found: Found, *, is_shown: bool) -> Prepared:
         RunStoppedError: the stop was set.
         JournalError: the run directory can't be written or read.
     """
-    config, directory, source, stop, observer, earlier, started = session
+    config, directory, source, stop, observer, earlier, started, _ = session
     info = found.info
     first = first_summary(config, info, earlier, started=started)
     if earlier is None:
@@ -152,7 +159,7 @@ async def begin(session: Session, found: Found, *, is_shown: bool) -> Prepared:
         source.path = directory.adopt_stdin(source.path, source.format)
     elif source.path == directory.files.edits_part:
         source.path = directory.adopt_edits(source.path)
-    return Prepared(found.preview, first, found.followed, found.is_same, is_shown)
+    return Prepared(found.preview, first, found.followed, found.is_same, is_shown, found.is_known)
 
 
 def _known(session: Session, checked: Checked) -> Preview | None:
@@ -174,13 +181,20 @@ async def _inspect(session: Session, checking: Checking) -> Inspection:
         digests = DigestFile(session.directory.files.digests_part)
         stack.callback(digests.close)
         allow_empty = session.config.allow_empty
-        for inspection in inspect(
-            session.source, digests.add, merge=merge, allow_empty=allow_empty
-        ):
+        also = digests.add if session.spool is None else _both(digests.add, session.spool.add)
+        for inspection in inspect(session.source, also, merge=merge, allow_empty=allow_empty):
             checking.rows = inspection.rows
             await asyncio.sleep(0)
             session.stop.check()
     return inspection
+
+
+def _both(first: Callable[[Row], None], then: Callable[[Row], None]) -> Callable[[Row], None]:
+    def call(row: Row) -> None:
+        first(row)
+        then(row)
+
+    return call
 
 
 def _refuse_own_input(session: Session, info: InputInfo) -> None:

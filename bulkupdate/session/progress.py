@@ -3,14 +3,69 @@
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from bulkupdate.engine.lane import Lane
 from bulkupdate.journal import Ledger, Sample
-from bulkupdate.models import RETRIED, SUCCESSES, Result, now
+from bulkupdate.models import RETRIED, SUCCESSES, Reason, Result, Traffic, now
 from bulkupdate.plan import Preview
 
 #: Number of samples for the recent pace. They cover about the last minute.
 _PACE_SAMPLES = 14
+
+
+class AccountProgress(NamedTuple):
+    """The present state of the part of one account.
+
+    Attributes:
+        name: the account.
+        rows: number of its rows.
+        counts: number of these by outcome, and `unprocessed`.
+        traffic: counts of its requests in this session.
+        used_rate: requests per second in this session, up to its last row.
+        allowed_rate: requests per second that its limiter allows now; None for any number.
+        paused: seconds for which 429s have paused it.
+        waiting_for: why it starts no request now, in words; None if it may.
+        reason: why it has stopped before its end, in words; None if it has not.
+        stopped_by: the same as one of the known reasons.
+    """
+
+    name: str
+    rows: int
+    counts: dict[str, int]
+    traffic: Traffic
+    used_rate: float
+    allowed_rate: float | None
+    paused: float
+    waiting_for: str | None
+    reason: str | None
+    stopped_by: Reason | None
+
+    @property
+    def done(self) -> int:
+        """Number of its rows with an outcome."""
+        return self.rows - self.counts["unprocessed"]
+
+    @property
+    def share(self) -> float:
+        """The share of its rows with an outcome, from 0 to 1."""
+        return self.done / self.rows if self.rows else 1.0
+
+
+class AccountPart(Protocol):
+    """What progress reads of the part of an account; see `bulkupdate.session.part.Part`."""
+
+    rows: int
+    lane: Lane | None
+    seconds: float | None
+
+    @property
+    def name(self) -> str:
+        """The name of the account."""
+
+    @property
+    def why_stopped(self) -> tuple[str, Reason] | None:
+        """Why it has stopped before its end: in words, and as one of the known reasons."""
 
 
 class Progress:
@@ -20,6 +75,7 @@ class Progress:
         preview: the content of the input.
         ledger: the outcome of each row so far.
         lanes: the lanes of the run.
+        parts: the part of each account that has rows; empty in a run with one key.
         target: the base URL that the edits are sent to.
         recent: the results of the last rows that did not succeed, the latest last.
         first: most rows that are sent; None for all.
@@ -39,6 +95,7 @@ class Progress:
         ledger: Ledger,
         lanes: Sequence[Lane],
         *,
+        parts: Sequence[AccountPart] = (),
         target: str = "",
         recent: Sequence[Result] = (),
         first: int | None = None,
@@ -49,6 +106,7 @@ class Progress:
         self.target = target
         self.recent = recent
         self._lanes = lanes
+        self._parts = parts
         again = ledger.unsettled
         if retry_failed:
             counts = ledger.counts(preview.rows)
@@ -87,13 +145,35 @@ class Progress:
     @property
     def paused(self) -> float:
         """Seconds for which 429s have paused a lane: the maximum over all lanes."""
-        return max(lane.limiter.paused for lane in self._lanes)
+        return max((lane.limiter.paused for lane in self._lanes), default=0.0)
 
     @property
     def waiting_for(self) -> str | None:
         """A message that says why no request starts now; None if requests may start."""
-        waiting = [lane.waiting_for for lane in self._lanes]
-        return waiting[0] if all(waiting) else None
+        waiting = [lane.waiting_for for lane in self._lanes if not lane.has_ended]
+        return waiting[0] if waiting and all(waiting) else None
+
+    @property
+    def accounts(self) -> list[AccountProgress]:
+        """The present state of each account that has rows; empty in a run with one key."""
+        return [self._of(part) for part in self._parts]
+
+    def _of(self, part: AccountPart) -> AccountProgress:
+        lane, why = part.lane, part.why_stopped
+        traffic = lane.traffic if lane is not None else Traffic()
+        seconds = self.elapsed if part.seconds is None else part.seconds
+        return AccountProgress(
+            part.name,
+            part.rows,
+            self.ledger.of_account(part.name, part.rows),
+            traffic,
+            round(_pace(traffic.requests, seconds), 2),
+            lane.limiter.allowed if lane is not None else None,
+            round(lane.limiter.paused, 3) if lane is not None else 0.0,
+            None if lane is None or lane.has_ended else lane.waiting_for,
+            why[0] if why else None,
+            why[1] if why else None,
+        )
 
     def _now(self) -> tuple[float, int, int, int, int]:
         sent = (self.requests, self.retries, self.rate_limited)

@@ -1,7 +1,7 @@
 """What earlier sessions of a run have written: its images and its log, in the order of time."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from bulkupdate.journal import Image, RunFiles, read_images, read_journal
@@ -11,12 +11,12 @@ from bulkupdate.plan import LiveTasks, Written
 from bulkupdate.stop import Stop
 
 
-def recall(files: RunFiles, live: LiveTasks, stop: Stop) -> None:
+def recall(files: RunFiles, lives: Mapping[str, LiveTasks], stop: Stop) -> None:
     """Note what earlier sessions of a run have written to its tasks.
 
     Args:
         files: the files of the run.
-        live: is told of each write.
+        lives: account → what is told of each write to its tasks; "" in a run with one key.
         stop: ends a long recall.
 
     Raises:
@@ -27,6 +27,8 @@ def recall(files: RunFiles, live: LiveTasks, stop: Stop) -> None:
     before: dict[int, Written] = {}
     for one in _in_order(read_images(files.images), _sent(files)):
         stop.check()
+        if (live := lives.get(one.account or "")) is None:
+            continue
         if isinstance(one, Image):
             before[one.row] = live.find(one.id).written
             live.wrote(one.id, one.values, one.sent)

@@ -39,7 +39,7 @@ def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -
     Raises:
         RunDirectoryError: the run used another server, or was compared and is not now.
     """
-    base_url = config.endpoint.base_url
+    base_url = config.base_url
     if earlier.sandbox != config.sandbox:
         went = "the sandbox" if earlier.sandbox else earlier.base_url
         goes = "the sandbox" if config.sandbox else base_url
@@ -52,11 +52,29 @@ def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -
             f"the run in {directory.path} began {did} {setting('compare')}: continue it so, or"
             f" {_cure()}"
         )
-    if server_of(earlier.base_url) != server_of(base_url):
+    if bool(earlier.accounts) != (config.accounts is not None):
+        did = "with" if earlier.accounts else "without"
         raise RunDirectoryError(
-            f"the run in {directory.path} used {earlier.base_url}, and this command uses"
-            f" {base_url}: {_cure()}"
+            f"the run in {directory.path} began {did} {setting('accounts')}: continue it so, or"
+            f" {_cure()}"
         )
+    for name, (used, uses) in _servers(earlier, config).items():
+        if server_of(used) != server_of(uses):
+            of = f" for account {name}" if name else ""
+            raise RunDirectoryError(
+                f"the run in {directory.path} used {used}{of}, and this command uses"
+                f" {uses}: {_cure()}"
+            )
+
+
+def _servers(earlier: Summary, config: RunConfig) -> dict[str, tuple[str, str]]:
+    """The URL before and the URL now, by account."""
+    if config.accounts is None:
+        return {"": (earlier.base_url, config.base_url)}
+    now = {name: account.base_url for name, account in config.accounts.items()}
+    return {
+        name: (one.base_url, now[name]) for name, one in earlier.accounts.items() if name in now
+    }
 
 
 def is_same_input(earlier: InputInfo, info: InputInfo) -> bool:

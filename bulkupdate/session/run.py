@@ -15,13 +15,11 @@ more requests start, requests in flight drain, and all results are written.
 import asyncio
 import contextlib
 import functools
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from bulkupdate.codec import replaced
-from bulkupdate.engine.lane import Lane
-from bulkupdate.engine.limiter import Limiter
-from bulkupdate.engine.permits import limiter_for
+from bulkupdate.engine.spool import Spool
 from bulkupdate.errors import count, setting
 from bulkupdate.journal import (
     Mode,
@@ -31,24 +29,21 @@ from bulkupdate.journal import (
     forget_cached,
     read_summary,
 )
-from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.lemlist.team import hash_of
 from bulkupdate.models import Level, Reason, State, now
 from bulkupdate.plan import Checking
 from bulkupdate.plan.rules import Rules
 from bulkupdate.reader import RawFile
 from bulkupdate.session import deadline
-from bulkupdate.session.binding import Binding, check_team
+from bulkupdate.session.binding import check_team
 from bulkupdate.session.close import close
-from bulkupdate.session.compare import Comparison, Rows
-from bulkupdate.session.ending import lost_results, summary_of, why_ended
-from bulkupdate.session.listed import listed_before
+from bulkupdate.session.ending import lost_results, why_ended
+from bulkupdate.session.listed import recall_listed
 from bulkupdate.session.night import begin_night, load_rules, night_of
 from bulkupdate.session.observer import Observer, watched
-from bulkupdate.session.prepare import Prepared, Session, begin, check
-from bulkupdate.session.progress import Progress
+from bulkupdate.session.part import Part
+from bulkupdate.session.parts import find_keys, parts_of
+from bulkupdate.session.prepare import Found, Prepared, Session, begin, check
 from bulkupdate.session.question import Confirm, ask, needs_answer
-from bulkupdate.session.reading import LiveReader
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.resume import check_server
 from bulkupdate.session.send import Sending
@@ -101,39 +96,44 @@ async def run(
         if config.mode is Mode.RESUME and directory.mode is not Mode.RESUME:
             observer.noted(_why_not_resumed(directory))
         earlier = _read_earlier(config, directory)
-        # Before the summary of a run that begins again is replaced.
-        listed = earlier.listed if earlier is not None else None
-        if config.compare and listed is None:
-            listed = await asyncio.to_thread(listed_before, config)
-        limiter = limiter_for(config.rate)
+        parts = parts_of(config, stop, earlier)
         night = night_of(config, rules, directory, earlier) if rules is not None else None
         # A resumed run counts relative dates from the time when it began.
         counted_from = earlier.input.now if earlier is not None else None
         began = datetime.fromisoformat(counted_from) if counted_from else None
         async with stop.at(config.last_start, deadline.reason(config)):
-            # Before anything is written: a key of another team leaves the directory as it is.
-            binding = await check_team(Binding.of(earlier), config, limiter, stop)
+            if (only := parts.get("")) is not None:
+                # Before anything is written: a key of another team leaves the directory as it is.
+                only.binding = await check_team(
+                    only.binding, only.endpoint, config, only.limiter, stop
+                )
             checking = Checking(str(config.input))
             with contextlib.ExitStack() as stack:
                 async with contextlib.AsyncExitStack() as watching:
                     await watching.enter_async_context(watched(observer.watch_check(checking)))
                     if night is not None and earlier is None:
-                        note = observer.noted
-                        listed = await begin_night(
-                            night, config, directory, limiter, stop, note, listed
-                        )
+                        await _recall_lists(config, parts.values())
+                        await begin_night(night, config, directory, parts[""], observer.noted)
                     opening = asyncio.to_thread(open_input, config, directory, stop, began, night)
                     source = stack.enter_context(await opening)
                     checking.opened(source)
-                    started = now()
-                    session = Session(config, directory, source, stop, observer, earlier, started)
+                    spool: Spool | None = None
+                    if config.accounts is not None:
+                        spool = stack.enter_context(Spool(directory.files.spool))
+                    session = Session(
+                        config, directory, source, stop, observer, earlier, now(), spool
+                    )
                     found = await check(session, checking)
+                    _take_part(config, parts, found, is_new=earlier is None)
+                    # The summary of a run that begins again is still there.
+                    taking = [one for one in parts.values() if one.rows and not one.stop.is_set]
+                    await _recall_lists(config, taking)
                     if is_asked := confirm is not None and needs_answer(session, found):
                         # The display of the check would hide the question.
                         await watching.aclose()
                         await ask(confirm, session, found.preview)
                     prepared = await begin(session, found, is_shown=is_asked)
-                return await _send(session, prepared, limiter, binding, listed)
+                return await _send(session, prepared, parts)
 
 
 def _checked_input(config: RunConfig) -> Rules | None:
@@ -166,23 +166,29 @@ def _was_cut_off(earlier: Summary | None) -> bool:
     return earlier.stopped_by not in (Reason.FIRST_ROWS, Reason.INVALID_ROWS)
 
 
-def _with_listed(first: Summary, config: RunConfig, listed: int | None) -> Summary:
-    """A summary with the number of tasks that this key lists: the next run is judged by it."""
-    key_hash = first.key_hash
-    if listed is not None and key_hash is None:
-        key_hash = hash_of(config.endpoint.api_key.reveal())
-    return replaced(first, listed=listed, key_hash=key_hash)
+async def _recall_lists(config: RunConfig, parts: Iterable[Part]) -> None:
+    """Find the number of tasks that each account has listed before, where it is not known."""
+    unknown = [part for part in parts if part.listed is None]
+    if config.compare and unknown:
+        await asyncio.to_thread(recall_listed, config, unknown)
 
 
-async def _send(
-    session: Session,
-    prepared: Prepared,
-    limiter: Limiter,
-    binding: Binding,
-    listed: int | None,
-) -> Summary:
+def _take_part(config: RunConfig, parts: dict[str, Part], found: Found, *, is_new: bool) -> None:
+    """Note how many rows each part has, and find the keys of those that have some.
+
+    Raises:
+        ConfigError: a key is missing, or two accounts have the same key.
+    """
+    for name, part in parts.items():
+        part.rows = found.preview.accounts.get(name, 0) if name else found.preview.rows
+    is_refused = bool(found.preview.invalid) and not config.skip_invalid
+    if config.accounts is not None and not is_refused:
+        find_keys(config, [part for part in parts.values() if part.rows], is_new=is_new)
+
+
+async def _send(session: Session, prepared: Prepared, parts: dict[str, Part]) -> Summary:
     """Send the remaining rows, and write all results, even after an error."""
-    config, directory, source, stop, observer, earlier, _ = session
+    config, directory, source, stop, observer, earlier, *_ = session
     left = earlier.failed_sha256 if earlier else None
     if earlier is not None and (earlier.state, earlier.stopped_by) in _UNSURE_ENDS:
         await asyncio.to_thread(forget_cached, directory.files.results)
@@ -194,56 +200,17 @@ async def _send(
         )
     for note in notes:
         observer.noted(note)
-    cut_off = _was_cut_off(earlier)
+    writer = Writer(recorder, stop)
     new_remaining = functools.partial(
         Remaining,
         recorder.ledger,
         retry_failed=config.retry_failed,
-        was_cut_off=cut_off,
+        was_cut_off=_was_cut_off(earlier),
         names_people=config.compare,
     )
-    remaining = new_remaining()
-    writer = Writer(recorder, stop, config.max_failures)
-    # One connection more than workers, for what is asked beside the rows.
-    async with TaskClient(config.endpoint, connections=config.workers + 1) as client:
-        lane = Lane(
-            client,
-            limiter,
-            config.retry,
-            workers=config.workers,
-            drain_timeout=config.drain_timeout,
-            stop=stop,
-            on_result=writer.write,
-            was_sent=remaining.was_sent,
-        )
-        comparison = None
-        if config.compare:
-            comparison = lane.preparation = Comparison(
-                config,
-                directory.files,
-                LiveReader(client, limiter, lane.health, config.retry, lane.stop, lane.traffic),
-                writer,
-                recorder.ledger,
-                Rows(source, prepared.preview.rows, prepared.followed, new_remaining),
-                stop,
-                listed,
-                observer.noted,
-            )
-        progress = Progress(
-            prepared.preview,
-            recorder.ledger,
-            [lane],
-            target=config.endpoint.base_url,
-            recent=recorder.recent,
-            first=config.first,
-            retry_failed=config.retry_failed,
-        )
-        sending = Sending(
-            session, prepared, progress, remaining, writer, client, binding, comparison
-        )
+    async with Sending(session, prepared, recorder, writer, new_remaining, parts) as sending:
         try:
-            running = summary_of(prepared.first, progress, stop, has_ended=False)
-            directory.write_summary(running)
+            directory.write_summary(sending.summary())
             if not prepared.is_shown:
                 observer.input_checked(source, prepared.preview)
             if earlier is not None and config.first is not None:
@@ -251,28 +218,23 @@ async def _send(
                 observer.noted(f"{setting('first')}: this session sends {more}")
             if limit := deadline.note(config, prepared.preview, recorder.ledger):
                 observer.noted(limit)
-            await sending.run(lane)
+            await sending.run()
         except BaseException as error:
             stop.set(*why_ended(error))
             if isinstance(error, asyncio.CancelledError):
                 stop.raise_to(Level.ABORT)
             raise
         finally:
-            first = replaced(prepared.first, **sending.binding._asdict())
-            if comparison is not None:
-                first = _with_listed(first, config, comparison.listed)
-            prepared = prepared._replace(first=first)
             try:
-                if comparison is not None:
-                    await comparison.close()
+                await sending.close()
             finally:
                 summary = await close(
                     session,
-                    prepared,
-                    progress,
+                    prepared._replace(first=sending.first),
+                    sending.progress,
                     recorder,
                     writer,
                     is_complete=sending.is_complete,
-                    name_of=comparison.name_of if comparison is not None else str,
+                    name_of=sending.name_of,
                 )
     return summary

@@ -1,164 +1,269 @@
-"""Sending: rows to the lane and results to the writer, until all is done or the run stops."""
+"""Sending: rows to the lanes and results to the writer, until all is done or the run stops."""
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Self
 
-from bulkupdate.codec import replaced
-from bulkupdate.engine.backlog import READ_AHEAD, Backlog
-from bulkupdate.engine.lane import Lane
-from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
-from bulkupdate.journal import CheckedRows, TrafficLog, sample_length
+from bulkupdate.engine.backlog import Backlog
+from bulkupdate.errors import JournalError, RunStoppedError, count, setting
+from bulkupdate.journal import (
+    CheckedRows,
+    ImagesFile,
+    Recorder,
+    Summary,
+    TrafficLog,
+    sample_length,
+)
+from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Reason, Row
-from bulkupdate.session.binding import LONGEST_END, Binding, bind
-from bulkupdate.session.compare import Comparison
 from bulkupdate.session.ending import summary_of
+from bulkupdate.session.failures import Failures
 from bulkupdate.session.feeder import Feeder
-from bulkupdate.session.merger import Merger
+from bulkupdate.session.part import Part, Shared
+from bulkupdate.session.parts import (
+    bind_accounts,
+    connections,
+    stop_late_twin,
+    why_stopped,
+    with_bindings,
+)
 from bulkupdate.session.prepare import Prepared, Session
 from bulkupdate.session.progress import Progress
+from bulkupdate.session.recall import recall
 from bulkupdate.session.remaining import Remaining
+from bulkupdate.session.spooled import SpooledRows, fill
+from bulkupdate.session.threads import in_thread
 from bulkupdate.session.writer import Writer
+
+#: Rows that are looked at before other tasks may run.
+_BATCH = 256
 
 
 class Sending:
-    """The part of a session that sends requests.
+    """The part of a session that sends requests: `async with Sending(…) as sending`.
 
     Args:
         session: the session.
         prepared: the facts about its input.
-        progress: is sampled for the traffic log.
-        remaining: decides which rows have to be settled.
+        recorder: holds the outcomes so far.
         writer: receives the results.
-        client: asks for the team of the key.
-        binding: the team and the key that the run is bound to.
-        comparison: compares rows with the live tasks; None sends all of them.
+        remaining: makes what decides which rows have to be settled, for one pass.
+        parts: the parts of the run by account.
 
     Attributes:
         is_complete: whether nothing is left to do.
-        binding: the same; after the first row that was updated, with this session's key.
+        progress: the progress of the session.
     """
+
+    progress: Progress
 
     def __init__(
         self,
         session: Session,
         prepared: Prepared,
-        progress: Progress,
-        remaining: Remaining,
+        recorder: Recorder,
         writer: Writer,
-        client: TaskClient,
-        binding: Binding,
-        comparison: Comparison | None = None,
+        remaining: Callable[[], Remaining],
+        parts: Mapping[str, Part],
     ) -> None:
-        self._comparison = comparison
         self.is_complete = False
-        self.binding = binding
-        self._client = client
-        self._remaining = remaining
         self._session = session
         self._prepared = prepared
-        self._progress = progress
+        self._recorder = recorder
         self._writer = writer
+        self._new_remaining = remaining
+        self._is_refused = bool(prepared.preview.invalid) and not session.config.skip_invalid
+        #: The parts that have rows, and those of them that have rows left.
+        self._parts = {name: part for name, part in parts.items() if part.rows or not name}
+        self._left: list[Part] = []
+        self._images: ImagesFile | None = None
+        self._stack = contextlib.AsyncExitStack()
 
-    async def run(self, lane: Lane) -> None:
-        """Send the remaining rows."""
-        config, directory, source, stop, *_ = self._session
-        preview, ledger = self._prepared.preview, self._progress.ledger
-        is_refused = bool(preview.invalid) and not config.skip_invalid
-        parked = directory.files.parked
-        with contextlib.ExitStack() as stack:
-            backlog = stack.enter_context(Backlog(READ_AHEAD * config.workers, scratch=parked))
-            merger = None
-            if self._prepared.followed is not None:
-                merger = stack.enter_context(Merger(self._prepared.followed, parked))
-            comparison = self._comparison
-            is_known = stack.enter_context(CheckedRows(directory.files.digests)).holds
-            feeder = Feeder(
-                source,
-                self._remaining,
-                self._writer,
-                stop,
-                first=config.first,
-                merger=merger,
-                rows=preview.rows,
-                may_be_invalid=config.skip_invalid,
-                is_known=is_known,
-                settle=comparison.settle_now if comparison and config.first is not None else None,
-                is_done=comparison.is_settled if comparison is not None else _never,
-                coming=comparison.bring_near if comparison is not None else _ignore,
-            )
-            feeding = self._feed(feeder, backlog, send=not is_refused)
-            await self._work_off(backlog, feeding, lane)
-            if feeder.is_otherwise:
-                directory.forget_check()
-            self.is_complete = feeder.has_ended and backlog.is_empty and not ledger.unsettled
-        if feeder.sent == config.first and not feeder.has_ended:
-            noun = "request" if self._prepared.followed else "row"
-            sent = f"{count(feeder.sent, noun)} were" if feeder.sent > 1 else f"{noun} was"
-            stop.set(f"the first {sent} sent ({setting('first')})", Reason.FIRST_ROWS)
-        if is_refused:
-            rows = count(preview.invalid, "invalid row")
-            when = " in this session" if self._session.earlier is not None else ""
-            stop.set(f"{rows}: nothing was sent{when}", Reason.INVALID_ROWS)
-
-    async def _feed(self, feeder: Feeder, backlog: Backlog, *, send: bool) -> None:
-        """Hand out the rows; with a comparison, those that need no request first."""
+    async def __aenter__(self) -> Self:
         try:
-            if self._comparison is not None and send:
-                await self._comparison.begin()
-        except (RunStoppedError, InputError, JournalError) as error:
-            reason = Reason.INPUT_CHANGED if isinstance(error, InputError) else Reason.NOT_WRITTEN
-            if not self._session.stop.is_set:
-                self._session.stop.set(str(error), reason)
-            backlog.close()
-            return
+            await self._open()
         except BaseException:
-            backlog.close()
+            await self._stack.aclose()
             raise
-        await feeder.feed(backlog, send=send)
+        return self
 
-    async def _work_off(
-        self, backlog: Backlog, feed: Coroutine[Any, Any, None], lane: Lane
-    ) -> None:
-        writer, observer, config = self._writer, self._session.observer, self._session.config
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        """Find what is left to send, and open a lane for each part that has some."""
+        config, directory, source, stop, *_, spool = self._session
+        checked = self._stack.enter_context(CheckedRows(directory.files.digests))
+        if spool is not None:
+            if self._prepared.is_known:
+                settled = self._new_remaining().settled_prefix
+                await fill(spool, source, settled, checked.holds, stop)
+            await asyncio.to_thread(spool.end)
+        self._left = [part for part in self._parts.values() if await self._is_left(part)]
+        lanes = [part for part in self._left if not part.stop.is_set]
+        if config.compare:
+            self._images = ImagesFile(directory.files.images)
+        shared = Shared(
+            self._session,
+            self._prepared,
+            self._writer,
+            self._recorder.ledger,
+            self._images,
+            self._new_remaining,
+            checked.holds if spool is None else _is_in_spool,
+            Failures(config.max_failures_total, stop, "max_failures_total"),
+            max(1, len(lanes)),
+            self._keep,
+        )
+        self._pool = await self._stack.enter_async_context(
+            ConnectionPool(connections=connections(config.workers, len(lanes)))
+        )
+        for part in lanes:
+            client = TaskClient(part.endpoint, pool=self._pool)
+            await self._stack.enter_async_context(client)
+            part.open(shared, client, source if spool is None else self._rows(part.name))
+        self.progress = Progress(
+            self._prepared.preview,
+            self._recorder.ledger,
+            [part.lane for part in lanes if part.lane is not None],
+            parts=[part for part in self._parts.values() if part.name],
+            target=config.base_url or "several servers",
+            recent=self._recorder.recent,
+            first=config.first,
+            retry_failed=config.retry_failed,
+        )
+
+    async def _is_left(self, part: Part) -> bool:
+        """Whether a part has rows left. A part that has none needs no key."""
+        if self._session.spool is None or self._session.earlier is None:
+            return True
+        remaining = self._new_remaining()
+        for number, row in enumerate(self._rows(part.name).rows()):
+            if not number % _BATCH:
+                await asyncio.sleep(0)
+            if remaining.includes(row):
+                return True
+        part.is_complete = True
+        return False
+
+    def _rows(self, account: str) -> SpooledRows:
+        if self._session.spool is None:
+            raise AssertionError("only a run with accounts has a spool")
+        return SpooledRows(self._session.spool, account, self._session.source)
+
+    @property
+    def first(self) -> Summary:
+        """The summary of the run before its first row, with what its parts are bound to."""
+        return with_bindings(self._prepared.first, self._parts)
+
+    def summary(self) -> Summary:
+        """The summary of the run while it is under way."""
+        return summary_of(self.first, self.progress, self._session.stop, has_ended=False)
+
+    def name_of(self, user_id: str) -> str:
+        """A user for people, as far as a team could be read; else the id."""
+        names = (part.name_of(user_id) for part in self._left)
+        return next((name for name in names if name != user_id), user_id)
+
+    def _keep(self, part: Part) -> None:
+        """Write down at once what a part is bound to."""
+        if not self._session.config.same_team:
+            stop_late_twin(part, self._parts.values())
+        # `close` writes it again, and stops the run if it can't.
+        with contextlib.suppress(JournalError):
+            self._session.directory.write_summary(self.summary())
+
+    async def close(self) -> None:
+        """Write the rest of the images, and close what comparing has open."""
+        try:
+            if self._images is not None:
+                await self._images.close()
+        finally:
+            for part in self._left:
+                part.close()
+
+    async def run(self) -> None:
+        """Send the remaining rows."""
+        session, preview = self._session, self._prepared.preview
+        if session.config.accounts is not None and not self._is_refused:
+            lanes = [part for part in self._left if part.lane is not None]
+            await bind_accounts(session.config, lanes, self._pool, session.stop)
+            session.directory.write_summary(self.summary())
+        if await self._recall():
+            await self._work_off(send=not self._is_refused)
+        if any(part.is_otherwise for part in self._left):
+            session.directory.forget_check()
+        is_each_complete = all(part.is_complete for part in self._parts.values())
+        self.is_complete = is_each_complete and not self._recorder.ledger.unsettled
+        self._stop_as_parts_did()
+        if self._is_refused:
+            rows = count(preview.invalid, "invalid row")
+            when = " in this session" if session.earlier is not None else ""
+            session.stop.set(f"{rows}: nothing was sent{when}", Reason.INVALID_ROWS)
+
+    async def _recall(self) -> bool:
+        """Note what earlier sessions wrote. Return whether that was possible."""
+        lives = {part.name: part.live for part in self._left if part.live is not None}
+        stop = self._session.stop
+        if not lives or self._session.earlier is None:
+            return True
+        try:
+            await in_thread(stop, recall, self._session.directory.files, lives, stop)
+        except JournalError as error:
+            stop.set(str(error), Reason.NOT_WRITTEN)
+        except RunStoppedError:
+            pass  # The stop has its reason.
+        return not stop.is_set
+
+    async def _work_off(self, *, send: bool) -> None:
+        writer, observer = self._writer, self._session.observer
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(writer.sync_regularly()),
-                group.create_task(observer.watch(self._progress)),
+                group.create_task(observer.watch(self.progress)),
                 group.create_task(self._sample_regularly()),
             ]
             writing = group.create_task(writer.run())
-            feeding = group.create_task(feed)
-            background.append(group.create_task(_cancel_when_stopped(feeding, lane)))
-            binding = group.create_task(self._bind(lane))
-            background.append(binding)
-            await lane.run(backlog)
-            await asyncio.wait([feeding])
-            if lane.confirmed.is_set() and not lane.stop.is_set:
-                await asyncio.wait([binding], timeout=min(LONGEST_END, config.drain_timeout))
-            self._session.stop.forget(lane.stop)
+            async with asyncio.TaskGroup() as parts:
+                for part in self._left:
+                    if part.lane is not None:
+                        parts.create_task(part.run(send=send))
+                if self._session.spool is not None:
+                    parts.create_task(self._settle_unnamed(send=send))
             writer.end()
             await writing
             for task in background:
                 task.cancel()
 
-    async def _bind(self, lane: Lane) -> None:
-        await bind(self.binding, self._session.config, self._client, lane, self._keep)
+    async def _settle_unnamed(self, *, send: bool) -> None:
+        """Write the results of rows that name no account: they are invalid."""
+        session = self._session
+        feeder = Feeder(
+            self._rows(""),
+            self._new_remaining(),
+            self._writer,
+            session.stop,
+            may_be_invalid=session.config.skip_invalid,
+        )
+        await feeder.feed(Backlog(1), send=send)
 
-    def _keep(self, binding: Binding) -> None:
-        """Write down at once what the run is bound to."""
-        self.binding = binding
-        first = replaced(self._prepared.first, **binding._asdict())
-        running = summary_of(first, self._progress, self._session.stop, has_ended=False)
-        # `close` writes it again, and stops the run if it can't.
-        with contextlib.suppress(JournalError):
-            self._session.directory.write_summary(running)
+    def _stop_as_parts_did(self) -> None:
+        """Give the run the reason for which parts of it ended early."""
+        stop, config = self._session.stop, self._session.config
+        if config.accounts is not None and (text := why_stopped(self._parts.values())):
+            stop.set(text, Reason.ACCOUNTS_STOPPED)
+        if (cut := [part for part in self._left if part.is_cut]) and config.first is not None:
+            noun = "request" if self._prepared.followed else "row"
+            sent = f"{count(config.first, noun)} were" if config.first > 1 else f"{noun} was"
+            if config.accounts is not None:
+                sent = f"{count(config.first, noun)} of {count(len(cut), 'account')} were"
+            stop.set(f"the first {sent} sent ({setting('first')})", Reason.FIRST_ROWS)
 
     async def _sample_regularly(self) -> None:
         """Append a sample to the traffic log every few seconds, and a last one when cancelled."""
-        progress = self._progress
+        progress = self.progress
         with TrafficLog(self._session.directory.files.traffic) as traffic:
             while True:
                 try:
@@ -167,14 +272,6 @@ class Sending:
                     traffic.append(progress.sample())
 
 
-def _never(_: int) -> bool:
-    return False
-
-
-def _ignore(_: list[Row]) -> None:
-    pass
-
-
-async def _cancel_when_stopped(feeding: "asyncio.Task[None]", lane: Lane) -> None:
-    await lane.stop.wait()
-    feeding.cancel()
+def _is_in_spool(_: Row) -> bool:
+    """Whether a row is the one that was checked: the spool holds no other."""
+    return True

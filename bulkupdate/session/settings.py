@@ -1,7 +1,7 @@
 """The settings of a run."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, count, setting
 from bulkupdate.journal import Mode
+from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.reader import ReadOptions, is_rules, unpacked_name
@@ -131,7 +132,10 @@ class RunConfig:
     Attributes:
         input: the path of the file of edits, or `-` for standard input; or of a file of rules
             (.toml), which is compared in any case.
-        endpoint: the server that gets the edits, and the API key.
+        endpoint: the server that gets the edits, and the API key; None with `accounts`.
+        accounts: the accounts that rows may be of, each with its own key; None with `endpoint`.
+        account: the account of all rows; None where each row names its own.
+        same_team: send to two accounts of one team, although rows of one task may go out of order.
         read: the options for reading the input.
         out: the run directory. None stands for the name of the input with the suffix `.run`, in the
             current directory.
@@ -154,14 +158,15 @@ class RunConfig:
         yes: with a file of rules, accept a rule that selects more than half of the listed tasks,
             although the file has no `max_changes`.
         merge_duplicates: send the rows of one task as one update, in which later rows win.
-        first: the number of rows to send before the run stops; None sends all.
+        first: the number of rows to send, of each account, before the run stops; None sends all.
         rate: "auto" starts at lemlist's documented limit and follows the server; a rate is a
             ceiling that the server may lower but never raise; None means no limit.
         workers: most requests in flight.
         retry: the attempts and the backoff for each row.
         drain_timeout: seconds that requests in flight get to end when the run is stopped.
-        max_failures: the number or share of unsuccessful rows that stops a session; None for no
-            such limit.
+        max_failures: the number or share of unsuccessful rows that stops a session, or in a run
+            with accounts the part of an account; None for no such limit.
+        max_failures_total: with `accounts`, the same for all of them together.
         deadline: the moment by which the run ends, aware. The last request starts at least
             `drain_timeout` seconds before it, and the rest can be resumed. None for no deadline.
         sandbox: whether the edits go to a sandbox that ends with the run. Such a run can't be
@@ -170,7 +175,10 @@ class RunConfig:
     """
 
     input: str | Path
-    endpoint: Endpoint
+    endpoint: Endpoint | None = None
+    accounts: Accounts | None = None
+    account: str | None = None
+    same_team: bool = False
     read: ReadOptions = field(default_factory=ReadOptions)
     out: str | Path | None = None
     mode: Mode = Mode.NEW
@@ -192,12 +200,14 @@ class RunConfig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     drain_timeout: float = 30.0
     max_failures: FailureLimit | None = None
+    max_failures_total: FailureLimit | None = None
     deadline: datetime | None = None
     sandbox: bool = False
     strict: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input", str(self.input))
+        self._check_accounts()
         if self.has_rules:
             self.read.refuse_for_rules()
             # A night with nothing to do is a success.
@@ -236,6 +246,37 @@ class RunConfig:
         for name in ("changed_input", "changed_key"):
             if getattr(self, name) and self.mode is not Mode.RESUME:
                 raise ConfigError(f"{setting(name)} needs {setting('resume')}")
+
+    def _check_accounts(self) -> None:
+        if (self.endpoint is None) == (self.accounts is None):
+            raise ConfigError("a run needs an endpoint or accounts, and not both")
+        if self.accounts is None:
+            for name in ("account", "same_team", "max_failures_total"):
+                if getattr(self, name):
+                    raise ConfigError(f"{setting(name)} needs {setting('accounts')}")
+            return
+        names = tuple(self.accounts)
+        read = replace(self.read, accounts=names, account=self.account)
+        object.__setattr__(self, "read", read)
+
+    @property
+    def only_account(self) -> Account:
+        """The account of a run with one key, which has no name.
+
+        Raises:
+            ConfigError: the run has accounts.
+        """
+        if self.endpoint is None:
+            raise ConfigError("the run has accounts")
+        return Account.only(self.endpoint)
+
+    @property
+    def base_url(self) -> str:
+        """The URL of the API; "" where accounts have several."""
+        if self.accounts is None:
+            return self.only_account.base_url
+        urls = {account.base_url for account in self.accounts.values()}
+        return urls.pop() if len(urls) == 1 else ""
 
     @property
     def has_rules(self) -> bool:

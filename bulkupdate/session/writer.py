@@ -5,10 +5,9 @@ import logging
 from collections.abc import Iterator
 
 from bulkupdate.codec import replaced
-from bulkupdate.errors import JournalError, setting
+from bulkupdate.errors import JournalError
 from bulkupdate.journal import Recorder
-from bulkupdate.models import SUCCESSES, Reason, Result, Row
-from bulkupdate.session.settings import FailureLimit
+from bulkupdate.models import Reason, Result, Row
 from bulkupdate.stop import Stop
 
 #: Settled rows that may wait to be written before `put` waits too.
@@ -51,18 +50,13 @@ class Writer:
 
     Args:
         recorder: holds the result files.
-        stop: is set if a file can't be written, or too many rows are unsuccessful.
-        max_failures: the limit of unsuccessful rows that stops the run; None for no limit.
+        stop: is set if a file can't be written.
     """
 
-    def __init__(
-        self, recorder: Recorder, stop: Stop, max_failures: FailureLimit | None = None
-    ) -> None:
+    def __init__(self, recorder: Recorder, stop: Stop) -> None:
         self._loop = asyncio.get_running_loop()
         self._recorder = recorder
         self._stop = stop
-        self._max_failures = max_failures
-        self._sent = self._failures = 0
         self._logged: set[str] = set()
         self._batch = _Batch()
         #: The future that `run` waits for when there is no row. An Event would cost twice as much.
@@ -134,7 +128,6 @@ class Writer:
         self._stop.set(str(error), Reason.NOT_WRITTEN)
 
     def _take(self, row: Row, result: Result) -> "_Batch":
-        self._count(row, result)
         batch = self._batch
         batch.rows.append((row, result))
         if self._has_ended:
@@ -171,21 +164,6 @@ class Writer:
             self._recorder.list_failed(settled)
         except JournalError as error:
             self.stop_for(error)
-
-    def _count(self, row: Row, result: Result) -> None:
-        """Stop the run once too many of the sent rows are unsuccessful."""
-        limit = self._max_failures
-        if limit is None or result.sent is None or self._stop.is_set:
-            return
-        rows = 1 + len(row.merged)
-        self._sent += rows
-        self._failures += rows * (result.outcome not in SUCCESSES)
-        if limit.is_reached(self._failures, self._sent):
-            self._stop.set(
-                f"{self._failures:,} of {self._sent:,} rows did not go through:"
-                f" {setting('max_failures')} is {limit}",
-                Reason.TOO_MANY_FAILURES,
-            )
 
 
 def _each(row: Row, result: Result) -> Iterator[tuple[Row, Result]]:

@@ -44,7 +44,7 @@ async def test_reading_and_sending_share_one_limit(
             permits[self.number] += 1
             return super().permit()
 
-    monkeypatch.setattr("bulkupdate.session.run.limiter_for", lambda _: Counting())
+    monkeypatch.setattr("bulkupdate.session.parts.limiter_for", lambda _: Counting())
     async with bench_of() as bench:
         await compared(bench, path)
         assert permits == [len(bench.seen) + len(bench.asked)]

@@ -9,12 +9,21 @@ import pytest
 
 from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.summary import Summary
-from bulkupdate.session.listed import listed_before
-from bulkupdate.session.settings import ChangeLimit
+from bulkupdate.session.listed import recall_listed
+from bulkupdate.session.parts import parts_of
+from bulkupdate.session.settings import ChangeLimit, RunConfig
+from bulkupdate.stop import Stop
 from tests.session.test_compare import bench_of, compared, patches
 from tests.support.bench import Bench
 
 Write = Callable[..., Path]
+
+
+def listed_before(config: RunConfig) -> int | None:
+    """Number of tasks that the run is judged by."""
+    (part,) = parts_of(config, Stop(), None).values()
+    recall_listed(config, [part])
+    return part.listed
 
 
 async def whole(bench: Bench, path: Path, **settings: Any) -> Summary:

@@ -277,7 +277,7 @@ async def test_options_of_a_file_of_edits_are_refused(options: dict[str, Any], n
     async with bench_of(1) as bench:
         with pytest.raises(errors.ConfigError, match=f"^{name} is of a file of edits"):
             bench.config(rules_file(), read=ReadOptions(**options))
-        endpoint = bench.config(rules_file()).endpoint
+        endpoint = bench.config(rules_file()).only_account.endpoint()
         with pytest.raises(errors.ConfigError, match=f"^{name} is of a file of edits"):
             async with plan_edits(rules_file(), endpoint, read=ReadOptions(**options)):
                 pass
@@ -307,7 +307,7 @@ async def test_plan_of_rules_is_what_the_night_sends(tmp_path: Path) -> None:
     """A plan shows each change with its rule, and its file is one that `run` takes."""
     output = tmp_path / "plan.csv"
     async with bench_of(3) as bench:
-        endpoint = bench.config(rules_file()).endpoint
+        endpoint = bench.config(rules_file()).only_account.endpoint()
         making = plan_edits(
             rules_file(), endpoint, read=ReadOptions(now=NOW), output=output, rate=None
         )
@@ -338,7 +338,7 @@ async def test_plan_shows_what_a_night_would_refuse() -> None:
     """A rule that selects more than half is shown, and that a night needs a word for it."""
     path = rules_file(RULES.replace('max_changes = "100%"', ""))
     async with bench_of(3) as bench:
-        making = plan_edits(path, bench.config(path).endpoint, rate=None)
+        making = plan_edits(path, bench.config(path).only_account.endpoint(), rate=None)
         async with making as plan:
             assert plan.tasks == 3
     assert "selects 3 of 3 listed tasks, more than half" in plan.refused
@@ -408,7 +408,7 @@ async def test_campaigns_that_go_on_are_pointed_out() -> None:
         path = rules_file()
         before = len(bench.asked)
         async with plan_edits(
-            path, bench.config(path).endpoint, read=ReadOptions(now=NOW), rate=None
+            path, bench.config(path).only_account.endpoint(), read=ReadOptions(now=NOW), rate=None
         ) as plan:
             assert [note for note in plan.notes if "campaign" in note] == notes
             asked = bench.asked[before:]

@@ -68,7 +68,7 @@ async def test_expectations_of_other_fields_are_shown(write: Write) -> None:
     rows = "opp_1,New,Old,usr_ben", "opp_2,New,,"
     path = write("edits.csv", "id,title,expect.title,expect.assignedTo", *rows)
     async with bench_of() as bench:
-        endpoint = bench.config(path).endpoint
+        endpoint = bench.config(path).only_account.endpoint()
         async with plan_edits(path, endpoint, rate=None, renew=True) as plan:
             shown = [*change_lines(plan)]
     assert shown == [
@@ -114,7 +114,7 @@ async def test_merged_rows_take_one_request(write: Write) -> None:
     """Where a run would merge the rows of a task, its plan counts them as one request."""
     path = write("edits.csv", "id,title", "opp_1,A", "opp_1,B", "opp_2,A")
     async with bench_of() as bench:
-        endpoint = bench.config(path).endpoint
+        endpoint = bench.config(path).only_account.endpoint()
         with Input.open(path, options=ReadOptions(people=True)) as source:
             async with made_plan(source, endpoint, rate=None, merge=True) as plan:
                 planned_requests = plan.requests

@@ -18,6 +18,7 @@ def lane(requests: int, allowed: float | None, paused: float, waiting: str | Non
         traffic=SimpleNamespace(requests=requests, retries=1, rate_limited=2),
         limiter=SimpleNamespace(allowed=allowed, paused=paused),
         waiting_for=waiting,
+        has_ended=False,
     )
 
 

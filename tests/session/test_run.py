@@ -26,7 +26,7 @@ from bulkupdate.plan.preview import Preview
 from bulkupdate.reader import Input
 from bulkupdate.sandbox import Fault, Team, Unknown
 from bulkupdate.sandbox.team import BadUpdateError
-from bulkupdate.session import run as run_module
+from bulkupdate.session import parts as parts_module
 from bulkupdate.session import writer
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.progress import Progress
@@ -371,7 +371,7 @@ async def test_every_attempt_waits_for_the_limiter(
         rates.append(rate)
         return Counting()
 
-    monkeypatch.setattr(run_module, "limiter_for", limiter_for)
+    monkeypatch.setattr(parts_module, "limiter_for", limiter_for)
     async with Bench(faults={Fault.INTERNAL_ERROR: 0.3}) as bench:
         summary = await bench.run(edits(write, 40), rate=RateLimit(20, 2))
     assert rates == [RateLimit(20, 2)]
@@ -475,7 +475,7 @@ async def test_run_resumes_at_its_own_server_only(write: Write) -> None:
     async with Bench() as bench:
         await bench.run(path)
         config = bench.config(path, mode=Mode.RESUME)
-        elsewhere = replace(config.endpoint, base_url="https://api.example.com/api")
+        elsewhere = replace(config.only_account.endpoint(), base_url="https://api.example.com/api")
         with pytest.raises(errors.RunDirectoryError, match="used http://127"):
             await run(replace(config, endpoint=elsewhere))
     async with Bench() as another_port:

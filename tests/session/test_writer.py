@@ -8,7 +8,6 @@ from bulkupdate.codec import replaced
 from bulkupdate.errors import JournalError
 from bulkupdate.journal.recorder import Recorder
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result, Row, unsent
-from bulkupdate.session.settings import FailureLimit
 from bulkupdate.session.writer import BATCH, Writer
 from bulkupdate.stop import Stop
 from tests.support.fakes import row
@@ -38,10 +37,10 @@ class FakeRecorder(Recorder):
 class Writing:
     """A writer at work, and what has come of it."""
 
-    def __init__(self, max_failures: FailureLimit | None = None) -> None:
+    def __init__(self) -> None:
         self.recorder = FakeRecorder()
         self.stop = Stop()
-        self.writer = Writer(self.recorder, self.stop, max_failures)
+        self.writer = Writer(self.recorder, self.stop)
         self.told: list[int] = []
         self.task = asyncio.create_task(self.writer.run())
 
@@ -159,16 +158,6 @@ async def test_cancelled_writer_leaves_nothing_unwritten(has_begun: bool) -> Non
     assert writing.recorder.batches[-2:] == [[3], [4]]
 
 
-async def test_failure_limit_counts_before_writing() -> None:
-    """Too many failures stop the run before their results are written."""
-    writing = Writing(FailureLimit(rows=2))
-    await writing.put(1, 2)
-    assert not writing.stop.is_set
-    await writing.put(3, 4, outcome=Outcome.FAILED)
-    assert writing.stop.is_set
-    await writing.end()
-
-
 async def test_merged_rows_have_results_of_their_own() -> None:
     """Of the rows of one request, the last has what was sent and how long it took."""
     writing = Writing()
@@ -198,33 +187,9 @@ async def test_result_of_a_lone_row_is_written_unchanged() -> None:
     assert writing.recorder.settled == [alone]
 
 
-async def test_failure_limit_counts_merged_rows() -> None:
-    """Each row of a merged request counts against the limit of failures."""
-    writing = Writing(FailureLimit(rows=2))
-    merged = replaced(row(3, "a", title="T"), merged=(row(1, "a"), row(2, "a")))
-    await writing.writer.put(merged, result(3, Outcome.FAILED))
-    assert writing.stop.text == "3 of 3 rows did not go through: max_failures is 2"
-    await writing.end()
-
-
-@pytest.mark.parametrize("limit", [FailureLimit(rows=1), FailureLimit(percent=0)])
-async def test_conflicts_count_for_no_failure_limit(limit: FailureLimit) -> None:
-    """A conflict was not sent, so it neither reaches the limit of failures nor dilutes a share."""
-    writing = Writing(limit)
-    error = ErrorInfo("not_pending", "the task is completed")
-    for number in range(1, 201):
-        await writing.writer.put(row(number), unsent(row(number), Outcome.CONFLICT, error))
-    assert not writing.stop.is_set
-    await writing.put(*range(201, 300))
-    await writing.put(300, outcome=Outcome.FAILED)
-    assert (writing.stop.text or "").startswith("1 of ")
-    assert " of 100 rows" in (writing.stop.text or "")
-    await writing.end()
-
-
 async def test_merged_rows_conflict_together() -> None:
     """The rows of a merged update that conflicts have the same outcome and reason."""
-    writing = Writing(FailureLimit(rows=1))
+    writing = Writing()
     merged = replaced(row(5, "a", title="T"), merged=(row(2, "a"), row(3, "a")))
     conflict = unsent(merged, Outcome.CONFLICT, ErrorInfo("not_listed", "the task is not listed"))
     await writing.writer.write(merged, conflict)

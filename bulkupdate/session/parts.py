@@ -1,0 +1,228 @@
+"""The parts of a run: one in a run with one key, and one for each account in a run with accounts.
+
+Before a run with accounts sends anything, it asks each key for its team: another team than before
+stops that part, and two accounts of one team are refused, since two lanes would keep no order
+between rows of one task.
+"""
+
+import asyncio
+import resource
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from bulkupdate.codec import replaced
+from bulkupdate.engine.permits import limiter_for
+from bulkupdate.errors import (
+    ConfigError,
+    KeyRefusedError,
+    RunDirectoryError,
+    RunStoppedError,
+    TaskError,
+    WaitTooLongError,
+    count,
+    setting,
+)
+from bulkupdate.journal import AccountSummary, Summary
+from bulkupdate.lemlist.pool import ConnectionPool
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.lemlist.team import hash_of
+from bulkupdate.models import Reason
+from bulkupdate.session.binding import Binding, ask_team, check_team
+from bulkupdate.session.part import Part
+from bulkupdate.session.settings import RunConfig
+from bulkupdate.stop import Stop, StoppedError
+
+#: Most seconds that a run waits for the teams of its accounts. One that answers later is told from
+#: others then, and stops alone.
+LONGEST_START = 5.0
+
+#: Accounts that a message names.
+_NAMED = 5
+
+#: Files of a run beside its connections.
+_OWN = 64
+
+
+def parts_of(config: RunConfig, stop: Stop, earlier: Summary | None) -> dict[str, Part]:
+    """The parts of a run by account; "" in a run with one key.
+
+    Args:
+        config: the settings of the run.
+        stop: the stop of the run.
+        earlier: the summary of the previous session if the run is resumed, else None.
+    """
+    if config.accounts is None:
+        binding, listed = Binding.of(earlier), earlier.listed if earlier is not None else None
+        only = Part(config.only_account, stop, limiter_for(config.rate), binding, listed)
+        return {"": only}
+    before = earlier.accounts if earlier is not None else {}
+    parts = {}
+    for name, account in config.accounts.items():
+        known = before.get(name)
+        listed = known.listed if known is not None else None
+        own_stop = stop.child(ends_parent=False)
+        parts[name] = Part(account, own_stop, limiter_for(config.rate), Binding.of(known), listed)
+    return parts
+
+
+def find_keys(config: RunConfig, parts: Iterable[Part], *, is_new: bool) -> None:
+    """Find the key of each part that has rows.
+
+    Args:
+        config: the settings of the run.
+        parts: the parts.
+        is_new: whether the run begins: a missing key refuses it. In a run that is resumed, it stops
+            its own part.
+
+    Raises:
+        ConfigError: keys are missing, rows are of an account that is only read, or two accounts
+            have the same key.
+    """
+    problems = []
+    for part in parts:
+        try:
+            part.find_key()
+        except ConfigError as error:
+            problems.append(str(error))
+            if not is_new:
+                part.stop.set(str(error), Reason.NO_KEY)
+    if is_new and problems:
+        raise ConfigError("\n".join(problems))
+    if config.accounts is not None:
+        found = {part.name: part.endpoint for part in parts if not part.stop.is_set}
+        config.accounts.refuse_shared_keys(found)
+
+
+async def bind_accounts(
+    config: RunConfig, parts: Collection[Part], pool: ConnectionPool, stop: Stop
+) -> None:
+    """Ask for the team of each account, and refuse two of one team.
+
+    An account that is in trouble keeps no other waiting for longer than `LONGEST_START`.
+
+    Args:
+        config: the settings of the run.
+        parts: the parts that have rows left.
+        pool: the connections.
+        stop: the stop of the run. It is set where two accounts are of one team.
+    """
+    asking = [asyncio.create_task(_bind(config, part, pool)) for part in parts]
+    try:
+        if asking:
+            await asyncio.wait(asking, timeout=LONGEST_START)
+    finally:
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    for one in asking:
+        if not one.cancelled():
+            one.result()
+    if not config.same_team and (text := _of_one_team(parts)):
+        stop.set(f"{text}, so that rows of one task could go out of order", Reason.SAME_TEAM)
+
+
+async def _bind(config: RunConfig, part: Part, pool: ConnectionPool) -> None:
+    """Bind a part to its team, if it can be read. Stop it if it is another one than before."""
+    try:
+        part.binding = await check_team(
+            part.binding, part.endpoint, config, part.limiter, part.stop
+        )
+        if part.binding.team is None or not part.binding.is_of(part.key):
+            async with TaskClient(part.endpoint, pool=pool) as client:
+                team = await ask_team(client, part.limiter, part.stop)
+            if team is not None:
+                part.binding = Binding(team.id, hash_of(part.key))
+    except RunDirectoryError as error:
+        part.stop.set(str(error), Reason.OTHER_TEAM)
+    except KeyRefusedError as error:
+        status = f"{error.status} " if error.status else ""
+        part.stop.set(f"the key is refused: {error.type}: {status}{error}", Reason.KEY_REFUSED)
+    except (RunStoppedError, StoppedError):
+        pass  # The stop has its reason.
+    except (TaskError, WaitTooLongError):
+        pass  # Its lane deals with that.
+
+
+def stop_late_twin(part: Part, parts: Iterable[Part]) -> None:
+    """Stop a part whose team has just been read, if another part is of the same team."""
+    twins = [
+        other.name
+        for other in parts
+        if other is not part and other.binding.team == part.binding.team is not None
+    ]
+    if twins:
+        part.stop.set(
+            f"its key is of the same team as that of {_listed(twins)}: {setting('same_team')}"
+            " sends both, and rows of one task may go out of order",
+            Reason.SAME_TEAM,
+        )
+
+
+def _of_one_team(parts: Iterable[Part]) -> str:
+    """The accounts that are of one team, in words; "" if there are none."""
+    by_team = defaultdict(list)
+    for part in parts:
+        if part.binding.team is not None:
+            by_team[part.binding.team].append(part.name)
+    texts = [
+        f"{_listed(names)} are of one team ({team})"
+        for team, names in by_team.items()
+        if len(names) > 1
+    ]
+    if not texts:
+        return ""
+    return f"{'; '.join(texts)}: {setting('same_team')} sends them all the same"
+
+
+def _listed(names: list[str]) -> str:
+    shown = names[:_NAMED]
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{', '.join(shown)}{more}"
+
+
+def with_bindings(first: Summary, parts: Mapping[str, Part]) -> Summary:
+    """A summary with what its parts are bound to, and how many tasks they have listed."""
+    if (only := parts.get("")) is not None:
+        key_hash = only.binding.key_hash
+        if only.listed is not None and key_hash is None:
+            key_hash = hash_of(only.key)
+        return replaced(first, team=only.binding.team, key_hash=key_hash, listed=only.listed)
+    accounts = {
+        name: AccountSummary(
+            base_url=part.account.base_url,
+            rows=part.rows,
+            counts={},
+            team=part.binding.team,
+            key_hash=part.binding.key_hash,
+            listed=part.listed,
+        )
+        for name, part in parts.items()
+        if part.rows
+    }
+    return replaced(first, accounts=accounts)
+
+
+def why_stopped(parts: Collection[Part]) -> str:
+    """Why some accounts have stopped before their end, in words; "" if none has."""
+    reasons = [(part.name, part.why_stopped) for part in parts]
+    stopped = [(name, why[0]) for name, why in reasons if why is not None]
+    if not stopped:
+        return ""
+    named = "; ".join(f"{name}: {why}" for name, why in stopped[:_NAMED])
+    more = "; …" if len(stopped) > _NAMED else ""
+    return f"{count(len(stopped), 'account')} of {len(parts):,} stopped: {named}{more}"
+
+
+def connections(workers: int, lanes: int) -> int:
+    """Most open connections of a run: one for each request in flight, if the system allows.
+
+    Args:
+        workers: most requests in flight of a lane.
+        lanes: number of lanes.
+    """
+    # One more for what each lane asks beside its rows.
+    wanted = lanes * (workers + 1) or 1
+    if lanes <= 1:
+        return wanted
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if allowed == resource.RLIM_INFINITY else max(1, min(wanted, allowed - _OWN))

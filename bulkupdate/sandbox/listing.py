@@ -145,7 +145,7 @@ class Listing:
     def _arrive(self, like: Mapping[str, Any]) -> None:
         """Add a new task that meets the same filters as another one."""
         number = len(self._arrived)
-        id_ = made_up_id("opp", _FIRST_NEW + number)
+        id_ = made_up_id("opp", _FIRST_NEW + number, self._team.name)
         title = f"New task {number + 1}"
         self._team.add(id_).update({**like, "_id": id_, "title": title, "createdAt": now()})
         self._arrived.append(id_)

@@ -1,6 +1,7 @@
 """The people of a team."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -56,15 +57,30 @@ class Member:
         }
 
 
-def made_up_id(prefix: str, number: int) -> str:
-    """An id like lemlist's: a prefix and 17 alphanumerics. It is the same for the same number."""
-    digest = hashlib.sha256(f"{prefix}{number}".encode()).hexdigest()
+def made_up_id(prefix: str, number: int, name: str = "") -> str:
+    """An id like lemlist's: a prefix and 17 alphanumerics. It is the same for the same arguments.
+
+    Args:
+        prefix: what it begins with, as in `usr`.
+        number: the number of what it is the id of.
+        name: the name of the team; "" for the team without a name.
+    """
+    of_team = f"{prefix}{number} {name}" if name else f"{prefix}{number}"
+    digest = hashlib.sha256(of_team.encode()).hexdigest()
     return f"{prefix}_{digest[:17]}"
 
 
-def made_up_members() -> list[Member]:
-    """The members of the made-up team, the same ones every time."""
-    return [_made_up(made_up_id("usr", n), n, *name) for n, name in enumerate(_NAMES)]
+def made_up_members(name: str = "") -> list[Member]:
+    """The members of a made-up team, the same ones every time.
+
+    Args:
+        name: the name of the team. Their ids and the domain of their addresses depend on it.
+    """
+    domain = domain_of(name)
+    return [
+        _made_up(made_up_id("usr", number, name), number, *names, domain)
+        for number, names in enumerate(_NAMES)
+    ]
 
 
 def members_of(ids: Iterable[str]) -> list[Member]:
@@ -74,8 +90,20 @@ def members_of(ids: Iterable[str]) -> list[Member]:
     return [known.get(id_) or _made_up(id_, n, "User", str(n)) for n, id_ in distinct]
 
 
-def _made_up(id_: str, number: int, first_name: str, last_name: str) -> Member:
-    # The domain is one that nobody can have.
+def domain_of(name: str) -> str:
+    """The domain of a team's e-mail addresses, as in `acme.example`. Nobody can have it."""
+    if not name:
+        return "example.com"
+    label = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
+    if label != name:
+        # Two names that differ have two domains.
+        label = f"{label}-{made_up_id('dom', 0, name)[4:10]}".strip("-")
+    return f"{label}.example"
+
+
+def _made_up(
+    id_: str, number: int, first_name: str, last_name: str, domain: str = "example.com"
+) -> Member:
     local = f"{first_name}.{last_name}".lower().replace("é", "e")
     role = "user" if number else "admin"
-    return Member(id_, first_name, last_name, f"{local}@example.com", role)
+    return Member(id_, first_name, last_name, f"{local}@{domain}", role)

@@ -33,13 +33,12 @@ _AWKWARD: tuple[dict[str, Any], ...] = (
     {"priority": ""},
     {"title": ...},
     {"content": ...},
-    # An owner who has left the team.
-    {"userId": made_up_id("usr", USERS)},
 )
 
-#: Number of tasks in the made-up team: ordinary ones, then the awkward ones.
+#: Number of tasks in a made-up team: ordinary ones, then the awkward ones. The owner of the last
+#: one has left the team.
 ORDINARY = 400
-TASKS = ORDINARY + len(_AWKWARD)
+TASKS = ORDINARY + len(_AWKWARD) + 1
 
 #: URLs of the made-up team's webhooks. Such a URL is a secret: it is all that a caller needs.
 WEBHOOKS = (
@@ -77,8 +76,10 @@ class Team:
         tasks: the tasks at the beginning, each with an `_id`.
         id_: the id of the team; None makes one up.
         users: the members; None makes up five.
+        name: the name of the team. Whatever is made up depends on it.
 
     Attributes:
+        name: as the argument.
         tasks: the tasks by id. A caller may change them at any time.
         id: the id of the team.
         users: the members by id.
@@ -92,14 +93,16 @@ class Team:
         tasks: Iterable[dict[str, Any]] = (),
         id_: str | None = None,
         users: Iterable[Member] | None = None,
+        name: str = "",
     ) -> None:
-        self.id = id_ or made_up_id("tea", 0)
+        self.name = name
+        self.id = id_ or made_up_id("tea", 0, name)
         self.tasks = {task["_id"]: task for task in tasks}
-        members = made_up_members() if users is None else users
+        members = made_up_members(name) if users is None else users
         self.users = {member.id: member for member in members}
         self.leads: dict[str, Lead] = {}
         self.senders: dict[str, dict[str, str]] = {}
-        self.campaigns = {made_up_id("cam", n): state for n, state in enumerate(_STATES)}
+        self.campaigns = {made_up_id("cam", n, name): state for n, state in enumerate(_STATES)}
 
     def update(self, update: dict[str, Any]) -> dict[str, Any]:
         """Apply the body of a PATCH.
@@ -152,7 +155,7 @@ class Team:
         """
         about = {
             "_id": self.id,
-            "name": "Sandbox",
+            "name": self.name or "Sandbox",
             "userIds": list(self.users),
             "createdBy": next(iter(self.users), None),
             "createdAt": fields.due_date(_EPOCH),
@@ -190,28 +193,34 @@ class Team:
 
     def add(self, id_: str, type_: str = "manual") -> dict[str, Any]:
         """Create a made-up task with this id."""
-        task = _made_up_task(id_, type_, len(self.tasks))
+        task = _made_up_task(id_, type_, len(self.tasks), self.name)
         self.tasks[id_] = task
         return task
 
 
-def made_up_team() -> Team:
+def made_up_team(name: str = "", *, shared: int = 0) -> Team:
     """A team of 5 users with the same tasks every time; the last ones are awkward.
 
     The last user is the sender of a running campaign, and of a paused one.
+
+    Args:
+        name: the name of the team. Another name makes other ids and e-mail addresses.
+        shared: the number of tasks, from the first, that have the ids of the team without a name.
+            Two teams with names have so many ids in common.
     """
-    team = Team()
-    team.senders[made_up_id("usr", USERS - 1)] = {
-        made_up_id("cam", number): name
-        for number, name in enumerate(("Outreach Q1", "Outreach Q2"))
+    team = Team(name=name)
+    team.senders[made_up_id("usr", USERS - 1, name)] = {
+        made_up_id("cam", number, name): campaign
+        for number, campaign in enumerate(("Outreach Q1", "Outreach Q2"))
     }
-    for number in range(TASKS):
-        team.add(made_up_id("opp", number), _TYPES[number % len(_TYPES)])
-    for number, values in enumerate(_AWKWARD, ORDINARY):
-        task = team.tasks[made_up_id("opp", number)]
-        task.update(values)
-        for name in [name for name, value in values.items() if value is ...]:
-            del task[name]
+    ids = [made_up_id("opp", number, name if number >= shared else "") for number in range(TASKS)]
+    for number, id_ in enumerate(ids):
+        team.add(id_, _TYPES[number % len(_TYPES)])
+    former_owner = {"userId": made_up_id("usr", USERS, name)}
+    for id_, values in zip(ids[ORDINARY:], (*_AWKWARD, former_owner), strict=True):
+        team.tasks[id_] |= {key: value for key, value in values.items() if value is not ...}
+        for key in [key for key, value in values.items() if value is ...]:
+            del team.tasks[id_][key]
     return team
 
 
@@ -302,7 +311,7 @@ def is_id(value: object) -> bool:
     return _is_on_the_wire("id", value)
 
 
-def _made_up_task(id_: str, type_: str, number: int) -> dict[str, Any]:
+def _made_up_task(id_: str, type_: str, number: int, name: str = "") -> dict[str, Any]:
     due = _EPOCH + timedelta(hours=number % 1000)
     return {
         "_id": id_,
@@ -311,10 +320,10 @@ def _made_up_task(id_: str, type_: str, number: int) -> dict[str, Any]:
         "content": "",
         "priority": 1,
         "dueDate": fields.due_date(due),
-        "leadId": made_up_id("lea", number),
-        "campaignId": made_up_id("cam", number % len(_STATES)),
-        "contactId": made_up_id("ctc", number),
-        "userId": made_up_id("usr", number % USERS),
+        "leadId": made_up_id("lea", number, name),
+        "campaignId": made_up_id("cam", number % len(_STATES), name),
+        "contactId": made_up_id("ctc", number, name),
+        "userId": made_up_id("usr", number % USERS, name),
         "status": "pending",
         "createdAt": fields.due_date(_EPOCH + timedelta(days=-1, minutes=number % 1000)),
     }

@@ -46,10 +46,10 @@ class Rounding(Sandbox):
 
     seconds_of: Callable[[float], float] | None = None
 
-    def _quota_headers(self, verdict: Verdict) -> dict[str, str]:
+    def _quota_headers(self, rate: RateLimit, verdict: Verdict) -> dict[str, str]:
         if self.seconds_of is not None:
             verdict = verdict._replace(reset_after=self.seconds_of(verdict.reset_after))
-        return super()._quota_headers(verdict)
+        return super()._quota_headers(rate, verdict)
 
 
 @dataclass

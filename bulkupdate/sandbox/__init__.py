@@ -4,6 +4,7 @@ async with Sandbox(SandboxConfig(key="any")) as sandbox:
     ...  # send requests to sandbox.base_url
 """
 
+from bulkupdate.sandbox.accounts import SandboxAccount
 from bulkupdate.sandbox.config import (
     AfterLast,
     Bounds,
@@ -26,6 +27,7 @@ __all__ = [
     "Member",
     "Order",
     "Sandbox",
+    "SandboxAccount",
     "SandboxConfig",
     "Team",
     "Unknown",

@@ -1,7 +1,7 @@
 """What each route of the API answers."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from aiohttp import web
@@ -41,15 +41,8 @@ class Routes:
         self._filters = Filters(team, config.ignored_filters, config.due_bounds)
         self._listing = Listing(config, team, clock)
 
-    def add_to(self, router: web.UrlDispatcher) -> None:
-        """Add the routes, and one for every other path, which answers as the web app does."""
-        router.add_route("*", "/api/tasks", self._tasks)
-        router.add_route("*", "/api/tasks/ignore", self._ignore)
-        router.add_route("*", "/api/team/senders", self._senders)
-        router.add_route("*", "/api/users/{id}", self._user)
-        router.add_route("*", "/{path:.*}", self._other)
-
-    async def _tasks(self, request: web.Request) -> web.StreamResponse:
+    async def tasks(self, request: web.Request) -> web.StreamResponse:
+        """The answer to a request for tasks."""
         if request.method == "GET":
             return self._list(request.query)
         if request.method == "POST":
@@ -104,7 +97,8 @@ class Routes:
             return _refused(error)
         return web.json_response(self._listing.answered(task))
 
-    async def _ignore(self, request: web.Request) -> web.StreamResponse:
+    async def ignore(self, request: web.Request) -> web.StreamResponse:
+        """The answer to a request to ignore tasks."""
         if request.method != "POST":
             return _not_allowed("POST")
         body = await json_object(request)
@@ -138,7 +132,7 @@ class Routes:
             return []
         return self._filters.parsed(filters)
 
-    async def team_of_key(self, request: web.Request) -> web.Response:
+    async def team_of_key(self, request: web.Request) -> web.StreamResponse:
         """The answer to a request for the team."""
         if request.method != "GET":
             return _not_allowed("GET")
@@ -147,14 +141,16 @@ class Routes:
         with_names = self.config.team_version > 1 and request.query.get("version") == "v2"
         return web.json_response(self.team.about(with_names=with_names))
 
-    async def _senders(self, request: web.Request) -> web.Response:
+    async def senders(self, request: web.Request) -> web.Response:
+        """The answer to a request for the senders."""
         if request.method != "GET":
             return _not_allowed("GET")
         if "senders" in self.config.closed:
             return _closed(self.config.closed["senders"])
         return web.json_response(self.team.about_senders(request.query.get("state")))
 
-    async def _user(self, request: web.Request) -> web.Response:
+    async def user(self, request: web.Request) -> web.Response:
+        """The answer to a request for one member."""
         if request.method != "GET":
             return _not_allowed("GET")
         if "users" in self.config.closed:
@@ -164,8 +160,40 @@ class Routes:
             return web.Response(status=404, text="User not found")
         return web.json_response(member.alone())
 
-    async def _other(self, _: web.Request) -> web.Response:
-        return web_app()
+
+#: Each path of the API but that of the team, and what answers it.
+_PATHS: dict[str, Callable[[Routes, web.Request], Awaitable[web.StreamResponse]]] = {
+    "/api/tasks": Routes.tasks,
+    "/api/tasks/ignore": Routes.ignore,
+    "/api/team/senders": Routes.senders,
+    "/api/users/{id}": Routes.user,
+}
+
+
+def add_routes(router: web.UrlDispatcher, routes_of: Callable[[web.Request], Routes]) -> None:
+    """Add these paths, and one for every other path, which answers as the web app does.
+
+    Args:
+        router: what gets the paths.
+        routes_of: the routes that answer a request, by its key.
+    """
+    for path, answer in _PATHS.items():
+        router.add_route("*", path, _by(answer, routes_of))
+    router.add_route("*", "/{path:.*}", _other)
+
+
+def _by(
+    answer: Callable[[Routes, web.Request], Awaitable[web.StreamResponse]],
+    routes_of: Callable[[web.Request], Routes],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await answer(routes_of(request), request)
+
+    return handler
+
+
+async def _other(_: web.Request) -> web.Response:
+    return web_app()
 
 
 def web_app() -> web.Response:

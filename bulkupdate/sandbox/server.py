@@ -1,34 +1,33 @@
 """The HTTP server of the sandbox."""
 
 import asyncio
-import base64
 import contextlib
-import math
 import os
 import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
 from aiohttp import web
 
 from bulkupdate.codec import to_json
+from bulkupdate.errors import ConfigError
+from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.models import now
+from bulkupdate.sandbox.accounts import SandboxAccount, check_accounts
 from bulkupdate.sandbox.callers import Callers
 from bulkupdate.sandbox.config import Fault, SandboxConfig
-from bulkupdate.sandbox.routes import APPLIED, Routes, json_object, web_app
+from bulkupdate.sandbox.gate import Gate, key_in, quota_headers, travel
+from bulkupdate.sandbox.routes import APPLIED, Routes, add_routes, json_object, web_app
 from bulkupdate.sandbox.team import Team, made_up_team
-from bulkupdate.sandbox.windows import RateWindow, Verdict, window
+from bulkupdate.sandbox.windows import Verdict
 
 #: Connections that the kernel keeps until they are accepted.
 _BACKLOG = 128
-
-#: Largest number of keys whose windows are kept.
-_MAX_KEYS = 1000
 
 #: What the paths begin with that need the key.
 _KEYED = ("/api/tasks", "/api/team", "/api/users")
@@ -37,6 +36,9 @@ _KEYED = ("/api/tasks", "/api/team", "/api/users")
 _ARRIVED = web.RequestKey("arrived", float)
 _FAULT = web.RequestKey("fault", Fault)
 _BODY = web.RequestKey("body", dict[str, Any])
+
+#: The gate of the account whose key a request has.
+_GATE = web.RequestKey("gate", Gate)
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,6 +55,7 @@ class Seen(NamedTuple):
         body: the body of a PATCH, or None.
         applied: the body of a PATCH that was applied, or None.
         query: its query, as in `filters=[]&page=2`, decoded; "" without one.
+        account: the name of the account whose key it has; "" where there is none, or no accounts.
     """
 
     at: float
@@ -63,6 +66,7 @@ class Seen(NamedTuple):
     body: dict[str, Any] | None
     applied: dict[str, Any] | None
     query: str = ""
+    account: str = ""
 
 
 class Sandbox:
@@ -75,12 +79,17 @@ class Sandbox:
         team: its tasks; None for made-up ones.
         watch: a function to call with every request after its response.
         clock: the time in seconds, which never goes back. A test may pass one that it moves.
+        accounts: accounts by name, for a server with several keys. The key of the settings is then
+            not accepted, and there is no `team`: each account has its own.
 
     Attributes:
         config: its settings.
-        team: the tasks, with all edits so far.
+        accounts: the accounts by name; none where the key of the settings is the only one.
         requests: number of requests by status. Requests without a response are under "none".
         is_down: whether the server answers 503 to every request. A caller may set it.
+
+    Raises:
+        ConfigError: the accounts can't be told from each other, or a team stands beside them.
     """
 
     def __init__(
@@ -89,30 +98,66 @@ class Sandbox:
         team: Team | None = None,
         watch: Callable[[Seen], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        accounts: Mapping[str, SandboxAccount] | None = None,
     ) -> None:
         self.config = config or SandboxConfig()
-        self.team = team if team is not None else made_up_team()
+        self.accounts = dict(accounts or {})
         self.requests: Counter[str] = Counter()
         self.is_down = False
         self._callers = Callers(self.config.host)
-        self._first_request = math.inf
         self._watch = watch
         self._clock = clock
         self._random = random.Random(self.config.seed)  # noqa: S311 - faults, not secrets
-        self._routes = Routes(self.config, self.team, self._random, clock)
-        self._windows: dict[str, RateWindow] = {}
+        self._only: Gate | None = None
+        self._gates: dict[str, Gate] = {}
+        if accounts is None:
+            self._only = self._only_gate(team if team is not None else made_up_team())
+        else:
+            check_accounts(accounts)
+            if team is not None:
+                raise ConfigError("each account has a team: the sandbox needs no other")
+            self._gates = {gate.account.key: gate for gate in self._all_gates()}
         self._closing = asyncio.Event()
         self._log: IO[bytes] | None = None
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._address = "", 0
 
+    def _only_gate(self, team: Team) -> Gate:
+        """The gate for the key of the settings."""
+        account = SandboxAccount(key=self.config.key, team=team)
+        routes = Routes(self.config, team, self._random, self._clock)
+        return Gate("", account, self.config, routes, self._random)
+
+    def _all_gates(self) -> Iterator[Gate]:
+        """A gate for the key of each account."""
+        routes: dict[int, Routes] = {}
+        for name, account in self.accounts.items():
+            # What happens to one account never depends on the requests of another.
+            chance = random.Random(f"{self.config.seed} {name}")  # noqa: S311
+            of_team = id(account.team)
+            if of_team not in routes:
+                config = replace(self.config, seed=chance.getrandbits(32))
+                routes[of_team] = Routes(config, account.team, chance, self._clock)
+            yield Gate(name, account, self.config, routes[of_team], chance)
+
+    @property
+    def team(self) -> Team:
+        """The tasks, with all edits so far.
+
+        Raises:
+            RuntimeError: there are accounts, so there are several teams.
+        """
+        if self._only is None:
+            raise RuntimeError("each account has a team of its own: sandbox.accounts[NAME].team")
+        return self._only.account.team
+
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._middleware])
         app.router.add_get("/sandbox", self._state)
         app.router.add_get("/sandbox/tasks", self._all_tasks)
         app.router.add_route("*", "/api/team", self._team)
-        self._routes.add_to(app.router)
+        add_routes(app.router, lambda request: request[_GATE].routes)
         self._log = self._opened_log()
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         try:
@@ -171,39 +216,55 @@ class Sandbox:
         if request.path.startswith("/sandbox"):
             return await handler(request)
         request[_ARRIVED] = self._clock()
+        if (gate := self._gate_of(request)) is not None:
+            request[_GATE] = gate
         response: web.StreamResponse | None = None
         try:
-            await self._travel()
+            await self._travel(gate)
             response = await self._guarded(request, handler)
-            await self._travel()
+            await self._travel(gate)
         finally:
             if request.get(_FAULT) is not Fault.HANG:
                 self._note(request, response)
         return response
 
+    def _gate_of(self, request: web.Request) -> Gate | None:
+        """The gate for the key of a request; None without a key that is accepted."""
+        key = key_in(request.headers.get("Authorization"))
+        if self._only is not None:
+            return self._only if key == self.config.key else None
+        return None if key is None else self._gates.get(key)
+
+    async def _travel(self, gate: Gate | None) -> None:
+        if gate is not None:
+            await gate.travel()
+        else:
+            await travel(self.config, self._random)
+
     async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Authorise a request, count it against the limit, and answer it or apply a fault."""
         if not request.path.startswith(_KEYED):
             return await handler(request)
-        key = _key(request.headers.get("Authorization"))
-        if key is None:
-            return web.Response(status=400, text="no api key provided")
-        if key != self.config.key:
-            return web.Response(status=401, text="The authentication you supplied is incorrect")
-        verdict = self._count(key)
+        if request.method == "PATCH":
+            request[_BODY] = await json_object(request) or {}
+        gate = request.get(_GATE)
+        if gate is None or gate.account.refused:
+            return _unauthorised(request)
+        verdict = gate.count(self._clock())
         if verdict is not None and not verdict.allowed:
             # The body of lemlist's 429 is not known.
             response: web.StreamResponse = web.Response(status=429, text="Too many requests")
         else:
-            response = await self._answer(request, handler)
+            response = await self._answer(request, gate, handler)
         if verdict is not None and not response.prepared:
-            response.headers.update(self._quota_headers(verdict))
+            response.headers.update(self._quota_headers(gate.rate or LEMLIST_RATE, verdict))
         return response
 
-    async def _answer(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if request.method == "PATCH":
-            request[_BODY] = await json_object(request) or {}
-        fault = Fault.UNAVAILABLE if self._is_out(request[_ARRIVED]) else self._fault()
+    async def _answer(
+        self, request: web.Request, gate: Gate, handler: _Handler
+    ) -> web.StreamResponse:
+        is_out = gate.is_out(request[_ARRIVED]) or self.is_down
+        fault = Fault.UNAVAILABLE if is_out else gate.fault()
         if fault is not None:
             request[_FAULT] = fault
         if fault in (Fault.INTERNAL_ERROR, Fault.UNAVAILABLE):
@@ -227,7 +288,7 @@ class Sandbox:
     def _note(self, request: web.Request, response: web.StreamResponse | None) -> None:
         cut_off = response is None or request.transport is None
         status = None if cut_off or response is None else response.status
-        fault = request.get(_FAULT)
+        fault, gate = request.get(_FAULT), request.get(_GATE)
         seen = Seen(
             at=request[_ARRIVED],
             method=request.method,
@@ -237,79 +298,58 @@ class Sandbox:
             body=request.get(_BODY),
             applied=request.get(APPLIED),
             query=request.rel_url.query_string,
+            account="" if gate is None else gate.name,
         )
         if request.path.startswith("/api/tasks"):
             self.requests[str(seen.status or "none")] += 1
+            if gate is not None:
+                gate.account.requests[str(seen.status or "none")] += 1
         if self._log is not None:
             self._log.write(to_json({"time": now(), **seen._asdict()}) + b"\n")
         if self._watch is not None:
             self._watch(seen)
 
-    async def _travel(self) -> None:
-        low, high = self.config.latency
-        if high:
-            await asyncio.sleep(self._random.uniform(low, high) / 1000)
-
-    def _count(self, key: str) -> Verdict | None:
-        if self.config.rate is None:
-            return None
-        if key not in self._windows:
-            if len(self._windows) >= _MAX_KEYS:
-                self._windows.clear()
-            self._windows[key] = window(self.config.window, self.config.rate)
-        return self._windows[key].take(self._clock())
-
-    def _quota_headers(self, verdict: Verdict) -> dict[str, str]:
-        limit = self.config.rate.requests if self.config.rate else 0
-        reset = datetime.now().astimezone() + timedelta(seconds=verdict.reset_after)
-        return {
-            "Retry-After": f"{max(0.0, verdict.reset_after):.3f}".rstrip("0").rstrip("."),
-            "X-RateLimit-Limit": str(limit),
-            "X-RateLimit-Remaining": str(verdict.remaining),
-            # The format of JavaScript's `Date.toString()`.
-            "X-RateLimit-Reset": f"{reset:%a %b %d %Y %H:%M:%S GMT%z} ({reset:%Z})",
-        }
-
-    def _is_out(self, now: float) -> bool:
-        self._first_request = min(self._first_request, now)
-        since = now - self._first_request
-        outages = self.config.outages
-        return self.is_down or any(begin <= since < begin + length for begin, length in outages)
-
-    def _fault(self) -> Fault | None:
-        point = self._random.random()
-        for fault, probability in self.config.faults.items():
-            if point < probability:
-                return fault
-            point -= probability
-        return None
-
     async def _team(self, request: web.Request) -> web.StreamResponse:
-        return await self._routes.team_of_key(request)
+        return await request[_GATE].routes.team_of_key(request)
+
+    def _quota_headers(self, rate: RateLimit, verdict: Verdict) -> dict[str, str]:
+        return quota_headers(rate, verdict)
 
     # --- outside the API -------------------------------------------------------------------
 
     async def _state(self, _: web.Request) -> web.Response:
-        return web.json_response({"requests": dict(self.requests), "tasks": len(self.team.tasks)})
+        if self._only is not None:
+            state = {"requests": dict(self.requests), "tasks": len(self.team.tasks)}
+            return web.json_response(state)
+        teams = {id(account.team): account.team for account in self.accounts.values()}
+        by_account = {
+            name: {"requests": dict(account.requests), "tasks": len(account.team.tasks)}
+            for name, account in self.accounts.items()
+        }
+        tasks = sum(len(team.tasks) for team in teams.values())
+        return web.json_response(
+            {"requests": dict(self.requests), "tasks": tasks, "accounts": by_account}
+        )
 
-    async def _all_tasks(self, _: web.Request) -> web.Response:
-        lines = b"".join(to_json(task) + b"\n" for task in self.team.tasks.values())
+    async def _all_tasks(self, request: web.Request) -> web.Response:
+        name = request.query.get("account")
+        if name is None and self.accounts:
+            return web.Response(status=400, text="Each account has its own tasks: ?account=NAME")
+        if name is not None and name not in self.accounts:
+            return web.Response(status=404, text="No such account")
+        team = self.team if name is None else self.accounts[name].team
+        lines = b"".join(to_json(task) + b"\n" for task in team.tasks.values())
         return web.Response(body=lines, content_type="application/jsonl")
 
 
 _RESETS = (Fault.RESET_BEFORE, Fault.RESET_AFTER)
 
 
-def _key(authorization: str | None) -> str | None:
-    """The key in an `Authorization: Basic …` header: the text after the colon (no user name)."""
-    scheme, _, encoded = (authorization or "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        user, colon, key = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except ValueError:
-        return None
-    return key if colon and not user else None
+def _unauthorised(request: web.Request) -> web.Response:
+    """What a request without a key gets, or one with a key that is not accepted."""
+    if key_in(request.headers.get("Authorization")) is None:
+        return web.Response(status=400, text="no api key provided")
+    return web.Response(status=401, text="The authentication you supplied is incorrect")
 
 
 def _reset(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""A plain HTTP client of a sandbox."""
+"""A plain HTTP client of a sandbox, and a clock for it."""
 
 import json
 from collections.abc import AsyncIterator
@@ -8,6 +8,16 @@ from typing import Any
 import aiohttp
 
 from bulkupdate.sandbox import Sandbox, SandboxConfig
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Caller:

@@ -5,18 +5,8 @@ from typing import Any
 import pytest
 
 from bulkupdate.sandbox import Order, SandboxConfig, Team
-from tests.sandbox.caller import Caller, calling
+from tests.sandbox.caller import Caller, Clock, calling
 from tests.sandbox.test_listing import numbers, page, tasks
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def titles(call: Caller) -> dict[str, str]:

@@ -26,7 +26,7 @@ from bulkupdate.sandbox.server import Seen
 from bulkupdate.sandbox.team import TASKS
 from bulkupdate.sandbox.windows import window
 from tests.conftest import SAMPLES
-from tests.sandbox.caller import calling
+from tests.sandbox.caller import Clock, calling
 
 TASK = made_up_id("opp", 0)
 LINKEDIN = made_up_id("opp", 2)
@@ -396,13 +396,16 @@ async def test_sandbox_listens_inside_async_with_only() -> None:
 
 async def test_outages_count_from_first_request() -> None:
     """The times of an outage count from the first request, and an outage gives a 503."""
-    async with calling(SandboxConfig(rate=None, outages=((10, 60), (100, 1)))) as call:
-        moments = (500, 509.9, 510, 569.9, 570, 600, 600.9, 601)
-        out = [call.sandbox._is_out(moment) for moment in moments]
-        assert out == [False, False, True, True, False, True, True, False]
+    clock = Clock()
+    config = SandboxConfig(rate=None, outages=((10, 60), (100, 1)))
+    async with calling(config, clock=clock) as call:
+        statuses = []
+        for moment in (0, 9.9, 10, 69.9, 70, 100, 100.9, 101):
+            clock.now = 500 + moment
+            statuses.append((await call("PATCH", body={"id": TASK}))[0])
+        assert statuses == [200, 200, 503, 503, 200, 503, 503, 200]
         call.sandbox.is_down = True
         status, text, _ = await call("PATCH", body={"id": TASK})
         assert (status, text) == (503, "Something went wrong")
         call.sandbox.is_down = False
-        call.sandbox._first_request = 1e9
         assert (await call("PATCH", body={"id": TASK}))[0] == 200

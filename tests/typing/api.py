@@ -82,7 +82,15 @@ from bulkupdate import (
     write_nights,
     write_report,
 )
-from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Unknown, Window
+from bulkupdate.sandbox import (
+    Fault,
+    Sandbox,
+    SandboxAccount,
+    SandboxConfig,
+    Unknown,
+    Window,
+    made_up_team,
+)
 
 version: str = __version__
 key: ApiKey = ApiKey("…")
@@ -274,6 +282,13 @@ async def sandbox() -> str:
     )
     async with Sandbox(settings) as server:
         return server.base_url
+
+
+async def sandbox_of_accounts() -> int:
+    acme = SandboxAccount(key="a", team=made_up_team("acme", shared=3), faults={Fault.HANG: 0.1})
+    async with Sandbox(accounts={"acme": acme}) as server:
+        server.accounts["acme"].refused = True
+        return server.accounts["acme"].requests["401"]
 
 
 ERRORS: tuple[type[BulkUpdateError], ...] = (

@@ -14,10 +14,11 @@ from bulkupdate.sandbox.config import (
     Unknown,
     Window,
 )
+from bulkupdate.sandbox.files import team_for, team_of
 from bulkupdate.sandbox.leads import Lead
 from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.server import Sandbox
-from bulkupdate.sandbox.team import Team, made_up_team, team_for, team_of
+from bulkupdate.sandbox.team import Team, made_up_team
 
 __all__ = [
     "AfterLast",

@@ -1,17 +1,13 @@
-"""The tasks of a sandbox: from a file, or made up."""
+"""A team of a sandbox: its tasks, members and campaigns. It may be made up."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from bulkupdate import fields
-from bulkupdate.errors import InputError
-from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import now
-from bulkupdate.reader import Input, parse_object
 from bulkupdate.sandbox.leads import Lead, made_up_lead
-from bulkupdate.sandbox.members import USERS, Member, made_up_id, made_up_members, members_of
+from bulkupdate.sandbox.members import USERS, Member, made_up_id, made_up_members
 
 #: Values of tasks that are easily changed or misread on the way to a file and back. `...` leaves
 #: out a field.
@@ -193,7 +189,7 @@ class Team:
 
     def add(self, id_: str, type_: str = "manual") -> dict[str, Any]:
         """Create a made-up task with this id."""
-        task = _made_up_task(id_, type_, len(self.tasks), self.name)
+        task = made_up_task(id_, type_, len(self.tasks), self.name)
         self.tasks[id_] = task
         return task
 
@@ -224,94 +220,13 @@ def made_up_team(name: str = "", *, shared: int = 0) -> Team:
     return team
 
 
-def team_of(path: str | Path) -> Team:
-    """The team with the tasks in a file of edits, or of tasks as the API returns them.
-
-    Its members are the owners of these tasks, and the users to whom the edits assign them.
-
-    Raises:
-        InputError: the file can't be read, or a row names no task.
-    """
-    team = Team()
-    assigned: dict[str, None] = {}
-    with Input.open(Path(path)) as source:
-        for row in source.rows():
-            task = parse_object(row.record) if isinstance(row.record, str) else {}
-            if "type" in task and is_id(task.get("_id")):
-                team.tasks[task["_id"]] = {**_made_up_task(task["_id"], "manual", 0), **task}
-            elif not row.id:
-                raise InputError(f"{source.name}: row {row.number} names no task: {row.error}")
-            else:
-                changes = row.update.changes() if row.update is not None else {}
-                _take_up(team, {"id": row.id, **changes})
-                if "assignedTo" in changes:
-                    assigned[changes["assignedTo"]] = None
-    owners = [
-        task["userId"]
-        for task in team.tasks.values()
-        if _is_on_the_wire("assignedTo", task.get("userId"))
-    ]
-    team.users = {member.id: member for member in members_of([*owners, *assigned])}
-    return team
-
-
-def team_for(source: Input) -> Team:
-    """The team in which every edit of an input can be made, as a rehearsal of it.
-
-    Its tasks hold what the first row of each expects. Its members are the people whom rows name, by
-    id, e-mail address or name.
-
-    Args:
-        source: the input.
-
-    Raises:
-        InputError: it can't be read.
-    """
-    team, people = Team(), dict[str, Member]()
-    known = {text: one for one in team.users.values() for text in (one.id, one.email, one.name)}
-    for row in source.rows():
-        if row.update is None:
-            continue
-        changes, is_new = row.update.changes(), row.id not in team.tasks
-        _take_up(team, {"id": row.id, **changes})
-        for owner in (changes.get("assignedTo"), (row.expect or {}).get("assignedTo")):
-            if owner:
-                people.setdefault(owner, known.get(owner) or _person(owner, len(people)))
-        for name, value in (row.expect or {}).items() if is_new else ():
-            if name in TASK_NAMES:
-                team.tasks[row.id][TASK_NAMES[name]] = _as_shown(name, value, people)
-    team.users |= {person.id: person for person in people.values()}
-    return team
-
-
-def _person(text: str, number: int) -> Member:
-    """A member who is called so."""
-    if text.startswith("usr_"):
-        return members_of([text])[0]
-    id_ = made_up_id("usr", 1000 + number)
-    return Member(id_, email=text) if "@" in text else Member(id_, first_name=text)
-
-
-def _as_shown(name: str, value: Any, people: Mapping[str, Member]) -> Any:
-    """A value of an update as a task shows it."""
-    if name == "assignedTo" and value in people:
-        return people[value].id
-    return int(value) if name == "priority" and value else value
-
-
-def _take_up(team: Team, update: dict[str, Any]) -> None:
-    """Give a team the task that an edit needs."""
-    if update["id"] not in team.tasks:
-        team.add(update["id"])
-    team.suit(update)
-
-
 def is_id(value: object) -> bool:
     """Whether a value has the form of an id: a text of one printable word."""
-    return _is_on_the_wire("id", value)
+    return is_on_the_wire("id", value)
 
 
-def _made_up_task(id_: str, type_: str, number: int, name: str = "") -> dict[str, Any]:
+def made_up_task(id_: str, type_: str, number: int, name: str = "") -> dict[str, Any]:
+    """A task of the team with this name. Its number decides about its values."""
     due = _EPOCH + timedelta(hours=number % 1000)
     return {
         "_id": id_,
@@ -335,7 +250,7 @@ def _changes(update: dict[str, Any]) -> dict[str, Any]:
     for name, value in update.items():
         if name == "id" or name not in fields.RULES:
             continue
-        if not _is_on_the_wire(name, value):
+        if not is_on_the_wire(name, value):
             raise BadUpdateError(400, "Bad params")
         if name == "priority":
             changes[name] = int(value) if value else ""
@@ -351,7 +266,7 @@ def _changes(update: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def _is_on_the_wire(name: str, value: Any) -> bool:
+def is_on_the_wire(name: str, value: Any) -> bool:
     """Whether the API accepts a value. It accepts only the exact form on the wire."""
     if name in MEDIA:
         return isinstance(value, list) and all(isinstance(url, str) for url in value)

@@ -14,7 +14,7 @@ from bulkupdate.sandbox.config import (
     Unknown,
     Window,
 )
-from bulkupdate.sandbox.files import team_for, team_of
+from bulkupdate.sandbox.files import team_for, team_of, teams_for, teams_of
 from bulkupdate.sandbox.leads import Lead
 from bulkupdate.sandbox.members import Member
 from bulkupdate.sandbox.server import Sandbox
@@ -36,4 +36,6 @@ __all__ = [
     "made_up_team",
     "team_for",
     "team_of",
+    "teams_for",
+    "teams_of",
 ]

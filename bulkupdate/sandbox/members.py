@@ -83,11 +83,16 @@ def made_up_members(name: str = "") -> list[Member]:
     ]
 
 
-def members_of(ids: Iterable[str]) -> list[Member]:
-    """Made-up members with these ids, each once. Those of the made-up team keep their names."""
-    known = {member.id: member for member in made_up_members()}
-    distinct = enumerate(dict.fromkeys(ids), 1)
-    return [known.get(id_) or _made_up(id_, n, "User", str(n)) for n, id_ in distinct]
+def members_of(ids: Iterable[str], name: str = "") -> list[Member]:
+    """Made-up members with these ids, each once. Those of the made-up team keep their names.
+
+    Args:
+        ids: the ids.
+        name: the name of the team.
+    """
+    known = {member.id: member for member in made_up_members(name)}
+    distinct, domain = enumerate(dict.fromkeys(ids), 1), domain_of(name)
+    return [known.get(id_) or _made_up(id_, n, "User", str(n), domain) for n, id_ in distinct]
 
 
 def domain_of(name: str) -> str:
@@ -101,9 +106,7 @@ def domain_of(name: str) -> str:
     return f"{label}.example"
 
 
-def _made_up(
-    id_: str, number: int, first_name: str, last_name: str, domain: str = "example.com"
-) -> Member:
+def _made_up(id_: str, number: int, first_name: str, last_name: str, domain: str) -> Member:
     local = f"{first_name}.{last_name}".lower().replace("é", "e")
     role = "user" if number else "admin"
     return Member(id_, first_name, last_name, f"{local}@{domain}", role)

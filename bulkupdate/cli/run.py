@@ -37,7 +37,7 @@ from bulkupdate.report import check_installed, write_report
 from bulkupdate.session.settings import RunConfig
 
 if TYPE_CHECKING:
-    from bulkupdate.sandbox import Sandbox
+    from bulkupdate.sandbox import Sandbox, Team
     from bulkupdate.session.observer import Observer
     from bulkupdate.ui.metrics import MetricsFile
 
@@ -271,30 +271,44 @@ def _own_sandbox(config: RunConfig) -> "Sandbox":
     Raises:
         ConfigError: the tasks have to be there before, and the input is standard input.
     """
-    from bulkupdate.sandbox import (
-        Sandbox,
-        SandboxConfig,
-        Team,
-        Unknown,
-        made_up_team,
-        team_for,
-    )
+    from bulkupdate.sandbox import Sandbox, SandboxAccount, SandboxConfig, Unknown
 
-    team = made_up_team() if config.has_rules else Team()
-    if config.compare and not config.has_rules:
-        if config.input == "-":
-            raise ConfigError("--sandbox with --compare needs a file: its tasks are made from it")
-        with Input.open(Path(config.input), options=replace(config.read, people=True)) as source:
-            team = team_for(source)
+    keys = {name: one.endpoint().api_key.reveal() for name, one in config.by_name.items()}
+    teams = _teams(config)
     return Sandbox(
         SandboxConfig(
-            key=config.only_account.endpoint().api_key.reveal(),
+            key=keys.get("") or secrets.token_hex(16),
             rate=None if config.rate is None else LEMLIST_RATE,
             unknown=Unknown.CREATE,
         ),
-        team=team,
+        team=teams.get(""),
+        accounts={
+            name: SandboxAccount(key=key, team=teams[name]) for name, key in keys.items() if name
+        }
+        or None,
     )
 
 
+def _teams(config: RunConfig) -> "dict[str, Team]":
+    """The team of each account: with the tasks of the rows, or made-up ones for rules."""
+    from bulkupdate.sandbox import Team, made_up_team, teams_for
+
+    if config.has_rules:
+        return {name: made_up_team(name) for name in config.by_name}
+    teams = {name: Team(name=name) for name in config.by_name}
+    if config.compare:
+        if config.input == "-":
+            raise ConfigError("--sandbox with --compare needs a file: its tasks are made from it")
+        with Input.open(Path(config.input), options=replace(config.read, people=True)) as source:
+            teams |= teams_for(source)
+    return teams
+
+
 def _sent_to(config: RunConfig, base_url: str) -> RunConfig:
-    return replace(config, endpoint=replace(config.only_account.endpoint(), base_url=base_url))
+    """The same run, with the sandbox in the place of its servers."""
+    there = {
+        name: replace(one.endpoint(), base_url=base_url) for name, one in config.by_name.items()
+    }
+    if config.accounts is None:
+        return replace(config, endpoint=there[""])
+    return replace(config, accounts=Accounts.of(there))

@@ -1,6 +1,7 @@
 """The settings of a run."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -271,11 +272,14 @@ class RunConfig:
         return Account.only(self.endpoint)
 
     @property
+    def by_name(self) -> Mapping[str, Account]:
+        """The accounts by name. That of a run with one key has the name ""."""
+        return {"": self.only_account} if self.accounts is None else self.accounts
+
+    @property
     def base_url(self) -> str:
         """The URL of the API; "" where accounts have several."""
-        if self.accounts is None:
-            return self.only_account.base_url
-        urls = {account.base_url for account in self.accounts.values()}
+        urls = {account.base_url for account in self.by_name.values()}
         return urls.pop() if len(urls) == 1 else ""
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from bulkupdate.errors import RunDirectoryError, RunStoppedError, count, setting
+from bulkupdate.errors import ConfigError, RunDirectoryError, RunStoppedError, count, setting
 from bulkupdate.journal import AccountSummary, RunFiles, Summary, read_summary
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.team import is_hash_of
@@ -98,6 +98,10 @@ def _listed(summary: Summary, one: Lister) -> int | None:
         known = summary.accounts.get(one.name)
     if known is None or known.listed is None or known.key_hash is None:
         return None
-    is_here = server_of(known.base_url) == server_of(one.endpoint.base_url)
-    is_same = is_here and is_hash_of(known.key_hash, one.endpoint.api_key.reveal())
+    try:
+        endpoint = one.endpoint
+    except ConfigError:
+        return None  # It will stop for that, if it has rows left.
+    is_here = server_of(known.base_url) == server_of(endpoint.base_url)
+    is_same = is_here and is_hash_of(known.key_hash, endpoint.api_key.reveal())
     return known.listed if is_same else None

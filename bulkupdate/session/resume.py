@@ -23,7 +23,12 @@ from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
 #: Name in `InputInfo.options` → name of the setting, if they differ.
-_SETTINGS = {"map": "mapping", "set": "constants", "date_format": "date_formats"}
+_SETTINGS = {
+    "map": "mapping",
+    "set": "constants",
+    "date_format": "date_formats",
+    "accounts_sha256": "accounts",
+}
 
 #: Most row numbers that a message about an edited input names.
 _NAMED = 10
@@ -183,7 +188,7 @@ def _difference(earlier: InputInfo, info: InputInfo) -> str:
         if earlier.options.get(name) != info.options.get(name)
     )
     changed = ", ".join(
-        setting(_SETTINGS.get(name, name)) for name in names if "sha256" not in name
+        setting(_SETTINGS.get(name, name)) for name in names if name != "value_map_sha256"
     )
     others = f"what was recognised, {setting('value_map')} or {setting('now')}"
     return f"is read in another way ({changed or others})"

@@ -182,8 +182,8 @@ def _take_part(config: RunConfig, parts: dict[str, Part], found: Found, *, is_ne
     for name, part in parts.items():
         part.rows = found.preview.accounts.get(name, 0) if name else found.preview.rows
     is_refused = bool(found.preview.invalid) and not config.skip_invalid
-    if config.accounts is not None and not is_refused:
-        find_keys(config, [part for part in parts.values() if part.rows], is_new=is_new)
+    if config.accounts is not None and is_new and not is_refused:
+        find_keys(config, [part for part in parts.values() if part.rows], is_new=True)
 
 
 async def _send(session: Session, prepared: Prepared, parts: dict[str, Part]) -> Summary:

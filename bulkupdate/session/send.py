@@ -25,6 +25,7 @@ from bulkupdate.session.part import Part, Shared
 from bulkupdate.session.parts import (
     bind_accounts,
     connections,
+    find_keys,
     stop_late_twin,
     why_stopped,
     with_bindings,
@@ -102,6 +103,8 @@ class Sending:
                 await fill(spool, source, settled, checked.holds, stop)
             await asyncio.to_thread(spool.end)
         self._left = [part for part in self._parts.values() if await self._is_left(part)]
+        if config.accounts is not None and self._session.earlier is not None:
+            find_keys(config, self._left, is_new=False)
         lanes = [part for part in self._left if not part.stop.is_set]
         if config.compare:
             self._images = ImagesFile(directory.files.images)

@@ -350,7 +350,9 @@ async def test_conflict_holds_ids_and_names_people(write: Write) -> None:
     async with bench_of() as bench:
         await compared(bench, path)
         config = bench.config(path)
-        async with plan_edits(path, config.only_account.endpoint(), rate=None, retry=config.retry) as plan:
+        async with plan_edits(
+            path, config.only_account.endpoint(), rate=None, retry=config.retry
+        ) as plan:
             assert says in plan.examples[0][2]
     error = last()[1]["error"]
     assert (error["expected"], error["found"]) == ("usr_ben", "usr_anna")

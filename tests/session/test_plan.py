@@ -20,7 +20,9 @@ Write = Callable[..., Path]
 async def planned(bench: Bench, path: Path, **settings: Any) -> tuple[Plan, list[Change]]:
     """The plan for a file, and its changes."""
     config = bench.config(path)
-    making = plan_edits(path, config.only_account.endpoint(), rate=None, retry=config.retry, **settings)
+    making = plan_edits(
+        path, config.only_account.endpoint(), rate=None, retry=config.retry, **settings
+    )
     async with making as plan:
         return plan, [*plan.changes()]
 

@@ -17,6 +17,7 @@ __all__ = ["cli"]
 _COMMANDS = {
     "export": "Write the pending tasks to a file of edits.",
     "team": "Write the members of the team, with their ids.",
+    "accounts": "Show which team each account is of, and whether its key works.",
     "check": "Validate every row of INPUT and show what would be sent.",
     "plan": "Show what INPUT would change in the tasks as they are now.",
     "run": "Send the edits of INPUT, and log the result of every row.",

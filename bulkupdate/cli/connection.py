@@ -1,6 +1,8 @@
 """Flags that name the server and the key, or the accounts."""
 
+import difflib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ import click
 
 from bulkupdate.cli import environment
 from bulkupdate.cli.command import option
+from bulkupdate.cli.options import accounts_option as accounts_option
 from bulkupdate.cli.outputs import check_key_file
+from bulkupdate.errors import ConfigError
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import BASE_URL_VARIABLE, DEFAULT_BASE_URL, ApiKey, Endpoint
 
@@ -32,6 +36,12 @@ timeout_option = option(
     metavar="S",
     help="Most seconds for one attempt.",
 )
+account_option = option(
+    "--account", metavar="NAME", help="Only this account of the file of accounts."
+)
+
+#: Number of names to show where a name is none.
+_SHOWN = 3
 
 
 def give_up_after(seconds: float) -> Any:
@@ -55,6 +65,8 @@ class ConnectionFlags:
     base_url: str | None
     api_key_file: Path | None
     proxy: bool
+    accounts: Path | None = None
+    account: str | None = None
 
     def endpoint(self, timeout: float) -> Endpoint:
         """The endpoint.
@@ -75,6 +87,27 @@ class ConnectionFlags:
             timeout=timeout,
             use_proxy=self.proxy,
         )
+
+    def found_accounts(self, timeout: float) -> Accounts | None:
+        """The accounts that are meant: those of the file, or the one of `--account` alone.
+
+        Args:
+            timeout: most seconds for one attempt.
+
+        Returns:
+            The accounts, in the order of the file; None without a file.
+
+        Raises:
+            ConfigError: a flag, a variable or the file is wrong.
+        """
+        if self.accounts is None:
+            if self.account is not None:
+                raise ConfigError("--account is a name in the file of --accounts: give both")
+            return None
+        if self.api_key_file is not None:
+            raise ConfigError("--accounts says where the keys are: leave out --api-key-file")
+        found = self.accounts_in(self.accounts, timeout)
+        return found if self.account is None else chosen(found, [self.account], self.accounts)
 
     def accounts_in(self, file: Path, timeout: float) -> Accounts:
         """The accounts of a file.
@@ -100,3 +133,29 @@ class ConnectionFlags:
         environment.check_base_url(os.environ)
         # A variable that is set but empty is a mistake, and must not select the real server.
         return os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
+
+
+def chosen(accounts: Accounts, names: Sequence[str], file: Path) -> Accounts:
+    """Some of the accounts, in the order of the file.
+
+    Args:
+        accounts: the accounts.
+        names: the names of those that are wanted.
+        file: the file, for messages.
+
+    Raises:
+        ConfigError: a name is none of them. The message has the nearest ones.
+    """
+    unknown = [_unknown(name, accounts, file) for name in names if name not in accounts]
+    if unknown:
+        raise ConfigError("\n".join(unknown))
+    return Accounts(account for name, account in accounts.items() if name in names)
+
+
+def _unknown(name: str, accounts: Accounts, file: Path) -> str:
+    by_lower = {known.lower(): known for known in accounts}
+    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower, n=_SHOWN)]
+    words = ", ".join(map(repr, near or [*accounts][:_SHOWN]))
+    more = ", …" if not near and len(accounts) > _SHOWN else ""
+    asked = f"did you mean {words}?" if near else f"accounts: {words}{more}"
+    return f"--account {name!r} is not in {file}: {asked}"

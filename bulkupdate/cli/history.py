@@ -10,7 +10,7 @@ import cloup
 
 from bulkupdate.cli.command import Command, option
 from bulkupdate.cli.options import Setting, json_option, quiet_option, zone_names
-from bulkupdate.cli.screen import Screen, unwritten
+from bulkupdate.cli.screen import Screen
 from bulkupdate.errors import ConfigError, setting
 from bulkupdate.journal import ExitCode, PastRun, Unread, age, past_runs, remove_runs
 from bulkupdate.ui import past
@@ -80,7 +80,7 @@ def history_command(
             raise ConfigError(f"{setting('dry_run')} needs {setting('remove_older_than')}")
         unread: list[Unread] = []
         runs = past.listed(past_runs(folders), unread)
-        code = _write(screen, _records(runs) if as_json else _lines(runs, timezone))
+        code = screen.lines(_records(runs) if as_json else _lines(runs, timezone))
         for line in past.unread_lines(unread):
             screen.say(line, "yellow")
         sys.exit(code)
@@ -109,7 +109,7 @@ def _remove(
     code = 0
     if as_json:
         records = (past.removal_record(one, dry_run=dry_run) for one in removed)
-        code = _write(screen, (to_json(record).decode() for record in records))
+        code = screen.lines(to_json(record).decode() for record in records)
     else:
         for line in past.removal_lines(removed, dry_run=dry_run):
             screen.say(line)
@@ -117,13 +117,3 @@ def _remove(
     for one in failed:
         screen.error(f"{one.path} {one.kept}")
     return ExitCode.STOPPED if failed else code
-
-
-def _write(screen: Screen, lines: Iterable[str]) -> int:
-    """Write lines to stdout. Returns the exit code."""
-    try:
-        for line in lines:
-            click.echo(line)
-    except OSError as error:
-        return unwritten(error, screen.error)
-    return ExitCode.DONE

@@ -79,9 +79,17 @@ class Told:
             self._next = time.monotonic() + _TOLD
 
 
-def run_reading(screen: Screen, work: "Callable[[Stop], Awaitable[Value]]") -> Value:
-    """Do work that reads from the server. A signal stops it; exit where it is stopped."""
-    screen.log(0)
+def run_reading(
+    screen: Screen, work: "Callable[[Stop], Awaitable[Value]]", *, has_warnings: bool = True
+) -> Value:
+    """Do work that reads from the server. A signal stops it; exit where it is stopped.
+
+    Args:
+        screen: shows warnings and errors.
+        work: the work.
+        has_warnings: whether warnings are shown.
+    """
+    screen.log(0 if has_warnings else -1)
 
     async def main() -> Value:
         from bulkupdate.stop import Stop

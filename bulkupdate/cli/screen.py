@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -80,6 +80,19 @@ class Screen:
             return unwritten(error, self.error)
         return ExitCode.DONE
 
+    def lines(self, lines: Iterable[str]) -> int:
+        """Write lines to stdout.
+
+        Returns:
+            The exit code for a failure to write, which takes the place of 0; else 0.
+        """
+        try:
+            for line in lines:
+                click.echo(line)
+        except OSError as error:
+            return unwritten(error, self.error)
+        return ExitCode.DONE
+
     def say_event(self, event: dict[str, object]) -> None:
         """Write a JSON object for a program that reads stderr."""
         if not self._quiet:
@@ -98,8 +111,8 @@ class Screen:
         return (LiveProgress if is_terminal() else TextProgress)(self.write)
 
     def log(self, verbosity: int) -> None:
-        """Show log records: warnings, and more with each `-v`."""
-        levels = {0: logging.WARNING, 1: logging.INFO}
+        """Show log records: errors at -1, warnings too at 0, and more with each `-v`."""
+        levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
         log.setLevel(levels.get(verbosity, logging.DEBUG))
         log.handlers = [_Handler(self)]
         log.propagate = False

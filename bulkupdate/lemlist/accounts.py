@@ -155,6 +155,11 @@ class Account:
         return self._server.base_url
 
     @property
+    def label(self) -> str:
+        """What messages about the account begin with: `account 'acme'`."""
+        return f"account {_quoted(self.name)}"
+
+    @property
     def source(self) -> str:
         """Where the key comes from: `$ACME_KEY`, `keys/acme.key` or `given`. Never the key."""
         return str(self._key)
@@ -169,7 +174,7 @@ class Account:
         try:
             return replace(self._server, api_key=self._key.find())
         except ConfigError as error:
-            raise ConfigError(f"account {_quoted(self.name)}: {error}") from None
+            raise ConfigError(f"{self.label}: {error}") from None
 
 
 class Accounts(Mapping[str, Account]):
@@ -537,5 +542,5 @@ def _shown(key: str) -> str:
 
 def _quoted(name: object) -> str:
     """A name in quotes, with control characters escaped."""
-    text = name if isinstance(name, str) else str(name)
+    text = str(name)
     return "'…'" if _LIKE_A_KEY.fullmatch(text) else fields.shorten(text, _LONGEST_NAME + 2)

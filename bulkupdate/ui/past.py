@@ -11,6 +11,7 @@ from bulkupdate.journal import End, PastRun, Removed, Unread
 from bulkupdate.models import SUCCESSES, Outcome
 from bulkupdate.reader import zone
 from bulkupdate.ui.messages import cut, printable
+from bulkupdate.ui.table import table
 
 #: Number of characters to show of the reason why a run ended.
 _REASON_WIDTH = 120
@@ -126,7 +127,7 @@ def outcome_words(counts: dict[str, int]) -> str:
 
 def night_lines(nights: Sequence[Night], clock: Clock) -> Iterator[str]:
     """A line for each run, below a header."""
-    yield from _table(
+    yield from table(
         [f"began ({clock.name})", "exit", "rows", "changed", "directory", "end"],
         [
             [
@@ -139,6 +140,7 @@ def night_lines(nights: Sequence[Night], clock: Clock) -> Iterator[str]:
             ]
             for one in nights
         ],
+        right=(1, 3),
     )
 
 
@@ -260,14 +262,3 @@ def _changed(run: PastRun) -> int | None:
 def _named(paths: Sequence[Path]) -> str:
     more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
     return ", ".join(map(str, paths[:_SHOWN])) + more
-
-
-def _table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
-    """Lines of text in columns. The numbers of the second and fourth column stand to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        cells = [
-            cell.rjust(width) if index in (1, 3) else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()

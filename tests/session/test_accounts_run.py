@@ -12,6 +12,7 @@ from bulkupdate.errors import ConfigError, InputError, RunDirectoryError
 from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.summary import Summary
 from bulkupdate.lemlist.accounts import Accounts
+from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason, State
 from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.sandbox import Fault
@@ -115,9 +116,10 @@ async def test_each_trouble_is_told(write: Write) -> None:
     async with ManyBench(names) as bench:
         bench.account("down").is_down = True
         bench.account("limited").throttled = True
+        bench.account("limited").rate = RateLimit(20, 0.1)
         bench.account("failing").faults = {Fault.MALFORMED: 0.5}
-        retry = replace(bench.config(path).retry, max_attempts=1)
-        summary = await bench.run(path, max_failures=FailureLimit(rows=5), retry=retry)
+        retry = replace(bench.config(path).retry, max_attempts=3)
+        summary = await bench.run(path, max_failures=FailureLimit(rows=8), retry=retry)
     assert reasons(summary) == {
         "down": Reason.SERVER_DOWN,
         "failing": Reason.TOO_MANY_FAILURES,

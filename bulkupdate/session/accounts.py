@@ -1,0 +1,127 @@
+"""`accounts`: the team of each account, asked for side by side."""
+
+import asyncio
+from dataclasses import replace
+from typing import NamedTuple
+
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.lemlist.accounts import Account, Accounts
+from bulkupdate.lemlist.endpoint import Endpoint
+from bulkupdate.lemlist.rate import Rate
+from bulkupdate.lemlist.team import Team
+from bulkupdate.session.reading import SIDE_ATTEMPTS, Known, live_reader
+from bulkupdate.stop import Stop
+
+#: Most accounts that are asked at once. Each has a connection of its own.
+_AT_ONCE = 32
+
+_NOTHING = Known(None, None)
+
+
+class Asked(NamedTuple):
+    """What an account said of its team.
+
+    Attributes:
+        account: the account.
+        known: its team and its members. There is no team where it can't be read.
+        problem: why it can't be read; "" if it can.
+    """
+
+    account: Account
+    known: Known
+    problem: str = ""
+
+    @property
+    def team(self) -> Team | None:
+        """The team; None where it can't be read."""
+        return self.known.team
+
+
+class Teams(NamedTuple):
+    """The teams of some accounts.
+
+    Attributes:
+        asked: what each account said, in their order.
+        same_key: the accounts that have the same key, in words, a line for each two; "" for none.
+    """
+
+    asked: list[Asked]
+    same_key: str
+
+    @property
+    def shared(self) -> list[list[Asked]]:
+        """The accounts that share their team with others, for each such team."""
+        teams: dict[str, list[Asked]] = {}
+        for one in self.asked:
+            if one.team is not None:
+                teams.setdefault(one.team.id, []).append(one)
+        return [some for some in teams.values() if len(some) > 1]
+
+
+async def ask_teams(accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: Stop) -> Teams:
+    """Ask the server of each account for its team. One that is down keeps no other waiting.
+
+    Args:
+        accounts: the accounts.
+        rate: the limit of the requests of each.
+        policy: the backoff between attempts, and how long a server may be down.
+        stop: ends the reading.
+
+    Raises:
+        RunStoppedError: `stop` was set.
+    """
+    found, missing = _endpoints(accounts)
+    turns = asyncio.Semaphore(_AT_ONCE)
+    # A server that never answers is given up after few attempts, each as long as the timeout.
+    few = replace(policy, max_attempts=min(policy.max_attempts, SIDE_ATTEMPTS))
+    # It never stops by itself: otherwise, accounts that all fail would stop the command.
+    steady = stop.child()
+
+    async def ask(account: Account) -> Asked:
+        if account.name in missing:
+            return Asked(account, _NOTHING, missing[account.name])
+        async with turns:
+            return await _ask(account, found[account.name], rate, few, stop)
+
+    try:
+        asked = await asyncio.gather(*map(ask, accounts.values()))
+    finally:
+        stop.forget(steady)
+    if stop.is_set:
+        raise RunStoppedError(stop.text or "stopped")
+    return Teams(asked, _same_key(accounts, found))
+
+
+def _endpoints(accounts: Accounts) -> tuple[dict[str, Endpoint], dict[str, str]]:
+    """The endpoints by account, and why there is none for the others."""
+    found: dict[str, Endpoint] = {}
+    missing: dict[str, str] = {}
+    for name, account in accounts.items():
+        try:
+            found[name] = account.endpoint()
+        except ConfigError as error:
+            missing[name] = str(error).removeprefix(f"{account.label}: ")
+    return found, missing
+
+
+async def _ask(
+    account: Account, endpoint: Endpoint, rate: Rate, policy: RetryPolicy, stop: Stop
+) -> Asked:
+    own = stop.child()
+    try:
+        async with live_reader(endpoint, rate, policy, own) as reader:
+            known = await reader.known(is_needed=True)
+    except RunStoppedError as error:
+        return Asked(account, _NOTHING, str(error))
+    finally:
+        stop.forget(own)
+    return Asked(account, known, "" if known.team else known.note)
+
+
+def _same_key(accounts: Accounts, endpoints: dict[str, Endpoint]) -> str:
+    try:
+        accounts.refuse_shared_keys(endpoints)
+    except ConfigError as error:
+        return str(error)
+    return ""

@@ -34,7 +34,7 @@ Value = TypeVar("Value")
 #: Most seconds that the end of a run waits for the team.
 LONGEST_END = 5.0
 
-#: Requests for the team, and the seconds between them. An answer that is about the route ends them.
+#: Requests for the team, and the seconds between them.
 _ATTEMPTS = 3
 _BETWEEN = 1.0
 
@@ -149,8 +149,16 @@ def _not_told(error: TaskError | WaitTooLongError, stop: Stop) -> RunStoppedErro
     return RunStoppedError(stop.text or "stopped")
 
 
-async def ask_team(client: TaskClient, limiter: Limiter, stop: Stop) -> Team | None:
+async def ask_team(
+    client: TaskClient, limiter: Limiter, stop: Stop, attempts: int = _ATTEMPTS
+) -> Team | None:
     """Ask for the team of the key.
+
+    Args:
+        client: sends the requests.
+        limiter: gives each request its permit.
+        stop: ends the asking.
+        attempts: most requests. An answer that is about the route ends them.
 
     Returns:
         The team; None if this route does not tell it.
@@ -160,7 +168,7 @@ async def ask_team(client: TaskClient, limiter: Limiter, stop: Stop) -> Team | N
         StoppedError: a stop came first.
         WaitTooLongError: the server asks for a longer wait than a run waits.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
             return await _until_drain(stop, lambda: _once(client, limiter))
         except KeyRefusedError:
@@ -168,7 +176,7 @@ async def ask_team(client: TaskClient, limiter: Limiter, stop: Stop) -> Team | N
         except (RefusedError, BadResponseError):
             return None
         except TaskError:
-            if attempt == _ATTEMPTS:
+            if attempt == attempts:
                 raise
         await _until_drain(stop, lambda: asyncio.sleep(_BETWEEN))
     raise AssertionError("the last attempt ends it")

@@ -34,7 +34,7 @@ from bulkupdate.stop import Stop, StoppedError
 
 #: Most seconds that a run waits for the teams of its accounts. One that answers later is told from
 #: others then, and stops alone.
-LONGEST_START = 5.0
+LONGEST_START = 3.0
 
 #: Accounts that a message names.
 _NAMED = 5
@@ -129,7 +129,8 @@ async def _bind(config: RunConfig, part: Part, pool: ConnectionPool) -> None:
         )
         if part.binding.team is None or not part.binding.is_of(part.key):
             async with TaskClient(part.endpoint, pool=pool) as client:
-                team = await ask_team(client, part.limiter, part.stop)
+                # An account in trouble must not keep the others waiting.
+                team = await ask_team(client, part.limiter, part.stop, attempts=1)
             if team is not None:
                 part.binding = Binding(team.id, hash_of(part.key))
     except RunDirectoryError as error:

@@ -361,8 +361,11 @@ static void answer(struct connection *to)
     } else if (!strncmp(to->data, "PATCH /api/tasks ", 17)) {
         send_answer(to, "200 OK", quota, body, task(body, strstr(to->data, "\r\n\r\n") + 4));
     } else if (!strncmp(to->data, "GET /api/team", 13)) {
-        int length = sprintf(body, "{\"_id\": \"tea_%s\", \"name\": \"%s\", \"userIds\": []}",
-                             to->account->key, to->account->key);
+        /* A text with the key in it would be redacted. */
+        unsigned long id = 5381;
+        for (const char *c = to->account->key; *c; c++)
+            id = id * 33 + (unsigned char)*c;
+        int length = sprintf(body, "{\"_id\": \"tea_%016lx\", \"name\": \"\", \"userIds\": []}", id);
         send_answer(to, "200 OK", quota, body, length);
     } else {
         send_answer(to, "404 Not Found", quota, "", 0);

@@ -37,7 +37,7 @@ class Spool:
     def __init__(self, path: Path) -> None:
         #: Account → for each of its rows, the place and the length of its record.
         self._places: dict[str, array[int]] = {}
-        self._end = 0
+        self._end = self._flushed = 0
         self._file = _nameless(path)
 
     def add(self, row: Row) -> None:
@@ -59,8 +59,8 @@ class Spool:
         places.append(self._end << _LENGTH_BITS | len(record))
         self._end += len(record)
 
-    def end(self) -> None:
-        """Note that all rows have been added. Only then rows can be read.
+    def flush(self) -> None:
+        """Write all rows that have been added. Reading one of them does so too.
 
         Raises:
             JournalError: they could not be written.
@@ -69,11 +69,31 @@ class Spool:
             self._file.flush()
         except OSError as error:
             raise _unstored(error) from error
+        self._flushed = self._end
 
     @property
     def accounts(self) -> Iterable[str]:
         """The accounts that have rows, in the order of their first rows."""
         return self._places.keys()
+
+    def count(self, account: str) -> int:
+        """Number of rows of an account so far."""
+        return len(self._places.get(account, ()))
+
+    def row(self, account: str, index: int) -> Row:
+        """One row of an account, by its index among them.
+
+        Raises:
+            JournalError: it can't be read.
+        """
+        place = self._places[account][index]
+        start, length = place >> _LENGTH_BITS, place & _LONGEST
+        if start + length > self._flushed:
+            self.flush()
+        try:
+            return from_bytes(os.pread(self._file.fileno(), length, start))
+        except (OSError, ValueError) as error:
+            raise JournalError(f"rows can't be read back from disk: {error}") from error
 
     def rows(self, account: str) -> Generator[Row]:
         """The rows of an account, in the order of the input.
@@ -81,12 +101,8 @@ class Spool:
         Raises:
             JournalError: they can't be read.
         """
-        descriptor = self._file.fileno()
-        for place in self._places.get(account, ()):
-            try:
-                yield from_bytes(os.pread(descriptor, place & _LONGEST, place >> _LENGTH_BITS))
-            except (OSError, ValueError) as error:
-                raise JournalError(f"rows can't be read back from disk: {error}") from error
+        for index in range(self.count(account)):
+            yield self.row(account, index)
 
     def __enter__(self) -> Self:
         return self

@@ -1,26 +1,50 @@
 """`update_tasks`: updates from a program instead of a file, with rate limit and retries."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Mapping
+from typing import Any, overload
 
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.manylanes import ManyLanes, each, hand_out
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, RunStoppedError
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
+from bulkupdate.models import Result, Row, TaskUpdate
 from bulkupdate.stop import Stop
 
 #: Results that may wait for the caller before the workers wait too.
 _RESULT_QUEUE = 64
 
 
-async def update_tasks(
+@overload
+def update_tasks(
     updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
     endpoint: Endpoint,
+    *,
+    rate: Rate = ...,
+    workers: int = ...,
+    retry: RetryPolicy | None = ...,
+) -> AsyncGenerator[Result, None]: ...
+
+
+@overload
+def update_tasks(
+    updates: Iterable[tuple[str, TaskUpdate]] | AsyncIterable[tuple[str, TaskUpdate]],
+    endpoint: Mapping[str, Endpoint],
+    *,
+    rate: Rate = ...,
+    workers: int = ...,
+    retry: RetryPolicy | None = ...,
+) -> AsyncGenerator[Result, None]: ...
+
+
+async def update_tasks(
+    updates: Iterable[Any] | AsyncIterable[Any],
+    endpoint: Endpoint | Mapping[str, Endpoint],
     *,
     rate: Rate = "auto",
     workers: int = 16,
@@ -32,28 +56,37 @@ async def update_tasks(
     are settled. `Result.row` is the number of the update in `updates`, from 1. Only a few updates
     are read ahead. If the caller takes results slowly, the sending slows down too.
 
+    With several accounts, each has its own limit, and one that stops keeps no other waiting.
+    Updates are read ahead to the disk for as long as any account is nearly out of work.
+
     Args:
-        updates: the updates to send. They are taken one by one.
-        endpoint: the server and the API key.
-        rate: "auto" follows the server; a rate is a ceiling; None means no limit.
-        workers: most requests in flight.
+        updates: the updates to send, or with several accounts pairs of an account's name and an
+            update. They are taken one by one.
+        endpoint: the server and the API key; or those of each account, by its name.
+        rate: "auto" follows the server; a rate is a ceiling; None means no limit. With several
+            accounts, it is that of each.
+        workers: most requests in flight, of each account.
         retry: the attempts and the backoff for each update.
 
     Yields:
         One result for each update.
 
     Raises:
-        ConfigError: `workers` is below 1 or above 1,000.
+        ConfigError: `workers` is below 1 or above 1,000, or an update is of no known account.
         RunStoppedError: the key was refused, or the server is down. All settled results have been
-            yielded. The other updates were not sent.
+            yielded. The other updates were not sent. With several accounts, one or more stopped
+            so, and all updates of the others are settled.
     """
     if not 1 <= workers <= MAX_WORKERS:
         raise ConfigError(f"workers must be a number from 1 to {MAX_WORKERS}")
     results: asyncio.Queue[Result] = asyncio.Queue(_RESULT_QUEUE)
-    stop = Stop()
-    sending = asyncio.create_task(
-        _send(updates, endpoint, rate, workers, retry or RetryPolicy(), stop, results)
-    )
+    retry, stop = retry or RetryPolicy(), Stop()
+    work: Coroutine[Any, Any, None]
+    if isinstance(endpoint, Mapping):
+        work = ManyLanes(endpoint, rate, workers, retry, stop, results).send(updates)
+    else:
+        work = _send(updates, endpoint, rate, workers, retry, stop, results)
+    sending = asyncio.create_task(work)
     try:
         while (result := await _next(results, sending)) is not None:
             yield result
@@ -115,22 +148,7 @@ async def _feed(
     results: asyncio.Queue[Result],
 ) -> None:
     number = 0
-    async for update in _each(updates):
+    async for update in each(updates):
         number += 1
-        row = Row(number, number, update.id, update, (), "")
-        if update.changes():
-            await backlog.put(row)
-        else:
-            await results.put(unsent(row, Outcome.UNCHANGED))
+        await hand_out(Row(number, number, update.id, update, (), ""), backlog, results)
     backlog.close()
-
-
-async def _each(
-    updates: Iterable[TaskUpdate] | AsyncIterable[TaskUpdate],
-) -> AsyncIterator[TaskUpdate]:
-    if isinstance(updates, AsyncIterable):
-        async for update in updates:
-            yield update
-        return
-    for update in updates:
-        yield update

@@ -101,7 +101,7 @@ class Sending:
             if self._prepared.is_known:
                 settled = self._new_remaining().settled_prefix
                 await fill(spool, source, settled, checked.holds, stop)
-            await asyncio.to_thread(spool.end)
+            await asyncio.to_thread(spool.flush)
         self._left = [part for part in self._parts.values() if await self._is_left(part)]
         if config.accounts is not None and self._session.earlier is not None:
             find_keys(config, self._left, is_new=False)

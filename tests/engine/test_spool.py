@@ -36,7 +36,7 @@ def test_each_account_gets_its_own_rows_in_order(
     with Spool(tmp_path_factory.mktemp("spool") / "rows.spool") as spool:
         for one in rows:
             spool.add(one)
-        spool.end()
+        spool.flush()
         for account in ("", "acme", "globex", "initech"):
             wanted = [one.number for one in rows if one.account == account]
             assert [one.number for one in spool.rows(account)] == wanted
@@ -47,7 +47,7 @@ def test_rows_of_two_accounts_are_read_beside_each_other(spool: Spool) -> None:
     """Each lane reads at its own pace, and any number of times."""
     for number in range(1, 7):
         spool.add(of("acme" if number % 2 else "globex", number))
-    spool.end()
+    spool.flush()
     both = zip(spool.rows("acme"), spool.rows("globex"), strict=True)
     assert [(a.number, b.number) for a, b in both] == [(1, 2), (3, 4), (5, 6)]
     assert [one.number for one in spool.rows("acme")] == [1, 3, 5]
@@ -59,7 +59,7 @@ def test_every_field_comes_back(spool: Spool) -> None:
     valid = replaced(of("acme", 1), expect={"title": ""}, rule="R", shape=("id", "title"))
     for one in (valid, invalid):
         spool.add(one)
-    spool.end()
+    spool.flush()
     (first,), (second,) = spool.rows("acme"), spool.rows("")
     assert msgspec.to_builtins(first) == msgspec.to_builtins(valid)
     assert second == invalid
@@ -84,6 +84,6 @@ def test_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         spool = Spool(tmp_path / "rows.spool")
     spool.add(of("acme", 1))
     with pytest.raises(JournalError, match="rows can't be stored on disk: No space left"):
-        spool.end()
+        spool.flush()
     with pytest.raises(JournalError):
         spool.close()

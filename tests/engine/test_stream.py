@@ -9,6 +9,7 @@ import pytest
 from bulkupdate import ApiKey, Endpoint, Outcome, RetryPolicy, TaskUpdate, update_tasks
 from bulkupdate.errors import ConfigError, RunStoppedError
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
+from tests.support.many import NAMES, ManyBench
 
 
 def sandbox(**settings: object) -> Sandbox:
@@ -117,3 +118,65 @@ async def test_impossible_number_of_workers_is_refused(workers: int) -> None:
     nowhere = Endpoint(api_key=ApiKey("k"), base_url="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="from 1 to 1000"):
         await anext(update_tasks([TaskUpdate(id="opp_a", title="T")], nowhere, workers=workers))
+
+
+# --- several accounts -----------------------------------------------------------------------
+
+
+def accounts(bench: ManyBench) -> dict[str, Endpoint]:
+    return {name: one.endpoint() for name, one in bench.accounts().items()}
+
+
+async def test_updates_of_several_accounts_go_with_their_keys() -> None:
+    """Each pair names its account, and the result does. Sorted by account, none has to wait."""
+    updates = [(name, TaskUpdate(id=f"opp_{n}", title=name)) for name in NAMES for n in range(200)]
+    async with ManyBench(latency=(2, 2)) as bench:
+        stream = update_tasks(updates, accounts(bench), rate=None, workers=2)
+        results = [result async for result in stream]
+        for name in NAMES:
+            assert {task["title"] for task in bench.account(name).team.tasks.values()} == {name}
+        half = [seen.account for seen in bench.seen[:300]]
+    assert {(result.account, result.id) for result in results} == {
+        (name, update.id) for name, update in updates
+    }
+    assert sorted(result.row for result in results) == list(range(1, 601))
+    assert min(half.count(name) for name in NAMES) > 50
+
+
+async def test_account_that_stops_keeps_no_other_waiting() -> None:
+    """All updates of the others are settled. The error at the end names the account."""
+    updates = [(name, TaskUpdate(id=f"opp_{n}", done=True)) for n in range(50) for name in NAMES]
+    results = []
+    async with ManyBench() as bench:
+        bench.account("globex").refused = True
+        with pytest.raises(RunStoppedError, match="1 account of 3 stopped: globex: "):  # noqa: PT012 - it comes last
+            async for result in update_tasks(updates, accounts(bench), rate=None):
+                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+    updated = [result.account for result in results if result.outcome is Outcome.UPDATED]
+    assert (updated.count("acme"), updated.count("initech")) == (50, 50)
+
+
+async def test_endless_updates_are_read_only_as_far_as_needed() -> None:
+    """A program may bring updates for ever: they are read ahead a little, not to their end."""
+    taken = 0
+
+    def updates() -> Iterator[tuple[str, TaskUpdate]]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield NAMES[taken % 3], TaskUpdate(id=f"opp_{taken}", done=True)
+
+    async with ManyBench() as bench:
+        stream = update_tasks(updates(), accounts(bench), rate=None, workers=2)
+        for _ in range(100):
+            await anext(stream)
+        assert taken < 1000
+        await stream.aclose()
+
+
+async def test_update_of_no_known_account_is_refused() -> None:
+    """Nothing is guessed."""
+    async with ManyBench() as bench:
+        with pytest.raises(ConfigError, match="update 1 is of no known account: 'hooli'"):
+            async for _ in update_tasks([("hooli", TaskUpdate(id="a"))], accounts(bench)):
+                pass

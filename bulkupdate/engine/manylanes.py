@@ -1,0 +1,193 @@
+"""Many lanes: updates of several accounts from a program, each account under its own limit.
+
+::
+
+    updates ──▶ spool ──▶ acme's ───▶ Backlog ──▶ Lane ──┐
+                     └──▶ globex's ─▶ Backlog ──▶ Lane ──┴──▶ results
+"""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from bulkupdate.engine.backlog import READ_AHEAD, Backlog
+from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.permits import limiter_for
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.engine.spool import Spool
+from bulkupdate.errors import ConfigError, count
+from bulkupdate.lemlist.endpoint import Endpoint
+from bulkupdate.lemlist.pool import ConnectionPool
+from bulkupdate.lemlist.rate import Rate
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
+from bulkupdate.stop import Stop
+
+Item = TypeVar("Item")
+
+#: Updates of an account that wait on disk, below which more are read.
+_WAITING = 32
+
+#: Accounts that a message names.
+_NAMED = 5
+
+
+class ManyLanes:
+    """A lane for each account. What waits for a lane is on disk.
+
+    Args:
+        endpoints: the server and the API key of each account.
+        rate: the rate of each.
+        workers: most requests in flight, of each.
+        retry: the attempts and the backoff.
+        stop: is set at the end if any of them has stopped.
+        results: receives the results.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        rate: Rate,
+        workers: int,
+        retry: RetryPolicy,
+        stop: Stop,
+        results: asyncio.Queue[Result],
+    ) -> None:
+        self._endpoints = endpoints
+        self._rate = rate
+        self._workers = workers
+        self._retry = retry
+        self._stop = stop
+        self._results = results
+        self._lanes: dict[str, Lane] = {}
+        #: Number of updates of each account that its lane has taken.
+        self._taken = dict.fromkeys(endpoints, 0)
+        #: Is set when updates have come, and when a lane is nearly out of work.
+        self._has_more = {name: asyncio.Event() for name in endpoints}
+        self._is_hungry = asyncio.Event()
+        self._has_ended = False
+
+    async def send(
+        self, updates: Iterable[tuple[str, TaskUpdate]] | AsyncIterable[tuple[str, TaskUpdate]]
+    ) -> None:
+        """Send all updates."""
+        connections = self._workers * len(self._endpoints) or 1
+        try:
+            with (
+                tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory,
+                Spool(Path(directory) / "rows") as spool,
+            ):
+                async with ConnectionPool(connections=connections) as pool:
+                    await self._work_off(updates, spool, pool)
+        except ExceptionGroup as group:
+            # The caller's own iterable raised it: raise it unchanged.
+            raise _first(group) from group
+        stopped = [name for name, lane in self._lanes.items() if lane.stop.reason is not None]
+        if stopped:
+            named = "; ".join(f"{name}: {self._lanes[name].stop.text}" for name in stopped[:_NAMED])
+            more = "; …" if len(stopped) > _NAMED else ""
+            all_ = f"{count(len(stopped), 'account')} of {len(self._lanes):,}"
+            self._stop.set(f"{all_} stopped: {named}{more}")
+
+    async def _work_off(
+        self,
+        updates: Iterable[tuple[str, TaskUpdate]] | AsyncIterable[tuple[str, TaskUpdate]],
+        spool: Spool,
+        pool: ConnectionPool,
+    ) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for name, endpoint in self._endpoints.items():
+                client = await stack.enter_async_context(TaskClient(endpoint, pool=pool))
+                self._lanes[name] = Lane(
+                    client,
+                    limiter_for(self._rate),
+                    self._retry,
+                    workers=self._workers,
+                    drain_timeout=endpoint.timeout,
+                    stop=self._stop.child(ends_parent=False),
+                    on_result=lambda _, result: self._results.put(result),
+                )
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(self._read(updates, spool))
+                async with asyncio.TaskGroup() as lanes:
+                    for name, lane in self._lanes.items():
+                        lanes.create_task(self._run(name, lane, spool))
+                reading.cancel()
+
+    async def _read(
+        self,
+        updates: Iterable[tuple[str, TaskUpdate]] | AsyncIterable[tuple[str, TaskUpdate]],
+        spool: Spool,
+    ) -> None:
+        """Put updates on the disk, for as long as a lane is nearly out of work."""
+        number = 0
+        async for account, update in each(updates):
+            number += 1
+            if account not in self._endpoints:
+                raise ConfigError(f"update {number} is of no known account: {account!r}")
+            spool.add(Row(number, number, update.id, update, (), "", account=account))
+            self._has_more[account].set()
+            while not any(self._lacks_work(name, spool) for name in self._endpoints):
+                self._is_hungry.clear()
+                await self._is_hungry.wait()
+            if not number % _WAITING:
+                await asyncio.sleep(0)
+        self._has_ended = True
+        for event in self._has_more.values():
+            event.set()
+
+    def _lacks_work(self, account: str, spool: Spool) -> bool:
+        is_going = not self._lanes[account].stop.is_set
+        return is_going and spool.count(account) - self._taken[account] < _WAITING
+
+    async def _run(self, account: str, lane: Lane, spool: Spool) -> None:
+        backlog = Backlog(READ_AHEAD * min(self._workers, READ_AHEAD))
+        feeding = asyncio.create_task(self._feed(account, backlog, spool))
+        try:
+            await lane.run(backlog)
+        finally:
+            feeding.cancel()
+            self._is_hungry.set()
+        await asyncio.gather(feeding, return_exceptions=True)
+        if not feeding.cancelled():
+            feeding.result()
+
+    async def _feed(self, account: str, backlog: Backlog, spool: Spool) -> None:
+        """Hand out the updates of an account, as they come."""
+        while True:
+            while (index := self._taken[account]) < spool.count(account):
+                self._taken[account] += 1
+                self._is_hungry.set()
+                await hand_out(spool.row(account, index), backlog, self._results)
+            if self._has_ended:
+                backlog.close()
+                return
+            self._has_more[account].clear()
+            await self._has_more[account].wait()
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def hand_out(row: Row, backlog: Backlog, results: asyncio.Queue[Result]) -> None:
+    """Put a row into a backlog; or its result into the queue, where it changes nothing."""
+    if row.is_sent:
+        await backlog.put(row)
+    else:
+        await results.put(unsent(row, Outcome.UNCHANGED))
+
+
+async def each(updates: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+    """Every item of an iterable of either kind."""
+    if isinstance(updates, AsyncIterable):
+        async for update in updates:
+            yield update
+        return
+    for update in updates:
+        yield update

@@ -36,8 +36,8 @@ Value = TypeVar("Value")
 #: Seconds between two lines about a long reading.
 _TOLD = 2.0
 
-connection_options = cloup.option_group(
-    "Where it is read",
+#: Where something is read: the flags that all these commands have.
+CONNECTION = (
     base_url_option,
     api_key_file_option,
     proxy_option,
@@ -45,6 +45,8 @@ connection_options = cloup.option_group(
     timeout_option,
     give_up_option,
 )
+
+connection_options = cloup.option_group("Where it is read", *CONNECTION)
 
 output_options = cloup.option_group(
     "What is written",
@@ -99,7 +101,8 @@ def run_reading(
         try:
             return await work(stop)
         except RunStoppedError as error:
-            screen.error(str(error))
+            for line in str(error).splitlines():
+                screen.error(line)
             sys.exit(code_of(stop) or ExitCode.STOPPED)
 
     return eventloop.run(main())

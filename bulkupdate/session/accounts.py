@@ -59,7 +59,9 @@ class Teams(NamedTuple):
         return [some for some in teams.values() if len(some) > 1]
 
 
-async def ask_teams(accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: Stop) -> Teams:
+async def ask_teams(
+    accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: Stop, *, is_patient: bool = True
+) -> Teams:
     """Ask the server of each account for its team. One that is down keeps no other waiting.
 
     Args:
@@ -67,6 +69,7 @@ async def ask_teams(accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: S
         rate: the limit of the requests of each.
         policy: the backoff between attempts, and how long a server may be down.
         stop: ends the reading.
+        is_patient: whether a server that is down is waited for.
 
     Raises:
         RunStoppedError: `stop` was set.
@@ -75,19 +78,22 @@ async def ask_teams(accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: S
     turns = asyncio.Semaphore(_AT_ONCE)
     # A server that never answers is given up after few attempts, each as long as the timeout.
     few = replace(policy, max_attempts=min(policy.max_attempts, SIDE_ATTEMPTS))
-    # It never stops by itself: otherwise, accounts that all fail would stop the command.
-    steady = stop.child()
 
     async def ask(account: Account) -> Asked:
         if account.name in missing:
             return Asked(account, _NOTHING, missing[account.name])
         async with turns:
-            return await _ask(account, found[account.name], rate, few, stop)
+            own = stop.child(ends_parent=False)
+            try:
+                async with live_reader(found[account.name], rate, few, own) as reader:
+                    known = await reader.known(is_needed=is_patient)
+            except RunStoppedError as error:
+                return Asked(account, _NOTHING, str(error))
+            finally:
+                stop.forget(own)
+        return Asked(account, known, "" if known.team else known.note)
 
-    try:
-        asked = await asyncio.gather(*map(ask, accounts.values()))
-    finally:
-        stop.forget(steady)
+    asked = await asyncio.gather(*map(ask, accounts.values()))
     if stop.is_set:
         raise RunStoppedError(stop.text or "stopped")
     return Teams(asked, _same_key(accounts, found))
@@ -103,20 +109,6 @@ def _endpoints(accounts: Accounts) -> tuple[dict[str, Endpoint], dict[str, str]]
         except ConfigError as error:
             missing[name] = str(error).removeprefix(f"{account.label}: ")
     return found, missing
-
-
-async def _ask(
-    account: Account, endpoint: Endpoint, rate: Rate, policy: RetryPolicy, stop: Stop
-) -> Asked:
-    own = stop.child()
-    try:
-        async with live_reader(endpoint, rate, policy, own) as reader:
-            known = await reader.known(is_needed=True)
-    except RunStoppedError as error:
-        return Asked(account, _NOTHING, str(error))
-    finally:
-        stop.forget(own)
-    return Asked(account, known, "" if known.team else known.note)
 
 
 def _same_key(accounts: Accounts, endpoints: dict[str, Endpoint]) -> str:

@@ -103,3 +103,82 @@ def test_unwritable_stdout_exits_with_3(sandbox: Serving, to: str) -> None:
     assert done.returncode == 3
     assert done.stderr.count("error: stdout can't be written: ") == 1
     assert "5 members" not in done.stderr
+
+
+ACCOUNTS = """
+[acme]
+api_key_env = "ACME_KEY"
+[globex]
+api_key_env = "GLOBEX_KEY"
+[down]
+api_key_env = "DOWN_KEY"
+base_url = "http://127.0.0.1:9"
+"""
+
+
+def test_members_of_each_account_are_written(sandbox: Serving) -> None:
+    """The account is the first column. What can't be read is named, and exits with 3."""
+    Path("accounts.toml").write_text(ACCOUNTS)
+    keys = {"LEMLIST_BASE_URL": sandbox.url, "ACME_KEY": "sandbox", "DOWN_KEY": "d"}
+    done = bulkupdate("team", "--accounts", "accounts.toml", "--rate", "none", **keys)
+    header, *members = done.stdout.splitlines()
+    assert (header, len(members)) == (f"account,{HEADER}", 5)
+    assert {line.partition(",")[0] for line in members} == {"acme"}
+    said = done.stderr.splitlines()
+    assert said[:2] == [
+        "stdout: 5 members of 1 account",
+        "error: account 'globex': $GLOBEX_KEY is not set: set it to the API key of this account",
+    ]
+    assert said[2].startswith("error: account 'down': the team can't be read: ")
+    assert (done.returncode, len(said)) == (3, 3)
+
+
+def test_one_account_is_written_and_exits_with_0(sandbox: Serving) -> None:
+    """--account leaves the others out, and a file appears as without accounts."""
+    Path("accounts.toml").write_text(ACCOUNTS)
+    done = bulkupdate(
+        "team", "--accounts", "accounts.toml", "--account", "acme", "-o", "team.csv",
+        LEMLIST_BASE_URL=sandbox.url, ACME_KEY="sandbox",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "team.csv: 5 members of 1 account\n"
+    assert Path("team.csv").read_text("utf-8-sig").startswith(f"account,{HEADER}\nacme,usr_")
+
+
+def test_accounts_without_any_team_write_no_file(sandbox: Serving) -> None:
+    """Each account has its line, and nothing is left behind."""
+    Path("accounts.toml").write_text(ACCOUNTS.partition("[down]")[0])
+    done = bulkupdate(
+        "team", "--accounts", "accounts.toml", "-o", "team.csv",
+        LEMLIST_BASE_URL=sandbox.url, ACME_KEY="wrong",
+    )  # fmt: skip
+    assert done.returncode == 3
+    first, second = done.stderr.splitlines()
+    assert first.startswith("error: account 'acme': the key is refused: unauthorized: 401 ")
+    assert second.startswith("error: account 'globex': $GLOBEX_KEY is not set")
+    assert not Path("team.csv").exists()
+
+
+def test_old_users_are_noted_by_account() -> None:
+    """Names that can't be read are noted with their account."""
+    Path("accounts.toml").write_text('[acme]\napi_key_env = "LEMLIST_API_KEY"\n')
+    with serving("--rate", "none", "--team-version", "1", "--closed", "users=402") as server:
+        done = bulkupdate("team", "--accounts", "accounts.toml", **server.environment)
+    assert done.returncode == 0
+    assert done.stderr.startswith("account 'acme': names of users can't be read: only their ids")
+
+
+def test_accounts_beside_a_key_file_exit_with_2() -> None:
+    """A key is named in one place."""
+    Path("accounts.toml").write_text(ACCOUNTS)
+    for arguments, said in (
+        (
+            ("--accounts", "accounts.toml", "--api-key-file", "key"),
+            "--accounts says where the keys",
+        ),
+        (("--account", "acme"), "--account is a name in the file of --accounts: give both"),
+        (("--accounts", "none.toml"), "none.toml can't be read: No such file or directory"),
+    ):
+        done = bulkupdate("team", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {said}")

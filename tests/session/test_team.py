@@ -1,16 +1,20 @@
 """Tests of the file of members: a table that serves as a value map too."""
 
+import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bulkupdate.errors import JournalError, RunStoppedError
+from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.reader import Format, Input, ReadOptions
 from bulkupdate.sandbox import Member, Sandbox, SandboxConfig, Team
+from bulkupdate.session.accounts import Asked
 from bulkupdate.session.reading import Known
-from bulkupdate.session.team import write_team
+from bulkupdate.session.team import write_team, write_teams
 from bulkupdate.stop import Stop
 from tests.support.listed import AT_ONCE, endpoint_of
 
@@ -109,3 +113,61 @@ async def test_ids_alone_are_written_and_noted(tmp_path: Path) -> None:
     known = await written(tmp_path / "team.csv", [BEN], team_version=1, closed={"users": 402})
     assert known.note.startswith("names of users can't be read: only their ids work")
     assert owners(tmp_path / "team.csv", "usr_ben") == ["usr_ben"]
+
+
+async def written_all(
+    path: Path, teams: Mapping[str, list[Member]], shut: tuple[str, ...] = ()
+) -> list[Asked]:
+    """Write the members of the teams of some accounts. The keys of some are refused."""
+    form = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".xlsx": Format.XLSX}[path.suffix]
+    async with contextlib.AsyncExitStack() as stack:
+        endpoints = {}
+        for name, users in teams.items():
+            config = SandboxConfig(rate=None, key=f"key-{name}", team_version=2 if users else 1)
+            sandbox = Sandbox(config, team=Team(id_=f"tea_{name}", users=users))
+            await stack.enter_async_context(sandbox)
+            endpoints[name] = endpoint_of(sandbox, "no" if name in shut else None)
+        return await write_teams(path, Accounts.of(endpoints), form, None, AT_ONCE, Stop())
+
+
+async def test_members_of_several_teams_have_their_accounts_first(tmp_path: Path) -> None:
+    """The rows come in the order of the accounts. A member of two teams has two rows."""
+    path = tmp_path / "team.csv"
+    asked = await written_all(path, {"b": [BEN], "a": [LONELY, BEN]})
+    assert path.read_text("utf-8").splitlines() == [
+        "\ufeffaccount,userId,name,email,role,column,from,to",
+        "b,usr_ben,Ben Keller,ben@example.com,admin,assignedTo,ben@example.com,usr_ben",
+        "a,usr_lonely,,,,assignedTo,usr_lonely,usr_lonely",
+        "a,usr_ben,Ben Keller,ben@example.com,admin,assignedTo,ben@example.com,usr_ben",
+    ]
+    assert [(one.account.name, one.problem) for one in asked] == [("b", ""), ("a", "")]
+    await written_all(tmp_path / "team.jsonl", {"b": [BEN]})
+    assert json.loads((tmp_path / "team.jsonl").read_text())["account"] == "b"
+
+
+async def test_file_of_several_teams_is_a_value_map(tmp_path: Path) -> None:
+    """A name that stands for two people of two teams stands for neither, and ids for themselves."""
+    path = tmp_path / "team.csv"
+    other = Member("usr_ben_2", "Ben", "Keller", "ben@example.com")
+    await written_all(path, {"a": [BEN, ZOE], "b": [other, ZOE]})
+    found = owners(path, "ben@example.com", "usr_ben", "usr_ben_2", "zoé")
+    assert found == ["", "usr_ben", "usr_ben_2", "usr_zoe"]
+
+
+async def test_team_that_can_not_be_read_leaves_the_others(tmp_path: Path) -> None:
+    """A refused key, and a team without members, are told beside what is written."""
+    asked = await written_all(tmp_path / "t.csv", {"a": [BEN], "b": [ZOE], "c": []}, shut=("b",))
+    assert [one.problem.partition(":")[0] for one in asked] == [
+        "", "the key is refused", "the team tells no member",
+    ]  # fmt: skip
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 2
+
+
+async def test_no_file_is_written_without_any_team(tmp_path: Path) -> None:
+    """Where no team can be read, the error has a line for each account."""
+    with pytest.raises(RunStoppedError) as caught:
+        await written_all(tmp_path / "t.csv", {"a": [BEN], "b": []}, shut=("a",))
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("account 'a': the key is refused: unauthorized: 401")
+    assert second == "account 'b': the team tells no member"
+    assert [*tmp_path.iterdir()] == []

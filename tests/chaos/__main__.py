@@ -5,10 +5,11 @@ import asyncio
 import sys
 import time
 
+from tests.chaos.accounts import AccountsRig, chaos_of_accounts
 from tests.chaos.compared import compared
 from tests.chaos.nights import nights
 from tests.chaos.proxy import verdicts
-from tests.chaos.rig import WORKERS, chaos, seconds_of_the_others
+from tests.chaos.rig import Rig, chaos, seconds_of_the_others
 
 
 def main() -> int:
@@ -39,6 +40,10 @@ def main() -> int:
         "--nights", action="store_true",
         help="crash nights of rules at any moment while others edit, and resume them",
     )  # fmt: skip
+    parser.add_argument(
+        "--accounts", type=int, default=0, metavar="N",
+        help="crash runs with so many accounts, while single ones are down, refused or throttled",
+    )  # fmt: skip
     settings = parser.parse_args()
     if settings.nights:
         return _nights(settings.crashes, settings.seed)
@@ -53,18 +58,23 @@ def main() -> int:
         )
         return int(both > 1.2 * alone)
     begun = time.monotonic()
-    findings, events = asyncio.run(
-        chaos(settings.crashes, settings.seed, settings.rows, settings.busy)
-    )
-    crashes = events["kill -9"]
-    print(f"seed {settings.seed}, {events['files']} files of {settings.rows} rows,", end=" ")
+    crashes, seed, rows = settings.crashes, settings.seed, settings.rows
+    if settings.accounts:
+        crashed = chaos_of_accounts(crashes, seed, rows, settings.accounts)
+        in_flight = AccountsRig.workers * settings.accounts
+    else:
+        crashed, in_flight = chaos(crashes, seed, rows, settings.busy), Rig.workers
+    findings, events = asyncio.run(crashed)
+    most = events["kill -9"] * in_flight
+    print(f"seed {seed}, {events['files']} files of {rows} rows,", end=" ")
     print(f"{time.monotonic() - begun:.0f} s:", ", ".join(f"{n} of {e}" for e, n in events.items()))
     print(f"lost: {findings.lost}")
     print(f"settled twice: {findings.twice}")
     print(f"settled and sent again: {findings.sent_again}")
     print(f"out of order: {findings.out_of_order}")
-    print(f"requests repeated: {findings.repeated} (at most {crashes * WORKERS})")
-    return int(any(findings[:4]) or findings.repeated > crashes * WORKERS)
+    print(f"of another task or account: {findings.foreign}")
+    print(f"requests repeated: {findings.repeated} (at most {most})")
+    return int(not findings.is_right or findings.repeated > most)
 
 
 def _compare(crashes: int, seed: int) -> int:

@@ -7,6 +7,7 @@ import tempfile
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
@@ -48,24 +49,42 @@ class Rig:
     #: More flags of the command.
     flags: tuple[str, ...] = ()
 
+    #: Most requests in flight for a key.
+    workers = WORKERS
+
     def __init__(self, folder: Path, rows: int, seed: int, busy: float = 0.0) -> None:
         self.random = random.Random(seed)
         self.folder = folder
         self.events: Counter[str] = Counter()
-        tasks = {number: self._task(rows, busy) for number in range(1, rows + 1)}
+        self.tasks = {number: self._task(rows, busy) for number in range(1, rows + 1)}
         self.input = folder / "edits.csv"
-        lines = (f"{task},row {number}\n" for number, task in tasks.items())
-        self.input.write_text("id,title\n" + "".join(lines))
-        self.audit = Audit(tasks, folder / "edits.run" / "results.jsonl")
-        settings = SandboxConfig(
-            rate=None, latency=(1, 8), faults=FAULTS, seed=seed, unknown=Unknown.CREATE
-        )
-        self.sandbox = Sandbox(settings, Team(), watch=self.audit.saw)
+        self.input.write_text(self._lines())
+        self.audit = Audit(self.tasks, folder / "edits.run" / "results.jsonl")
+        self.sandbox = self._sandbox(seed)
 
     def _task(self, rows: int, busy: float) -> str:
+        """A task for a row, as `task_of` tells it."""
         if self.random.random() < busy:
             return "opp_busy"
         return f"opp_{self.random.randrange(rows * 2 // 3)}"
+
+    def _lines(self) -> str:
+        """The input."""
+        lines = (f"{task},row {number}\n" for number, task in self.tasks.items())
+        return "id,title\n" + "".join(lines)
+
+    def _sandbox(self, seed: int) -> Sandbox:
+        settings = SandboxConfig(
+            rate=None, latency=(1, 8), faults=FAULTS, seed=seed, unknown=Unknown.CREATE
+        )
+        return Sandbox(settings, Team(), watch=self.audit.saw)
+
+    def _environment(self) -> dict[str, str]:
+        """The variables with the server and the key."""
+        return {
+            "LEMLIST_BASE_URL": self.sandbox.base_url,
+            "LEMLIST_API_KEY": self.sandbox.config.key,
+        }
 
     async def run(self, crashes: int) -> int:
         """Crash the command a number of times, or until it is done. Then let it finish.
@@ -83,11 +102,8 @@ class Rig:
     async def _session(self) -> bool:
         """Start and disturb the command. Return whether rows are left."""
         process = await self._start()
-        await asyncio.sleep(self.random.choice((0.3, 1.0)) * self.random.uniform(0.0, 1.2))
-        event = self.random.choices(
-            (self._kill, self._terminate, self._stop_and_kill, self._cut_off_and_kill),
-            weights=(70, 12, 9, 9),
-        )[0]
+        await self._until_event(process)
+        event = self._event()
         if process.returncode is None:
             await event(process)
         code = await asyncio.wait_for(process.wait(), PATIENCE)
@@ -95,18 +111,27 @@ class Rig:
             raise AssertionError(f"the command ended with {code}:\n{self._stderr()}")
         return code != 0
 
+    async def _until_event(self, process: Process) -> None:
+        """Wait for the moment at which something happens to the command."""
+        await asyncio.sleep(self.random.choice((0.3, 1.0)) * self.random.uniform(0.0, 1.2))
+
+    def _event(self) -> Callable[[Process], Awaitable[None]]:
+        """What happens to the command in this session."""
+        return self.random.choices(
+            (self._kill, self._terminate, self._stop_and_kill, self._cut_off_and_kill),
+            weights=(70, 12, 9, 9),
+        )[0]
+
     async def _start(self) -> Process:
         self.audit.session_begins()
         has_begun = (self.folder / "edits.run" / "summary.json").exists()
         with (self.folder / "stderr").open("w") as stderr:
             return await asyncio.create_subprocess_exec(
                 *COMMAND, "run", str(self.input), "--out", str(self.folder / "edits.run"),
-                "--rate", "none", "--workers", str(WORKERS), "--timeout", "0.5", *self.flags,
+                "--rate", "none", "--workers", str(self.workers), "--timeout", "0.5", *self.flags,
                 *(["--resume"] if has_begun else []),
                 stdin=DEVNULL, stdout=DEVNULL, stderr=stderr,
-                env=environment(
-                    LEMLIST_BASE_URL=self.sandbox.base_url, LEMLIST_API_KEY=self.sandbox.config.key
-                ),
+                env=environment(**self._environment()),
             )  # fmt: skip
 
     async def _kill(self, process: Process) -> None:

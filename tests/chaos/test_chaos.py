@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bulkupdate.models import task_of
 from bulkupdate.sandbox.server import Seen
+from tests.chaos.accounts import AccountsRig, chaos_of_accounts
 from tests.chaos.audit import Audit, Findings, settled_rows
 from tests.chaos.compared import compared
 from tests.chaos.nights import nights
@@ -24,6 +26,16 @@ def test_crashes_lose_repeat_and_reorder_nothing(seed: int, busy: float) -> None
     assert events["kill -9"] >= crashes
     assert findings._replace(repeated=0) == Findings(0, 0, 0, 0, 0)
     assert findings.repeated <= crashes * WORKERS
+
+
+def test_crashes_mix_up_no_accounts() -> None:
+    """A run of many accounts that crashes keeps each promise, and each row to its own account."""
+    crashes, accounts = 6, 8
+    findings, events = asyncio.run(chaos_of_accounts(crashes, 13, rows=500, accounts=accounts))
+    assert events["kill -9"] >= crashes
+    assert events["killed while sending"] > 1
+    assert findings._replace(repeated=0) == Findings(0, 0, 0, 0, 0)
+    assert findings.repeated <= events["kill -9"] * AccountsRig.workers * accounts
 
 
 @pytest.mark.parametrize("tasks", [3000, 40, 1])
@@ -51,14 +63,15 @@ def test_killed_nights_lose_nothing_and_evaluate_nothing_twice() -> None:
     assert faults == []
 
 
-def seen(row: int, task: str = "a", *, applied: bool = True) -> Seen:
+def seen(row: int, task: str = "a", *, applied: bool = True, account: str = "") -> Seen:
     body = {"id": task, "title": f"row {row}"}
-    return Seen(0.0, "PATCH", "/api/tasks", 200, None, body, body if applied else None)
+    sent = Seen(0.0, "PATCH", "/api/tasks", 200, None, body, body if applied else None)
+    return sent._replace(account=account)
 
 
 def settle(log: Path, *rows: int, **more: object) -> None:
     with log.open("a") as file:
-        file.writelines(json.dumps({"row": row, **more}) + "\n" for row in rows)
+        file.writelines(json.dumps({"row": row, "id": "a", **more}) + "\n" for row in rows)
 
 
 @pytest.fixture
@@ -87,10 +100,11 @@ def test_audit_counts_rows_settled_or_sent_twice(log: Path) -> None:
     log.write_text(log.read_text() + '{"row": 2')
     assert set(settled_rows(log)) == {1}
     audit.session_begins()
-    log.write_text('{"row": 1}\n')
+    log.write_text('{"row": 1, "id": "a"}\n')
     audit.saw(seen(1, "a"))
     audit.saw(seen(2, "b"))
-    settle(log, 1, 2)
+    settle(log, 1)
+    settle(log, 2, id="b")
     assert audit.findings() == Findings(lost=0, twice=1, sent_again=1, out_of_order=0, repeated=2)
 
 
@@ -103,3 +117,41 @@ def test_audit_counts_rows_out_of_order(log: Path) -> None:
     assert audit.findings().out_of_order == 1
     audit.saw(seen(4, "b"))
     assert audit.findings().out_of_order == 2
+
+
+def test_audit_counts_what_is_of_another_task_or_account(log: Path) -> None:
+    """The audit counts requests with the key of another account, and lines about another task."""
+    tasks = {1: task_of("acme", "a"), 2: task_of("globex", "a"), 3: task_of("acme", "b")}
+    audit = Audit(tasks, log)
+    audit.session_begins()
+    for row, task, account in ((1, "a", "acme"), (2, "a", "globex"), (3, "b", "acme")):
+        audit.saw(seen(row, task, account=account))
+    settle(log, 1, account="acme")
+    settle(log, 2, account="globex")
+    settle(log, 3, account="acme", id="b")
+    assert audit.findings() == Findings(0, 0, 0, 0, 0, foreign=0)
+    audit.saw(seen(2, "a", account="acme", applied=False))
+    assert audit.findings().foreign == 1
+    audit.saw(seen(1, "b", account="acme", applied=False))
+    assert audit.findings().foreign == 2
+    settle(log, 2, account="acme", cut_short=True)
+    assert audit.findings().foreign == 3
+    assert not audit.findings().is_right
+
+
+def test_audit_keeps_the_order_of_each_account(log: Path) -> None:
+    """Rows of one id in two accounts have no order; those of one account have."""
+    tasks = {1: task_of("acme", "a"), 2: task_of("globex", "a"), 3: task_of("acme", "a")}
+    audit = Audit(tasks, log)
+    for row, account in ((2, "globex"), (1, "acme"), (3, "acme")):
+        audit.saw(seen(row, account=account))
+    assert audit.findings().out_of_order == 0
+    audit.saw(seen(1, account="acme"))
+    assert audit.findings().out_of_order == 2
+
+
+def test_line_of_a_refused_key_settles_nothing(log: Path) -> None:
+    """A row whose key was refused is sent again by the next session."""
+    settle(log, 1, error={"type": "unauthorized"})
+    settle(log, 2, error={"type": "bad_request"})
+    assert set(settled_rows(log)) == {2}

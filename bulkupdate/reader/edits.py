@@ -19,7 +19,8 @@ from typing import IO, Any, NamedTuple
 from bulkupdate.codec import to_json, writable
 from bulkupdate.errors import InputError, InvalidUpdateError
 from bulkupdate.fields import IDS
-from bulkupdate.models import PYTHON_NAMES, TaskUpdate
+from bulkupdate.models import PYTHON_NAMES, TaskUpdate, task_of
+from bulkupdate.reader.accounts import ACCOUNT, MARK, MARK_KEY, MARK_VALUE
 from bulkupdate.reader.artefacts import missing
 from bulkupdate.reader.book import MAX_TEXT
 from bulkupdate.reader.cells import Reading, Values
@@ -60,12 +61,14 @@ class Edit(NamedTuple):
         values: the values to set, as they are sent, by field; "" for an empty one.
         own: the texts for the columns that the reader ignores.
         expect: the values that the task must have, as they would be sent, by field; "" for empty.
+        account: the account of the task; "" in a file that names no accounts.
     """
 
     id: str
     values: Mapping[str, Any]
     own: Mapping[str, str] = _NOTHING
     expect: Mapping[str, Any] = _NOTHING
+    account: str = ""
 
 
 @dataclass(slots=True)
@@ -104,6 +107,7 @@ class EditsFile:
             can't hold one of its values. Otherwise both kinds of values are left blank.
         zone: the time zone in which due dates are written, with their offset; None for UTC.
         has_mark: whether a CSV file begins with a byte order mark.
+        has_accounts: whether each row names its account. The file then says so to its readers.
 
     Attributes:
         left_out: the values that it could not write. If rows are left out as a whole, a JSONL file
@@ -123,6 +127,7 @@ class EditsFile:
         is_whole: bool = False,
         zone: tzinfo | None = None,
         has_mark: bool = True,
+        has_accounts: bool = False,
     ) -> None:
         self.left_out = LeftOut()
         self.unwritable = LeftOut()
@@ -135,6 +140,8 @@ class EditsFile:
         self._is_whole = is_whole
         self._zone = zone
         self._has_mark = has_mark
+        self._has_accounts = has_accounts
+        self._accounts: dict[str, None] = {}
         self._own = tuple(OWN_PREFIX + name for name in own)
         values = Values(ReadOptions(), datetime.now(UTC))
         self._readings = {name: values.reading(name) for name in ("id", *names)}
@@ -165,19 +172,22 @@ class EditsFile:
         if not self.rows:
             return
         written, self._digest = self._digest, blake2b()
-        options = ReadOptions(format=None if self._format is Format.XLSX else self._format)
+        options = ReadOptions(
+            format=None if self._format is Format.XLSX else self._format,
+            accounts=tuple(self._accounts) if self._has_accounts else None,
+        )
         with Input.open(path, options=options) as source:
             for row in source.rows():
                 if row.update is None:
                     raise InputError(f"row {row.number}: {row.error}")
-                self._note_written(row.id, row.update.changes(), row.expect or {})
+                self._note_written(row.task, row.update.changes(), row.expect or {})
         if self._digest.digest() != written.digest():
             raise InputError("it holds other values")
 
     def _note_written(
-        self, task_id: str, values: Mapping[str, Any], expect: Mapping[str, Any]
+        self, task: str, values: Mapping[str, Any], expect: Mapping[str, Any]
     ) -> None:
-        self._digest.update(to_json([task_id, sorted(values.items()), sorted(expect.items())]))
+        self._digest.update(to_json([task, sorted(values.items()), sorted(expect.items())]))
 
     def _held(self, edits: Iterable[Edit]) -> Iterator[tuple[Edit, dict[str, Any]]]:
         """The rows that the file holds, each with its values by column, as the file has them."""
@@ -193,7 +203,8 @@ class EditsFile:
             values = {name: edit.values[name] for name in self._names if name in columns}
             expect = {one: edit.expect[one] for one in self._expected if EXPECT + one in columns}
             self.counts.update(values.keys())
-            self._note_written(edit.id, values, expect)
+            self._accounts.setdefault(edit.account)
+            self._note_written(task_of(edit.account, edit.id), values, expect)
             yield edit, columns
 
     def _leave_out(self, task_id: str, lost: Mapping[str, Any]) -> None:
@@ -230,10 +241,12 @@ class EditsFile:
 
     def _table(self, held: Iterable[tuple[Edit, dict[str, Any]]]) -> Iterator[list[str]]:
         names = [*self._names, *(EXPECT + name for name in self._expected)]
-        yield ["id", *names, *self._own]
+        first, mark = ([ACCOUNT], [MARK]) if self._has_accounts else ([], [])
+        yield [*first, "id", *names, *self._own, *mark]
         for edit, columns in held:
             notes = [edit.own.get(name.removeprefix(OWN_PREFIX), "") for name in self._own]
-            yield [edit.id, *(columns.get(name, "") for name in names), *map(_note, notes)]
+            cells = [edit.id, *(columns.get(name, "") for name in names), *map(_note, notes)]
+            yield [edit.account, *cells, ""] if self._has_accounts else cells
 
     def _cell(self, name: str, value: Any) -> str | None:
         """A value as a cell; None for one that would be read as another."""
@@ -261,7 +274,10 @@ class EditsFile:
             name: columns[EXPECT + name] for name in self._expected if EXPECT + name in columns
         }
         expected = {EXPECT.removesuffix("."): expect} if expect else {}
-        return {"id": edit.id, **values, **expected, **notes}
+        found = {"id": edit.id, **values, **expected, **notes}
+        return (
+            {ACCOUNT: edit.account, **found, MARK_KEY: MARK_VALUE} if self._has_accounts else found
+        )
 
 
 def _is_converted(text: str) -> bool:

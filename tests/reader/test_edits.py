@@ -335,3 +335,22 @@ def test_suffix_decides_the_format() -> None:
     for name in ("a.txt", "a", "a.csv.gz", "a.xls", "a.json"):
         with pytest.raises(ConfigError, match=r"give it one of the suffixes .csv, .jsonl, .xlsx"):
             format_to_write(Path(name))
+
+
+@pytest.mark.parametrize("format_", [Format.CSV, Format.JSONL, Format.XLSX])
+def test_rows_of_accounts_read_back(tmp_path: Path, format_: Format) -> None:
+    """The account stands beside the id, and the file says so to a reader without accounts."""
+    file = EditsFile(format_, ("title",), ("rule",), has_accounts=True)
+    edits = [
+        Edit("opp_1", {"title": name}, {"rule": "R"}, account=name) for name in ("acme", "globex")
+    ]
+    path = tmp_path / f"edits.{format_}"
+    with path.open("wb") as to:
+        file.write(to, edits)
+    file.read_back(path)
+    options = ReadOptions(accounts=("acme", "globex"))
+    with Input.open(path, options=options) as source:
+        found = [(row.account, row.id, row.update and row.update.title) for row in source.rows()]
+    assert found == [("acme", "opp_1", "acme"), ("globex", "opp_1", "globex")]
+    with pytest.raises(InputError, match="is of a run with accounts"), Input.open(path) as source:
+        list(source.rows())

@@ -9,9 +9,10 @@
 
 from bulkupdate.plan.rules.evaluation import Evaluation, RuleEdit, evaluate, refusal
 from bulkupdate.plan.rules.file import read_rules
-from bulkupdate.plan.rules.rule import MostChanges, Rule, Rules
+from bulkupdate.plan.rules.rule import EVERY, MostChanges, Rule, Rules
 
 __all__ = [
+    "EVERY",
     "Evaluation",
     "MostChanges",
     "Rule",

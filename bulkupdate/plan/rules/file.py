@@ -24,9 +24,10 @@ from bulkupdate.plan.rules.workdays import Holidays, country
 from bulkupdate.reader import is_formula, zone
 from bulkupdate.toml import Path, Places, TomlError, parse
 
-_FILE_KEYS = ("timezone", "holidays", "max_changes", "rule")
+_FILE_KEYS = ("timezone", "holidays", "max_changes", "account", "rule")
 _RULE_KEYS = (
     "name",
+    "account",
     "from",
     "until",
     "select",
@@ -77,6 +78,8 @@ class _File:
     """
 
     def __init__(self, name: str, content: Mapping[str, Any], problems: Problems) -> None:
+        #: The accounts that all rules are for which name no others.
+        self.account: tuple[Named, ...] = ()
         self._name = name
         self._content = content
         self._problems = problems
@@ -87,6 +90,7 @@ class _File:
         self._problems.check_keys((), self._content, _FILE_KEYS)
         timezone, zone_ = self._zone()
         holidays = self.holidays(("holidays",), self._content.get("holidays", []))
+        self.account = self.accounts(("account",), self._content.get("account"))
         rules = tuple(
             _RuleTable(self, number, table, zone_, holidays).rule()
             for number, table in enumerate(self._tables())
@@ -169,6 +173,13 @@ class _File:
             return self._countries[value]
         return _day(value)
 
+    def accounts(self, path: Path, value: Any) -> tuple[Named, ...]:
+        """The accounts that a key `account` names; none without it."""
+        if value is None:
+            return ()
+        read = [(place, self.read(place, one, _account)) for place, one in self.each(path, value)]
+        return tuple(Named(one, self.where(place)) for place, one in read if one is not None)
+
     def _tables(self) -> list[Mapping[str, Any]]:
         tables = self._content.get("rule")
         if tables is None:
@@ -216,6 +227,7 @@ class _RuleTable:
         """The rule, as far as it could be read."""
         self._file.check_keys(self._path, self._table, _RULE_KEYS)
         since, until = self._day("from"), self._day("until")
+        own = self._file.accounts((*self._path, "account"), self._table.get("account"))
         if since and until and until < since:
             self._add("until", f"{until} is before {since}, the first day of the rule")
         select, sources = self._select()
@@ -230,6 +242,7 @@ class _RuleTable:
             until=until,
             distribute=self._distribution(setting),
             limit=self._limit(),
+            accounts=own or self._file.account,
             irreversible=self._irreversible(setting),
             holidays=self._holidays,
         )
@@ -390,6 +403,12 @@ class _RuleTable:
                 message = f"{what}, which can't be taken back: add irreversible = true to the rule"
                 self._file.add(path, message)
         return value
+
+
+def _account(value: Any) -> str:
+    if not _text(value).strip() or value != value.strip():
+        raise ValueError("is no name of an account: write it as the file of accounts does")
+    return str(value)
 
 
 def _zone(value: Any) -> tzinfo:

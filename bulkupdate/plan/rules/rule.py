@@ -1,13 +1,16 @@
 """The records of a file of rules."""
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, tzinfo
 from typing import Any, NamedTuple
 
 from bulkupdate.plan.rules.conditions import Conditions
 from bulkupdate.plan.rules.moments import DueWord
 from bulkupdate.plan.rules.workdays import Calendar, Holidays
+
+#: The name that stands for all accounts.
+EVERY = "*"
 
 
 class Distribution(enum.StrEnum):
@@ -21,7 +24,7 @@ class Distribution(enum.StrEnum):
 
 
 class Named(NamedTuple):
-    """A person whom a file of rules names.
+    """A person or an account that a file of rules names.
 
     Attributes:
         text: an id, an e-mail address or a name.
@@ -95,6 +98,8 @@ class Rule:
         until: the last day on which it holds; None for any.
         distribute: the way to deal its tasks to several people.
         limit: the most tasks of a person on a day (`per_user_per_day`); None for any number.
+        accounts: the accounts whose tasks it is about; `EVERY` among them is for all. None of them
+            in a file that names no accounts.
         irreversible: whether it may do what can't be taken back.
         holidays: its own holidays, else those of the file.
     """
@@ -108,8 +113,13 @@ class Rule:
     until: date | None = None
     distribute: Distribution = Distribution.EVEN
     limit: int | None = None
+    accounts: tuple[Named, ...] = ()
     irreversible: bool = False
     holidays: Holidays
+
+    def is_of(self, account: str) -> bool:
+        """Whether it is about the tasks of an account."""
+        return any(one.text in (account, EVERY) for one in self.accounts)
 
     def holds_on(self, day: date) -> bool:
         """Whether it holds on a day."""
@@ -147,6 +157,10 @@ class Rules:
     holidays: Holidays
     max_changes: MostChanges | None
     rules: tuple[Rule, ...]
+
+    def of(self, account: str) -> "Rules":
+        """The rules that are about the tasks of an account."""
+        return replace(self, rules=tuple(rule for rule in self.rules if rule.is_of(account)))
 
     @property
     def calendar(self) -> Calendar:

@@ -473,6 +473,9 @@ class Reason(enum.StrEnum):
     ACCOUNTS_STOPPED = "accounts_stopped"
     """Some accounts stopped before their end, each for a reason of its own."""
 
+    RULES_REFUSED = "rules_refused"
+    """The rules can't be followed for an account, as its team does not know a name."""
+
     SERVER_DOWN = "server_down"
     """The server gave no usable answer for too long."""
 

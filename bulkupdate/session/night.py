@@ -9,19 +9,28 @@ From then on it is a run like any other. `--resume` evaluates no rule.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from bulkupdate.errors import InputError, RunDirectoryError, count, setting
+from bulkupdate.errors import (
+    InputError,
+    RunDirectoryError,
+    RunStoppedError,
+    count,
+    setting,
+)
+from bulkupdate.fields import suggestion
 from bulkupdate.journal import RunDirectory, Summary
+from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.http import clean
 from bulkupdate.lemlist.team import Campaign, Sender
 from bulkupdate.lemlist.values import TASK_NAMES
-from bulkupdate.models import Task
+from bulkupdate.models import Reason, Task
 from bulkupdate.plan import LiveTasks, People
-from bulkupdate.plan.rules import Evaluation, Rules, evaluate, read_rules
+from bulkupdate.plan.rules import EVERY, Evaluation, Rules, evaluate, read_rules
 from bulkupdate.reader import Edit, EditsFile, Format, RawFile
 from bulkupdate.session.editsfile import write_edits
 from bulkupdate.session.listed import refuse_few
@@ -36,6 +45,9 @@ _BATCH = 256
 
 #: Number of campaigns that a message names.
 _SHOWN = 5
+
+#: Accounts whose tasks are read at the same time.
+_SIDE_BY_SIDE = 16
 
 #: Most bytes of a file of rules.
 _LARGEST = 1 << 20
@@ -191,8 +203,65 @@ def _until(stop: Stop, live: LiveTasks) -> Iterator[Task]:
         yield task
 
 
-def write_night(evaluation: Evaluation, path: Path) -> EditsFile:
+def rules_by_account(
+    rules: Rules, accounts: Accounts | None, account: str | None
+) -> dict[str, Rules]:
+    """The rules of each account that they are about; of "" in a run with one key.
+
+    Args:
+        rules: the rules.
+        accounts: the accounts; None in a run with one key.
+        account: the account of all rules; None where they name their own.
+
+    Raises:
+        InputError: a rule names an account and there are none, or names none where there are some;
+            or one that is unknown, or that is only read.
+    """
+    problems = [*_wrong_accounts(rules, accounts, account)]
+    if problems:
+        raise InputError("\n".join(f"{rules.name}, {problem}" for problem in problems))
+    if accounts is None:
+        return {"": rules}
+    if account is not None:
+        return {account: rules}
+    # `*` is for all accounts that may be changed.
+    of_each = {name: rules.of(name) for name, one in accounts.items() if not one.read_only}
+    return {name: found for name, found in of_each.items() if found.rules}
+
+
+def _wrong_accounts(rules: Rules, accounts: Accounts | None, account: str | None) -> Iterator[str]:
+    for rule in rules.rules:
+        if accounts is None or account is not None:
+            if rule.accounts:
+                said = setting("accounts") if accounts is None else f"and {setting('account')}"
+                why = f"set {said}" if accounts is None else f"{said} name accounts: leave one out"
+                yield f"{rule.accounts[0].where}: {why}"
+                return
+            continue
+        if not rule.accounts:
+            yield (
+                f'rule {rule.number}: names no account: write account = "{EVERY}" at the top for'
+                f" all accounts, or set {setting('account')}"
+            )
+        for named in rule.accounts:
+            if named.text == EVERY:
+                continue
+            if named.text not in accounts:
+                near = suggestion(named.text, accounts)
+                yield f"{named.where}: {named.text!r} is no account{near}"
+            elif accounts[named.text].read_only:
+                yield f"{named.where}: {named.text!r} is read_only, and the rule would change it"
+
+
+def write_night(
+    evaluations: Mapping[str, Evaluation], path: Path, *, has_accounts: bool = False
+) -> EditsFile:
     """Write the edits of a night, with what they expect and the rule of each.
+
+    Args:
+        evaluations: what the rules do, by account; "" in a run with one key.
+        path: the file.
+        has_accounts: whether rows name their accounts.
 
     Returns:
         What was written, with the edits that no file can hold.
@@ -201,8 +270,19 @@ def write_night(evaluation: Evaluation, path: Path) -> EditsFile:
         JournalError: it can't be written, or does not read back as what was written.
     """
     names = (*TASK_NAMES, "done", "images", "videos")
-    file = EditsFile(Format.JSONL, names, ("rule",), expected=(*TASK_NAMES, "done"), is_whole=True)
-    edits = (Edit(one.id, one.changes, {"rule": one.rule}, one.expect) for one in evaluation.edits)
+    file = EditsFile(
+        Format.JSONL,
+        names,
+        ("rule",),
+        expected=(*TASK_NAMES, "done"),
+        is_whole=True,
+        has_accounts=has_accounts,
+    )
+    edits = (
+        Edit(one.id, one.changes, {"rule": one.rule}, one.expect, account)
+        for account, evaluation in evaluations.items()
+        for one in evaluation.edits
+    )
     write_edits(file, path, edits)
     return file
 
@@ -211,30 +291,74 @@ async def begin_night(
     night: Night,
     config: RunConfig,
     directory: RunDirectory,
-    part: Part,
+    parts: Mapping[str, Part],
+    stop: Stop,
     note: Callable[[str], object],
 ) -> None:
     """Evaluate the rules of a run that begins, and write its edits to the run directory.
+
+    An account for which this can't be done is left out, and its part stops; in a run with one key,
+    the run does not begin.
 
     Args:
         night: the night.
         config: the settings of the run.
         directory: the run directory.
-        part: the part of the run. It is told how many tasks the server lists.
+        parts: the parts of the run that rules are about. Each is told how many tasks the server
+            lists.
+        stop: the stop of the run.
         note: takes messages for the user.
 
     Raises:
-        InputError: the rules can't be followed.
+        InputError: the rules can't be followed, for any account.
         RunStoppedError: the team or the tasks can't be read, or a stop came.
         JournalError: the edits can't be written.
     """
-    live = LiveTasks(directory.files.live)
-    with contextlib.closing(live):
+    rules = rules_by_account(night.rules, config.accounts, config.account)
+    side_by_side = asyncio.Semaphore(_SIDE_BY_SIDE)
+    evaluations: dict[str, Evaluation] = {}
+    refused: list[str] = []
+
+    async def one(name: str, part: Part) -> None:
+        async with side_by_side:
+            try:
+                evaluations[name] = await _evaluated(night, rules[name], config, directory, part)
+            except (InputError, RunStoppedError) as error:
+                if not name:
+                    raise
+                if isinstance(error, InputError):
+                    refused.append(f"{name}: {error}")
+                    part.stop.set(str(error), Reason.RULES_REFUSED)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name, part in parts.items():
+                group.create_task(one(name, part))
+    except ExceptionGroup as group_error:
+        raise group_error.exceptions[0] from None
+    stop.check()
+    if refused and len(refused) == len(parts):
+        raise InputError("\n".join(refused))
+    for text in _told({name: evaluations[name] for name in parts if name in evaluations}):
+        note(text)
+    path = directory.new_edits()
+    in_order = {name: evaluations[name] for name in parts if name in evaluations}
+    has_accounts = config.accounts is not None
+    writing = asyncio.to_thread(write_night, in_order, path, has_accounts=has_accounts)
+    for text in not_written(await writing):
+        note(text)
+
+
+async def _evaluated(
+    night: Night, rules: Rules, config: RunConfig, directory: RunDirectory, part: Part
+) -> Evaluation:
+    """Evaluate the rules of one account."""
+    with contextlib.closing(LiveTasks(directory.files.live)) as live:
         async with live_reader(
             part.endpoint, config.rate, config.retry, part.stop, part.limiter
         ) as reader:
             evaluation, _ = await evaluated(
-                night.rules,
+                rules,
                 reader,
                 live,
                 night.now,
@@ -243,15 +367,26 @@ async def begin_night(
                 allow_few=config.allow_few,
                 accept_many=config.yes,
             )
-    for name, number in evaluation.selected.items():
-        selected = count(number, "task")
-        note(f"rule {name!r}: selects {selected}, changes {evaluation.changed[name]:,}")
-    for text in evaluation.notes:
-        note(text)
-    path = directory.new_edits()
-    for text in not_written(await asyncio.to_thread(write_night, evaluation, path)):
-        note(text)
-    part.listed = live.listed
+        part.listed = live.listed
+    return evaluation
+
+
+def _told(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
+    """What the rules select and change over all accounts, and what is to be said of each."""
+    selected: Counter[str] = Counter()
+    changed: Counter[str] = Counter()
+    accounts: Counter[str] = Counter()
+    for evaluation in evaluations.values():
+        selected.update(evaluation.selected)
+        changed.update(evaluation.changed)
+        accounts.update(evaluation.selected.keys())
+    has_accounts = "" not in evaluations
+    for name, number in selected.items():
+        of = f" of {count(accounts[name], 'account')}" if has_accounts else ""
+        yield f"rule {name!r}: selects {count(number, 'task')}{of}, changes {changed[name]:,}"
+    for account, evaluation in evaluations.items():
+        for text in evaluation.notes:
+            yield f"{account}: {text}" if account else text
 
 
 def not_written(file: EditsFile) -> list[str]:

@@ -158,6 +158,11 @@ class Part:
         return self._comparison.live if self._comparison is not None else None
 
     @property
+    def takes_part(self) -> bool:
+        """Whether it has rows, or has stopped before it was known whether it has some."""
+        return bool(self.rows) or self.stop.reason is not None
+
+    @property
     def why_stopped(self) -> tuple[str, Reason] | None:
         """Why it has stopped before its end: in words, and as one of the known reasons."""
         stop = self.stop

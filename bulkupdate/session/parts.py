@@ -62,6 +62,9 @@ def parts_of(config: RunConfig, stop: Stop, earlier: Summary | None) -> dict[str
         listed = known.listed if known is not None else None
         own_stop = stop.child(ends_parent=False)
         parts[name] = Part(account, own_stop, limiter_for(config.rate), Binding.of(known), listed)
+        if known is not None and not known.rows and known.stopped_by is not None:
+            # Its rules were not evaluated in this night, and are not evaluated later.
+            own_stop.set(known.reason or "", known.stopped_by)
     return parts
 
 
@@ -198,7 +201,7 @@ def with_bindings(first: Summary, parts: Mapping[str, Part]) -> Summary:
             listed=part.listed,
         )
         for name, part in parts.items()
-        if part.rows
+        if part.takes_part
     }
     return replaced(first, accounts=accounts)
 

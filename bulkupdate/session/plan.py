@@ -325,7 +325,9 @@ async def made_plan(
         plan.reading = reader.traffic.requests
         if plan.evaluation is not None:
             edits = directory / "edits.jsonl"
-            plan.notes += not_written(await asyncio.to_thread(write_night, plan.evaluation, edits))
+            plan.notes += not_written(
+                await asyncio.to_thread(write_night, {"": plan.evaluation}, edits)
+            )
             rows_of = stack.enter_context(
                 Input.open(edits, options=ReadOptions(format=Format.JSONL))
             )

@@ -38,7 +38,13 @@ from bulkupdate.session.binding import check_team
 from bulkupdate.session.close import close
 from bulkupdate.session.ending import lost_results, why_ended
 from bulkupdate.session.listed import recall_listed
-from bulkupdate.session.night import begin_night, load_rules, night_of
+from bulkupdate.session.night import (
+    Night,
+    begin_night,
+    load_rules,
+    night_of,
+    rules_by_account,
+)
 from bulkupdate.session.observer import Observer, watched
 from bulkupdate.session.part import Part
 from bulkupdate.session.parts import find_keys, parts_of
@@ -98,6 +104,8 @@ async def run(
         earlier = _read_earlier(config, directory)
         parts = parts_of(config, stop, earlier)
         night = night_of(config, rules, directory, earlier) if rules is not None else None
+        is_new_night = night is not None and earlier is None
+        of_rules = _of_rules(config, night, parts) if night is not None and is_new_night else {}
         # A resumed run counts relative dates from the time when it began.
         counted_from = earlier.input.now if earlier is not None else None
         began = datetime.fromisoformat(counted_from) if counted_from else None
@@ -111,9 +119,9 @@ async def run(
             with contextlib.ExitStack() as stack:
                 async with contextlib.AsyncExitStack() as watching:
                     await watching.enter_async_context(watched(observer.watch_check(checking)))
-                    if night is not None and earlier is None:
-                        await _recall_lists(config, parts.values())
-                        await begin_night(night, config, directory, parts[""], observer.noted)
+                    if night is not None and is_new_night:
+                        await _recall_lists(config, of_rules.values())
+                        await begin_night(night, config, directory, of_rules, stop, observer.noted)
                     opening = asyncio.to_thread(open_input, config, directory, stop, began, night)
                     source = stack.enter_context(await opening)
                     checking.opened(source)
@@ -164,6 +172,20 @@ def _was_cut_off(earlier: Summary | None) -> bool:
     if earlier is None or earlier.state is State.FINISHED:
         return False
     return earlier.stopped_by not in (Reason.FIRST_ROWS, Reason.INVALID_ROWS)
+
+
+def _of_rules(config: RunConfig, night: Night, parts: dict[str, Part]) -> dict[str, Part]:
+    """The parts that rules are about, with their keys.
+
+    Raises:
+        InputError: the rules name other accounts than there are.
+        ConfigError: a key is missing, or two accounts have the same key.
+    """
+    names = rules_by_account(night.rules, config.accounts, config.account)
+    found = {name: parts[name] for name in names}
+    if config.accounts is not None:
+        find_keys(config, found.values(), is_new=True)
+    return found
 
 
 async def _recall_lists(config: RunConfig, parts: Iterable[Part]) -> None:

@@ -77,7 +77,7 @@ class Sending:
         self._new_remaining = remaining
         self._is_refused = bool(prepared.preview.invalid) and not session.config.skip_invalid
         #: The parts that have rows, and those of them that have rows left.
-        self._parts = {name: part for name, part in parts.items() if part.rows or not name}
+        self._parts = {name: part for name, part in parts.items() if part.takes_part or not name}
         self._left: list[Part] = []
         self._images: ImagesFile | None = None
         self._stack = contextlib.AsyncExitStack()

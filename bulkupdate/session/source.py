@@ -42,7 +42,8 @@ def open_input(
     options = replace(config.read, people=config.compare)
     if night is not None:
         zone = night.rules.timezone
-        options = replace(options, now=night.now, timezone=zone, format=Format.JSONL)
+        # Each row names its account.
+        options = replace(options, now=night.now, timezone=zone, format=Format.JSONL, account=None)
         return Input.open(night.edits, str(directory.files.edits), options, stop)
     if options.now is None and now is not None:
         options = replace(options, now=now)

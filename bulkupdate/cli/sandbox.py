@@ -1,12 +1,17 @@
 """The command `bulkupdate sandbox`."""
 
 import asyncio
+import os
+import resource
+import shlex
 import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
+from click.core import ParameterSource
 
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.command import Command
@@ -15,10 +20,22 @@ from bulkupdate.cli.options import RATE, Setting
 from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.screen import Screen
 from bulkupdate.errors import ConfigError, count
+from bulkupdate.lemlist.accounts import Accounts
+from bulkupdate.lemlist.endpoint import BASE_URL_VARIABLE, DEFAULT_BASE_URL, is_loopback
 from bulkupdate.lemlist.rate import LEMLIST_RATE
 
 if TYPE_CHECKING:
-    from bulkupdate.sandbox import SandboxConfig
+    from collections import Counter
+
+    from bulkupdate.sandbox import Sandbox, SandboxConfig
+
+_HOST, _PORT = "127.0.0.1", 8025
+
+#: Number of accounts of an example.
+_ACCOUNTS = 3
+
+#: Number of accounts to show.
+_SHOWN = 20
 
 
 def _fault(text: str) -> tuple[str, float]:
@@ -50,16 +67,40 @@ def _closed(text: str) -> tuple[str, int | str]:
 @cloup.command("sandbox", cls=Command)
 @cloup.option_group(
     "Where it listens",
-    cloup.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+    cloup.option("--host", default=_HOST, show_default=True, help="Address to listen on."),
     cloup.option("--expose", is_flag=True, help="Allow a --host that other machines can reach."),
     cloup.option(
-        "--port", default=8025, show_default=True, help="Port to listen on. 0 picks a free port."
+        "--port", default=_PORT, show_default=True, help="Port to listen on. 0 picks a free port."
     ),
     cloup.option(
         "--api-key",
         default="sandbox",
         show_default=True,
         help="API key to accept. Don't use a real one.",
+    ),
+)
+@cloup.option_group(
+    "Several accounts",
+    cloup.option(
+        "--accounts",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="File of accounts (TOML), whose keys are accepted. Each account has its own team and"
+        " limit.",
+    ),
+    cloup.option(
+        "--make-keys",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Serve nothing: write an example of a file of accounts, with new keys, into a new"
+        " folder.",
+    ),
+    cloup.option(
+        "--count",
+        "number",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="With --make-keys: number of accounts.  [default: 3]",
     ),
 )
 @cloup.option_group(
@@ -227,13 +268,43 @@ def _closed(text: str) -> tuple[str, int | str]:
         " the applied edit.",
     ),
 )
-def sandbox_command(**flags: Any) -> None:
+@click.pass_context
+def sandbox_command(ctx: click.Context, /, **flags: Any) -> None:
     """Serve a local stand-in of lemlist's tasks API until Ctrl-C."""
     screen = Screen()
     with screen.errors():
+        _check_rivals(ctx, flags)
+        if flags["make_keys"] is not None:
+            _make_keys(flags, screen)
+            return
         _check_log(flags["log"], flags["tasks"])
         room_for_sandbox()
-        eventloop.run(_serve(_sandbox_config(flags), flags["tasks"], screen))
+        eventloop.run(_serve(_sandbox_config(flags), flags["accounts"], flags["tasks"], screen))
+
+
+def _check_rivals(ctx: click.Context, flags: dict[str, Any]) -> None:
+    """Refuse flags that have no effect beside others."""
+    if flags["make_keys"] is not None and flags["accounts"] is not None:
+        raise ConfigError("--make-keys writes a file of accounts: leave out --accounts")
+    if flags["number"] is not None and flags["make_keys"] is None:
+        raise ConfigError("--count is the number of accounts of --make-keys: give both")
+    has_key = ctx.get_parameter_source("api_key") is ParameterSource.COMMANDLINE
+    if flags["accounts"] is not None and has_key:
+        raise ConfigError("--accounts says where the keys are: leave out --api-key")
+
+
+def _make_keys(flags: dict[str, Any], screen: Screen) -> None:
+    from bulkupdate.sandbox import url_of, write_accounts
+
+    host, port, folder = flags["host"], flags["port"], flags["make_keys"]
+    # The keys of the example must reach no other server. A free port is not known yet.
+    base_url = url_of(host, port) if port and is_loopback(host) else None
+    names = write_accounts(folder, flags["number"] or _ACCOUNTS, base_url)
+    path = folder / "accounts.toml"
+    listens = ["--host", host] if host != _HOST else []
+    listens += ["--port", str(port)] if port != _PORT else []
+    screen.say(f"{path} names {count(len(names), 'account')}: {_list(names)}")
+    screen.say(f"  {shlex.join(['bulkupdate', 'sandbox', '--accounts', str(path), *listens])}")
 
 
 def _check_log(log: Path | None, tasks: Path | None) -> None:
@@ -282,20 +353,84 @@ def _sandbox_config(flags: dict[str, Any]) -> "SandboxConfig":
     )
 
 
-async def _serve(config: "SandboxConfig", tasks: Path | None, screen: Screen) -> None:
-    from bulkupdate.sandbox import Sandbox, made_up_team, team_of
-
-    team = team_of(tasks) if tasks else made_up_team()
+async def _serve(
+    config: "SandboxConfig", file: Path | None, tasks: Path | None, screen: Screen
+) -> None:
+    sandbox, accounts = _sandbox(config, file, tasks)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     try:
-        async with Sandbox(config, team) as sandbox:
-            screen.say(f"{sandbox.base_url} holds {count(len(team.tasks), 'task')}")
-            screen.say(f"  LEMLIST_BASE_URL={sandbox.base_url} LEMLIST_API_KEY={config.key}")
+        async with sandbox:
+            for line in _greeting(sandbox):
+                screen.say(line)
+            for line in () if file is None else _ways(sandbox.base_url, file, accounts):
+                screen.say(line)
             await ended.wait()
     except OSError as error:
         raise ConfigError(f"can't serve on {config.host}:{config.port}: {error}") from error
-    by_status = ", ".join(f"{status}: {n:,}" for status, n in sorted(sandbox.requests.items()))
-    total = count(sum(sandbox.requests.values()), "request")
-    screen.say(f"{total}{f' ({by_status})' if by_status else ''}")
+    for line in _farewell(sandbox):
+        screen.say(line)
+
+
+def _sandbox(
+    config: "SandboxConfig", file: Path | None, tasks: Path | None
+) -> tuple["Sandbox", Accounts]:
+    """A sandbox for one key, or for the keys of a file of accounts; and these accounts."""
+    from bulkupdate.sandbox import Sandbox, made_up_team, sandbox_accounts, team_of, teams_of
+
+    if file is None:
+        return Sandbox(config, team_of(tasks) if tasks else made_up_team()), Accounts(())
+    # A crash must not write the keys to a file.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    accounts = Accounts.load(file, environ=os.environ)
+    teams = teams_of(tasks, accounts) if tasks else {name: made_up_team(name) for name in accounts}
+    return Sandbox(config, accounts=sandbox_accounts(accounts, teams)), accounts
+
+
+def _greeting(sandbox: "Sandbox") -> Iterator[str]:
+    """What is served. Keys of accounts are not shown."""
+    url = sandbox.base_url
+    if not sandbox.accounts:
+        yield f"{url} holds {count(len(sandbox.team.tasks), 'task')}"
+        yield f"  LEMLIST_BASE_URL={url} LEMLIST_API_KEY={sandbox.config.key}"
+        return
+    teams = {name: account.team for name, account in sandbox.accounts.items()}
+    tasks = count(sum(len(team.tasks) for team in teams.values()), "task")
+    yield f"{url} holds {tasks} of {count(len(teams), 'account')}"
+    first = [*teams][:_SHOWN]
+    width = max(map(len, first))
+    for name in first:
+        yield f"  {name:{width}}  {teams[name].id}  {count(len(teams[name].tasks), 'task')}"
+    if len(teams) > _SHOWN:
+        yield f"  … and {len(teams) - _SHOWN:,} more"
+
+
+def _ways(url: str, file: Path, accounts: Accounts) -> Iterator[str]:
+    """The next command, and a warning of accounts that do not get here."""
+    urls = {
+        name: account.base_url.replace("//localhost:", "//127.0.0.1:")
+        for name, account in accounts.items()
+    }
+    elsewhere = [name for name, own in urls.items() if own not in (url, DEFAULT_BASE_URL)]
+    if elsewhere:
+        yield f"  requests of {_list(elsewhere)} go elsewhere: {file} gives another base_url"
+    variable = f"{BASE_URL_VARIABLE}={url} " if DEFAULT_BASE_URL in urls.values() else ""
+    yield f"  {variable}{shlex.join(['bulkupdate', 'accounts', str(file)])}"
+
+
+def _list(names: Sequence[str]) -> str:
+    """The first names."""
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+
+
+def _farewell(sandbox: "Sandbox") -> Iterator[str]:
+    """What was served, by account where there are several."""
+    yield _told(sandbox.requests)
+    for name, account in [*sandbox.accounts.items()][:_SHOWN]:
+        yield f"  {name}: {_told(account.requests)}"
+
+
+def _told(requests: "Counter[str]") -> str:
+    by_status = ", ".join(f"{status}: {n:,}" for status, n in sorted(requests.items()))
+    return f"{count(requests.total(), 'request')}{f' ({by_status})' if by_status else ''}"

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bulkupdate.errors import ConfigError
+from bulkupdate.lemlist.accounts import Accounts
+from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.sandbox.config import Fault
 from bulkupdate.sandbox.team import Team
@@ -39,6 +41,32 @@ class SandboxAccount:
     throttled: bool = False
     is_down: bool = False
     requests: Counter[str] = field(default_factory=Counter, init=False)
+
+
+def sandbox_accounts(accounts: Accounts, teams: Mapping[str, Team]) -> dict[str, SandboxAccount]:
+    """The accounts of a file of accounts, for a sandbox that accepts their keys.
+
+    Args:
+        accounts: the accounts.
+        teams: name → the team of the account.
+
+    Raises:
+        ConfigError: a key is missing, or two accounts have the same one. The message names all of
+            these accounts, and no key.
+    """
+    endpoints, problems = dict[str, Endpoint](), list[str]()
+    for name, account in accounts.items():
+        try:
+            endpoints[name] = account.endpoint()
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    accounts.refuse_shared_keys(endpoints)
+    return {
+        name: SandboxAccount(key=one.api_key.reveal(), team=teams[name])
+        for name, one in endpoints.items()
+    }
 
 
 def check_accounts(accounts: Mapping[str, SandboxAccount]) -> None:

@@ -204,8 +204,7 @@ class Sandbox:
         """The URL for clients instead of lemlist's `https://api.lemlist.com/api`."""
         if self._server is None:
             raise RuntimeError("use the sandbox in 'async with'")
-        host, port = self._address
-        return f"http://[{host}]:{port}/api" if ":" in host else f"http://{host}:{port}/api"
+        return url_of(*self._address)
 
     # --- every request ---------------------------------------------------------------------
 
@@ -340,6 +339,11 @@ class Sandbox:
         team = self.team if name is None else self.accounts[name].team
         lines = b"".join(to_json(task) + b"\n" for task in team.tasks.values())
         return web.Response(body=lines, content_type="application/jsonl")
+
+
+def url_of(host: str, port: int) -> str:
+    """The base URL of a sandbox that listens there."""
+    return f"http://[{host}]:{port}/api" if ":" in host else f"http://{host}:{port}/api"
 
 
 _RESETS = (Fault.RESET_BEFORE, Fault.RESET_AFTER)

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 from aiohttp.hdrs import AUTHORIZATION, CONTENT_ENCODING
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -42,7 +43,7 @@ from bulkupdate.lemlist.deadlines import Deadline
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.redact import Redactor
-from bulkupdate.lemlist.request import EncodedJson
+from bulkupdate.lemlist.request import EncodedJson, Template
 
 #: Most bytes of an answer that are read, unless a caller expects more. A Task has a few thousand.
 MAX_BODY = 1 << 18
@@ -157,6 +158,7 @@ class HttpClient:
         self._redactor = Redactor(key, *([password] if password else []))
         # Sent with each request, because aiohttp sends the headers of a session to a proxy too.
         self._headers = CIMultiDict({AUTHORIZATION: authorization})
+        self._templates: dict[tuple[str, str], Template] = {}
         self._timeout = aiohttp.ClientTimeout(
             total=None,  # see `call`
             # Shorter than the whole timeout: without a connection, nothing was applied.
@@ -215,29 +217,18 @@ class HttpClient:
             TaskError: there was no answer.
             RuntimeError: the client or its pool is not open.
         """
-        session, deadlines = self._pool.session, self._pool.deadlines
         current = Exchange(subject, self, is_named=is_named, anew=anew)
         exchange.set(current)
         started = time.monotonic() if log.isEnabledFor(logging.DEBUG) else None
         failure: TaskError | None = None
         is_kept = False
         try:
-            with Deadline(deadlines, self._endpoint.timeout + more_seconds):
-                response = await session.request(
-                    method,
-                    f"{self._endpoint.base_url}{path}",
-                    data=None if json is None else EncodedJson(json),
-                    params=params,
-                    headers=self._headers,
-                    allow_redirects=False,
-                    proxy=self._proxy,
-                    timeout=self._timeout,
-                )
-                # A Task is short: nearly always it arrives together with the headers.
-                is_whole = response.closed
-                body = response.content.read_nowait() if is_whole else await _read(response, most)
-            answer, is_kept = self._judged(response, body, judge, current, most)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            with Deadline(self._pool.deadlines, self._endpoint.timeout + more_seconds):
+                response = await self._on_idle(current, (method, path), json, most)
+                if response is None:
+                    response = await self._on_any(current, (method, path), json, params, most)
+            answer, is_kept = _judged(response, judge, current)
+        except (TimeoutError, aiohttp.ClientError, OSError, HttpProcessingError) as error:
             failure = _without_answer(error, self._redactor, is_sent=current.has_connection)
         finally:
             if is_kept:
@@ -253,26 +244,77 @@ class HttpClient:
             log.debug("%s %s: %d in %.0f ms", method, shorten(subject), answer.status, ms)
         return answer
 
-    def _judged(
+    async def _on_idle(
+        self, current: Exchange, what: tuple[str, str], json: bytes | None, most: int
+    ) -> Response | None:
+        """The answer to a request over an idle connection.
+
+        None if the request was not sent: no connection is idle, or there was no such request yet.
+        """
+        template = self._templates.get(what)
+        if template is None or json is None:
+            return None
+        connection = self._pool.connector.take_idle(template.route, current)
+        if connection is None:
+            return None
+        head, content = await current.ask(connection, template.request(json))
+        # A Task is short: nearly always it arrives together with the headers.
+        body = content.read_nowait() if content.is_eof() else await _read(content, most)
+        return self._response(head.code, head.headers, body, head.reason, most)
+
+    async def _on_any(
         self,
-        response: aiohttp.ClientResponse,
-        body: bytes,
-        judge: Callable[[Response], tuple[Value, bool]],
         current: Exchange,
+        what: tuple[str, str],
+        json: bytes | None,
+        params: Mapping[str, str] | None,
         most: int,
-    ) -> tuple[Answer[Value], bool]:
-        """The answer, and whether its connection may be used again."""
-        status, headers = response.status, response.headers
-        body = _inflated(body, headers.get(CONTENT_ENCODING), most)
-        try:
-            value, is_as_expected = judge(
-                Response(status, headers, body, response.reason or "", self._redactor)
+    ) -> Response:
+        """The answer to a request over any connection. A new one is made if needed."""
+        method, path = what
+        response = await self._pool.session.request(
+            method,
+            f"{self._endpoint.base_url}{path}",
+            data=None if json is None else EncodedJson(json),
+            params=params,
+            headers=self._headers,
+            allow_redirects=False,
+            proxy=self._proxy,
+            timeout=self._timeout,
+        )
+        content = response.content
+        if response.closed:
+            body = content.read_nowait()
+        else:
+            # Leaving the block closes a connection with unread bytes.
+            async with response:
+                body = await _read(content, most)
+        if current.route is not None and json is not None and what not in self._templates:
+            info = response.request_info
+            self._templates[what] = Template(
+                method, info.url.raw_path_qs, info.headers, current.route
             )
-        except TaskError as error:
-            if not (current.is_first or error.ambiguous):
-                error.question()
-            return Answer(status, headers, error=error), False
-        return Answer(status, headers, value), is_as_expected
+        return self._response(response.status, response.headers, body, response.reason, most)
+
+    def _response(
+        self, status: int, headers: Mapping[str, str], body: bytes, reason: str | None, most: int
+    ) -> Response:
+        body = _inflated(body, headers.get(CONTENT_ENCODING), most)
+        return Response(status, headers, body, reason or "", self._redactor)
+
+
+def _judged(
+    response: Response, judge: Callable[[Response], tuple[Value, bool]], current: Exchange
+) -> tuple[Answer[Value], bool]:
+    """The answer, and whether its connection may be used again."""
+    status, headers = response.status, response.headers
+    try:
+        value, is_as_expected = judge(response)
+    except TaskError as error:
+        if not (current.is_first or error.ambiguous):
+            error.question()
+        return Answer(status, headers, error=error), False
+    return Answer(status, headers, value), is_as_expected
 
 
 def json_of(response: Response, what: str, most: int = MAX_BODY) -> Any:
@@ -342,15 +384,12 @@ def _refusal(response: Response) -> TaskError:
     return error
 
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
     """Read the body, but not much more than `most` bytes, because a longer one is refused."""
-    content = response.content
-    # Leaving the block closes a connection with unread bytes.
-    async with response:
-        body = bytearray(await content.read(MAX_BODY))
-        while len(body) <= most and not content.at_eof():
-            body += await content.read(MAX_BODY)
-        return bytes(body)
+    body = bytearray(await content.read(MAX_BODY))
+    while len(body) <= most and not content.at_eof():
+        body += await content.read(MAX_BODY)
+    return bytes(body)
 
 
 def _inflated(body: bytes, encoding: str | None, most: int) -> bytes:
@@ -388,7 +427,7 @@ def _without_answer(error: Exception, redactor: Redactor, *, is_sent: bool) -> T
         return ConnectError("no connection in time")
     if isinstance(error, TimeoutError):
         return RequestTimeoutError("no answer in time")
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return BadResponseError(f"not an HTTP answer: {clean(redactor.text(error.message))}")
     return ConnectionLostError(f"the connection broke: {text or type(error).__name__}")
 

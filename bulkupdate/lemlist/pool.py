@@ -35,15 +35,17 @@ class ConnectionPool:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._deadlines: Deadlines | None = None
+        self._connector: Connections | None = None
         self._names: _Names | None = None
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines()
         self._names = _Names()
+        self._connector = Connections(
+            limit=self._connections, keepalive_timeout=KEEP_ALIVE, resolver=self._names
+        )
         self._session = aiohttp.ClientSession(
-            connector=Connections(
-                limit=self._connections, keepalive_timeout=KEEP_ALIVE, resolver=self._names
-            ),
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={
                 "Accept": "application/json",
@@ -63,7 +65,7 @@ class ConnectionPool:
             await self._session.close()
             await self._names.close()
             self._deadlines.close()
-            self._session = self._deadlines = self._names = None
+            self._session = self._connector = self._deadlines = self._names = None
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -75,6 +77,17 @@ class ConnectionPool:
         if self._session is None:
             raise RuntimeError("use the pool in 'async with'")
         return self._session
+
+    @property
+    def connector(self) -> Connections:
+        """The connections.
+
+        Raises:
+            RuntimeError: the pool is not open.
+        """
+        if self._connector is None:
+            raise RuntimeError("use the pool in 'async with'")
+        return self._connector
 
     @property
     def deadlines(self) -> Deadlines:

@@ -4,12 +4,13 @@ Nothing here changes what is sent: aiohttp's own classes send the same, in more 
 compares the two on the wire, and others fail if aiohttp no longer uses what is replaced here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiohttp import ClientRequest, Payload
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.hdrs import CONTENT_TYPE
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.hdrs import CONTENT_LENGTH, CONTENT_TYPE
 from multidict import CIMultiDict
 
 
@@ -68,3 +69,27 @@ class EncodedJson(Payload):
     ) -> None:
         """Send the body."""
         await writer.write(self._data)
+
+
+class Template:
+    """A request with a body that is like another one, except for the body.
+
+    Args:
+        method: the method.
+        target: the path and the query, as they are sent.
+        headers: the headers of the other request, as they were sent.
+        route: what aiohttp keeps the idle connections by that may carry it.
+    """
+
+    def __init__(
+        self, method: str, target: str, headers: Mapping[str, str], route: ConnectionKey
+    ) -> None:
+        self.route = route
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        length = f"{CONTENT_LENGTH}: {headers[CONTENT_LENGTH]}"
+        before, _, after = f"{method} {target} HTTP/1.1\r\n{head}\r\n".partition(length)
+        self._before, self._after = f"{before}{CONTENT_LENGTH}: ".encode(), after.encode()
+
+    def request(self, body: bytes) -> bytes:
+        """The whole request as it is sent."""
+        return b"%b%d%b%b" % (self._before, len(body), self._after, body)

@@ -45,19 +45,28 @@ class Caller:
         policy: the number of attempts and the backoff between them.
         stop: at drain, no further attempt starts; at abort, attempts in flight are given up. A call
             sets it if the server limits the call for longer than a run waits.
+        on_start: is called when the first attempt of a call starts: it waits for nothing any more.
 
     Attributes:
         traffic: counts of the requests so far.
         in_flight: the number of requests without an answer yet.
     """
 
-    def __init__(self, limiter: Limiter, health: Health, policy: RetryPolicy, stop: Stop) -> None:
+    def __init__(
+        self,
+        limiter: Limiter,
+        health: Health,
+        policy: RetryPolicy,
+        stop: Stop,
+        on_start: Callable[[], None] = lambda: None,
+    ) -> None:
         self.traffic = Traffic()
         self.in_flight = 0
         self._limiter = limiter
         self._health = health
         self._policy = policy
         self._stop = stop
+        self._on_start = on_start
 
     async def call(
         self,
@@ -145,6 +154,8 @@ class Caller:
         self.traffic.requests += 1
         if attempts.sent > 1:
             self.traffic.retries += 1
+        else:
+            self._on_start()
         self.in_flight += 1
         started = time.monotonic()
         try:

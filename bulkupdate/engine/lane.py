@@ -87,7 +87,12 @@ class Lane:
         self._was_sent = was_sent
         self.health = Health(self.stop, policy.give_up_after)
         self.preparation: Preparation | None = None
-        self._caller = Caller(limiter, self.health, policy, self.stop)
+        self._caller = Caller(limiter, self.health, policy, self.stop, self._request_starts)
+        self._workers: list[asyncio.Task[None]] = []
+        #: Workers that wait for a row, or with a row for its permit.
+        self._waiting = 0
+        #: Starts a worker; None while the first row goes alone.
+        self._start: Callable[[], asyncio.Task[None]] | None = None
         self.confirmed = asyncio.Event()
         self.has_ended = False
 
@@ -95,21 +100,39 @@ class Lane:
         """Settle the rows of `backlog` until it ends, or until the lane has stopped and drained.
 
         The first request goes alone until an answer shows that the key is valid. So a wrong key
-        costs one request, however many workers there are.
+        costs one request, however many workers there are. After that, a worker starts when all
+        others are busy: at lemlist's limit a lane has use for three or four, and hundreds of lanes
+        have no memory for more.
         """
         async with asyncio.TaskGroup() as group:
             draining = group.create_task(self._abort_what_is_late())
             first = group.create_task(self._work(backlog))
+            self._workers, self._waiting = [first], 1
             others = group.create_task(self.health.all_may_start.wait())
             await asyncio.wait({first, others}, return_when=asyncio.FIRST_COMPLETED)
             others.cancel()
-            workers = {first}
             if not self.stop.is_set and not first.done():
-                more = range(self._worker_count - 1)
-                workers |= {group.create_task(self._work(backlog)) for _ in more}
-            await asyncio.wait(workers)
+                self._start = lambda: group.create_task(self._work(backlog))
+                self._grow()
+            while running := [worker for worker in self._workers if not worker.done()]:
+                await asyncio.wait(running)
             draining.cancel()
         self.has_ended = True
+
+    def _request_starts(self) -> None:
+        # A row that is prepared keeps its worker busy from then on.
+        if self.preparation is None:
+            self._one_is_busy()
+
+    def _one_is_busy(self) -> None:
+        """Record that a worker waits no more, and start another one if none waits."""
+        self._waiting -= 1
+        self._grow()
+
+    def _grow(self) -> None:
+        if self._start and not self._waiting and len(self._workers) < self._worker_count:
+            self._workers.append(self._start())
+            self._waiting += 1
 
     async def _work(self, backlog: Backlog) -> None:
         try:
@@ -124,6 +147,7 @@ class Lane:
                         if result is None:
                             return
                     else:
+                        self._one_is_busy()
                         result = await self._prepared(self.preparation, row, scope)
                     # A row with a result is not interrupted any more.
                     scope.shield()
@@ -134,6 +158,7 @@ class Lane:
                         # the next row were in the log, `--resume` would send this row after it.
                         await self._on_result(row, result)
                     backlog.done(row)
+                    self._waiting += 1
                     scope.change(Level.DRAIN)
         except JournalError as error:
             self.stop.set(str(error), Reason.NOT_WRITTEN)

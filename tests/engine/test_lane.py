@@ -10,7 +10,7 @@ from bulkupdate.engine.limiter import NoLimiter
 from bulkupdate.engine.permits import PermitWindow
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import RateLimit
-from bulkupdate.models import Outcome, Reason, TaskUpdate
+from bulkupdate.models import Outcome, Reason, Result, Row, TaskUpdate
 from tests.support.course import Course
 from tests.support.fakes import bad_request, row
 
@@ -32,6 +32,60 @@ def test_requests_in_flight_equal_the_workers() -> None:
     course = Course(lambda *_: 1.0)
     course.run(*(row(n) for n in range(1, 30)), workers=5)
     assert course.server.most_in_flight == 5
+
+
+def test_lane_at_a_limit_starts_few_workers() -> None:
+    """A worker starts only while all others are busy: most would only wait for a permit."""
+    course = Course(lambda *_: 0.2)
+    course.make_limiter = PermitWindow  # type: ignore[method-assign]
+    course.run(*(row(n) for n in range(1, 80)), workers=16)
+    assert course.server.most_in_flight >= 3
+    assert len(course.lane._workers) == course.server.most_in_flight + 1
+
+
+def test_retried_rows_keep_no_worker_from_starting() -> None:
+    """Rows that are tried again occupy their workers, and the others still start."""
+
+    def script(_: object, n: int) -> errors.TaskError | float:
+        return errors.ServerError("x", 500) if n == 1 else 9.0
+
+    course = Course(script)
+    course.run(*(row(n) for n in range(1, 30)), workers=5)
+    assert course.server.most_in_flight == 5
+
+
+class Preparing:
+    """A preparation that takes a second for each row, and puts off the first rows."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self.put_off_rows: list[int] = []
+
+    async def ready(self, row: Row) -> TaskUpdate | Result | None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(1.0)
+        self.now -= 1
+        return row.update
+
+    def is_due(self) -> bool:
+        return len(self.put_off_rows) >= 3
+
+    def put_off(self, row: Row) -> None:
+        self.put_off_rows.append(row.number)
+
+    def settled(self, _: Row, result: Result) -> Result:
+        return result
+
+
+def test_rows_are_prepared_by_all_workers_at_once() -> None:
+    """A row that is prepared keeps its worker busy, so that others prepare rows meanwhile."""
+    course, preparing = Course(), Preparing()
+    course.preparation = preparing
+    course.run(*(row(n) for n in range(1, 40)), workers=6)
+    assert preparing.most == 6
+    assert len(preparing.put_off_rows) >= 3
+    assert len(course.lane._workers) == 6
 
 
 def test_refusal_fails_with_the_servers_words() -> None:

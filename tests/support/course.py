@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bulkupdate.engine.backlog import Backlog
-from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.lane import Lane, Preparation
 from bulkupdate.engine.limiter import Limiter, NoLimiter
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.models import Result, Row
@@ -25,6 +25,7 @@ class Course:
         self.stop_after: int | None = None
         self.drain_timeout = 30.0
         self.slow_writer = 0.0
+        self.preparation: Preparation | None = None
         self.meanwhile: Callable[[], Coroutine[None, None, None]] | None = None
         self.seconds = 0.0
 
@@ -48,6 +49,7 @@ class Course:
             stop=self.stop,
             on_result=self._take,
         )
+        self.lane.preparation = self.preparation
         meanwhile = asyncio.create_task(self.meanwhile()) if self.meanwhile else None
         await self.lane.run(backlog)
         if meanwhile is not None:

@@ -31,7 +31,7 @@ from benchmarks.measure import ROOT, MeasureError, measure
 from bulkupdate.cli import eventloop
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
-from bulkupdate.engine.permits import limiter_for
+from bulkupdate.engine.permits import delay_of, limiter_for
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
@@ -130,7 +130,7 @@ async def lanes(base_url: str, accounts: int, rows: int, workers: int) -> Usage:
         for number in range(accounts):
             endpoint = Endpoint(api_key=f"key-of-account-{number}", base_url=base_url)
             client = await stack.enter_async_context(TaskClient(endpoint, pool=pool))
-            made.append(_lane(client, stop, workers))
+            made.append(_lane(client, stop, workers, delay_of(number)))
         cpu, wall = time.process_time(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for number, lane in enumerate(made):
@@ -144,10 +144,10 @@ async def lanes(base_url: str, accounts: int, rows: int, workers: int) -> Usage:
     return Usage(cpu, wall, peak * (1 if sys.platform == "darwin" else 1024))
 
 
-def _lane(client: TaskClient, stop: Stop, workers: int) -> Lane:
+def _lane(client: TaskClient, stop: Stop, workers: int, delay: float) -> Lane:
     return Lane(
         client,
-        limiter_for("auto"),
+        limiter_for("auto", delay=delay),
         RetryPolicy(),
         workers=workers,
         drain_timeout=30,

@@ -85,6 +85,10 @@ _SHORTEST_PAUSE = 3
 #: server is taken to count more strictly than permits allow for.
 _OURS = 0.9
 
+#: The part of a period between the delays of one limiter and the next. Multiples of the golden
+#: ratio are spread evenly over any interval.
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
 log = logging.getLogger(__name__)
 
 
@@ -132,10 +136,12 @@ class PermitWindow(LocalLimiter):
     Args:
         ceiling: a rate that is never exceeded, whatever the server announces. With None, the
             limiter starts at lemlist's documented limit and follows the server.
+        delay: seconds from now until the first request may start.
     """
 
-    def __init__(self, ceiling: RateLimit | None = None) -> None:
+    def __init__(self, ceiling: RateLimit | None = None, *, delay: float = 0.0) -> None:
         super().__init__()
+        self._begins = self._now() + delay
         # A ceiling above the documented limit is for a server with a higher limit.
         is_lower = ceiling is None or ceiling.per_second <= LEMLIST_RATE.per_second
         rate = LEMLIST_RATE if is_lower else ceiling or LEMLIST_RATE
@@ -170,6 +176,8 @@ class PermitWindow(LocalLimiter):
         """The earliest time at which a request may start, as far as is known now."""
         if self._share.grow(now):
             self._space()
+        if now < self._begins:
+            return self._begins
         start = max(self._spacing.free_at(now), self._servers_next_start(now))
         if self._ceiling is None:
             return start
@@ -341,12 +349,26 @@ class PermitWindow(LocalLimiter):
         return servers if self._ceiling is None else min(servers, self._ceiling.per_second)
 
 
-def limiter_for(rate: Rate) -> Limiter:
+def limiter_for(rate: Rate, *, delay: float = 0.0) -> Limiter:
     """A new limiter for one key and the running event loop.
 
     Args:
         rate: "auto" follows the server; a rate is a ceiling; None means no limit.
+        delay: seconds from now until the first request may start, if there is a limit.
     """
     if rate is None:
         return NoLimiter()
-    return PermitWindow(None if rate == "auto" else rate)
+    return PermitWindow(None if rate == "auto" else rate, delay=delay)
+
+
+def delay_of(number: int) -> float:
+    """The delay for one of many limiters that begin together, in seconds.
+
+    A lane sends most of a period's requests in two thirds of the period, and then waits for its
+    permits. Lanes that begin at the same moment do so together, and need half more CPU at their
+    peak than on average. These delays are spread evenly over a period, however many there are.
+
+    Args:
+        number: the number of the limiter, from 0. The first one has no delay.
+    """
+    return number * _GOLDEN % 1 * LEMLIST_RATE.period

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkupdate.engine.limiter import Limiter, LocalPermit, NoLimiter, Pause, Permit
-from bulkupdate.engine.permits import PermitWindow, limiter_for
+from bulkupdate.engine.permits import PermitWindow, delay_of, limiter_for
 from bulkupdate.errors import WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import RateLimit
@@ -488,3 +488,27 @@ def test_shorter_pause_inside_a_longer_one_adds_nothing() -> None:
         return pause.total
 
     assert run_virtual(main()) == pytest.approx(10)
+
+
+def test_first_request_waits_for_its_delay() -> None:
+    """A limiter with a delay starts its first request then, and keeps its pace from there."""
+
+    async def main() -> list[float]:
+        limiter = limiter_for("auto", delay=1.5)
+        starts = []
+        for _ in range(3):
+            await started(limiter)
+            starts.append(asyncio.get_running_loop().time() - 1000)
+        return starts
+
+    assert run_virtual(main()) == pytest.approx([1.5, 1.5, 1.57], abs=0.01)
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 137, 500])
+def test_limiters_that_begin_together_are_spread_over_a_period(count: int) -> None:
+    """The first one has no delay, and no gap between neighbours is three times the even one."""
+    delays = sorted(map(delay_of, range(count)))
+    gaps = [after - before for before, after in pairwise([*delays, 2.0])]
+    assert delays[0] == 0
+    assert max(gaps) < 3 * 2.0 / count
+    assert delays[-1] < 2

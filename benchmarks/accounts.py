@@ -130,7 +130,7 @@ async def lanes(base_url: str, accounts: int, rows: int, workers: int) -> Usage:
         for number in range(accounts):
             endpoint = Endpoint(api_key=f"key-of-account-{number}", base_url=base_url)
             client = await stack.enter_async_context(TaskClient(endpoint, pool=pool))
-            made.append(_lane(client, stop, workers, delay_of(number)))
+            made.append(_lane(client, stop, workers, delay_of(number, accounts)))
         cpu, wall = time.process_time(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for number, lane in enumerate(made):

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
-from bulkupdate.engine.permits import limiter_for
+from bulkupdate.engine.permits import delay_of, limiter_for
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.spool import Spool
 from bulkupdate.errors import ConfigError, count
@@ -99,11 +99,12 @@ class ManyLanes:
         pool: ConnectionPool,
     ) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            for name, endpoint in self._endpoints.items():
+            for number, (name, endpoint) in enumerate(self._endpoints.items()):
+                delay = delay_of(number, len(self._endpoints))
                 client = await stack.enter_async_context(TaskClient(endpoint, pool=pool))
                 self._lanes[name] = Lane(
                     client,
-                    limiter_for(self._rate),
+                    limiter_for(self._rate, delay=delay),
                     self._retry,
                     workers=self._workers,
                     drain_timeout=endpoint.timeout,

@@ -89,6 +89,9 @@ _OURS = 0.9
 #: ratio are spread evenly over any interval.
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
+#: Limiters that may begin at the same moment.
+_MANY = 100
+
 log = logging.getLogger(__name__)
 
 
@@ -361,8 +364,8 @@ def limiter_for(rate: Rate, *, delay: float = 0.0) -> Limiter:
     return PermitWindow(None if rate == "auto" else rate, delay=delay)
 
 
-def delay_of(number: int) -> float:
-    """The delay for one of many limiters that begin together, in seconds.
+def delay_of(number: int, among: int) -> float:
+    """The delay for one of many limiters that begin together, in seconds; 0 among a few.
 
     A lane sends most of a period's requests in two thirds of the period, and then waits for its
     permits. Lanes that begin at the same moment do so together, and need half more CPU at their
@@ -370,5 +373,8 @@ def delay_of(number: int) -> float:
 
     Args:
         number: the number of the limiter, from 0. The first one has no delay.
+        among: how many begin.
     """
+    if among < _MANY:
+        return 0.0
     return number * _GOLDEN % 1 * LEMLIST_RATE.period

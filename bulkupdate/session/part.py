@@ -225,12 +225,17 @@ class Part:
     def _noted(self, note: str) -> None:
         self._shared.session.observer.noted(f"{self.name}: {note}" if self.name else note)
 
-    async def run(self, *, send: bool) -> None:
+    async def run(self, *, send: bool, delay: float = 0.0) -> None:
         """Send the remaining rows.
 
         Args:
             send: whether rows are sent. If not, only the results of invalid rows are written.
+            delay: seconds to wait before.
         """
+        if delay:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self.stop.wait()
         if self.lane is None:
             raise AssertionError("the part was not opened")
         config, prepared = self._shared.session.config, self._shared.prepared

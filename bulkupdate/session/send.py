@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from bulkupdate.engine.backlog import Backlog
+from bulkupdate.engine.permits import delay_of
 from bulkupdate.errors import JournalError, RunStoppedError, count, setting
 from bulkupdate.journal import (
     CheckedRows,
@@ -230,9 +231,10 @@ class Sending:
             ]
             writing = group.create_task(writer.run())
             async with asyncio.TaskGroup() as parts:
-                for part in self._left:
-                    if part.lane is not None:
-                        parts.create_task(part.run(send=send))
+                lanes = [part for part in self._left if part.lane is not None]
+                for number, part in enumerate(lanes):
+                    delay = delay_of(number, len(lanes))
+                    parts.create_task(part.run(send=send, delay=delay))
                 if self._session.spool is not None:
                     parts.create_task(self._settle_unnamed(send=send))
             writer.end()

@@ -15,6 +15,7 @@ import click
 
 from bulkupdate.cli.signals import ARRIVALS, SIGNALLED, interrupting
 from bulkupdate.codec import to_json
+from bulkupdate.context import ACCOUNT
 from bulkupdate.errors import BulkUpdateError, JournalError, RunInUseError, RunStoppedError
 from bulkupdate.journal import ExitCode, Summary
 from bulkupdate.ui import messages
@@ -48,14 +49,20 @@ class Screen:
             # The terminal or the reader of the pipe is gone. The run continues.
             return
 
-    def say(self, text: str, colour: str | None = None) -> None:
-        """Write a line for people, as JSON if stderr is JSON."""
-        if not self._quiet:
-            self.write(self._formatted("note", text), colour)
+    def say(self, text: str, colour: str | None = None, *, account: str = "") -> None:
+        """Write a line for people, as JSON if stderr is JSON.
 
-    def error(self, text: str) -> None:
-        """Write an error, even with `--quiet`."""
-        self.write(self._formatted("error", text), "red")
+        Args:
+            text: the line.
+            colour: its colour on a terminal.
+            account: the account that it is about; "" for none.
+        """
+        if not self._quiet:
+            self.write(self._formatted("note", text, account), colour)
+
+    def error(self, text: str, *, account: str = "") -> None:
+        """Write an error, even with `--quiet`. The arguments are those of `say`."""
+        self.write(self._formatted("error", text, account), "red")
 
     def summary(self, summary: Summary) -> None:
         """Write the end of the run."""
@@ -145,9 +152,11 @@ class Screen:
             self.error(line)
         sys.exit(code)
 
-    def _formatted(self, event: str, text: str) -> str:
+    def _formatted(self, event: str, text: str, account: str) -> str:
         if self._as_json:
-            return to_json({"event": event, "message": text}).decode()
+            record = {"event": event, "message": text}
+            return to_json({**record, "account": account} if account else record).decode()
+        text = f"{account}: {text}" if account else text
         return f"error: {text}" if event == "error" else text
 
 
@@ -181,7 +190,9 @@ class _Handler(logging.Handler):
         self._screen = screen
 
     def emit(self, record: logging.LogRecord) -> None:
+        # A record is emitted by the task, the timer or the thread that logs it.
+        account = ACCOUNT.get()
         if record.levelno >= logging.ERROR:
-            self._screen.error(record.getMessage())
+            self._screen.error(record.getMessage(), account=account)
         else:
-            self._screen.say(record.getMessage())
+            self._screen.say(record.getMessage(), account=account)

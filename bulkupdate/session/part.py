@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bulkupdate.context import ACCOUNT
 from bulkupdate.engine.backlog import PARKED, READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.limiter import Limiter
@@ -238,6 +239,8 @@ class Part:
                     await self.stop.wait()
         if self.lane is None:
             raise AssertionError("the part was not opened")
+        # It lasts as long as the task of this part.
+        ACCOUNT.set(self.name)
         config, prepared = self._shared.session.config, self._shared.prepared
         began = time.monotonic()
         with contextlib.ExitStack() as stack:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from bulkupdate.codec import replaced
+from bulkupdate.context import ACCOUNT
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.errors import (
     ConfigError,
@@ -126,6 +127,7 @@ async def bind_accounts(
 
 async def _bind(config: RunConfig, part: Part, pool: ConnectionPool) -> None:
     """Bind a part to its team, if it can be read. Stop it if it is another one than before."""
+    ACCOUNT.set(part.name)
     try:
         part.binding = await check_team(
             part.binding, part.endpoint, config, part.limiter, part.stop

@@ -1,7 +1,7 @@
 """Progress as lines, for a log or a program."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from bulkupdate.codec import to_json
 from bulkupdate.plan import Checking, Preview
@@ -9,6 +9,7 @@ from bulkupdate.reader import Input
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.progress import Progress
 from bulkupdate.ui import messages
+from bulkupdate.ui.standing import standing_of
 
 #: Seconds between two lines about the progress.
 LINE_INTERVAL = 10.0
@@ -37,13 +38,16 @@ class _Lines(Observer):
         return messages.check_line(checking)
 
     async def watch(self, progress: Progress) -> None:
-        """Write a line about the progress at regular intervals, until cancelled."""
+        """Write about the progress at regular intervals, until cancelled."""
         while True:
             await asyncio.sleep(self._interval)
-            self._write(self._line(progress))
+            for line in self._progress_lines(progress):
+                self._write(line)
 
-    def _line(self, progress: Progress) -> str:
-        return messages.progress_line(progress)
+    def _progress_lines(self, progress: Progress) -> Iterator[str]:
+        yield messages.progress_line(progress)
+        if (standing := standing_of(progress.accounts)) is not None:
+            yield messages.standing_line(standing)
 
 
 class TextProgress(_Lines):
@@ -75,8 +79,8 @@ class JsonProgress(_Lines):
     def _check_line(self, checking: Checking) -> str:
         return _event(messages.check_event(checking))
 
-    def _line(self, progress: Progress) -> str:
-        return _event(messages.progress_event(progress))
+    def _progress_lines(self, progress: Progress) -> Iterator[str]:
+        yield _event(messages.progress_event(progress))
 
 
 def _event(event: dict[str, object]) -> str:

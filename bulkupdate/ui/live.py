@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from bulkupdate.errors import count
 from bulkupdate.models import Outcome, Result
 from bulkupdate.plan import Checking
-from bulkupdate.session.progress import Progress
+from bulkupdate.session.progress import AccountProgress, Progress
 from bulkupdate.ui import messages
 from bulkupdate.ui.lines import TextProgress
+from bulkupdate.ui.standing import Sampled, Standing, done_words, state_words
 
 if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
@@ -52,7 +54,8 @@ class LiveProgress(TextProgress):
 
     async def watch(self, progress: Progress) -> None:
         """Update the display until cancelled, or until the terminal is closed."""
-        await _shown(lambda console: picture(progress, console))
+        sampled = Sampled(progress)
+        await _shown(lambda console: picture(progress, console, sampled()))
 
 
 async def _shown(draw: "Callable[[Console], RenderableType]") -> None:
@@ -80,8 +83,14 @@ def check_picture(checking: Checking) -> "RenderableType":
     return line if share is None else Group(line, _bar(1000, int(1000 * share)))
 
 
-def picture(progress: Progress, console: "Console") -> "Group":
-    """The display: the server, a progress bar, the pace, the outcomes, the latest failures."""
+def picture(progress: Progress, console: "Console", standing: Standing | None = None) -> "Group":
+    """The display: the server, a progress bar, the pace, the outcomes, the latest failures.
+
+    Args:
+        progress: the progress of the run.
+        console: the terminal.
+        standing: how the accounts stand; None in a run with one key.
+    """
     from rich.console import Group
     from rich.text import Text
 
@@ -100,6 +109,8 @@ def picture(progress: Progress, console: "Console") -> "Group":
     ]
     if waiting := progress.waiting_for:
         lines.append(Text(f"waiting: {messages.printable(waiting)}", style="bold yellow"))
+    if standing is not None:
+        lines += _accounts(standing, width)
     if progress.recent:
         lines.append(Text("latest failures:", style="dim"))
         lines += [_problem(result, width) for result in progress.recent]
@@ -134,6 +145,32 @@ def _outcomes(progress: Progress) -> "list[Text]":
         if counts[outcome] or outcome is Outcome.UPDATED
     ]
     return [*parts, *(Text(part, style="yellow") for part in messages.traffic_parts(progress))]
+
+
+def _accounts(standing: Standing, width: int) -> "Iterator[RenderableType]":
+    """The accounts that want a look, in columns, between the numbers and the rest."""
+    from rich.table import Table
+    from rich.text import Text
+
+    yield Text(f"{count(standing.total, 'account')}: {standing.words}", style="dim")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=width // 3)
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_column()
+    for one in standing.shown:
+        state = Text(messages.printable(state_words(one)), no_wrap=True, overflow="ellipsis")
+        state.stylize(_style_of(one))
+        grid.add_row(Text(f"  {one.name}", style="bold"), done_words(one), state)
+    if standing.shown:
+        yield grid
+    if standing.rest:
+        yield Text(f"  {standing.rest}", style="dim")
+
+
+def _style_of(one: AccountProgress) -> str:
+    if one.reason is not None:
+        return "bold red"
+    return "bold yellow" if one.waiting_for is not None else "none"
 
 
 def _problem(result: Result, width: int) -> "Text":

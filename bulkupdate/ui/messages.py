@@ -14,6 +14,7 @@ from bulkupdate.journal import Cause, RunFiles, Summary
 from bulkupdate.models import SUCCESSES, Outcome, Reason, Result, State
 from bulkupdate.plan import SHOWN_PROBLEMS, Checking, DueDates, Example, Preview, ProblemGroup
 from bulkupdate.reader import Format, Input
+from bulkupdate.ui.standing import Standing, done_words, standing_of, state_words
 
 if TYPE_CHECKING:
     from bulkupdate.session.progress import Progress
@@ -211,6 +212,16 @@ def progress_line(progress: "Progress") -> str:
     return ", ".join(parts)
 
 
+def standing_line(standing: Standing) -> str:
+    """The accounts of a run in one line: their numbers, and those that want a look."""
+    shown = (
+        f"{one.name} {done_words(one)}, {cut(state_words(one), _CAUSE_WIDTH)}"
+        for one in standing.shown
+    )
+    numbers = f"{count(standing.total, 'account')}: {standing.words}"
+    return "; ".join(filter(None, (numbers, *shown, standing.rest)))
+
+
 def pace_parts(progress: "Progress") -> list[str]:
     """The settled rows of a run, its pace and the limit, and the time that is left."""
     done, rows = progress.done, progress.preview.rows
@@ -271,8 +282,8 @@ def _escaped(character: str) -> str:
 
 def progress_event(progress: "Progress") -> dict[str, object]:
     """The progress of a run, as an object for a program."""
-    left = progress.seconds_left
-    return {
+    left, standing = progress.seconds_left, standing_of(progress.accounts)
+    event: dict[str, object] = {
         "event": "progress",
         "rows": progress.preview.rows,
         "counts": progress.ledger.counts(progress.preview.rows),
@@ -286,6 +297,9 @@ def progress_event(progress: "Progress") -> dict[str, object]:
         "paused": round(progress.paused, 3),
         "waiting_for": progress.waiting_for,
     }
+    if standing is not None:
+        event["accounts"] = standing.record
+    return event
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:

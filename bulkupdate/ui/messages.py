@@ -14,6 +14,7 @@ from bulkupdate.journal import Cause, RunFiles, Summary
 from bulkupdate.models import SUCCESSES, Outcome, Reason, Result, State
 from bulkupdate.plan import SHOWN_PROBLEMS, Checking, DueDates, Example, Preview, ProblemGroup
 from bulkupdate.reader import Format, Input
+from bulkupdate.ui.ended import accounts_line, stopped_lines
 from bulkupdate.ui.standing import Standing, done_words, standing_of, state_words
 
 if TYPE_CHECKING:
@@ -326,7 +327,11 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if not is_refused:
         # The problems of a refused input were listed when it was checked.
         yield from cause_lines(summary.problems, files)
-    if summary.reason:
+    if summary.accounts and not is_refused:
+        yield from stopped_lines(summary)
+        yield accounts_line(summary)
+    if summary.reason and summary.stopped_by is not Reason.ACCOUNTS_STOPPED:
+        # That reason names some of the accounts above.
         yield f"{summary.state}: {summary.reason}"
     yield f"results: {files.results}"
     unsuccessful = sum(summary.counts[outcome] for outcome in Outcome if outcome not in SUCCESSES)

@@ -7,16 +7,21 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from bulkupdate.errors import ConfigError, setting
-from bulkupdate.journal import Summary
-from bulkupdate.models import State
+from bulkupdate.journal import AccountSummary, Summary
+from bulkupdate.models import State, Traffic
 from bulkupdate.plan import Preview
 from bulkupdate.reader import Input
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.progress import Progress
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +41,59 @@ _HELP = {
     "end_timestamp_seconds": "When the last session ended.",
     "exit_code": "What the last session exited with.",
     _LAST_SUCCESS: "When a run last finished with exit code 0.",
+    "account_rows": "Rows of an account, by outcome.",
+    "account_requests": "Requests of an account in this session, retries included.",
+    "account_rate_limited": "Answers to an account in this session that were a 429.",
+    "account_stopped": "Whether an account has stopped before its end.",
 }
+
+
+class _Account(NamedTuple):
+    """An account in numbers."""
+
+    name: str
+    rows: dict[str, int]
+    requests: int
+    rate_limited: int
+    is_stopped: bool
+
+
+class _Accounts:
+    """The metrics of all accounts. They have names of their own, so that no sum counts a row twice.
+
+    A family costs half of what a gauge with a child for each account does.
+
+    Args:
+        run: the label of the run.
+        accounts: the accounts.
+    """
+
+    def __init__(self, run: str, accounts: Sequence[_Account]) -> None:
+        self._run = run
+        self._accounts = accounts
+
+    def collect(self) -> "Iterator[GaugeMetricFamily]":
+        """The families, as a registry asks for them."""
+        rows = self._family("account_rows", "outcome")
+        for one in self._accounts:
+            for outcome, number in one.rows.items():
+                rows.add_metric((self._run, one.name, outcome), number)
+        yield rows
+        for name, value in (
+            ("account_requests", attrgetter("requests")),
+            ("account_rate_limited", attrgetter("rate_limited")),
+            ("account_stopped", attrgetter("is_stopped")),
+        ):
+            family = self._family(name)
+            for one in self._accounts:
+                family.add_metric((self._run, one.name), value(one))
+            yield family
+
+    def _family(self, name: str, *labels: str) -> "GaugeMetricFamily":
+        from prometheus_client.core import GaugeMetricFamily
+
+        all_labels = ["run", "account", *labels]
+        return GaugeMetricFamily(_PREFIX + name, _HELP[name], labels=all_labels)
 
 
 class MetricsFile(Observer):
@@ -101,6 +158,10 @@ class MetricsFile(Observer):
                     "mismatches": progress.ledger.mismatches,
                 },
                 progress.counts,
+                [
+                    _Account(one.name, one.counts, *_sent(one.traffic), one.reason is not None)
+                    for one in progress.accounts
+                ],
             )
 
     def ended(self, summary: Summary) -> None:
@@ -116,6 +177,10 @@ class MetricsFile(Observer):
                 "mismatches": summary.mismatches,
             },
             summary.counts,
+            [
+                _Account(name, one.counts, *_sent(one), one.reason is not None)
+                for name, one in summary.accounts.items()
+            ],
         )
         self.has_ended = True
 
@@ -124,7 +189,9 @@ class MetricsFile(Observer):
         self._write(_at_the_end(exit_code), {})
         self.has_ended = True
 
-    def _write(self, values: dict[str, float], rows: dict[str, int]) -> None:
+    def _write(
+        self, values: dict[str, float], rows: dict[str, int], accounts: Sequence[_Account] = ()
+    ) -> None:
         """Write the file. If that fails, the run continues."""
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
@@ -141,12 +208,18 @@ class MetricsFile(Observer):
             )
             for outcome, number in rows.items():
                 by_outcome.labels(run, outcome).set(number)
+        if accounts:
+            registry.register(_Accounts(run, accounts))
         try:
             write_to_textfile(str(self._path), registry)
             # Regardless of the umask: another user's program reads the file, and it has no secrets.
             self._path.chmod(0o644)
         except (OSError, ValueError) as error:
             log.warning("%s %s can't be written: %s", setting("metrics_file"), self._path, error)
+
+
+def _sent(traffic: Traffic | AccountSummary) -> tuple[int, int]:
+    return traffic.requests, traffic.rate_limited
 
 
 def _at_the_end(exit_code: int | None) -> dict[str, float]:

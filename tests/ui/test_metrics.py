@@ -2,16 +2,25 @@
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bulkupdate.journal import read_summary
+from bulkupdate.models import Traffic
+from bulkupdate.session.progress import Progress
 from bulkupdate.ui.metrics import MetricsFile
 from tests.conftest import needed
 from tests.support.clock import run_virtual
 from tests.support.commands import bulkupdate, serving, start, wait_for_results
+from tests.support.many import NAMES, ManyBench, edits_of
+from tests.support.runs import run_directory
+from tests.ui.test_ended import part
 from tests.ui.test_lines import compared, progress, watched_by
+from tests.ui.test_standing import account
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +172,73 @@ def test_metrics_count_the_conflicts() -> None:
 
     run_virtual(main())
     assert (metrics()["conflict"], metrics()["unchanged"], metrics()["failed"]) == (3, 1, 1)
+
+
+# --- accounts -------------------------------------------------------------------------------
+
+
+def of_accounts(path: str = "nightly.prom") -> dict[tuple[str, str], float]:
+    """The metrics of accounts, by account and by metric, or outcome for the rows."""
+    found = {}
+    for family in text_string_to_metric_families(Path(path).read_text()):
+        for sample in family.samples:
+            if "account" in sample.labels:
+                name = sample.name.removeprefix("bulkupdate_account_")
+                key = (sample.labels["account"], sample.labels.get("outcome", name))
+                assert key not in found
+                found[key] = sample.value
+    return found
+
+
+async def test_each_account_has_metrics_of_its_own(write: Callable[..., Path]) -> None:
+    """Its rows by outcome, its requests and 429s, and whether it has stopped."""
+    async with ManyBench() as bench:
+        bench.account("globex").refused = True
+        path = write("accounts.csv", "account,id,title", *edits_of(NAMES, 4))
+        summary = await bench.run(path)
+    MetricsFile.open(Path("nightly.prom")).ended(summary)
+    found = of_accounts()
+    assert {name for name, _ in found} == {*NAMES}
+    assert [found[name, "stopped"] for name in NAMES] == [0, 1, 0]
+    assert [found[name, "updated"] for name in NAMES] == [4, 0, 4]
+    assert [found[name, "unprocessed"] for name in NAMES] == [0, 4, 0]
+    assert [found[name, "requests"] for name in ("acme", "initech")] == [4, 4]
+    assert [found[name, "rate_limited"] for name in NAMES] == [0, 0, 0]
+    assert "bulkupdate_rows{" in Path("nightly.prom").read_text()
+
+
+def test_metrics_of_a_run_in_progress_have_its_accounts() -> None:
+    """An account that stops is known while the others go on."""
+    waiting = account("acme", 30, traffic=Traffic(requests=40, rate_limited=3))
+
+    async def main() -> None:
+        file, going = MetricsFile.open(Path("nightly.prom")), progress()
+        with mock.patch.object(
+            Progress, "accounts", [waiting, account("globex", 1, reason="no key")]
+        ):
+            async for _ in watched_by(file, going, seconds=(16,)):
+                pass
+
+    run_virtual(main())
+    found = of_accounts()
+    assert (found["acme", "stopped"], found["globex", "stopped"]) == (0, 1)
+    assert (found["acme", "requests"], found["acme", "rate_limited"]) == (40, 3)
+    assert (found["acme", "updated"], found["acme", "unprocessed"]) == (30, 170)
+
+
+@pytest.mark.parametrize("accounts", [0, 500])
+def test_metrics_of_many_accounts_are_small_and_valid(tmp_path: Path, accounts: int) -> None:
+    """500 accounts take less than a megabyte; a run with one key has no metric of accounts."""
+    names = (f'Account "{n}" of a client\\' for n in range(accounts))
+    parts = {name: part(100_000, 100_000) for name in names}
+    summary = read_summary(run_directory(tmp_path / "a.run", [], accounts=parts))
+    path = Path("nightly.prom")
+    MetricsFile.open(path).ended(summary)
+    assert path.stat().st_size < 1_000_000
+    assert len({name for name, _ in of_accounts()}) == accounts
+    assert ("bulkupdate_account" in path.read_text()) == bool(accounts)
+    done = subprocess.run(
+        [needed("promtool"), "check", "metrics"], input=path.read_bytes(), capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -1,6 +1,7 @@
 """The command `bulkupdate undo`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ _EXAMPLES = (
     ("bulkupdate run undo.jsonl --compare", "send it"),
     ("bulkupdate undo nights/*.run --rule 'Ben is away' -o back.jsonl", "only one rule"),
 )
+
+#: Number of fields, or of accounts, whose tasks are counted.
+_SHOWN = 20
 
 #: Name of an obstacle → the reason in words.
 _WHY = {
@@ -66,7 +70,8 @@ def undo_command(
 
     The runs were made with `run --compare`. Each field goes back to the value that stood before
     them; several runs are taken back at once, to the value before the first. Each row expects what
-    the runs have left: `run FILE --compare` changes no task that was changed since.
+    the runs have left: `run FILE --compare` changes no task that was changed since. Where the runs
+    had accounts, each row names that of its task.
 
     --rule takes back only the rows of a rule. A field that another rule has written in between goes
     back to that; one that another rule has written since is left out and named.
@@ -93,15 +98,22 @@ def _tell(screen: Screen, undone: "Undone", output: Path, *, hand: str) -> None:
     is_stdout = str(output) == "-"
     screen.say(f"{'stdout' if is_stdout else output}: {count(undone.tasks, 'task')}")
     if undone.counts:
-        counts = ", ".join(f"{name} {number:,}" for name, number in undone.counts.items())
-        screen.say(f"  takes back: {counts}")
+        screen.say(f"  takes back: {_counted(undone.counts)}")
+    if undone.accounts:
+        screen.say(f"  of accounts: {_counted(undone.accounts)}")
     for line in _left_out(undone, hand):
         screen.say(f"  {line}", "yellow")
     if undone.tasks:
         # A name that begins with - would look like a flag.
         name = f"./{output}" if str(output)[0] == "-" else str(output)
         name = "FILE" if is_stdout else quoted(name)
-        screen.say(f"send it with: bulkupdate run {name} --compare")
+        accounts = " --accounts accounts.toml" if undone.accounts is not None else ""
+        screen.say(f"send it with: bulkupdate run {name} --compare{accounts}")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    shown = [f"{name} {number:,}" for name, number in islice(counts.items(), _SHOWN)]
+    return ", ".join([*shown, *["…"][: len(counts) > _SHOWN]])
 
 
 def _left_out(undone: "Undone", hand: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ import msgspec
 from bulkupdate.journal.images import Image, read_images
 from bulkupdate.journal.results import read_lines
 from bulkupdate.journal.runfiles import RunFiles
-from bulkupdate.models import WIRE_NAMES, Mark, Outcome
+from bulkupdate.models import WIRE_NAMES, Mark, Outcome, task_of
 
 #: Largest number of owners that are counted one by one.
 MAX_OWNERS = 1000
@@ -243,7 +243,7 @@ class _Counter:
             shown = step.task.user if step.task is not None else None
             owner = owner and (shown or owner)
         shape = (tuple(sent), self._owners(owner))
-        task = hash(step.id)
+        task = hash(task_of(step.account or "", step.id))
         numbers = (task, step.row, kind, self._shapes.setdefault(shape, len(self._shapes)), giver)
         for column, number in zip(self._parts[task % _PARTS], numbers, strict=True):
             column.append(number)

@@ -61,7 +61,7 @@ class Edit(NamedTuple):
         values: the values to set, as they are sent, by field; "" for an empty one.
         own: the texts for the columns that the reader ignores.
         expect: the values that the task must have, as they would be sent, by field; "" for empty.
-        account: the account of the task; "" in a file that names no accounts.
+        account: the name of the account whose task it is; "" where there is only one.
     """
 
     id: str
@@ -77,17 +77,18 @@ class LeftOut:
 
     Attributes:
         counts: number of values, by field.
-        named: the first of them, as `opp_… title`.
+        named: the first of them, as `opp_… title`, or `acme: opp_… title`.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     named: list[str] = field(default_factory=list)
 
-    def add(self, task_id: str, name: str) -> None:
+    def add(self, task_id: str, name: str, account: str = "") -> None:
         """Add a value."""
         self.counts[name] += 1
         if len(self.named) < SHOWN:
-            self.named.append(f"{writable(task_id)} {name}")
+            of = f"{account}: " if account else ""
+            self.named.append(f"{of}{writable(task_id)} {name}")
 
     def __str__(self) -> str:
         by_field = ", ".join(f"{name} {number:,}" for name, number in self.counts.items())
@@ -107,7 +108,7 @@ class EditsFile:
             can't hold one of its values. Otherwise both kinds of values are left blank.
         zone: the time zone in which due dates are written, with their offset; None for UTC.
         has_mark: whether a CSV file begins with a byte order mark.
-        has_accounts: whether each row names its account. The file then says so to its readers.
+        has_accounts: whether each row names the account of its task, and the file says so.
 
     Attributes:
         left_out: the values that it could not write. If rows are left out as a whole, a JSONL file
@@ -115,6 +116,7 @@ class EditsFile:
         unwritable: the values for which rows were left out, and that no file of edits holds.
         rows: number of rows so far.
         counts: number of rows that set a field, by field.
+        accounts: number of rows by account.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class EditsFile:
         self.unwritable = LeftOut()
         self.rows = 0
         self.counts: Counter[str] = Counter()
+        self.accounts: Counter[str] = Counter()
         self._digest = blake2b()
         self._format = format_
         self._names = names
@@ -141,7 +144,6 @@ class EditsFile:
         self._zone = zone
         self._has_mark = has_mark
         self._has_accounts = has_accounts
-        self._accounts: dict[str, None] = {}
         self._own = tuple(OWN_PREFIX + name for name in own)
         values = Values(ReadOptions(), datetime.now(UTC))
         self._readings = {name: values.reading(name) for name in ("id", *names)}
@@ -174,7 +176,7 @@ class EditsFile:
         written, self._digest = self._digest, blake2b()
         options = ReadOptions(
             format=None if self._format is Format.XLSX else self._format,
-            accounts=tuple(self._accounts) if self._has_accounts else None,
+            accounts=tuple(self.accounts) if self._has_accounts else None,
         )
         with Input.open(path, options=options) as source:
             for row in source.rows():
@@ -195,23 +197,23 @@ class EditsFile:
             columns, lost = self._columns(edit)
             # Without its id, a row would be of no task.
             if "id" in lost or (lost and self._is_whole):
-                self._leave_out(edit.id, lost)
+                self._leave_out(edit, lost)
                 continue
             for name in lost:
-                self.left_out.add(edit.id, name)
+                self.left_out.add(edit.id, name, edit.account)
             self.rows += 1
+            self.accounts[edit.account] += 1
             values = {name: edit.values[name] for name in self._names if name in columns}
             expect = {one: edit.expect[one] for one in self._expected if EXPECT + one in columns}
             self.counts.update(values.keys())
-            self._accounts.setdefault(edit.account)
             self._note_written(task_of(edit.account, edit.id), values, expect)
             yield edit, columns
 
-    def _leave_out(self, task_id: str, lost: Mapping[str, Any]) -> None:
-        is_in_jsonl = all(_is_accepted(task_id, *one) for one in lost.items())
+    def _leave_out(self, edit: Edit, lost: Mapping[str, Any]) -> None:
+        is_in_jsonl = all(_is_accepted(edit.id, *one) for one in lost.items())
         is_nowhere = self._is_whole and not is_in_jsonl
         for name in lost:
-            (self.unwritable if is_nowhere else self.left_out).add(task_id, name)
+            (self.unwritable if is_nowhere else self.left_out).add(edit.id, name, edit.account)
 
     def _columns(self, edit: Edit) -> tuple[dict[str, Any], dict[str, Any]]:
         """The values of a row by column, as the file has them, and those that it can't hold."""
@@ -241,12 +243,13 @@ class EditsFile:
 
     def _table(self, held: Iterable[tuple[Edit, dict[str, Any]]]) -> Iterator[list[str]]:
         names = [*self._names, *(EXPECT + name for name in self._expected)]
-        first, mark = ([ACCOUNT], [MARK]) if self._has_accounts else ([], [])
-        yield [*first, "id", *names, *self._own, *mark]
+        account, mark = ([ACCOUNT], [MARK]) if self._has_accounts else ([], [])
+        yield ["id", *account, *names, *self._own, *mark]
         for edit, columns in held:
+            of = [edit.account] if account else []
             notes = [edit.own.get(name.removeprefix(OWN_PREFIX), "") for name in self._own]
-            cells = [edit.id, *(columns.get(name, "") for name in names), *map(_note, notes)]
-            yield [edit.account, *cells, ""] if self._has_accounts else cells
+            cells = (columns.get(name, "") for name in names)
+            yield [edit.id, *of, *cells, *map(_note, notes), *([""] if mark else [])]
 
     def _cell(self, name: str, value: Any) -> str | None:
         """A value as a cell; None for one that would be read as another."""
@@ -274,10 +277,9 @@ class EditsFile:
             name: columns[EXPECT + name] for name in self._expected if EXPECT + name in columns
         }
         expected = {EXPECT.removesuffix("."): expect} if expect else {}
-        found = {"id": edit.id, **values, **expected, **notes}
-        return (
-            {ACCOUNT: edit.account, **found, MARK_KEY: MARK_VALUE} if self._has_accounts else found
-        )
+        account = {ACCOUNT: edit.account} if self._has_accounts else {}
+        mark = {MARK_KEY: MARK_VALUE} if self._has_accounts else {}
+        return {"id": edit.id, **account, **values, **expected, **notes, **mark}
 
 
 def _is_converted(text: str) -> bool:

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,7 +36,9 @@ _MEDIA = frozenset({"images", "videos"})
 _SCHEMA = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
-    CREATE TABLE task (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
+    CREATE TABLE task (
+        number INTEGER PRIMARY KEY, account TEXT NOT NULL, id TEXT NOT NULL, UNIQUE (account, id)
+    );
     CREATE TABLE event (
         task INTEGER NOT NULL, at TEXT NOT NULL, kind INTEGER NOT NULL, run INTEGER NOT NULL,
         row INTEGER NOT NULL, body BLOB
@@ -46,14 +49,17 @@ _SCHEMA = """
     ) WITHOUT ROWID;
     CREATE TABLE edit (number INTEGER PRIMARY KEY, body BLOB NOT NULL);
 """
-_KEEP = "INSERT INTO event SELECT number, ?, ?, ?, ?, ? FROM task WHERE id = ?"
+_KEEP = """
+    INSERT INTO event SELECT number, ?, ?, ?, ?, ? FROM task WHERE account = ? AND id = ?
+"""
+_ADD_TASK = "INSERT OR IGNORE INTO task (account, id) VALUES (?, ?)"
 #: A row of which two rules are told is of an unknown one.
 _KEEP_ORIGIN = """
-    INSERT INTO origin SELECT number, ?, ?, ? FROM task WHERE id = ?
+    INSERT INTO origin SELECT number, ?, ?, ? FROM task WHERE account = ? AND id = ?
     ON CONFLICT DO UPDATE SET rule = CASE WHEN rule = excluded.rule THEN rule END
 """
 _EVENTS = """
-    SELECT id, body, rule
+    SELECT account, id, body, rule
     FROM event JOIN task ON event.task = task.number LEFT JOIN origin USING (task, run, row)
     ORDER BY event.task, at DESC, kind DESC, event.rowid DESC
 """
@@ -82,6 +88,18 @@ class Obstacle(enum.Enum):
 
     OVERTAKEN = "overtaken"
     """A later row that stays, as of another rule, has written it."""
+
+
+class TaskKey(NamedTuple):
+    """What tells a task from all others.
+
+    Attributes:
+        account: the name of its account; "" where there is only one.
+        id: its id.
+    """
+
+    account: str
+    id: str
 
 
 class LoggedWrite(Mark, frozen=True, kw_only=True):
@@ -166,7 +184,7 @@ class Overwritten:
         for image in images:
             values = None if image.before is None else image.values
             event = Event(Kind.IMAGE, run, image.row, image.sent, values)
-            self._add(image.id, image.at, event)
+            self._add(TaskKey(image.account or "", image.id), image.at, event)
 
     def add_results(self, run: int, results: Iterable[LoggedWrite]) -> None:
         """Add the results of a run, as far as a request was sent.
@@ -178,30 +196,30 @@ class Overwritten:
             if result.sent:
                 kind = _KINDS.get(result.outcome, Kind.REFUSED)
                 event = Event(kind, run, result.row, result.sent, result.left)
-                self._add(result.id, result.at, event)
+                self._add(TaskKey(result.account or "", result.id), result.at, event)
 
-    def _add(self, task_id: str, at: str, event: Event) -> None:
-        values = (at, event.kind, event.run, event.row, to_json(event), task_id)
+    def _add(self, task: TaskKey, at: str, event: Event) -> None:
+        values = (at, event.kind, event.run, event.row, to_json(event), *task)
         with _errors():
-            self._database.execute("INSERT OR IGNORE INTO task (id) VALUES (?)", (task_id,))
+            self._database.execute(_ADD_TASK, task)
             self._database.execute(_KEEP, values)
 
-    def add_rule(self, run: int, row: int, task_id: str, rule: str | None) -> None:
+    def add_rule(self, run: int, row: int, task: TaskKey, rule: str | None) -> None:
         """Add the rule of a row, if its task has an event. A row of two rules is of an unknown one.
 
         Args:
             run: the number of the run.
             row: the number of the row.
-            task_id: the id of its task.
+            task: its task.
             rule: the name of its rule; None without one.
 
         Raises:
             JournalError: it can't be stored.
         """
         with _errors():
-            self._database.execute(_KEEP_ORIGIN, (run, row, rule or "", task_id))
+            self._database.execute(_KEEP_ORIGIN, (run, row, rule or "", *task))
 
-    def tasks(self) -> Iterator[tuple[str, Iterator[Event]]]:
+    def tasks(self) -> Iterator[tuple[TaskKey, Iterator[Event]]]:
         """Every task with its events, newest first. The first task is the one added first.
 
         Raises:
@@ -209,8 +227,9 @@ class Overwritten:
         """
         with _errors():
             found = self._database.execute(_EVENTS)
-            for task_id, events in groupby(found, key=lambda one: str(one[0])):
-                yield task_id, (_event(body, rule) for _, body, rule in events)
+            for (account, task_id), events in groupby(found, key=itemgetter(0, 1)):
+                task = TaskKey(account, task_id)
+                yield task, (_event(body, rule) for _, _, body, rule in events)
 
     def keep(self, edit: Edit) -> None:
         """Store an edit.
@@ -218,7 +237,7 @@ class Overwritten:
         Raises:
             JournalError: it can't be stored.
         """
-        body = to_json((edit.id, dict(edit.values), dict(edit.expect)))
+        body = to_json((edit.id, dict(edit.values), dict(edit.expect), edit.account))
         with _errors():
             self._database.execute("INSERT INTO edit (body) VALUES (?)", (body,))
 
@@ -230,8 +249,8 @@ class Overwritten:
         """
         with _errors():
             for (body,) in self._database.execute("SELECT body FROM edit ORDER BY number"):
-                task_id, values, expect = msgspec.json.decode(body)
-                yield Edit(task_id, values, expect=expect)
+                task_id, values, expect, account = msgspec.json.decode(body)
+                yield Edit(task_id, values, expect=expect, account=account)
 
     def close(self) -> None:
         """Close the database, and remove it."""

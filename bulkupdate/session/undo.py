@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bulkupdate import fields
 from bulkupdate.errors import ConfigError, InputError, JournalError, RunDirectoryError, setting
 from bulkupdate.journal import (
+    AccountSummary,
     Ledger,
     RunFiles,
     Summary,
@@ -37,6 +38,7 @@ from bulkupdate.session.overwritten import (
     Obstacle,
     Overwritten,
     TakenBack,
+    TaskKey,
     take_back,
 )
 from bulkupdate.session.resume import server_of
@@ -62,6 +64,7 @@ class Undone:
         rows_left: the rows that an unfinished run still has, by its directory.
         unknown_rule: the fields that requests without a result may have set, if no file tells the
             rules of their rows. Empty without `rules`.
+        accounts: number of tasks in the file by account; None where the runs had one key.
     """
 
     tasks: int
@@ -72,6 +75,7 @@ class Undone:
     unwritable: LeftOut
     rows_left: dict[str, int]
     unknown_rule: LeftOut
+    accounts: dict[str, int] | None = None
 
 
 def undo_run(
@@ -84,7 +88,8 @@ def undo_run(
     """Write a file of edits that takes runs back.
 
     It sends nothing, and needs no key. `run` with `compare` sends the file: each row expects what
-    the runs have left, so that a task that was changed since stays as it is.
+    the runs have left, so that a task that was changed since stays as it is. Where the runs had
+    accounts, each row names that of its task.
 
     Args:
         directories: the directories of the runs, which were made with `compare`.
@@ -96,7 +101,7 @@ def undo_run(
         ConfigError: the file exists, can't be written, or has another suffix; or no run has one of
             the rules.
         RunDirectoryError: a directory holds no run, or one that can't be taken back; or the runs
-            are of different servers or teams.
+            are of different servers or teams, or only some of them had accounts.
         RunInUseError: one of the runs is in progress.
         JournalError: a file of a run can't be read, or the new file can't be written.
     """
@@ -127,7 +132,7 @@ def undo_to(
     with contextlib.ExitStack() as stack:
         found = [stack.enter_context(at_rest(path)) for path in _different(directories)]
         runs = [_Run(files, read_summary(files.path)) for files in found]
-        _check(runs)
+        has_accounts = _check(runs)
         overwritten = stack.enter_context(contextlib.closing(Overwritten()))
         rows_left = {}
         for number, run in enumerate(runs):
@@ -137,7 +142,14 @@ def undo_to(
         if rules:
             _check_rules(rules, _add_rules(overwritten, runs))
         names, told = _take_back(overwritten, rules)
-        file = EditsFile(format_, names, expected=names, is_whole=True, has_mark=has_mark)
+        file = EditsFile(
+            format_,
+            names,
+            expected=names,
+            is_whole=True,
+            has_mark=has_mark,
+            has_accounts=has_accounts,
+        )
         write_edits(file, part, overwritten.edits())
     return Undone(
         tasks=file.rows,
@@ -148,6 +160,7 @@ def undo_to(
         unwritable=file.unwritable,
         rows_left=rows_left,
         unknown_rule=told.unknown_rule,
+        accounts=dict(file.accounts) if has_accounts else None,
     )
 
 
@@ -163,8 +176,8 @@ def _different(directories: Iterable[Path]) -> Iterable[Path]:
     return found.values()
 
 
-def _check(runs: list[_Run]) -> None:
-    """Check that runs can be taken back, and together.
+def _check(runs: list[_Run]) -> bool:
+    """Check that runs can be taken back, and together. Return whether they had accounts.
 
     Raises:
         RunDirectoryError: they can't.
@@ -179,16 +192,35 @@ def _check(runs: list[_Run]) -> None:
                 f"{files.path}: the run was made without {setting('compare')}, so that it is not"
                 " known what it has overwritten: it can't be taken back"
             )
-    _check_same("server", [(run, server_of(run.summary.base_url)) for run in runs])
-    _check_same("team", [(run, run.summary.team) for run in runs])
+    kinds = {_has_accounts(run.summary): run.files.path for run in reversed(runs)}
+    if len(kinds) > 1:
+        raise RunDirectoryError(
+            f"{kinds[True]} had accounts, and {kinds[False]} one key. {_ONE_BY_ONE}"
+        )
+    parts = [(run, name, part) for run in runs for name, part in _parts(run.summary).items()]
+    for account in dict.fromkeys(name for _, name, _ in parts):
+        of_it = [(run, part) for run, name, part in parts if name == account]
+        of = f", for account {account}" if account else ""
+        _check_same("server", of, [(run, server_of(part.base_url)) for run, part in of_it])
+        _check_same("team", of, [(run, part.team) for run, part in of_it])
+    return True in kinds
 
 
-def _check_same(what: str, found: list[tuple[_Run, str | None]]) -> None:
+def _has_accounts(summary: Summary) -> bool:
+    return bool(summary.accounts) or summary.input.options.get("accounts_sha256") is not None
+
+
+def _parts(summary: Summary) -> Mapping[str, Summary | AccountSummary]:
+    """The part of each account of a run; of a run with one key, it as a whole, under ""."""
+    return summary.accounts if _has_accounts(summary) else {"": summary}
+
+
+def _check_same(what: str, of: str, found: list[tuple[_Run, str | None]]) -> None:
     """Check that runs are of one server, or of one team as far as it is known."""
     first = {name: run.files.path for run, name in reversed(found) if name is not None}
     if len(first) > 1:
         named = ", ".join(f"{path} ({name})" for name, path in reversed(first.items()))
-        raise RunDirectoryError(f"the runs are of more than one {what}: {named}. {_ONE_BY_ONE}")
+        raise RunDirectoryError(f"the runs are of more than one {what}{of}: {named}. {_ONE_BY_ONE}")
 
 
 def _add_results(overwritten: Overwritten, number: int, run: _Run) -> int:
@@ -213,25 +245,32 @@ def _add_rules(overwritten: Overwritten, runs: Iterable[_Run]) -> dict[str, None
         for log in run.files.logs():
             for results in read_lines(log, LoggedWrite, whole_lines=True):
                 for one in results:
-                    overwritten.add_rule(number, one.sent_with or one.row, one.id, one.rule)
+                    task = TaskKey(one.account or "", one.id)
+                    overwritten.add_rule(number, one.sent_with or one.row, task, one.rule)
                     names.update({one.rule: None} if one.rule else {})
-        for row in _night_rows(run.files):
-            overwritten.add_rule(number, row.number, row.id, row.rule)
+        for row in _night_rows(run):
+            task = TaskKey(row.account, row.id)
+            overwritten.add_rule(number, row.number, task, row.rule)
             names.update({row.rule: None} if row.rule else {})
     return names
 
 
-def _night_rows(files: RunFiles) -> Iterator[Row]:
+def _night_rows(run: _Run) -> Iterator[Row]:
     """The rows that rules have made for a run; none where it had no file of rules.
 
     Raises:
         JournalError: they can't be read.
     """
-    if not files.edits.exists():
+    edits, accounts = run.files.edits, run.summary.accounts
+    if not edits.exists():
         return
-    options = ReadOptions(format=Format.JSONL, people=True)
+    options = ReadOptions(
+        format=Format.JSONL,
+        people=True,
+        accounts=tuple(accounts) if _has_accounts(run.summary) else None,
+    )
     try:
-        with Input.open(files.edits, options=options) as source:
+        with Input.open(edits, options=options) as source:
             yield from source.rows()
     except InputError as error:
         raise JournalError(str(error)) from error
@@ -258,24 +297,25 @@ class _Found:
     changed: LeftOut = field(default_factory=LeftOut)
     unknown_rule: LeftOut = field(default_factory=LeftOut)
 
-    def add(self, task_id: str, taken: TakenBack) -> None:
+    def add(self, task: TaskKey, taken: TakenBack) -> None:
         """Add what is to be told of a task."""
         for name, obstacle in taken.left_out.items():
-            self.left_out[obstacle].add(task_id, name)
+            self.left_out[obstacle].add(task.id, name, task.account)
         for name in taken.changed:
-            self.changed.add(task_id, name)
+            self.changed.add(task.id, name, task.account)
         for name in taken.unknown:
-            self.unknown_rule.add(task_id, name)
+            self.unknown_rule.add(task.id, name, task.account)
 
 
 def _take_back(overwritten: Overwritten, rules: Collection[str]) -> tuple[tuple[str, ...], _Found]:
     """Store the edit of each task. Return the fields, and what is to be told."""
     used: set[str] = set()
     found = _Found()
-    for task_id, events in overwritten.tasks():
+    for task, events in overwritten.tasks():
         taken = take_back(events, rules)
-        found.add(task_id, taken)
+        found.add(task, taken)
         if taken.values:
             used.update(taken.values)
-            overwritten.keep(Edit(task_id, taken.values, expect=taken.expect))
+            edit = Edit(task.id, taken.values, expect=taken.expect, account=task.account)
+            overwritten.keep(edit)
     return tuple(name for name in FIELDS if name in used), found

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bulkupdate.journal import AccountSummary
 from bulkupdate.session.overwritten import Obstacle
 from tests.support.commands import COMMAND, bulkupdate, environment, serving
 from tests.support.overwriting import Overwriting
@@ -70,6 +71,20 @@ def test_file_is_named_in_the_next_command() -> None:
     assert done.stderr.endswith("send it with: bulkupdate run './-un do.jsonl' --compare\n")
     rows = [json.loads(line) for line in Path("-un do.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == ["opp_1", "opp_2", "opp_5"]
+
+
+def test_accounts_are_counted_and_named_in_the_next_command() -> None:
+    """The file of a run with accounts needs the file that names them."""
+    run = Overwriting("many.run")
+    for row, name in enumerate(("acme", "globex", "acme"), 1):
+        run.write(row, f"opp_{row}", {"title": "Old"}, {"title": "New"}, account=name)
+    part = AccountSummary(base_url="https://api.lemlist.com/api", rows=2, counts={})
+    run.save(accounts={"acme": part, "globex": part})
+    done = bulkupdate("undo", "many.run", "-o", "undo.jsonl")
+    assert done.stderr.splitlines()[-2:] == [
+        "  of accounts: acme 2, globex 1",
+        "send it with: bulkupdate run undo.jsonl --compare --accounts accounts.toml",
+    ]
 
 
 def test_nothing_to_take_back_is_no_error() -> None:

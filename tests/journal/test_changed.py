@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.codec import to_lines
+from bulkupdate.codec import replaced, to_lines
 from bulkupdate.errors import JournalError, RunStoppedError
 from bulkupdate.journal.changed import MAX_OWNERS, ChangeCounts, TaskChange, count_changes
 from bulkupdate.journal.images import Image
@@ -54,6 +54,21 @@ def test_tasks_are_counted_by_field_and_new_owner(tmp_path: Path) -> None:
     counts = count_changes(files)
     assert list(counts.fields.items()) == [("assignedTo", 3), ("title", 1), ("priority", 1)]
     assert list(counts.owners.items()) == [(CARL, 2), (ANNA, 1)]
+
+
+def test_same_id_of_two_accounts_is_two_tasks(tmp_path: Path) -> None:
+    """Each has its own owner before and after, as its own images and lines tell."""
+    sent = {"assignedTo": CARL}
+    results = [
+        settled(row, row, sent=sent, account=account)
+        for row, account in enumerate(("acme", "globex", "acme"), 1)
+    ]
+    images = [
+        replaced(image(1, 0.5, {"assignedTo": ANNA}, sent), account="acme"),
+        replaced(image(2, 1.5, {"assignedTo": BEN}, sent), account="globex"),
+    ]
+    counts = count_changes(files_of(tmp_path, results, images))
+    assert counts == ChangeCounts({"assignedTo": 2}, {CARL: 2}, {ANNA: 1, BEN: 1}, 2)
 
 
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.UPDATED])

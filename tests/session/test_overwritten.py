@@ -13,7 +13,7 @@ from bulkupdate.journal import Image
 from bulkupdate.models import Outcome
 from bulkupdate.plan import LiveTasks
 from bulkupdate.reader import Edit
-from bulkupdate.session.overwritten import LoggedWrite, Overwritten, TakenBack, take_back
+from bulkupdate.session.overwritten import LoggedWrite, Overwritten, TakenBack, TaskKey, take_back
 
 ORIGINAL = {"title": "A", "message": "A"}
 RUNS = 3
@@ -64,7 +64,7 @@ class World:
         self.has_untold = False
         self.last: dict[str, str] = {}
         self._known = [LiveTasks(Path(f"{run}.live")) for run in range(RUNS)]
-        self._rules: list[tuple[int, int, str, str]] = []
+        self._rules: list[tuple[int, int, TaskKey, str]] = []
         #: Field → its values since the last write of another rule, before the last one of R.
         self.allowed = {name: {value} for name, value in ORIGINAL.items()}
         self._since = {name: {value} for name, value in ORIGINAL.items()}
@@ -85,7 +85,7 @@ class World:
         if write.is_applied:
             self.task |= changes
         if write.outcome is not None or has_image:
-            self._rules.append((write.run, row, "opp_1", write.rule))
+            self._rules.append((write.run, row, TaskKey("", "opp_1"), write.rule))
         if write.outcome is not None:
             result = LoggedWrite(
                 row=row, id="opp_1", at=self._now(), outcome=write.outcome, sent=changes

@@ -27,10 +27,15 @@ class Overwriting:
         self.results: list[dict[str, Any]] = []
 
     def image(
-        self, row: int, id_: str, before: dict[str, Any] | None, sent: dict[str, Any]
+        self,
+        row: int,
+        id_: str,
+        before: dict[str, Any] | None,
+        sent: dict[str, Any],
+        **more: Any,
     ) -> None:
         """Add the image that stands before a request."""
-        line = {"row": row, "id": id_, "at": _now(), "before": before, "sent": sent}
+        line = {"row": row, "id": id_, "at": _now(), "before": before, "sent": sent, **more}
         self.images.append(line)
 
     def result(
@@ -57,11 +62,14 @@ class Overwriting:
         before: dict[str, Any] | None,
         sent: dict[str, Any],
         outcome: str = "updated",
+        *,
+        account: str = "",
         **more: Any,
     ) -> None:
         """Add a request: its image, and its result."""
-        self.image(row, id_, before, sent)
-        self.result(row, id_, outcome, sent, **more)
+        of: dict[str, Any] = {"account": account} if account else {}
+        self.image(row, id_, before, sent, **of)
+        self.result(row, id_, outcome, sent, **of, **more)
 
     def save(self, **changes: Any) -> Path:
         """Write the run directory. `changes` change its summary."""

@@ -1,20 +1,17 @@
 """`accounts`: the team of each account, asked for side by side."""
 
-import asyncio
 from dataclasses import replace
 from typing import NamedTuple
 
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.errors import ConfigError
 from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.team import Team
-from bulkupdate.session.reading import SIDE_ATTEMPTS, Known, live_reader
+from bulkupdate.session.reading import SIDE_ATTEMPTS, Known, LiveReader
+from bulkupdate.session.sidebyside import Each, read_each
 from bulkupdate.stop import Stop
-
-#: Most accounts that are asked at once. Each has a connection of its own.
-_AT_ONCE = 32
 
 _NOTHING = Known(None, None)
 
@@ -75,28 +72,26 @@ async def ask_teams(
         RunStoppedError: `stop` was set.
     """
     found, missing = _endpoints(accounts)
-    turns = asyncio.Semaphore(_AT_ONCE)
     # A server that never answers is given up after few attempts, each as long as the timeout.
     few = replace(policy, max_attempts=min(policy.max_attempts, SIDE_ATTEMPTS))
 
-    async def ask(account: Account) -> Asked:
-        if account.name in missing:
-            return Asked(account, _NOTHING, missing[account.name])
-        async with turns:
-            own = stop.child(ends_parent=False)
-            try:
-                async with live_reader(found[account.name], rate, few, own) as reader:
-                    known = await reader.known(is_needed=is_patient)
-            except RunStoppedError as error:
-                return Asked(account, _NOTHING, str(error))
-            finally:
-                stop.forget(own)
-        return Asked(account, known, "" if known.team else known.note)
+    async def ask(_: Account, reader: LiveReader, __: Stop) -> Known:
+        return await reader.known(is_needed=is_patient)
 
-    asked = await asyncio.gather(*map(ask, accounts.values()))
-    if stop.is_set:
-        raise RunStoppedError(stop.text or "stopped")
+    there = [account for name, account in accounts.items() if name in found]
+    read = await read_each(there, found, rate, few, stop, ask)
+    by_name = {one.account.name: _asked(one) for one in read}
+    asked = [
+        by_name.get(name) or Asked(account, _NOTHING, missing[name])
+        for name, account in accounts.items()
+    ]
     return Teams(asked, _same_key(accounts, found))
+
+
+def _asked(one: Each[Known]) -> Asked:
+    if one.value is None:
+        return Asked(one.account, _NOTHING, one.problem)
+    return Asked(one.account, one.value, "" if one.value.team else one.value.note)
 
 
 def _endpoints(accounts: Accounts) -> tuple[dict[str, Endpoint], dict[str, str]]:

@@ -28,6 +28,7 @@ from bulkupdate.errors import (
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.listing import Filter, pages
+from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.lemlist.team import Member, Sender, Team, is_plain_id
@@ -274,6 +275,7 @@ async def live_reader(
     policy: RetryPolicy,
     stop: Stop,
     limiter: Limiter | None = None,
+    pool: ConnectionPool | None = None,
 ) -> AsyncIterator[LiveReader]:
     """A reader with a session of its own.
 
@@ -283,7 +285,8 @@ async def live_reader(
         policy: the backoff between attempts, and how long the server may be down.
         stop: ends the reading.
         limiter: gives each request its permit; None for one of its own, with this rate.
+        pool: the connections, which other readers share; None for one of its own.
     """
-    async with TaskClient(endpoint, connections=1) as client:
+    async with TaskClient(endpoint, connections=1, pool=pool) as client:
         health = Health(stop, policy.give_up_after)
         yield LiveReader(client, limiter or limiter_for(rate), health, policy, stop)

@@ -60,6 +60,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         expecting: number of valid rows that expect something of their tasks.
         accounts: number of rows by account, in the order of their first rows; empty where there is
             only one. Rows that name none are left out.
+        longest: number of requests of the account that has most: the others end before it.
         odd: number of ids that are unlike most others.
         odd_ids: the first of these.
         problem_groups: the problems, each kind once, with examples.
@@ -88,6 +89,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     due: DueDates | None = None
     expecting: int = 0
     accounts: dict[str, int] = {}
+    longest: int | None = None
     odd: int = 0
     odd_ids: list[OddId] = []
     encoding: str | None = None
@@ -95,7 +97,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
     def at(self, rate: Rate) -> "Preview":
         """The same preview at another rate limit; "auto" is lemlist's own."""
-        return replaced(self, seconds=_seconds(self.requests, rate))
+        most = self.requests if self.longest is None else self.longest
+        return replaced(self, seconds=_seconds(most, rate))
 
     def of(self, source: Input) -> "Preview":
         """The same preview with what was found out about the text of its input."""
@@ -148,6 +151,8 @@ class Inspection:
         self._invalid = 0
         self._expecting = 0
         self._accounts: Counter[str] = Counter()
+        #: Number of rows that are sent, by account.
+        self._sent: Counter[str] = Counter()
         self._problems = Problems()
         self._shapes: Counter[tuple[str, ...]] = Counter()
         #: The same for rows that complete their task.
@@ -169,6 +174,7 @@ class Inspection:
         """Add rows that follow those before. Many at once cost less than one at a time."""
         parts = self._parts
         valid, due_dates, shapes, completing = [], [], [], []
+        sent: list[str] = []
         for row in rows:
             update = row.update
             if update is None:
@@ -189,6 +195,8 @@ class Inspection:
             # The lowest bit says whether the row is sent.
             numbers.append(2 * row.number + is_sent)
             shapes.append(shape)
+            if is_sent and row.account:
+                sent.append(row.account)
             if update.done:
                 completing.append(shape)
             if is_sent and (len(self._bodies) < SHOWN_BODIES or self._merge):
@@ -200,6 +208,7 @@ class Inspection:
         # Counted in C, as the due dates are.
         self._shapes.update(shapes)
         self._completing.update(completing)
+        self._sent.update(sent)
         self._odd_ids.add(valid)
         if self._dates is not None:
             self._dates.add(due_dates)
@@ -234,6 +243,10 @@ class Inspection:
         requests = self.rows - self._invalid - unchanged
         if self._merge:
             requests = self._count_merged()
+        longest = max(self._sent.values(), default=None)
+        if longest is not None and self._merge:
+            # How many requests of each account are left after merging is not counted.
+            longest = min(longest, requests)
         return Preview(
             rows=self.rows,
             invalid=self._invalid,
@@ -250,10 +263,11 @@ class Inspection:
             repeats=repeats,
             bodies=[{"id": body.id, **body.changes()} for body in self._bodies.values()],
             problem_groups=self.problem_groups,
-            seconds=_seconds(requests, rate),
+            seconds=_seconds(requests if longest is None else longest, rate),
             due=self._dates.found if self._dates is not None else None,
             expecting=self._expecting,
             accounts={account: rows for account, rows in self._accounts.items() if account},
+            longest=longest,
             odd=odd,
             odd_ids=odd_ids,
         )

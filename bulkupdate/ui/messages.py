@@ -40,6 +40,9 @@ _MEDIA = frozenset({"images", "videos"})
 #: Most fields or owners that are shown with their number of tasks.
 _SHOWN_COUNTS = 20
 
+#: Accounts that a preview names.
+_ACCOUNTS_SHOWN = 5
+
 
 def duration(seconds: float) -> str:
     """A duration in words: `3.2 s`, `1 m 05 s`, `2 h 46 m`."""
@@ -113,6 +116,8 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
     if preview.invalid:
         parts.append(f"{preview.invalid:,} invalid")
     yield "  " + ", ".join(parts)
+    if preview.accounts:
+        yield "  " + _accounts_of(preview)
     if preview.edits:
         yield "  sets: " + _by_field(preview.edits)
     if preview.clears:
@@ -131,6 +136,15 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
         yield f"  {tasks} several rows, {how} ({examples}{more})"
     if preview.seconds is not None:
         yield f"  {count(preview.requests, 'request')}, at least {duration(preview.seconds)}"
+
+
+def _accounts_of(preview: Preview) -> str:
+    """The accounts of the rows, those with most rows first."""
+    by_rows = sorted(preview.accounts.items(), key=lambda pair: -pair[1])
+    shown = ", ".join(f"{name} {rows:,}" for name, rows in by_rows[:_ACCOUNTS_SHOWN])
+    hidden = len(by_rows) - _ACCOUNTS_SHOWN
+    more = f" and {hidden:,} more" if hidden > 0 else ""
+    return f"{count(len(by_rows), 'account')}: {shown}{more}"
 
 
 def _due_dates(due: DueDates, zone: tzinfo | None, name: str | None) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bulkupdate.codec import replaced
 from bulkupdate.errors import InputError, Problem
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Row, TaskUpdate
@@ -142,3 +143,28 @@ def test_inspecting_long_file_pauses_regularly(write: Callable[..., Path]) -> No
         pauses = [inspection.rows for inspection in inspect(source)]
     assert pauses[-1] == 1000
     assert max(b - a for a, b in pairwise(pauses)) <= 128
+
+
+def test_accounts_send_side_by_side() -> None:
+    """The time is that of the account with most requests. A row that sets nothing takes none."""
+    inspection = Inspection()
+    rows = [replaced(row(n), account="acme" if n % 3 else "globex") for n in range(1, 61)]
+    idle = replaced(row(61), update=TaskUpdate(id="opp_61"), account="acme")
+    inspection.add([*rows, idle, replaced(row(62), update=None, account="")])
+    preview = inspection.preview("auto")
+    assert preview.accounts == {"acme": 41, "globex": 20}
+    assert (preview.requests, preview.longest, preview.seconds) == (60, 40, 4.0)
+    assert preview.at(RateLimit(10, 1)).seconds == 4.0
+    assert preview.tasks == 61
+
+
+def test_same_id_in_two_accounts_is_two_tasks() -> None:
+    """Neither repeats the other."""
+    inspection = Inspection(merge=True)
+    rows = [replaced(row(n, "opp_1"), account=name) for n, name in ((1, "a"), (2, "b"), (3, "a"))]
+    inspection.add(rows)
+    preview = inspection.preview("auto")
+    assert (preview.tasks, preview.repeated, preview.repeats) == (2, 1, [[1, 3]])
+    assert preview.requests == 2
+    followed = inspection.followed()
+    assert [n in followed for n in (1, 2, 3)] == [True, False, False]

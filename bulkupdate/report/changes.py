@@ -49,12 +49,21 @@ NOTHING = "nothing"
 #: The header of `changes.csv`.
 HEADER = ("row", "id", "title", "field", "before", "after", "at", "timezone")
 
-_SCHEMA = "CREATE TABLE step (number INTEGER PRIMARY KEY, id TEXT NOT NULL, data BLOB NOT NULL)"
-_ADD = "INSERT INTO step (id, data) VALUES (?, ?)"
+#: What follows it in a run with accounts.
+ACCOUNT = "account"
+
+_SCHEMA = """
+    CREATE TABLE step (
+        number INTEGER PRIMARY KEY, account TEXT NOT NULL, id TEXT NOT NULL, data BLOB NOT NULL
+    )
+"""
+_ADD = "INSERT INTO step (account, id, data) VALUES (?, ?, ?)"
 #: The steps of each task together, the tasks in the order of their first steps.
 _SORTED = """
-    SELECT id, data
-    FROM (SELECT number, id, data, min(number) OVER (PARTITION BY id) AS first FROM step)
+    SELECT account, id, data
+    FROM (
+        SELECT *, min(number) OVER (PARTITION BY account, id) AS first FROM step
+    )
     ORDER BY first, number
 """
 
@@ -80,11 +89,13 @@ class ChangedTask(NamedTuple):
         id: its id.
         title: its title; "" if no answer showed one.
         change: what the run has changed. The values of `after` are of type `Left`.
+        account: the account that it is of; "" in a run with one key.
     """
 
     id: str
     title: str
     change: TaskChange
+    account: str = ""
 
 
 class _Step(msgspec.Struct, frozen=True, array_like=True):
@@ -112,15 +123,18 @@ def changed_tasks(files: RunFiles) -> Iterator[ChangedTask]:
             database.execute(_SCHEMA)
             database.execute("BEGIN")
             database.executemany(_ADD, map(_stored, read_steps(files, Settlement)))
-            for task_id, steps in groupby(database.execute(_SORTED), itemgetter(0)):
-                yield _changed(task_id, (parse_record(data, _Step) for _, data in steps))
+            found = database.execute(_SORTED)
+            for (account, task_id), steps in groupby(found, itemgetter(0, 1)):
+                parsed = (parse_record(data, _Step) for *_, data in steps)
+                yield _changed(account, task_id, parsed)
     except sqlite3.Error as error:
         raise JournalError(f"what was changed can't be sorted: {error}") from error
 
 
-def _stored(step: Image | Settlement) -> tuple[str, bytes]:
+def _stored(step: Image | Settlement) -> tuple[str, str, bytes]:
+    account = step.account or ""
     if isinstance(step, Image):
-        return step.id, to_json(_Step(step.row, step.at, step.sent, step.values))
+        return account, step.id, to_json(_Step(step.row, step.at, step.sent, step.values))
     sent, task = step.sent or {}, step.task or {}
     title = task.get("title")
     kept = _Step(
@@ -130,10 +144,10 @@ def _stored(step: Image | Settlement) -> tuple[str, bytes]:
         outcome=step.outcome,
         title=title if isinstance(title, str) else "",
     )
-    return step.id, to_json(kept)
+    return account, step.id, to_json(kept)
 
 
-def _changed(task_id: str, steps: Iterable[_Step]) -> ChangedTask:
+def _changed(account: str, task_id: str, steps: Iterable[_Step]) -> ChangedTask:
     change, title = TaskChange(), ""
     for step in steps:
         values = {name: Left(value, step.row, step.at) for name, value in step.values.items()}
@@ -142,7 +156,7 @@ def _changed(task_id: str, steps: Iterable[_Step]) -> ChangedTask:
         else:
             change.settled(step.row, step.outcome, values)
         title = step.title or title
-    return ChangedTask(task_id, title, change)
+    return ChangedTask(task_id, title, change, account)
 
 
 class NewOwner(NamedTuple):
@@ -160,6 +174,10 @@ class NewOwner(NamedTuple):
     givers: list[tuple[str, int]]
 
 
+#: A change: row, id, title, field, before, after, when, and the account.
+Line = tuple[int, str, str, str, str, str, str, str]
+
+
 class Changes(NamedTuple):
     """What a run has changed, for the page.
 
@@ -168,7 +186,7 @@ class Changes(NamedTuple):
         fields: number of tasks by field, the most frequent first.
         owners: who got tasks, those with the most first.
         in_doubt: number of tasks with a request that was not confirmed.
-        lines: the first changes: row, id, title, field, before, after, and when.
+        lines: the first changes: row, id, title, field, before, after, when, and the account.
         total: number of changes.
         timezone: the name of the time zone of all times.
         file: the name of the file that holds all of them; "" without one.
@@ -178,7 +196,7 @@ class Changes(NamedTuple):
     fields: dict[str, int]
     owners: list[NewOwner]
     in_doubt: int
-    lines: list[tuple[int, str, str, str, str, str, str]]
+    lines: list[Line]
     total: int
     timezone: str
     file: str = ""
@@ -193,16 +211,17 @@ class ChangesTable:
 
     def __init__(self, summary: Summary) -> None:
         self._people = summary.people
+        self._has_accounts = bool(summary.accounts)
         self._zone, self._zone_name = _zone_of(summary)
         self._tasks = self._in_doubt = self._count = 0
         self._fields = Counter[str]()
         #: The earlier owner, "" for one that is not known, and the new one → tasks.
         self._moves = Counter[tuple[str, str]]()
-        self._lines: list[tuple[int, str, str, str, str, str, str]] = []
+        self._lines: list[Line] = []
 
     def rows(self, tasks: Iterable[ChangedTask]) -> Iterator[list[str]]:
         """The table: its header, then a row for each change."""
-        yield [*HEADER]
+        yield [*HEADER, *([ACCOUNT] if self._has_accounts else [])]
         for task in tasks:
             self._in_doubt += task.change.is_in_doubt
             if not task.change.after:
@@ -238,10 +257,12 @@ class ChangesTable:
         self._count += 1
         if self._count <= MAX_CHANGES:
             before, after = (self._shown(name, value, _for_people) or NOTHING for value in values)
-            self._lines.append((left.row, task.id, task.title, name, before, after, when))
+            shown = (left.row, task.id, task.title, name, before, after, when, task.account)
+            self._lines.append(shown)
         before, after = (self._shown(name, value, _for_sheets) for value in values)
         cells = (task.id, task.title, name, before, after, when)
-        return [str(left.row), *map(not_a_formula, cells), self._zone_name]
+        line = [str(left.row), *map(not_a_formula, cells), self._zone_name]
+        return [*line, not_a_formula(task.account)] if self._has_accounts else line
 
     def _shown(self, name: str, value: Any, moment: Callable[..., str]) -> str:
         if value is _UNKNOWN:

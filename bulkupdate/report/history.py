@@ -110,6 +110,8 @@ class History(NamedTuple):
         unsuccessful_count: number of unsuccessful rows.
         changes: what the run has changed; None where this was not read.
         rules: number of rows by rule and outcome; empty where no row is of a rule.
+        accounts: number of rows by outcome, and `unprocessed`, of each account, from the log; empty
+            in a run with one key.
     """
 
     summary: Summary
@@ -124,6 +126,7 @@ class History(NamedTuple):
     unsuccessful_count: int
     changes: Changes | None = None
     rules: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    accounts: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
 
 def read_history(directory: Path) -> History:
@@ -158,6 +161,9 @@ def read_history(directory: Path) -> History:
         unsuccessful=unsuccessful,
         unsuccessful_count=count,
         rules=ledger.rules(),
+        accounts={
+            name: ledger.of_account(name, one.rows) for name, one in summary.accounts.items()
+        },
     )
 
 

@@ -12,7 +12,8 @@ from bulkupdate._version import __version__
 from bulkupdate.codec import to_json
 from bulkupdate.errors import count, setting
 from bulkupdate.journal import RunFiles, Summary
-from bulkupdate.models import SUCCESSES, Outcome, Result, State
+from bulkupdate.models import SUCCESSES, Outcome, State
+from bulkupdate.report.accounts import account_table
 from bulkupdate.report.changes import Changes, NewOwner
 from bulkupdate.report.charts import charts
 from bulkupdate.report.history import MAX_ROWS, History
@@ -37,9 +38,27 @@ _MESSAGE_WIDTH = 300
 #: Number of characters to show of a value before and after a change.
 _VALUE_WIDTH = 160
 
-#: The columns of the table of changes, with and without a comparison.
-_CHANGE_COLUMNS = ("Row", "Task", "Title", "Field", "Before", "After", "When")
-_BLIND_COLUMNS = ("Row", "Task", "Title", "Field", "New value", "When")
+#: The columns of the table of changes, with and without a comparison: the title, and the kind of
+#: their cells.
+_CHANGE_COLUMNS = (
+    ("Row", "number"), ("Task", "id"), ("Title", "text"), ("Field", "short"), ("Before", "text"),
+    ("After", "text"), ("When", "text short"),
+)  # fmt: skip
+_BLIND_COLUMNS = (*_CHANGE_COLUMNS[:4], ("New value", "text"), ("When", "text short"))
+
+#: The columns of the table of rows that did not go through.
+_ROW_COLUMNS = (
+    ("Row", "number"), ("Task", "id"), ("Outcome", "outcome"), ("Why", "why"), ("Sent", "code"),
+    ("Attempts", "number"),
+)  # fmt: skip
+
+_Column = tuple[str, str]
+
+#: What stands for the server of a run whose accounts have several.
+_SEVERAL = "several servers"
+
+#: The column that both have in a run with accounts, behind the number of the row.
+_ACCOUNT_COLUMN = ("Account", "text")
 
 #: Number of new owners to show, and of earlier owners to show of each.
 _SHOWN_OWNERS = 100
@@ -117,10 +136,12 @@ def page(history: History) -> str:
         facts=_facts(history),
         changes=_changes(history),
         owners=_owners(history),
-        change_columns=_CHANGE_COLUMNS if summary.compared else _BLIND_COLUMNS,
+        change_columns=_columns(_CHANGE_COLUMNS if summary.compared else _BLIND_COLUMNS, summary),
+        row_columns=_columns(_ROW_COLUMNS, summary),
+        accounts=account_table(history),
         compare=setting("compare"),
         change_rows=Markup(_in_page(_change_rows(history))),  # noqa: S704 - as below
-        rows=Markup(_in_page(map(_cells, history.unsuccessful))),  # noqa: S704 - nothing in it can end the element
+        rows=Markup(_in_page(_cells(history))),  # noqa: S704 - nothing in it can end the element
         shown=len(history.unsuccessful),
         not_shown=history.unsuccessful_count - len(history.unsuccessful),
         max_rows=f"{MAX_ROWS:,}",
@@ -135,7 +156,15 @@ def page(history: History) -> str:
 
 
 def _target(summary: Summary) -> str:
-    return "the sandbox" if summary.sandbox else host(summary.base_url)
+    if summary.sandbox:
+        return "the sandbox"
+    return host(summary.base_url) if summary.base_url else _SEVERAL
+
+
+def _columns(columns: tuple[_Column, ...], summary: Summary) -> tuple[_Column, ...]:
+    """The columns of a table of rows, with the account where there are several."""
+    first, *rest = columns
+    return (first, _ACCOUNT_COLUMN, *rest) if summary.accounts else columns
 
 
 def verdict(history: History) -> Verdict:
@@ -258,7 +287,10 @@ def _facts(history: History) -> list[tuple[str, str]]:
         ("Input", f"{read.path} ({how})"),
         ("SHA-256", read.sha256),
         ("Columns", ", ".join(f"{name} as {field}" for name, field in read.columns.items())),
-        ("Sent to", "the sandbox, not lemlist" if summary.sandbox else summary.base_url),
+        (
+            "Sent to",
+            "the sandbox, not lemlist" if summary.sandbox else summary.base_url or _SEVERAL,
+        ),
         ("State", _state(summary)),
         ("Exit code", "" if summary.exit_code is None else str(summary.exit_code)),
         ("Last session", f"{summary.started} to {summary.ended or 'now'}"),
@@ -302,9 +334,13 @@ def _giving(owner: NewOwner) -> str:
 
 def _change_rows(history: History) -> Iterator[list[object]]:
     """The rows of the table of changes. Without a comparison, no value before is known."""
-    for row, id_, title, field, before, *rest in history.changes.lines if history.changes else ():
-        known = (before,) if history.summary.compared else ()
-        texts = (id_, title, field, *known, *rest)
+    summary = history.summary
+    for row, id_, title, field, before, after, when, account in (
+        history.changes.lines if history.changes else ()
+    ):
+        known = (before,) if summary.compared else ()
+        named = (account,) if summary.accounts else ()
+        texts = (*named, id_, title, field, *known, after, when)
         yield [row, *(printable(cut(text, _VALUE_WIDTH)) for text in texts)]
 
 
@@ -314,13 +350,16 @@ def _in_page(rows: Iterable[list[object]]) -> str:
     return to_json([*rows]).decode().replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
-def _cells(result: Result) -> list[object]:
-    sent = to_json(result.sent).decode() if result.sent else ""
-    return [
-        result.row,
-        printable(result.id),
-        result.outcome,
-        printable(cut(error_text(result), _MESSAGE_WIDTH)),
-        printable(cut(sent, _SENT_WIDTH)),
-        result.attempts,
-    ]
+def _cells(history: History) -> Iterator[list[object]]:
+    """The rows of the table of rows that did not go through."""
+    for result in history.unsuccessful:
+        sent = to_json(result.sent).decode() if result.sent else ""
+        yield [
+            result.row,
+            *([printable(result.account or "")] if history.summary.accounts else []),
+            printable(result.id),
+            result.outcome,
+            printable(cut(error_text(result), _MESSAGE_WIDTH)),
+            printable(cut(sent, _SENT_WIDTH)),
+            result.attempts,
+        ]

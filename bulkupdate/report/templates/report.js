@@ -17,6 +17,8 @@ function show(prefix) {
     ["controls", "search", "pages", "previous", "next"].map(part);
   // Only the table of rows has this choice, and a column for it.
   const outcome = part("outcome");
+  const kinds = headers.map((header) => header.dataset.kind);
+  const told = kinds.indexOf("outcome");
   let shown = rows.map((_, index) => index);
   let page = 0;
   let sorted = { column: 0, step: 1 };
@@ -44,7 +46,7 @@ function show(prefix) {
     }
     shown = [];
     for (let index = 0; index < rows.length; index++) {
-      const isWanted = !outcome?.value || rows[index][2] === outcome.value;
+      const isWanted = !outcome?.value || rows[index][told] === outcome.value;
       if (isWanted && words.every((word) => texts[index].includes(word))) {
         shown.push(index);
       }
@@ -63,9 +65,7 @@ function show(prefix) {
         const field = document.createElement("td");
         // Always text, never HTML.
         field.textContent = typeof cell === "number" ? cell.toLocaleString("en") : cell;
-        if (outcome && column === 2) {
-          field.className = cell;
-        }
+        field.className = column === told ? cell : kinds[column];
         line.append(field);
       }
       lines.append(line);
@@ -109,5 +109,38 @@ function show(prefix) {
   draw();
 }
 
+// The table of accounts is in the page itself, so that it is there without a script. A search hides
+// the rows that do not match.
+function filter() {
+  const [controls, search, found, rest] =
+    ["controls", "search", "found", "rest"].map((name) => document.getElementById(`account-${name}`));
+  if (!controls) {
+    return;
+  }
+  const rows = [...document.querySelectorAll("#account-section tbody tr")];
+  const texts = rows.map((row) => row.textContent.toLowerCase());
+  const folded = rest ? [...rest.querySelectorAll("tbody tr")] : [];
+
+  function find() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const [index, row] of rows.entries()) {
+      row.hidden = !words.every((word) => texts[index].includes(word));
+    }
+    const shown = rows.filter((row) => !row.hidden).length;
+    found.textContent =
+      shown === rows.length ? `${rows.length} accounts` : `${shown} of ${rows.length} accounts`;
+    if (rest) {
+      rest.open = words.length > 0;
+      rest.hidden = folded.every((row) => row.hidden);
+    }
+  }
+
+  search.addEventListener("input", find);
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  controls.hidden = false;
+  find();
+}
+
+filter();
 show("change-");
 show("");

@@ -63,7 +63,8 @@ def history_command(
     """List the runs in a folder: when each began, its rows, what it changed and how it ended.
 
     FOLDER holds run directories, or is one. Directories that hold no run, or a damaged one, are
-    named on stderr. With --json, each run is a JSON object on a line.
+    named on stderr. Runs with several accounts show their number, and how many of them stopped.
+    With --json, each run is a JSON object on a line.
 
     --remove-older-than removes old runs instead. It keeps every run that has rows left or rows that
     did not go through, is in use or can't be read, and every directory with other files in it. A

@@ -20,6 +20,7 @@ from bulkupdate.ui.messages import cut, printable
 from bulkupdate.ui.past import (
     END_WORDS,
     Night,
+    account_words,
     end_words,
     outcome_words,
     unread_lines,
@@ -68,6 +69,7 @@ class _Line(NamedTuple):
     began: str
     end: str
     rows: str
+    accounts: str
     changed: str
     note: str
     directory: str
@@ -206,6 +208,7 @@ class _Shown:
             began=self._clock.shown(night.began),
             end=end_words(night),
             rows=outcome_words(night.counts),
+            accounts=printable(account_words(night)),
             changed="not counted" if night.changed is None else f"{night.changed:,}",
             note=self._resumed(night),
             directory=printable(self._name(night.path)),

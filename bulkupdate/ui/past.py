@@ -10,6 +10,7 @@ from bulkupdate.errors import ConfigError, RunDirectoryError, count
 from bulkupdate.journal import End, PastRun, Removed, Unread
 from bulkupdate.models import SUCCESSES, Outcome
 from bulkupdate.reader import zone
+from bulkupdate.ui.ended import named, stopped_accounts
 from bulkupdate.ui.messages import cut, printable
 from bulkupdate.ui.table import table
 
@@ -46,6 +47,8 @@ class Night(NamedTuple):
         zone: the name of the time zone of its input; "" without one.
         last_session: when its last session began, UTC, if it was resumed; else "".
         ended: when it ended, UTC; "" if it has not.
+        accounts: number of accounts that have rows; 0 in a run with one key.
+        stopped: the names of those that stopped before their end.
     """
 
     path: Path
@@ -58,6 +61,8 @@ class Night(NamedTuple):
     zone: str
     last_session: str
     ended: str
+    accounts: int
+    stopped: list[str]
 
     @property
     def rows(self) -> int:
@@ -80,6 +85,8 @@ def night_of(run: PastRun) -> Night:
         zone=zone_name if isinstance(zone_name, str) else "",
         last_session=summary.started if summary.resumed else "",
         ended=summary.ended or "",
+        accounts=len(summary.accounts),
+        stopped=[*stopped_accounts(summary)],
     )
 
 
@@ -126,22 +133,39 @@ def outcome_words(counts: dict[str, int]) -> str:
 
 
 def night_lines(nights: Sequence[Night], clock: Clock) -> Iterator[str]:
-    """A line for each run, below a header."""
-    yield from table(
-        [f"began ({clock.name})", "exit", "rows", "changed", "directory", "end"],
+    """A line for each run, below a header. The accounts have a column if a run has some."""
+    header = [f"began ({clock.name})", "exit", "rows", "changed", "directory", "end"]
+    rows = [
         [
-            [
-                clock.shown(one.began),
-                "-" if one.exit_code is None else str(one.exit_code),
-                outcome_words(one.counts),
-                "-" if one.changed is None else f"{one.changed:,}",
-                printable(str(one.path)),
-                end_words(one),
-            ]
-            for one in nights
-        ],
-        right=(1, 3),
-    )
+            clock.shown(one.began),
+            "-" if one.exit_code is None else str(one.exit_code),
+            outcome_words(one.counts),
+            "-" if one.changed is None else f"{one.changed:,}",
+            printable(str(one.path)),
+            end_words(one),
+        ]
+        for one in nights
+    ]
+    if any(one.accounts for one in nights):
+        for row, one in zip([header, *rows], [None, *nights], strict=True):
+            row.insert(3, "accounts" if one is None else _accounts(one))
+        yield from table(header, rows, right=(1, 4))
+    else:
+        yield from table(header, rows, right=(1, 3))
+
+
+def _accounts(night: Night) -> str:
+    """The accounts in numbers: `50, 4 stopped`."""
+    stopped = f", {len(night.stopped):,} stopped" if night.stopped else ""
+    return f"{night.accounts:,}{stopped}" if night.accounts else "-"
+
+
+def account_words(night: Night) -> str:
+    """The accounts, and which of them stopped: `50 accounts; stopped: acme, globex`."""
+    if not night.accounts:
+        return ""
+    stopped = f"; stopped: {named(night.stopped)}" if night.stopped else ""
+    return f"{count(night.accounts, 'account')}{stopped}"
 
 
 def total_line(nights: Sequence[Night]) -> str:
@@ -181,6 +205,8 @@ def night_record(run: PastRun) -> dict[str, Any]:
         "changed_tasks": _changed(run),
         "changed": summary.changed,
         "rules": run.rules,
+        "accounts": len(summary.accounts),
+        "accounts_stopped": [*stopped_accounts(summary)],
         "compared": summary.compared,
         "resumed": summary.resumed,
         "started": summary.started,

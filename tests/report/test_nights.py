@@ -18,6 +18,7 @@ from bulkupdate.report.nights import Nights
 from tests.report.test_report import _Text
 from tests.support.commands import bulkupdate
 from tests.support.runs import night
+from tests.ui.test_ended import part
 
 pytestmark = pytest.mark.slow
 
@@ -331,3 +332,20 @@ def test_command_makes_the_page_of_a_folder() -> None:
     assert bulkupdate("report", "runs/1.run", "--timezone", PARIS).returncode == 2
     Path("runs/nights.html").write_text("mine")
     assert bulkupdate("report", "runs").returncode == 2
+
+
+def test_night_with_accounts_names_those_that_stopped(tmp_path: Path) -> None:
+    """Its line has their number, and the names of the first ones that stopped."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    night(folder / "a.run", "2026-11-24T02:00:00Z", counts={"updated": 1})
+    accounts = {f"c-{n}": part(1) for n in range(40)}
+    accounts |= {f"<b>{n}": part(0, 1, "the key is refused") for n in range(7)}
+    night(folder / "b.run", "2026-11-25T02:00:00Z", counts={"updated": 40, "unprocessed": 7},
+          accounts=accounts, exit_code=3, state=State.STOPPED)  # fmt: skip
+    text = text_of(folder)
+    assert (
+        "40 updated, 7 unprocessed 47 accounts; stopped: <b>0, <b>1, <b>2, <b>3, <b>4 and 2 more"
+        in text
+    )
+    assert text.count("accounts; ") == 1

@@ -1,5 +1,6 @@
 """The runs in a folder as lines of text, and as records for programs."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from bulkupdate.errors import ConfigError, RunDirectoryError
 from bulkupdate.journal import PastRun, Removed, Unread, past_runs
 from bulkupdate.models import State
 from bulkupdate.ui import past
+from tests.support.many import NAMES, ManyBench, edits_of
 from tests.support.runs import night
+from tests.ui.test_ended import part
 
 
 def nights_in(folder: Path) -> list[past.Night]:
@@ -134,3 +137,28 @@ def test_order_does_not_depend_on_names(tmp_path: Path) -> None:
     for name, hours in (("b", 0), ("a", 1), ("c", 0)):
         night(tmp_path / name, (began + timedelta(hours=hours)).isoformat())
     assert [one.path.name for one in nights_in(tmp_path)] == ["b", "c", "a"]
+
+
+async def test_runs_with_accounts_tell_how_many_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column has the number of accounts and of those that stopped; a program gets the names."""
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    Path("edits.csv").write_text("\n".join(["account,id,title", *edits_of(NAMES, 2)]))
+    async with ManyBench() as bench:
+        bench.account("globex").refused = True
+        await bench.run(Path("edits.csv"), out=Path("runs/b.run"))
+    night(Path("runs/a.run"), "2020-11-24T02:00:00Z", counts={"updated": 1200})
+    night(
+        Path("runs/c.run"), "2100-11-24T02:00:00Z", counts={"updated": 2},
+        accounts={"acme": part(2)},
+    )  # fmt: skip
+    header, *lines, _ = lines_of(Path("runs"))
+    assert re.split("  +", header)[2:6] == ["rows", "accounts", "changed", "directory"]
+    assert [re.split("  +", line)[3] for line in lines] == ["-", "3, 1 stopped", "1"]
+    found = [one for one in past_runs(["runs"]) if isinstance(one, PastRun)]
+    records = {one.path.name: past.night_record(one) for one in found}
+    assert [(one["accounts"], one["accounts_stopped"]) for _, one in sorted(records.items())] == [
+        (0, []), (3, ["globex"]), (1, []),
+    ]  # fmt: skip

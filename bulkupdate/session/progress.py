@@ -28,6 +28,7 @@ class AccountProgress(NamedTuple):
         waiting_for: why it starts no request now, in words; None if it may.
         reason: why it has stopped before its end, in words; None if it has not.
         stopped_by: the same as one of the known reasons.
+        has_ended: whether it has nothing more to do in this session, or has stopped.
     """
 
     name: str
@@ -40,6 +41,7 @@ class AccountProgress(NamedTuple):
     waiting_for: str | None
     reason: str | None
     stopped_by: Reason | None
+    has_ended: bool
 
     @property
     def done(self) -> int:
@@ -173,6 +175,7 @@ class Progress:
             None if lane is None or lane.has_ended else lane.waiting_for,
             why[0] if why else None,
             why[1] if why else None,
+            lane is None or part.seconds is not None,
         )
 
     def _now(self) -> tuple[float, int, int, int, int]:

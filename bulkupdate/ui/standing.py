@@ -18,8 +18,8 @@ class Standing(NamedTuple):
     """How the accounts of a run stand.
 
     Attributes:
-        running: number of accounts that have rows left and have not stopped.
-        done: number of accounts whose rows all have an outcome.
+        running: number of accounts that go on.
+        done: number of accounts that have nothing more to do in this session.
         stopped: number of accounts that stopped before their end.
         shown: those that are stopped, waiting or slowest, in this order; the ones that are done are
             not among them.
@@ -65,7 +65,7 @@ def standing_of(accounts: Sequence[AccountProgress]) -> Standing | None:
     if not accounts:
         return None
     stopped = sum(one.reason is not None for one in accounts)
-    open_ = [one for one in accounts if one.reason is not None or one.done < one.rows]
+    open_ = [one for one in accounts if one.reason is not None or not one.has_ended]
     shown = sorted(open_, key=_urgency)[:SHOWN_ACCOUNTS]
     return Standing(len(open_) - stopped, len(accounts) - len(open_), stopped, shown)
 

@@ -1,5 +1,6 @@
 """What is logged, as people and programs read it."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ import pytest
 
 from bulkupdate.cli.screen import Screen
 from bulkupdate.context import ACCOUNT
+from bulkupdate.engine.turns import Turns
 from bulkupdate.lemlist.rate import RateLimit
 from tests.support.many import NAMES, ManyBench, edits_of
 
@@ -72,6 +74,22 @@ async def test_warning_of_a_limiter_names_its_account(
     assert sorted(line.partition(":")[0] for line in said) == sorted(NAMES)
     assert all(line.startswith("globex: ") == ("is now 9/" in line) for line in said)
     assert log.handlers
+
+
+async def test_timer_of_a_limiter_has_the_account_of_its_task() -> None:
+    """What a timer does is done for the account whose request waits for it."""
+    seen = []
+
+    def next_start(now: float) -> float:
+        seen.append(ACCOUNT.get())
+        return now + 0.002 if len(seen) < 4 else now
+
+    async def of_account() -> None:
+        ACCOUNT.set("acme")
+        await Turns(next_start, lambda _: None, lambda: None).wait()
+
+    await asyncio.create_task(of_account())
+    assert seen == ["acme"] * 4
 
 
 @pytest.mark.usefixtures("log")

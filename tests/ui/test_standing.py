@@ -12,7 +12,9 @@ from unittest import mock
 import pytest
 from rich.console import Console
 
+from bulkupdate.journal import Mode
 from bulkupdate.models import Outcome, Reason, Traffic
+from bulkupdate.sandbox import Fault
 from bulkupdate.session.observer import Observer, Observers
 from bulkupdate.session.progress import AccountProgress, Progress
 from bulkupdate.ui import live, messages
@@ -36,7 +38,7 @@ def account(name: str, done: int = 100, rows: int = 200, **changes: Any) -> Acco
     }
     values: dict[str, Any] = {
         "traffic": Traffic(), "used_rate": 9.8, "allowed_rate": 10.0, "paused": 0.0,
-        "waiting_for": None, "reason": None, "stopped_by": None,
+        "waiting_for": None, "reason": None, "stopped_by": None, "has_ended": done == rows,
     }  # fmt: skip
     return AccountProgress(name, rows, counts, **{**values, **changes})
 
@@ -144,6 +146,26 @@ async def test_lines_of_a_run_tell_of_its_accounts(write: Write) -> None:
     assert (first["account"], first["rows"], first["done"]) == ("globex", 60, 0)
     assert first["stopped_by"] == "key_refused"
     assert {one["account"] for one in others} == {"acme", "initech"}
+
+
+class _First(Observer):
+    """Keeps how the accounts stand when the first rows are sent."""
+
+    async def watch(self, progress: Progress) -> None:
+        self.found = standing(*progress.accounts)
+
+
+async def test_account_that_tries_rows_again_is_not_done(write: Write) -> None:
+    """With `retry_failed`, all of its rows have an outcome, and it is running all the same."""
+    path = write("edits.csv", "account,id,title", *edits_of(NAMES, 4))
+    async with ManyBench(latency=(5, 5)) as bench:
+        bench.account("globex").faults = {Fault.MALFORMED: 1.0}
+        await bench.run(path)
+        observer = _First()
+        await bench.run(path, observer, mode=Mode.RESUME, retry_failed=True)
+    found = observer.found
+    assert [(one.name, one.done) for one in found.shown] == [("globex", 4)]
+    assert (found.running, found.done, found.stopped) == (1, 2, 0)
 
 
 def test_run_with_one_key_tells_of_no_account() -> None:

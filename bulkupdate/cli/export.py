@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloup
 
 from bulkupdate.cli.command import Command, Repeatable, option
-from bulkupdate.cli.connection import ConnectionFlags
+from bulkupdate.cli.connection import ConnectionFlags, account_option, accounts_option
 from bulkupdate.cli.options import Setting
 from bulkupdate.cli.reading import (
     Told,
@@ -24,6 +25,8 @@ from bulkupdate.lemlist.rate import Rate
 from bulkupdate.reader import Format, format_to_write, zone
 
 if TYPE_CHECKING:
+    from bulkupdate.lemlist.accounts import Accounts
+    from bulkupdate.lemlist.endpoint import Endpoint
     from bulkupdate.plan import Selection
     from bulkupdate.session.export import Exported
     from bulkupdate.stop import Stop
@@ -35,7 +38,12 @@ _EXAMPLES = (
         "a colleague's overdue tasks",
     ),
     ("bulkupdate run tasks.xlsx --compare", "send what was changed there"),
+    ("bulkupdate export --accounts accounts.toml -o all.xlsx", "the tasks of several teams"),
 )
+
+
+#: Number of accounts whose tasks are counted.
+_SHOWN = 20
 
 
 def _day(text: str) -> date:
@@ -63,6 +71,15 @@ class ExportFlags(ConnectionFlags):
     timeout: float
     give_up_after: float
     quiet: bool
+
+    def source(self) -> "Endpoint | Accounts":
+        """The server and the API key; or the accounts.
+
+        Raises:
+            ConfigError: a flag, a variable or the file of accounts is wrong, or there is no key.
+        """
+        accounts = self.found_accounts(self.timeout)
+        return self.endpoint(self.timeout) if accounts is None else accounts
 
     def selection(self) -> "Selection":
         """The tasks to export.
@@ -121,6 +138,7 @@ class ExportFlags(ConnectionFlags):
     ),
     option("--allow-few", is_flag=True, help="Accept a server that lists no task at all."),
 )
+@cloup.option_group("Whose tasks", accounts_option, account_option)
 @connection_options
 @output_options
 def export_command(**given: Any) -> None:
@@ -129,6 +147,9 @@ def export_command(**given: Any) -> None:
     Change cells of the file, and `bulkupdate run` sends it. A run sends every cell that is not
     blank, so delete the rows and columns that you don't change. What a cell can't hold is left
     blank, which leaves the field alone, and is counted.
+
+    With --accounts, the file has the tasks of all accounts, each with the name of its account. A
+    user whom an account does not know has no task there.
 
     Exits with 0 if the file is written, with 2 if a flag is wrong or FILE is there already, and
     with 3 if the tasks can't be read whole, or the file or stdout can't be written.
@@ -139,7 +160,7 @@ def export_command(**given: Any) -> None:
         is_stdout = str(flags.output) == "-"
         format_ = Format.CSV if is_stdout else format_to_write(flags.output)
         selection = flags.selection()
-        endpoint = flags.endpoint(flags.timeout)
+        source = flags.source()
         with output_file(screen, flags.output, overwrite=flags.overwrite) as part:
 
             async def export(stop: "Stop") -> "Exported":
@@ -147,7 +168,7 @@ def export_command(**given: Any) -> None:
 
                 return await export_to(
                     part,
-                    endpoint,
+                    source,
                     format_,
                     selection=selection,
                     allow_few=flags.allow_few,
@@ -158,7 +179,9 @@ def export_command(**given: Any) -> None:
                     has_mark=not is_stdout,
                 )
 
-            exported = run_reading(screen, export)
+            # A warning does not say which account it is about.
+            has_warnings = flags.accounts is None
+            exported = run_reading(screen, export, has_warnings=has_warnings)
         _tell(screen, exported, "stdout" if is_stdout else str(flags.output))
 
 
@@ -168,6 +191,10 @@ def _tell(screen: Screen, exported: "Exported", name: str) -> None:
     listed = "" if exported.tasks == exported.listed else f" of {exported.listed:,} listed"
     requests = count(exported.requests, "request")
     screen.say(f"{name}: {count(exported.tasks, 'task')}{listed}, {requests}")
+    if exported.accounts:
+        shown = [f"{one} {tasks:,}" for one, tasks in islice(exported.accounts.items(), _SHOWN)]
+        more = ", …" if len(exported.accounts) > _SHOWN else ""
+        screen.say(f"  of {count(len(exported.accounts), 'account')}: {', '.join(shown)}{more}")
     if exported.listed and not exported.tasks:
         screen.say("  no listed task is as the filters ask: look at their spelling", "yellow")
     if exported.left_out.counts:

@@ -85,6 +85,22 @@ class Selection:
                 raise InputError(f"{setting('assigned_to')} {text!r} {error}{hint}") from None
         return found
 
+    def known_owners(self, people: People) -> dict[str, str]:
+        """The ids of those owners who are users of a team, by what they are called.
+
+        Raises:
+            InputError: one of them stands for several users, or the team could not be read.
+        """
+        found = {}
+        for text in self.assigned_to:
+            try:
+                found[text] = people.source(text)
+            except fields.WrongValueError:
+                continue  # Of another team.
+            except ValueError as error:
+                raise InputError(f"{setting('assigned_to')} {text!r} {error}") from None
+        return found
+
     def filters(self, owners: Sequence[str], now: datetime) -> "list[Filter]":
         """What the server is asked to leave out.
 

@@ -52,6 +52,8 @@ async def read_each(
     policy: RetryPolicy,
     stop: Stop,
     read: Callable[[Account, LiveReader, Stop], Awaitable[Value]],
+    *,
+    needs_all: bool = False,
 ) -> list[Each[Value]]:
     """Read accounts side by side. One that is down keeps no other waiting.
 
@@ -63,12 +65,13 @@ async def read_each(
         stop: ends all readings.
         read: reads an account, with its own stop. Where it raises `RunStoppedError`, the account
             can't be read; any other error ends all readings.
+        needs_all: whether all readings end where an account can't be read.
 
     Returns:
         What came of each account, in their order.
 
     Raises:
-        RunStoppedError: `stop` was set.
+        RunStoppedError: `stop` was set; or an account can't be read, and all are needed.
     """
     turns = asyncio.Semaphore(AT_ONCE)
 
@@ -81,6 +84,8 @@ async def read_each(
                 async with live_reader(endpoint, rate, policy, own, pool=pool) as reader:
                     return Each(account, await read(account, reader, own))
             except RunStoppedError as error:
+                if needs_all and not stop.is_set:
+                    raise RunStoppedError(of(account, str(error))) from error
                 return Each(account, None, str(error))
             finally:
                 stop.forget(own)
@@ -90,6 +95,11 @@ async def read_each(
     if stop.is_set:
         raise RunStoppedError(stop.text or "stopped")
     return found
+
+
+def of(account: Account, text: str) -> str:
+    """A message about an account. That of a program with one key is not named."""
+    return f"{account.label}: {text}" if account.name else text
 
 
 async def _all(work: Iterable[Awaitable[Value]]) -> list[Value]:

@@ -314,3 +314,51 @@ def test_memory_does_not_grow_with_tasks() -> None:
         peaks.append(int(done.stdout))
         assert len(rows(f"{count}.csv")) == count
     assert peaks[1] - peaks[0] < 12_000, peaks
+
+
+ACCOUNTS = """\
+[acme]
+api_key_env = "ACME_KEY"
+
+[globex]
+api_key_env = "GLOBEX_KEY"
+base_url = "{url}"
+"""
+
+
+@pytest.fixture
+def two(sandbox: Serving) -> Iterator[dict[str, str]]:
+    """Two accounts with tasks of the same ids, in accounts.toml, and what a command needs."""
+    with serving("--rate", "none", "--api-key", "second") as second:
+        Path("accounts.toml").write_text(ACCOUNTS.format(url=second.url))
+        yield {"LEMLIST_BASE_URL": sandbox.url, "ACME_KEY": "sandbox", "GLOBEX_KEY": "second"}
+
+
+def test_tasks_of_accounts_are_in_one_file(two: dict[str, str]) -> None:
+    """Each names its account; stderr counts them. --account leaves the others out."""
+    given = ("export", "--accounts", "accounts.toml")
+    done = bulkupdate(*given, "-o", "all.csv", **two)
+    assert done.returncode == 0, done.stderr
+    assert "all.csv: 834 tasks, 14 requests\n  of 2 accounts: acme 417, globex 417\n" in done.stderr
+    assert "acme and globex are one team" in done.stderr
+    assert len(rows("all.csv")) == 834
+    assert len(set(rows("all.csv"))) == 417
+    del two["ACME_KEY"]
+    one = bulkupdate(*given, "--account", "globex", **two)
+    lines = one.stdout.splitlines()
+    assert lines[0].startswith("id,account,assignedTo,")
+    assert {line.split(",")[1] for line in lines[1:] if line.startswith("opp_")} == {"globex"}
+    assert "bulkupdate_accounts=yes" in lines[0]
+
+
+def test_account_that_can_not_be_read_ends_with_three(two: dict[str, str]) -> None:
+    """It is named, and there is no file. A key that is missing is an error of the caller."""
+    given = ("export", "--accounts", "accounts.toml", "-o", "all.csv")
+    done = bulkupdate(*given, **{**two, "GLOBEX_KEY": "wrong"})
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "account 'globex': the key is refused" in done.stderr
+    assert not Path("all.csv").exists()
+    del two["GLOBEX_KEY"]
+    missing = bulkupdate(*given, **two)
+    assert missing.returncode == 2
+    assert "account 'globex': $GLOBEX_KEY is not set" in missing.stderr

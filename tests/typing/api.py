@@ -229,6 +229,9 @@ async def export() -> int:
     notes: list[str] = exported.notes
     assert exported.tasks + exported.requests >= len(left_out) + len(notes)
     await export_tasks(endpoint, Path("tasks.jsonl"))
+    several: Exported = await export_tasks(None, "all.csv", accounts=accounts)
+    by_account: dict[str, int] = several.accounts
+    assert by_account
     return exported.listed
 
 

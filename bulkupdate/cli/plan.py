@@ -223,7 +223,7 @@ async def _show(screen: Screen, flags: PlanFlags, plan: "Plan", *, left_out: int
 
 
 async def _write(screen: Screen, path: Path, plan: "Plan", *, overwrite: bool) -> None:
-    from bulkupdate.session.plan import write_plan
+    from bulkupdate.session.planfile import write_plan
 
     with output_file(screen, path, overwrite=overwrite) as part:
         file = await write_plan(plan, part, format_to_write(path))

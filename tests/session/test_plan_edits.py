@@ -7,7 +7,8 @@ from typing import Any
 
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.reader import EditsFile, Format, Input, ReadOptions
-from bulkupdate.session.plan import made_plan, plan_edits, write_plan
+from bulkupdate.session.plan import made_plan, plan_edits
+from bulkupdate.session.planfile import write_plan
 from bulkupdate.ui.planned import change_lines
 from tests.session.test_compare import bench_of, compared, patches
 from tests.support.bench import KEY, Bench

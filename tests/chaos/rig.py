@@ -30,7 +30,9 @@ FAULTS = {
 #: Allowed exit codes of a session: done, killed, stopped by a signal (even before the handler was
 #: set), or stopped early.
 #: Python itself ends with SIGINT where the signal came in the middle of an `exec` of a text.
-ENDS = (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 3)
+#: asyncio tells 255 where a signal was sent to a command that had just ended: what sends the signal
+#: takes the exit code first.
+ENDS = (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 3, 255)
 
 #: Most seconds until a command has ended after a signal.
 PATIENCE = 60

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bulkupdate.errors import count
-from bulkupdate.session.progress import AccountProgress, Progress
+
+if TYPE_CHECKING:
+    # `check` shows no progress, and needs no event loop.
+    from bulkupdate.session.progress import AccountProgress, Progress
 
 #: Most accounts that are shown by name during a run.
 SHOWN_ACCOUNTS = 5
@@ -28,7 +31,7 @@ class Standing(NamedTuple):
     running: int
     done: int
     stopped: int
-    shown: list[AccountProgress]
+    shown: "list[AccountProgress]"
 
     @property
     def total(self) -> int:
@@ -60,7 +63,7 @@ class Standing(NamedTuple):
         }
 
 
-def standing_of(accounts: Sequence[AccountProgress]) -> Standing | None:
+def standing_of(accounts: "Sequence[AccountProgress]") -> Standing | None:
     """How these accounts stand; None in a run with one key."""
     if not accounts:
         return None
@@ -70,7 +73,7 @@ def standing_of(accounts: Sequence[AccountProgress]) -> Standing | None:
     return Standing(len(open_) - stopped, len(accounts) - len(open_), stopped, shown)
 
 
-def _urgency(one: AccountProgress) -> tuple[bool, bool, float, str]:
+def _urgency(one: "AccountProgress") -> tuple[bool, bool, float, str]:
     """The place of an account among those that are shown: the first ones come first."""
     return one.reason is None, one.waiting_for is None, one.share, one.name
 
@@ -85,7 +88,7 @@ class Sampled:
         clock: tells the time in seconds.
     """
 
-    def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, progress: "Progress", clock: Callable[[], float] = time.monotonic) -> None:
         self._progress = progress
         self._clock = clock
         self._standing: Standing | None = None
@@ -100,12 +103,12 @@ class Sampled:
         return self._standing
 
 
-def done_words(one: AccountProgress) -> str:
+def done_words(one: "AccountProgress") -> str:
     """How far an account is: `120 of 200`."""
     return f"{one.done:,} of {one.rows:,}"
 
 
-def state_words(one: AccountProgress) -> str:
+def state_words(one: "AccountProgress") -> str:
     """What an account does: why it has stopped or waits, else its pace."""
     if one.reason is not None:
         return f"stopped: {one.reason}"
@@ -115,7 +118,7 @@ def state_words(one: AccountProgress) -> str:
     return f"{one.used_rate:.1f}{allowed} requests/s"
 
 
-def _record(one: AccountProgress) -> dict[str, object]:
+def _record(one: "AccountProgress") -> dict[str, object]:
     """An account as an object for a program."""
     return {
         "account": one.name,

@@ -38,6 +38,7 @@ from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.ui import messages
 
 if TYPE_CHECKING:
+    from bulkupdate.lemlist.accounts import Accounts
     from bulkupdate.plan.rules import Rules
     from bulkupdate.session.plan import Plan
     from bulkupdate.stop import Stop
@@ -47,6 +48,7 @@ _EXAMPLES = (
     ("bulkupdate plan edits.xlsx -o plan.csv", "a file of edits that holds only that"),
     ("bulkupdate run plan.csv --compare", "send it, where tasks are still as planned"),
     ("bulkupdate plan nightly.toml", "what rules would change, and whose tasks"),
+    ("bulkupdate plan edits.csv --accounts accounts.toml", "the tasks of several teams"),
 )
 
 
@@ -98,10 +100,12 @@ class PlanFlags(ReadingFlags, ConnectionFlags):
 def plan_command(**given: Any) -> None:
     """Show what INPUT would change in the tasks as they are now. Nothing is sent.
 
+    With --accounts, the rows of each account are judged by its tasks, and shown together.
+
     Exits with 0 if all of it could be sent, with 1 if a row conflicts with what is there or
     --skip-invalid leaves it out, with 2 if a row is invalid, INPUT or FILE is refused or more tasks
-    would change than --max-changes allows, and with 3 if the tasks can't be read whole, or FILE or
-    stdout can't be written.
+    would change than --max-changes allows, and with 3 if the tasks can't be read whole, of one
+    account or of all, or FILE or stdout can't be written.
     """
     flags = PlanFlags(**given)
     screen = Screen(quiet=flags.quiet)
@@ -120,14 +124,16 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
         format_to_write(flags.output)
         if flags.output.exists() and not flags.overwrite:
             raise ConfigError(f"{flags.output} is there already: --overwrite replaces it")
-    endpoint = flags.endpoint(flags.timeout)
+    whose = flags.found_accounts(flags.timeout) or flags.endpoint(flags.timeout)
     if is_rules(flags.input_):
         options = flags.read_options()
         options.refuse_for_rules()
         from bulkupdate.session.night import load_rules
+        from bulkupdate.session.plan import refuse_rules_of_accounts
 
+        refuse_rules_of_accounts(whose)
         rules = load_rules(Path(flags.input_))
-        return run_reading(screen, _planning(screen, flags, endpoint, rules, now=options.now))
+        return run_reading(screen, _planning(screen, flags, whose, rules, now=options.now))
     with ExitStack() as stack:
         options = replace(flags.read_options(), people=True)
         source, preview = check_input(screen, flags, flags.rate, stack, options)
@@ -139,14 +145,15 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
             return ExitCode.REFUSED
         if flags.output is not None and flags.output.exists():
             _check_not_input(flags.output, source.path)
-        left_out = preview.invalid
-        return run_reading(screen, _planning(screen, flags, endpoint, source, left_out=left_out))
+        work = _planning(screen, flags, whose, source, left_out=preview.invalid)
+        # A warning does not say which account it is about.
+        return run_reading(screen, work, has_warnings=flags.accounts is None)
 
 
 def _planning(
     screen: Screen,
     flags: PlanFlags,
-    endpoint: Endpoint,
+    whose: "Endpoint | Accounts",
     source: "Input | Rules",
     *,
     now: datetime | None = None,
@@ -159,7 +166,7 @@ def _planning(
 
         making = made_plan(
             source,
-            endpoint,
+            whose,
             rate=flags.rate,
             policy=RetryPolicy(give_up_after=flags.give_up_after),
             stop=stop,
@@ -211,23 +218,30 @@ async def _show(screen: Screen, flags: PlanFlags, plan: "Plan", *, left_out: int
     if plan.refused:
         code = ExitCode.REFUSED
         screen.error(plan.refused)
-    if why := plan.refusal(flags.max_changes, skip_invalid=flags.skip_invalid):
+    why = plan.refusal(flags.max_changes, skip_invalid=flags.skip_invalid)
+    if why:
         code = ExitCode.REFUSED
+    if plan.unread:
+        code = ExitCode.STOPPED
+        why = "; ".join(filter(None, [plan.why_unread, why]))
+    if why:
         screen.error(f"{flags.output} is not written: {why}" if flags.output else why)
     elif flags.output is not None:
-        await _write(screen, flags.output, plan, overwrite=flags.overwrite)
+        await _write(screen, flags, flags.output, plan)
     for line in planned.unknown_lines(plan):
         screen.say(line)
     failed = _print(screen, plan) if flags.as_json else ExitCode.DONE
     return code or failed
 
 
-async def _write(screen: Screen, path: Path, plan: "Plan", *, overwrite: bool) -> None:
+async def _write(screen: Screen, flags: PlanFlags, path: Path, plan: "Plan") -> None:
     from bulkupdate.session.planfile import write_plan
 
-    with output_file(screen, path, overwrite=overwrite) as part:
+    with output_file(screen, path, overwrite=flags.overwrite) as part:
         file = await write_plan(plan, part, format_to_write(path))
-    how = f"to send: bulkupdate run {path} --compare" if file.rows else "there is nothing to send"
+    accounts = f" --accounts {flags.accounts}" if flags.accounts is not None else ""
+    send = f"to send: bulkupdate run {path} --compare{accounts}"
+    how = send if file.rows else "there is nothing to send"
     screen.say(f"{path}: {count(file.rows, 'row')}; {how}")
     for left_out in (file.left_out, file.unwritable):
         if left_out.counts:
@@ -262,8 +276,8 @@ def _rules(plan: "Plan") -> dict[str, Any]:
     return {"rules": rules, "notes": plan.notes}
 
 
-def _json(plan: "Plan") -> Iterator[bytes]:
-    totals = {
+def _numbers(plan: "Plan") -> dict[str, Any]:
+    return {
         "rows": plan.rows,
         "listed": plan.listed,
         "tasks": plan.tasks,
@@ -277,15 +291,37 @@ def _json(plan: "Plan") -> Iterator[bytes]:
         "clears": dict(plan.clears),
         "completes": plan.completes,
         "unknown": dict(plan.unknown),
+    }
+
+
+def _of(account: str) -> dict[str, str]:
+    """The account of an entry; nothing where there is only one."""
+    return {"account": account} if account else {}
+
+
+def _accounts(plan: "Plan") -> dict[str, Any]:
+    """The numbers of each account, and why others can't be read; nothing with one key."""
+    if not plan.has_accounts:
+        return {}
+    numbers = {name: _numbers(part) for name, part in plan.accounts.items()}
+    return {"accounts": numbers, "unread": plan.unread}
+
+
+def _json(plan: "Plan") -> Iterator[bytes]:
+    totals = {
+        **_numbers(plan),
         **_rules(plan),
+        **_accounts(plan),
         "examples": [
-            {"row": row, "id": task_id, "why": why}
-            for row, task_id, why in (*plan.invalid, *plan.examples)
+            {**_of(part.account), "row": row, "id": task_id, "why": why}
+            for part in plan.accounts.values() or [plan]
+            for row, task_id, why in (*part.invalid, *part.examples)
         ],
     }
     yield to_json(totals)[:-1] + b',"changes":['
     for number, change in enumerate(plan.changes()):
-        found: dict[str, Any] = {"id": change.id, "before": change.before, "after": change.after}
+        found: dict[str, Any] = {"id": change.id, **_of(change.account)}
+        found |= {"before": change.before, "after": change.after}
         if change.rule is not None:
             found["rule"] = change.rule
         yield (b"," if number else b"") + to_json(found)

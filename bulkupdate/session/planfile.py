@@ -48,6 +48,7 @@ async def write_plan(
         is_whole=True,
         zone=None if plan.zone is UTC else plan.zone,
         has_mark=has_mark,
+        has_accounts=plan.has_accounts,
     )
     await asyncio.to_thread(write_edits, file, part, _edits(plan, file, names))
     return file
@@ -58,13 +59,13 @@ def _edits(plan: "Plan", file: EditsFile, names: tuple[str, ...]) -> Iterator[Ed
     for change in plan.changes():
         if lost := [name for name in change.after if name not in names]:
             for name in lost:
-                file.left_out.add(change.id, name)
+                file.left_out.add(change.id, name, change.account)
             continue
         owner = change.after.get("assignedTo") or change.before.get("assignedTo")
         shown = plan.people.shown(owner) if isinstance(owner, str) and owner else ""
         own = {"title": change.title, "assignee": shown, "rule": change.rule or ""}
         for values in _updates(change.after):
-            yield Edit(change.id, values, own, change.expect)
+            yield Edit(change.id, values, own, change.expect, change.account)
 
 
 def _updates(after: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from bulkupdate.errors import count, setting
 from bulkupdate.fields import shorten
 from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
 from bulkupdate.session.plan import Change, Plan
-from bulkupdate.ui.messages import duration
+from bulkupdate.ui.messages import duration, printable
 from bulkupdate.ui.values import value_text
 
 #: Number of tasks whose changes are shown one by one.
@@ -34,11 +34,29 @@ _CONFLICTS = {
 
 
 def change_lines(plan: Plan) -> Iterator[str]:
-    """The first changes, task by task."""
-    for change in islice(plan.changes(), SHOWN):
-        yield _change(change, plan)
+    """The first changes, task by task. With accounts, those of each are below its numbers."""
+    left = SHOWN
+    for part in plan.accounts.values() or [plan]:
+        if part.account:
+            yield _numbers(part)
+        for change in islice(part.changes(), left):
+            left -= 1
+            yield _change(change, part)
     if plan.tasks > SHOWN:
         yield f"  … and {count(plan.tasks - SHOWN, 'more task')}"
+
+
+def _numbers(part: Plan) -> str:
+    """The plan of an account in one line."""
+    of = f", of {part.listed:,} listed" if part.is_whole else ""
+    found = [f"{count(part.tasks, 'task')} would change{of}"]
+    if part.already:
+        found.append(f"{count(part.already, 'row')} already so")
+    if conflicts := part.conflicts.total():
+        found.append(f"{count(conflicts, 'row')} in conflict")
+    if part.invalid_count:
+        found.append(f"{count(part.invalid_count, 'row')} invalid")
+    return f"{printable(part.account)}: {'; '.join(found)}"
 
 
 def rule_lines(plan: Plan) -> Iterator[str]:
@@ -118,15 +136,22 @@ def _counts(counts: "Counter[str]") -> str:
 
 def problem_lines(plan: Plan) -> Iterator[str]:
     """The rows that would not be sent, and why."""
-    for row, task_id, why in plan.invalid:
-        yield f"  row {row}, {task_id}: {why}"
+    yield from _examples(plan, "invalid")
     if plan.invalid_count:
         yield f"{count(plan.invalid_count, 'row')} invalid: they name no member of the team"
-    for row, task_id, why in plan.examples:
-        yield f"  row {row}, {task_id}: {why}"
+    yield from _examples(plan, "examples")
     if total := plan.conflicts.total():
         named = Counter({_CONFLICTS.get(kind, kind): n for kind, n in plan.conflicts.items()})
         yield f"{count(total, 'row')} in conflict: {_counts(named)}"
+
+
+def _examples(plan: Plan, kind: Literal["invalid", "examples"]) -> Iterator[str]:
+    """The first rows that would not be sent, each with its account."""
+    parts = plan.accounts.values() or [plan]
+    rows = ((part.account, one) for part in parts for one in getattr(part, kind))
+    for account, (row, task_id, why) in islice(rows, SHOWN):
+        of = f"{printable(account)}: " if account else ""
+        yield f"  row {row}, {of}{task_id}: {why}"
 
 
 def unknown_lines(plan: Plan) -> Iterator[str]:

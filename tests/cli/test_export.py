@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from bulkupdate.sandbox.team import WEBHOOKS
-from tests.support.commands import COMMAND, Serving, bulkupdate, environment, serving, start
+from tests.support.commands import (
+    COMMAND,
+    Serving,
+    bulkupdate,
+    environment,
+    serving,
+    serving_two,
+    start,
+)
 from tests.support.hostile import hostile
 
 #: Each starts processes.
@@ -316,22 +324,11 @@ def test_memory_does_not_grow_with_tasks() -> None:
     assert peaks[1] - peaks[0] < 12_000, peaks
 
 
-ACCOUNTS = """\
-[acme]
-api_key_env = "ACME_KEY"
-
-[globex]
-api_key_env = "GLOBEX_KEY"
-base_url = "{url}"
-"""
-
-
 @pytest.fixture
 def two(sandbox: Serving) -> Iterator[dict[str, str]]:
     """Two accounts with tasks of the same ids, in accounts.toml, and what a command needs."""
-    with serving("--rate", "none", "--api-key", "second") as second:
-        Path("accounts.toml").write_text(ACCOUNTS.format(url=second.url))
-        yield {"LEMLIST_BASE_URL": sandbox.url, "ACME_KEY": "sandbox", "GLOBEX_KEY": "second"}
+    with serving_two(sandbox) as variables:
+        yield variables
 
 
 def test_tasks_of_accounts_are_in_one_file(two: dict[str, str]) -> None:

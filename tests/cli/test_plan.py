@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import bulkupdate, serving
+from tests.support.commands import bulkupdate, serving, serving_two
 
 #: Each starts processes.
 pytestmark = pytest.mark.slow
@@ -136,3 +136,72 @@ def test_plan_is_refused_where_a_run_would_be(write: Write) -> None:
         dry = bulkupdate("run", "edits.csv", "--dry-run", "--compare", *few, **server.environment)
     assert dry.returncode == 2
     assert "1 task would change: --max-changes is 0" in dry.stderr
+
+
+#: The rows of two accounts that have tasks of the same ids.
+OF_TWO = ("account,id,title", f"acme,{ONE},New", f"globex,{ONE},Newer", f"globex,{TWO},Task 2")
+
+
+def test_plan_of_accounts_is_shown_by_account(write: Write) -> None:
+    """Also where one may only be read, and by `run --dry-run --compare`. JSON names accounts."""
+    write("edits.csv", *OF_TWO)
+    given = ("edits.csv", "--accounts", "accounts.toml")
+    with serving("--rate", "none") as server, serving_two(server) as two:
+        done = bulkupdate("plan", *given, "-o", "plan.csv", **two)
+        dry = bulkupdate("run", *given, "--dry-run", "--compare", **two)
+        as_json = bulkupdate("plan", *given, "--json", "-q", **two)
+        one = bulkupdate("plan", "plan.csv", *given[1:], **{**two, "ACME_KEY": ""})
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    lines = done.stderr.splitlines()
+    first = lines.index("acme: 1 task would change")
+    assert lines[first + 1] == f"~ {ONE} 'Task 1'  title 'Task 1' → 'New'"
+    assert lines[first + 2] == "globex: 1 task would change; 1 row already so"
+    assert lines[first + 3] == f"~ {ONE} 'Task 1'  title 'Task 1' → 'Newer'"
+    assert lines[first + 4] == "2 tasks would change"
+    assert (
+        "plan.csv: 2 rows; to send: bulkupdate run plan.csv --compare --accounts accounts.toml"
+    ) in lines
+    assert "acme and globex are one team" in done.stderr
+    assert dry.returncode == 0
+    assert dry.stderr.splitlines() == [line for line in lines if not line.startswith("plan.csv")]
+    found = json.loads(as_json.stdout)
+    assert found["changes"] == [
+        {
+            "id": ONE,
+            "account": name,
+            "before": {"title": "Task 1"},
+            "after": {"title": title},
+        }
+        for name, title in (("acme", "New"), ("globex", "Newer"))
+    ]
+    assert (found["tasks"], found["unread"]) == (2, {})
+    assert {name: part["already"] for name, part in found["accounts"].items()} == {
+        "acme": 0,
+        "globex": 1,
+    }
+    assert one.returncode == 2
+    assert "account 'acme': $ACME_KEY is empty" in one.stderr
+
+
+def test_account_that_can_not_be_read_ends_the_plan_with_3(write: Write) -> None:
+    """The others are shown, and no file is written."""
+    write("edits.csv", *OF_TWO)
+    given = ("plan", "edits.csv", "--accounts", "accounts.toml", "-o", "plan.csv", "--json")
+    with serving("--rate", "none") as server, serving_two(server) as two:
+        done = bulkupdate(*given, **{**two, "GLOBEX_KEY": "wrong"})
+    assert done.returncode == 3
+    assert f"~ {ONE} 'Task 1'  title 'Task 1' → 'New'" in done.stderr
+    assert "plan.csv is not written: account globex: the key is refused" in done.stderr
+    assert not Path("plan.csv").exists()
+    found = json.loads(done.stdout)
+    assert [one["account"] for one in found["changes"]] == ["acme"]
+    assert list(found["unread"]) == ["globex"]
+
+
+def test_rules_of_accounts_are_refused(write: Write) -> None:
+    """The message says what to do instead."""
+    write("nightly.toml", 'timezone = "UTC"')
+    write("accounts.toml", "[acme]", 'api_key_env = "ACME_KEY"')
+    done = bulkupdate("plan", "nightly.toml", "--accounts", "accounts.toml", ACME_KEY="key")
+    assert done.returncode == 2
+    assert "rules can't be planned for accounts" in done.stderr

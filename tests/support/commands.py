@@ -89,6 +89,29 @@ def serving(*arguments: str | Path) -> Iterator[Serving]:
         process.communicate(timeout=20)
 
 
+_TWO = """\
+[acme]
+api_key_env = "ACME_KEY"
+
+[globex]
+api_key_env = "GLOBEX_KEY"
+base_url = "{url}"
+read_only = true
+"""
+
+
+@contextlib.contextmanager
+def serving_two(first: Serving) -> Iterator[dict[str, str]]:
+    """Two accounts with tasks of the same ids, in `accounts.toml`: `acme`, and `globex`.
+
+    Yields:
+        The environment variables for a client of both.
+    """
+    with serving("--rate", "none", "--api-key", "second") as second:
+        Path("accounts.toml").write_text(_TWO.format(url=second.url))
+        yield {"LEMLIST_BASE_URL": first.url, "ACME_KEY": "sandbox", "GLOBEX_KEY": "second"}
+
+
 def summary_in(directory: str = "edits.run") -> dict[str, Any]:
     """The summary in a run directory."""
     summary: dict[str, Any] = json.loads((Path(directory) / "summary.json").read_text())

@@ -175,7 +175,12 @@ async def planned() -> list[Change]:
     async with making as plan:
         counted: Plan = plan
         print(counted.tasks, counted.listed, counted.conflicts)  # noqa: T201
-        return [*plan.changes()]
+        first = [*plan.changes()]
+    async with plan_edits("edits.csv", accounts=accounts, account="acme") as several:
+        parts: dict[str, Plan] = several.accounts
+        unread: dict[str, str] = several.unread
+        assert parts or unread or several.has_accounts
+        return [one for one in first if not one.account]
 
 
 async def file() -> Summary:

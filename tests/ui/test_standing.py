@@ -252,7 +252,7 @@ def test_terminal_shows_the_accounts_of_a_run() -> None:
         screen.process.terminate()
         screen.finish()
     assert " of 160 rows" in text
-    lines = text[text.index("3 accounts") :].splitlines()[1:4]
+    lines = text[text.rindex("3 accounts: ") :].splitlines()[1:4]
     assert lines[0].startswith("  initech")
     assert all(" requests/s" in line for line in lines)
     assert "3 accounts: 3 running" not in screen.text

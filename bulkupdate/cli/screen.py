@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 #: Exit code after Ctrl-C.
 INTERRUPTED = SIGNALLED + signal.SIGINT
+
+#: Accounts of which the same message is shown within so many seconds. The others are left out.
+_ECHOED = 5
+_ECHO_SECONDS = 60.0
 
 log = logging.getLogger("bulkupdate")
 
@@ -121,7 +126,9 @@ class Screen:
         """Show log records: errors at -1, warnings too at 0, and more with each `-v`."""
         levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
         log.setLevel(levels.get(verbosity, logging.DEBUG))
-        log.handlers = [_Handler(self)]
+        # A program gets all messages, and -v shows all.
+        echoes = None if self._as_json or verbosity > 0 else _Echoes()
+        log.handlers = [_Handler(self, echoes)]
         log.propagate = False
 
     @contextmanager
@@ -184,15 +191,49 @@ def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and not is_dumb
 
 
+class _Echoes:
+    """Messages that several accounts log at about the same time, as when all servers are down.
+
+    Args:
+        clock: tells the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        #: Message → when it came first, and the accounts that had it since.
+        self._said: dict[str, tuple[float, set[str]]] = {}
+
+    def heard(self, text: str, account: str) -> str | None:
+        """The message as it is to be shown; None if enough accounts had it."""
+        now = self._clock()
+        self._said = {
+            said: (since, who)
+            for said, (since, who) in self._said.items()
+            if now - since < _ECHO_SECONDS
+        }
+        accounts = self._said.setdefault(text, (now, set()))[1]
+        if account in accounts:
+            return text
+        accounts.add(account)
+        if len(accounts) > _ECHOED:
+            return None
+        return (
+            f"{text} (more accounts with this are not shown)" if len(accounts) == _ECHOED else text
+        )
+
+
 class _Handler(logging.Handler):
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, echoes: _Echoes | None) -> None:
         super().__init__()
         self._screen = screen
+        self._echoes = echoes
 
     def emit(self, record: logging.LogRecord) -> None:
         # A record is emitted by the task, the timer or the thread that logs it.
-        account = ACCOUNT.get()
+        account, text = ACCOUNT.get(), record.getMessage()
         if record.levelno >= logging.ERROR:
-            self._screen.error(record.getMessage(), account=account)
-        else:
-            self._screen.say(record.getMessage(), account=account)
+            self._screen.error(text, account=account)
+            return
+        shown = self._echoes.heard(text, account) if account and self._echoes else text
+        if shown is not None:
+            self._screen.say(shown, account=account)

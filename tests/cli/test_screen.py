@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bulkupdate.cli.screen import Screen
+from bulkupdate.cli.screen import Screen, _Echoes
 from bulkupdate.context import ACCOUNT
 from bulkupdate.engine.turns import Turns
 from bulkupdate.lemlist.rate import RateLimit
@@ -74,6 +74,40 @@ async def test_warning_of_a_limiter_names_its_account(
     assert sorted(line.partition(":")[0] for line in said) == sorted(NAMES)
     assert all(line.startswith("globex: ") == ("is now 9/" in line) for line in said)
     assert log.handlers
+
+
+def test_same_message_of_many_accounts_is_shown_a_few_times() -> None:
+    """Else an outage of 500 accounts is 500 lines. Another message, or a later one, is shown."""
+    now, echoes = [0.0], _Echoes(lambda: now[0])
+    shown = [echoes.heard("down", f"a{n}") for n in range(500)]
+    last = "down (more accounts with this are not shown)"
+    assert [one for one in shown if one is not None] == ["down"] * 4 + [last]
+    assert echoes.heard("down", "a2") == "down"
+    assert echoes.heard("up", "a7") == "up"
+    now[0] = 59.0
+    assert echoes.heard("down", "b1") is None
+    now[0] = 61.0
+    assert echoes.heard("down", "b2") == "down"
+
+
+@pytest.mark.usefixtures("log")
+@pytest.mark.parametrize(
+    ("screen", "verbosity", "shown"),
+    [(Screen(), 0, 5), (Screen(), 1, 40), (Screen(as_json=True), 0, 40)],
+)
+def test_programs_and_verbose_runs_get_each_message(
+    screen: Screen, verbosity: int, shown: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same warning of 40 accounts, and an error of each, which is always shown."""
+    screen.log(verbosity)
+    for n in range(40):
+        before = ACCOUNT.set(f"a{n}")
+        logging.getLogger("bulkupdate").warning("the server is down")
+        logging.getLogger("bulkupdate").error("no room")
+        ACCOUNT.reset(before)
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if "the server is down" in line]) == shown
+    assert len([line for line in lines if "no room" in line]) == 40
 
 
 async def test_timer_of_a_limiter_has_the_account_of_its_task() -> None:

@@ -31,8 +31,10 @@ from benchmarks.measure import ROOT, MeasureError, measure
 from bulkupdate.cli import eventloop
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.permits import delay_of, limiter_for
 from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.engine.turns import Alarms
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
@@ -126,11 +128,12 @@ async def lanes(base_url: str, accounts: int, rows: int, workers: int) -> Usage:
     stop = Stop()
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(ConnectionPool(connections=accounts * workers))
-        made = []
+        made, alarms = [], Alarms()
         for number in range(accounts):
             endpoint = Endpoint(api_key=f"key-of-account-{number}", base_url=base_url)
             client = await stack.enter_async_context(TaskClient(endpoint, pool=pool))
-            made.append(_lane(client, stop, workers, delay_of(number, accounts)))
+            limiter = limiter_for("auto", delay=delay_of(number, accounts), alarms=alarms)
+            made.append(_lane(client, limiter, stop, workers))
         cpu, wall = time.process_time(), time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for number, lane in enumerate(made):
@@ -144,10 +147,10 @@ async def lanes(base_url: str, accounts: int, rows: int, workers: int) -> Usage:
     return Usage(cpu, wall, peak * (1 if sys.platform == "darwin" else 1024))
 
 
-def _lane(client: TaskClient, stop: Stop, workers: int, delay: float) -> Lane:
+def _lane(client: TaskClient, limiter: Limiter, stop: Stop, workers: int) -> Lane:
     return Lane(
         client,
-        limiter_for("auto", delay=delay),
+        limiter,
         RetryPolicy(),
         workers=workers,
         drain_timeout=30,

@@ -54,7 +54,7 @@ from bulkupdate.engine.quotas import Believed
 from bulkupdate.engine.roundtrips import ROUNDING, RoundTrips
 from bulkupdate.engine.share import Share
 from bulkupdate.engine.spacing import Spacing
-from bulkupdate.engine.turns import Turns
+from bulkupdate.engine.turns import Alarms, Turns
 from bulkupdate.engine.window import ServerWindow
 from bulkupdate.lemlist.answer import Answer, Quota
 from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
@@ -140,9 +140,16 @@ class PermitWindow(LocalLimiter):
         ceiling: a rate that is never exceeded, whatever the server announces. With None, the
             limiter starts at lemlist's documented limit and follows the server.
         delay: seconds from now until the first request may start.
+        alarms: the timers that it shares with the limiters of other keys, or None.
     """
 
-    def __init__(self, ceiling: RateLimit | None = None, *, delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        ceiling: RateLimit | None = None,
+        *,
+        delay: float = 0.0,
+        alarms: Alarms | None = None,
+    ) -> None:
         super().__init__()
         self._begins = self._now() + delay
         # A ceiling above the documented limit is for a server with a higher limit.
@@ -158,7 +165,7 @@ class PermitWindow(LocalLimiter):
         self._credit = 0
         self._full_until = -math.inf
         self._spacing = Spacing()
-        self._turns = Turns(self._next_start, self._take, self._give_back)
+        self._turns = Turns(self._next_start, self._take, self._give_back, alarms)
         self._space()
 
     # --- starting -------------------------------------------------------------------------
@@ -352,16 +359,17 @@ class PermitWindow(LocalLimiter):
         return servers if self._ceiling is None else min(servers, self._ceiling.per_second)
 
 
-def limiter_for(rate: Rate, *, delay: float = 0.0) -> Limiter:
+def limiter_for(rate: Rate, *, delay: float = 0.0, alarms: Alarms | None = None) -> Limiter:
     """A new limiter for one key and the running event loop.
 
     Args:
         rate: "auto" follows the server; a rate is a ceiling; None means no limit.
         delay: seconds from now until the first request may start, if there is a limit.
+        alarms: the timers that it shares with the limiters of other keys, or None.
     """
     if rate is None:
         return NoLimiter()
-    return PermitWindow(None if rate == "auto" else rate, delay=delay)
+    return PermitWindow(None if rate == "auto" else rate, delay=delay, alarms=alarms)
 
 
 def delay_of(number: int, among: int) -> float:

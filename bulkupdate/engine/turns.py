@@ -2,13 +2,70 @@
 
 A wake-up of the process costs more than all the arithmetic about it. So nothing is polled, each
 request waits for one future, and one timer serves all that wait. Requests that may start at the
-same time start in the same turn of the event loop.
+same time start in the same turn of the event loop. Where many keys are in use, their timers ring
+together too: see `Alarms`.
 """
 
 import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
+
+#: Seconds between the moments at which alarms ring. A request starts half as much later on average,
+#: which is a thousandth of lemlist's period.
+TICK = 0.004
+
+#: Seconds by which a timer of uvloop may be early: it counts whole milliseconds.
+_EARLY = 0.001
+
+
+class Alarm:
+    """One call at a moment; see `Alarms`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """Take the call back."""
+        self._call = None
+
+    def ring(self) -> None:
+        """Make the call, unless it was taken back."""
+        if self._call is not None:
+            self._call()
+
+
+class Alarms:
+    """Timers that ring together: the limiters of many keys share them.
+
+    Hundreds of limiters would wake the process up for nearly every request. All calls of the same
+    tick are made in one turn of the event loop, so that their requests start together.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ticks: dict[int, list[Alarm]] = {}
+
+    def call_at(self, moment: float, call: Callable[[], None]) -> Alarm:
+        """Make a call at the next tick after a moment of the event loop's clock."""
+        tick = int(moment / TICK) + 1
+        alarm = Alarm(call)
+        calls = self._ticks.get(tick)
+        if calls is None:
+            calls = self._ticks[tick] = []
+            self._loop.call_at(tick * TICK + _EARLY, self._ring, tick)
+        calls.append(alarm)
+        return alarm
+
+    def _ring(self, tick: int) -> None:
+        for alarm in self._ticks.pop(tick):
+            try:
+                alarm.ring()
+            except Exception as error:
+                context = {"message": "an alarm failed", "exception": error}
+                self._loop.call_exception_handler(context)
 
 
 class Turns:
@@ -19,6 +76,7 @@ class Turns:
             time.
         take: starts a request at a time.
         give_back: undoes `take` for a request that was cancelled before it was sent.
+        alarms: the timers that it shares with others; None for one of its own.
 
     All times are seconds of the event loop's clock.
     """
@@ -28,13 +86,15 @@ class Turns:
         next_start: Callable[[float], float],
         take: Callable[[float], None],
         give_back: Callable[[], None],
+        alarms: Alarms | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._alarms = alarms
         self._next_start = next_start
         self._take = take
         self._give_back = give_back
         self._waiting: deque[asyncio.Future[float]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | asyncio.TimerHandle | None = None
         self._rings_at = math.inf
 
     async def wait(self) -> float:
@@ -84,7 +144,7 @@ class Turns:
             self._timer = None
         self._rings_at = moment
         if moment < math.inf:
-            self._timer = self._loop.call_at(moment, self._ring)
+            self._timer = (self._alarms or self._loop).call_at(moment, self._ring)
 
     def _ring(self) -> None:
         self._rings_at = math.inf

@@ -3,10 +3,12 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
-from bulkupdate.engine.turns import Turns
+from bulkupdate.engine.turns import TICK, Alarms, Turns
 from bulkupdate.errors import WaitTooLongError
 from tests.support.clock import run_virtual
 
@@ -132,3 +134,78 @@ def test_error_reaches_every_request_that_waits() -> None:
         await asyncio.wait_for(gate.turns.wait(), 1)
 
     assert played(play).left == 99
+
+
+def test_alarms_of_a_tick_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each alarm rings soon after its moment, and those that are close need one timer."""
+    timers: list[float] = []
+
+    async def main() -> list[float]:
+        loop, alarms = asyncio.get_running_loop(), Alarms()
+        real = loop.call_at
+        begun, late = loop.time(), list[float]()
+
+        def call_at(when: float, *rest: Any, **more: Any) -> asyncio.TimerHandle:
+            timers.append(when)
+            return real(when, *rest, **more)
+
+        def ring(moment: float) -> None:
+            late.append(loop.time() - moment)
+
+        monkeypatch.setattr(loop, "call_at", call_at)
+        for n in range(100):
+            moment = begun + 1 + n * TICK / 20
+            alarms.call_at(moment, partial(ring, moment))
+        await asyncio.sleep(2)
+        assert alarms._ticks == {}
+        return late
+
+    late = run_virtual(main())
+    assert len(late) == 100
+    assert all(0 < one < 2 * TICK for one in late)
+    assert len(timers) <= 6 + 1  # that of `sleep`
+
+
+def test_alarm_that_was_taken_back_does_not_ring() -> None:
+    """An alarm that is cancelled makes no call, and the others of its tick do."""
+
+    async def main() -> list[str]:
+        alarms, rung = Alarms(), list[str]()
+        moment = asyncio.get_running_loop().time() + 1
+        one, _ = (alarms.call_at(moment, partial(rung.append, n)) for n in ("one", "two"))
+        one.cancel()
+        await asyncio.sleep(2)
+        return rung
+
+    assert run_virtual(main()) == ["two"]
+
+
+def test_alarm_that_fails_keeps_no_other_from_ringing() -> None:
+    """An error of one account's alarm goes to the event loop, and the others ring."""
+
+    async def main() -> tuple[list[str], list[str]]:
+        loop, alarms, rung, failed = asyncio.get_running_loop(), Alarms(), [""], list[str]()
+        loop.set_exception_handler(lambda _, context: failed.append(str(context["exception"])))
+        moment = loop.time() + 1
+        alarms.call_at(moment, lambda: rung.remove("not there"))
+        alarms.call_at(moment, lambda: rung.append("two"))
+        await asyncio.sleep(2)
+        return rung, failed
+
+    rung, failed = run_virtual(main())
+    assert rung == ["", "two"]
+    assert len(failed) == 1
+
+
+def test_turns_that_share_alarms_keep_their_times() -> None:
+    """Requests of several turns start at their own times, each within a tick."""
+
+    async def main() -> list[tuple[float, float]]:
+        loop, alarms = asyncio.get_running_loop(), Alarms()
+        begun = loop.time()
+        opens = [begun + 0.1 * n for n in range(1, 20)]
+        turns = [Turns(partial(max, at), lambda _: None, lambda: None, alarms) for at in opens]
+        return list(zip(await asyncio.gather(*(one.wait() for one in turns)), opens, strict=True))
+
+    for started, opened in run_virtual(main()):
+        assert opened <= started < opened + 2 * TICK

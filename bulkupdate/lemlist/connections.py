@@ -85,7 +85,7 @@ class Exchange:
             channel.account = self.account
         elif channel.account is not self.account:
             channel.account = _SEVERAL
-        channel.subjects.add(self.subject)
+        channel.subjects.add(hash(self.subject))
         channel.is_idle = False
         self._channel = channel
 
@@ -139,12 +139,13 @@ class _Channel(ResponseHandler):
     """A connection, with the subjects of its requests.
 
     Attributes:
-        subjects: the subjects of the requests so far.
+        subjects: the hashes of the subjects of the requests so far: they take half of the memory,
+            and two that are equal cost a connection at most.
         account: the account of all of them, or `_SEVERAL`.
         is_idle: whether its last answer was kept, and no request is out.
     """
 
-    subjects: set[str]
+    subjects: set[int]
     account: object = None
     is_idle = False
 
@@ -161,7 +162,7 @@ class _Channel(ResponseHandler):
         """Whether it may carry a request, as far as its earlier ones are concerned."""
         return (
             not wanted.anew
-            and wanted.subject not in self.subjects
+            and hash(wanted.subject) not in self.subjects
             and (wanted.is_named or self.account is wanted.account)
         )
 
@@ -204,16 +205,20 @@ class Connections(aiohttp.TCPConnector):
         if not idle:
             return None
         oldest = time.monotonic() - (self._keepalive_timeout or 0.0)
-        for _ in range(len(idle)):
-            channel, since = idle.popleft()
+        unfit = []
+        while idle:
+            # The one that was used last: others that are not needed any more end by their age.
+            channel, since = idle.pop()
             if since < oldest or channel.is_used_up:
                 channel.close()
             elif not (channel.is_idle and channel.fits(wanted)):
-                idle.append((channel, since))
+                unfit.append((channel, since))
             else:
+                idle.extend(reversed(unfit))
                 wanted.begin(channel, key)
                 self._acquired.add(channel)
                 return Connection(self, key, channel, self._loop)
+        idle.extend(reversed(unfit))
         if idle and len(idle) + len(self._acquired) >= self._limit:
             # A new connection takes the place of the one that has been idle for longest.
             idle.popleft()[0].close()

@@ -18,6 +18,7 @@ from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.permits import delay_of, limiter_for
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.spool import Spool
+from bulkupdate.engine.turns import Alarms
 from bulkupdate.errors import ConfigError, count
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
@@ -98,13 +99,14 @@ class ManyLanes:
         spool: Spool,
         pool: ConnectionPool,
     ) -> None:
+        alarms = Alarms()
         async with contextlib.AsyncExitStack() as stack:
             for number, (name, endpoint) in enumerate(self._endpoints.items()):
                 delay = delay_of(number, len(self._endpoints))
                 client = await stack.enter_async_context(TaskClient(endpoint, pool=pool))
                 self._lanes[name] = Lane(
                     client,
-                    limiter_for(self._rate, delay=delay),
+                    limiter_for(self._rate, delay=delay, alarms=alarms),
                     self._retry,
                     workers=self._workers,
                     drain_timeout=endpoint.timeout,

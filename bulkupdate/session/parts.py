@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from bulkupdate.codec import replaced
 from bulkupdate.context import ACCOUNT
 from bulkupdate.engine.permits import limiter_for
+from bulkupdate.engine.turns import Alarms
 from bulkupdate.errors import (
     ConfigError,
     KeyRefusedError,
@@ -57,12 +58,13 @@ def parts_of(config: RunConfig, stop: Stop, earlier: Summary | None) -> dict[str
         only = Part(config.only_account, stop, limiter_for(config.rate), binding, listed)
         return {"": only}
     before = earlier.accounts if earlier is not None else {}
-    parts = {}
+    parts, alarms = {}, Alarms()
     for name, account in config.accounts.items():
         known = before.get(name)
         listed = known.listed if known is not None else None
         own_stop = stop.child(ends_parent=False)
-        parts[name] = Part(account, own_stop, limiter_for(config.rate), Binding.of(known), listed)
+        limiter = limiter_for(config.rate, alarms=alarms)
+        parts[name] = Part(account, own_stop, limiter, Binding.of(known), listed)
         if known is not None and not known.rows and known.stopped_by is not None:
             # Its rules were not evaluated in this night, and are not evaluated later.
             own_stop.set(known.reason or "", known.stopped_by)

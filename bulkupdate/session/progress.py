@@ -140,7 +140,9 @@ class Progress:
     @property
     def allowed_rate(self) -> float | None:
         """Requests per second that the limiters allow now; None for no limit."""
-        allowed = [lane.limiter.allowed for lane in self._lanes]
+        # At the end, of all lanes; until then, of those that still send.
+        going = [lane for lane in self._lanes if not lane.has_ended] or self._lanes
+        allowed = [lane.limiter.allowed for lane in going]
         known = [rate for rate in allowed if rate is not None]
         return sum(known) if len(known) == len(allowed) else None
 

@@ -129,9 +129,7 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
         options = flags.read_options()
         options.refuse_for_rules()
         from bulkupdate.session.night import load_rules
-        from bulkupdate.session.plan import refuse_rules_of_accounts
 
-        refuse_rules_of_accounts(whose)
         rules = load_rules(Path(flags.input_))
         return run_reading(screen, _planning(screen, flags, whose, rules, now=options.now))
     with ExitStack() as stack:
@@ -167,6 +165,7 @@ def _planning(
         making = made_plan(
             source,
             whose,
+            account=flags.account,
             rate=flags.rate,
             policy=RetryPolicy(give_up_after=flags.give_up_after),
             stop=stop,

@@ -5,7 +5,15 @@ import contextlib
 import itertools
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
@@ -27,11 +35,17 @@ from bulkupdate.plan.rules import Evaluation, Rules, refusal
 from bulkupdate.reader import Format, Input, ReadOptions, format_to_write, is_rules
 from bulkupdate.session.feeder import RowSource
 from bulkupdate.session.listed import refuse_few
-from bulkupdate.session.night import evaluated, load_rules, not_written, write_night
+from bulkupdate.session.night import (
+    evaluated,
+    load_rules,
+    not_written,
+    rules_by_account,
+    write_night,
+)
 from bulkupdate.session.planfile import write_plan
 from bulkupdate.session.reading import LiveReader, live_reader
 from bulkupdate.session.settings import ChangeLimit
-from bulkupdate.session.sidebyside import Lines, endpoints_of, read_each, shared_teams
+from bulkupdate.session.sidebyside import Each, Lines, endpoints_of, read_each, shared_teams
 from bulkupdate.session.spooled import SpooledRows
 from bulkupdate.session.threads import in_thread
 from bulkupdate.stop import Stop
@@ -60,10 +74,6 @@ _ADDED = (
     "owners",
     "clears",
     "unknown",
-)
-
-_NO_RULES = (
-    "rules can't be planned for accounts: plan a file of edits, or with the key of one account"
 )
 
 _SAME_TEAM = ", so that rows of one task could go out of order: run refuses them without "
@@ -246,6 +256,12 @@ class Plan:
         self.accounts[part.account] = part
         for name in _ADDED:
             setattr(self, name, getattr(self, name) + getattr(part, name))
+        if part.evaluation is not None:
+            self.evaluation = self.evaluation or Evaluation(listed=0)
+            self.evaluation.add(part.evaluation)
+        if part.refused:
+            why = f"{part.account}: {part.refused}"
+            self.refused = f"{self.refused}; {why}" if self.refused else why
         self.is_whole &= part.is_whole
         self.examples += part.examples[: _EXAMPLES - len(self.examples)]
         self.invalid += part.invalid[: _EXAMPLES - len(self.invalid)]
@@ -335,7 +351,6 @@ async def plan_edits(
         source: Input | Rules
         if is_rules(path):
             read.refuse_for_rules()
-            refuse_rules_of_accounts(whose)
             source = load_rules(Path(path))
         else:
             options = replace(read, people=True)
@@ -346,6 +361,7 @@ async def plan_edits(
         making = made_plan(
             source,
             whose,
+            account=account,
             rate=rate,
             policy=retry,
             stop=stop,
@@ -385,6 +401,7 @@ async def made_plan(
     source: Input | Rules,
     whose: Endpoint | Accounts,
     *,
+    account: str | None = None,
     rate: Rate = "auto",
     policy: RetryPolicy | None = None,
     stop: Stop | None = None,
@@ -401,6 +418,7 @@ async def made_plan(
     Args:
         source: the input, read with `people`; or rules.
         whose: the server and the API key; or the accounts that the input was read with.
+        account: the account that rules are for; None where they name theirs.
         rate: the limit of the requests of each key.
         policy: the backoff between attempts, and how long the server may be down.
         stop: ends the reading.
@@ -427,10 +445,14 @@ async def made_plan(
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkupdate-")))
         if isinstance(whose, Accounts):
-            if not isinstance(source, Input):
-                raise ConfigError(_NO_RULES)
-            parts = _Parts(directory, source, how, on_page)
-            yield await parts.planned(whose, rate, policy, stop)
+            reading = _reading(whose, rate, policy, stop)
+            if isinstance(source, Input):
+                parts = _Parts(directory, source.options.zone or UTC, how, on_page)
+                yield await parts.of_rows(source, whose, reading, stop)
+            else:
+                parts = _Parts(directory, source.zone, how, on_page)
+                rules = rules_by_account(source, whose, account)
+                yield await parts.of_rules(rules, whose, reading, now)
             return
         live = stack.enter_context(contextlib.closing(LiveTasks(directory / "live")))
         async with live_reader(whose, rate, policy, stop) as reader:
@@ -444,15 +466,27 @@ async def made_plan(
                 )
         if plan.evaluation is not None:
             edits = directory / "edits.jsonl"
-            plan.notes += not_written(
-                await asyncio.to_thread(write_night, {"": plan.evaluation}, edits)
-            )
-            rows_of = stack.enter_context(
-                Input.open(edits, options=ReadOptions(format=Format.JSONL))
-            )
+            rows_of = stack.enter_context(await _edits_of(plan, plan.evaluation, edits))
         plan.reading = reader.traffic.requests
         await _judge_all(plan, rows_of, live, stop, how)
         yield plan
+
+
+#: Reads some accounts side by side, each by a function.
+ReadingEach = Callable[
+    [list[Account], Callable[[Account, LiveReader, Stop], Awaitable[Plan]]],
+    Awaitable[list[Each[Plan]]],
+]
+
+
+def _reading(accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: Stop) -> ReadingEach:
+    async def reading(
+        some: list[Account], read: Callable[[Account, LiveReader, Stop], Awaitable[Plan]]
+    ) -> list[Each[Plan]]:
+        endpoints = endpoints_of(accounts, [account.name for account in some])
+        return await read_each(some, endpoints, rate, policy, stop, read)
+
+    return reading
 
 
 class _How(NamedTuple):
@@ -470,27 +504,32 @@ class _Parts:
 
     Args:
         directory: for their files.
-        source: the input.
-        how: how its rows are planned.
+        zone: the time zone for people.
+        how: how rows are planned.
         on_page: is called with the number of tasks so far, of all accounts, after each page.
     """
 
     def __init__(
-        self, directory: Path, source: Input, how: _How, on_page: Callable[[int], object]
+        self, directory: Path, zone: tzinfo, how: _How, on_page: Callable[[int], object]
     ) -> None:
         self._directory = directory
-        self._source = source
-        self._zone = source.options.zone or UTC
+        self._zone = zone
         self._how = how
         self._on_page = on_page
         self._numbers = itertools.count()
         #: Number of tasks so far, by account.
         self._listed: Counter[str] = Counter()
 
-    async def planned(
-        self, accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: Stop
+    async def of_rows(
+        self, source: Input, accounts: Accounts, reading: ReadingEach, stop: Stop
     ) -> Plan:
         """Make the plan of all accounts that have rows.
+
+        Args:
+            source: the input.
+            accounts: the accounts.
+            reading: reads some accounts side by side.
+            stop: ends it.
 
         Raises:
             ConfigError: the key of one is missing, or is that of another one too.
@@ -499,19 +538,53 @@ class _Parts:
             RunStoppedError: `stop` was set.
         """
         with Spool(self._directory / "spool") as spool:
-            unnamed = await self._fill(spool, stop)
-            names = [name for name in spool.accounts if name]
-            endpoints = endpoints_of(accounts, names)
+            unnamed = await self._fill(source, spool, stop)
 
             async def read(account: Account, reader: LiveReader, own: Stop) -> Plan:
-                return await self._planned(spool, account.name, reader, own)
+                rows = SpooledRows(spool, account.name, source)
+                return await self._planned(rows, account.name, reader, own)
 
-            having_rows = [accounts[name] for name in names]
-            found = await read_each(having_rows, endpoints, rate, policy, stop, read)
+            having_rows = [accounts[name] for name in spool.accounts if name]
+            found = await reading(having_rows, read)
+        return self._added_up(found, rows=unnamed)
+
+    async def of_rules(
+        self,
+        rules: Mapping[str, Rules],
+        accounts: Accounts,
+        reading: ReadingEach,
+        now: datetime | None,
+    ) -> Plan:
+        """Make the plan of all accounts that rules are about.
+
+        Args:
+            rules: the rules of each.
+            accounts: the accounts.
+            reading: reads some accounts side by side.
+            now: the moment at which rules are evaluated; None for the present one.
+
+        Raises:
+            ConfigError: the key of one is missing, or is that of another one too.
+            JournalError: rows or tasks can't be stored.
+            RunStoppedError: a stop was set.
+        """
+
+        async def read(account: Account, reader: LiveReader, own: Stop) -> Plan:
+            return await self._planned(rules[account.name], account.name, reader, own, now)
+
+        return self._added_up(await reading([accounts[name] for name in rules], read))
+
+    def _added_up(self, found: Sequence[Each[Plan]], rows: int = 0) -> Plan:
+        """The plan of all accounts.
+
+        Args:
+            found: that of each.
+            rows: number of rows that name no account.
+        """
         parts = [one.value for one in found if one.value is not None]
         # Ids of users are the same in all teams.
         people = People([member for part in parts for member in part.people.members])
-        plan = Plan(people, self._zone, rows=unnamed, has_accounts=True)
+        plan = Plan(people, self._zone, rows=rows, has_accounts=True)
         for part in parts:
             plan._add(part)  # noqa: SLF001 - its own
         plan.unread = {one.account.name: one.problem for one in found if one.value is None}
@@ -521,27 +594,50 @@ class _Parts:
         ]
         return plan
 
-    async def _fill(self, spool: Spool, stop: Stop) -> int:
+    async def _fill(self, source: Input, spool: Spool, stop: Stop) -> int:
         """Put the rows into a spool. Return the number of those that name no account."""
         unnamed = 0
-        async for rows in _batches(self._source, stop):
+        async for rows in _batches(source, stop):
             for row in rows:
                 unnamed += not row.account
                 spool.add(row)
         await asyncio.to_thread(spool.flush)
         return unnamed
 
-    async def _planned(self, spool: Spool, account: str, reader: LiveReader, stop: Stop) -> Plan:
-        """Make the plan of one account."""
+    async def _planned(
+        self,
+        source: RowSource | Rules,
+        account: str,
+        reader: LiveReader,
+        stop: Stop,
+        now: datetime | None = None,
+    ) -> Plan:
+        """Make the plan of one account.
+
+        Raises:
+            RunStoppedError: its tasks can't be read, or its rules can't be followed.
+        """
         path = self._directory / str(next(self._numbers))
-        rows = SpooledRows(spool, account, self._source)
 
         def told(listed: int) -> None:
             self._listed[account] = listed
             self._on_page(self._listed.total())
 
-        with contextlib.closing(LiveTasks(path)) as live:
-            plan = await _read(rows, self._zone, reader, live, stop, told, self._how)
+        with contextlib.ExitStack() as stack:
+            live = stack.enter_context(contextlib.closing(LiveTasks(path)))
+            if isinstance(source, Rules):
+                few = self._how.allow_few
+                try:
+                    evaluating = _evaluated(source, reader, live, now, stop, told, allow_few=few)
+                    plan = await evaluating
+                except InputError as error:
+                    raise RunStoppedError(str(error)) from error
+                rows: RowSource = stack.enter_context(
+                    await _edits_of(plan, plan.evaluation, path.with_suffix(".edits"))
+                )
+            else:
+                rows = source
+                plan = await _read(rows, self._zone, reader, live, stop, told, self._how)
             plan.account, plan.reading = account, reader.traffic.requests
             await _judge_all(plan, rows, live, stop, self._how)
             await plan._keep(Lines(path.with_suffix(".jsonl")), stop)  # noqa: SLF001 - its own
@@ -589,14 +685,12 @@ async def _judge_all(plan: Plan, source: RowSource, live: LiveTasks, stop: Stop,
     plan.requests = plan.tasks if how.merge else plan.requests
 
 
-def refuse_rules_of_accounts(whose: Endpoint | Accounts) -> None:
-    """Refuse rules where there are accounts.
-
-    Raises:
-        ConfigError: there are.
-    """
-    if isinstance(whose, Accounts):
-        raise ConfigError(_NO_RULES)
+async def _edits_of(plan: Plan, evaluation: Evaluation | None, path: Path) -> Input:
+    """The rows that rules have made, from a file that is written for them."""
+    if evaluation is None:
+        raise AssertionError("only rules make rows")
+    plan.notes += not_written(await asyncio.to_thread(write_night, {"": evaluation}, path))
+    return Input.open(path, options=ReadOptions(format=Format.JSONL))
 
 
 async def _evaluated(

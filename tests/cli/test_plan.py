@@ -196,12 +196,3 @@ def test_account_that_can_not_be_read_ends_the_plan_with_3(write: Write) -> None
     found = json.loads(done.stdout)
     assert [one["account"] for one in found["changes"]] == ["acme"]
     assert list(found["unread"]) == ["globex"]
-
-
-def test_rules_of_accounts_are_refused(write: Write) -> None:
-    """The message says what to do instead."""
-    write("nightly.toml", 'timezone = "UTC"')
-    write("accounts.toml", "[acme]", 'api_key_env = "ACME_KEY"')
-    done = bulkupdate("plan", "nightly.toml", "--accounts", "accounts.toml", ACME_KEY="key")
-    assert done.returncode == 2
-    assert "rules can't be planned for accounts" in done.stderr

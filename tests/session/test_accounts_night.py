@@ -15,6 +15,7 @@ from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.models import Reason
 from bulkupdate.reader import ReadOptions
 from bulkupdate.sandbox import made_up_team
+from bulkupdate.session.plan import plan_edits
 from bulkupdate.session.run import run
 from bulkupdate.session.settings import RunConfig
 from tests.support.bench import Notes, results_in
@@ -174,3 +175,35 @@ async def test_missing_key_refuses_the_night(bench: ManyBench) -> None:
     accounts = Accounts.load(Path("accounts.toml"), environ={}, base_url=bench.sandbox.base_url)
     with pytest.raises(ConfigError, match=r"\$ACME is not set"):
         await night(bench, accounts=accounts)
+
+
+async def test_plan_of_rules_is_what_the_night_does(bench: ManyBench) -> None:
+    """For each account: the same tasks, with the same values. A file of it names the accounts."""
+    read, accounts = ReadOptions(now=NOW), bench.accounts()
+    output = Path("plan.jsonl")
+    making = plan_edits(rules(), accounts=accounts, read=read, rate=None, output=output)
+    async with making as plan:
+        planned = {(one.account, one.id): one.after["dueDate"] for one in plan.changes()}
+        assert plan.evaluation is not None
+        assert plan.evaluation.changed["Overdue is due tomorrow"] == len(planned) == plan.tasks
+        assert list(plan.accounts) == list(NAMES)
+    assert len(output.read_text().splitlines()) == len(planned)
+    summary = await night(bench)
+    assert summary.counts["updated"] == len(planned)
+    done = {
+        (one["account"], one["id"]): one["sent"]["dueDate"] for one in results_in(Path("1.run"))
+    }
+    assert done == planned
+
+
+async def test_plan_of_rules_names_the_account_that_can_not_follow(bench: ManyBench) -> None:
+    """The others are planned."""
+    first = next(iter(bench.account("acme").team.users.values()))
+    text = RULES.replace('due = "overdue"', f'assignedTo = "{first.email}"')
+    making = plan_edits(
+        rules(text), accounts=bench.accounts(), read=ReadOptions(now=NOW), rate=None
+    )
+    async with making as plan:
+        assert list(plan.accounts) == ["acme"]
+        assert set(plan.unread) == {"globex", "initech"}
+        assert first.email in plan.unread["globex"]

@@ -303,14 +303,6 @@ async def test_images_of_a_plan_are_those_of_the_rows(write: Write) -> None:
     assert json.loads(Path("plan.jsonl").read_text())["images"] == images
 
 
-async def test_rules_of_accounts_are_refused(write: Write) -> None:
-    """The message says what to do."""
-    path = write("nightly.toml", 'timezone = "UTC"')
-    async with ManyBench() as bench:
-        with pytest.raises(ConfigError, match="rules can't be planned for accounts"):
-            await planned(bench, path)
-
-
 @pytest.mark.parametrize("both", [True, False])
 async def test_endpoint_and_accounts_are_not_given_together(write: Write, *, both: bool) -> None:
     """One of them says where the tasks are."""

@@ -40,6 +40,10 @@ class RuleEdit:
     expect: dict[str, Any]
 
 
+#: The numbers by rule.
+_COUNTED = ("selected", "changed", "later", "left", "undated", "nightly")
+
+
 @dataclass(slots=True, kw_only=True)
 class Evaluation:
     """What a night would change.
@@ -73,6 +77,15 @@ class Evaluation:
     givers: dict[str, frozenset[str]] = field(default_factory=dict)
     idle: list[Rule] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+
+    def add(self, other: "Evaluation") -> None:
+        """Add what the same rules select and change in another account, but for the edits."""
+        self.listed += other.listed
+        for name in _COUNTED:
+            getattr(self, name).update(getattr(other, name))
+        for mine, theirs in ((self.got, other.got), (self.gave, other.gave)):
+            for rule, people in theirs.items():
+                mine.setdefault(rule, Counter()).update(people)
 
     @property
     def notes(self) -> list[str]:

@@ -13,7 +13,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from bulkupdate._version import __version__
 from bulkupdate.lemlist.connections import Connections, ThisMachine
 from bulkupdate.lemlist.deadlines import Deadlines
-from bulkupdate.lemlist.request import ReadyRequest
 
 #: Seconds that an idle connection stays open. lemlist runs on Node, which closes a connection after
 #: 5 s without a request. A request at that moment is lost, so the client closes it before.
@@ -56,7 +55,6 @@ class ConnectionPool:
             # Each request brings its own.
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
-            request_class=ReadyRequest,
         )
         return self
 

@@ -1,29 +1,16 @@
-"""A request as aiohttp takes it, without the work that aiohttp does for other requests.
+"""A request as bytes: its body, and a template for all that are sent after the first.
 
-Nothing here changes what is sent: aiohttp's own classes send the same, in more steps. A test
-compares the two on the wire, and others fail if aiohttp no longer uses what is replaced here.
+Nothing here changes what is sent: aiohttp's own classes send the same, in more steps. Tests compare
+the two on the wire, and another fails if aiohttp no longer uses what is replaced here.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from aiohttp import ClientRequest, Payload
+from aiohttp import Payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.hdrs import CONTENT_LENGTH, CONTENT_TYPE
 from multidict import CIMultiDict
-
-
-class ReadyRequest(ClientRequest):
-    """A request that is given every header except those of the body."""
-
-    def update_headers(self, headers: Any) -> None:
-        """Add all headers at once, not one by one."""
-        super().update_headers(None)
-        self.headers.extend(headers)
-
-    def update_auto_headers(self, _: Iterable[str] | None) -> None:
-        """Add no header: all are there."""
 
 
 class EncodedJson(Payload):

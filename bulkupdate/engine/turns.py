@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 
 #: Seconds between the moments at which alarms ring. A request starts half as much later on average,
 #: which is a thousandth of lemlist's period.
@@ -20,12 +21,17 @@ _EARLY = 0.001
 
 
 class Alarm:
-    """One call at a moment; see `Alarms`."""
+    """One call at a moment; see `Alarms`.
 
-    __slots__ = ("_call",)
+    The call has the context variables of its task, as with a timer of the event loop. So a record
+    that it logs is of the right account.
+    """
+
+    __slots__ = ("_call", "_context")
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call: Callable[[], None] | None = call
+        self._context = copy_context()
 
     def cancel(self) -> None:
         """Take the call back."""
@@ -34,7 +40,7 @@ class Alarm:
     def ring(self) -> None:
         """Make the call, unless it was taken back."""
         if self._call is not None:
-            self._call()
+            self._context.run(self._call)
 
 
 class Alarms:

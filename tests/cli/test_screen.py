@@ -10,7 +10,7 @@ import pytest
 
 from bulkupdate.cli.screen import Screen, _Echoes
 from bulkupdate.context import ACCOUNT
-from bulkupdate.engine.turns import Turns
+from bulkupdate.engine.turns import Alarms, Turns
 from bulkupdate.lemlist.rate import RateLimit
 from tests.support.many import NAMES, ManyBench, edits_of
 
@@ -110,20 +110,22 @@ def test_programs_and_verbose_runs_get_each_message(
     assert len([line for line in lines if "no room" in line]) == 40
 
 
-async def test_timer_of_a_limiter_has_the_account_of_its_task() -> None:
-    """What a timer does is done for the account whose request waits for it."""
-    seen = []
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_timer_of_a_limiter_has_the_account_of_its_task(*, is_shared: bool) -> None:
+    """What a timer does is done for the account whose request waits for it, if shared too."""
+    alarms = Alarms() if is_shared else None
+    seen: dict[str, list[str]] = {name: [] for name in NAMES}
 
-    def next_start(now: float) -> float:
-        seen.append(ACCOUNT.get())
-        return now + 0.002 if len(seen) < 4 else now
+    async def of_account(name: str) -> None:
+        def next_start(now: float) -> float:
+            seen[name].append(ACCOUNT.get())
+            return now + 0.002 if len(seen[name]) < 4 else now
 
-    async def of_account() -> None:
-        ACCOUNT.set("acme")
-        await Turns(next_start, lambda _: None, lambda: None).wait()
+        ACCOUNT.set(name)
+        await Turns(next_start, lambda _: None, lambda: None, alarms).wait()
 
-    await asyncio.create_task(of_account())
-    assert seen == ["acme"] * 4
+    await asyncio.gather(*map(of_account, NAMES))
+    assert seen == {name: [name] * 4 for name in NAMES}
 
 
 @pytest.mark.usefixtures("log")

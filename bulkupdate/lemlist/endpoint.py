@@ -88,7 +88,7 @@ class ApiKey:
         if not value.strip():
             raise ConfigError(
                 f"no API key: set {KEY_VARIABLE}, or name a file that holds it with"
-                f" {setting('api_key_file')}"
+                f" {setting('api_key_file')}, or several accounts with {setting('accounts')}"
             )
         return cls(value)
 

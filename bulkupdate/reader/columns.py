@@ -391,6 +391,11 @@ def _unknown(kind: str, name: str) -> str:
             f"{kind} {name!r} has typographic quotes, which are part of its name and of all cells:"
             ' replace them by straight ones (")'
         )
+    if _plain(name) == ACCOUNT:
+        return (
+            f"unknown {kind} {name!r}: if it names the account of each row, set"
+            f" {setting('accounts')}; else {setting('ignore_extra')} ignores it"
+        )
     near = fields.suggestion(name, (*PYTHON_NAMES, *fields.ALIASES))
     if near:
         return f"unknown {kind} {fields.shorten(name)}{near}"

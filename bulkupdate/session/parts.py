@@ -91,7 +91,8 @@ def find_keys(config: RunConfig, parts: Iterable[Part], *, is_new: bool) -> None
         except ConfigError as error:
             problems.append(str(error))
             if not is_new:
-                part.stop.set(str(error), Reason.NO_KEY)
+                why = str(error).removeprefix(f"{part.account.label}: ")
+                part.stop.set(why, Reason.NO_KEY)
     if is_new and problems:
         raise ConfigError("\n".join(problems))
     if config.accounts is not None:
@@ -99,8 +100,28 @@ def find_keys(config: RunConfig, parts: Iterable[Part], *, is_new: bool) -> None
         config.accounts.refuse_shared_keys(found)
 
 
+def stop_for_used_keys(parts: Iterable[Part], others: Iterable[Part]) -> None:
+    """Stop each part whose key is the one with which rows of another account were sent before.
+
+    Args:
+        parts: the parts that have rows left.
+        others: all parts of the run.
+    """
+    settled = [part for part in others if part.binding.key_hash is not None]
+    for part in parts:
+        if part.stop.is_set:
+            continue
+        twins = [one.name for one in settled if one is not part and one.binding.is_of(part.key)]
+        if twins:
+            part.stop.set(f"its key is that of {_listed(twins)}", Reason.SAME_TEAM)
+
+
 async def bind_accounts(
-    config: RunConfig, parts: Collection[Part], pool: ConnectionPool, stop: Stop
+    config: RunConfig,
+    parts: Collection[Part],
+    pool: ConnectionPool,
+    stop: Stop,
+    others: Iterable[Part],
 ) -> None:
     """Ask for the team of each account, and refuse two of one team.
 
@@ -111,6 +132,7 @@ async def bind_accounts(
         parts: the parts that have rows left.
         pool: the connections.
         stop: the stop of the run. It is set where two accounts are of one team.
+        others: all parts of the run. What an earlier session has sent counts too.
     """
     asking = [asyncio.create_task(_bind(config, part, pool)) for part in parts]
     try:
@@ -123,7 +145,7 @@ async def bind_accounts(
     for one in asking:
         if not one.cancelled():
             one.result()
-    if not config.same_team and (text := _of_one_team(parts)):
+    if not config.same_team and (text := _of_one_team(others)):
         stop.set(f"{text}, so that rows of one task could go out of order", Reason.SAME_TEAM)
 
 

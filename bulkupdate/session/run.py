@@ -237,6 +237,7 @@ async def _send(session: Session, prepared: Prepared, parts: dict[str, Part]) ->
                 observer.input_checked(source, prepared.preview)
             if earlier is not None and config.first is not None:
                 more = count(config.first, "more row")
+                more += " of each account" if config.accounts is not None else ""
                 observer.noted(f"{setting('first')}: this session sends {more}")
             if limit := deadline.note(config, prepared.preview, recorder.ledger):
                 observer.noted(limit)

@@ -27,6 +27,7 @@ from bulkupdate.session.parts import (
     bind_accounts,
     connections,
     find_keys,
+    stop_for_used_keys,
     stop_late_twin,
     why_stopped,
     with_bindings,
@@ -106,6 +107,7 @@ class Sending:
         self._left = [part for part in self._parts.values() if await self._is_left(part)]
         if config.accounts is not None and self._session.earlier is not None:
             find_keys(config, self._left, is_new=False)
+            stop_for_used_keys(self._left, self._parts.values())
         lanes = [part for part in self._left if not part.stop.is_set]
         if config.compare:
             self._images = ImagesFile(directory.files.images)
@@ -193,7 +195,8 @@ class Sending:
         session, preview = self._session, self._prepared.preview
         if session.config.accounts is not None and not self._is_refused:
             lanes = [part for part in self._left if part.lane is not None]
-            await bind_accounts(session.config, lanes, self._pool, session.stop)
+            everyone = self._parts.values()
+            await bind_accounts(session.config, lanes, self._pool, session.stop, everyone)
             session.directory.write_summary(self.summary())
         if await self._recall():
             await self._work_off(send=not self._is_refused)

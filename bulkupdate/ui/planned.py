@@ -119,7 +119,9 @@ def total_lines(plan: Plan, rate: Rate) -> Iterator[str]:
         yield f"  can't be taken back, as no task shows the field: {_counts(plan.unknown)}"
     if plan.requests:
         limit = LEMLIST_RATE if rate == "auto" else rate
-        yield f"  {count(plan.requests, 'request')}{_time(plan.requests, limit)}"
+        # The limit is that of each key.
+        longest = max((part.requests for part in plan.accounts.values()), default=plan.requests)
+        yield f"  {count(plan.requests, 'request')}{_time(longest, limit)}"
 
 
 def _time(requests: int, limit: RateLimit | None) -> str:

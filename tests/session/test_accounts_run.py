@@ -223,6 +223,25 @@ async def test_same_key_twice_is_refused(write: Write) -> None:
         assert bench.seen == bench.asked == []
 
 
+async def test_key_of_a_settled_account_stops_the_one_that_gets_it(write: Write) -> None:
+    """Also when the other has no row left: what it sent could be overwritten by older edits."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 3))
+    async with ManyBench() as bench:
+        bench.account("globex").refused = True
+        await bench.run(path)
+        copied = bench.accounts(globex=key_of("acme"))
+        sent = bench.sent("acme")
+        summary = await bench.run(path, mode=Mode.RESUME, accounts=copied)
+        assert bench.sent("acme") == sent
+        assert reasons(summary) == {"globex": Reason.SAME_TEAM}
+        assert "its key is that of acme" in (summary.reason or "")
+        bench.account("globex").refused = False
+        bench.account("globex").team.id = bench.account("acme").team.id
+        summary = await bench.run(path, mode=Mode.RESUME)
+        assert (summary.exit_code, summary.stopped_by) == (2, Reason.SAME_TEAM)
+        assert bench.sent("globex") == []
+
+
 async def test_two_keys_of_one_team_are_refused(write: Write) -> None:
     """Rows of one task could go out of order. With `same_team`, both are sent."""
     path = write("edits.csv", HEADER, *edits_of(NAMES, 2))

@@ -20,8 +20,9 @@ from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.spool import Spool
 from bulkupdate.engine.turns import Alarms
 from bulkupdate.errors import ConfigError, count
+from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
-from bulkupdate.lemlist.pool import ConnectionPool
+from bulkupdate.lemlist.pool import ConnectionPool, connections
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
@@ -46,6 +47,9 @@ class ManyLanes:
         retry: the attempts and the backoff.
         stop: is set at the end if any of them has stopped.
         results: receives the results.
+
+    Raises:
+        ConfigError: there is no account, a name is wrong, or two accounts have the same key.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class ManyLanes:
         stop: Stop,
         results: asyncio.Queue[Result],
     ) -> None:
+        Accounts.of(endpoints).refuse_shared_keys(endpoints)
         self._endpoints = endpoints
         self._rate = rate
         self._workers = workers
@@ -75,13 +80,13 @@ class ManyLanes:
         self, updates: Iterable[tuple[str, TaskUpdate]] | AsyncIterable[tuple[str, TaskUpdate]]
     ) -> None:
         """Send all updates."""
-        connections = self._workers * len(self._endpoints) or 1
+        most = connections(self._workers, len(self._endpoints))
         try:
             with (
                 tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory,
                 Spool(Path(directory) / "rows") as spool,
             ):
-                async with ConnectionPool(connections=connections) as pool:
+                async with ConnectionPool(connections=most) as pool:
                     await self._work_off(updates, spool, pool)
         except ExceptionGroup as group:
             # The caller's own iterable raised it: raise it unchanged.

@@ -72,7 +72,8 @@ async def update_tasks(
         One result for each update.
 
     Raises:
-        ConfigError: `workers` is below 1 or above 1,000, or an update is of no known account.
+        ConfigError: `workers` is below 1 or above 1,000, two accounts have the same key, or an
+            update is of no known account.
         RunStoppedError: the key was refused, or the server is down. All settled results have been
             yielded. The other updates were not sent. With several accounts, one or more stopped
             so, and all updates of the others are settled.

@@ -4,6 +4,7 @@ Connections cost memory (TLS most of it), and each timer of the event loop costs
 clients in a process share both. A pool knows no key: each client adds its own to its requests.
 """
 
+import resource
 import socket
 from typing import Self
 
@@ -13,6 +14,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from bulkupdate._version import __version__
 from bulkupdate.lemlist.connections import Connections, ThisMachine
 from bulkupdate.lemlist.deadlines import Deadlines
+
+#: Files of a program beside its connections.
+_OWN = 64
 
 #: Seconds that an idle connection stays open. lemlist runs on Node, which closes a connection after
 #: 5 s without a request. A request at that moment is lost, so the client closes it before.
@@ -116,3 +120,18 @@ class _Names(AbstractResolver):
     async def close(self) -> None:
         """Close the resolver of the other names."""
         await self._others.close()
+
+
+def connections(workers: int, lanes: int) -> int:
+    """Most open connections of a run: one for each request in flight, if the system allows.
+
+    Args:
+        workers: most requests in flight of a lane.
+        lanes: number of lanes.
+    """
+    # One more for what each lane asks beside its rows.
+    wanted = lanes * (workers + 1) or 1
+    if lanes <= 1:
+        return wanted
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if allowed == resource.RLIM_INFINITY else max(1, min(wanted, allowed - _OWN))

@@ -10,11 +10,13 @@ From then on it is a run like any other. `--resume` evaluates no rule.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from bulkupdate.context import ACCOUNT
 from bulkupdate.errors import (
     InputError,
     RunDirectoryError,
@@ -48,6 +50,13 @@ _SHOWN = 5
 
 #: Accounts whose tasks are read at the same time.
 _SIDE_BY_SIDE = 16
+
+#: Most seconds that the night of several accounts waits for one that is down, or that asks for a
+#: pause. It is left out then.
+PATIENCE = 30.0
+
+#: Seconds between two looks at whether an account is paused.
+_LOOK = 1.0
 
 #: Most bytes of a file of rules.
 _LARGEST = 1 << 20
@@ -316,18 +325,27 @@ async def begin_night(
     """
     rules = rules_by_account(night.rules, config.accounts, config.account)
     side_by_side = asyncio.Semaphore(_SIDE_BY_SIDE)
+    if len(parts) > 1:
+        # One that is down must not keep the others waiting.
+        patience = min(config.retry.give_up_after, PATIENCE)
+        config = replace(config, retry=replace(config.retry, give_up_after=patience))
     evaluations: dict[str, Evaluation] = {}
-    refused: list[str] = []
+    refused: dict[str, str] = {}
 
     async def one(name: str, part: Part) -> None:
         async with side_by_side:
+            ACCOUNT.set(name)
             try:
-                evaluations[name] = await _evaluated(night, rules[name], config, directory, part)
+                evaluating = _evaluated(night, rules[name], config, directory, part)
+                if len(parts) > 1:
+                    evaluations[name] = await _unless_paused(evaluating, part)
+                else:
+                    evaluations[name] = await evaluating
             except (InputError, RunStoppedError) as error:
                 if not name:
                     raise
                 if isinstance(error, InputError):
-                    refused.append(f"{name}: {error}")
+                    refused[name] = str(error)
                     part.stop.set(str(error), Reason.RULES_REFUSED)
 
     try:
@@ -338,7 +356,7 @@ async def begin_night(
         raise group_error.exceptions[0] from None
     stop.check()
     if refused and len(refused) == len(parts):
-        raise InputError("\n".join(refused))
+        raise InputError("\n".join(f"{name}: {refused[name]}" for name in parts))
     for text in _told({name: evaluations[name] for name in parts if name in evaluations}):
         note(text)
     path = directory.new_edits()
@@ -347,6 +365,27 @@ async def begin_night(
     writing = asyncio.to_thread(write_night, in_order, path, has_accounts=has_accounts)
     for text in not_written(await writing):
         note(text)
+
+
+async def _unless_paused(evaluating: Coroutine[Any, Any, Evaluation], part: Part) -> Evaluation:
+    """Wait for an evaluation, but not for a server that asks for a long pause.
+
+    Raises:
+        InputError: the rules can't be followed.
+        RunStoppedError: the team or the tasks can't be read in time.
+    """
+    task, paused = asyncio.ensure_future(evaluating), 0.0
+    try:
+        while not (await asyncio.wait([task], timeout=_LOOK))[0]:
+            paused = paused + _LOOK if part.limiter.waiting_for else 0.0
+            if paused >= PATIENCE:
+                text = f"its tasks can't be read: {part.limiter.waiting_for}"
+                part.stop.set(text, Reason.RATE_LIMITED)
+                raise RunStoppedError(text)
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def _evaluated(

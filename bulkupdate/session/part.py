@@ -18,14 +18,20 @@ from bulkupdate.context import ACCOUNT
 from bulkupdate.engine.backlog import PARKED, READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.limiter import Limiter
-from bulkupdate.errors import ConfigError, InputError, JournalError, RunStoppedError
+from bulkupdate.errors import (
+    ConfigError,
+    InputError,
+    JournalError,
+    RunDirectoryError,
+    RunStoppedError,
+)
 from bulkupdate.journal import ImagesFile, Ledger
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import Reason, Result, Row
 from bulkupdate.plan import LiveTasks
-from bulkupdate.session.binding import LONGEST_END, Binding, bind
+from bulkupdate.session.binding import LONGEST_END, Binding, bind, check_team
 from bulkupdate.session.compare import Comparison, Rows
 from bulkupdate.session.failures import Failures
 from bulkupdate.session.feeder import Feeder, RowSource
@@ -145,6 +151,11 @@ class Part:
         return self.endpoint.api_key.reveal()
 
     @property
+    def has_another_key(self) -> bool:
+        """Whether rows of this account were sent with another key before."""
+        return self.binding.key_hash is not None and not self.binding.is_of(self.key)
+
+    @property
     def listed(self) -> int | None:
         """Number of tasks in the last reading of the whole list; None without one."""
         return self._comparison.listed if self._comparison is not None else self._listed
@@ -241,6 +252,8 @@ class Part:
             raise AssertionError("the part was not opened")
         # It lasts as long as the task of this part.
         ACCOUNT.set(self.name)
+        if self.name and self.has_another_key and send:
+            await self._check_team()
         config, prepared = self._shared.session.config, self._shared.prepared
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
@@ -262,6 +275,18 @@ class Part:
             self.is_complete = feeder.has_ended and backlog.is_empty
             self.sent = feeder.sent
             self.is_cut = feeder.sent == config.first and not feeder.has_ended
+
+    async def _check_team(self) -> None:
+        """Stop this part if its key is of another team than before, or if that can't be told."""
+        config = self._shared.session.config
+        try:
+            self.binding = await check_team(
+                self.binding, self.endpoint, config, self.limiter, self.stop
+            )
+        except RunDirectoryError as error:
+            self.stop.set(str(error), Reason.OTHER_TEAM)
+        except RunStoppedError:
+            return  # The stop has its reason.
 
     def _feeder(self, merger: Merger | None) -> Feeder:
         shared, comparison = self._shared, self._comparison

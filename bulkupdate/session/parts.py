@@ -6,7 +6,6 @@ between rows of one task.
 """
 
 import asyncio
-import resource
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
@@ -17,8 +16,6 @@ from bulkupdate.engine.turns import Alarms
 from bulkupdate.errors import (
     ConfigError,
     KeyRefusedError,
-    RunDirectoryError,
-    RunStoppedError,
     TaskError,
     WaitTooLongError,
     count,
@@ -29,7 +26,7 @@ from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.lemlist.team import hash_of
 from bulkupdate.models import Reason
-from bulkupdate.session.binding import Binding, ask_team, check_team
+from bulkupdate.session.binding import Binding, ask_team
 from bulkupdate.session.part import Part
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop, StoppedError
@@ -40,9 +37,6 @@ LONGEST_START = 3.0
 
 #: Accounts that a message names.
 _NAMED = 5
-
-#: Files of a run beside its connections.
-_OWN = 64
 
 
 def parts_of(config: RunConfig, stop: Stop, earlier: Summary | None) -> dict[str, Part]:
@@ -134,7 +128,7 @@ async def bind_accounts(
         stop: the stop of the run. It is set where two accounts are of one team.
         others: all parts of the run. What an earlier session has sent counts too.
     """
-    asking = [asyncio.create_task(_bind(config, part, pool)) for part in parts]
+    asking = [asyncio.create_task(_bind(part, pool)) for part in parts]
     try:
         if asking:
             await asyncio.wait(asking, timeout=LONGEST_START)
@@ -149,25 +143,22 @@ async def bind_accounts(
         stop.set(f"{text}, so that rows of one task could go out of order", Reason.SAME_TEAM)
 
 
-async def _bind(config: RunConfig, part: Part, pool: ConnectionPool) -> None:
+async def _bind(part: Part, pool: ConnectionPool) -> None:
     """Bind a part to its team, if it can be read. Stop it if it is another one than before."""
     ACCOUNT.set(part.name)
     try:
-        part.binding = await check_team(
-            part.binding, part.endpoint, config, part.limiter, part.stop
-        )
+        if part.has_another_key:
+            return  # The part checks that by itself, before its first row, however long it takes.
         if part.binding.team is None or not part.binding.is_of(part.key):
             async with TaskClient(part.endpoint, pool=pool) as client:
                 # An account in trouble must not keep the others waiting.
                 team = await ask_team(client, part.limiter, part.stop, attempts=1)
             if team is not None:
                 part.binding = Binding(team.id, hash_of(part.key))
-    except RunDirectoryError as error:
-        part.stop.set(str(error), Reason.OTHER_TEAM)
     except KeyRefusedError as error:
         status = f"{error.status} " if error.status else ""
         part.stop.set(f"the key is refused: {error.type}: {status}{error}", Reason.KEY_REFUSED)
-    except (RunStoppedError, StoppedError):
+    except StoppedError:
         pass  # The stop has its reason.
     except (TaskError, WaitTooLongError):
         pass  # Its lane deals with that.
@@ -241,18 +232,3 @@ def why_stopped(parts: Collection[Part]) -> str:
     named = "; ".join(f"{name}: {why}" for name, why in stopped[:_NAMED])
     more = "; …" if len(stopped) > _NAMED else ""
     return f"{count(len(stopped), 'account')} of {len(parts):,} stopped: {named}{more}"
-
-
-def connections(workers: int, lanes: int) -> int:
-    """Most open connections of a run: one for each request in flight, if the system allows.
-
-    Args:
-        workers: most requests in flight of a lane.
-        lanes: number of lanes.
-    """
-    # One more for what each lane asks beside its rows.
-    wanted = lanes * (workers + 1) or 1
-    if lanes <= 1:
-        return wanted
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return wanted if allowed == resource.RLIM_INFINITY else max(1, min(wanted, allowed - _OWN))

@@ -16,16 +16,15 @@ from bulkupdate.journal import (
     TrafficLog,
     sample_length,
 )
-from bulkupdate.lemlist.pool import ConnectionPool
+from bulkupdate.lemlist.pool import ConnectionPool, connections
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import Reason, Row
+from bulkupdate.models import Reason, Row, State
 from bulkupdate.session.ending import summary_of
 from bulkupdate.session.failures import Failures
 from bulkupdate.session.feeder import Feeder
 from bulkupdate.session.part import Part, Shared
 from bulkupdate.session.parts import (
     bind_accounts,
-    connections,
     find_keys,
     stop_for_used_keys,
     stop_late_twin,
@@ -109,6 +108,8 @@ class Sending:
             find_keys(config, self._left, is_new=False)
             stop_for_used_keys(self._left, self._parts.values())
         lanes = [part for part in self._left if not part.stop.is_set]
+        if self._is_refused and spool is not None:
+            lanes = []  # Nothing is sent, so that nothing needs a key.
         if config.compare:
             self._images = ImagesFile(directory.files.images)
         shared = Shared(
@@ -239,27 +240,33 @@ class Sending:
                     delay = delay_of(number, len(lanes))
                     parts.create_task(part.run(send=send, delay=delay))
                 if self._session.spool is not None:
-                    parts.create_task(self._settle_unnamed(send=send))
+                    parts.create_task(self._settle_invalid(send=send))
             writer.end()
             await writing
             for task in background:
                 task.cancel()
 
-    async def _settle_unnamed(self, *, send: bool) -> None:
-        """Write the results of rows that name no account: they are invalid."""
+    async def _settle_invalid(self, *, send: bool) -> None:
+        """Write the results of invalid rows that no part settles.
+
+        Those are the rows that name no account; and if nothing is sent, all of them.
+        """
         session = self._session
-        feeder = Feeder(
-            self._rows(""),
-            self._new_remaining(),
-            self._writer,
-            session.stop,
-            may_be_invalid=session.config.skip_invalid,
-        )
-        await feeder.feed(Backlog(1), send=send)
+        for account in ["", *([] if send else self._parts)]:
+            feeder = Feeder(
+                self._rows(account),
+                self._new_remaining(),
+                self._writer,
+                session.stop,
+                may_be_invalid=session.config.skip_invalid,
+            )
+            await feeder.feed(Backlog(1), send=send)
 
     def _stop_as_parts_did(self) -> None:
         """Give the run the reason for which parts of it ended early."""
         stop, config = self._session.stop, self._session.config
+        if stop.state is State.INTERRUPTED:
+            return
         if config.accounts is not None and (text := why_stopped(self._parts.values())):
             stop.set(text, Reason.ACCOUNTS_STOPPED)
         if (cut := [part for part in self._left if part.is_cut]) and config.first is not None:

@@ -180,3 +180,12 @@ async def test_update_of_no_known_account_is_refused() -> None:
         with pytest.raises(ConfigError, match="update 1 is of no known account: 'hooli'"):
             async for _ in update_tasks([("hooli", TaskUpdate(id="a"))], accounts(bench)):
                 pass
+
+
+async def test_same_key_for_two_accounts_is_refused() -> None:
+    """They would share its limit."""
+    async with ManyBench() as bench:
+        one = accounts(bench)["acme"]
+        with pytest.raises(ConfigError, match="have the same API key"):
+            async for _ in update_tasks([], {"acme": one, "acme-2": one}):
+                pass

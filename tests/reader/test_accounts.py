@@ -82,7 +82,7 @@ def test_file_without_account_is_refused(tmp_path: Path) -> None:
 def test_without_accounts_the_column_is_as_any_other(tmp_path: Path) -> None:
     """It is unknown, and may be ignored."""
     text = "id,account,title\nopp_1,acme,One\n"
-    with pytest.raises(InputError, match="unknown column 'account': .* set accounts; else"):
+    with pytest.raises(InputError, match=r"unknown column 'account': .* set accounts; else"):
         rows(tmp_path, text, accounts=None)
     (found,) = rows(tmp_path, text, accounts=None, ignore_extra=True)
     assert found.account == ""

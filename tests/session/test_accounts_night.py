@@ -1,7 +1,9 @@
 """Nights of several accounts: rules are evaluated for each on its own tasks and team."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -207,3 +209,19 @@ async def test_plan_of_rules_names_the_account_that_can_not_follow(bench: ManyBe
         assert list(plan.accounts) == ["acme"]
         assert set(plan.unread) == {"globex", "initech"}
         assert first.email in plan.unread["globex"]
+
+
+@pytest.mark.parametrize("trouble", ["is_down", "throttled"])
+async def test_account_in_trouble_delays_no_other_night(
+    bench: ManyBench, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left out after a short time, however long a run would wait for its server."""
+    monkeypatch.setattr("bulkupdate.session.night.PATIENCE", 0.3)
+    monkeypatch.setattr("bulkupdate.session.night._LOOK", 0.1)
+    setattr(bench.account("globex"), trouble, True)
+    retry = replace(bench.config(rules()).retry, give_up_after=600.0, max_throttles=20)
+    async with asyncio.timeout(20):
+        summary = await night(bench, retry=retry)
+    why = {"is_down": Reason.SERVER_DOWN, "throttled": Reason.RATE_LIMITED}[trouble]
+    assert summary.accounts["globex"].stopped_by is why
+    assert summary.accounts["acme"].counts["updated"] > 0

@@ -1,5 +1,6 @@
 """A run with accounts: each row with its own account's key, and one's trouble is no other's."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,10 @@ from bulkupdate.errors import ConfigError, InputError, RunDirectoryError
 from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.summary import Summary
 from bulkupdate.lemlist.accounts import Accounts
+from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.lemlist.team import Team
 from bulkupdate.models import Reason, State
 from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.sandbox import Fault
@@ -270,6 +274,50 @@ async def test_another_team_under_a_name_stops_its_account(write: Write) -> None
         assert bench.sent("hooli") == []
         last = await bench.run(path, mode=Mode.RESUME, accounts=accounts)
     assert (last.exit_code, last.counts["updated"]) == (0, 60)
+
+
+async def test_another_team_is_noticed_however_long_its_answer_takes(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row goes with a key whose team may be another one. The other accounts do not wait."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 20))
+    async with ManyBench((*NAMES, "hooli"), latency=(2, 2)) as bench:
+        observer = StopsAfter(9)
+        await bench.run(path, observer, observer.stop, accounts=bench.accounts(*NAMES))
+        team = TaskClient.team
+
+        async def late(client: TaskClient) -> Answer[Team]:
+            await asyncio.sleep(0.3)
+            return await team(client)
+
+        monkeypatch.setattr(TaskClient, "team", late)
+        monkeypatch.setattr("bulkupdate.session.parts.LONGEST_START", 0.05)
+        swapped = bench.accounts(*NAMES, globex=key_of("hooli"))
+        summary = await bench.run(path, mode=Mode.RESUME, accounts=swapped)
+        assert bench.sent("hooli") == []
+    assert reasons(summary) == {"globex": Reason.OTHER_TEAM}
+    assert summary.accounts["acme"].counts["unprocessed"] == 0
+
+
+async def test_signal_decides_the_end_although_an_account_has_stopped(write: Write) -> None:
+    """The others were cut off by it, and the exit code says so."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 50))
+    async with ManyBench(latency=(5, 5)) as bench:
+        bench.account("globex").refused = True
+        observer = StopsAfter(9)
+        summary = await bench.run(path, observer, observer.stop)
+    assert (summary.exit_code, summary.state) == (130, State.INTERRUPTED)
+    assert summary.accounts["globex"].stopped_by is Reason.KEY_REFUSED
+
+
+async def test_refused_input_needs_no_key(write: Write) -> None:
+    """Its invalid rows are told, and not what would be asked for later."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 2), "acme,opp_9\u00a0x,T")
+    async with ManyBench() as bench:
+        accounts = accounts_file(NAMES, bench.sandbox.base_url)
+        summary = await bench.run(path, accounts=accounts)
+    assert (summary.exit_code, summary.stopped_by) == (2, Reason.INVALID_ROWS)
+    assert [one["outcome"] for one in results_in(Path("edits.run"))] == ["invalid"]
 
 
 async def test_no_key_is_written_anywhere(write: Write) -> None:

@@ -7,6 +7,9 @@ from bulkupdate.errors import ConfigError, setting
 #: Files of a command beside its connections: its input, its run directory, its event loop.
 _OWN = 32
 
+#: Files of a lane beside its connections, if there are several.
+_OF_LANE = 4
+
 #: Connections that a sandbox has room for at least: those of a client with 16 workers, twice.
 _SERVED = 32
 
@@ -23,7 +26,7 @@ def room_for_run(workers: int, lanes: int = 1, *, sandboxed: bool) -> None:
         ConfigError: the system does not allow so many open files.
     """
     ends = 2 if sandboxed else 1
-    limit = _raised(_OWN + ends * workers * lanes)
+    limit = _raised(_OWN + ends * workers * lanes + (_OF_LANE * lanes if lanes > 1 else 0))
     fit = (limit - _OWN) // ends
     if fit >= workers:
         return

@@ -107,7 +107,7 @@ def _tell(screen: Screen, undone: "Undone", output: Path, *, hand: str) -> None:
         # A name that begins with - would look like a flag.
         name = f"./{output}" if str(output)[0] == "-" else str(output)
         name = "FILE" if is_stdout else quoted(name)
-        accounts = " --accounts accounts.toml" if undone.accounts is not None else ""
+        accounts = " --accounts FILE" if undone.accounts is not None else ""
         screen.say(f"send it with: bulkupdate run {name} --compare{accounts}")
 
 

@@ -94,6 +94,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         givers: number of these tasks by the id of their owner before, as far as it is known, with
             `others` as above; None as above.
         accounts: the part of each account that has rows; empty in a run with one key.
+        idle_accounts: what is known of accounts that had rows in an earlier session only: they
+            may have some again.
         rules: number of rows with an outcome by rule and outcome; empty where no row is of a rule.
         people: the e-mail address or name of owners that such tasks have now or had before, by id,
             as far as they are known.
@@ -135,6 +137,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     owners: dict[str, int] | None = None
     givers: dict[str, int] | None = None
     accounts: dict[str, AccountSummary] = {}
+    idle_accounts: dict[str, AccountSummary] = {}
     rules: dict[str, dict[str, int]] = {}
     people: dict[str, str] = {}
 

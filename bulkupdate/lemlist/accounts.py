@@ -48,8 +48,11 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 #: A name of a variable that any shell can set.
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-#: A text that is an API key rather than a name, so that it is not shown.
-_LIKE_A_KEY = re.compile(r"[0-9a-fA-F]{24,}")
+#: A text that is an API key rather than a name, so that it is not shown: hexadecimal, or letters
+#: of both cases and digits without a sign between them.
+_LIKE_A_KEY = re.compile(
+    r"[0-9a-fA-F]{24,}|(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9]{20,}|(?=.*[0-9])[A-Z0-9]{24,}"
+)
 
 #: First characters of names that a spreadsheet would run: a file of failed rows holds names.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")

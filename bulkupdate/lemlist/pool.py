@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from bulkupdate._version import __version__
+from bulkupdate.errors import ConfigError
 from bulkupdate.lemlist.connections import Connections, ThisMachine
 from bulkupdate.lemlist.deadlines import Deadlines
 
@@ -122,16 +123,29 @@ class _Names(AbstractResolver):
         await self._others.close()
 
 
-def connections(workers: int, lanes: int) -> int:
-    """Most open connections of a run: one for each request in flight, if the system allows.
+def connections(workers: int, lanes: int, *, files: int = 0) -> int:
+    """Most open connections of some lanes: one for each request in flight, if the system allows.
 
     Args:
         workers: most requests in flight of a lane.
         lanes: number of lanes.
+        files: most open files of a lane beside its connections.
+
+    Raises:
+        ConfigError: the system allows too few open files for a connection of each lane.
     """
     # One more for what each lane asks beside its rows.
     wanted = lanes * (workers + 1) or 1
     if lanes <= 1:
         return wanted
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return wanted if allowed == resource.RLIM_INFINITY else max(1, min(wanted, allowed - _OWN))
+    if allowed == resource.RLIM_INFINITY:
+        return wanted
+    left = allowed - _OWN - lanes * files
+    if left < lanes:
+        needed = _OWN + lanes * (files + 1)
+        raise ConfigError(
+            f"{lanes:,} accounts need {needed:,} open files, and {allowed:,} are allowed: set"
+            f" ulimit -n {needed}"
+        )
+    return min(wanted, left)

@@ -39,3 +39,8 @@ class InputInfo(msgspec.Struct, frozen=True, kw_only=True):
     passed_over: tuple[str, ...] = ()
     options: dict[str, Any] = {}
     now: str | None = None
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether its rows were read as those of accounts."""
+        return self.options.get("accounts_sha256") is not None

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 
 from bulkupdate.codec import writable
-from bulkupdate.reader.accounts import MARK, MARK_KEY, MARK_VALUE
+from bulkupdate.reader.accounts import ACCOUNT, MARK, MARK_KEY, MARK_VALUE
 from bulkupdate.reader.cells import as_text
 from bulkupdate.reader.columns import OWN_PREFIX, RULE, Layout
 from bulkupdate.reader.encoding import Encoding
@@ -49,6 +49,8 @@ class RowFormat:
         self.sheet = source.file.sheet
         self._names = tuple(OWN_PREFIX + name for name in names)
         self._has_accounts = source.options.accounts is not None
+        #: The account of all rows, if the file does not name it.
+        self._account = source.options.account
 
     @property
     def head(self) -> bytes:
@@ -73,6 +75,8 @@ class RowFormat:
             added = [*zip(self._names, map(_json_value, own), strict=True)]
             if self._has_accounts:
                 added.insert(0, (MARK_KEY, MARK_VALUE))
+            if self._account is not None:
+                added.insert(0, (ACCOUNT, self._account))
             return self._encoded(_json_line(str(record), added, is_unicode=is_unicode))
         texts = (writable(str(value)) for value in own)
         # A cell of a workbook is a text, whatever it begins with.
@@ -80,14 +84,17 @@ class RowFormat:
         if self._dialect.delimiter == "\t" and self._dialect.escapes is None:
             # The next reader would ask what a backslash is, and the input holds none.
             cells = tuple(cell.replace("\\", "/") for cell in cells)
-        blanks = ("",) * len(self._hint)
+        blanks = ("",) * (len(self._hint) - (self._account is not None))
+        if self._account is not None:
+            blanks = (self._account, *blanks)
         return self._encoded(self._csv_line(_with_own(record, (*blanks, *cells), self._layout)))
 
     @property
     def _hint(self) -> tuple[str, ...]:
-        """Columns whose names tell the next reader the guessed encoding, and of accounts."""
+        """Columns that the next reader needs: the account, and names that tell of other things."""
+        account = [ACCOUNT] if self._account is not None else []
         hints = [f"{OWN_PREFIX}encoding={self._encoding.codec}"] if self._encoding.examples else []
-        return (*hints, *[MARK][: self._has_accounts])
+        return (*account, *hints, *[MARK][: self._has_accounts])
 
     def _encoded(self, text: str) -> bytes:
         # Bytes that could not be decoded are written unchanged.

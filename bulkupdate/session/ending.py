@@ -51,6 +51,7 @@ def first_summary(
         compared=config.compare,
         listed=earlier.listed if earlier else None,
         accounts=earlier.accounts if earlier else {},
+        idle_accounts=earlier.idle_accounts if earlier else {},
         people=earlier.people if earlier else {},
     )
 

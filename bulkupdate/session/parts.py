@@ -51,7 +51,7 @@ def parts_of(config: RunConfig, stop: Stop, earlier: Summary | None) -> dict[str
         binding, listed = Binding.of(earlier), earlier.listed if earlier is not None else None
         only = Part(config.only_account, stop, limiter_for(config.rate), binding, listed)
         return {"": only}
-    before = earlier.accounts if earlier is not None else {}
+    before = {**earlier.idle_accounts, **earlier.accounts} if earlier is not None else {}
     parts, alarms = {}, Alarms()
     for name, account in config.accounts.items():
         known = before.get(name)
@@ -208,19 +208,24 @@ def with_bindings(first: Summary, parts: Mapping[str, Part]) -> Summary:
         if only.listed is not None and key_hash is None:
             key_hash = hash_of(only.key)
         return replaced(first, team=only.binding.team, key_hash=key_hash, listed=only.listed)
-    accounts = {
-        name: AccountSummary(
-            base_url=part.account.base_url,
-            rows=part.rows,
-            counts={},
-            team=part.binding.team,
-            key_hash=part.binding.key_hash,
-            listed=part.listed,
-        )
-        for name, part in parts.items()
-        if part.takes_part
+    accounts = {name: _bound(part) for name, part in parts.items() if part.takes_part}
+    idle = {
+        name: replaced(one, rows=0, counts={})
+        for name, one in {**first.idle_accounts, **first.accounts}.items()
+        if name not in accounts
     }
-    return replaced(first, accounts=accounts)
+    return replaced(first, accounts=accounts, idle_accounts=idle)
+
+
+def _bound(part: Part) -> AccountSummary:
+    return AccountSummary(
+        base_url=part.account.base_url,
+        rows=part.rows,
+        counts={},
+        team=part.binding.team,
+        key_hash=part.binding.key_hash,
+        listed=part.listed,
+    )
 
 
 def why_stopped(parts: Collection[Part]) -> str:

@@ -48,6 +48,22 @@ SIDE_ATTEMPTS = 3
 MOST_ASKED = 500
 
 
+#: Least number of backoffs for which a server that is down is waited for.
+_BACKOFFS = 4
+
+
+class _GivenUpError(Exception):
+    """A server has been down for longer than it is waited for.
+
+    Attributes:
+        error: the last error.
+    """
+
+    def __init__(self, error: TaskError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Known(NamedTuple):
     """What could be read of a team.
 
@@ -90,7 +106,14 @@ class LiveReader:
         self._limiter = limiter
         self._stop = stop
         self._patience = policy.give_up_after
-        self._caller = Caller(limiter, health, policy, stop)
+        # A backoff must not be longer than the patience.
+        longest = min(policy.longest_backoff, self._patience / _BACKOFFS)
+        patient = replace(
+            policy,
+            longest_backoff=longest,
+            first_backoff=min(policy.first_backoff, longest),
+        )
+        self._caller = Caller(limiter, health, patient, stop)
         self._few = replace(policy, max_attempts=min(policy.max_attempts, SIDE_ATTEMPTS))
         self._side = Caller(limiter, health, self._few, stop)
         self._side.traffic = self._caller.traffic = traffic or Traffic()
@@ -231,9 +254,26 @@ class LiveReader:
         """Make a call again and again, for as long as a run waits for a server that is down."""
         now = asyncio.get_running_loop().time
         began = now()
+        last: TaskError | None = None
+
+        async def within_time() -> Answer[Value]:
+            nonlocal last
+            if last is not None and now() - began >= self._patience:
+                raise _GivenUpError(last)
+            try:
+                answer = await request()
+            except TaskError as error:
+                last = error
+                raise
+            # A 429 is no sign that the server is down.
+            last = None if answer.is_throttled else answer.error
+            return answer
+
         while True:
             try:
-                return await self._call(request, self._caller)
+                return await self._call(within_time, self._caller)
+            except _GivenUpError as given_up:
+                raise given_up.error from None
             except TaskError as error:
                 if not is_transient(error) or now() - began >= self._patience:
                     raise

@@ -57,8 +57,8 @@ def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -
             f"the run in {directory.path} began {did} {setting('compare')}: continue it so, or"
             f" {_cure()}"
         )
-    if bool(earlier.accounts) != (config.accounts is not None):
-        did = "with" if earlier.accounts else "without"
+    if earlier.input.has_accounts != (config.accounts is not None):
+        did = "with" if earlier.input.has_accounts else "without"
         raise RunDirectoryError(
             f"the run in {directory.path} began {did} {setting('accounts')}: continue it so, or"
             f" {_cure()}"
@@ -77,9 +77,8 @@ def _servers(earlier: Summary, config: RunConfig) -> dict[str, tuple[str, str]]:
     if config.accounts is None:
         return {"": (earlier.base_url, config.base_url)}
     now = {name: account.base_url for name, account in config.accounts.items()}
-    return {
-        name: (one.base_url, now[name]) for name, one in earlier.accounts.items() if name in now
-    }
+    known = {**earlier.idle_accounts, **earlier.accounts}
+    return {name: (one.base_url, now[name]) for name, one in known.items() if name in now}
 
 
 def is_same_input(earlier: InputInfo, info: InputInfo) -> bool:

@@ -39,6 +39,9 @@ from bulkupdate.session.spooled import SpooledRows, fill
 from bulkupdate.session.threads import in_thread
 from bulkupdate.session.writer import Writer
 
+#: Most open files of a part that compares or merges, beside its connections.
+_FILES = 3
+
 #: Rows that are looked at before other tasks may run.
 _BATCH = 256
 
@@ -124,8 +127,10 @@ class Sending:
             max(1, len(lanes)),
             self._keep,
         )
+        # The live tasks, and rows that wait for an earlier row of their task.
+        files = _FILES if config.compare or self._prepared.followed is not None else 1
         self._pool = await self._stack.enter_async_context(
-            ConnectionPool(connections=connections(config.workers, len(lanes)))
+            ConnectionPool(connections=connections(config.workers, len(lanes), files=files))
         )
         for part in lanes:
             client = TaskClient(part.endpoint, pool=self._pool)
@@ -205,11 +210,16 @@ class Sending:
             session.directory.forget_check()
         is_each_complete = all(part.is_complete for part in self._parts.values())
         self.is_complete = is_each_complete and not self._recorder.ledger.unsettled
+        if self._is_refused and session.config.accounts is not None:
+            self._refuse(preview.invalid)
         self._stop_as_parts_did()
         if self._is_refused:
-            rows = count(preview.invalid, "invalid row")
-            when = " in this session" if session.earlier is not None else ""
-            session.stop.set(f"{rows}: nothing was sent{when}", Reason.INVALID_ROWS)
+            self._refuse(preview.invalid)
+
+    def _refuse(self, invalid: int) -> None:
+        when = " in this session" if self._session.earlier is not None else ""
+        text = f"{count(invalid, 'invalid row')}: nothing was sent{when}"
+        self._session.stop.set(text, Reason.INVALID_ROWS)
 
     async def _recall(self) -> bool:
         """Note what earlier sessions wrote. Return whether that was possible."""

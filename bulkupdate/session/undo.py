@@ -207,7 +207,7 @@ def _check(runs: list[_Run]) -> bool:
 
 
 def _has_accounts(summary: Summary) -> bool:
-    return bool(summary.accounts) or summary.input.options.get("accounts_sha256") is not None
+    return summary.input.has_accounts
 
 
 def _parts(summary: Summary) -> Mapping[str, Summary | AccountSummary]:

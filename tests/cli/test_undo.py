@@ -83,7 +83,7 @@ def test_accounts_are_counted_and_named_in_the_next_command() -> None:
     done = bulkupdate("undo", "many.run", "-o", "undo.jsonl")
     assert done.stderr.splitlines()[-2:] == [
         "  of accounts: acme 2, globex 1",
-        "send it with: bulkupdate run undo.jsonl --compare --accounts accounts.toml",
+        "send it with: bulkupdate run undo.jsonl --compare --accounts FILE",
     ]
 
 

@@ -20,7 +20,8 @@ from bulkupdate.lemlist.team import Team
 from bulkupdate.models import Reason, State
 from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.sandbox import Fault
-from bulkupdate.session.settings import FailureLimit
+from bulkupdate.session.run import run
+from bulkupdate.session.settings import FailureLimit, RunConfig
 from tests.support.bench import Notes, StopsAfter, results_in
 from tests.support.many import NAMES, ManyBench, edits_of, key_of
 
@@ -320,6 +321,74 @@ async def test_refused_input_needs_no_key(write: Write) -> None:
     assert [one["outcome"] for one in results_in(Path("edits.run"))] == ["invalid"]
 
 
+async def test_team_of_an_account_is_kept_while_it_has_no_row(write: Write) -> None:
+    """Left out for one session, it is still the account that it was."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES[:2], 5))
+    async with ManyBench((*NAMES, "hooli")) as bench:
+        both = bench.accounts("acme", "globex")
+        await bench.run(path, accounts=both, first=2)
+        settings: dict[str, Any] = {"mode": Mode.RESUME, "changed_input": True}
+        one = bench.accounts("acme")
+        await bench.run(path, accounts=one, skip_invalid=True, first=1, **settings)
+        swapped = bench.accounts("acme", globex=key_of("hooli"))
+        summary = await bench.run(path, accounts=swapped, **settings)
+        assert bench.sent("hooli") == []
+    assert reasons(summary) == {"globex": Reason.OTHER_TEAM}
+
+
+async def test_run_with_accounts_stays_one_although_no_row_is_of_any(write: Write) -> None:
+    """Whether a run has accounts is a fact about its input, and not about its rows."""
+    async with ManyBench() as bench:
+        await bench.run(write("edits.csv", HEADER, *edits_of(NAMES, 2)), first=1)
+        path = write("edits.csv", HEADER, *edits_of(("hooli",), 2))
+        settings: dict[str, Any] = {"changed_input": True, "mode": Mode.RESUME}
+        again = await bench.run(path, skip_invalid=True, **settings)
+        assert (again.accounts, again.counts["invalid"]) == ({}, 2)
+        bench.seen.clear()
+        endpoint = bench.accounts()["acme"].endpoint()
+        read = ReadOptions(ignore_extra=True)
+        with pytest.raises(RunDirectoryError, match="began with accounts"):
+            await run(RunConfig(input=str(path), endpoint=endpoint, read=read, **settings))
+        assert bench.seen == []
+
+
+async def test_invalid_rows_are_the_reason_before_an_account(write: Write) -> None:
+    """They are why nothing was sent, whatever an account lacks too."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 3))
+    async with ManyBench() as bench:
+        await bench.run(path, first=1)
+        lines = [*edits_of(NAMES, 3), "acme,opp_9\u00a0x,T"]
+        path = write("edits.csv", HEADER, *lines)
+        accounts = accounts_file(NAMES, bench.sandbox.base_url)
+        summary = await bench.run(path, mode=Mode.RESUME, changed_input=True, accounts=accounts)
+    assert (summary.exit_code, summary.stopped_by) == (2, Reason.INVALID_ROWS)
+
+
+async def test_failed_file_of_one_account_names_it(write: Write) -> None:
+    """So it can't be run with the key of another one by mistake."""
+    path = write("edits.csv", "id,title", "opp_1,One", "opp_2,Two")
+    async with ManyBench() as bench:
+        bench.account("globex").faults = {Fault.MALFORMED: 1.0}
+        await bench.run(path, account="globex")
+        bench.account("globex").faults = {}
+        failed = Path("edits.run/failed.csv")
+        with pytest.raises(InputError, match="both name the account"):
+            await bench.run(failed, account="acme", out="again.run")
+        again = await bench.run(failed, out="again.run")
+        assert (again.exit_code, bench.sent("acme")) == (0, [])
+    assert again.accounts["globex"].counts["updated"] == 2
+
+
+async def test_too_few_open_files_are_told(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is sent, with the number that is needed."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 1))
+    monkeypatch.setattr("resource.getrlimit", lambda _: (74, 74))
+    async with ManyBench() as bench:
+        with pytest.raises(ConfigError, match="3 accounts need 76 open files, and 74 are allowed"):
+            await bench.run(path, compare=True)
+        assert bench.seen == bench.asked == []
+
+
 async def test_no_key_is_written_anywhere(write: Write) -> None:
     """Not in a file, a note, a reason or a result."""
     path = write("edits.csv", HEADER, *edits_of(NAMES, 3))
@@ -414,9 +483,6 @@ async def test_run_without_accounts_is_not_resumed_with_them(write: Write) -> No
         endpoint = bench.accounts()["acme"].endpoint()
         read = ReadOptions(ignore_extra=True)
         config: dict[str, Any] = {"endpoint": endpoint, "accounts": None, "read": read}
-        from bulkupdate.session.run import run
-        from bulkupdate.session.settings import RunConfig
-
         with pytest.raises(RunDirectoryError, match="began with accounts: continue it so"):
             await run(RunConfig(input=str(path), mode=Mode.RESUME, **config))
 

@@ -1,6 +1,6 @@
 """A lane: the part of a run that uses one API key, with its own client, limiter, workers and stop.
 
-A run has one lane today. This module does not depend on that.
+A run with accounts has a lane for each. No lane knows of another.
 """
 
 import asyncio

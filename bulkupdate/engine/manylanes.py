@@ -159,22 +159,24 @@ class ManyLanes:
         finally:
             feeding.cancel()
             self._is_hungry.set()
-        await asyncio.gather(feeding, return_exceptions=True)
+            await asyncio.wait([feeding])
         if not feeding.cancelled():
             feeding.result()
 
     async def _feed(self, account: str, backlog: Backlog, spool: Spool) -> None:
         """Hand out the updates of an account, as they come."""
-        while True:
-            while (index := self._taken[account]) < spool.count(account):
-                self._taken[account] += 1
-                self._is_hungry.set()
-                await hand_out(spool.row(account, index), backlog, self._results)
-            if self._has_ended:
-                backlog.close()
-                return
-            self._has_more[account].clear()
-            await self._has_more[account].wait()
+        try:
+            while True:
+                while (index := self._taken[account]) < spool.count(account):
+                    self._taken[account] += 1
+                    self._is_hungry.set()
+                    await hand_out(spool.row(account, index), backlog, self._results)
+                if self._has_ended:
+                    return
+                self._has_more[account].clear()
+                await self._has_more[account].wait()
+        finally:
+            backlog.close()
 
 
 def _first(error: BaseException) -> BaseException:

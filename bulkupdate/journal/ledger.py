@@ -1,6 +1,8 @@
 """The ledger: the latest outcome of every row, in five bytes (five megabytes for a million)."""
 
 from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from bulkupdate.errors import LANE_STOPPERS, REOPENED
 from bulkupdate.journal.rules import RulesOfRows
@@ -29,7 +31,7 @@ class Ledger:
         self._counts = [0] * 0x100
         self._rules = RulesOfRows()
         #: Account → number of its rows by code.
-        self._accounts: dict[str, list[int]] = {}
+        self._accounts: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     def record(self, *results: Result | Mark) -> bool:
         """Add the next lines of the log. Each replaces an earlier line of the same row.
@@ -53,9 +55,7 @@ class Ledger:
                 self._rules.add(result.row, result.rule)
             of_account = None
             if result.account is not None:
-                of_account = self._accounts.get(result.account)
-                if of_account is None:
-                    of_account = self._accounts[result.account] = [0] * 0x100
+                of_account = self._accounts[result.account]
             number += 1
             index = result.row - 1
             if index >= size:
@@ -171,7 +171,7 @@ class Ledger:
     @property
     def unsettled(self) -> int:
         """Number of rows with an outcome that a resumed run still sends again."""
-        return _unsettled(self._counts)
+        return sum(n for code, n in enumerate(self._counts) if code & _UNSETTLED)
 
     @property
     def mismatches(self) -> int:
@@ -185,7 +185,7 @@ class Ledger:
 
     def counts(self, rows: int) -> dict[str, int]:
         """Number of rows by outcome, and `unprocessed`. The sum is `rows`."""
-        return _by_outcome(self._counts, rows)
+        return _by_outcome(enumerate(self._counts), rows)
 
     def of_account(self, account: str, rows: int) -> dict[str, int]:
         """The same for the rows of an account.
@@ -194,11 +194,7 @@ class Ledger:
             account: the name of the account.
             rows: number of its rows in the input.
         """
-        return _by_outcome(self._accounts.get(account, [0] * 0x100), rows)
-
-    def unsettled_of(self, account: str) -> int:
-        """Number of rows of an account that a resumed run still sends again."""
-        return _unsettled(self._accounts.get(account, []))
+        return _by_outcome(self._accounts[account].items(), rows)
 
     def rules(self) -> dict[str, dict[str, int]]:
         """Number of rows with an outcome by rule and outcome; empty where no row is of a rule."""
@@ -213,18 +209,14 @@ class Ledger:
         return sum(n for code, n in enumerate(self._counts) if code & _OUTCOME_BITS == wanted)
 
 
-def _by_outcome(codes: list[int], rows: int) -> dict[str, int]:
+def _by_outcome(codes: Iterable[tuple[int, int]], rows: int) -> dict[str, int]:
     """Number of rows by outcome, and `unprocessed`, from the number of rows by code."""
     counts = dict.fromkeys((*_OUTCOMES, "unprocessed"), 0)
-    for code, n in enumerate(codes):
+    for code, n in codes:
         if n and code:
             counts[_OUTCOMES[(code & _OUTCOME_BITS) - 1]] += n
     counts["unprocessed"] = rows - sum(counts.values())
     return {str(name): n for name, n in counts.items()}
-
-
-def _unsettled(codes: list[int]) -> int:
-    return sum(n for code, n in enumerate(codes) if code & _UNSETTLED)
 
 
 def _kept(was: int, outcome: Outcome) -> int:

@@ -49,7 +49,7 @@ _BATCH = 256
 _SHOWN = 5
 
 #: Accounts whose tasks are read at the same time.
-_SIDE_BY_SIDE = 16
+_SIDE_BY_SIDE = 64
 
 #: Most seconds that the night of several accounts waits for one that is down, or that asks for a
 #: pause. It is left out then.

@@ -56,6 +56,7 @@ class Shared(NamedTuple):
         is_known: whether a row is the one that was checked under its number.
         failures: counts the unsuccessful rows of all parts.
         parts: number of parts.
+        workers: most requests in flight of each.
         keep: is called with a part that was just bound to its key, or to its team.
     """
 
@@ -68,6 +69,7 @@ class Shared(NamedTuple):
     is_known: Callable[[Row], bool]
     failures: Failures
     parts: int
+    workers: int
     keep: Callable[["Part"], None]
 
 
@@ -142,7 +144,7 @@ class Part:
             ConfigError: there is none, or the account may only be read.
         """
         if self.account.read_only:
-            raise ConfigError(f"account {self.name}: it is read_only, and its rows would change it")
+            raise ConfigError(f"{self.account.label}: it is read_only: its rows would change it")
         self._endpoint = self.account.endpoint()
 
     @property
@@ -205,7 +207,7 @@ class Part:
             client,
             self.limiter,
             config.retry,
-            workers=config.workers,
+            workers=shared.workers,
             drain_timeout=config.drain_timeout,
             stop=self.stop,
             on_result=self._settled,
@@ -257,7 +259,8 @@ class Part:
         config, prepared = self._shared.session.config, self._shared.prepared
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
-            parked, room = self._shared.session.directory.files.parked, READ_AHEAD * config.workers
+            parked = self._shared.session.directory.files.parked
+            room = READ_AHEAD * self._shared.workers
             backlog = stack.enter_context(
                 Backlog(
                     max(_LEAST_ROOM, room // self._shared.parts),

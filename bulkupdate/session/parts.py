@@ -22,6 +22,7 @@ from bulkupdate.errors import (
     setting,
 )
 from bulkupdate.journal import AccountSummary, Summary
+from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.lemlist.team import hash_of
@@ -71,12 +72,12 @@ def find_keys(config: RunConfig, parts: Iterable[Part], *, is_new: bool) -> None
     Args:
         config: the settings of the run.
         parts: the parts.
-        is_new: whether the run begins: a missing key refuses it. In a run that is resumed, it stops
+        is_new: whether the run begins: a wrong key refuses it. In a run that is resumed, it stops
             its own part.
 
     Raises:
-        ConfigError: keys are missing, rows are of an account that is only read, or two accounts
-            have the same key.
+        ConfigError: the run begins, and keys are missing, rows are of an account that is only
+            read, or two accounts have the same key.
     """
     problems = []
     for part in parts:
@@ -89,9 +90,21 @@ def find_keys(config: RunConfig, parts: Iterable[Part], *, is_new: bool) -> None
                 part.stop.set(why, Reason.NO_KEY)
     if is_new and problems:
         raise ConfigError("\n".join(problems))
-    if config.accounts is not None:
-        found = {part.name: part.endpoint for part in parts if not part.stop.is_set}
+    if config.accounts is None:
+        return
+    found: dict[str, Endpoint] = {}
+    if is_new:
+        found = {part.name: part.endpoint for part in parts}
         config.accounts.refuse_shared_keys(found)
+        return
+    for part in parts:
+        if not part.stop.is_set:
+            try:
+                config.accounts.refuse_shared_keys({**found, part.name: part.endpoint})
+            except ConfigError as error:
+                part.stop.set(str(error), Reason.SAME_TEAM)
+            else:
+                found[part.name] = part.endpoint
 
 
 def stop_for_used_keys(parts: Iterable[Part], others: Iterable[Part]) -> None:

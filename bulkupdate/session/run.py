@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bulkupdate.engine.spool import Spool
-from bulkupdate.errors import count, setting
+from bulkupdate.errors import JournalError, RunStoppedError, count, setting
 from bulkupdate.journal import (
     Mode,
     Recorder,
@@ -230,7 +230,14 @@ async def _send(session: Session, prepared: Prepared, parts: dict[str, Part]) ->
         was_cut_off=_was_cut_off(earlier),
         names_people=config.compare,
     )
-    async with Sending(session, prepared, recorder, writer, new_remaining, parts) as sending:
+    async with contextlib.AsyncExitStack() as stack:
+        sending = Sending(session, prepared, recorder, writer, new_remaining, parts)
+        try:
+            await stack.enter_async_context(sending)
+        except BaseException:
+            with contextlib.suppress(JournalError, RunStoppedError):
+                await in_thread(stop, recorder.close)
+            raise
         try:
             directory.write_summary(sending.summary())
             if not prepared.is_shown:

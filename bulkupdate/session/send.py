@@ -7,7 +7,7 @@ from typing import Self
 
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.engine.permits import delay_of
-from bulkupdate.errors import JournalError, RunStoppedError, count, setting
+from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
 from bulkupdate.journal import (
     CheckedRows,
     ImagesFile,
@@ -41,6 +41,9 @@ from bulkupdate.session.writer import Writer
 
 #: Most open files of a part that compares or merges, beside its connections.
 _FILES = 3
+
+#: Seconds between two writes of what parts are bound to.
+_SAVE_INTERVAL = 1.0
 
 #: Rows that are looked at before other tasks may run.
 _BATCH = 256
@@ -84,6 +87,7 @@ class Sending:
         self._parts = {name: part for name, part in parts.items() if part.takes_part or not name}
         self._left: list[Part] = []
         self._images: ImagesFile | None = None
+        self._is_bound = asyncio.Event()
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -104,7 +108,12 @@ class Sending:
         if spool is not None:
             if self._prepared.is_known:
                 settled = self._new_remaining().settled_prefix
-                await fill(spool, source, settled, checked.holds, stop)
+                try:
+                    await fill(spool, source, settled, checked.holds, stop)
+                except InputError:
+                    # The next session checks the input anew.
+                    directory.forget_check()
+                    raise
             await asyncio.to_thread(spool.flush)
         self._left = [part for part in self._parts.values() if await self._is_left(part)]
         if config.accounts is not None and self._session.earlier is not None:
@@ -115,6 +124,9 @@ class Sending:
             lanes = []  # Nothing is sent, so that nothing needs a key.
         if config.compare:
             self._images = ImagesFile(directory.files.images)
+        # The live tasks, and rows that wait for an earlier row of their task.
+        files = _FILES if config.compare or self._prepared.followed is not None else 1
+        most = connections(config.workers, len(lanes), files=files)
         shared = Shared(
             self._session,
             self._prepared,
@@ -125,13 +137,11 @@ class Sending:
             checked.holds if spool is None else _is_in_spool,
             Failures(config.max_failures_total, stop, "max_failures_total"),
             max(1, len(lanes)),
+            # Where there are fewer connections, no lane may take those of others.
+            min(config.workers, max(1, most // max(1, len(lanes)) - 1)),
             self._keep,
         )
-        # The live tasks, and rows that wait for an earlier row of their task.
-        files = _FILES if config.compare or self._prepared.followed is not None else 1
-        self._pool = await self._stack.enter_async_context(
-            ConnectionPool(connections=connections(config.workers, len(lanes), files=files))
-        )
+        self._pool = await self._stack.enter_async_context(ConnectionPool(connections=most))
         for part in lanes:
             client = TaskClient(part.endpoint, pool=self._pool)
             await self._stack.enter_async_context(client)
@@ -183,9 +193,23 @@ class Sending:
         """Write down at once what a part is bound to."""
         if not self._session.config.same_team:
             stop_late_twin(part, self._parts.values())
+        if part.name:
+            self._is_bound.set()
+        else:
+            self._save()
+
+    def _save(self) -> None:
         # `close` writes it again, and stops the run if it can't.
         with contextlib.suppress(JournalError):
             self._session.directory.write_summary(self.summary())
+
+    async def _save_regularly(self) -> None:
+        """Write down what parts are bound to, at most once a second: there may be hundreds."""
+        while True:
+            await self._is_bound.wait()
+            self._is_bound.clear()
+            self._save()
+            await asyncio.sleep(_SAVE_INTERVAL)
 
     async def close(self) -> None:
         """Write the rest of the images, and close what comparing has open."""
@@ -242,6 +266,7 @@ class Sending:
                 group.create_task(writer.sync_regularly()),
                 group.create_task(observer.watch(self.progress)),
                 group.create_task(self._sample_regularly()),
+                group.create_task(self._save_regularly()),
             ]
             writing = group.create_task(writer.run())
             async with asyncio.TaskGroup() as parts:

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bulkupdate import ApiKey, Endpoint, Outcome, RetryPolicy, TaskUpdate, update_tasks
-from bulkupdate.errors import ConfigError, RunStoppedError
+from bulkupdate.engine.spool import Spool
+from bulkupdate.errors import ConfigError, JournalError, RunStoppedError
+from bulkupdate.models import Row
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
 from tests.support.many import NAMES, ManyBench
 
@@ -188,4 +190,20 @@ async def test_same_key_for_two_accounts_is_refused() -> None:
         one = accounts(bench)["acme"]
         with pytest.raises(ConfigError, match="have the same API key"):
             async for _ in update_tasks([], {"acme": one, "acme-2": one}):
+                pass
+
+
+async def test_updates_that_can_not_be_read_back_end_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error of the disk is raised, and nobody waits for ever."""
+
+    def unreadable(*_: object) -> Row:
+        raise JournalError("rows can't be read back from disk: Input/output error")
+
+    monkeypatch.setattr(Spool, "row", unreadable)
+    updates = [("acme", TaskUpdate(id="a", done=True))]
+    async with ManyBench() as bench, asyncio.timeout(5):
+        with pytest.raises(JournalError, match="can't be read back"):
+            async for _ in update_tasks(updates, accounts(bench), rate=None):
                 pass

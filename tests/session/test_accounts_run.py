@@ -4,12 +4,14 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bulkupdate.errors import ConfigError, InputError, RunDirectoryError
+from bulkupdate.journal.digests import CheckedRows
 from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.summary import Summary
 from bulkupdate.lemlist.accounts import Accounts
@@ -214,7 +216,7 @@ async def test_rows_of_a_read_only_account_are_refused(write: Write) -> None:
     path = write("edits.csv", HEADER, *edits_of(NAMES[:2], 2))
     async with ManyBench() as bench:
         accounts = accounts_file(NAMES, bench.sandbox.base_url, globex="read_only = true")
-        with pytest.raises(ConfigError, match="account globex: it is read_only"):
+        with pytest.raises(ConfigError, match="account 'globex': it is read_only"):
             await bench.run(path, accounts=accounts)
         assert bench.seen == []
 
@@ -387,6 +389,55 @@ async def test_too_few_open_files_are_told(write: Write, monkeypatch: pytest.Mon
         with pytest.raises(ConfigError, match="3 accounts need 76 open files, and 74 are allowed"):
             await bench.run(path, compare=True)
         assert bench.seen == bench.asked == []
+
+
+async def test_hung_account_takes_no_connection_of_others(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are fewer connections than workers, each lane has its share of them."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 60))
+    monkeypatch.setattr("resource.getrlimit", lambda _: (64 + 9, 64 + 9))
+    async with ManyBench(latency=(1, 1)) as bench:
+        bench.account("globex").faults = {Fault.HANG: 1.0}
+        accounts = Accounts.of(
+            {name: replace(one.endpoint(), timeout=0.5) for name, one in bench.accounts().items()}
+        )
+        summary = await bench.run(path, accounts=accounts, workers=16)
+        others = [seen.at for seen in bench.seen if seen.account == "acme"]
+    assert summary.accounts["acme"].counts["updated"] == 60
+    assert summary.accounts["acme"].retries == 0
+    assert max(after - before for before, after in pairwise(others)) < 0.4
+
+
+async def test_check_that_has_become_wrong_is_made_again(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that finds it so ends, and the next one goes on."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 3))
+    holds = CheckedRows.holds
+    async with ManyBench() as bench:
+        await bench.run(path, first=1)
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                CheckedRows, "holds", lambda one, row: row.number != 5 and holds(one, row)
+            )
+            with pytest.raises(InputError, match="row 5 is not the one that was checked"):
+                await bench.run(path, mode=Mode.RESUME)
+        again = await bench.run(path, mode=Mode.RESUME)
+    assert (again.exit_code, again.counts["updated"]) == (0, 9)
+
+
+async def test_key_of_another_account_stops_the_one_that_has_it_when_resuming(
+    write: Write,
+) -> None:
+    """The others go on."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 5))
+    async with ManyBench() as bench:
+        await bench.run(path, first=1)
+        swapped = bench.accounts(initech=key_of("globex"))
+        summary = await bench.run(path, mode=Mode.RESUME, accounts=swapped)
+    assert reasons(summary) == {"initech": Reason.SAME_TEAM}
+    assert summary.counts["updated"] == 11
 
 
 async def test_no_key_is_written_anywhere(write: Write) -> None:

@@ -47,6 +47,9 @@ SERVER = Path(__file__).with_name("accounts_server.c")
 #: Names of a C compiler, in the order in which they are tried.
 _COMPILERS = ("cc", "gcc", "clang")
 
+#: Connections for each account. At its limit an account has half a request in flight, on average.
+_CONNECTIONS = 2
+
 
 class Usage(NamedTuple):
     """What the sending process used.
@@ -127,7 +130,8 @@ async def lanes(base_url: str, accounts: int, rows: int, workers: int) -> Usage:
     """Run a lane for each account, all at once."""
     stop = Stop()
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(ConnectionPool(connections=accounts * workers))
+        connections = max(workers, _CONNECTIONS * accounts)
+        pool = await stack.enter_async_context(ConnectionPool(connections=connections))
         made, alarms = [], Alarms()
         for number in range(accounts):
             endpoint = Endpoint(api_key=f"key-of-account-{number}", base_url=base_url)

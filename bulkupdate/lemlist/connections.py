@@ -205,20 +205,18 @@ class Connections(aiohttp.TCPConnector):
         if not idle:
             return None
         oldest = time.monotonic() - (self._keepalive_timeout or 0.0)
-        unfit = []
-        while idle:
-            # The one that was used last: others that are not needed any more end by their age.
-            channel, since = idle.pop()
+        # In turn, so that all that a peak needs stay open for the next one: in a process that is
+        # late, new connections would make it later.
+        for _ in range(len(idle)):
+            channel, since = idle.popleft()
             if since < oldest or channel.is_used_up:
                 channel.close()
             elif not (channel.is_idle and channel.fits(wanted)):
-                unfit.append((channel, since))
+                idle.append((channel, since))
             else:
-                idle.extend(reversed(unfit))
                 wanted.begin(channel, key)
                 self._acquired.add(channel)
                 return Connection(self, key, channel, self._loop)
-        idle.extend(reversed(unfit))
         if idle and len(idle) + len(self._acquired) >= self._limit:
             # A new connection takes the place of the one that has been idle for longest.
             idle.popleft()[0].close()

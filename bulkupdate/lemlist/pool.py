@@ -30,9 +30,10 @@ class ConnectionPool:
     An open pool is given to each client that uses it: `TaskClient(endpoint, pool=pool)`.
 
     Args:
-        connections: most open connections, to all servers together. Each request in flight has one.
-            A request waits where all are in use, so a slow server keeps no other client waiting
-            only if there are as many as all clients may have requests in flight.
+        connections: most open connections, to all servers together. Each request in flight has one,
+            and waits while all are in use. With many keys at lemlist's limit, two for each key are
+            enough. More of them would make a process that is late later: a new connection costs as
+            much as several requests.
     """
 
     def __init__(self, *, connections: int = 16) -> None:

@@ -95,7 +95,8 @@ def _check_rules(screen: Screen, flags: CheckFlags) -> int:
     screen.say(f"{rules.name}: {count(len(rules.rules), 'rule')}, days of {rules.timezone}")
     for rule in rules.rules:
         screen.say(f"  {rule.number}. {rule.name}{_days(rule.since, rule.until)}")
-    screen.say(f"what they would change: bulkupdate plan {flags.input_}")
+    accounts = f" --accounts {flags.accounts}" if flags.accounts is not None else ""
+    screen.say(f"what they would change: bulkupdate plan {flags.input_}{accounts}")
     shown = {"timezone": rules.timezone, "rules": [rule.name for rule in rules.rules]}
     return screen.result(shown) if flags.as_json else ExitCode.DONE
 

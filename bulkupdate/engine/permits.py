@@ -92,6 +92,8 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 #: Limiters that may begin at the same moment.
 _MANY = 100
 
+_UNAUTHORIZED = 401
+
 log = logging.getLogger(__name__)
 
 
@@ -242,7 +244,8 @@ class PermitWindow(LocalLimiter):
             self._round_trips.forget(now - 2 * share.rate.period)
             self._round_trips.add_unanswered(now)
         else:
-            is_known = share.is_announced or answer.is_throttled
+            # An answer that refuses the key need not name it.
+            is_known = share.is_announced or answer.is_throttled or answer.status == _UNAUTHORIZED
             quota = self._believed.quota(answer.quota, share.rate, may_be_silent=is_known)
             self._follow(quota, now)
             if answer.is_throttled:

@@ -4,6 +4,7 @@ Connections cost memory (TLS most of it), and each timer of the event loop costs
 clients in a process share both. A pool knows no key: each client adds its own to its requests.
 """
 
+import asyncio
 import resource
 import socket
 from typing import Self
@@ -15,6 +16,9 @@ from bulkupdate._version import __version__
 from bulkupdate.errors import ConfigError
 from bulkupdate.lemlist.connections import Connections, ThisMachine
 from bulkupdate.lemlist.deadlines import Deadlines
+
+#: Names that are looked up at the same time.
+_LOOK_UPS = 3
 
 #: Files of a program beside its connections.
 _OWN = 64
@@ -110,14 +114,18 @@ class _Names(AbstractResolver):
 
     def __init__(self) -> None:
         self._here = ThisMachine()
+        # Threads look names up, and the files of a run are synced by the same few threads.
+        self._turns = asyncio.Semaphore(_LOOK_UPS)
         self._others = aiohttp.DefaultResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """The addresses of a name."""
-        resolver = self._here if host == "localhost" else self._others
-        return await resolver.resolve(host, port, family)
+        if host == "localhost":
+            return await self._here.resolve(host, port, family)
+        async with self._turns:
+            return await self._others.resolve(host, port, family)
 
     async def close(self) -> None:
         """Close the resolver of the other names."""

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from bulkupdate.codec import replaced
-from bulkupdate.errors import InputError, JournalError, RunStoppedError, count
+from bulkupdate.errors import InputError, JournalError, RunStoppedError, count, setting
 from bulkupdate.journal import ImagesFile, Ledger, RunFiles
 from bulkupdate.lemlist.values import TASK_NAMES, left_values
 from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, Task, TaskUpdate, unsent
@@ -174,7 +174,9 @@ class Comparison:
         await self._read(self._rows.source)
         if self._invalid and not self._config.skip_invalid:
             rows = count(self._invalid, "invalid row")
-            self._stop.set(f"{rows}: nothing was sent in this session", Reason.INVALID_ROWS)
+            cure = f"enter members, or leave such rows out with {setting('skip_invalid')}"
+            text = f"{rows}: nothing was sent in this session: {cure}"
+            self._stop.set(text, Reason.INVALID_ROWS)
             raise RunStoppedError(rows)
         self._check_changes(self._live.changed + self._changing)
 

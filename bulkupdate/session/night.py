@@ -346,7 +346,7 @@ async def begin_night(
                     raise
                 if isinstance(error, InputError):
                     refused[name] = str(error)
-                    part.stop.set(str(error), Reason.RULES_REFUSED)
+                    part.stop.set("; ".join(str(error).splitlines()), Reason.RULES_REFUSED)
 
     try:
         async with asyncio.TaskGroup() as group:

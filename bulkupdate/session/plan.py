@@ -454,6 +454,8 @@ async def made_plan(
                 rules = rules_by_account(source, whose, account)
                 yield await parts.of_rules(rules, whose, reading, now)
             return
+        if not isinstance(source, Input):
+            rules_by_account(source, None, None)
         live = stack.enter_context(contextlib.closing(LiveTasks(directory / "live")))
         async with live_reader(whose, rate, policy, stop) as reader:
             if isinstance(source, Input):

@@ -42,6 +42,9 @@ from bulkupdate.session.writer import Writer
 #: Most open files of a part that compares or merges, beside its connections.
 _FILES = 3
 
+#: Reasons for which a run with one key is refused, and nothing is sent.
+_REFUSALS = {Reason.TOO_MANY_CHANGES, Reason.INVALID_ROWS}
+
 #: Seconds between two writes of what parts are bound to.
 _SAVE_INTERVAL = 1.0
 
@@ -303,13 +306,21 @@ class Sending:
         if stop.state is State.INTERRUPTED:
             return
         if config.accounts is not None and (text := why_stopped(self._parts.values())):
-            stop.set(text, Reason.ACCOUNTS_STOPPED)
+            stop.set(text, self._reason_of_all() or Reason.ACCOUNTS_STOPPED)
         if (cut := [part for part in self._left if part.is_cut]) and config.first is not None:
             noun = "request" if self._prepared.followed else "row"
             sent = f"{count(config.first, noun)} were" if config.first > 1 else f"{noun} was"
             if config.accounts is not None:
                 sent = f"{count(config.first, noun)} of {count(len(cut), 'account')} were"
             stop.set(f"the first {sent} sent ({setting('first')})", Reason.FIRST_ROWS)
+
+    def _reason_of_all(self) -> Reason | None:
+        """The reason for which every part was refused, so that nothing was sent; else None."""
+        reasons = {why[1] if (why := part.why_stopped) else None for part in self._parts.values()}
+        has_sent = self.progress.requests > 0
+        return (
+            reasons.pop() if len(reasons) == 1 and not has_sent and reasons <= _REFUSALS else None
+        )
 
     async def _sample_regularly(self) -> None:
         """Append a sample to the traffic log every few seconds, and a last one when cancelled."""

@@ -102,13 +102,16 @@ static struct verdict take_sliding(struct account *of, double at)
     return (struct verdict){allowed, limit_requests - of->count, of->log[of->oldest] + period - at};
 }
 
-static struct verdict take(struct account *of, double at)
+/* Take a request into account. What is asked before the first update is no part of its rate. */
+static struct verdict take(struct account *of, double at, bool is_update)
 {
     struct verdict verdict = is_sliding ? take_sliding(of, at) : take_fixed(of, at);
     if (!verdict.allowed) {
         of->refused++;
         return verdict;
     }
+    if (!is_update)
+        return verdict;
     if (!of->first)
         of->first = at;
     of->last = at;
@@ -404,7 +407,7 @@ static void ring(struct connection *of)
         return;
     }
     if (!of->is_counted) {
-        of->verdict = take(of->account, now());
+        of->verdict = take(of->account, now(), !strncmp(of->data, "PATCH ", 6));
         of->is_counted = true;
         set_timer(now() + of->half, of);
         return;

@@ -15,8 +15,9 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: Number of new objects after which the garbage collector runs.
-_COLLECT_AFTER = 10_000
+#: Number of new objects after which the garbage collector looks at these; the number of such looks
+#: until it looks at older ones too, and then at all. Hardly any object needs the collector.
+_COLLECT_AFTER = (100_000, 50, 100)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -26,8 +27,9 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         KeyboardInterrupt: the coroutine was cancelled.
     """
     # With sixteen requests in flight, more objects are alive than the default threshold. The
-    # collector would check all of them again and again, for a tenth of the CPU time of a row.
-    gc.set_threshold(_COLLECT_AFTER)
+    # collector would check all of them again and again, for a tenth of the CPU time of a row, and
+    # with hundreds of accounts for a quarter.
+    gc.set_threshold(*_COLLECT_AFTER)
     with _handlers_kept(), asyncio.Runner(loop_factory=_factory()) as runner:
         runner.get_loop().set_exception_handler(Complaints())
         try:

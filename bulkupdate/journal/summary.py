@@ -141,6 +141,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rules: dict[str, dict[str, int]] = {}
     people: dict[str, str] = {}
 
+    @property
+    def has_accounts(self) -> bool:
+        """Whether the run is one of accounts, even if no row is of a known one."""
+        return bool(self.accounts or self.idle_accounts) or self.input.has_accounts
+
+    @property
+    def known_accounts(self) -> dict[str, AccountSummary]:
+        """What is known of each account that has rows, or had some in an earlier session."""
+        return {**self.idle_accounts, **self.accounts}
+
     def __post_init__(self) -> None:
         """Check what other modules rely on.
 

@@ -52,7 +52,7 @@ def parts_of(config: RunConfig, stop: Stop, earlier: Summary | None) -> dict[str
         binding, listed = Binding.of(earlier), earlier.listed if earlier is not None else None
         only = Part(config.only_account, stop, limiter_for(config.rate), binding, listed)
         return {"": only}
-    before = {**earlier.idle_accounts, **earlier.accounts} if earlier is not None else {}
+    before = earlier.known_accounts if earlier is not None else {}
     parts, alarms = {}, Alarms()
     for name, account in config.accounts.items():
         known = before.get(name)
@@ -224,7 +224,7 @@ def with_bindings(first: Summary, parts: Mapping[str, Part]) -> Summary:
     accounts = {name: _bound(part) for name, part in parts.items() if part.takes_part}
     idle = {
         name: replaced(one, rows=0, counts={})
-        for name, one in {**first.idle_accounts, **first.accounts}.items()
+        for name, one in first.known_accounts.items()
         if name not in accounts
     }
     return replaced(first, accounts=accounts, idle_accounts=idle)

@@ -57,8 +57,8 @@ def check_server(directory: RunDirectory, earlier: Summary, config: RunConfig) -
             f"the run in {directory.path} began {did} {setting('compare')}: continue it so, or"
             f" {_cure()}"
         )
-    if earlier.input.has_accounts != (config.accounts is not None):
-        did = "with" if earlier.input.has_accounts else "without"
+    if earlier.has_accounts != (config.accounts is not None):
+        did = "with" if earlier.has_accounts else "without"
         raise RunDirectoryError(
             f"the run in {directory.path} began {did} {setting('accounts')}: continue it so, or"
             f" {_cure()}"
@@ -77,7 +77,7 @@ def _servers(earlier: Summary, config: RunConfig) -> dict[str, tuple[str, str]]:
     if config.accounts is None:
         return {"": (earlier.base_url, config.base_url)}
     now = {name: account.base_url for name, account in config.accounts.items()}
-    known = {**earlier.idle_accounts, **earlier.accounts}
+    known = earlier.known_accounts
     return {name: (one.base_url, now[name]) for name, one in known.items() if name in now}
 
 

@@ -192,7 +192,7 @@ def _check(runs: list[_Run]) -> bool:
                 f"{files.path}: the run was made without {setting('compare')}, so that it is not"
                 " known what it has overwritten: it can't be taken back"
             )
-    kinds = {_has_accounts(run.summary): run.files.path for run in reversed(runs)}
+    kinds = {run.summary.has_accounts: run.files.path for run in reversed(runs)}
     if len(kinds) > 1:
         raise RunDirectoryError(
             f"{kinds[True]} had accounts, and {kinds[False]} one key. {_ONE_BY_ONE}"
@@ -206,13 +206,9 @@ def _check(runs: list[_Run]) -> bool:
     return True in kinds
 
 
-def _has_accounts(summary: Summary) -> bool:
-    return summary.input.has_accounts
-
-
 def _parts(summary: Summary) -> Mapping[str, Summary | AccountSummary]:
     """The part of each account of a run; of a run with one key, it as a whole, under ""."""
-    return summary.accounts if _has_accounts(summary) else {"": summary}
+    return summary.known_accounts if summary.has_accounts else {"": summary}
 
 
 def _check_same(what: str, of: str, found: list[tuple[_Run, str | None]]) -> None:
@@ -261,13 +257,13 @@ def _night_rows(run: _Run) -> Iterator[Row]:
     Raises:
         JournalError: they can't be read.
     """
-    edits, accounts = run.files.edits, run.summary.accounts
+    edits, accounts = run.files.edits, run.summary.known_accounts
     if not edits.exists():
         return
     options = ReadOptions(
         format=Format.JSONL,
         people=True,
-        accounts=tuple(accounts) if _has_accounts(run.summary) else None,
+        accounts=tuple(accounts) if run.summary.has_accounts else None,
     )
     try:
         with Input.open(edits, options=options) as source:

@@ -129,7 +129,7 @@ async def test_server_that_fails_is_given_up_after_few_attempts() -> None:
     faults = {Fault.INTERNAL_ERROR: 1.0}
     async with sandboxes(Team(), watch=seen.append, faults=faults) as [one]:
         teams = await asked({"a": endpoint_of(one)}, policy=patience)
-    assert len(seen) == 3
+    assert len(seen) == 1
     assert outcomes(teams)[0][1].startswith("the team can't be read: server_error: 500")
 
 

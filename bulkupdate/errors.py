@@ -150,14 +150,18 @@ class DeclinedError(BulkUpdateError):
 
 
 class WaitTooLongError(BulkUpdateError):
-    """The server asks for a longer wait than a run waits.
+    """The server asks for a longer wait than a run waits, at once or time after time.
+
+    Args:
+        seconds: as the attribute.
+        text: the message; None for one about the wait.
 
     Attributes:
         seconds: the part of the wait that is left, in seconds.
     """
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the server asks to wait for {seconds:.0f} s")
+    def __init__(self, seconds: float, text: str | None = None) -> None:
+        super().__init__(text or f"the server asks to wait for {seconds:.0f} s")
         self.seconds = seconds
 
 

@@ -64,6 +64,8 @@ class Pause:
         self._held = 0.0
         self._began = -math.inf
         self._in_a_row = 0
+        #: When the first of the 429s in a row came.
+        self._first = -math.inf
 
     def hold(self, started: float, asked: float, shortest: float) -> None:
         """Pause all requests after a 429.
@@ -78,6 +80,8 @@ class Pause:
         if started > self._began:
             self._began = self._now()
             self._in_a_row += 1
+            if self._in_a_row == 1:
+                self._first = self._began
             asked = max(asked, shortest * 2 ** min(self._in_a_row - 1, _DOUBLINGS))
         until = self._now() + asked
         self._held += max(0.0, until - max(self.until, self._now()))
@@ -94,9 +98,19 @@ class Pause:
 
     @property
     def too_long(self) -> WaitTooLongError | None:
-        """An error if the rest of the pause is longer than `LONGEST_WAIT`."""
+        """An error if the pause is too long.
+
+        That is, if the rest of it is longer than `LONGEST_WAIT`, or the whole of it with those
+        before it, between which no request was accepted.
+        """
         left = self.until - self._now()
-        return WaitTooLongError(left) if left > LONGEST_WAIT else None
+        if left > LONGEST_WAIT:
+            return WaitTooLongError(left)
+        if self._in_a_row > 1 and self.until - self._first > LONGEST_WAIT:
+            return WaitTooLongError(
+                left, f"no request was accepted for {self._now() - self._first:.0f} s"
+            )
+        return None
 
     def check(self) -> None:
         """Raise `WaitTooLongError` if the rest of the pause is longer than `LONGEST_WAIT`."""

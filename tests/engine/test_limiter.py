@@ -517,3 +517,25 @@ def test_limiters_that_begin_together_are_spread_over_a_period(count: int) -> No
 def test_a_few_limiters_need_not_wait() -> None:
     """The process is fast enough for their peak."""
     assert {delay_of(number, 99) for number in range(99)} == {0.0}
+
+
+def test_server_that_never_accepts_a_request_is_given_up() -> None:
+    """Pauses that follow each other without a success count as one. A success ends the row."""
+
+    async def main() -> None:
+        loop, pause = asyncio.get_running_loop(), Pause()
+        for seconds in (100.0, 100.0):
+            pause.hold(loop.time(), seconds, 0.0)
+            assert pause.too_long is None
+            await asyncio.sleep(seconds)
+        pause.hold(loop.time(), 99.0, 0.0)
+        assert pause.too_long is None
+        await asyncio.sleep(99.0)
+        pause.hold(loop.time(), 2.0, 0.0)
+        assert "no request was accepted for 299 s" in str(pause.too_long)
+        pause.succeeded()
+        await asyncio.sleep(2.0)
+        pause.hold(loop.time(), 2.0, 0.0)
+        assert pause.too_long is None
+
+    run_virtual(main())

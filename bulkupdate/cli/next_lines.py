@@ -57,6 +57,8 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
         if summary.stopped_by is Reason.TOO_MANY_CHANGES:
             line = _command_line(ctx, input_, *again, without=frozenset({"max_changes"}))
             yield f"if all of these changes are meant: {line} --max-changes N"
+        elif _has_left_out(summary):
+            yield "for the accounts that were left out: run the same again with another --out"
         elif summary.stopped_by is not Reason.INVALID_ROWS:
             yield f"continue with: {_command_line(ctx, input_, *again)}"
         return
@@ -71,6 +73,12 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
         lead = f"or, {lead}"
     if found & RETRIED:
         yield f"{lead}: {_command_line(ctx, input_, *again, '--retry-failed')}"
+
+
+def _has_left_out(summary: Summary) -> bool:
+    """Whether only accounts are left whose rules were not evaluated: resuming evaluates none."""
+    left = [one for one in summary.accounts.values() if one.is_left]
+    return summary.stopped_by is Reason.ACCOUNTS_STOPPED and not any(one.rows for one in left)
 
 
 def _out_beside(failed: str) -> tuple[str, ...]:

@@ -39,3 +39,20 @@ def test_conflicts_beside_failed_rows_come_first() -> None:
     assert "to fix and run again: edits.run/failed.csv (2 rows)\n" in text
     fixed = "once it is fixed: bulkupdate run edits.run/failed.csv\n"
     assert text.endswith(f"{LOOK}{fixed}or, {AGAIN} --retry-failed\n")
+
+
+def test_accounts_that_a_night_left_out_need_another_run() -> None:
+    """Resuming would evaluate no rule, so it is not offered."""
+    for name in ("acme", "globex"):
+        with Path("accounts.toml").open("a") as file:
+            file.write(f'[{name}]\napi_key_env = "{name.upper()}"\n')
+    Path("r.toml").write_text(
+        'timezone = "UTC"\naccount = "*"\nmax_changes = 500\n[[rule]]\nname = "Bens"\n'
+        'select = { assignedTo = "ben.keller@acme.example" }\nset = { priority = 2 }\n'
+    )
+    flags = ("--accounts", "accounts.toml", "--sandbox", "--yes", "--rate", "none")
+    done = bulkupdate("run", "r.toml", *flags)
+    assert done.returncode == 3, done.stderr
+    assert "globex: r.toml, line 6: rule 1" in done.stderr
+    last = "for the accounts that were left out: run the same again with another --out\n"
+    assert done.stderr.endswith(last)

@@ -62,9 +62,9 @@ from .session.export import Exported as Exported
 from .session.export import export_tasks as export_tasks
 from .session.observer import Observer as Observer
 from .session.overwritten import Obstacle as Obstacle
-from .session.plan import Change as Change
-from .session.plan import Plan as Plan
 from .session.plan import plan_edits as plan_edits
+from .session.planrecord import Change as Change
+from .session.planrecord import Plan as Plan
 from .session.progress import Progress as Progress
 from .session.run import run as run
 from .session.settings import ChangeLimit as ChangeLimit

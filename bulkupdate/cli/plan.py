@@ -40,7 +40,7 @@ from bulkupdate.ui import messages
 if TYPE_CHECKING:
     from bulkupdate.lemlist.accounts import Accounts
     from bulkupdate.plan.rules import Rules
-    from bulkupdate.session.plan import Plan
+    from bulkupdate.session.planrecord import Plan
     from bulkupdate.stop import Stop
 
 _EXAMPLES = (

@@ -12,7 +12,7 @@ from bulkupdate.reader import Edit, EditsFile, Format
 from bulkupdate.session.editsfile import write_edits
 
 if TYPE_CHECKING:
-    from bulkupdate.session.plan import Plan
+    from bulkupdate.session.planrecord import Plan
 
 #: The fields of a plan, in the order of its columns.
 FIELDS = (*TASK_NAMES, "done")

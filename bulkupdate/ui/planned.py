@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bulkupdate.errors import count, setting
 from bulkupdate.fields import shorten
 from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
-from bulkupdate.session.plan import Change, Plan
+from bulkupdate.session.planrecord import Change, Plan
 from bulkupdate.ui.messages import duration, printable
 from bulkupdate.ui.values import value_text
 

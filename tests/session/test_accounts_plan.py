@@ -15,7 +15,7 @@ from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.models import Row
 from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.sandbox import Member
-from bulkupdate.session.plan import Change, Plan
+from bulkupdate.session.planrecord import Change, Plan
 from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.session.undo import undo_run
 from bulkupdate.stop import Stop

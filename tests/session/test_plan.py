@@ -9,7 +9,8 @@ import pytest
 from bulkupdate import errors
 from bulkupdate.models import Row
 from bulkupdate.reader import Input, ReadOptions
-from bulkupdate.session.plan import Change, Plan, plan_edits
+from bulkupdate.session.plan import plan_edits
+from bulkupdate.session.planrecord import Change, Plan
 from bulkupdate.session.settings import ChangeLimit
 from tests.session.test_compare import bench_of, compared, patches
 from tests.support.bench import Bench

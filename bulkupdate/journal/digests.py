@@ -47,7 +47,7 @@ class DigestFile:
     def add(self, row: Row) -> None:
         """Add the next row."""
         numbers = self._numbers
-        numbers.append(_hash(row.task.encode()))
+        numbers.append(_hash((row.task if row.account else row.id).encode()))
         numbers.append(_content(_data(row), row.is_sent))
         if len(numbers) == 2 * _BATCH:
             self._flush()

@@ -140,10 +140,18 @@ class Inspection:
     Args:
         merge: whether the rows of one task become one request.
         dates: counts the due dates, if they are wanted.
+        has_accounts: whether rows name accounts.
     """
 
-    def __init__(self, *, merge: bool = False, dates: DueDateCount | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        merge: bool = False,
+        dates: DueDateCount | None = None,
+        has_accounts: bool = False,
+    ) -> None:
         self._merge = merge
+        self._has_accounts = has_accounts
         self._dates = dates
         self._odd_ids = OddIds()
         self._rows = 0
@@ -174,7 +182,6 @@ class Inspection:
         """Add rows that follow those before. Many at once cost less than one at a time."""
         parts = self._parts
         valid, due_dates, shapes, completing = [], [], [], []
-        sent: list[str] = []
         for row in rows:
             update = row.update
             if update is None:
@@ -187,7 +194,7 @@ class Inspection:
             due_dates.append(update.due_date)
             # Eight bytes stand for an id. Two ids with the same bytes count as one task: this
             # happens once in some thirty million files of a million rows.
-            task = hash(row.task)
+            task = hash(row.task if row.account else update.id)
             hashes, numbers = parts[task % _PARTS]
             hashes.append(task)
             shape = row.shape or update.shape()
@@ -195,20 +202,18 @@ class Inspection:
             # The lowest bit says whether the row is sent.
             numbers.append(2 * row.number + is_sent)
             shapes.append(shape)
-            if is_sent and row.account:
-                sent.append(row.account)
             if update.done:
                 completing.append(shape)
             if is_sent and (len(self._bodies) < SHOWN_BODIES or self._merge):
                 self._show(row, update)
         if rows:
             self._rows = rows[-1].number
-            if self._accounts or any(row.account for row in rows):
+            if self._has_accounts:
                 self._accounts.update(row.account for row in rows)
+                self._sent.update(row.account for row in valid if row.is_sent)
         # Counted in C, as the due dates are.
         self._shapes.update(shapes)
         self._completing.update(completing)
-        self._sent.update(sent)
         self._odd_ids.add(valid)
         if self._dates is not None:
             self._dates.add(due_dates)
@@ -346,7 +351,11 @@ def inspect(
         InputError: the file can't be read to its end.
     """
     zone = source.options.zone or UTC
-    inspection = Inspection(merge=merge, dates=DueDateCount(source.now, zone))
+    inspection = Inspection(
+        merge=merge,
+        dates=DueDateCount(source.now, zone),
+        has_accounts=source.options.accounts is not None,
+    )
     rows = source.rows()
     while batch := list(islice(rows, INSPECT_BATCH)):
         if inspection.rows and not inspection.rows % (PLACE_BATCHES * INSPECT_BATCH):

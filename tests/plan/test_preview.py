@@ -147,7 +147,7 @@ def test_inspecting_long_file_pauses_regularly(write: Callable[..., Path]) -> No
 
 def test_accounts_send_side_by_side() -> None:
     """The time is that of the account with most requests. A row that sets nothing takes none."""
-    inspection = Inspection()
+    inspection = Inspection(has_accounts=True)
     rows = [replaced(row(n), account="acme" if n % 3 else "globex") for n in range(1, 61)]
     idle = replaced(row(61), update=TaskUpdate(id="opp_61"), account="acme")
     inspection.add([*rows, idle, replaced(row(62), update=None, account="")])
@@ -160,7 +160,7 @@ def test_accounts_send_side_by_side() -> None:
 
 def test_same_id_in_two_accounts_is_two_tasks() -> None:
     """Neither repeats the other."""
-    inspection = Inspection(merge=True)
+    inspection = Inspection(merge=True, has_accounts=True)
     rows = [replaced(row(n, "opp_1"), account=name) for n, name in ((1, "a"), (2, "b"), (3, "a"))]
     inspection.add(rows)
     preview = inspection.preview("auto")

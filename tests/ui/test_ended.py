@@ -107,7 +107,8 @@ def test_next_commands_are_of_the_same_accounts(account: str) -> None:
         done = bulkupdate("run", "edits.csv", *flags, **keys)
         assert done.returncode == 1, done.stderr
         said = " ".join(flags)
-        fixed = f"once it is fixed: bulkupdate run edits.run/failed.csv {said}\n"
+        # Each row of the file of failed rows names its account.
+        fixed = "once it is fixed: bulkupdate run edits.run/failed.csv --accounts accounts.toml\n"
         again = f"bulkupdate run edits.csv {said} --out edits.run --resume --retry-failed\n"
         assert fixed in done.stderr
         assert again in done.stderr

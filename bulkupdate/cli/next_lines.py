@@ -33,7 +33,8 @@ _NOT_AGAIN = frozenset(
     }
 )
 
-#: Parameters that the file of failed rows does not need: it has one sheet, or none, and names accounts.
+#: Parameters that the file of failed rows does not need: it has one sheet or none, and names the
+#: account of each row.
 _NOT_OF_FAILED = frozenset({"sheet", "account"})
 
 #: A cell, or a JSON value, with a date that is relative to now.

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,11 @@ def give_up_after(seconds: float) -> Any:
 give_up_option = give_up_after(600.0)
 
 
+def forbid_core_dumps() -> None:
+    """Keep a crash from writing the memory of this process, with API keys in it, to a file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConnectionFlags:
     """The server and the key, or the accounts."""
@@ -69,7 +75,7 @@ class ConnectionFlags:
     account: str | None = None
 
     def endpoint(self, timeout: float) -> Endpoint:
-        """The endpoint.
+        """The endpoint. From here on, no core dump may hold its key.
 
         Args:
             timeout: most seconds for one attempt.
@@ -77,6 +83,7 @@ class ConnectionFlags:
         Raises:
             ConfigError: a flag or a variable is wrong, or there is no key.
         """
+        forbid_core_dumps()
         if self.api_key_file is None:
             environment.check_key(os.environ)
         else:
@@ -119,6 +126,7 @@ class ConnectionFlags:
         Raises:
             ConfigError: a flag, a variable or the file is wrong.
         """
+        forbid_core_dumps()
         return Accounts.load(
             file,
             environ=os.environ,

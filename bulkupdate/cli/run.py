@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import resource
 import secrets
 import sys
 from contextlib import AsyncExitStack
@@ -17,6 +16,7 @@ from click.core import ParameterSource
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
+from bulkupdate.cli.connection import forbid_core_dumps
 from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.openfiles import room_for_run
 from bulkupdate.cli.options import input_argument
@@ -65,7 +65,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
 
     With --dry-run, it is 0 if every row is valid, 1 if --skip-invalid leaves rows out, else 2.
     """  # noqa: D301 - click wants the \b
-    _forbid_core_dumps()
+    forbid_core_dumps()
     flags = _prefer_command_line(ctx, RunFlags(**given))
     screen = Screen(as_json=flags.log_format == "json", quiet=flags.quiet)
     screen.log(flags.verbose)
@@ -98,11 +98,6 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         if metrics is not None and not metrics.has_ended and leaving.code != ExitCode.IN_USE:
             metrics.refused(int(leaving.code or 0))
         raise
-
-
-def _forbid_core_dumps() -> None:
-    """Keep a crash from writing the memory of this process, with the API key in it, to a file."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _report(directory: Path, screen: Screen) -> None:

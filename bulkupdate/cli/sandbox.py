@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from click.core import ParameterSource
 
 from bulkupdate.cli import eventloop
 from bulkupdate.cli.command import Command
+from bulkupdate.cli.connection import forbid_core_dumps
 from bulkupdate.cli.openfiles import room_for_sandbox
 from bulkupdate.cli.options import RATE, Setting
 from bulkupdate.cli.outputs import check_output
@@ -381,8 +381,7 @@ def _sandbox(
 
     if file is None:
         return Sandbox(config, team_of(tasks) if tasks else made_up_team()), Accounts(())
-    # A crash must not write the keys to a file.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_core_dumps()
     accounts = Accounts.load(file, environ=os.environ)
     teams = teams_of(tasks, accounts) if tasks else {name: made_up_team(name) for name in accounts}
     return Sandbox(config, accounts=sandbox_accounts(accounts, teams)), accounts

@@ -264,7 +264,7 @@ async def test_two_keys_of_one_team_are_refused(write: Write) -> None:
 
 
 async def test_another_team_under_a_name_stops_its_account(write: Write) -> None:
-    """Somebody has changed the key of an account between two sessions."""
+    """Its key was changed between two sessions."""
     path = write("edits.csv", HEADER, *edits_of(NAMES, 20))
     async with ManyBench((*NAMES, "hooli"), latency=(2, 2)) as bench:
         observer = StopsAfter(9)

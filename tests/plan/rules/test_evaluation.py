@@ -308,7 +308,7 @@ def test_edits_come_rule_by_rule_and_by_due_date() -> None:
 
 
 def test_edits_expect_what_the_rule_looked_at_and_what_it_changes() -> None:
-    """A task that somebody has changed since is then a conflict, and stays as it is."""
+    """A task that another person has changed since is then a conflict, and stays as it is."""
     text = f'select = {{ due = "overdue", title = "call", type = "phone" }}\n{TO_ANNA}'
     [edit] = night(text, [task(1)]).edits
     assert edit.changes == {"assignedTo": ANNA}

@@ -100,7 +100,7 @@ def _closed(text: str) -> tuple[str, int | str]:
         "number",
         type=click.IntRange(1, 1000),
         metavar="N",
-        help="With --make-keys: number of accounts.  [default: 3]",
+        help="With --make-keys: number of accounts; 3 if it is not given.",
     ),
 )
 @cloup.option_group(

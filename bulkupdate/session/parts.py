@@ -157,7 +157,7 @@ async def bind_accounts(
 
 
 async def _bind(part: Part, pool: ConnectionPool) -> None:
-    """Bind a part to its team, if it can be read. Stop it if it is another one than before."""
+    """Bind a part to its team, if that can be read now. Stop it if its key is refused."""
     ACCOUNT.set(part.name)
     try:
         if part.has_another_key:

@@ -193,7 +193,7 @@ class Sending:
         return next((name for name in names if name != user_id), user_id)
 
     def _keep(self, part: Part) -> None:
-        """Write down at once what a part is bound to."""
+        """Write down what a part is bound to: with one key at once, else within a second."""
         if not self._session.config.same_team:
             stop_late_twin(part, self._parts.values())
         if part.name:

@@ -16,6 +16,7 @@ from .errors import InputError as InputError
 from .errors import InvalidUpdateError as InvalidUpdateError
 from .errors import JournalError as JournalError
 from .errors import KeyRefusedError as KeyRefusedError
+from .errors import NoPermitError as NoPermitError
 from .errors import NotFoundError as NotFoundError
 from .errors import PaymentRequiredError as PaymentRequiredError
 from .errors import Problem as Problem

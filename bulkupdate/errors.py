@@ -149,7 +149,11 @@ class DeclinedError(BulkUpdateError):
     """The question before a run was answered with no. Nothing was sent."""
 
 
-class WaitTooLongError(BulkUpdateError):
+class NoPermitError(BulkUpdateError):
+    """A limiter gives no permit any more, so that no request may start."""
+
+
+class WaitTooLongError(NoPermitError):
     """The server asks for a longer wait than a run waits, at once or time after time.
 
     Args:

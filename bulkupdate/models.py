@@ -482,6 +482,15 @@ class Reason(enum.StrEnum):
     RATE_LIMITED = "rate_limited"
     """The server asks for a longer wait than a run waits, or limits one row too often."""
 
+    NO_PERMIT = "no_permit"
+    """A limit that is shared with other machines gives no permit: its database is away."""
+
+    SET_ASIDE = "set_aside"
+    """Workers of a fleet died several times at the same rows, which are left."""
+
+    UNDER_WAY = "under_way"
+    """The run is still under way in a fleet."""
+
     TOO_MANY_FAILURES = "too_many_failures"
     """More rows failed or stayed unconfirmed than `max_failures` allows."""
 

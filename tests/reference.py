@@ -44,7 +44,11 @@ def reference() -> str:
         command = cli.get_command(context, name)
         if command is None:
             raise AssertionError(name)
-        parts += _section(command, click.Context(command, info_name=name, parent=context))
+        own = click.Context(command, info_name=name, parent=context)
+        parts += _section(command, own)
+        if isinstance(command, click.Group):
+            for sub_name, sub in command.commands.items():
+                parts += _section(sub, click.Context(sub, info_name=sub_name, parent=own))
     return "\n".join(parts)
 
 

@@ -92,11 +92,11 @@ def test_lowest_run_has_the_lowest_dependencies() -> None:
     """The run of CI with the lowest dependencies has the versions that are promised to work."""
     installed = {
         str(requirement): Version(version(requirement.name))
-        for requirement in requirements("excel", "fast", "metrics", "report")
+        for requirement in requirements("excel", "fast", "fleet", "metrics", "report")
     }
     assert installed == {
         str(requirement): lower_bound(requirement)
-        for requirement in requirements("excel", "fast", "metrics", "report")
+        for requirement in requirements("excel", "fast", "fleet", "metrics", "report")
     }
 
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "report": "Write the results of a run, or of many, as one HTML file.",
     "history": "List the runs in a folder, or remove old ones.",
     "undo": "Write a file of edits that takes runs back.",
+    "fleet": "Share the work of many keys between machines, through PostgreSQL.",
     "sandbox": "Serve a local stand-in of lemlist's tasks API until Ctrl-C.",
     "completion": "Print a script that makes bash, zsh or fish complete commands and flags.",
 }

@@ -89,7 +89,7 @@ class ConnectionFlags:
         else:
             check_key_file(self.api_key_file)
         return Endpoint(
-            base_url=self._url(),
+            base_url=self.url(),
             api_key=ApiKey.find(self.api_key_file, os.environ),
             timeout=timeout,
             use_proxy=self.proxy,
@@ -130,12 +130,17 @@ class ConnectionFlags:
         return Accounts.load(
             file,
             environ=os.environ,
-            base_url=self._url(),
+            base_url=self.url(),
             timeout=timeout,
             use_proxy=self.proxy,
         )
 
-    def _url(self) -> str:
+    def url(self) -> str:
+        """The URL of the API: of the flag, the variable, or lemlist itself.
+
+        Raises:
+            ConfigError: the variable has another spelling.
+        """
         if self.base_url is not None:
             return self.base_url
         environment.check_base_url(os.environ)

@@ -10,6 +10,9 @@ from bulkupdate.lemlist.endpoint import BASE_URL_VARIABLE, KEY_VARIABLE
 #: Prefix of the variables that set flags.
 PREFIX = "BULKUPDATE_"
 
+#: Variables with the prefix that set no flag.
+_OTHERS = frozenset({f"{PREFIX}FLEET_DSN"})
+
 _LEMLIST = "LEMLIST_"
 
 #: How alike two names must be, from 0 to 1, for one to be a misspelling of the other.
@@ -39,9 +42,9 @@ def unknown(
         typed: the flags that no variable sets.
     """
     only_typed = {variable_of(flag): flag for flag in typed}
-    flags = [name.removeprefix(PREFIX) for name in known]
+    flags = [name.removeprefix(PREFIX) for name in (*known, *_OTHERS)]
     for name, value in sorted(environ.items()):
-        if not name.upper().startswith(PREFIX) or name in known:
+        if not name.upper().startswith(PREFIX) or name in known or name in _OTHERS:
             continue
         if _OF_KUBERNETES.fullmatch(f"{name}={value}"):
             continue

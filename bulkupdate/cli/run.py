@@ -17,6 +17,7 @@ from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.connection import forbid_core_dumps
+from bulkupdate.cli.database import check_fleet, open_database
 from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.openfiles import room_for_run
 from bulkupdate.cli.options import input_argument
@@ -39,6 +40,7 @@ from bulkupdate.session.settings import RunConfig
 if TYPE_CHECKING:
     from bulkupdate.sandbox import Sandbox, Team
     from bulkupdate.session.observer import Observer
+    from bulkupdate.session.parts import Limiters
     from bulkupdate.ui.metrics import MetricsFile
 
 
@@ -74,6 +76,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         with screen.errors():
             if flags.dry_run:
                 _check_only(screen, flags)
+            _check_shared_limit(flags)
             metrics = _metrics(flags.metrics_file)
             if flags.report:
                 # Fail now, not at the end of a long run.
@@ -83,7 +86,7 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
             room_for_run(config.workers, lanes, sandboxed=flags.sandbox)
             observers = [screen.observer(), *([metrics] if metrics else [])]
             confirm = question(screen, config, is_answered=flags.yes)
-            summary = eventloop.run(_run(config, screen, observers, confirm))
+            summary = eventloop.run(_run(config, screen, observers, confirm, flags))
             if metrics is not None:
                 metrics.ended(summary)
             screen.summary(summary)
@@ -223,7 +226,11 @@ def _metrics(path: Path | None) -> "MetricsFile | None":
 
 
 async def _run(
-    config: RunConfig, screen: Screen, observers: "list[Observer]", confirm: Question | None
+    config: RunConfig,
+    screen: Screen,
+    observers: "list[Observer]",
+    confirm: Question | None,
+    flags: RunFlags,
 ) -> Summary:
     from bulkupdate.session.observer import Observers
     from bulkupdate.session.run import run
@@ -235,8 +242,15 @@ async def _run(
         if config.sandbox:
             sandbox = await stack.enter_async_context(_own_sandbox(config))
             config = _sent_to(config, sandbox.base_url)
+        limiters = await _shared_limits(stack, config, flags)
         try:
-            summary = await run(config, stop=stop, observer=Observers(observers), confirm=confirm)
+            summary = await run(
+                config,
+                stop=stop,
+                observer=Observers(observers),
+                confirm=confirm,
+                limiters=limiters,
+            )
         except RunStoppedError as error:
             screen.error(str(error))
             sys.exit(code_of(stop) or ExitCode.STOPPED)
@@ -249,6 +263,37 @@ async def _run(
             seen = sum(sandbox.requests.values())
             screen.say(f"the sandbox saw {count(seen, 'request')}")
     return summary
+
+
+async def _shared_limits(
+    stack: AsyncExitStack, config: RunConfig, flags: RunFlags
+) -> "Limiters | None":
+    """The limits that are shared with other hosts; None without `--shared-limit`."""
+    if not flags.shared_limit:
+        return None
+    from bulkupdate.fleet.limiter import SharedLimits
+
+    database = await stack.enter_async_context(open_database(flags.dsn_file, may_be_away=True))
+    ceiling = None if config.rate == "auto" else config.rate
+    patience = config.retry.give_up_after
+    return SharedLimits(database, ceiling=ceiling, give_up_after=patience).limiter
+
+
+def _check_shared_limit(flags: RunFlags) -> None:
+    """Check the flags beside `--shared-limit`.
+
+    Raises:
+        ConfigError: a flag makes no sense with it, or a package is missing.
+    """
+    if not flags.shared_limit:
+        if flags.dsn_file is not None:
+            raise ConfigError("--dsn-file needs --shared-limit")
+        return
+    if flags.sandbox:
+        raise ConfigError("--sandbox has a limit of its own: leave out --shared-limit")
+    if flags.rate is None:
+        raise ConfigError("--shared-limit keeps a limit, and --rate none has none: choose one")
+    check_fleet()
 
 
 def _stamp(directory: Path) -> tuple[int, int] | None:

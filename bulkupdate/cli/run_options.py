@@ -19,6 +19,7 @@ from bulkupdate.cli.connection import (
     proxy_option,
     timeout_option,
 )
+from bulkupdate.cli.database import dsn_file_option
 from bulkupdate.cli.options import (
     ReadingFlags,
     Setting,
@@ -65,6 +66,8 @@ class RunFlags(ReadingFlags, ConnectionFlags):
     max_changes: ChangeLimit | None
     allow_few: bool
     rate: Rate
+    shared_limit: bool
+    dsn_file: Path | None
     workers: int
     max_attempts: int
     timeout: float
@@ -81,6 +84,65 @@ class RunFlags(ReadingFlags, ConnectionFlags):
     verbose: int
     quiet: bool
 
+
+max_attempts_option = option(
+    "--max-attempts",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Most attempts for one row. Answers with status 429 do not count.",
+)
+workers_option = option(
+    "--workers",
+    type=click.IntRange(1, MAX_WORKERS),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Most requests in flight.",
+)
+max_failures_option = option(
+    "--max-failures",
+    type=Setting("failures", FailureLimit.parse),
+    metavar="N|N%",
+    help="Stop after N unsuccessful rows; or after N% of the sent rows, once 100 are sent."
+    " With --accounts, each account for itself.",
+)
+strict_option = option(
+    "--strict",
+    is_flag=True,
+    help="Exit with 1 if a returned Task has other values than the sent ones.",
+)
+drain_timeout_option = option(
+    "--drain-timeout",
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that requests in flight get to end when the run is stopped.",
+)
+log_format_option = option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of messages when stderr is not a terminal.",
+)
+metrics_file_option = option(
+    "--metrics-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write progress and results to FILE, for Prometheus' node exporter.",
+)
+allow_few_option = option(
+    "--allow-few",
+    is_flag=True,
+    help="Accept a server that lists no task, or less than half of what it listed before.",
+)
+yes_option = typed_option(
+    "--yes",
+    is_flag=True,
+    help="Complete tasks and empty fields without the question that a terminal gets.",
+)
 
 _GROUPS = (
     cloup.option_group(
@@ -142,11 +204,7 @@ _GROUPS = (
             is_flag=True,
             help="Send to two accounts of one team: rows of one task may go out of order.",
         ),
-        typed_option(
-            "--yes",
-            is_flag=True,
-            help="Complete tasks and empty fields without the question that a terminal gets.",
-        ),
+        yes_option,
     ),
     cloup.option_group(
         "How INPUT is compared with the tasks",
@@ -164,32 +222,20 @@ _GROUPS = (
             metavar="S",
             help="Seconds after which the tasks are read again.",
         ),
-        option(
-            "--allow-few",
-            is_flag=True,
-            help="Accept a server that lists no task, or less than half of what it listed before.",
-        ),
+        allow_few_option,
     ),
     reading_options,
     cloup.option_group(
         "How fast, and how often",
         rate_option,
         option(
-            "--workers",
-            type=click.IntRange(1, MAX_WORKERS),
-            default=16,
-            show_default=True,
-            metavar="N",
-            help="Most requests in flight.",
+            "--shared-limit",
+            is_flag=True,
+            help="Share the limit of each key with all hosts that use the same database.",
         ),
-        option(
-            "--max-attempts",
-            type=click.IntRange(min=1),
-            default=8,
-            show_default=True,
-            metavar="N",
-            help="Most attempts for one row. Answers with status 429 do not count.",
-        ),
+        dsn_file_option,
+        workers_option,
+        max_attempts_option,
         timeout_option,
     ),
     cloup.option_group(
@@ -200,13 +246,7 @@ _GROUPS = (
             metavar="HH:MM|+2h",
             help="Time by which the run ends, by this machine's clock. --resume sends the rest.",
         ),
-        option(
-            "--max-failures",
-            type=Setting("failures", FailureLimit.parse),
-            metavar="N|N%",
-            help="Stop after N unsuccessful rows; or after N% of the sent rows, once 100 are sent."
-            " With --accounts, each account for itself.",
-        ),
+        max_failures_option,
         option(
             "--max-failures-total",
             type=Setting("failures", FailureLimit.parse),
@@ -214,18 +254,8 @@ _GROUPS = (
             help="With --accounts: the same for all of them together.",
         ),
         give_up_option,
-        option(
-            "--drain-timeout",
-            default=30.0,
-            show_default=True,
-            metavar="S",
-            help="Seconds that requests in flight get to end when the run is stopped.",
-        ),
-        option(
-            "--strict",
-            is_flag=True,
-            help="Exit with 1 if a returned Task has other values than the sent ones.",
-        ),
+        drain_timeout_option,
+        strict_option,
     ),
     cloup.option_group(
         "What is printed",
@@ -235,19 +265,8 @@ _GROUPS = (
             is_flag=True,
             help="Write a report for people to the run directory.",
         ),
-        option(
-            "--metrics-file",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Write progress and results to FILE, for Prometheus' node exporter.",
-        ),
-        option(
-            "--log-format",
-            type=click.Choice(["text", "json"]),
-            default="text",
-            show_default=True,
-            help="Format of messages when stderr is not a terminal.",
-        ),
+        metrics_file_option,
+        log_format_option,
         option("-v", "--verbose", count=True, help="Log retries; -vv logs every request."),
         quiet_option,
     ),

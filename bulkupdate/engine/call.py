@@ -19,7 +19,7 @@ from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import LONGEST_WAIT, Limiter, Permit
 from bulkupdate.engine.retry import Attempts, Retrier
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import RateLimitedError, TaskError, WaitTooLongError
+from bulkupdate.errors import NoPermitError, RateLimitedError, TaskError, WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.models import Level, Reason, Traffic, now
 from bulkupdate.stop import Scope, Stop, StoppedError
@@ -112,6 +112,9 @@ class Caller:
             text = f"{wait}: come back at {now(after=wait.seconds)}"
             self._stop.set(text, Reason.RATE_LIMITED)
             raise StoppedError from wait
+        except NoPermitError as error:
+            self._stop.set(str(error), Reason.NO_PERMIT)
+            raise StoppedError from error
         except RateLimitedError as error:
             text = f"still rate limited after {attempts.throttled} attempts for one row: {error}"
             self._stop.set(text, Reason.RATE_LIMITED)

@@ -40,6 +40,7 @@ class Limiter(Protocol):
 
         Raises:
             WaitTooLongError: entering would wait for more than `LONGEST_WAIT` seconds.
+            NoPermitError: the limiter can't be reached any more, or gives this caller no permit.
         """
 
     @property
@@ -154,13 +155,24 @@ class LocalLimiter(ABC):
         return self._pause.total
 
 
-class LocalPermit:
-    """A permit from a limiter of this process."""
+class Starter(Protocol):
+    """A limiter that gives a request its start."""
 
-    __slots__ = ("_answer", "_limiter", "_started")
+    async def start(self) -> float:
+        """Wait until a request may start. Return the start, by the event loop's clock."""
 
-    def __init__(self, limiter: LocalLimiter) -> None:
-        self._limiter = limiter
+
+class StartedPermit:
+    """A permit that waits for its start, and keeps the answer.
+
+    Args:
+        limiter: gives it the start.
+    """
+
+    __slots__ = ("_answer", "_started", "_starter")
+
+    def __init__(self, limiter: Starter) -> None:
+        self._starter = limiter
         self._answer: Answer[Any] | None = None
 
     def answered(self, answer: Answer[Any]) -> None:
@@ -168,8 +180,18 @@ class LocalPermit:
         self._answer = answer
 
     async def __aenter__(self) -> Self:
-        self._started = await self._limiter.start()
+        self._started = await self._starter.start()
         return self
+
+
+class LocalPermit(StartedPermit):
+    """A permit from a limiter of this process."""
+
+    __slots__ = ("_limiter",)
+
+    def __init__(self, limiter: LocalLimiter) -> None:
+        super().__init__(limiter)
+        self._limiter = limiter
 
     async def __aexit__(self, *_: object) -> None:
         self._limiter.end(self._started, self._answer)

@@ -248,6 +248,14 @@ class RunDirectory:
         """
         self._replace(self.files.check, found)
 
+    def write_fleet(self, found: bytes) -> None:
+        """Replace the file that says which run of a fleet was collected here.
+
+        Raises:
+            JournalError: the file could not be written.
+        """
+        self._replace(self.files.fleet, found)
+
     def forget_report(self) -> str | None:
         """Remove the report of an earlier session: it lacks the results of this one.
 

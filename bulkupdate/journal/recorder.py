@@ -118,6 +118,18 @@ class Recorder:
         self._log.append(results)
         self._is_outdated |= self.ledger.record(*results)
 
+    def take(self, results: list[Result]) -> None:
+        """Write results whose rows are not at hand. `close` makes the file of failed rows.
+
+        Raises:
+            JournalError: they could not be written. None of them is in the log.
+        """
+        self._log.append(results)
+        self.ledger.record(*results)
+        unsuccessful = [one for one in results if one.outcome not in SUCCESSES]
+        self.recent.extend(unsuccessful)
+        self._is_outdated = True
+
     def list_failed(self, settled: list[tuple[Row, Result]]) -> None:
         """Write the unsuccessful rows to the file of failed rows.
 

@@ -14,6 +14,7 @@
       stdin.csv       a copy of standard input, if it was the input (or stdin.jsonl, .tsv)
       edits.jsonl     what the rules have made of the live tasks, if the input was a file of rules
       before.jsonl    what the run has overwritten, with --compare
+      fleet.json      the run of a fleet that was collected here, and up to where
       results.1.jsonl the earlier log, if the run was resumed with an edited input
       failed.1.csv    an earlier file of failed rows that a user has edited
 """
@@ -27,12 +28,14 @@ _FORMATS = "|".join(Format)
 _EDITED = rf"failed\.\d+\.({_FORMATS})"
 _EARLIER = r"results\.(\d+)\.jsonl"
 _LEFT = (
-    r"(results(\.\d+)?|before|edits|traffic)\.jsonl|results\.jsonl\.part|(summary|check)\.json|rows\.digest"
+    r"(results(\.\d+)?|before|edits|traffic)\.jsonl|results\.jsonl\.part"
+    r"|(summary|check|fleet)\.json|rows\.digest"
     rf"|\.?(report\.html|changes\.csv)(\.\w+)?|(failed|stdin)\.({_FORMATS})|failed\.part\.({_FORMATS})|{_EDITED}"
 )
 #: Names of files that a killed session may leave. The next session removes them.
 _SCRAPS = (
-    r"stdin\.part|edits\.jsonl\.part|(summary|check)\.json\.part|\.(summary|check)\.json\.\w+"
+    r"stdin\.part|edits\.jsonl\.part|(summary|check|fleet)\.json\.part"
+    r"|\.(summary|check|fleet)\.json\.\w+"
     r"|rows\.(digest\.part|parked|spool)|tasks\.live"
 )
 
@@ -55,6 +58,7 @@ class RunFiles:
         digests: the digests of the input's rows.
         digests_part: the incomplete digests, during the check.
         images: what the run overwrites.
+        fleet: which run of a fleet was collected here, and up to where.
         live: the live tasks, while the run needs them.
         stdin_part: an incomplete copy of standard input.
         edits: what rules have made of the live tasks.
@@ -75,6 +79,7 @@ class RunFiles:
         self.digests = path / "rows.digest"
         self.digests_part = path / "rows.digest.part"
         self.images = path / "before.jsonl"
+        self.fleet = path / "fleet.json"
         self.live = path / "tasks.live"
         self.stdin_part = path / "stdin.part"
         self.edits = path / "edits.jsonl"

@@ -103,24 +103,39 @@ class ApiKey:
         Raises:
             ConfigError: there is no key, it can't be read, or other users can read it.
         """
-        try:
-            with file.open(encoding="utf-8-sig") as text:
-                status = os.fstat(text.fileno())
-                is_ours = status.st_uid == os.geteuid()
-                group = stat.S_IRWXG if is_ours else stat.S_IWGRP
-                if status.st_mode & (stat.S_IRWXO | group):
-                    raise ConfigError(f"{named} can be read or written by others: chmod 600 {file}")
-                value = text.read(_LONGEST_KEY + 1)
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigError(f"{named} can't be read: {why}") from None
-        if len(value) > _LONGEST_KEY:
-            most = f"{_LONGEST_KEY:,} characters"
-            raise ConfigError(f"{named} is longer than a key: more than {most}")
+        value = read_secret(file, named, _LONGEST_KEY, "a key")
         try:
             return cls(value)
         except ConfigError as error:
             raise ConfigError(f"{named}: {error}") from None
+
+
+def read_secret(file: Path, named: str, longest: int, what: str) -> str:
+    """The text of a file that only its owner may read, or a group that can't change it.
+
+    Args:
+        file: the file.
+        named: what messages call it.
+        longest: most characters.
+        what: what it holds, for messages.
+
+    Raises:
+        ConfigError: it can't be read, other users can read it, or it is too long.
+    """
+    try:
+        with file.open(encoding="utf-8-sig") as text:
+            status = os.fstat(text.fileno())
+            is_ours = status.st_uid == os.geteuid()
+            group = stat.S_IRWXG if is_ours else stat.S_IWGRP
+            if status.st_mode & (stat.S_IRWXO | group):
+                raise ConfigError(f"{named} can be read or written by others: chmod 600 {file}")
+            value = text.read(longest + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"{named} can't be read: {why}") from None
+    if len(value) > longest:
+        raise ConfigError(f"{named} is longer than {what}: more than {longest:,} characters")
+    return value
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -14,11 +14,11 @@ from bulkupdate.engine.limiter import Limiter
 from bulkupdate.errors import (
     BadResponseError,
     KeyRefusedError,
+    NoPermitError,
     RefusedError,
     RunDirectoryError,
     RunStoppedError,
     TaskError,
-    WaitTooLongError,
     setting,
 )
 from bulkupdate.journal import AccountSummary, Summary
@@ -99,7 +99,7 @@ async def check_team(
             team = await ask_team(client, limiter, stop)
         except StoppedError:
             raise RunStoppedError(stop.text or "stopped") from None
-        except (TaskError, WaitTooLongError) as error:
+        except (TaskError, NoPermitError) as error:
             raise _not_told(error, stop) from error
     if team is None and not config.changed_key:
         raise RunDirectoryError(
@@ -137,13 +137,13 @@ async def bind(
     keep(bound)
     try:
         team = await ask_team(client, lane.limiter, lane.stop)
-    except (TaskError, StoppedError, WaitTooLongError):
+    except (TaskError, StoppedError, NoPermitError):
         return
     if team is not None:
         keep(bound._replace(team=team.id))
 
 
-def _not_told(error: TaskError | WaitTooLongError, stop: Stop) -> RunStoppedError:
+def _not_told(error: TaskError | NoPermitError, stop: Stop) -> RunStoppedError:
     reason = Reason.KEY_REFUSED if isinstance(error, KeyRefusedError) else Reason.SERVER_DOWN
     stop.set(f"the team of the key can't be told: {error}", reason)
     return RunStoppedError(stop.text or "stopped")
@@ -166,7 +166,7 @@ async def ask_team(
     Raises:
         TaskError: the key is refused, or no attempt got an answer.
         StoppedError: a stop came first.
-        WaitTooLongError: the server asks for a longer wait than a run waits.
+        NoPermitError: the limiter gives none: the server asks for a longer wait than a run waits.
     """
     for attempt in range(1, attempts + 1):
         try:

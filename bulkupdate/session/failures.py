@@ -13,13 +13,23 @@ class Failures:
         limit: how many of them stop a run, or a part of it; None for no such limit.
         stop: is set then.
         name: the name of the limit among the settings.
+        sent: number of rows that were sent before.
+        failures: number of them that did not go through.
     """
 
-    def __init__(self, limit: FailureLimit | None, stop: Stop, name: str = "max_failures") -> None:
+    def __init__(
+        self,
+        limit: FailureLimit | None,
+        stop: Stop,
+        name: str = "max_failures",
+        *,
+        sent: int = 0,
+        failures: int = 0,
+    ) -> None:
         self._limit = limit
         self._stop = stop
         self._name = name
-        self._sent = self._failures = 0
+        self._sent, self._failures = sent, failures
 
     def count(self, row: Row, result: Result) -> None:
         """Count a row, and stop once there are too many."""

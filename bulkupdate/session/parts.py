@@ -7,21 +7,23 @@ between rows of one task.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from bulkupdate.codec import replaced
 from bulkupdate.context import ACCOUNT
+from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.engine.turns import Alarms
 from bulkupdate.errors import (
     ConfigError,
     KeyRefusedError,
+    NoPermitError,
     TaskError,
-    WaitTooLongError,
     count,
     setting,
 )
 from bulkupdate.journal import AccountSummary, Summary
+from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
@@ -32,6 +34,9 @@ from bulkupdate.session.part import Part
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop, StoppedError
 
+#: Makes the limiter of an account. It may ask for its key later, as not every account needs one.
+Limiters = Callable[[Account], Limiter]
+
 #: Most seconds that a run waits for the teams of its accounts. One that answers later is told from
 #: others then, and stops alone.
 LONGEST_START = 3.0
@@ -40,25 +45,29 @@ LONGEST_START = 3.0
 _NAMED = 5
 
 
-def parts_of(config: RunConfig, stop: Stop, earlier: Summary | None) -> dict[str, Part]:
+def parts_of(
+    config: RunConfig, stop: Stop, earlier: Summary | None, limiters: Limiters | None = None
+) -> dict[str, Part]:
     """The parts of a run by account; "" in a run with one key.
 
     Args:
         config: the settings of the run.
         stop: the stop of the run.
         earlier: the summary of the previous session if the run is resumed, else None.
+        limiters: makes the limiter of an account; None for one that keeps the limit alone.
     """
     if config.accounts is None:
         binding, listed = Binding.of(earlier), earlier.listed if earlier is not None else None
-        only = Part(config.only_account, stop, limiter_for(config.rate), binding, listed)
-        return {"": only}
+        account = config.only_account
+        limiter = limiter_for(config.rate) if limiters is None else limiters(account)
+        return {"": Part(account, stop, limiter, binding, listed)}
     before = earlier.known_accounts if earlier is not None else {}
     parts, alarms = {}, Alarms()
     for name, account in config.accounts.items():
         known = before.get(name)
         listed = known.listed if known is not None else None
         own_stop = stop.child(ends_parent=False)
-        limiter = limiter_for(config.rate, alarms=alarms)
+        limiter = limiter_for(config.rate, alarms=alarms) if limiters is None else limiters(account)
         parts[name] = Part(account, own_stop, limiter, Binding.of(known), listed)
         if known is not None and not known.rows and known.stopped_by is not None:
             # Its rules were not evaluated in this night, and are not evaluated later.
@@ -173,7 +182,7 @@ async def _bind(part: Part, pool: ConnectionPool) -> None:
         part.stop.set(f"the key is refused: {error.type}: {status}{error}", Reason.KEY_REFUSED)
     except StoppedError:
         pass  # The stop has its reason.
-    except (TaskError, WaitTooLongError):
+    except (TaskError, NoPermitError):
         pass  # Its lane deals with that.
 
 

@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from bulkupdate.engine.lane import Lane
 from bulkupdate.journal import Ledger, Sample
 from bulkupdate.models import RETRIED, SUCCESSES, Reason, Result, Traffic, now
 from bulkupdate.plan import Preview
@@ -54,12 +53,47 @@ class AccountProgress(NamedTuple):
         return self.done / self.rows if self.rows else 1.0
 
 
+class Pace(Protocol):
+    """What progress reads of a limiter; see `bulkupdate.engine.limiter.Limiter`."""
+
+    @property
+    def allowed(self) -> float | None:
+        """Requests per second that are allowed now; None for no limit."""
+
+    @property
+    def paused(self) -> float:
+        """Seconds for which 429s have paused all requests, so far."""
+
+
+class Sender(Protocol):
+    """What progress reads of a lane; see `bulkupdate.engine.lane.Lane`."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """Counts of the requests so far."""
+
+    @property
+    def limiter(self) -> Pace:
+        """The limiter."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it sends nothing more."""
+
+    @property
+    def waiting_for(self) -> str | None:
+        """A message that says why no request starts now; None if requests may start."""
+
+
 class AccountPart(Protocol):
     """What progress reads of the part of an account; see `bulkupdate.session.part.Part`."""
 
     rows: int
-    lane: Lane | None
     seconds: float | None
+
+    @property
+    def lane(self) -> Sender | None:
+        """What sends its rows; None where nothing does."""
 
     @property
     def name(self) -> str:
@@ -95,7 +129,7 @@ class Progress:
         self,
         preview: Preview,
         ledger: Ledger,
-        lanes: Sequence[Lane],
+        lanes: Sequence[Sender],
         *,
         parts: Sequence[AccountPart] = (),
         target: str = "",

@@ -47,7 +47,7 @@ from bulkupdate.session.night import (
 )
 from bulkupdate.session.observer import Observer, watched
 from bulkupdate.session.part import Part
-from bulkupdate.session.parts import find_keys, parts_of
+from bulkupdate.session.parts import Limiters, find_keys, parts_of
 from bulkupdate.session.prepare import Found, Prepared, Session, begin, check
 from bulkupdate.session.question import Confirm, ask, needs_answer
 from bulkupdate.session.remaining import Remaining
@@ -69,6 +69,7 @@ async def run(
     stop: Stop | None = None,
     observer: Observer | None = None,
     confirm: Confirm | None = None,
+    limiters: Limiters | None = None,
 ) -> Summary:
     """Send the edits of a file, and write the result of every row to the run directory.
 
@@ -80,6 +81,8 @@ async def run(
         confirm: is awaited with the preview before a run that completes tasks or empties fields
             has written or sent anything; when resuming, only if the input was changed. False ends
             the run. None sends without a question.
+        limiters: makes the limiter of each account, as `bulkupdate.fleet.SharedLimits` does for a
+            limit that other machines share; None for limiters of this process alone.
 
     Returns:
         The summary, which is also in the run directory.
@@ -102,7 +105,7 @@ async def run(
         if config.mode is Mode.RESUME and directory.mode is not Mode.RESUME:
             observer.noted(_why_not_resumed(directory))
         earlier = _read_earlier(config, directory)
-        parts = parts_of(config, stop, earlier)
+        parts = parts_of(config, stop, earlier, limiters)
         night = night_of(config, rules, directory, earlier) if rules is not None else None
         is_new_night = night is not None and earlier is None
         of_rules = _of_rules(config, night, parts) if night is not None and is_new_night else {}

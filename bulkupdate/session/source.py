@@ -53,6 +53,21 @@ def open_input(
     return Input.open(part, name="stdin", options=options, stop=stop)
 
 
+def copy_stdin(path: Path, stop: Stop) -> Path:
+    """Copy standard input to a new file, and return its path. It may block.
+
+    Raises:
+        InputError: standard input can't be read, or the file can't be written.
+        RunStoppedError: `stop` was set while waiting for standard input.
+    """
+    try:
+        with path.open("xb") as copy:
+            copy.writelines(_stdin_chunks(stop))
+    except OSError as error:
+        raise InputError(f"standard input can't be stored: {error.strerror}") from None
+    return path
+
+
 def _stdin_chunks(stop: Stop) -> Iterator[bytes]:
     """Read standard input until its end or a stop. It may block, so run it in a thread."""
     descriptor = 0  # `sys.stdin` is None if it was closed

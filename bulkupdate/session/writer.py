@@ -146,7 +146,7 @@ class Writer:
         settled: list[tuple[Row, Result]] = []
         for row, result in batch.rows:
             if row.merged:
-                settled.extend(_each(row, result))
+                settled.extend(each_result(row, result))
             else:
                 settled.append((row, result))
         if not settled:
@@ -166,7 +166,7 @@ class Writer:
             self.stop_for(error)
 
 
-def _each(row: Row, result: Result) -> Iterator[tuple[Row, Result]]:
+def each_result(row: Row, result: Result) -> Iterator[tuple[Row, Result]]:
     """The results of the rows in one merged request, with the last row at the end.
 
     So the line of a task's last row comes last in the log, as it does without merging.

@@ -123,21 +123,7 @@ class MetricsFile(Observer):
         Raises:
             ConfigError: prometheus_client is not installed, or the file can't be written.
         """
-        if path.suffix != ".prom":
-            raise ConfigError(
-                f"{setting('metrics_file')} {path}: the node exporter reads files named *.prom"
-            )
-        try:
-            import prometheus_client  # noqa: F401 - whether it is there
-        except ImportError:
-            raise ConfigError(
-                f"{setting('metrics_file')} needs the extra [metrics]:"
-                " pip install prometheus-client"
-            ) from None
-        if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
-            advice = f"check that {path.parent} exists and is writable"
-            why = "it is a directory" if path.is_dir() else advice
-            raise ConfigError(f"{setting('metrics_file')} {path} can't be written: {why}")
+        check_writable(path)
         return cls(path, _read_last_success(path))
 
     def input_checked(self, source: Input, preview: Preview) -> None:
@@ -216,6 +202,28 @@ class MetricsFile(Observer):
             self._path.chmod(0o644)
         except (OSError, ValueError) as error:
             log.warning("%s %s can't be written: %s", setting("metrics_file"), self._path, error)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file of metrics can be written.
+
+    Raises:
+        ConfigError: it can't, or prometheus_client is not installed.
+    """
+    if path.suffix != ".prom":
+        raise ConfigError(
+            f"{setting('metrics_file')} {path}: the node exporter reads files named *.prom"
+        )
+    try:
+        import prometheus_client  # noqa: F401 - whether it is there
+    except ImportError:
+        raise ConfigError(
+            f"{setting('metrics_file')} needs the extra [metrics]: pip install prometheus-client"
+        ) from None
+    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
+        advice = f"check that {path.parent} exists and is writable"
+        why = "it is a directory" if path.is_dir() else advice
+        raise ConfigError(f"{setting('metrics_file')} {path} can't be written: {why}")
 
 
 def _sent(traffic: Traffic | AccountSummary) -> tuple[int, int]:

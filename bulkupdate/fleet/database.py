@@ -1,0 +1,167 @@
+"""The database: a few connections to PostgreSQL, and its errors as ours."""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, LiteralString, Self
+
+import psycopg
+import psycopg_pool
+from psycopg.rows import TupleRow
+
+from bulkupdate.errors import BulkUpdateError
+from bulkupdate.fleet.dsn import Dsn
+
+#: Connections of a process. A statement takes about a millisecond, so a few serve many lanes.
+CONNECTIONS = 4
+
+#: Seconds that a statement may take. A network that is cut says nothing.
+_LONGEST = 15.0
+
+#: Seconds that a statement waits for a connection.
+_LONGEST_WAIT = 5.0
+
+#: What a server says that will not let us in, however often it is asked.
+_REFUSALS = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"
+    r"|permission denied|invalid connection option",
+    re.IGNORECASE,
+)
+
+#: psycopg's own logs quote the DSN's host, and say once a second that a server is away. We say it.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+logging.getLogger("psycopg.pool").propagate = False
+
+
+class DatabaseError(BulkUpdateError):
+    """A statement failed, or the database can't be reached.
+
+    The message never contains the DSN's password.
+
+    Attributes:
+        is_away: whether it may be there again later.
+        is_refused: whether the server lets nobody in with this DSN.
+    """
+
+    def __init__(self, text: str, *, is_away: bool = False, is_refused: bool = False) -> None:
+        super().__init__(text)
+        self.is_away = is_away
+        self.is_refused = is_refused
+
+
+async def _commit_each(connection: psycopg.AsyncConnection[TupleRow]) -> None:
+    await connection.set_autocommit(True)
+
+
+class Database:
+    """A database, for an `async with`. It need not be there yet when the block is entered.
+
+    Args:
+        dsn: where it is.
+        connections: most connections at the same time.
+
+    Attributes:
+        dsn: where it is.
+        pool: the connections, for procrastinate.
+    """
+
+    pool: psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
+
+    def __init__(self, dsn: Dsn, *, connections: int = CONNECTIONS) -> None:
+        self.dsn = dsn
+        self._connections = connections
+
+    async def __aenter__(self) -> Self:
+        self.pool = psycopg_pool.AsyncConnectionPool(
+            self.dsn.reveal(),
+            # Not among the arguments of connections: procrastinate passes it itself for one.
+            configure=_commit_each,
+            min_size=1,
+            max_size=self._connections,
+            timeout=_LONGEST_WAIT,
+            # Without it, the pool would wait longer and longer before it tries again.
+            reconnect_timeout=1.0,
+            open=False,
+        )
+        await self.pool.open(wait=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.pool.close(timeout=1.0)
+
+    async def rows(
+        self, query: LiteralString, values: Mapping[str, Any] | Sequence[Any] = ()
+    ) -> list[TupleRow]:
+        """The rows of a statement, which is a transaction of its own.
+
+        Raises:
+            DatabaseError: it failed. If the database is away, it may have been carried out.
+        """
+        async with self.connection() as connection:
+            cursor = await connection.execute(query, values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def row(
+        self, query: LiteralString, values: Mapping[str, Any] | Sequence[Any] = ()
+    ) -> TupleRow | None:
+        """The first row of a statement; None without any. See `rows`."""
+        found = await self.rows(query, values)
+        return found[0] if found else None
+
+    @contextlib.asynccontextmanager
+    async def connection(
+        self, seconds: float | None = _LONGEST
+    ) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        """A connection, whose errors become ours. Each statement is a transaction of its own.
+
+        Args:
+            seconds: most seconds for the block; None for any number.
+
+        Raises:
+            DatabaseError: a statement failed.
+        """
+        try:
+            async with asyncio.timeout(seconds), self.pool.connection() as connection:
+                yield connection
+        except psycopg_pool.PoolTimeout:
+            raise await self._why_away() from None
+        except TimeoutError:
+            raise DatabaseError(
+                f"the database at {self.dsn.where} does not answer", is_away=True
+            ) from None
+        except (psycopg.Error, psycopg_pool.PoolClosed) as error:
+            raise self.error_of(error) from None
+
+    async def _why_away(self) -> DatabaseError:
+        """Why no connection could be made: the pool tells only that it waited."""
+        try:
+            async with await psycopg.AsyncConnection.connect(self.dsn.reveal()):
+                pass
+        except psycopg.Error as error:
+            return self.error_of(error)
+        return DatabaseError(
+            f"the database at {self.dsn.where} has no free connection", is_away=True
+        )
+
+    def error_of(self, error: BaseException) -> DatabaseError:
+        """Our error for one of psycopg's, whose text may hold the DSN or customers' data."""
+        text = self.dsn.redacted(str(error)).strip().split("\n")[0]
+        if isinstance(
+            error, psycopg.OperationalError | psycopg.InterfaceError | psycopg_pool.PoolTimeout
+        ):
+            is_refused = bool(_REFUSALS.search(text))
+            return DatabaseError(
+                f"the database at {self.dsn.where} can't be used: {text}",
+                is_away=not is_refused,
+                is_refused=is_refused,
+            )
+        if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+            return DatabaseError(
+                f"the database at {self.dsn.where} has no tables of this version: run 'bulkupdate"
+                " fleet init'"
+            )
+        # Other messages may quote values.
+        kind = type(error).__name__
+        return DatabaseError(f"the database at {self.dsn.where} refused a statement: {kind}")

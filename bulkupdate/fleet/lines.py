@@ -1,0 +1,124 @@
+"""The runs and the workers of a fleet, in lines for people and in records for programs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from bulkupdate.codec import to_json
+from bulkupdate.errors import count
+from bulkupdate.fleet.runs import PartStatus, RunStatus, WorkerStatus
+from bulkupdate.models import SUCCESSES
+from bulkupdate.ui.messages import printable
+from bulkupdate.ui.table import table
+
+_RUNS = ("run", "submitted", "input", "rows", "done", "not ok", "state")
+_PARTS = ("account", "updates", "rows done", "not ok", "requests", "429s", "state")
+
+#: Seconds of silence after which a worker is shown as silent.
+_SILENT = 60.0
+
+
+def status_lines(runs: Sequence[RunStatus], workers: Sequence[WorkerStatus]) -> Iterator[str]:
+    """A line for each run, and one for each worker."""
+    if runs:
+        rows = [[*map(printable, _run_cells(run))] for run in runs]
+        yield from table(_RUNS, rows, right=(0, 3, 4, 5))
+    else:
+        yield "no run was submitted"
+    if not workers:
+        yield "no worker is there: bulkupdate fleet worker"
+    for worker in workers:
+        how = f"silent for {worker.silent:.0f} s" if worker.silent > _SILENT else "alive"
+        yield printable(f"worker {worker.name} ({worker.version}): {how}")
+
+
+def run_lines(run: RunStatus) -> Iterator[str]:
+    """The parts of a run, below what is known of all of it."""
+    counts = {name: number for name, number in run.counts.items() if number}
+    yield printable(f"run {run.id}, {run.input}, submitted {_moment(run.created)}: {run.state}")
+    yield f"{count(run.rows, 'row')}: " + ", ".join(
+        f"{number:,} {name}" for name, number in counts.items()
+    )
+    if (why := run.why_left) is not None and run.has_ended:
+        yield printable(why[0])
+    parts = [part for part in run.parts if part.team is not None and part.account]
+    if parts:
+        rows = [[*map(printable, _part_cells(part))] for part in parts]
+        yield from table(_PARTS, rows, right=(1, 2, 3, 4, 5))
+    elif lone := [part for part in run.parts if part.waiting_for or part.trouble]:
+        yield printable(lone[0].waiting_for or lone[0].trouble or "")
+
+
+def _run_cells(run: RunStatus) -> Iterator[str]:
+    counts = run.counts
+    left = counts.pop("unprocessed")
+    bad = sum(number for name, number in counts.items() if name not in SUCCESSES)
+    yield str(run.id)
+    yield _moment(run.created)
+    yield run.input
+    yield f"{run.rows:,}"
+    yield f"{run.rows - left:,}"
+    yield f"{bad:,}"
+    why = run.why_left
+    yield f"{run.state}: {why[0]}" if why is not None and run.state == "stopped" else run.state
+
+
+def _part_cells(part: PartStatus) -> Iterator[str]:
+    bad = sum(number for name, number in part.counts.items() if name not in SUCCESSES)
+    yield part.account
+    yield f"{part.edits:,}"
+    yield f"{part.settled:,}"
+    yield f"{bad:,}"
+    yield f"{part.requests:,}"
+    yield f"{part.rate_limited:,}"
+    yield part.reason or part.waiting_for or part.trouble or _state(part)
+
+
+def _state(part: PartStatus) -> str:
+    if part.aside:
+        return f"{count(part.aside, 'row')} set aside"
+    if part.is_done:
+        return "done"
+    return "under way" if part.is_worked_on else "waiting"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def records(runs: Iterable[RunStatus]) -> Iterator[str]:
+    """A JSON object for each run."""
+    for run in runs:
+        yield to_json(_record(run)).decode()
+
+
+def _record(run: RunStatus) -> dict[str, Any]:
+    why = run.why_left
+    return {
+        "run": run.id,
+        "input": run.input,
+        "submitted": run.created.isoformat(),
+        "state": run.state,
+        "reason": why[0] if why else None,
+        "stopped_by": why[1] if why else None,
+        "rows": run.rows,
+        "counts": run.counts,
+        "requests": sum(part.requests for part in run.parts),
+        "rate_limited": sum(part.rate_limited for part in run.parts),
+        "accounts": {
+            part.account: {
+                "updates": part.edits,
+                "counts": part.counts,
+                "set_aside": part.aside,
+                "requests": part.requests,
+                "retries": part.retries,
+                "rate_limited": part.rate_limited,
+                "state": "stopped" if part.reason else _state(part),
+                "reason": part.reason,
+                "waiting_for": part.waiting_for,
+                "trouble": part.trouble,
+            }
+            for part in run.parts
+            if part.team is not None
+        },
+    }

@@ -1,0 +1,496 @@
+"""`fleet worker`: it takes jobs of its teams from the queue, and sends their updates.
+
+::
+
+    queue ──▶ job ──▶ chunk ──▶ Backlog ──▶ Lane ──▶ results
+              lease   25 rows              permits of the shared limit
+
+A job is for the next updates of one team. While one is done, no other worker has one of that team:
+jobs of a team have one lock. When it ends, it queues the next one. So the queue holds a job or two
+for each team, however many edits wait, and finding one takes a millisecond.
+
+What can go wrong with a request is dealt with inside a job, by the lane that a local run has. A
+worker that dies loses its lease: another one takes the job, and goes on behind the last result.
+procrastinate has the queue, the locks and the heartbeats. Its own worker is not used: there, a job
+that waits for its server holds a slot, and a job that ends wakes nobody up.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from procrastinate.jobs import Job
+
+from bulkupdate.codec import replaced
+from bulkupdate.context import ACCOUNT
+from bulkupdate.engine.backlog import Backlog
+from bulkupdate.engine.lane import Lane
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.errors import ConfigError, NoPermitError, count
+from bulkupdate.fleet.chunks import (
+    Chunk,
+    ChunkEnd,
+    NewerFormatError,
+    ResultsTable,
+    count_sent,
+    next_chunk,
+    note_end,
+)
+from bulkupdate.fleet.database import Database, DatabaseError
+from bulkupdate.fleet.limiter import Lease, SharedLimiter, SharedLimits
+from bulkupdate.fleet.queue import Queue
+from bulkupdate.fleet.teams import Member, register
+from bulkupdate.lemlist.accounts import Account
+from bulkupdate.lemlist.pool import ConnectionPool, connections
+from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, unsent
+from bulkupdate.session.failures import Failures
+from bulkupdate.session.settings import FailureLimit
+from bulkupdate.session.writer import each_result
+from bulkupdate.stop import Stop, StoppedError
+
+#: Parts of a lease between two heartbeats.
+_BEATS = 3
+
+#: Seconds between two looks at the queue, beside those that something has caused.
+_LOOK = 5.0
+
+#: Seconds between two looks at which lanes wait.
+_WATCH = 0.5
+
+#: Accounts that are asked for their team at the same time.
+_AT_ONCE = 16
+
+#: Another job of the team, if edits of it are left and none waits already.
+_MORE = """
+SELECT EXISTS (
+    SELECT FROM bulkupdate_parts p JOIN bulkupdate_runs r ON r.id = p.run
+    WHERE p.queue = %(queue)s AND p.stopped_by IS NULL AND p.ended IS NULL
+      AND r.submitted IS NOT NULL AND r.cancelled IS NULL
+) AND NOT EXISTS (
+    SELECT FROM procrastinate_jobs WHERE lock = %(queue)s AND status = 'todo'
+)
+"""
+
+_IS_MINE = """
+SELECT FROM procrastinate_jobs
+WHERE id = %(job)s AND status = 'doing' AND attempts = %(attempt)s AND worker_id = %(worker)s
+"""
+
+_TROUBLE = "UPDATE bulkupdate_accounts SET trouble = %s WHERE base_url = %s AND name = %s"
+
+_WAITING = "UPDATE bulkupdate_parts SET waiting_for = %s WHERE id = %s"
+
+#: Reasons for which a chunk ends that are no reason for its account to stop.
+_OF_WORKER = frozenset({Reason.NO_PERMIT, Reason.NOT_WRITTEN, Reason.SIGNAL, Reason.REQUESTED})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """The settings of a worker.
+
+    Attributes:
+        concurrency: jobs that it works on at the same time. One that waits for its server does not
+            count.
+        lease: seconds without a heartbeat after which its jobs go to another worker.
+        drain_timeout: seconds that requests in flight get to end when it is stopped.
+        give_up_after: seconds that the database may be away.
+        health_file: a file that is touched with each heartbeat; None for none.
+        name: its name, for people.
+    """
+
+    concurrency: int = 100
+    lease: float = 30.0
+    drain_timeout: float = 30.0
+    give_up_after: float = 600.0
+    health_file: Path | None = None
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ConfigError("concurrency must be 1 or more")
+        if not 0.5 <= self.lease < float("inf"):
+            raise ConfigError("lease must be a number of seconds, 0.5 or more")
+
+
+@dataclass(slots=True)
+class AccountNumbers:
+    """What a worker has done for an account.
+
+    Attributes:
+        rows: number of rows that were settled, by outcome.
+        requests: number of requests that were sent, retries included.
+        rate_limited: number of 429s.
+        is_waiting: whether its lane waits for its server.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    requests: int = 0
+    rate_limited: int = 0
+    is_waiting: bool = False
+
+
+class WorkerNumbers(NamedTuple):
+    """A worker in numbers.
+
+    Attributes:
+        jobs: number of jobs that it works on now.
+        accounts: what it has done for each account, by name.
+    """
+
+    jobs: int
+    accounts: Mapping[str, AccountNumbers]
+
+
+class Worker:
+    """A worker, until `stop` is set. Any number of them may work, on any host.
+
+    Args:
+        database: the database of the fleet.
+        accounts: the accounts whose keys it has.
+        config: its settings.
+        stop: ends it. Requests in flight drain, and its jobs go back to the queue.
+    """
+
+    def __init__(
+        self, database: Database, accounts: Iterable[Account], config: WorkerConfig, stop: Stop
+    ) -> None:
+        self._numbers: defaultdict[str, AccountNumbers] = defaultdict(AccountNumbers)
+        self._database = database
+        self._accounts = [*accounts]
+        self._config = config
+        self._stop = stop
+        self._queue = Queue(database)
+        self._results = ResultsTable(database, config.give_up_after)
+        self._limits = SharedLimits(database, give_up_after=config.give_up_after)
+        self._members: dict[str, Member] = {}
+        self._id = 0
+        #: Free slots. Lanes that go on after they waited may make it negative.
+        self._free = config.concurrency
+        self._news = asyncio.Event()
+        self._lanes: dict[int, tuple[Chunk, Lane]] = {}
+        self._idle: set[int] = set()
+        self._newer: set[str] = set()
+        self._good: set[str] = set()
+        #: The jobs that it works on. No job is taken while those of dead workers are put back.
+        self._mine: set[int] = set()
+        self._at_queue = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Work until the stop is set.
+
+        Raises:
+            ConfigError: none of the accounts can be worked for.
+            DatabaseError: the database was away for too long.
+        """
+        async with ConnectionPool(connections=_connections(self._config)) as self._pool:
+            await self._register_accounts()
+            await self._until_there(self._register)
+            log.info("worker %s: %s", self._config.name, count(len(self._members), "account"))
+            try:
+                await self._work()
+            finally:
+                await self._results.close()
+                with contextlib.suppress(DatabaseError):
+                    await self._queue.unregister(self._id)
+
+    async def _register_accounts(self) -> None:
+        """Find the team of each account. One that can't be worked for is left out, and named."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+        problems: dict[str, str] = {}
+
+        async def one(account: Account) -> None:
+            ACCOUNT.set(account.name)
+            async with turns:
+                try:
+                    member = await register(
+                        self._database, account, self._limits, self._pool, self._stop
+                    )
+                except StoppedError:
+                    return
+                except (ConfigError, NoPermitError) as error:
+                    problems[account.name] = str(error)
+                    log.error("%s", error)
+                    with contextlib.suppress(DatabaseError):
+                        values = [str(error), account.base_url, account.name]
+                        await self._database.rows(_TROUBLE, values)
+                    return
+            if member.queue in self._members:
+                twin = self._members[member.queue].account.name
+                log.warning("%s and %s are of one team: its rows go out with one key", twin,
+                            account.name)  # fmt: skip
+                return
+            self._members[member.queue] = member
+
+        async with asyncio.TaskGroup() as group:
+            for account in self._accounts:
+                if account.read_only:
+                    log.info("%s: it is read_only: nothing is sent for it", account.label)
+                else:
+                    group.create_task(one(account))
+        if not self._members and not self._stop.is_set:
+            why = next(iter(problems.values()), "each account is read_only")
+            raise ConfigError(f"no account to work for: {why}")
+
+    async def _register(self) -> None:
+        self._id = await self._queue.register(self._config.name)
+
+    async def _until_there(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something with the database, again and again while it is away."""
+        clock, since = asyncio.get_running_loop().time, None
+        while True:
+            try:
+                await work()
+            except DatabaseError as error:
+                now = clock()
+                since = since or now
+                if not error.is_away or now - since > self._config.give_up_after:
+                    raise
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(self._beat_regularly()),
+                group.create_task(self._listen()),
+                group.create_task(self._watch_lanes()),
+            ]
+            jobs: set[asyncio.Task[None]] = set()
+            await self._take_jobs(group, jobs)
+            if jobs:
+                await asyncio.wait(jobs)
+            for task in background:
+                task.cancel()
+
+    async def _take_jobs(self, group: asyncio.TaskGroup, jobs: "set[asyncio.Task[None]]") -> None:
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            while not self._stop.is_set:
+                self._news.clear()
+                job = await self._fetch() if self._free > 0 else None
+                if job is not None:
+                    self._free -= 1
+                    task = group.create_task(self._do(job))
+                    jobs.add(task)
+                    task.add_done_callback(jobs.discard)
+                    continue
+                news = asyncio.create_task(self._news.wait())
+                await asyncio.wait(
+                    {news, stopping},
+                    timeout=min(_LOOK, self._config.lease),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                news.cancel()
+        finally:
+            stopping.cancel()
+
+    async def _fetch(self) -> Job | None:
+        async with self._at_queue:
+            try:
+                job = await self._queue.fetch(self._members, self._id)
+            except DatabaseError as error:
+                log.debug("no job can be taken: %s", error)
+                return None
+            if job is not None and job.id is not None:
+                self._mine.add(job.id)
+            return job
+
+    async def _do(self, job: Job) -> None:
+        """Do a job: send the next updates of its team."""
+        try:
+            await self._do_chunk(job, self._members[job.queue])
+        except DatabaseError as error:
+            # It goes back to the queue, and some worker takes it up again.
+            log.warning("job %s is left: %s", job.id, error)
+        finally:
+            self._mine.discard(job.id or 0)
+            if job.id in self._idle:
+                self._idle.discard(job.id)
+            else:
+                self._free += 1
+            self._lanes.pop(job.id or 0, None)
+            self._news.set()
+
+    async def _do_chunk(self, job: Job, member: Member) -> None:
+        if job.id is None:
+            raise AssertionError("a job that was fetched has an id")
+        ACCOUNT.set(member.account.name)
+        try:
+            chunk = await next_chunk(self._database, job.queue, job.id)
+        except NewerFormatError:
+            if job.queue not in self._newer:
+                self._newer.add(job.queue)
+                log.warning(
+                    "%s: the next updates were submitted by a newer version: update this worker",
+                    member.account.name or "the account",
+                )
+            await self._queue.end(job)
+            return
+        if chunk is not None:
+            lease = Lease(job.id, job.attempts, self._id, chunk.run)
+            if not await self._send(chunk, member, lease):
+                return
+        await self._end(job)
+
+    async def _end(self, job: Job) -> None:
+        """Queue another job of the team, if edits of it are left, and end this one."""
+        more = await self._database.row(_MORE, {"queue": job.queue})
+        if more is not None and more[0]:
+            await self._queue.defer([job.queue])
+        await self._queue.end(job)
+
+    async def _send(self, chunk: Chunk, member: Member, lease: Lease) -> bool:
+        """Send the updates of a chunk. Return whether the job may end."""
+        settings, stop = chunk.settings, self._stop.child(ends_parent=False)
+        if chunk.is_stale:
+            await self._results.write(chunk, [_stale(row, settings.max_age) for row in chunk.rows])
+            return True
+        limit = FailureLimit.parse(settings.max_failures) if settings.max_failures else None
+        failures = Failures(limit, stop, sent=chunk.sent, failures=chunk.unsuccessful)
+        settled: list[Result] = []
+
+        async def on_result(row: Row, result: Result) -> None:
+            failures.count(row, result)
+            if settings.compared:
+                result = replaced(result, compared=True)
+            each = [one for _, one in each_result(row, result)]
+            settled.extend(each)
+            await self._results.write(chunk, each)
+
+        limiter = SharedLimiter(self._limits, member.account, member.course, lease)
+        limiter.left, paused = len(chunk.rows), limiter.paused
+        async with TaskClient(member.account.endpoint(), pool=self._pool) as client:
+            lane = Lane(
+                client,
+                limiter,
+                RetryPolicy(
+                    max_attempts=settings.max_attempts, give_up_after=settings.give_up_after
+                ),
+                workers=settings.workers,
+                drain_timeout=self._config.drain_timeout,
+                stop=stop,
+                on_result=on_result,
+                was_sent=lambda _: chunk.is_again,
+            )
+            self._lanes[lease.job or 0] = chunk, lane
+            backlog = Backlog(len(chunk.rows))
+            for row in chunk.rows:
+                await backlog.put(row)
+            backlog.close()
+            if job_is_known := member.queue in self._good:
+                lane.health.all_may_start.set()
+            await lane.run(backlog)
+            if lane.confirmed.is_set() and not job_is_known:
+                self._good.add(member.queue)
+        stop.forget(lane.stop)
+        self._stop.forget(stop)
+        self._add_up(chunk.account, settled, lane)
+        reason = stop.reason if stop.reason is not None else lane.stop.reason
+        if reason in (Reason.NO_PERMIT, Reason.NOT_WRITTEN):
+            # Another worker has the job, the run was cancelled, or the database is away.
+            log.warning("run %d is left for now: %s", chunk.run, stop.text or lane.stop.text)
+            if not await self._is_mine(lease):
+                return False
+        is_of_account = reason is not None and reason not in _OF_WORKER
+        sent, unsuccessful = count_sent(settled)
+        end = ChunkEnd(
+            lane.traffic,
+            sent,
+            unsuccessful,
+            limiter.paused - paused,
+            limiter.allowed,
+            (stop.text or lane.stop.text) if is_of_account else None,
+            str(reason) if is_of_account else None,
+            is_orderly=self._stop.is_set or reason is not None,
+        )
+        await note_end(self._database, chunk, end)
+        return True
+
+    async def _is_mine(self, lease: Lease) -> bool:
+        """Whether this worker still has a job. If so, it has to end it."""
+        row = await self._database.row(_IS_MINE, lease._asdict())
+        return row is not None
+
+    def numbers(self) -> WorkerNumbers:
+        """This worker in numbers."""
+        return WorkerNumbers(len(self._mine), self._numbers)
+
+    def _add_up(self, name: str, settled: list[Result], lane: Lane) -> None:
+        numbers = self._numbers[name]
+        numbers.rows.update(one.outcome.value for one in settled)
+        numbers.requests += lane.traffic.requests
+        numbers.rate_limited += lane.traffic.rate_limited
+        numbers.is_waiting = False
+
+    async def _watch_lanes(self) -> None:
+        """Free the slot of each lane that waits for its server, and write down why it waits."""
+        shown: dict[int, str] = {}
+        while True:
+            await asyncio.sleep(_WATCH)
+            for id_, (chunk, lane) in [*self._lanes.items()]:
+                why = lane.waiting_for
+                self._numbers[chunk.account].is_waiting = why is not None
+                if why is not None and id_ not in self._idle:
+                    self._idle.add(id_)
+                    self._free += 1
+                    self._news.set()
+                elif why is None and id_ in self._idle:
+                    self._idle.discard(id_)
+                    self._free -= 1
+                if (why is None) != (id_ not in shown):
+                    with contextlib.suppress(DatabaseError):
+                        await self._database.rows(_WAITING, [why, chunk.part])
+                        if why is None:
+                            shown.pop(id_, None)
+                        else:
+                            shown[id_] = why
+
+    async def _beat_regularly(self) -> None:
+        """Show that this worker is alive, and put the jobs of dead ones back."""
+        while True:
+            with contextlib.suppress(DatabaseError):
+                if not await self._queue.beat(self._id):
+                    # It was stopped for long, and others have forgotten it.
+                    await self._register()
+                self._touch()
+                await self._reap()
+            await asyncio.sleep(self._config.lease / _BEATS)
+
+    async def _reap(self) -> None:
+        async with self._at_queue:
+            if await self._queue.reap(self._id, self._mine, self._config.lease):
+                self._news.set()
+
+    def _touch(self) -> None:
+        if self._config.health_file is not None:
+            try:
+                self._config.health_file.touch()
+            except OSError as error:
+                log.error("%s can't be written: %s", self._config.health_file, error.strerror)
+
+    async def _listen(self) -> None:
+        """Look at the queue when something was queued."""
+        while True:
+            with contextlib.suppress(DatabaseError):
+                await self._queue.listen(self._news.set)
+            await asyncio.sleep(1.0)
+
+
+def _stale(row: Row, max_age: float) -> Result:
+    message = f"its comparison with the tasks is older than {max_age:g} s: submit it again"
+    return unsent(row, Outcome.CONFLICT, ErrorInfo("unknown", message))
+
+
+def _connections(config: WorkerConfig) -> int:
+    return connections(16, config.concurrency)

@@ -1,0 +1,288 @@
+"""Gathering: the results of a run that others have sent become a run directory like any other.
+
+::
+
+    copy of the input ──▶ check ──┐
+    results of others ──▶ Recorder ──▶ log, failed file, summary
+
+It is a session of a run that sends nothing itself.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from bulkupdate.codec import parse_record, replaced, to_json
+from bulkupdate.errors import RunDirectoryError
+from bulkupdate.journal import (
+    AccountSummary,
+    ImagesFile,
+    Mode,
+    Recorder,
+    RunDirectory,
+    Summary,
+    TrafficLog,
+    read_images,
+    read_summary,
+    sample_length,
+)
+from bulkupdate.models import Reason, Result, now
+from bulkupdate.plan import Checking, RowSet
+from bulkupdate.reader import Input
+from bulkupdate.session.close import close
+from bulkupdate.session.ending import summary_of, why_ended
+from bulkupdate.session.observer import Observer, watched
+from bulkupdate.session.prepare import Session, begin, check
+from bulkupdate.session.progress import AccountPart, Progress
+from bulkupdate.session.settings import RunConfig
+from bulkupdate.session.threads import in_thread
+from bulkupdate.session.writer import Writer
+from bulkupdate.stop import Stop
+
+#: Rows of which the images are written together.
+_BATCH = 256
+
+
+class Gathered(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written to `fleet.json`.
+
+    Attributes:
+        run: what tells the run from all others.
+        place: up to where its results were gathered.
+    """
+
+    run: str
+    place: str = ""
+
+
+class RemotePart(AccountPart, Protocol):
+    """The part of a remote run that is of one account."""
+
+    @property
+    def base_url(self) -> str:
+        """The URL that its edits are sent to."""
+
+    @property
+    def team(self) -> str | None:
+        """The id of its team; None if it is not known."""
+
+    @property
+    def key_hash(self) -> str | None:
+        """A salted hash of its key; None if it is not known."""
+
+
+class Remote(Protocol):
+    """A run that others send."""
+
+    @property
+    def run(self) -> str:
+        """What tells the run from all others."""
+
+    @property
+    def parts(self) -> Sequence[RemotePart]:
+        """The part of each account that has rows."""
+
+    @property
+    def why_ended(self) -> tuple[str, Reason] | None:
+        """Why rows are left: in words, and as one of the known reasons; None if none are."""
+
+    def open_input(self, directory: RunDirectory, stop: Stop) -> Input:
+        """Open the copy of the input. It may block."""
+
+    def results(self, place: str) -> AsyncIterator[tuple[list[Result], str]]:
+        """The results after a place, and the place after them, until the run has ended."""
+
+
+async def gather(
+    config: RunConfig,
+    remote: Remote,
+    *,
+    stop: Stop | None = None,
+    observer: Observer | None = None,
+) -> Summary:
+    """Write the results of a run that others send to a run directory.
+
+    Args:
+        config: the settings of the run. Its mode and its keys are not used.
+        remote: the run.
+        stop: ends it early. The run goes on, and can be gathered again.
+        observer: is called meanwhile.
+
+    Returns:
+        The summary, which is also in the run directory.
+
+    Raises:
+        InputError: the copy of the input can't be read.
+        RunDirectoryError: the directory holds another run, or can't be used.
+        JournalError: the run directory can't be written to or read.
+        RunStoppedError: `stop` was set before anything was written.
+    """
+    observer, stop = observer or Observer(), stop or Stop()
+    with RunDirectory.open(config.directory, Mode.RESUME) as directory:
+        gathered = _gathered(directory, remote)
+        earlier = read_summary(directory.path) if directory.mode is Mode.RESUME else None
+        checking = Checking(str(config.input))
+        with contextlib.ExitStack() as stack:
+            opening = asyncio.to_thread(remote.open_input, directory, stop)
+            source = stack.enter_context(await opening)
+            checking.opened(source)
+            session = Session(config, directory, source, stop, observer, earlier, now())
+            async with watched(observer.watch_check(checking)):
+                found = await check(session, checking)
+                prepared = await begin(session, found, is_shown=False)
+            directory.write_fleet(to_json(gathered, indent=2) + b"\n")
+            recorder = await in_thread(stop, Recorder.open, directory, source, stop)
+            writer = Writer(recorder, stop)
+            parts = remote.parts
+            for part in parts:
+                part.rows = prepared.preview.accounts.get(part.name, 0)
+            lanes = [one.lane for one in parts if one.lane is not None]
+            sent = RowSet(prepared.preview.rows)
+            progress = Progress(
+                prepared.preview,
+                recorder.ledger,
+                lanes,
+                parts=parts if config.accounts is not None else (),
+                target=config.base_url or "several servers",
+                recent=recorder.recent,
+            )
+            first = _with_teams(prepared.first, parts, has_accounts=config.accounts is not None)
+            prepared = prepared._replace(first=first)
+            directory.write_summary(summary_of(first, progress, stop, has_ended=False))
+            observer.input_checked(source, prepared.preview)
+            try:
+                gathered = await _take_all(session, recorder, remote, progress, gathered, sent)
+                if config.compare:
+                    await _keep_images(directory, source, sent, stop)
+                if (why := remote.why_ended) is not None and not stop.is_set:
+                    stop.set(*why)
+            except BaseException as error:
+                stop.set(*why_ended(error))
+                raise
+            finally:
+                summary = await close(
+                    session, prepared, progress, recorder, writer, is_complete=not stop.is_set
+                )
+            directory.write_fleet(to_json(gathered, indent=2) + b"\n")
+    return summary
+
+
+def _gathered(directory: RunDirectory, remote: Remote) -> Gathered:
+    """What was gathered before.
+
+    Raises:
+        RunDirectoryError: the directory holds another run.
+    """
+    try:
+        found = parse_record(directory.files.fleet.read_bytes(), Gathered)
+    except FileNotFoundError:
+        if directory.mode is Mode.RESUME:
+            raise RunDirectoryError(
+                f"{directory.path} holds a run that was not made by a fleet: choose another"
+                " directory"
+            ) from None
+        return Gathered(run=remote.run)
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{directory.files.fleet} can't be read: {error}") from None
+    if directory.mode is not Mode.RESUME:
+        return Gathered(run=remote.run)
+    if found.run != remote.run:
+        raise RunDirectoryError(
+            f"{directory.path} holds another run of a fleet ({found.run}): choose another directory"
+        )
+    return found
+
+
+def _with_teams(first: Summary, parts: Sequence[RemotePart], *, has_accounts: bool) -> Summary:
+    if not has_accounts:
+        team, key_hash = (parts[0].team, parts[0].key_hash) if parts else (None, None)
+        return replaced(first, team=team, key_hash=key_hash)
+    accounts = {
+        part.name: AccountSummary(
+            base_url=part.base_url,
+            rows=part.rows,
+            counts={},
+            team=part.team,
+            key_hash=part.key_hash,
+        )
+        for part in parts
+    }
+    return replaced(first, accounts=accounts)
+
+
+async def _take_all(
+    session: Session,
+    recorder: Recorder,
+    remote: Remote,
+    progress: Progress,
+    gathered: Gathered,
+    sent: RowSet,
+) -> Gathered:
+    """Write the results as they come. Return what was gathered."""
+
+    async def take() -> Gathered:
+        place = gathered
+        async for results, after in remote.results(gathered.place):
+            await asyncio.to_thread(recorder.take, results)
+            for one in results:
+                if one.sent is not None:
+                    sent.add(one.row)
+            place = replaced(place, place=after)
+        return place
+
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(session.observer.watch(progress)),
+            group.create_task(_sample(session, progress)),
+        ]
+        taking = group.create_task(take())
+        stopping = group.create_task(session.stop.wait())
+        await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not taking.done():
+            taking.cancel()
+        stopping.cancel()
+        for task in background:
+            task.cancel()
+    return gathered if taking.cancelled() else taking.result()
+
+
+async def _sample(session: Session, progress: Progress) -> None:
+    """Append a sample to the traffic log every few seconds."""
+    with TrafficLog(session.directory.files.traffic) as traffic:
+        while True:
+            try:
+                await asyncio.sleep(sample_length(progress.elapsed))
+            finally:
+                traffic.append(progress.sample())
+
+
+async def _keep_images(directory: RunDirectory, source: Input, sent: RowSet, stop: Stop) -> None:
+    """Write down what the run has overwritten: what its rows expected of their tasks.
+
+    Raises:
+        InputError: the input can't be read.
+        JournalError: it can't be written.
+    """
+    earlier = await asyncio.to_thread(list, read_images(directory.files.images))
+    kept = {image.row for image in earlier}
+    images = ImagesFile(directory.files.images)
+    writing: list[asyncio.Task[None]] = []
+    try:
+        for row in source.rows():
+            if not row.number % _BATCH:
+                stop.check()
+                if writing:
+                    await asyncio.gather(*writing)
+                    writing.clear()
+            if row.number in sent and row.number not in kept and row.update is not None:
+                fields = row.update.changes()
+                expected = row.expect or {}
+                before = {name: value for name, value in expected.items() if name in fields}
+                writing.append(asyncio.create_task(images.keep(row, before, fields)))
+        if writing:
+            await asyncio.gather(*writing)
+    finally:
+        await images.close()

@@ -103,6 +103,7 @@ __all__ = [
     "JournalError",
     "KeyRefusedError",
     "Mode",
+    "NoPermitError",
     "NotFoundError",
     "Observer",
     "Obstacle",

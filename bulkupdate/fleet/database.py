@@ -20,6 +20,9 @@ CONNECTIONS = 4
 #: Seconds that a statement may take. A network that is cut says nothing.
 _LONGEST = 15.0
 
+#: Seconds that looking at the connections may take.
+_LONGEST_CHECK = 1.0
+
 #: Seconds that a statement waits for a connection.
 _LONGEST_WAIT = 5.0
 
@@ -30,9 +33,8 @@ _REFUSALS = re.compile(
     re.IGNORECASE,
 )
 
-#: psycopg's own logs quote the DSN's host, and say once a second that a server is away. We say it.
-logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
-logging.getLogger("psycopg.pool").propagate = False
+# The pool's own log quotes what the server says, once a second while it is away. We say it.
+logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 
 
 class DatabaseError(BulkUpdateError):
@@ -132,7 +134,15 @@ class Database:
                 f"the database at {self.dsn.where} does not answer", is_away=True
             ) from None
         except (psycopg.Error, psycopg_pool.PoolClosed) as error:
+            if isinstance(error, psycopg.OperationalError):
+                await self._check()
             raise self.error_of(error) from None
+
+    async def _check(self) -> None:
+        """Drop the other connections that broke too: each would fail one more statement."""
+        with contextlib.suppress(TimeoutError, psycopg.Error):
+            async with asyncio.timeout(_LONGEST_CHECK):
+                await self.pool.check()
 
     async def _why_away(self) -> DatabaseError:
         """Why no connection could be made: the pool tells only that it waited."""

@@ -375,9 +375,6 @@ class SharedLimiter:
 
     async def _take(self) -> bool:
         """Ask for slots. If the next one is far, wait instead. Return whether there are some."""
-        self._course.key = self._course.key or await self._limits.until_there(
-            lambda: self._limits.key_of(self._account), self._note_away
-        )
         answer = await self._limits.until_there(self._statement, self._note_away)
         self._step, self._wait = answer.step, answer.wait
         if not answer.given:
@@ -393,6 +390,8 @@ class SharedLimiter:
         return True
 
     async def _statement(self) -> "_Answer":
+        if self._course.key is None:
+            self._course.key = await self._limits.key_of(self._account)
         period = self._course.share.rate.period
         is_alone = self._limits.ceiling is not None or self._wait > _NEAR
         asked = self._now()

@@ -1,0 +1,316 @@
+"""The shared limiter: hosts that ask one database stay within one key's limit together."""
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+
+from bulkupdate.errors import NoPermitError, WaitTooLongError
+from bulkupdate.fleet.database import Database
+from bulkupdate.fleet.dsn import Dsn
+from bulkupdate.fleet.limiter import (
+    Course,
+    Lease,
+    LeaseLostError,
+    SharedLimiter,
+    SharedLimits,
+)
+from bulkupdate.fleet.queue import Queue
+from bulkupdate.lemlist.accounts import Account
+from bulkupdate.lemlist.answer import Answer
+from bulkupdate.lemlist.endpoint import Endpoint
+from bulkupdate.lemlist.rate import RateLimit
+from tests.support.postgres import Postgres
+
+KEY = "key-of-the-tests-1"
+ACCOUNT = Account.only(Endpoint(api_key=KEY, base_url="http://127.0.0.1:1/api"))
+
+#: A limit of which no test waits for a slot.
+FAST = 1000
+
+
+def answer(status: int = 200, **headers: str) -> Answer[Any]:
+    """An answer of the server with these headers."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(
+        status, {"X-RateLimit-Limit": str(FAST), **names}, value="" if status < 400 else None
+    )
+
+
+def fast() -> Course:
+    """What is learned from an answer that announces a high limit."""
+    course = Course()
+    course.share.follow(FAST, 0)
+    return course
+
+
+def limiter_in(database: Database, lease: Lease | None = None, **settings: Any) -> SharedLimiter:
+    """The limiter of another host."""
+    return SharedLimiter(SharedLimits(database, **settings), ACCOUNT, fast(), lease)
+
+
+async def settled(database: Database) -> None:
+    """Make the database one that was started long ago: the first slot of a key comes at once."""
+    await limiter_in(database).start()
+
+
+async def moved(database: Database, **columns: str) -> None:
+    """Change the row of the key."""
+    for name, value in columns.items():
+        await database.rows(f"UPDATE bulkupdate_limits SET {name} = {value}")  # noqa: S608
+
+
+async def test_slots_of_several_hosts_are_evenly_spread(database: Database) -> None:
+    """Requests of three hosts start one after the other, 5 % slower than the limit."""
+    await settled(database)
+    hosts = [limiter_in(database) for _ in range(3)]
+    starts: list[float] = []
+
+    async def work(host: SharedLimiter) -> None:
+        for _ in range(20):
+            async with host.permit():
+                starts.append(asyncio.get_running_loop().time())
+
+    await asyncio.gather(*(work(host) for host in hosts for _ in range(2)))
+    rows = await database.rows("SELECT next - first, given FROM bulkupdate_limits")
+    step = rows[0][0].total_seconds() / rows[0][1]
+    assert step == pytest.approx(2.1 / FAST)
+    # 120 requests take 119 steps at least.
+    assert max(starts) - min(starts) >= 119 * step - 0.005
+
+
+async def test_host_that_knows_what_is_left_takes_a_few_slots(database: Database) -> None:
+    """Where it is known how many requests are left, a statement takes four, and no more."""
+    await settled(database)
+    host = limiter_in(database)
+    host.left = 6
+    await host.start()
+    assert [row[0] for row in await database.rows("SELECT given FROM bulkupdate_limits")] == [4]
+    for _ in range(5):
+        await host.start()
+    assert [row[0] for row in await database.rows("SELECT given FROM bulkupdate_limits")] == [2]
+
+
+async def test_429_pauses_every_host(database: Database) -> None:
+    """After a 429 of one host, another one waits too, and slots are wider."""
+    await settled(database)
+    one, other = limiter_in(database), limiter_in(database)
+    before = await one._statement()
+    await one.end(await one.start(), answer(429, Retry_After="1.5"))
+    after = await other._statement()
+    assert 1.2 < after.wait <= 1.5 + before.wait + 0.1
+    assert after.step == pytest.approx(1.18 * before.step, rel=0.01)
+    assert one.waiting_for is not None
+    assert "rate limited" in one.waiting_for
+
+
+async def test_second_429_of_a_period_widens_slots_no_further(database: Database) -> None:
+    """Several 429s in one period have one cause, and count once."""
+    await settled(database)
+    hosts = [limiter_in(database) for _ in range(3)]
+    for host in hosts:
+        await host._statement()
+        started = asyncio.get_running_loop().time()
+        await host.end(started, answer(429, Retry_After="0.01"))
+    (row,) = await database.rows("SELECT slowed FROM bulkupdate_limits")
+    assert row[0] == pytest.approx(1.18, rel=0.01)
+
+
+async def test_long_wait_ends_a_run(database: Database) -> None:
+    """A wait of more than five minutes is given up, on the host that was told and on others."""
+    await settled(database)
+    one, other = limiter_in(database), limiter_in(database)
+    await one._statement()
+    await one.end(0.0, answer(429, Retry_After="400"))
+    with pytest.raises(WaitTooLongError):
+        await one.start()
+    with pytest.raises(WaitTooLongError):
+        await other.start()
+
+
+async def test_late_slot_is_thrown_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped does not use the slots that it had: it asks again."""
+    await settled(database)
+    host = limiter_in(database)
+    host.left = 4
+    await host.start()
+    late = 0.0
+    real = host._now
+    monkeypatch.setattr(host, "_now", lambda: real() + late)
+    late = 1.0
+    held = [slot.start for slot in host._slots]
+    assert len(held) == 3
+    started = await host.start()
+    assert started > max(held) + 0.5
+
+
+async def test_statement_that_took_long_gives_no_old_slot(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped while it asked does not know how old its slots are."""
+    await settled(database)
+    host = limiter_in(database)
+    found = await host._statement()
+    answers = [found._replace(asked=found.asked - 2.0), found]
+
+    async def statement() -> Any:
+        return answers.pop(0)
+
+    monkeypatch.setattr(host, "_statement", statement)
+    await host.start()
+    assert answers == []
+
+
+async def test_slot_far_ahead_is_cut_back(database: Database) -> None:
+    """A slot hours ahead, as after a change of the server's clock, is some periods ahead."""
+    await settled(database)
+    await moved(database, next="now() + interval '3 hours'")
+    found = await limiter_in(database)._statement()
+    assert found.wait < 11
+    assert found.given == 0
+
+
+async def test_429_far_ahead_is_kept(database: Database) -> None:
+    """A 429 that asks for hours is no mistake of a clock."""
+    await settled(database)
+    await moved(database, held_until="now() + interval '3 hours'")
+    found = await limiter_in(database)._statement()
+    assert found.wait > 10_000
+
+
+async def test_another_server_gives_its_first_slot_a_period_later(database: Database) -> None:
+    """A database that was restarted may have lost slots: those no longer count by then."""
+    await settled(database)
+    await moved(database, server="server - interval '1 day'", next="now() - interval '1 hour'")
+    assert (await limiter_in(database)._statement()).wait == pytest.approx(2.0, abs=0.1)
+    assert (await limiter_in(database)._statement()).wait == pytest.approx(2.0, abs=0.2)
+
+
+@pytest.mark.slow
+async def test_restart_of_the_database_is_waited_for(postgres: Postgres, dsn: Dsn) -> None:
+    """While the database restarts, requests wait, and the first one comes a period after."""
+    async with Database(dsn) as database:
+        host = limiter_in(database)
+        await host.start()
+        await asyncio.to_thread(postgres.restart)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await host.start()
+        assert loop.time() - began > 1.5
+
+
+async def test_without_a_database_nobody_sends() -> None:
+    """A database that is not there is waited for, as an outage is, and then there is no permit."""
+    nowhere = Dsn("postgresql://tests:secret-password@127.0.0.1:1/none")
+    async with Database(nowhere) as database:
+        host = limiter_in(database, give_up_after=0.0)
+        with pytest.raises(NoPermitError, match="no shared limit") as caught:
+            await host.start()
+        assert "secret-password" not in str(caught.value)
+        assert host.waiting_for is not None
+
+
+async def test_missing_tables_end_a_run(postgres: Postgres) -> None:
+    """A database without tables is no outage: the message names the command that makes them."""
+    async with Database(Dsn(postgres.new())) as database:
+        with pytest.raises(NoPermitError, match="fleet init"):
+            await limiter_in(database).start()
+
+
+async def test_ceiling_holds_for_this_host(database: Database) -> None:
+    """A host with a ceiling takes fewer slots than it could."""
+    await settled(database)
+    host = limiter_in(database, ceiling=RateLimit(50, 1.0))
+    starts = [await host.start() for _ in range(4)]
+    assert min(b - a for a, b in itertools.pairwise(starts)) >= 0.0199
+    assert host.allowed == 50
+
+
+async def test_keys_have_limits_of_their_own(database: Database) -> None:
+    """Another key, and the same key at another server, have a limit of their own."""
+    await settled(database)
+    others = [
+        Endpoint(api_key="another-key-2", base_url="http://127.0.0.1:1/api"),
+        Endpoint(api_key=KEY, base_url="http://127.0.0.1:2/api"),
+    ]
+    for endpoint in others:
+        limits = SharedLimits(database)
+        await SharedLimiter(limits, Account.only(endpoint), fast()).start()
+    keys = [bytes(row[0]) for row in await database.rows("SELECT key FROM bulkupdate_limits")]
+    assert len(set(keys)) == 3
+    assert not any(KEY.encode() in key for key in keys)
+
+
+async def test_lower_limit_is_followed_by_the_host_that_is_told(database: Database) -> None:
+    """A server that announces another limit has its slots at that distance."""
+    await settled(database)
+    host = limiter_in(database)
+    await host.end(await host.start(), answer(X_RateLimit_Limit="10"))
+    assert (await host._statement()).step == pytest.approx(2.1 / 10)
+
+
+async def test_unequal_answers_widen_slots(database: Database) -> None:
+    """Where requests take unequally long, more of them may arrive in one period than started."""
+    host = limiter_in(database)
+    for _ in range(30):
+        await host.end(host._now() - 0.05, answer())
+    narrow = host._course.step
+    for _ in range(30):
+        await host.end(host._now() - 0.4, answer())
+    assert narrow == pytest.approx(2.1 / FAST, rel=0.01)
+    assert host._course.step == pytest.approx(2.35 / FAST, rel=0.02)
+
+
+async def test_job_of_another_worker_gets_no_slot(database: Database) -> None:
+    """A worker whose job was given to another one has no permit any more."""
+    await settled(database)
+    queue = Queue(database)
+    worker = await queue.register("one")
+    await queue.defer(["bulkupdate-1-team"])
+    job = await queue.fetch(["bulkupdate-1-team"], worker)
+    assert job is not None
+    assert job.id is not None
+    lease = Lease(job.id, job.attempts, worker, 1)
+    assert await limiter_in(database, lease).start()
+    assert await queue.reap(worker, [], 30.0)
+    with pytest.raises(LeaseLostError):
+        await limiter_in(database, lease).start()
+    # It may be this very worker that takes it again: in another attempt.
+    again = await queue.fetch(["bulkupdate-1-team"], worker)
+    assert again is not None
+    with pytest.raises(LeaseLostError):
+        await limiter_in(database, lease).start()
+    assert await limiter_in(database, lease._replace(attempt=again.attempts)).start()
+
+
+async def test_cancelled_run_gets_no_slot(database: Database) -> None:
+    """The permit asks whether the run is cancelled, so that its requests end everywhere."""
+    await settled(database)
+    queue = Queue(database)
+    worker = await queue.register("one")
+    await queue.defer(["bulkupdate-1-team"])
+    job = await queue.fetch(["bulkupdate-1-team"], worker)
+    assert job is not None
+    (row,) = await database.rows(
+        "INSERT INTO bulkupdate_runs (format, version, input, rows, settings, cancelled)"
+        " VALUES (1, '', '', 1, '', now()) RETURNING id"
+    )
+    lease = Lease(job.id, job.attempts, worker, row[0])
+    with pytest.raises(LeaseLostError):
+        await limiter_in(database, lease).start()
+
+
+async def test_cancelled_waiter_blocks_no_other(database: Database) -> None:
+    """A request that is cancelled while it waits leaves its turn to the next one."""
+    await settled(database)
+    await moved(database, held_until="clock_timestamp() + interval '0.05 s'")
+    host = limiter_in(database)
+    first = asyncio.create_task(host.start())
+    second = asyncio.create_task(host.start())
+    await asyncio.sleep(0.01)
+    first.cancel()
+    assert await second
+    assert first.cancelled()

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 #: What the tests wait for is not the disk, and a test restarts the server at once.
+_NOT_SYNCED = ("fsync=off", "full_page_writes=off")
 _SETTINGS = (
-    "fsync=off",
-    "full_page_writes=off",
     "max_connections=200",
     "listen_addresses=127.0.0.1",
     "log_min_messages=fatal",
@@ -34,13 +33,15 @@ class Postgres:
     Args:
         programs: the directory of its programs.
         directory: an empty directory, in which a socket can be made: a short path.
+        is_synced: whether it waits for the disk.
 
     Attributes:
         port: its port on 127.0.0.1.
     """
 
-    def __init__(self, programs: Path, directory: Path) -> None:
+    def __init__(self, programs: Path, directory: Path, *, is_synced: bool = False) -> None:
         self._programs = programs
+        self._settings = _SETTINGS if is_synced else (*_NOT_SYNCED, *_SETTINGS)
         self._directory = directory
         self._data = directory / "data"
         self._number = 0
@@ -69,7 +70,7 @@ class Postgres:
             os.chown(self._directory, user, pwd.getpwuid(user).pw_gid)
         locale = "--locale=C.UTF-8", "--encoding=UTF8"
         self._run("initdb", "-D", str(self._data), "-U", "tests", "-A", "trust", "-N", *locale)
-        settings = "".join(f"{one.replace('=', ' = ', 1)}\n" for one in _SETTINGS).replace(
+        settings = "".join(f"{one.replace('=', ' = ', 1)}\n" for one in self._settings).replace(
             "127.0.0.1", "'127.0.0.1'"
         )
         own = f"port = {self.port}\nunix_socket_directories = '{self._directory}'\n"
@@ -115,11 +116,11 @@ def _other_user() -> int:
 
 
 @contextlib.contextmanager
-def running(programs: Path) -> Iterator[Postgres]:
+def running(programs: Path, *, is_synced: bool = False) -> Iterator[Postgres]:
     """A server, for a block."""
     # The paths of pytest are too long for a socket, and others may not enter them.
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:
-        server = Postgres(programs, Path(directory))
+        server = Postgres(programs, Path(directory), is_synced=is_synced)
         server.create()
         try:
             yield server

@@ -4,7 +4,7 @@ Worker processes, a PostgreSQL of its own, and the compiled server of `benchmark
 this machine. It prints:
 
 - how long it takes to submit all rows, and the submitter's memory;
-- how long all rows take from the first request, beside the time that the rows of one account take
+- how long all rows take after that, beside the time that the rows of one account take
   at the shared pace;
 - the most requests of an account in a period, and the 429s, counted by the server;
 - the CPU of workers for a row, and the size of the database.
@@ -45,7 +45,7 @@ class Done(NamedTuple):
     Attributes:
         submitting: seconds to submit it.
         memory: the submitter's peak memory, in bytes.
-        sending: seconds from the first request to the last.
+        sending: seconds from the end of that to the last request.
         cpu: seconds of CPU of all workers.
         size: bytes of the database at the end.
     """
@@ -94,15 +94,15 @@ def run(given: argparse.Namespace, dsn: str, base_url: str) -> Done:
             asyncio.run(_registered(dsn, base_url, names, only_named=given.submit_only))
             began = time.monotonic()
             memory = _submit(edits, accounts, environ)
-            submitting = time.monotonic() - began
+            submitted = time.monotonic()
             if not given.submit_only:
                 asyncio.run(_ended(dsn))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = [] if given.submit_only else counted(base_url)
     # The first request of each key was for its team.
-    sending = max((one.last for one in found), default=0) - began if found else 0.0
+    sending = max((one.last for one in found), default=submitted) - submitted
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Done(submitting, memory, sending, cpu, asyncio.run(_size(dsn)))
+    return Done(submitted - began, memory, sending, cpu, asyncio.run(_size(dsn)))
 
 
 def _submit(edits: Path, accounts: Path, environ: dict[str, str]) -> int:

@@ -256,7 +256,7 @@ def submit_command(**given: Any) -> None:
         config = _submit_config(flags)
 
         async def work(database: "Database", stop: "Stop") -> int:
-            from bulkupdate.fleet.submit import submit
+            from bulkupdate.fleet.submission import submit
 
             observer = screen.observer()
             confirm = question(screen, config, is_answered=flags.yes)
@@ -375,7 +375,7 @@ async def _collect(
     as_json: bool,
     forget_it: bool = False,
 ) -> int:
-    from bulkupdate.fleet.collect import collect
+    from bulkupdate.fleet.collection import collect
 
     summary: Summary = await collect(
         database,

@@ -15,7 +15,7 @@ It needs the extra [fleet]. A program can do what the commands do::
         await run(config, limiters=SharedLimits(database).limiter)
 """
 
-from bulkupdate.fleet.collect import collect
+from bulkupdate.fleet.collection import collect
 from bulkupdate.fleet.database import Database, DatabaseError
 from bulkupdate.fleet.dsn import Dsn
 from bulkupdate.fleet.limiter import LeaseLostError, SharedLimits
@@ -30,7 +30,7 @@ from bulkupdate.fleet.runs import (
     workers_of,
 )
 from bulkupdate.fleet.schema import init
-from bulkupdate.fleet.submit import Submitted, submit
+from bulkupdate.fleet.submission import Submitted, submit
 from bulkupdate.fleet.worker import Worker, WorkerConfig
 
 __all__ = [

@@ -13,7 +13,7 @@ from bulkupdate.codec import parse_json, parse_record, to_json
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.records import FleetSettings
 from bulkupdate.fleet.runs import PartStatus, RunStatus, forget, runs_of
-from bulkupdate.fleet.submit import INPUT, VALUE_MAP
+from bulkupdate.fleet.submission import INPUT, VALUE_MAP
 from bulkupdate.fleet.teams import is_of_key
 from bulkupdate.journal import RunDirectory, RunFiles, Summary
 from bulkupdate.lemlist.accounts import Accounts

@@ -1,0 +1,559 @@
+"""Submitting, working and collecting: what a fleet does beyond what every executor does."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate.errors import ConfigError, InputError, RunDirectoryError
+from bulkupdate.fleet import (
+    Database,
+    Dsn,
+    Worker,
+    WorkerConfig,
+    cancel,
+    collect,
+    forget,
+    init,
+    retry,
+    runs_of,
+    submit,
+    workers_of,
+)
+from bulkupdate.fleet.chunks import MOST_TRIES, next_chunk
+from bulkupdate.fleet.queue import Queue, queue_of
+from bulkupdate.lemlist.rate import RateLimit
+from bulkupdate.models import Reason
+from bulkupdate.reader import ReadOptions
+from bulkupdate.sandbox import Unknown
+from bulkupdate.session.settings import RunConfig
+from bulkupdate.session.undo import undo_run
+from bulkupdate.stop import Stop
+from tests.executors.executors import ended, registered
+from tests.support.accounts import ManyAccounts
+from tests.support.postgres import Postgres
+
+Write = Callable[..., Path]
+
+#: A limit at which no test waits.
+FAST = RateLimit(1000, 2.0)
+
+
+@contextlib.asynccontextmanager
+async def working(
+    database: Database, many: ManyAccounts, **settings: Any
+) -> AsyncIterator["asyncio.Task[None]"]:
+    """A worker with the keys of all accounts, until the block ends."""
+    stop = Stop()
+    config = WorkerConfig(**{"lease": 1.0, "drain_timeout": 1, **settings})
+    worker = Worker(database, many.accounts.values(), config, stop)
+    running = asyncio.create_task(worker.run())
+    try:
+        await registered(database, len(many.accounts), [running])
+        yield running
+    finally:
+        stop.set("the test has ended")
+        await running
+
+
+def config_of(many: ManyAccounts, path: Path, **settings: Any) -> RunConfig:
+    """The settings of a run with all accounts."""
+    return RunConfig(input=path, accounts=many.accounts, **settings)
+
+
+def rows_of(number: int, account: str = "a") -> list[str]:
+    """Lines of a file of edits, with a header."""
+    return ["account,id,title", *[f"{account},t{n},T{n}" for n in range(number)]]
+
+
+# --- submitting -------------------------------------------------------------------------------
+
+
+async def test_nothing_is_submitted_for_an_unknown_account(
+    database: Database, write: Write
+) -> None:
+    """An account whose key no worker has had is refused, with what to do; nothing is left."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        with pytest.raises(ConfigError, match="no worker has had the key of 1 account yet"):
+            await submit(config_of(many, path), database)
+    assert await runs_of(database) == []
+    assert await database.rows("SELECT 1 FROM bulkupdate_runs") == []
+
+
+async def test_invalid_rows_refuse_a_file(database: Database, write: Write) -> None:
+    """As `run` does, a file with an invalid row is refused before anything is written."""
+    path = write("a.csv", "account,id,priority", "a,t1,high", "a,t2,enormous")
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        with pytest.raises(InputError, match="1 invalid row: nothing was submitted"):
+            await submit(config_of(many, path), database)
+    assert await runs_of(database) == []
+
+
+async def test_expectations_without_compare_are_refused(database: Database, write: Write) -> None:
+    """A file with expectations needs `compare`, as with `run`."""
+    path = write("a.csv", "account,id,title,expect.title", "a,t1,A,B")
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        with pytest.raises(InputError, match="compare"):
+            await submit(config_of(many, path), database)
+
+
+async def test_run_of_a_killed_submitter_does_not_count(database: Database, write: Write) -> None:
+    """What a submitter leaves that was killed in the middle is nobody's work, and is removed."""
+    await database.rows(
+        "INSERT INTO bulkupdate_runs (format, version, input, rows, settings)"
+        " VALUES (1, '', 'left.csv', 1, '')"
+    )
+    assert await runs_of(database) == []
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        await ended(database, submitted.run)
+    rows = await database.rows("SELECT input FROM bulkupdate_runs")
+    assert [Path(row[0]).name for row in rows] == ["a.csv"]
+
+
+async def test_run_that_is_being_submitted_is_left_alone(database: Database, write: Write) -> None:
+    """Another submitter that still writes keeps its run."""
+    path = write("a.csv", *rows_of(3))
+    async with Database(database.dsn) as other, other.connection(None) as connection:
+        await connection.execute(
+            "WITH run AS (INSERT INTO bulkupdate_runs (format, version, input, rows, settings)"
+            " VALUES (1, '', 'under way', 1, '') RETURNING id)"
+            " SELECT pg_advisory_lock(7250113, id::int) FROM run"
+        )
+        async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+            await submit(config_of(many, path), database)
+        assert len(await database.rows("SELECT 1 FROM bulkupdate_runs")) == 2
+
+
+async def test_input_that_is_edited_meanwhile_is_refused(
+    database: Database, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is written to while it is submitted leaves nothing in the database."""
+    path = write("a.csv", *rows_of(3))
+    from bulkupdate.fleet import submission as module
+
+    real = module._Writing.write_rows
+
+    async def edited(self: Any, *args: Any, **kwargs: Any) -> None:
+        await real(self, *args, **kwargs)
+        path.write_text(path.read_text() + "a,t9,T9\n")
+
+    monkeypatch.setattr(module._Writing, "write_rows", edited)
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        with pytest.raises(InputError, match="written to"):
+            await submit(config_of(many, path), database)
+    assert await database.rows("SELECT 1 FROM bulkupdate_runs") == []
+
+
+# --- working ----------------------------------------------------------------------------------
+
+
+async def test_runs_of_a_team_are_sent_one_after_the_other(
+    database: Database, write: Write
+) -> None:
+    """A run that was submitted later is sent later, as far as a team is concerned."""
+    first, second = write("a.csv", *rows_of(40)), write("b.csv", *rows_of(40))
+    second.write_text(second.read_text().replace(",T", ",U"))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass  # Its teams are known now.
+        runs = [await submit(config_of(many, path), database) for path in (first, second)]
+        async with working(database, many), working(database, many):
+            for one in runs:
+                await ended(database, one.run)
+        titles = [seen.applied["title"] for seen in many.seen if seen.applied]
+    assert [title[0] for title in titles] == ["T"] * 40 + ["U"] * 40
+
+
+async def test_closed_route_of_the_team_is_no_obstacle(database: Database, write: Write) -> None:
+    """Where the team can't be read, the key stands for it; another key gets no job."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST, closed={"team": 402}) as many:
+        async with working(database, many):
+            submitted = await submit(config_of(many, path), database)
+            await ended(database, submitted.run)
+        summary = await collect(database, submitted.run, "edits.run")
+    assert summary.counts["updated"] == 3
+    assert summary.accounts["a"].team is None
+    rows = await database.rows("SELECT team FROM bulkupdate_accounts")
+    assert rows[0][0].startswith("key-")
+
+
+async def test_another_team_under_a_name_gets_no_job(database: Database, write: Write) -> None:
+    """A worker whose key is of another team than the rows of an account is refused its name."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        submitted = await submit(config_of(many, path), database)
+        many["a"].team.id = "tea_another"
+        stop = Stop()
+        worker = Worker(database, many.accounts.values(), WorkerConfig(), stop)
+        with pytest.raises(ConfigError, match="another team, of which rows are left"):
+            await worker.run()
+        (run,) = await runs_of(database, submitted.run)
+        assert run.counts["unprocessed"] == 3
+        assert "another team" in (run.parts[0].trouble or "")
+        # Once nothing is left, the name may be another team's.
+        await cancel(database, submitted.run)
+        async with working(database, many):
+            pass
+
+
+async def test_read_only_accounts_are_not_worked_for(database: Database, tmp_path: Path) -> None:
+    """A worker sends nothing for an account that may only be read."""
+    from bulkupdate.lemlist.accounts import Accounts
+
+    path = tmp_path / "accounts.toml"
+    path.write_text('[a]\napi_key_env = "A"\nread_only = true\n')
+    accounts = Accounts.load(path, environ={"A": "key-of-a"})
+    worker = Worker(database, accounts.values(), WorkerConfig(), Stop())
+    with pytest.raises(ConfigError, match="read_only"):
+        await worker.run()
+
+
+async def test_stopped_worker_gives_its_jobs_back(database: Database, write: Write) -> None:
+    """SIGTERM drains: what is in flight ends, another worker goes on, and no row is sent twice."""
+    path = write("a.csv", *rows_of(60))
+    async with ManyAccounts(["a"], rate=RateLimit(200, 2.0)) as many:
+        async with working(database, many):
+            submitted = await submit(config_of(many, path), database)
+            while sum(seen.applied is not None for seen in many.seen) < 10:
+                await asyncio.sleep(0.005)
+        sent = sum(seen.applied is not None for seen in many.seen)
+        assert 10 <= sent < 60
+        assert await workers_of(database) == []
+        (run,) = await runs_of(database, submitted.run)
+        assert run.counts["updated"] == sent
+        async with working(database, many):
+            await ended(database, submitted.run)
+        assert sum(seen.applied is not None for seen in many.seen) == 60
+
+
+async def test_worker_that_was_forgotten_registers_again(database: Database) -> None:
+    """A worker that was silent for very long is a new one to the others."""
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        await database.rows("DELETE FROM procrastinate_workers")
+        while not await workers_of(database):
+            await asyncio.sleep(0.02)
+
+
+async def test_chunk_at_which_workers_die_is_set_aside(database: Database, write: Write) -> None:
+    """A chunk that was given out three times without a result waits for somebody to look."""
+    path = write("a.csv", *rows_of(30), "a,t1,again", "a,x1,other")
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        submitted = await submit(config_of(many, path), database)
+        queue = queue_of(many.sandbox.base_url, many["a"].team.id)
+        for _ in range(MOST_TRIES):
+            chunk = await next_chunk(database, queue, 1)
+            assert chunk is not None
+            assert [row.number for row in chunk.rows] == [*range(1, 26)]
+        async with working(database, many):
+            await ended(database, submitted.run)
+        (run,) = await runs_of(database, submitted.run)
+        assert run.state == "stopped"
+        # The later row of a task of which a row was set aside waits too.
+        assert run.counts["unprocessed"] == 26
+        assert run.counts["updated"] == 6
+        summary = await collect(database, submitted.run, "edits.run")
+        assert summary.stopped_by is Reason.SET_ASIDE
+        assert summary.exit_code == 3
+        assert await retry(database, submitted.run, failed=False) == 26
+        async with working(database, many):
+            await ended(database, submitted.run)
+        assert many.titles()["a"]["t1"] == "again"
+        again = await collect(database, submitted.run, "edits.run")
+        assert again.exit_code == 0
+
+
+async def test_rows_of_a_newer_version_stay_in_the_queue(
+    database: Database, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker leaves edits alone whose format it does not know, and says so."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        submitted = await submit(config_of(many, path), database)
+        await database.rows("UPDATE bulkupdate_runs SET format = 2")
+        async with working(database, many):
+            while "newer version" not in caplog.text:
+                await asyncio.sleep(0.01)
+        (run,) = await runs_of(database, submitted.run)
+        assert run.counts["unprocessed"] == 3
+        assert len(many.titles()["a"]) == 0
+
+
+async def test_cancelled_run_sends_nothing_more(database: Database, write: Write) -> None:
+    """A cancelled run ends within its requests in flight, is collected with 3, and can go on."""
+    path = write("a.csv", *rows_of(60))
+    async with ManyAccounts(["a"], rate=RateLimit(100, 2.0)) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        while sum(seen.applied is not None for seen in many.seen) < 5:
+            await asyncio.sleep(0.005)
+        assert await cancel(database, submitted.run)
+        assert not await cancel(database, submitted.run)
+        await ended(database, submitted.run)
+        sent = sum(seen.applied is not None for seen in many.seen)
+        summary = await collect(database, submitted.run, "edits.run")
+        assert sent < 30
+        assert summary.exit_code == 3
+        assert summary.counts["updated"] == sent
+        assert await retry(database, submitted.run, failed=False) == 60 - sent
+        await ended(database, submitted.run)
+    assert sum(seen.applied is not None for seen in many.seen) == 60
+
+
+async def test_run_under_way_is_not_retried(database: Database, write: Write) -> None:
+    """`retry` is for what has ended; and there must be such a run."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        submitted = await submit(config_of(many, path), database)
+        with pytest.raises(ConfigError, match="still under way"):
+            await retry(database, submitted.run, failed=True)
+        with pytest.raises(ConfigError, match="there is no run 77"):
+            await retry(database, 77, failed=True)
+
+
+async def test_lane_that_waits_holds_no_slot(database: Database, write: Write) -> None:
+    """With room for one job, an account whose server waits keeps no other from being sent."""
+    lines = [*rows_of(3), *rows_of(3, "b")[1:]]
+    path = write("a.csv", *lines)
+    async with ManyAccounts(["a", "b"], rate=FAST) as many:
+        async with working(database, many, concurrency=1):
+            many["a"].throttled = True
+            submitted = await submit(config_of(many, path), database)
+            while len(many.titles()["b"]) < 3:
+                await asyncio.sleep(0.01)
+            waiting: str | None = None
+            while not waiting:
+                await asyncio.sleep(0.02)
+                (run,) = await runs_of(database, submitted.run)
+                waiting = next(one.waiting_for for one in run.parts if one.account == "a")
+            assert "rate limited" in waiting
+            many["a"].throttled = False
+            await ended(database, submitted.run)
+        assert len(many.titles()["a"]) == 3
+
+
+async def test_health_file_is_touched(database: Database, tmp_path: Path) -> None:
+    """A probe sees by the file that the worker reaches its database."""
+    health = tmp_path / "health"
+    async with (
+        ManyAccounts(["a"], rate=FAST) as many,
+        working(database, many, health_file=health),
+    ):
+        while not health.exists():
+            await asyncio.sleep(0.01)
+        os.utime(health, (0, 0))
+        while not health.stat().st_mtime:
+            await asyncio.sleep(0.02)
+
+
+# --- collecting -------------------------------------------------------------------------------
+
+
+async def test_collected_run_equals_a_local_one(database: Database, write: Write) -> None:
+    """The files are those of a local run of the same file, but for times and the counts of pace."""
+    from bulkupdate.session.run import run
+
+    path = write("a.csv", "account;id;title;prio", "a;t1;A;high", "a;t2;;low", "a;t1;B;", "b;t9;C;")
+    options = ReadOptions(mapping={"prio": "priority"})
+    async with ManyAccounts(["a", "b"], rate=FAST) as many, working(database, many):
+        config = config_of(many, path, read=options)
+        submitted = await submit(config, database)
+        remote = await collect(database, submitted.run, "remote.run", follow=True)
+        local = await run(
+            RunConfig(input=path, accounts=many.accounts, read=options, out="local.run")
+        )
+    assert sorted(p.name for p in Path("remote.run").iterdir()) == sorted(
+        [*(p.name for p in Path("local.run").iterdir()), "fleet.json"]
+    )
+    assert _lines("remote.run") == _lines("local.run")
+    for name in ("failed.csv", "rows.digest"):
+        assert (Path("remote.run") / name).read_bytes() == (Path("local.run") / name).read_bytes()
+    assert remote.counts == local.counts
+    assert remote.changed == local.changed
+    assert {n: a.team for n, a in remote.accounts.items()} == {
+        n: a.team for n, a in local.accounts.items()
+    }
+
+
+def _lines(directory: str) -> list[dict[str, Any]]:
+    text = (Path(directory) / "results.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    for line in lines:
+        line.pop("at")
+        line.pop("ms", None)
+    return sorted(lines, key=lambda line: int(line["row"]))
+
+
+async def test_collecting_goes_on_where_it_was(database: Database, write: Write) -> None:
+    """A run under way is collected with 3, and again later; no line comes twice."""
+    path = write("a.csv", *rows_of(60))
+    async with ManyAccounts(["a"], rate=RateLimit(200, 2.0)) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        while sum(seen.applied is not None for seen in many.seen) < 20:
+            await asyncio.sleep(0.005)
+        summary = await collect(database, submitted.run, "edits.run")
+        assert summary.stopped_by is Reason.UNDER_WAY
+        assert summary.exit_code == 3
+        await ended(database, submitted.run)
+        summary = await collect(database, submitted.run, "edits.run")
+    assert summary.exit_code == 0
+    assert len(_lines("edits.run")) == 60
+
+
+async def test_failed_rows_are_sent_again_with_those_after_them(
+    database: Database, write: Write
+) -> None:
+    """`retry --failed` sends failed rows, and later rows of their tasks after them."""
+    path = write("a.csv", "account,id,title", "a,t1,A", "a,t2,B", "a,t1,C", "a,t3,D")
+    async with ManyAccounts(["a"], rate=FAST, unknown=Unknown.NOT_FOUND) as many:
+        many["a"].team.tasks["t2"] = {"_id": "t2"}
+        async with working(database, many):
+            submitted = await submit(config_of(many, path), database)
+            await ended(database, submitted.run)
+            first = await collect(database, submitted.run, "edits.run")
+            assert first.counts["failed"] == 3
+            many["a"].team.tasks |= {"t1": {"_id": "t1"}, "t3": {"_id": "t3"}}
+            before = len(many.seen)
+            assert await retry(database, submitted.run, failed=True) == 3
+            await ended(database, submitted.run)
+            again = await collect(database, submitted.run, "edits.run")
+        bodies = [seen.body for seen in many.seen[before:] if seen.body]
+    assert sorted(body["title"] for body in bodies) == ["A", "C", "D"]
+    assert [body["title"] for body in bodies if body["id"] == "t1"] == ["A", "C"]
+    assert again.exit_code == 0
+    assert again.counts["updated"] == 4
+    assert len((Path("edits.run") / "failed.csv").read_text().splitlines()) == 1
+
+
+async def test_another_runs_directory_is_refused(database: Database, write: Write) -> None:
+    """A directory with another run, of a fleet or a local one, stays as it is."""
+    from bulkupdate.session.run import run
+
+    path = write("a.csv", *rows_of(2))
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        first = await submit(config_of(many, path), database)
+        second = await submit(config_of(many, path), database)
+        await collect(database, first.run, "first.run", follow=True)
+        await run(RunConfig(input=path, accounts=many.accounts, out="local.run"))
+        for directory in ("first.run", "local.run"):
+            with pytest.raises(RunDirectoryError):
+                await collect(database, second.run, directory, follow=True)
+
+
+async def test_forgotten_run_leaves_nothing(database: Database, write: Write) -> None:
+    """With `forget_it`, the database keeps nothing of a run that has ended and is on disk."""
+    path = write("a.csv", *rows_of(30))
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        await collect(database, submitted.run, "early.run", forget_it=True)
+        assert await runs_of(database)
+        await collect(database, submitted.run, "edits.run", follow=True, forget_it=True)
+    assert await runs_of(database) == []
+    for table in ("files", "parts", "edits", "results"):
+        assert await database.rows(f"SELECT 1 FROM bulkupdate_{table}") == []  # noqa: S608
+    assert len(_lines("edits.run")) == 30
+    await forget(database, submitted.run)
+
+
+async def test_collecting_needs_no_file_of_the_submitter(database: Database, write: Write) -> None:
+    """The input and the file of values come from the database: another machine may collect."""
+    values = write("owners.csv", "column,from,to", "priority,urgent,high", "priority,low,low")
+    path = write("a.csv", "account,id,priority", "a,t1,urgent", "a,t2,low")
+    options = ReadOptions(value_map=values)
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        submitted = await submit(config_of(many, path, read=options), database)
+        await ended(database, submitted.run)
+        path.unlink()
+        values.unlink()
+        summary = await collect(database, submitted.run, "edits.run")
+    assert summary.counts["updated"] == 2
+    assert [line["sent"]["priority"] for line in _lines("edits.run")] == [2, 0]
+
+
+# --- comparing --------------------------------------------------------------------------------
+
+
+async def test_comparing_submits_only_what_differs(database: Database, write: Write) -> None:
+    """The submitter plans: what is so already is not submitted, and what was sent can be undone."""
+    path = write("a.csv", "account,id,title", "a,t1,New", "a,t2,Same", "a,gone,X")
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        team = many["a"].team
+        team.tasks |= _tasks({"t1": "Old", "t2": "Same"})
+        async with working(database, many):
+            submitted = await submit(config_of(many, path, compare=True), database)
+            assert submitted.conflicts == 1
+            summary = await collect(database, submitted.run, "edits.run", follow=True)
+            assert summary.compared
+            assert summary.counts["updated"] == 1
+            assert many.titles()["a"] == {"t1": "New", "t2": "Same"}
+            undone = undo_run("edits.run", "back.csv")
+            assert undone.tasks == 1
+            back = await submit(config_of(many, Path("back.csv"), compare=True), database)
+            await ended(database, back.run)
+        assert many.titles()["a"] == {"t1": "Old", "t2": "Same"}
+
+
+def _tasks(titles: dict[str, str]) -> dict[str, dict[str, Any]]:
+    return {
+        id_: {"_id": id_, "title": title, "status": "pending", "userId": "usr_1"}
+        for id_, title in titles.items()
+    }
+
+
+async def test_old_comparison_is_a_conflict(database: Database, write: Write) -> None:
+    """Rows that waited for longer than `max_age` are not sent: the tasks may have changed."""
+    path = write("a.csv", "account,id,title", "a,t1,New")
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        many["a"].team.tasks |= _tasks({"t1": "Old"})
+        async with working(database, many):
+            pass
+        submitted = await submit(config_of(many, path, compare=True, max_age=0), database)
+        async with working(database, many):
+            summary = await collect(database, submitted.run, "edits.run", follow=True)
+        assert many.titles()["a"] == {"t1": "Old"}
+    assert summary.counts["conflict"] == 1
+    assert summary.exit_code == 1
+    assert "older than 0 s" in _lines("edits.run")[0]["error"]["message"]
+
+
+# --- the schema -------------------------------------------------------------------------------
+
+
+async def test_init_may_be_run_again(postgres: Postgres) -> None:
+    """The tables are made once. Those of a newer version are refused."""
+    async with Database(Dsn(postgres.new())) as database:
+        assert await init(database)
+        assert not await init(database)
+        await database.rows("UPDATE bulkupdate_schema SET version = 99")
+        with pytest.raises(ConfigError, match="newer version"):
+            await init(database)
+
+
+async def test_init_beside_another_one_makes_the_tables_once(postgres: Postgres) -> None:
+    """Two hosts that start at once do not disturb each other."""
+    dsn = Dsn(postgres.new())
+    async with Database(dsn) as one, Database(dsn) as other:
+        assert sorted(await asyncio.gather(init(one), init(other))) == [False, True]
+
+
+async def test_init_refuses_while_older_workers_are_alive(database: Database) -> None:
+    """Tables of an older version are left alone while workers of it may use them."""
+    await Queue(database).register("old-worker:1")
+    await database.rows("UPDATE bulkupdate_schema SET version = 0")
+    with pytest.raises(ConfigError, match="old-worker:1"):
+        await init(database)

@@ -482,7 +482,7 @@ async def test_collecting_needs_no_file_of_the_submitter(database: Database, wri
         values.unlink()
         summary = await collect(database, submitted.run, "edits.run")
     assert summary.counts["updated"] == 2
-    assert [line["sent"]["priority"] for line in _lines("edits.run")] == [2, 0]
+    assert [line["sent"]["priority"] for line in _lines("edits.run")] == ["2", "0"]
 
 
 # --- comparing --------------------------------------------------------------------------------

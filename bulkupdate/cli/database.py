@@ -57,6 +57,7 @@ async def open_database(
 
     async with Database(Dsn.find(file, os.environ)) as database:
         try:
+            await database.greet()
             await check(database)
         except DatabaseError as error:
             if error.is_refused:

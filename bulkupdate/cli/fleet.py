@@ -49,7 +49,7 @@ from bulkupdate.cli.run_options import (
 from bulkupdate.cli.screen import Screen
 from bulkupdate.cli.stopping import code_of, stop_on_signals
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import RunStoppedError, count
+from bulkupdate.errors import ConfigError, RunStoppedError, count
 from bulkupdate.journal import ExitCode, Summary
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
@@ -145,6 +145,7 @@ def init_command(dsn_file: Path | None, *, quiet: bool) -> None:
 
         async def main() -> None:
             async with Database(Dsn.find(dsn_file, os.environ)) as database:
+                await database.greet()
                 was_new = await init(database)
                 where = database.dsn.where
             screen.say(f"{where}: tables made" if was_new else f"{where}: tables are there")
@@ -251,7 +252,7 @@ def submit_command(**given: Any) -> None:
     screen = Screen(as_json=flags.log_format == "json", quiet=flags.quiet)
     with screen.errors():
         if flags.wait != (flags.out is not None):
-            raise click.UsageError("--wait and --out go together: name a run directory")
+            raise ConfigError("--wait and --out go together: name a run directory")
         forbid_core_dumps()
         config = _submit_config(flags)
 

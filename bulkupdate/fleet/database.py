@@ -24,7 +24,7 @@ _LONGEST = 15.0
 _LONGEST_CHECK = 1.0
 
 #: Seconds that a statement waits for a connection.
-_LONGEST_WAIT = 5.0
+_LONGEST_WAIT = 2.0
 
 #: What a server says that will not let us in, however often it is asked.
 _REFUSALS = re.compile(
@@ -93,6 +93,18 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self.pool.close(timeout=1.0)
 
+    async def greet(self) -> None:
+        """Connect once, without waiting as the pool does.
+
+        Raises:
+            DatabaseError: the database can't be reached, or lets nobody in.
+        """
+        try:
+            async with await psycopg.AsyncConnection.connect(self.dsn.reveal()):
+                pass
+        except psycopg.Error as error:
+            raise self.error_of(error) from None
+
     async def rows(
         self, query: LiteralString, values: Mapping[str, Any] | Sequence[Any] = ()
     ) -> list[TupleRow]:
@@ -147,10 +159,9 @@ class Database:
     async def _why_away(self) -> DatabaseError:
         """Why no connection could be made: the pool tells only that it waited."""
         try:
-            async with await psycopg.AsyncConnection.connect(self.dsn.reveal()):
-                pass
-        except psycopg.Error as error:
-            return self.error_of(error)
+            await self.greet()
+        except DatabaseError as error:
+            return error
         return DatabaseError(
             f"the database at {self.dsn.where} has no free connection", is_away=True
         )

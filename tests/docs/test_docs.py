@@ -1,23 +1,27 @@
 """Every command and code block of the README and the docs, run as it stands."""
 
+import contextlib
 import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import psycopg
 import pytest
 
 import bulkupdate
 from bulkupdate import errors
 from tests.conftest import SAMPLES, needed
 from tests.reference import PAGE, reference
-from tests.support.commands import Serving, environment, serving
+from tests.support.commands import Serving, environment, serving, start
 from tests.support.pages import DOCS, PAGES, ROOT, Block, blocks
+from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +32,10 @@ SHOWN = {"", "json", "text"}
 
 #: The tutorial that serves a team of its own.
 LEAVING = DOCS / "tutorials" / "leaving.md"
-OTHER_PAGES = [page for page in PAGES if page != LEAVING]
+
+#: The pages whose commands need a database, and a worker.
+OF_A_FLEET = [DOCS / "how-to" / "fleet.md", DOCS / "how-to" / "shared-limit.md"]
+OTHER_PAGES = [page for page in PAGES if page not in (LEAVING, *OF_A_FLEET)]
 
 
 def masked(text: str) -> str:
@@ -50,7 +57,9 @@ def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def tried(block: Block, sandbox: Serving, unlimited: Serving) -> tuple[str, str]:
+def tried(
+    block: Block, sandbox: Serving, unlimited: Serving, **variables: str
+) -> tuple[str, str]:
     """Run a block as its page shows it. A block with a title is a file.
 
     Returns:
@@ -62,10 +71,10 @@ def tried(block: Block, sandbox: Serving, unlimited: Serving) -> tuple[str, str]
         Path(title).write_text(text)
     elif kind == "console":
         command, _, expected = text.removeprefix("$ ").partition("\n")
-        done = run("bash", "-c", command, **sandbox.environment)
+        done = run("bash", "-c", command, **sandbox.environment, **variables)
         return masked(done.stdout), masked(expected)
     elif kind == "sh" and not text.startswith(RUN_BY_CI):
-        return failure(run("bash", "-ec", text, **sandbox.environment)), ""
+        return failure(run("bash", "-ec", text, **sandbox.environment, **variables)), ""
     elif kind == "python":
         shutil.rmtree("reassign.run", ignore_errors=True)
         return failure(run(sys.executable, "-c", text, **unlimited.environment)), ""
@@ -91,6 +100,32 @@ def test_every_documented_block_works_as_shown(page: Path, tmp_path: Path) -> No
         for block in blocks(page):
             printed, expected = tried(block, sandbox, unlimited)
             assert printed == expected
+
+
+@pytest.mark.parametrize("page", OF_A_FLEET, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_of_a_fleet_works_as_shown(
+    page: Path, tmp_path: Path, postgres: Postgres
+) -> None:
+    """Every command of a page about a fleet works as shown, with a database and a worker."""
+    shutil.copytree(SAMPLES, tmp_path / "samples")
+    dsn = postgres.new()
+    with serving() as sandbox, contextlib.ExitStack() as stack:
+        for block in blocks(page):
+            printed, expected = tried(block, sandbox, sandbox, BULKUPDATE_FLEET_DSN=dsn)
+            assert printed == expected
+            if block.text.startswith("bulkupdate fleet worker\n"):
+                variables = {**sandbox.environment, "BULKUPDATE_FLEET_DSN": dsn}
+                process = start("fleet", "worker", **variables)
+                stack.callback(process.communicate)
+                stack.callback(process.kill)
+                wait_for_worker(dsn)
+
+
+def wait_for_worker(dsn: str) -> None:
+    """Wait until a worker has told which team it has."""
+    with psycopg.connect(dsn) as connection:
+        while not connection.execute("SELECT FROM bulkupdate_accounts").fetchall():
+            time.sleep(0.05)
 
 
 @pytest.mark.timeout(300)

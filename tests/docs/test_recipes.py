@@ -166,6 +166,12 @@ def test_recipe_units_pass_systemd_verify(files: Path, home: Path, tmp_path: Pat
         HOME=str(home), XDG_RUNTIME_DIR=str(tmp_path),
     )  # fmt: skip
     assert said == ""
+    # Those of a fleet.
+    for name in ("bulkupdate-worker@.service", "bulkupdate-submit.service"):
+        assert lint(
+            "systemd-analyze", "--user", "verify", "--man=no", files / name,
+            HOME=str(home), XDG_RUNTIME_DIR=str(tmp_path),
+        ) == ""  # fmt: skip
     timer = (files / "bulkupdate.timer").read_text()
     [when] = [line for line in timer.splitlines() if line.startswith("OnCalendar=")]
     assert "02:00:00" in lint("systemd-analyze", "calendar", when.removeprefix("OnCalendar="))
@@ -180,8 +186,14 @@ def test_workflow_passes_schema_and_zizmor(files: Path) -> None:
 
 def test_manifest_passes_the_kubernetes_schema(files: Path) -> None:
     """The Kubernetes manifest matches its schema and forbids concurrent runs."""
-    assert "passed" in lint("kubernetes-validate", "--strict", files / "cronjob.yaml")
+    for name in ("cronjob.yaml", "fleet.yaml"):
+        assert "passed" in lint("kubernetes-validate", "--strict", files / name)
     assert "concurrencyPolicy: Forbid" in (files / "cronjob.yaml").read_text()
+
+
+def test_compose_file_passes_its_schema(files: Path) -> None:
+    """The compose file of a fleet matches the schema of compose files."""
+    lint("check-jsonschema", "--builtin-schema", "vendor.compose-spec", files / "compose.yaml")
 
 
 def test_dockerfile_passes_hadolint_without_warning(files: Path) -> None:

@@ -1,0 +1,5 @@
+"""The fixture of a fleet, for the pages about one."""
+
+from tests.fleet.conftest import postgres
+
+__all__ = ["postgres"]

@@ -57,9 +57,7 @@ def run(*command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def tried(
-    block: Block, sandbox: Serving, unlimited: Serving, **variables: str
-) -> tuple[str, str]:
+def tried(block: Block, sandbox: Serving, unlimited: Serving, **variables: str) -> tuple[str, str]:
     """Run a block as its page shows it. A block with a title is a file.
 
     Returns:

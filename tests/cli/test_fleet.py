@@ -64,6 +64,7 @@ def test_run_with_a_shared_limit_sends_all_rows(dsn: Dsn, write: Write) -> None:
     assert json.loads(done.stdout)["counts"]["updated"] == 5
 
 
+@pytest.mark.slow
 def test_shared_limit_without_a_database_stops_with_3(write: Write) -> None:
     """A database that is away is waited for, then the run stops; nothing was sent, no key shown."""
     path = write("edits.csv", "id,title", "opp_1,T")

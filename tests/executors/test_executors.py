@@ -163,6 +163,7 @@ async def test_faults_are_retried(executor: Executor, write: Write) -> None:
     assert summary.retries > 0
 
 
+@pytest.mark.slow
 async def test_too_many_failures_stop_an_account(executor: Executor, write: Write) -> None:
     """After as many failures as are allowed, nothing more is sent; then failed rows go again."""
     path = write("a.csv", "id,title", *[f"t{number},T" for number in range(60)])

@@ -56,6 +56,7 @@ def test_own_settings_of_a_dsn_count() -> None:
     assert "connect_timeout=9" in Dsn(f"{URL}?connect_timeout=9").reveal()
 
 
+@pytest.mark.slow
 async def test_errors_of_the_database_hide_the_password(
     postgres: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -241,10 +241,12 @@ async def test_worker_that_was_forgotten_registers_again(database: Database) -> 
     """A worker that was silent for very long is a new one to the others."""
     async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
         await database.rows("DELETE FROM procrastinate_workers")
-        while not await workers_of(database):
+        while not (found := await workers_of(database)):
             await asyncio.sleep(0.02)
+        assert len(found) == 1
 
 
+@pytest.mark.slow
 async def test_chunk_at_which_workers_die_is_set_aside(database: Database, write: Write) -> None:
     """A chunk that was given out three times without a result waits for somebody to look."""
     path = write("a.csv", *rows_of(30), "a,t1,again", "a,x1,other")
@@ -293,6 +295,7 @@ async def test_rows_of_a_newer_version_stay_in_the_queue(
         assert len(many.titles()["a"]) == 0
 
 
+@pytest.mark.slow
 async def test_cancelled_run_sends_nothing_more(database: Database, write: Write) -> None:
     """A cancelled run ends within its requests in flight, is collected with 3, and can go on."""
     path = write("a.csv", *rows_of(60))
@@ -326,6 +329,7 @@ async def test_run_under_way_is_not_retried(database: Database, write: Write) ->
             await retry(database, 77, failed=True)
 
 
+@pytest.mark.slow
 async def test_lane_that_waits_holds_no_slot(database: Database, write: Write) -> None:
     """With room for one job, an account whose server waits keeps no other from being sent."""
     lines = [*rows_of(3), *rows_of(3, "b")[1:]]
@@ -357,8 +361,9 @@ async def test_health_file_is_touched(database: Database, tmp_path: Path) -> Non
         while not health.exists():
             await asyncio.sleep(0.01)
         os.utime(health, (0, 0))
-        while not health.stat().st_mtime:
+        while not (touched := health.stat().st_mtime):
             await asyncio.sleep(0.02)
+    assert touched > 0
 
 
 # --- collecting -------------------------------------------------------------------------------
@@ -515,6 +520,7 @@ def _tasks(titles: dict[str, str]) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.slow
 async def test_old_comparison_is_a_conflict(database: Database, write: Write) -> None:
     """Rows that waited for longer than `max_age` are not sent: the tasks may have changed."""
     path = write("a.csv", "account,id,title", "a,t1,New")

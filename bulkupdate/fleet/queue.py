@@ -1,6 +1,6 @@
 """The queue: procrastinate's jobs, of which each is for the next updates of one team.
 
-A job has the name of its team's queue as its lock too: one at a time is done. procrastinate has the
+All jobs of a team have one lock: one at a time is done. procrastinate has the
 tables, the order, the locks, the workers' heartbeats and the notifications. The rest of a job's
 life is in `bulkupdate.fleet.worker`.
 """
@@ -36,10 +36,19 @@ _REAP = """
 SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM (
     SELECT j.id FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
     WHERE j.status = 'doing' AND j.task_name = %(task)s
-      AND (w.id IS NULL OR w.last_heartbeat < now() - %(lease)s * interval '1 s'
+      AND (w.id IS NULL
+           -- While the database was away, nobody could give a heartbeat.
+           OR (w.last_heartbeat < now() - %(lease)s * interval '1 s'
+               AND pg_postmaster_start_time() < now() - %(lease)s * interval '1 s')
            OR (w.id = %(me)s AND NOT j.id = ANY(%(mine)s::bigint[])))
     FOR UPDATE OF j SKIP LOCKED
 ) AS stalled
+"""
+
+#: Jobs of these teams whose format is another one.
+_OTHER_FORMATS = """
+SELECT DISTINCT queue_name FROM procrastinate_jobs
+WHERE status = 'todo' AND lock = ANY(%(locks)s) AND NOT queue_name = ANY(%(queues)s)
 """
 
 #: Workers without a heartbeat for many leases are forgotten.
@@ -69,6 +78,11 @@ def queue_of(base_url: str, team: str, format_: int = FORMAT) -> str:
     # PostgreSQL allows 63 characters for the channel of a queue, and 23 are procrastinate's.
     digest = hashlib.sha256(f"{base_url}\0{team}".encode()).hexdigest()[:26]
     return f"bulkupdate-{format_}-{digest}"
+
+
+def _lock_of(queue: str) -> str:
+    """The lock of a team's jobs, whatever their format."""
+    return queue.rpartition("-")[2]
 
 
 def schema() -> bytes:
@@ -114,7 +128,7 @@ class Queue:
             Job(
                 id=None,
                 queue=queue,
-                lock=queue,
+                lock=_lock_of(queue),
                 # Not `queueing_lock`: procrastinate's issues 1408, 1446 and 1543.
                 queueing_lock=None,
                 task_name=_TASK,
@@ -135,6 +149,15 @@ class Queue:
         """
         with self._errors():
             return await self._jobs.fetch_job([*queues], worker)
+
+    async def other_formats(self, queues: Collection[str]) -> set[str]:
+        """The queues of these teams whose jobs are of another format, so that no job is taken.
+
+        Raises:
+            DatabaseError: the database can't be reached.
+        """
+        values = {"queues": [*queues], "locks": [_lock_of(queue) for queue in queues]}
+        return {row[0] for row in await self._database.rows(_OTHER_FORMATS, values)}
 
     async def end(self, job: Job) -> None:
         """End a job, and remove it.

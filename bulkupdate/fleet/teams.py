@@ -12,6 +12,7 @@ from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.limiter import Course, SharedLimiter, SharedLimits
 from bulkupdate.fleet.queue import queue_of
 from bulkupdate.lemlist.accounts import Account
+from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.lemlist.team import hash_of
@@ -45,11 +46,14 @@ class Member(NamedTuple):
 
     Attributes:
         account: the account.
+        endpoint: the server, and the key whose team was asked for. Another key that comes into its
+            place may be another team's.
         course: what is known of the limit of its key.
         queue: the queue of its team.
     """
 
     account: Account
+    endpoint: Endpoint
     course: Course
     queue: str
 
@@ -111,7 +115,7 @@ async def register(
             f"{label}: workers know it as another team, of which rows are left: use that team's"
             " key, or cancel these runs with 'bulkupdate fleet cancel'"
         )
-    return Member(account, course, queue_of(endpoint.base_url, stands))
+    return Member(account, endpoint, course, queue_of(endpoint.base_url, stands))
 
 
 async def teams_of(

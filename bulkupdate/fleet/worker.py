@@ -65,8 +65,10 @@ _LOOK = 5.0
 #: Seconds between two looks at which lanes wait.
 _WATCH = 0.5
 
-#: Accounts that are asked for their team at the same time.
+#: Accounts that are asked for their team at the same time; seconds until those are asked again that
+#: could not tell it.
 _AT_ONCE = 16
+_ASK_AGAIN = 60.0
 
 #: Another job of the team, if edits of it are left and none waits already.
 _MORE = """
@@ -75,7 +77,7 @@ SELECT EXISTS (
     WHERE p.queue = %(queue)s AND p.stopped_by IS NULL AND p.ended IS NULL
       AND r.submitted IS NOT NULL AND r.cancelled IS NULL
 ) AND NOT EXISTS (
-    SELECT FROM procrastinate_jobs WHERE lock = %(queue)s AND status = 'todo'
+    SELECT FROM procrastinate_jobs WHERE queue_name = %(queue)s AND status = 'todo'
 )
 """
 
@@ -174,12 +176,14 @@ class Worker:
         self._limits = SharedLimits(database, give_up_after=config.give_up_after)
         self._members: dict[str, Member] = {}
         self._id = 0
+        self._error: ConfigError | DatabaseError | None = None
         #: Free slots. Lanes that go on after they waited may make it negative.
         self._free = config.concurrency
         self._news = asyncio.Event()
         self._lanes: dict[int, tuple[Chunk, Lane]] = {}
         self._idle: set[int] = set()
         self._newer: set[str] = set()
+        self._other_formats: set[str] = set()
         self._good: set[str] = set()
         #: The jobs that it works on. No job is taken while those of dead workers are put back.
         self._mine: set[int] = set()
@@ -193,18 +197,49 @@ class Worker:
             DatabaseError: the database was away for too long.
         """
         async with ConnectionPool(connections=_connections(self._config)) as self._pool:
-            await self._register_accounts()
             await self._until_there(self._register)
-            log.info("worker %s: %s", self._config.name, count(len(self._members), "account"))
             try:
                 await self._work()
             finally:
                 await self._results.close()
                 with contextlib.suppress(DatabaseError):
                     await self._queue.unregister(self._id)
+        if self._error is not None:
+            raise self._error
 
     async def _register_accounts(self) -> None:
-        """Find the team of each account. One that can't be worked for is left out, and named."""
+        """Find the team of each account. One that can't be worked for is named, and asked again."""
+        left = []
+        for account in self._accounts:
+            if account.read_only:
+                log.info("%s: it is read_only: nothing is sent for it", account.label)
+            else:
+                left.append(account)
+        if not left:
+            self._give_up(ConfigError("no account to work for: each is read_only"))
+        said: dict[str, str] = {}
+        while left:
+            problems = await self._register_each(left)
+            for account in left:
+                why = problems.get(account.name)
+                if why is not None and said.get(account.name) != why:
+                    log.error("%s", why)
+                    with contextlib.suppress(DatabaseError):
+                        values = [why, account.base_url, account.name]
+                        await self._database.rows(_TROUBLE, values)
+            if not self._members and not self._stop.is_set:
+                why = next(iter(problems.values()))
+                self._give_up(ConfigError(f"no account to work for: {why}"))
+                return
+            if not said:
+                log.info("worker %s: %s", self._config.name, count(len(self._members), "account"))
+            said = problems
+            left = [account for account in left if account.name in problems]
+            if left:
+                await asyncio.sleep(_ASK_AGAIN)
+
+    async def _register_each(self, accounts: Iterable[Account]) -> dict[str, str]:
+        """Register accounts, many at once. Return why some can't be worked for, by name."""
         turns = asyncio.Semaphore(_AT_ONCE)
         problems: dict[str, str] = {}
 
@@ -217,29 +252,25 @@ class Worker:
                     )
                 except StoppedError:
                     return
-                except (ConfigError, NoPermitError) as error:
+                except (ConfigError, NoPermitError, DatabaseError) as error:
                     problems[account.name] = str(error)
-                    log.error("%s", error)
-                    with contextlib.suppress(DatabaseError):
-                        values = [str(error), account.base_url, account.name]
-                        await self._database.rows(_TROUBLE, values)
                     return
-            if member.queue in self._members:
-                twin = self._members[member.queue].account.name
-                log.warning("%s and %s are of one team: its rows go out with one key", twin,
-                            account.name)  # fmt: skip
+            if (twin := self._members.get(member.queue)) is not None:
+                one, other = twin.account.name, account.name
+                log.warning("%s and %s are of one team: its rows go out with one key", one, other)
                 return
             self._members[member.queue] = member
+            self._news.set()
 
         async with asyncio.TaskGroup() as group:
-            for account in self._accounts:
-                if account.read_only:
-                    log.info("%s: it is read_only: nothing is sent for it", account.label)
-                else:
-                    group.create_task(one(account))
-        if not self._members and not self._stop.is_set:
-            why = next(iter(problems.values()), "each account is read_only")
-            raise ConfigError(f"no account to work for: {why}")
+            for account in accounts:
+                group.create_task(one(account))
+        return problems
+
+    def _give_up(self, error: ConfigError | DatabaseError) -> None:
+        """Stop for an error, which `run` raises after its requests have drained."""
+        self._error = self._error or error
+        self._stop.set(str(error), Reason.NO_PERMIT)
 
     async def _register(self) -> None:
         self._id = await self._queue.register(self._config.name)
@@ -262,6 +293,7 @@ class Worker:
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             background = [
+                group.create_task(self._register_accounts()),
                 group.create_task(self._beat_regularly()),
                 group.create_task(self._listen()),
                 group.create_task(self._watch_lanes()),
@@ -278,7 +310,7 @@ class Worker:
         try:
             while not self._stop.is_set:
                 self._news.clear()
-                job = await self._fetch() if self._free > 0 else None
+                job = await self._fetch() if self._free > 0 and self._members else None
                 if job is not None:
                     self._free -= 1
                     task = group.create_task(self._do(job))
@@ -370,7 +402,7 @@ class Worker:
 
         limiter = SharedLimiter(self._limits, member.account, member.course, lease)
         limiter.left, paused = len(chunk.rows), limiter.paused
-        async with TaskClient(member.account.endpoint(), pool=self._pool) as client:
+        async with TaskClient(member.endpoint, pool=self._pool) as client:
             lane = Lane(
                 client,
                 limiter,
@@ -458,14 +490,29 @@ class Worker:
 
     async def _beat_regularly(self) -> None:
         """Show that this worker is alive, and put the jobs of dead ones back."""
+        clock = asyncio.get_running_loop().time
+        last = clock()
         while True:
-            with contextlib.suppress(DatabaseError):
+            try:
                 if not await self._queue.beat(self._id):
                     # It was stopped for long, and others have forgotten it.
                     await self._register()
+                last = clock()
                 self._touch()
                 await self._reap()
+                await self._name_other_formats()
+            except DatabaseError as error:
+                if clock() - last > self._config.give_up_after:
+                    self._give_up(error)
+                    return
             await asyncio.sleep(self._config.lease / _BEATS)
+
+    async def _name_other_formats(self) -> None:
+        """Say which updates are left to workers of another version."""
+        found = await self._queue.other_formats(self._members)
+        if found - self._other_formats:
+            log.warning("updates of another version wait: update this worker")
+        self._other_formats |= found
 
     async def _reap(self) -> None:
         async with self._at_queue:

@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 from bulkupdate.codec import parse_record, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.fleet.database import Database, DatabaseError
-from bulkupdate.fleet.queue import FORMAT
+from bulkupdate.fleet.queue import FORMAT, OPEN_PARTS, Lease
 from bulkupdate.fleet.records import UPDATES, FleetSettings, row_of
 from bulkupdate.models import SUCCESSES, Result, Row, Traffic
 
@@ -20,14 +20,17 @@ _GATHER = 0.02
 #: Seconds between two attempts while the database is away.
 _BETWEEN = 0.5
 
-_PART = """
+#: A run that has begun ends before another one of its team begins. Nothing is taken for a job that
+#: another worker has.
+_PART: LiteralString = """
 SELECT p.id, p.run, p.account, r.format, r.settings, r.stale_after < now(), p.next_row,
-       p.tried_rows, p.tried, p.sent, p.unsuccessful
-FROM bulkupdate_parts p JOIN bulkupdate_runs r ON r.id = p.run
-WHERE p.queue = %(queue)s AND p.stopped_by IS NULL AND p.ended IS NULL
-  AND r.submitted IS NOT NULL AND r.cancelled IS NULL
-ORDER BY p.id LIMIT 1 FOR UPDATE OF p
-"""
+       p.given_to, p.tried_rows, p.tried, p.sent, p.unsuccessful
+FROM {open} AND p.queue = %(queue)s AND EXISTS (
+    SELECT FROM procrastinate_jobs
+    WHERE id = %(job)s AND status = 'doing' AND attempts = %(attempt)s AND worker_id = %(worker)s
+)
+ORDER BY p.began IS NULL, r.place, p.id LIMIT 1 FOR UPDATE OF p
+""".replace("{open}", OPEN_PARTS)
 
 _EDITS = """
 SELECT e.row, e.edit, coalesce(r.again, false)
@@ -38,7 +41,7 @@ ORDER BY e.row LIMIT %(most)s
 
 _TAKEN = """
 UPDATE bulkupdate_parts SET
-    job = %(job)s, lease = lease + 1, next_row = %(row)s,
+    job = %(job)s, lease = lease + 1, given_to = greatest(given_to, %(last)s), next_row = %(row)s,
     tried_rows = %(rows)s, tried = CASE WHEN tried_rows = %(rows)s THEN tried + 1 ELSE 1 END,
     began = coalesce(began, now())
 WHERE id = %(part)s
@@ -57,7 +60,8 @@ INSERT INTO bulkupdate_results (part, row)
 SELECT %(part)s, row FROM edits
 WHERE row = ANY(%(rows)s::int[])
    OR task IN (SELECT task FROM edits WHERE row = ANY(%(rows)s::int[]))
-ON CONFLICT DO NOTHING
+ON CONFLICT (part, row) DO UPDATE SET outcome = NULL, result = NULL, again = false
+WHERE bulkupdate_results.again
 """
 
 #: The newest lease counts: a worker that was stopped may bring what it had in flight.
@@ -79,6 +83,7 @@ UPDATE bulkupdate_parts SET
     requests = requests + %(requests)s, retries = retries + %(retries)s,
     rate_limited = rate_limited + %(rate_limited)s, paused = paused + %(paused)s,
     allowed_rate = %(allowed_rate)s, waiting_for = NULL,
+    given_to = CASE WHEN %(unsent_to)s::int IS NULL THEN given_to ELSE %(unsent_to)s END,
     tried = CASE WHEN %(orderly)s AND tried > 0 THEN tried - 1 ELSE tried END,
     reason = coalesce(reason, %(reason)s), stopped_by = coalesce(stopped_by, %(stopped_by)s)
 WHERE id = %(part)s AND lease = %(lease)s
@@ -97,7 +102,8 @@ class Chunk(NamedTuple):
         settings: the settings of the run.
         rows: the rows, in their order.
         lease: the number of times that a chunk of this part was given out.
-        is_again: whether a worker may have sent some of these before.
+        sent_before: the numbers of those that a worker may have sent before.
+        given_to: the last row that was given out before.
         is_stale: whether the comparison of the run is too old.
         sent: number of rows of the part that were sent before.
         unsuccessful: number of them that did not go through.
@@ -109,7 +115,8 @@ class Chunk(NamedTuple):
     settings: FleetSettings
     rows: list[Row]
     lease: int
-    is_again: bool
+    sent_before: frozenset[int]
+    given_to: int
     is_stale: bool
     sent: int
     unsuccessful: int
@@ -119,16 +126,16 @@ class NewerFormatError(Exception):
     """The next updates of a team were submitted by a newer version."""
 
 
-async def next_chunk(database: Database, queue: str, job: int) -> Chunk | None:
+async def next_chunk(database: Database, queue: str, lease: Lease) -> Chunk | None:
     """Take the next updates of a team.
 
     Args:
         database: the database.
         queue: the queue of the team.
-        job: the id of the job that takes them.
+        lease: the job that takes them.
 
     Returns:
-        The chunk; None if nothing is left.
+        The chunk; None if nothing is left, or another worker has the job.
 
     Raises:
         NewerFormatError: the next updates have a format that this version does not know.
@@ -136,10 +143,12 @@ async def next_chunk(database: Database, queue: str, job: int) -> Chunk | None:
     """
     while True:
         async with database.connection() as connection, connection.transaction():
-            part = await (await connection.execute(_PART, {"queue": queue})).fetchone()
+            asked = {"queue": queue, **lease._asdict()}
+            part = await (await connection.execute(_PART, asked)).fetchone()
             if part is None:
                 return None
-            id_, run, account, format_, settings, is_stale, after, tried_rows, tried, *sent = part
+            id_, run, account, format_, settings, is_stale, after, given_to, *rest = part
+            tried_rows, tried, *sent = rest
             if format_ > FORMAT:
                 raise NewerFormatError
             values = {"part": id_, "next": after, "most": UPDATES}
@@ -159,7 +168,13 @@ async def next_chunk(database: Database, queue: str, job: int) -> Chunk | None:
                     tried,
                 )
                 continue
-            values = {"part": id_, "row": first, "rows": same, "job": job}
+            values = {
+                "part": id_,
+                "row": first,
+                "rows": same,
+                "job": lease.job,
+                "last": rows[-1],
+            }
             taken = await (await connection.execute(_TAKEN, values)).fetchone()
             if taken is None:
                 raise AssertionError("the part is locked")
@@ -170,7 +185,8 @@ async def next_chunk(database: Database, queue: str, job: int) -> Chunk | None:
                 parse_record(bytes(settings), FleetSettings),
                 [row_of(number, bytes(edit), account) for number, edit, _ in edits],
                 taken[0],
-                taken[1] > 1 or any(again for *_, again in edits),
+                frozenset(number for number, _, again in edits if again or number <= given_to),
+                given_to,
                 bool(is_stale),
                 *sent,
             )
@@ -188,6 +204,8 @@ class ChunkEnd(NamedTuple):
         reason: why the account stops for this run, in words; None if it goes on.
         stopped_by: the same as one of the known reasons.
         is_orderly: whether the chunk was ended before its time by the worker itself.
+        unsent_to: the last row that may have been sent without a result, if that is known to be one
+            before this chunk; else None.
     """
 
     traffic: Traffic
@@ -198,6 +216,7 @@ class ChunkEnd(NamedTuple):
     reason: str | None
     stopped_by: str | None
     is_orderly: bool
+    unsent_to: int | None
 
 
 async def note_end(database: Database, chunk: Chunk, end: ChunkEnd) -> None:
@@ -221,8 +240,29 @@ async def note_end(database: Database, chunk: Chunk, end: ChunkEnd) -> None:
             "reason": end.reason,
             "stopped_by": end.stopped_by,
             "orderly": end.is_orderly,
+            "unsent_to": end.unsent_to,
         },
     )
+
+
+#: A result: part, row, outcome, the line of the log, lease. What one caller waits for: all of its.
+_Record = tuple[int, int, str, bytes, int]
+_Pending = tuple["asyncio.Future[None]", list[_Record]]
+
+
+def _lease(record: _Record) -> int:
+    return record[-1]
+
+
+def _wake(pending: list[_Pending], error: Exception | None = None) -> None:
+    """Wake callers whose results are written, or could not be written."""
+    for written, _ in pending:
+        if written.done():
+            continue
+        if error is None:
+            written.set_result(None)
+        else:
+            written.set_exception(JournalError(f"results can't be written: {error}"))
 
 
 class ResultsTable:
@@ -236,8 +276,7 @@ class ResultsTable:
     def __init__(self, database: Database, give_up_after: float) -> None:
         self._database = database
         self._give_up_after = give_up_after
-        self._pending: list[tuple[int, int, str, bytes, int]] = []
-        self._waiting: list[asyncio.Future[None]] = []
+        self._pending: list[_Pending] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def write(self, chunk: Chunk, results: list[Result]) -> None:
@@ -246,11 +285,11 @@ class ResultsTable:
         Raises:
             JournalError: they could not be written.
         """
-        self._pending += [
+        records = [
             (chunk.part, one.row, one.outcome.value, to_json(one), chunk.lease) for one in results
         ]
         written = asyncio.get_running_loop().create_future()
-        self._waiting.append(written)
+        self._pending.append((written, records))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all())
         # A caller that is cancelled leaves the others their statement.
@@ -260,24 +299,44 @@ class ResultsTable:
         try:
             while self._pending:
                 await asyncio.sleep(_GATHER)
-                records, waiting = sorted(self._pending), self._waiting
-                self._pending, self._waiting = [], []
-                error: JournalError | None = None
+                pending, self._pending = self._pending, []
                 try:
-                    await self._write(records)
-                except DatabaseError as failure:
-                    error = JournalError(f"results can't be written: {failure}")
-                for one in waiting:
-                    if not one.done():
-                        one.set_exception(error) if error else one.set_result(None)
+                    await self._write([one for _, records in pending for one in records])
+                except DatabaseError as error:
+                    if error.is_away or len(pending) == 1:
+                        _wake(pending, error)
+                    else:
+                        # One run may have been forgotten meanwhile. The others are as they were.
+                        await self._write_each(pending)
+                except Exception as error:
+                    _wake(pending, error)
+                    raise
+                else:
+                    _wake(pending)
         finally:
             self._writing = None
 
-    async def _write(self, records: list[tuple[int, int, str, bytes, int]]) -> None:
+    async def _write_each(self, pending: list[_Pending]) -> None:
+        for one in pending:
+            try:
+                await self._write(one[1])
+            except DatabaseError as error:
+                _wake([one], error)
+            else:
+                _wake([one])
+
+    async def _write(self, records: list[_Record]) -> None:
         clock = asyncio.get_running_loop().time
         since = clock()
+        # A worker that takes up its own job again may have two results of a row: the newer lease
+        # counts. A statement can't have both.
+        newest = {
+            (part, row): one for one in sorted(records, key=_lease) for part, row in [one[:2]]
+        }
         names = "part", "row", "outcome", "result", "lease"
-        columns = dict(zip(names, map(list, zip(*records, strict=True)), strict=True))
+        columns = dict(
+            zip(names, map(list, zip(*sorted(newest.values()), strict=True)), strict=True)
+        )
         while True:
             try:
                 await self._database.rows(_RESULTS, columns)

@@ -11,11 +11,13 @@ the limit, on the database's clock. A statement takes a few slots at once. So no
 requests than the limit, whichever host they come from, and no clock of a host matters.
 
 - *Late.* A request that comes later than its slot would be one more in a later period. So a slot
-  that is late is thrown away, as after a stop of the process.
+  that is late by more than a part of these 5 % is thrown away, as after a stop of the process.
+- *Far.* Where many hosts wait, a slot is seconds ahead. Half a second before such a slot, the
+  database is asked whether it still counts.
 - *A 429* moves the next slot of everybody, and widens the slots for a while: somebody uses the key
   who does not ask this database.
 - *A restart* of the database may lose the last slots. The first slot that a server gives after its
-  start is a whole period ahead, by when requests of lost slots no longer count.
+  start is so far ahead that requests of lost slots no longer count.
 - *The fence.* A worker of a fleet gets slots only while the job is still its own.
 
 Without the database nobody sends: no host falls back to a limit of its own.
@@ -25,16 +27,18 @@ import asyncio
 import contextlib
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, LiteralString, NamedTuple, TypeVar
 
 from bulkupdate.engine.limiter import LONGEST_WAIT, Pause, StartedPermit
 from bulkupdate.engine.quotas import Believed
 from bulkupdate.engine.share import Share
 from bulkupdate.errors import NoPermitError, WaitTooLongError
 from bulkupdate.fleet.database import Database, DatabaseError
+from bulkupdate.fleet.queue import Lease
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
@@ -43,75 +47,92 @@ from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 #: evenly arrive less so. 0.1 s at lemlist's limit.
 _MARGIN = 0.05
 
+#: The part of a period by which a request may start late in any case.
+_LATE = 0.015
+
 #: The most by which slots are wider because answers take unequally long, the number of answers that
 #: tells, and the part of them that is not late by chance.
 _MOST_MARGIN = 0.5
 _TRIPS = 64
 _USUAL = 0.9
 
-#: Most slots of one statement. Where many hosts wait, each takes one: the next is seconds ahead.
+#: Most slots of one statement. Where the next slot is farther than so many seconds, each host takes
+#: one.
 _BATCH = 4
 _NEAR = 1.0
 
-#: Seconds after which a slot is late; and seconds since it was asked for, less the time until it,
-#: after which it is too old. The process may have been stopped in between.
-_LATEST = 0.2
-_OLDEST = 0.5
+#: Seconds after which a slot is confirmed before it is used; and how long before, at most.
+_FRESH = 0.5
 
-#: Seconds ahead for which slots are given. One that is farther is asked for again.
-_AHEAD = 3.0
+#: Answers that tell how the database's clock and ours differ, and the seconds for which they do.
+_READINGS = 32
+_VALID = 60.0
+
+#: Seconds by which our two clocks may differ since a slot was asked for. One of them stands still
+#: while a laptop sleeps.
+_AWAKE = 0.05
 
 #: Seconds between two attempts while the database is away.
 _BETWEEN = 0.5
 
-#: Periods that the next slot may be ahead without a 429, as after a change of the server's clock.
-_MOST_AHEAD = 5
+#: Seconds that the next slot may be ahead without a 429. After a change of the server's clock, it
+#: may be farther.
+_MOST_AHEAD = 60.0
+
+#: The part by which slots become narrower again with each one.
+_RECOVERY = 0.0005
 
 _UNAUTHORIZED = 401
 
-#: One statement. It runs on the database's clock. It gives `n` slots of `step` seconds if the first
-#: is near, and else tells only how long to wait. `%(job)s` is null where no job is done.
-_TAKE = """
-WITH fence AS MATERIALIZED (
-    -- The loss of the last slots is provided for, so nobody waits for the disk.
-    SELECT set_config('synchronous_commit', 'off', true)
-    WHERE %(job)s::bigint IS NULL OR EXISTS (
+#: Whether a job is still done by this worker, and its run goes on. `%(job)s` is null without a job.
+_FENCE: LiteralString = """
+    (%(job)s::bigint IS NULL OR EXISTS (
         SELECT FROM procrastinate_jobs
         WHERE id = %(job)s AND status = 'doing' AND attempts = %(attempt)s
           AND worker_id = %(worker)s
-    ) AND NOT EXISTS (
+    )) AND NOT EXISTS (
         SELECT FROM bulkupdate_runs WHERE id = %(run)s AND cancelled IS NOT NULL
     )
+"""
+
+#: One statement, on the database's clock. It gives `n` slots of `step` seconds.
+_TAKE: LiteralString = """
+WITH fence AS MATERIALIZED (
+    -- The loss of the last slots is provided for, so nobody waits for the disk.
+    SELECT set_config('synchronous_commit', 'off', true) WHERE {fence}
 )
-INSERT INTO bulkupdate_limits AS l (key, next, first, given, server)
+INSERT INTO bulkupdate_limits AS l (key, next, first, server)
 SELECT %(key)s, first + %(n)s * %(step)s::float8 * interval '1 s', first,
-       %(n)s, pg_postmaster_start_time()
+       pg_postmaster_start_time()
 FROM fence, LATERAL (
     SELECT greatest(
-        clock_timestamp(), pg_postmaster_start_time() + %(period)s::float8 * interval '1 s'
+        clock_timestamp(), pg_postmaster_start_time() + %(quiet)s::float8 * interval '1 s'
     ) AS first
 ) AS new
-ON CONFLICT (key) DO UPDATE SET (next, first, given, server, slowed) = (
-    SELECT CASE WHEN is_near THEN first + %(n)s * step ELSE l.next END,
+ON CONFLICT (key) DO UPDATE SET (next, first, server, slowed) = (
+    SELECT first + %(n)s * l.slowed * %(step)s::float8 * interval '1 s',
            first,
-           CASE WHEN is_near THEN %(n)s ELSE 0 END,
            pg_postmaster_start_time(),
            greatest(1, l.slowed * (1 - %(recovery)s::float8 * %(n)s))
-    FROM (
+    FROM (SELECT greatest(clock_timestamp(), l.held_until) AS now) AS clock, LATERAL (
         SELECT greatest(
-            clock_timestamp(),
+            now,
             CASE WHEN l.server <> pg_postmaster_start_time()
-                 THEN clock_timestamp() + %(period)s::float8 * interval '1 s' END,
-            least(l.next, clock_timestamp() + %(most)s::float8 * interval '1 s'),
-            l.held_until
-        ) AS first, l.slowed * %(step)s::float8 * interval '1 s' AS step
-    ) AS found, LATERAL (
-        SELECT first < clock_timestamp() + %(ahead)s::float8 * interval '1 s' AS is_near
-    ) AS near
+                 THEN clock_timestamp() + %(quiet)s::float8 * interval '1 s' END,
+            CASE WHEN l.next < now + %(most)s::float8 * interval '1 s' THEN l.next END
+        ) AS first
+    ) AS found
 )
-RETURNING extract(epoch FROM first - clock_timestamp())::float8, given,
-          (%(step)s::float8 * slowed)::float8
-"""
+RETURNING extract(epoch FROM clock_timestamp())::float8, extract(epoch FROM first)::float8,
+          (%(step)s::float8 * slowed)::float8, extract(epoch FROM server)::float8
+""".replace("{fence}", _FENCE)
+
+#: Whether a slot still counts: the server is the same, and no 429 came in between.
+_CONFIRM: LiteralString = """
+SELECT abs(extract(epoch FROM pg_postmaster_start_time())::float8 - %(server)s::float8) < 0.001
+       AND held_until <= to_timestamp(%(slot)s::float8) + interval '1 ms'
+FROM bulkupdate_limits WHERE key = %(key)s AND {fence}
+""".replace("{fence}", _FENCE)
 
 #: After a 429: nobody starts for as long as it asks, and slots are wider, at most once a period.
 _HOLD = """
@@ -124,58 +145,85 @@ UPDATE bulkupdate_limits SET
 WHERE key = %(key)s
 """
 
-#: The part by which slots become narrower again with each one.
-_RECOVERY = 0.0005
+#: Seconds of a wait that is shown.
+_HELD = 3.0
+
+_LOST = "the job was given to another worker, or its run was cancelled"
 
 Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
 
 
-class Lease(NamedTuple):
-    """What shows that a job is still being done by this worker, in this attempt.
-
-    Attributes:
-        job: the job's id; None where no job is done.
-        attempt: the number of the attempt, from 0.
-        worker: the id of the worker.
-        run: the id of the run that the job is for.
-    """
-
-    job: int | None
-    attempt: int | None
-    worker: int | None
-    run: int | None
-
-
 class _Slot(NamedTuple):
-    """The moment at which a request may start, in seconds of the event loop's clock.
+    """The moment at which a request may start.
 
     Attributes:
-        start: the moment, or a little later: it was counted from the answer of the database.
-        asked_for: the moment, or a little earlier: it was counted from the statement.
+        at: the moment, in seconds of the database's clock.
+        given: when it was asked for, in seconds of the event loop's clock.
+        wall: the same, by the clock that goes on while the machine sleeps.
+        server: when the server was started that gave it.
     """
 
-    start: float
-    asked_for: float
+    at: float
+    given: float
+    wall: float
+    server: float
+
+
+class _Clock:
+    """How the database's clock and the event loop's differ, as far as statements have told.
+
+    The true difference lies between two bounds: a statement was carried out after it was sent, and
+    before its answer came. A slow one only makes its own bounds wider.
+    """
+
+    def __init__(self) -> None:
+        self._bounds: deque[tuple[float, float, float]] = deque(maxlen=_READINGS)
+
+    def note(self, asked: float, there: float, answered: float) -> None:
+        """Note a statement: when it was sent, carried out (by the database's clock), answered."""
+        while self._bounds and answered - self._bounds[0][2] > _VALID:
+            self._bounds.popleft()
+        self._bounds.append((asked - there, answered - there, answered))
+        if self.earliest(0.0) > self.latest(0.0):
+            # One of the clocks was changed.
+            self._bounds = deque([self._bounds[-1]], maxlen=_READINGS)
+
+    def earliest(self, at: float) -> float:
+        """The earliest moment of the event loop's clock that a moment of the database's may be."""
+        return at + max(low for low, _, _ in self._bounds)
+
+    def latest(self, at: float) -> float:
+        """The latest such moment."""
+        return at + min(high for _, high, _ in self._bounds)
 
 
 class _Answer(NamedTuple):
     """The answer of the database.
 
     Attributes:
-        wait: seconds until the first slot, when the statement was carried out.
-        given: number of slots that were given; 0 if the first is far.
+        there: when the statement was carried out, by the database's clock.
+        first: the first slot, by the same clock.
         step: seconds between two slots.
+        server: when the server was started.
+        given: number of slots that were given.
         asked: when the statement was sent, by the event loop's clock.
-        answered: when the answer came, likewise.
+        wall: the same, by the clock that goes on while the machine sleeps.
     """
 
-    wait: float
-    given: int
+    there: float
+    first: float
     step: float
+    server: float
+    given: int
     asked: float
-    answered: float
+    wall: float
+
+    @property
+    def wait(self) -> float:
+        """Seconds until the first slot."""
+        return max(0.0, self.first - self.there)
 
 
 class LeaseLostError(NoPermitError):
@@ -193,6 +241,7 @@ class SharedLimits:
     Attributes:
         database: the database that they share.
         ceiling: a rate that this process never exceeds, for each key; None for none.
+        clock: how the database's clock and ours differ.
     """
 
     def __init__(
@@ -205,6 +254,7 @@ class SharedLimits:
         self.database = database
         self.ceiling = ceiling
         self._give_up_after = give_up_after
+        self.clock = _Clock()
         self._salt: bytes | None = None
 
     def limiter(self, account: Account) -> "SharedLimiter":
@@ -266,8 +316,11 @@ class Course:
     """What the limiters of one key have learned, one after the other: the limit, and its pauses.
 
     Attributes:
+        key: what stands for the key; None before the first statement.
         share: the server's limit.
+        believed: the believable part of what answers announce.
         pause: the pause after a 429.
+        trips: the last round trips, in seconds.
     """
 
     def __init__(self) -> None:
@@ -275,16 +328,35 @@ class Course:
         self.share = Share(LEMLIST_RATE, asyncio.get_running_loop().time())
         self.believed = Believed()
         self.pause = Pause()
-        #: The last round trips, in seconds.
         self.trips: deque[float] = deque(maxlen=_TRIPS)
+
+    @property
+    def _spread(self) -> float:
+        """Seconds by which some requests take longer than others."""
+        trips = sorted(self.trips)
+        spread = trips[int(_USUAL * len(trips))] - trips[0] if trips else 0.0
+        return min(spread, _MOST_MARGIN * self.share.rate.period)
+
+    @property
+    def _margin(self) -> float:
+        period = self.share.rate.period
+        return max(_MARGIN * period, self._spread + _LATE * period)
+
+    @property
+    def late(self) -> float:
+        """Seconds by which a request may start late."""
+        return self._margin - self._spread
+
+    @property
+    def quiet(self) -> float:
+        """Seconds after the start of a server in which requests of lost slots may still count."""
+        return self.share.rate.period + _FRESH + self._margin
 
     @property
     def step(self) -> float:
         """Seconds between two slots, unless there was a 429."""
-        rate, trips = self.share.rate, sorted(self.trips)
-        spread = trips[int(_USUAL * len(trips))] - trips[0] if trips else 0.0
-        margin = max(_MARGIN, min(spread / rate.period, _MOST_MARGIN)) * rate.period
-        return (rate.period + margin) / rate.requests
+        rate = self.share.rate
+        return (rate.period + self._margin) / rate.requests
 
 
 class SharedLimiter:
@@ -295,6 +367,7 @@ class SharedLimiter:
         account: the account of the key.
         course: what limiters of this key have learned before; None for nothing.
         lease: the job for which slots are taken; None without one.
+        run: the run that the job is for.
 
     Attributes:
         left: number of requests that are left for it, if that is known. It takes a few slots at
@@ -307,12 +380,14 @@ class SharedLimiter:
         account: Account,
         course: Course | None = None,
         lease: Lease | None = None,
+        run: int | None = None,
     ) -> None:
         self.left = 0
         self._limits = limits
         self._account = account
         self._course = course or Course()
-        self._lease = lease or Lease(None, None, None, None)
+        none = dict.fromkeys(Lease._fields)
+        self._fence = {**(lease._asdict() if lease is not None else none), "run": run}
         self._now = asyncio.get_running_loop().time
         self._turn = asyncio.Lock()
         self._waiting = 0
@@ -320,7 +395,6 @@ class SharedLimiter:
         self._step = self._course.step
         self._wait = 0.0
         self._away: DatabaseError | None = None
-        self._held = False
         self._last_start = -math.inf
 
     def permit(self) -> "SharedPermit":
@@ -356,62 +430,83 @@ class SharedLimiter:
         if (wait := earliest - self._now()) > 0:
             self._slots.clear()
             await asyncio.sleep(wait)
-        if not self._slots and not await self._take():
-            return False
-        is_near = self._slots[0].start - self._now() < _NEAR
+        if not self._slots:
+            await self._take()
+        start = self._limits.clock.latest(self._slots[0].at)
+        is_near = start - self._now() < _NEAR
         if len(self._slots) == 1 and is_near and self._wanted > 1 and ceiling is None:
             # There is time to ask for the slots after this one.
             await self._take()
         slot = self._slots.popleft()
-        await asyncio.sleep(max(0.0, slot.start - self._now()))
+        if start - slot.given > _FRESH and not await self._is_confirmed(slot):
+            self._slots.clear()
+            return False
+        clock = self._limits.clock
+        await asyncio.sleep(max(0.0, clock.latest(slot.at) - self._now()))
         now = self._now()
-        is_late = now - slot.start > _LATEST or now - slot.asked_for > _OLDEST
-        return not is_late and not pause
+        has_slept = abs(time.time() - slot.wall - (now - slot.given)) > _AWAKE
+        is_late = now - clock.earliest(slot.at) > self._course.late
+        return not (has_slept or is_late or pause)
+
+    async def _is_confirmed(self, slot: _Slot) -> bool:
+        """Whether a slot still counts that was given long before. It returns just before it."""
+        wait = self._limits.clock.latest(slot.at) - self._now() - _FRESH / 2
+        self._wait = max(0.0, wait)
+        await asyncio.sleep(max(0.0, wait))
+        values = {
+            "server": slot.server,
+            "slot": slot.at,
+            "key": self._course.key,
+            **self._fence,
+        }
+
+        async def confirm() -> bool | None:
+            row = await self._limits.database.row(_CONFIRM, values)
+            return None if row is None else bool(row[0])
+
+        found = await self._limits.until_there(confirm, self._note_away)
+        if found is None:
+            raise LeaseLostError(_LOST)
+        return found
 
     @property
     def _wanted(self) -> int:
         """Number of slots that are of use now."""
         return max(self._waiting, self.left)
 
-    async def _take(self) -> bool:
-        """Ask for slots. If the next one is far, wait instead. Return whether there are some."""
+    async def _take(self) -> None:
+        """Ask for slots."""
         answer = await self._limits.until_there(self._statement, self._note_away)
         self._step, self._wait = answer.step, answer.wait
-        if not answer.given:
-            if answer.wait > LONGEST_WAIT:
-                raise WaitTooLongError(answer.wait)
-            self._held = True
-            await asyncio.sleep(max(_BETWEEN / 10, min(answer.wait - _AHEAD / 2, _AHEAD)))
-            return False
-        self._held = False
+        if self._wait > LONGEST_WAIT:
+            raise WaitTooLongError(self._wait)
         for number in range(answer.given):
-            after = answer.wait + number * answer.step
-            self._slots.append(_Slot(answer.answered + after, answer.asked + after))
-        return True
+            at = answer.first + number * answer.step
+            self._slots.append(_Slot(at, answer.asked, answer.wall, answer.server))
 
     async def _statement(self) -> "_Answer":
         if self._course.key is None:
             self._course.key = await self._limits.key_of(self._account)
-        period = self._course.share.rate.period
         is_alone = self._limits.ceiling is not None or self._wait > _NEAR
-        asked = self._now()
+        number = 1 if is_alone else max(1, min(self._wanted - len(self._slots), _BATCH))
+        asked, wall = self._now(), time.time()
         row = await self._limits.database.row(
             _TAKE,
             {
                 "key": self._course.key,
-                "n": 1 if is_alone else max(1, min(self._wanted - len(self._slots), _BATCH)),
+                "n": number,
                 "step": self._course.step,
-                "period": period,
-                "most": _MOST_AHEAD * period,
-                "ahead": _AHEAD,
+                "quiet": self._course.quiet,
+                "most": _MOST_AHEAD,
                 "recovery": _RECOVERY,
-                **self._lease._asdict(),
+                **self._fence,
             },
         )
         if row is None:
-            raise LeaseLostError("the job was given to another worker, or its run was cancelled")
-        wait, given, step = row
-        return _Answer(wait, given, step, asked, self._now())
+            raise LeaseLostError(_LOST)
+        there, first, step, server = row
+        self._limits.clock.note(asked, there, self._now())
+        return _Answer(there, first, step, server, number, asked, wall)
 
     def _note_away(self, error: DatabaseError | None) -> None:
         if error is not None and self._away is None:
@@ -456,13 +551,19 @@ class SharedLimiter:
         return all_hosts if ceiling is None else min(all_hosts, ceiling.per_second)
 
     @property
+    def is_away(self) -> bool:
+        """Whether the database can't be reached."""
+        return self._away is not None
+
+    @property
     def waiting_for(self) -> str | None:
         """A message that says why no request starts now; None if requests may start."""
         if self._away is not None:
             return f"no shared limit: {self._away}"
         if self._course.pause:
             return str(self._course.pause)
-        return f"rate limited: continuing in {self._wait:.1f} s" if self._held else None
+        is_held = self._wait > _HELD and self._waiting > 0
+        return f"rate limited: continuing in {self._wait:.1f} s" if is_held else None
 
     @property
     def paused(self) -> float:

@@ -1,6 +1,6 @@
 """The queue: procrastinate's jobs, of which each is for the next updates of one team.
 
-All jobs of a team have one lock: one at a time is done. procrastinate has the
+A job has the name of its team's queue as its lock too: one at a time is done. procrastinate has the
 tables, the order, the locks, the workers' heartbeats and the notifications. The rest of a job's
 life is in `bulkupdate.fleet.worker`.
 """
@@ -10,12 +10,12 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, LiteralString, NamedTuple
 
 import procrastinate
 import psycopg_pool
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job, Status
+from procrastinate.jobs import Job
 from procrastinate.psycopg_connector import PsycopgConnector
 
 from bulkupdate._version import __version__
@@ -45,11 +45,42 @@ SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM (
 ) AS stalled
 """
 
-#: Jobs of these teams whose format is another one.
-_OTHER_FORMATS = """
-SELECT DISTINCT queue_name FROM procrastinate_jobs
-WHERE status = 'todo' AND lock = ANY(%(locks)s) AND NOT queue_name = ANY(%(queues)s)
+#: A job that is still done by a worker, in its attempt.
+_HELD: LiteralString = """
+    id = %(job)s AND status = 'doing' AND attempts = %(attempt)s AND worker_id = %(worker)s
 """
+
+_END: LiteralString = "DELETE FROM procrastinate_jobs WHERE {held} RETURNING id".replace(
+    "{held}", _HELD
+)
+
+#: Back to the queue, for some seconds.
+_POSTPONE: LiteralString = """
+SELECT procrastinate_retry_job_v2(
+    id, now() + %(seconds)s::float8 * interval '1 s', NULL, NULL, NULL
+) FROM (SELECT id FROM procrastinate_jobs WHERE {held} FOR UPDATE) AS held
+""".replace("{held}", _HELD)
+
+#: The parts of runs that have edits left.
+OPEN_PARTS: LiteralString = """
+bulkupdate_parts p JOIN bulkupdate_runs r ON r.id = p.run
+WHERE p.stopped_by IS NULL AND p.ended IS NULL AND p.queue IS NOT NULL
+  AND r.submitted IS NOT NULL AND r.cancelled IS NULL
+"""
+
+_HAS_MORE: LiteralString = """
+SELECT EXISTS (SELECT FROM {open} AND p.queue = %(queue)s) AND NOT EXISTS (
+    SELECT FROM procrastinate_jobs WHERE queue_name = %(queue)s AND status = 'todo'
+)
+""".replace("{open}", OPEN_PARTS)
+
+#: Teams that have edits left, and no job. There are none, unless something has gone wrong.
+_FORGOTTEN: LiteralString = """
+SELECT DISTINCT p.queue FROM {open} AND NOT EXISTS (
+    SELECT FROM procrastinate_jobs j
+    WHERE j.queue_name = p.queue AND j.status IN ('todo', 'doing')
+)
+""".replace("{open}", OPEN_PARTS)
 
 #: Workers without a heartbeat for many leases are forgotten.
 _FORGET = """
@@ -67,22 +98,30 @@ INSERT INTO bulkupdate_workers (id, name, version, format) VALUES (%s, %s, %s, %
 logging.getLogger("procrastinate").setLevel(logging.WARNING)
 
 
-def queue_of(base_url: str, team: str, format_: int = FORMAT) -> str:
+class Lease(NamedTuple):
+    """What shows that a job is still being done by this worker, in this attempt.
+
+    Attributes:
+        job: the job's id.
+        attempt: the number of the attempt, from 0.
+        worker: the id of the worker.
+    """
+
+    job: int
+    attempt: int
+    worker: int
+
+
+def queue_of(base_url: str, team: str) -> str:
     """The name of the queue of a team.
 
     Args:
         base_url: the URL of the API.
         team: what stands for the team.
-        format_: the format of its jobs.
     """
     # PostgreSQL allows 63 characters for the channel of a queue, and 23 are procrastinate's.
-    digest = hashlib.sha256(f"{base_url}\0{team}".encode()).hexdigest()[:26]
-    return f"bulkupdate-{format_}-{digest}"
-
-
-def _lock_of(queue: str) -> str:
-    """The lock of a team's jobs, whatever their format."""
-    return queue.rpartition("-")[2]
+    digest = hashlib.sha256(f"{base_url}\0{team}".encode()).hexdigest()[:29]
+    return f"bulkupdate-{digest}"
 
 
 def schema() -> bytes:
@@ -128,7 +167,7 @@ class Queue:
             Job(
                 id=None,
                 queue=queue,
-                lock=_lock_of(queue),
+                lock=queue,
                 # Not `queueing_lock`: procrastinate's issues 1408, 1446 and 1543.
                 queueing_lock=None,
                 task_name=_TASK,
@@ -150,23 +189,35 @@ class Queue:
         with self._errors():
             return await self._jobs.fetch_job([*queues], worker)
 
-    async def other_formats(self, queues: Collection[str]) -> set[str]:
-        """The queues of these teams whose jobs are of another format, so that no job is taken.
+    async def end(self, lease: Lease, queue: str) -> bool:
+        """End a job, and add the next one of its team, if edits of it are left.
+
+        Args:
+            lease: the job.
+            queue: the queue of its team.
+
+        Returns:
+            Whether it was still this worker's. If not, nothing was done.
 
         Raises:
             DatabaseError: the database can't be reached.
         """
-        values = {"queues": [*queues], "locks": [_lock_of(queue) for queue in queues]}
-        return {row[0] for row in await self._database.rows(_OTHER_FORMATS, values)}
+        async with self._database.connection() as connection, connection.transaction():
+            ended = await connection.execute(_END, lease._asdict())
+            if not await ended.fetchall():
+                return False
+            more = await (await connection.execute(_HAS_MORE, {"queue": queue})).fetchone()
+            if more is not None and more[0]:
+                await self.defer([queue], connection)
+        return True
 
-    async def end(self, job: Job) -> None:
-        """End a job, and remove it.
+    async def postpone(self, lease: Lease, seconds: float) -> None:
+        """Put a job back into the queue, from which nobody takes it for some seconds.
 
         Raises:
-            DatabaseError: the database can't be reached, or another worker has the job.
+            DatabaseError: the database can't be reached.
         """
-        with self._errors():
-            await self._jobs.finish_job(job, Status.SUCCEEDED, delete_job=True)
+        await self._database.rows(_POSTPONE, {**lease._asdict(), "seconds": seconds})
 
     async def register(self, name: str) -> int:
         """Register a worker. Return its id.
@@ -197,7 +248,9 @@ class Queue:
         return await self._database.row(_BEAT, [worker]) is not None
 
     async def reap(self, worker: int, mine: Iterable[int], lease: float) -> bool:
-        """Put jobs back that nobody works on. Return whether there were some.
+        """Put jobs back that nobody works on, and add those that are missing.
+
+        Return whether there were some.
 
         Args:
             worker: the id of this worker.
@@ -210,7 +263,9 @@ class Queue:
         values = {"lease": lease, "task": _TASK, "me": worker, "mine": [*mine]}
         found = await self._database.rows(_REAP, values)
         await self._database.rows(_FORGET, [lease])
-        return bool(found)
+        forgotten = [row[0] for row in await self._database.rows(_FORGOTTEN)]
+        await self.defer(forgotten)
+        return bool(found or forgotten)
 
     async def listen(self, on_news: Callable[[], object]) -> None:
         """Call a function soon after something was queued, until cancelled.

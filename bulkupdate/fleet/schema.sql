@@ -11,7 +11,6 @@ CREATE TABLE bulkupdate_limits (
     key bytea PRIMARY KEY,
     next timestamptz NOT NULL,
     first timestamptz NOT NULL,
-    given int NOT NULL,
     server timestamptz NOT NULL,
     held_until timestamptz NOT NULL DEFAULT '-infinity',
     slowed float8 NOT NULL DEFAULT 1,
@@ -49,9 +48,13 @@ CREATE TABLE bulkupdate_runs (
     created timestamptz NOT NULL DEFAULT now(),
     -- Null while it is written. Nobody works on it before.
     submitted timestamptz,
+    -- The runs of a team are sent in this order.
+    place bigint,
     stale_after timestamptz,
     cancelled timestamptz
 );
+
+CREATE SEQUENCE bulkupdate_places;
 
 -- The input and what it is read with, in pieces.
 CREATE TABLE bulkupdate_files (
@@ -77,6 +80,8 @@ CREATE TABLE bulkupdate_parts (
     -- The job that works on it, or did last, and how often the same rows were given out.
     job bigint,
     lease bigint NOT NULL DEFAULT 0,
+    -- The last row that may have been sent.
+    given_to int NOT NULL DEFAULT 0,
     tried_rows text NOT NULL DEFAULT '',
     tried int NOT NULL DEFAULT 0,
     sent int NOT NULL DEFAULT 0,

@@ -397,7 +397,9 @@ class _Writing:
             )
             await queue.defer(sorted(queues), self._connection)
             await self._connection.execute(
-                "UPDATE bulkupdate_runs SET submitted = now() WHERE id = %s", [self._run]
+                "UPDATE bulkupdate_runs SET submitted = now(), place = nextval('bulkupdate_places')"
+                " WHERE id = %s",
+                [self._run],
             )
 
     async def give_up(self) -> None:

@@ -91,7 +91,7 @@ async def register(
     label = account.label if account.name else "the key"
     async with TaskClient(endpoint, pool=pool) as client:
         try:
-            team = await ask_team(client, limiter, stop)
+            team = await ask_team(client, limiter, stop, is_sure=True)
         except TaskError as error:
             raise ConfigError(f"{label}: its team can't be told: {error}") from None
     key_hash = hash_of(endpoint.api_key.reveal())

@@ -44,13 +44,13 @@ from bulkupdate.fleet.chunks import (
     note_end,
 )
 from bulkupdate.fleet.database import Database, DatabaseError
-from bulkupdate.fleet.limiter import Lease, SharedLimiter, SharedLimits
-from bulkupdate.fleet.queue import Queue
+from bulkupdate.fleet.limiter import SharedLimiter, SharedLimits
+from bulkupdate.fleet.queue import Lease, Queue
 from bulkupdate.fleet.teams import Member, register
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.pool import ConnectionPool, connections
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, unsent
+from bulkupdate.models import ErrorInfo, Level, Outcome, Reason, Result, Row, unsent
 from bulkupdate.session.failures import Failures
 from bulkupdate.session.settings import FailureLimit
 from bulkupdate.session.writer import each_result
@@ -70,21 +70,8 @@ _WATCH = 0.5
 _AT_ONCE = 16
 _ASK_AGAIN = 60.0
 
-#: Another job of the team, if edits of it are left and none waits already.
-_MORE = """
-SELECT EXISTS (
-    SELECT FROM bulkupdate_parts p JOIN bulkupdate_runs r ON r.id = p.run
-    WHERE p.queue = %(queue)s AND p.stopped_by IS NULL AND p.ended IS NULL
-      AND r.submitted IS NOT NULL AND r.cancelled IS NULL
-) AND NOT EXISTS (
-    SELECT FROM procrastinate_jobs WHERE queue_name = %(queue)s AND status = 'todo'
-)
-"""
-
-_IS_MINE = """
-SELECT FROM procrastinate_jobs
-WHERE id = %(job)s AND status = 'doing' AND attempts = %(attempt)s AND worker_id = %(worker)s
-"""
+#: Seconds for which a job is left to workers of a newer version.
+_POSTPONED = 30.0
 
 _TROUBLE = "UPDATE bulkupdate_accounts SET trouble = %s WHERE base_url = %s AND name = %s"
 
@@ -175,18 +162,20 @@ class Worker:
         self._results = ResultsTable(database, config.give_up_after)
         self._limits = SharedLimits(database, give_up_after=config.give_up_after)
         self._members: dict[str, Member] = {}
+        self._now = asyncio.get_running_loop().time
         self._id = 0
+        self._last_beat = self._now()
         self._error: ConfigError | DatabaseError | None = None
         #: Free slots. Lanes that go on after they waited may make it negative.
         self._free = config.concurrency
         self._news = asyncio.Event()
-        self._lanes: dict[int, tuple[Chunk, Lane]] = {}
-        self._idle: set[int] = set()
+        self._lanes: dict[Lease, tuple[Chunk, Lane, SharedLimiter]] = {}
+        self._idle: set[Lease] = set()
         self._newer: set[str] = set()
-        self._other_formats: set[str] = set()
         self._good: set[str] = set()
-        #: The jobs that it works on. No job is taken while those of dead workers are put back.
-        self._mine: set[int] = set()
+        #: The jobs that it works on, with their attempts. No job is taken while those of dead
+        #: workers are put back.
+        self._mine: dict[int, int] = {}
         self._at_queue = asyncio.Lock()
 
     async def run(self) -> None:
@@ -330,64 +319,60 @@ class Worker:
     async def _fetch(self) -> Job | None:
         async with self._at_queue:
             try:
+                if self._now() - self._last_beat > self._config.lease:
+                    # It was stopped, or cut off. As long as it counts as dead, its jobs are taken.
+                    await self._beat()
                 job = await self._queue.fetch(self._members, self._id)
             except DatabaseError as error:
                 log.debug("no job can be taken: %s", error)
                 return None
             if job is not None and job.id is not None:
-                self._mine.add(job.id)
+                self._mine[job.id] = job.attempts
             return job
 
     async def _do(self, job: Job) -> None:
         """Do a job: send the next updates of its team."""
+        if job.id is None:
+            raise AssertionError("a job that was fetched has an id")
+        lease = Lease(job.id, job.attempts, self._id)
         try:
-            await self._do_chunk(job, self._members[job.queue])
+            await self._do_chunk(lease, job.queue)
         except DatabaseError as error:
             # It goes back to the queue, and some worker takes it up again.
             log.warning("job %s is left: %s", job.id, error)
         finally:
-            self._mine.discard(job.id or 0)
-            if job.id in self._idle:
-                self._idle.discard(job.id)
+            # It may have the job again by now, in another attempt.
+            if self._mine.get(job.id) == job.attempts:
+                del self._mine[job.id]
+            if lease in self._idle:
+                self._idle.discard(lease)
             else:
                 self._free += 1
-            self._lanes.pop(job.id or 0, None)
+            self._lanes.pop(lease, None)
             self._news.set()
 
-    async def _do_chunk(self, job: Job, member: Member) -> None:
-        if job.id is None:
-            raise AssertionError("a job that was fetched has an id")
+    async def _do_chunk(self, lease: Lease, queue: str) -> None:
+        member = self._members[queue]
         ACCOUNT.set(member.account.name)
         try:
-            chunk = await next_chunk(self._database, job.queue, job.id)
+            chunk = await next_chunk(self._database, queue, lease)
         except NewerFormatError:
-            if job.queue not in self._newer:
-                self._newer.add(job.queue)
-                log.warning(
-                    "%s: the next updates were submitted by a newer version: update this worker",
-                    member.account.name or "the account",
-                )
-            await self._queue.end(job)
+            if queue not in self._newer:
+                self._newer.add(queue)
+                log.warning("updates wait that a newer version submitted: update this worker")
+            await self._queue.postpone(lease, _POSTPONED)
             return
         if chunk is not None:
-            lease = Lease(job.id, job.attempts, self._id, chunk.run)
-            if not await self._send(chunk, member, lease):
-                return
-        await self._end(job)
+            await self._send(chunk, member, lease)
+        if not await self._queue.end(lease, queue):
+            log.warning("job %d was given to another worker", lease.job)
 
-    async def _end(self, job: Job) -> None:
-        """Queue another job of the team, if edits of it are left, and end this one."""
-        more = await self._database.row(_MORE, {"queue": job.queue})
-        if more is not None and more[0]:
-            await self._queue.defer([job.queue])
-        await self._queue.end(job)
-
-    async def _send(self, chunk: Chunk, member: Member, lease: Lease) -> bool:
-        """Send the updates of a chunk. Return whether the job may end."""
+    async def _send(self, chunk: Chunk, member: Member, lease: Lease) -> None:
+        """Send the updates of a chunk."""
         settings, stop = chunk.settings, self._stop.child(ends_parent=False)
         if chunk.is_stale:
-            await self._results.write(chunk, [_stale(row, settings.max_age) for row in chunk.rows])
-            return True
+            await self._results.write(chunk, [_stale(row, chunk) for row in chunk.rows])
+            return
         limit = FailureLimit.parse(settings.max_failures) if settings.max_failures else None
         failures = Failures(limit, stop, sent=chunk.sent, failures=chunk.unsuccessful)
         settled: list[Result] = []
@@ -400,7 +385,7 @@ class Worker:
             settled.extend(each)
             await self._results.write(chunk, each)
 
-        limiter = SharedLimiter(self._limits, member.account, member.course, lease)
+        limiter = SharedLimiter(self._limits, member.account, member.course, lease, chunk.run)
         limiter.left, paused = len(chunk.rows), limiter.paused
         async with TaskClient(member.endpoint, pool=self._pool) as client:
             lane = Lane(
@@ -413,9 +398,9 @@ class Worker:
                 drain_timeout=self._config.drain_timeout,
                 stop=stop,
                 on_result=on_result,
-                was_sent=lambda _: chunk.is_again,
+                was_sent=lambda row: row.number in chunk.sent_before,
             )
-            self._lanes[lease.job or 0] = chunk, lane
+            self._lanes[lease] = chunk, lane, limiter
             backlog = Backlog(len(chunk.rows))
             for row in chunk.rows:
                 await backlog.put(row)
@@ -432,8 +417,6 @@ class Worker:
         if reason in (Reason.NO_PERMIT, Reason.NOT_WRITTEN):
             # Another worker has the job, the run was cancelled, or the database is away.
             log.warning("run %d is left for now: %s", chunk.run, stop.text or lane.stop.text)
-            if not await self._is_mine(lease):
-                return False
         is_of_account = reason is not None and reason not in _OF_WORKER
         sent, unsuccessful = count_sent(settled)
         end = ChunkEnd(
@@ -445,14 +428,10 @@ class Worker:
             (stop.text or lane.stop.text) if is_of_account else None,
             str(reason) if is_of_account else None,
             is_orderly=self._stop.is_set or reason is not None,
+            # Rows that have no result were not sent, unless requests in flight were given up.
+            unsent_to=chunk.given_to if lane.stop.level < Level.ABORT else None,
         )
         await note_end(self._database, chunk, end)
-        return True
-
-    async def _is_mine(self, lease: Lease) -> bool:
-        """Whether this worker still has a job. If so, it has to end it."""
-        row = await self._database.row(_IS_MINE, lease._asdict())
-        return row is not None
 
     def numbers(self) -> WorkerNumbers:
         """This worker in numbers."""
@@ -467,52 +446,45 @@ class Worker:
 
     async def _watch_lanes(self) -> None:
         """Free the slot of each lane that waits for its server, and write down why it waits."""
-        shown: dict[int, str] = {}
+        shown: set[Lease] = set()
         while True:
             await asyncio.sleep(_WATCH)
-            for id_, (chunk, lane) in [*self._lanes.items()]:
+            shown &= self._lanes.keys()
+            for lease, (chunk, lane, limiter) in [*self._lanes.items()]:
                 why = lane.waiting_for
                 self._numbers[chunk.account].is_waiting = why is not None
-                if why is not None and id_ not in self._idle:
-                    self._idle.add(id_)
+                # Where the database is away, all of them wait, and go on at once.
+                is_idle = why is not None and not limiter.is_away
+                if is_idle and lease not in self._idle:
+                    self._idle.add(lease)
                     self._free += 1
                     self._news.set()
-                elif why is None and id_ in self._idle:
-                    self._idle.discard(id_)
+                elif not is_idle and lease in self._idle:
+                    self._idle.discard(lease)
                     self._free -= 1
-                if (why is None) != (id_ not in shown):
+                if (why is None) == (lease in shown):
                     with contextlib.suppress(DatabaseError):
                         await self._database.rows(_WAITING, [why, chunk.part])
-                        if why is None:
-                            shown.pop(id_, None)
-                        else:
-                            shown[id_] = why
+                        shown ^= {lease}
 
     async def _beat_regularly(self) -> None:
         """Show that this worker is alive, and put the jobs of dead ones back."""
-        clock = asyncio.get_running_loop().time
-        last = clock()
         while True:
             try:
-                if not await self._queue.beat(self._id):
-                    # It was stopped for long, and others have forgotten it.
-                    await self._register()
-                last = clock()
+                await self._beat()
                 self._touch()
                 await self._reap()
-                await self._name_other_formats()
             except DatabaseError as error:
-                if clock() - last > self._config.give_up_after:
+                if self._now() - self._last_beat > self._config.give_up_after:
                     self._give_up(error)
                     return
             await asyncio.sleep(self._config.lease / _BEATS)
 
-    async def _name_other_formats(self) -> None:
-        """Say which updates are left to workers of another version."""
-        found = await self._queue.other_formats(self._members)
-        if found - self._other_formats:
-            log.warning("updates of another version wait: update this worker")
-        self._other_formats |= found
+    async def _beat(self) -> None:
+        if not await self._queue.beat(self._id):
+            # It was silent for long, and others have forgotten it.
+            await self._register()
+        self._last_beat = self._now()
 
     async def _reap(self) -> None:
         async with self._at_queue:
@@ -534,9 +506,14 @@ class Worker:
             await asyncio.sleep(1.0)
 
 
-def _stale(row: Row, max_age: float) -> Result:
-    message = f"its comparison with the tasks is older than {max_age:g} s: submit it again"
-    return unsent(row, Outcome.CONFLICT, ErrorInfo("unknown", message))
+def _stale(row: Row, chunk: Chunk) -> Result:
+    """The result of a row whose comparison is too old."""
+    how = f"its comparison with the tasks is older than {chunk.settings.max_age:g} s"
+    if row.number not in chunk.sent_before or row.update is None:
+        return unsent(row, Outcome.CONFLICT, ErrorInfo("unknown", f"{how}: submit it again"))
+    error = ErrorInfo("unknown", f"it was being sent when its worker ended, and {how}")
+    found = unsent(row, Outcome.UNCONFIRMED, error)
+    return replaced(found, sent=row.update.changes(), compared=True)
 
 
 def _connections(config: WorkerConfig) -> int:

@@ -13,8 +13,10 @@ from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.errors import (
     BadResponseError,
+    BlockedError,
     KeyRefusedError,
     NoPermitError,
+    RedirectError,
     RefusedError,
     RunDirectoryError,
     RunStoppedError,
@@ -150,7 +152,12 @@ def _not_told(error: TaskError | NoPermitError, stop: Stop) -> RunStoppedError:
 
 
 async def ask_team(
-    client: TaskClient, limiter: Limiter, stop: Stop, attempts: int = _ATTEMPTS
+    client: TaskClient,
+    limiter: Limiter,
+    stop: Stop,
+    attempts: int = _ATTEMPTS,
+    *,
+    is_sure: bool = False,
 ) -> Team | None:
     """Ask for the team of the key.
 
@@ -159,6 +166,8 @@ async def ask_team(
         limiter: gives each request its permit.
         stop: ends the asking.
         attempts: most requests. An answer that is about the route ends them.
+        is_sure: whether an answer that is no refusal of the API itself is an error, like a page of
+            a proxy.
 
     Returns:
         The team; None if this route does not tell it.
@@ -173,7 +182,9 @@ async def ask_team(
             return await _until_drain(stop, lambda: _once(client, limiter))
         except KeyRefusedError:
             raise
-        except (RefusedError, BadResponseError):
+        except (RefusedError, BadResponseError) as error:
+            if is_sure and isinstance(error, BadResponseError | BlockedError | RedirectError):
+                raise
             return None
         except TaskError:
             if attempt == attempts:

@@ -25,8 +25,8 @@ from bulkupdate.fleet import (
     submit,
     workers_of,
 )
-from bulkupdate.fleet.chunks import MOST_TRIES, next_chunk
-from bulkupdate.fleet.queue import Queue, queue_of
+from bulkupdate.fleet.chunks import MOST_TRIES, Chunk, next_chunk
+from bulkupdate.fleet.queue import Lease, Queue, queue_of
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason
 from bulkupdate.reader import ReadOptions
@@ -69,6 +69,20 @@ def config_of(many: ManyAccounts, path: Path, **settings: Any) -> RunConfig:
 def rows_of(number: int, account: str = "a") -> list[str]:
     """Lines of a file of edits, with a header."""
     return ["account,id,title", *[f"{account},t{n},T{n}" for n in range(number)]]
+
+
+async def died_at(database: Database, queue: str) -> Chunk:
+    """The chunk that a worker has taken which has died since."""
+    jobs = Queue(database)
+    worker = await jobs.register("dead")
+    job = await jobs.fetch([queue], worker)
+    assert job is not None
+    assert job.id is not None
+    chunk = await next_chunk(database, queue, Lease(job.id, job.attempts, worker))
+    assert chunk is not None
+    assert await jobs.reap(worker, [], 30.0)
+    await jobs.unregister(worker)
+    return chunk
 
 
 # --- submitting -------------------------------------------------------------------------------
@@ -255,10 +269,10 @@ async def test_chunk_at_which_workers_die_is_set_aside(database: Database, write
             pass
         submitted = await submit(config_of(many, path), database)
         queue = queue_of(many.sandbox.base_url, many["a"].team.id)
-        for _ in range(MOST_TRIES):
-            chunk = await next_chunk(database, queue, 1)
-            assert chunk is not None
+        for number in range(MOST_TRIES):
+            chunk = await died_at(database, queue)
             assert [row.number for row in chunk.rows] == [*range(1, 26)]
+            assert len(chunk.sent_before) == (25 if number else 0)
         async with working(database, many):
             await ended(database, submitted.run)
         (run,) = await runs_of(database, submitted.run)

@@ -37,6 +37,7 @@ from bulkupdate.cli.options import (
 from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.question import question
 from bulkupdate.cli.run_options import (
+    allow_few_option,
     drain_timeout_option,
     log_format_option,
     max_attempts_option,
@@ -50,10 +51,11 @@ from bulkupdate.cli.screen import Screen
 from bulkupdate.cli.stopping import code_of, stop_on_signals
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import ConfigError, RunStoppedError, count
-from bulkupdate.journal import ExitCode, Summary
+from bulkupdate.journal import ExitCode, Mode, RunDirectory, Summary
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.rate import Rate
+from bulkupdate.models import Reason, State
 from bulkupdate.reader import is_rules
 from bulkupdate.session.settings import ChangeLimit, FailureLimit, RunConfig
 
@@ -225,17 +227,12 @@ class SubmitFlags(ReadingFlags, ConnectionFlags):
         metavar="S",
         help="Seconds after which rows that still wait are conflicts: the tasks may have changed.",
     ),
-    option("--allow-few", is_flag=True, help="Accept a server that lists no task at all."),
-)
-@cloup.option_group(
-    "Where tasks are read, with --compare",
-    base_url_option,
+    allow_few_option,
     api_key_file_option,
-    proxy_option,
     rate_option,
     timeout_option,
-    give_up_option,
 )
+@cloup.option_group("Where edits go", base_url_option, proxy_option, give_up_option)
 @reading_options
 @cloup.option_group("What is printed", json_option, log_format_option, quiet_option)
 def submit_command(**given: Any) -> None:
@@ -259,6 +256,9 @@ def submit_command(**given: Any) -> None:
         async def work(database: "Database", stop: "Stop") -> int:
             from bulkupdate.fleet.submission import submit
 
+            if flags.out is not None:
+                # Before anything is submitted: a wrong name is a common mistake.
+                RunDirectory.open(flags.out, Mode.NEW).close()
             observer = screen.observer()
             confirm = question(screen, config, is_answered=flags.yes)
             found = await submit(config, database, stop=stop, observer=observer, confirm=confirm)
@@ -269,7 +269,14 @@ def submit_command(**given: Any) -> None:
                     return code
                 return ExitCode.UNSUCCESSFUL if found.conflicts else ExitCode.DONE
             code = await _collect(
-                screen, database, stop, found.run, flags.out, follow=True, as_json=flags.as_json
+                screen,
+                database,
+                stop,
+                found.run,
+                flags.out,
+                follow=True,
+                as_json=flags.as_json,
+                is_shown=True,
             )
             return code or (ExitCode.UNSUCCESSFUL if found.conflicts else ExitCode.DONE)
 
@@ -375,6 +382,7 @@ async def _collect(
     follow: bool,
     as_json: bool,
     forget_it: bool = False,
+    is_shown: bool = False,
 ) -> int:
     from bulkupdate.fleet.collection import collect
 
@@ -386,11 +394,16 @@ async def _collect(
         forget_it=forget_it,
         stop=stop,
         observer=screen.observer(),
+        is_shown=is_shown,
     )
     screen.summary(summary)
     unwritten = screen.result(summary) if as_json else ExitCode.DONE
-    if summary.stopped_by is not None:
-        screen.say(f"run {run} goes on: bulkupdate fleet collect {run} --out {out}")
+    if summary.state is State.INTERRUPTED or summary.stopped_by is Reason.UNDER_WAY:
+        screen.say(f"run {run} goes on: bulkupdate fleet collect {run} --out {out} --wait")
+    elif summary.stopped_by is not None:
+        screen.say(f"to send the rest: bulkupdate fleet retry {run}")
+    elif summary.exit_code:
+        screen.say(f"to send failed rows again: bulkupdate fleet retry {run} --failed")
     return summary.exit_code or unwritten
 
 

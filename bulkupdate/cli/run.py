@@ -286,7 +286,8 @@ def _check_shared_limit(flags: RunFlags) -> None:
         ConfigError: a flag makes no sense with it, or a package is missing.
     """
     if not flags.shared_limit:
-        if flags.dsn_file is not None:
+        source = click.get_current_context().get_parameter_source("dsn_file")
+        if source is ParameterSource.COMMANDLINE:
             raise ConfigError("--dsn-file needs --shared-limit")
         return
     if flags.sandbox:

@@ -25,8 +25,9 @@ from bulkupdate.session.observer import Observer
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
 
-#: Results that are read at once, of each part.
+#: Results of a part that are read at once, and the number of parts.
 _BATCH = 1_000
+_PARTS = 4
 
 #: Seconds between two looks at a run that goes on, at first and at most.
 _FIRST_LOOK = 0.05
@@ -43,6 +44,18 @@ CROSS JOIN LATERAL (
       AND (%(ended)s OR transaction < pg_snapshot_xmin(pg_current_snapshot()))
     ORDER BY transaction, row LIMIT %(most)s
 ) AS r
+"""
+
+#: The parts that have such results.
+_NEWS = """
+SELECT c.part
+FROM unnest(%(parts)s::bigint[], %(transactions)s::text[], %(rows)s::int[])
+    AS c (part, transaction, row)
+WHERE EXISTS (
+    SELECT FROM bulkupdate_results
+    WHERE part = c.part AND (transaction, row) > (c.transaction::xid8, c.row)
+      AND (%(ended)s OR transaction < pg_snapshot_xmin(pg_current_snapshot()))
+)
 """
 
 _NOT_SENT = ApiKey("none")
@@ -136,6 +149,11 @@ class FleetRun:
     def why_ended(self) -> tuple[str, Reason] | None:
         """Why rows are left; None if none are."""
         return self._status.why_left
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the first of its updates was taken, until its end if it has ended."""
+        return max((part.seconds or 0.0 for part in self._status.parts), default=0.0)
 
     @property
     def _settings(self) -> FleetSettings:
@@ -233,10 +251,9 @@ class FleetRun:
         places = _Places(place, [part.id for part in self._all])
         pause = _FIRST_LOOK
         while True:
-            (status,) = await runs_of(self._database, self._status.id)
+            (status,) = await runs_of(self._database, self._status.id, counted=False)
             self._update(status)
-            while found := await self._database.rows(_RESULTS, places.values(status.has_ended)):
-                places.go_on(found)
+            async for found in self._news(places, status):
                 results = [
                     parse_record(bytes(data), Result)
                     for *_, data, again in found
@@ -244,9 +261,25 @@ class FleetRun:
                 ]
                 yield results, str(places)
             if status.has_ended or not self._follow:
+                # Only now it matters which rows were set aside.
+                self._update((await runs_of(self._database, self._status.id))[0])
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
+
+    async def _news(
+        self, places: "_Places", status: RunStatus
+    ) -> AsyncIterator[Sequence[Sequence[Any]]]:
+        """The records of new results, some at a time."""
+        news = await self._database.rows(_NEWS, places.values(status.has_ended))
+        parts = [row[0] for row in news]
+        for first in range(0, len(parts), _PARTS):
+            some = parts[first : first + _PARTS]
+            while found := await self._database.rows(
+                _RESULTS, places.values(status.has_ended, some)
+            ):
+                places.go_on(found)
+                yield found
 
 
 class _Places:
@@ -263,12 +296,14 @@ class _Places:
             part: tuple(found.get(str(part), ("0", 0))) for part in parts
         }
 
-    def values(self, has_ended: bool) -> dict[str, Any]:
-        """The values for the statement that reads on."""
+    def values(self, has_ended: bool, parts: Iterable[int] | None = None) -> dict[str, Any]:
+        """The values for a statement that reads on: of some parts, or of all."""
+        chosen = [*self._places] if parts is None else [*parts]
+        places = [self._places[part] for part in chosen]
         return {
-            "parts": [*self._places],
-            "transactions": [transaction for transaction, _ in self._places.values()],
-            "rows": [row for _, row in self._places.values()],
+            "parts": chosen,
+            "transactions": [transaction for transaction, _ in places],
+            "rows": [row for _, row in places],
             "ended": has_ended,
             "most": _BATCH,
         }
@@ -291,6 +326,7 @@ async def collect(
     forget_it: bool = False,
     stop: Stop | None = None,
     observer: Observer | None = None,
+    is_shown: bool = False,
 ) -> Summary:
     """Write what became of a run to a run directory, as `run` does.
 
@@ -302,6 +338,7 @@ async def collect(
         forget_it: whether to remove the run from the database, once it has ended and is on disk.
         stop: ends it early. The run goes on.
         observer: is called meanwhile.
+        is_shown: whether the observer has been told of the check of the input already.
 
     Returns:
         The summary, which is also in the run directory.
@@ -317,7 +354,8 @@ async def collect(
     with tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory:
         remote = FleetRun(database, status, Path(directory), follow=follow)
         await remote.fetch()
-        summary = await gather(remote.config(Path(out)), remote, stop=stop, observer=observer)
+        config = remote.config(Path(out))
+        summary = await gather(config, remote, stop=stop, observer=observer, is_shown=is_shown)
     if forget_it and summary.stopped_by is not Reason.UNDER_WAY and summary.ended is not None:
         (status,) = await runs_of(database, run)
         if status.has_ended and not (stop is not None and stop.is_set):

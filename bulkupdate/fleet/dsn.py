@@ -20,6 +20,7 @@ _SHORTEST = 4
 #: What the DSN itself sets counts.
 _DEFAULTS = {
     "application_name": "bulkupdate",
+    "client_encoding": "UTF8",
     "connect_timeout": "5",
     "keepalives_idle": "5",
     "keepalives_interval": "2",

@@ -58,7 +58,6 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         strict: as in `RunConfig`.
         compared: whether the submitter has compared the rows with the tasks.
         max_age: seconds after which such a comparison counts no more.
-        timeout: most seconds for one attempt.
     """
 
     read: dict[str, Any]
@@ -78,7 +77,6 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     strict: bool = False
     compared: bool = False
     max_age: float = 1800.0
-    timeout: float = 30.0
 
 
 def edit_of(row: Row) -> bytes:

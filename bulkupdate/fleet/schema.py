@@ -28,17 +28,23 @@ WHERE p.last_heartbeat > now() - %s * interval '1 s' ORDER BY w.id
 
 
 async def init(database: Database) -> bool:
-    """Make the tables, or bring those of an older version up to this one.
+    """Make the tables. Those of another version are left as they are, and named.
 
     Returns:
         Whether anything was to be done.
 
     Raises:
-        ConfigError: the tables are of a newer version, or a worker of an older one is alive.
+        ConfigError: the tables are of another version, or the database holds no Unicode.
         DatabaseError: the database can't be reached, or refused.
     """
     async with database.connection() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        encoding = await (await connection.execute("SHOW server_encoding")).fetchone()
+        if encoding is None or encoding[0] != "UTF8":
+            raise ConfigError(
+                f"the database at {database.dsn.where} has the encoding {encoding and encoding[0]}:"
+                " make one with UTF8 (createdb -E UTF8 -T template0)"
+            )
         found = await _found(connection)
         if found == VERSION:
             return False

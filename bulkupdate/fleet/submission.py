@@ -64,7 +64,7 @@ RETURNING id, pg_advisory_lock(%(lock)s, id::int)
 """
 
 #: Class of the locks of submitters.
-LOCK = 7_250_113
+_LOCK = 7_250_113
 
 
 class Submitted(NamedTuple):
@@ -118,18 +118,21 @@ async def submit(
             copy = await asyncio.to_thread(copy_stdin, directory / "stdin", stop)
         else:
             copy = Path(config.input)
+        name = "stdin" if config.input == "-" else str(config.input)
         if not config.compare:
-            return await _submit(config, copy, database, stop, observer, confirm)
+            return await _submit(config, copy, name, database, stop, observer, confirm)
         planned = await _plan(config, copy, directory, stop, observer)
         # The plan has its times with offsets, and each row names its account.
-        read = ReadOptions(format=Format.JSONL)
-        account = config.account
-        if config.accounts is not None:
-            account = None
         whole = replace(
-            config, read=read, account=account, merge_duplicates=False, allow_empty=True
+            config,
+            input=planned.path,
+            read=ReadOptions(format=Format.JSONL),
+            account=None,
+            merge_duplicates=False,
+            allow_empty=True,
         )
-        found = await _submit(whole, planned.path, database, stop, observer, confirm)
+        name = f"the plan of {name}"
+        found = await _submit(whole, planned.path, name, database, stop, observer, confirm)
         return found._replace(conflicts=planned.conflicts)
 
 
@@ -161,17 +164,25 @@ async def _plan(
         stop=stop,
     )
     async with planning as plan:
+        refused = [one.refused for one in (plan, *plan.accounts.values()) if one.refused]
+        if refused and not config.yes:
+            raise InputError(refused[0])
         conflicts = plan.conflicts.total()
         observer.noted(
             f"compared with the tasks: {count(plan.tasks, 'task')} would change,"
             f" {count(plan.already, 'row')} already so, {count(conflicts, 'conflict')}"
         )
+        for number, id_, why in plan.examples:
+            observer.noted(f"conflict, not submitted: row {number}, {id_}: {why}")
+        if conflicts > len(plan.examples):
+            observer.noted(f"… and {conflicts - len(plan.examples):,} more: plan shows them")
     return _Planned(path, conflicts)
 
 
 async def _submit(
     config: RunConfig,
     path: Path,
+    name: str,
     database: Database,
     stop: Stop,
     observer: Observer,
@@ -179,7 +190,7 @@ async def _submit(
 ) -> Submitted:
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkupdate-")))
-        source = stack.enter_context(await asyncio.to_thread(_open, config, path, stop))
+        source = stack.enter_context(await asyncio.to_thread(_open, config, path, name, stop))
         inspection = await _check(config, source, stop)
         preview = inspection.preview(config.rate)
         observer.input_checked(source, preview)
@@ -201,10 +212,9 @@ async def _submit(
     return Submitted(run, preview)
 
 
-def _open(config: RunConfig, path: Path, stop: Stop) -> Input:
+def _open(config: RunConfig, path: Path, name: str, stop: Stop) -> Input:
     # Relative dates count from one moment, also when the input is read again.
     options = replace(config.read, now=config.read.now or datetime.now(UTC))
-    name = "stdin" if config.input == "-" else str(config.input)
     return Input.open(path, name, options, stop)
 
 
@@ -251,7 +261,7 @@ async def _ask(confirm: Confirm, preview: Preview, source: Input, stop: Stop) ->
 @contextlib.asynccontextmanager
 async def _writing(database: Database) -> AsyncIterator["_Writing"]:
     async with database.connection(None) as connection:
-        await connection.execute(_ABANDONED, [LOCK])
+        await connection.execute(_ABANDONED, [_LOCK])
         writing = _Writing(database, connection)
         try:
             yield writing
@@ -294,7 +304,7 @@ class _Writing:
             "rows": preview.rows,
             "settings": to_json(settings_of(config, source)),
             "age": config.max_age if config.compare else None,
-            "lock": LOCK,
+            "lock": _LOCK,
         }
         row = await (await connection.execute(_BEGIN, values)).fetchone()
         if row is None:

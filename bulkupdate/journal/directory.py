@@ -256,6 +256,20 @@ class RunDirectory:
         """
         self._replace(self.files.fleet, found)
 
+    def leave_fleet(self) -> bool:
+        """Forget the run of a fleet that was collected here. Return whether there was one.
+
+        Raises:
+            JournalError: the file that names it could not be removed.
+        """
+        if not self.files.fleet.exists():
+            return False
+        with _writing(self.files.fleet):
+            self.check_place()
+            self.files.fleet.unlink()
+            sync_directory(self.path)
+        return True
+
     def forget_report(self) -> str | None:
         """Remove the report of an earlier session: it lacks the results of this one.
 

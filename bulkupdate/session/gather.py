@@ -10,6 +10,7 @@ It is a session of a run that sends nothing itself.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
@@ -41,6 +42,9 @@ from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.threads import in_thread
 from bulkupdate.session.writer import Writer
 from bulkupdate.stop import Stop
+
+#: Seconds between two notes of up to where results were gathered.
+_SAVE_INTERVAL = 5.0
 
 #: Rows of which the images are written together.
 _BATCH = 256
@@ -86,6 +90,10 @@ class Remote(Protocol):
         """The part of each account that has rows."""
 
     @property
+    def seconds(self) -> float:
+        """Seconds since its first request, until its end if it has ended."""
+
+    @property
     def why_ended(self) -> tuple[str, Reason] | None:
         """Why rows are left: in words, and as one of the known reasons; None if none are."""
 
@@ -102,6 +110,7 @@ async def gather(
     *,
     stop: Stop | None = None,
     observer: Observer | None = None,
+    is_shown: bool = False,
 ) -> Summary:
     """Write the results of a run that others send to a run directory.
 
@@ -110,6 +119,7 @@ async def gather(
         remote: the run.
         stop: ends it early. The run goes on, and can be gathered again.
         observer: is called meanwhile.
+        is_shown: whether the observer has been told of the check of the input already.
 
     Returns:
         The summary, which is also in the run directory.
@@ -133,7 +143,7 @@ async def gather(
             async with watched(observer.watch_check(checking)):
                 found = await check(session, checking)
                 prepared = await begin(session, found, is_shown=False)
-            directory.write_fleet(to_json(gathered, indent=2) + b"\n")
+            _save(directory, gathered)
             recorder = await in_thread(stop, Recorder.open, directory, source, stop)
             writer = Writer(recorder, stop)
             parts = remote.parts
@@ -148,11 +158,13 @@ async def gather(
                 parts=parts if config.accounts is not None else (),
                 target=config.base_url or "several servers",
                 recent=recorder.recent,
+                seconds=lambda: remote.seconds,
             )
             first = _with_teams(prepared.first, parts, has_accounts=config.accounts is not None)
             prepared = prepared._replace(first=first)
             directory.write_summary(summary_of(first, progress, stop, has_ended=False))
-            observer.input_checked(source, prepared.preview)
+            if not is_shown:
+                observer.input_checked(source, prepared.preview)
             try:
                 gathered = await _take_all(session, recorder, remote, progress, gathered, sent)
                 if config.compare:
@@ -166,7 +178,7 @@ async def gather(
                 summary = await close(
                     session, prepared, progress, recorder, writer, is_complete=not stop.is_set
                 )
-            directory.write_fleet(to_json(gathered, indent=2) + b"\n")
+            _save(directory, gathered)
     return summary
 
 
@@ -222,16 +234,21 @@ async def _take_all(
     sent: RowSet,
 ) -> Gathered:
     """Write the results as they come. Return what was gathered."""
+    place = gathered
 
-    async def take() -> Gathered:
-        place = gathered
+    async def take() -> None:
+        nonlocal place
+        saved = time.monotonic()
         async for results, after in remote.results(gathered.place):
             await asyncio.to_thread(recorder.take, results)
             for one in results:
                 if one.sent is not None:
                     sent.add(one.row)
             place = replaced(place, place=after)
-        return place
+            if time.monotonic() - saved > _SAVE_INTERVAL:
+                await asyncio.to_thread(recorder.sync)
+                _save(session.directory, place)
+                saved = time.monotonic()
 
     async with asyncio.TaskGroup() as group:
         background = [
@@ -246,7 +263,11 @@ async def _take_all(
         stopping.cancel()
         for task in background:
             task.cancel()
-    return gathered if taking.cancelled() else taking.result()
+    return place
+
+
+def _save(directory: RunDirectory, gathered: Gathered) -> None:
+    directory.write_fleet(to_json(gathered, indent=2) + b"\n")
 
 
 async def _sample(session: Session, progress: Progress) -> None:
@@ -273,6 +294,7 @@ async def _keep_images(directory: RunDirectory, source: Input, sent: RowSet, sto
     try:
         for row in source.rows():
             if not row.number % _BATCH:
+                await asyncio.sleep(0)
                 stop.check()
                 if writing:
                     await asyncio.gather(*writing)

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from bulkupdate.journal import Ledger, Sample
@@ -116,6 +116,7 @@ class Progress:
         recent: the results of the last rows that did not succeed, the latest last.
         first: most rows that are sent; None for all.
         retry_failed: whether failed, unconfirmed and conflicting rows are tried again.
+        seconds: tells for how long rows are sent, where others send them; None for this session.
 
     Attributes:
         preview: the content of the input.
@@ -136,7 +137,9 @@ class Progress:
         recent: Sequence[Result] = (),
         first: int | None = None,
         retry_failed: bool = False,
+        seconds: Callable[[], float] | None = None,
     ) -> None:
+        self._seconds = seconds
         self.preview = preview
         self.ledger = ledger
         self.target = target
@@ -248,6 +251,8 @@ class Progress:
     @property
     def elapsed(self) -> float:
         """Seconds since the session began to send."""
+        if self._seconds is not None:
+            return self._seconds()
         return time.monotonic() - self._started
 
     @property

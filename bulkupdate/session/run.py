@@ -20,7 +20,13 @@ from datetime import datetime
 from pathlib import Path
 
 from bulkupdate.engine.spool import Spool
-from bulkupdate.errors import JournalError, RunStoppedError, count, setting
+from bulkupdate.errors import (
+    JournalError,
+    RunDirectoryError,
+    RunStoppedError,
+    count,
+    setting,
+)
 from bulkupdate.journal import (
     Mode,
     Recorder,
@@ -61,6 +67,15 @@ from bulkupdate.stop import Stop
 
 #: Ends after which lines may be shown that are not on the disk.
 _UNSURE_ENDS = ((State.RUNNING, None), (State.STOPPED, Reason.NOT_WRITTEN))
+
+
+#: States of a run of a fleet that was not collected to its end.
+_UNDER_WAY = (State.RUNNING, State.INTERRUPTED)
+
+_LEFT_FLEET = (
+    "held a run of a fleet, and holds one of this machine from now on: 'fleet retry' would send"
+    " rows of it again"
+)
 
 
 async def run(
@@ -105,6 +120,8 @@ async def run(
         if config.mode is Mode.RESUME and directory.mode is not Mode.RESUME:
             observer.noted(_why_not_resumed(directory))
         earlier = _read_earlier(config, directory)
+        if earlier is not None and directory.leave_fleet():
+            observer.noted(f"{directory.path} {_LEFT_FLEET}")
         parts = parts_of(config, stop, earlier, limiters)
         night = night_of(config, rules, directory, earlier) if rules is not None else None
         is_new_night = night is not None and earlier is None
@@ -167,6 +184,12 @@ def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
         return None
     earlier = read_summary(directory.path)
     check_server(directory, earlier, config)
+    is_under_way = earlier.stopped_by is Reason.UNDER_WAY or earlier.state in _UNDER_WAY
+    if is_under_way and directory.files.fleet.exists():
+        raise RunDirectoryError(
+            f"{directory.path} holds a run of a fleet that may be under way: rows could be sent"
+            " twice. Collect it to its end first (bulkupdate fleet collect … --wait), or cancel it"
+        )
     return earlier
 
 

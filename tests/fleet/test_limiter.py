@@ -197,18 +197,19 @@ def test_slow_statement_makes_no_slot_earlier_or_later() -> None:
     assert clock.earliest(3740.0) == pytest.approx(50.0)
 
 
+@pytest.mark.slow
 async def test_far_slot_is_confirmed_before_it_is_used(database: Database) -> None:
     """A slot that was given seconds before is not used if a 429 came in between."""
     await settled(database)
-    await moved(database, next="clock_timestamp() + interval '0.7 s'")
+    await moved(database, next="clock_timestamp() + interval '1.5 s'")
     host = limiter_in(database)
     waiting = asyncio.create_task(host.start())
-    while not host._waiting or host._wait < 0.3:
+    while not host._wait:
         await asyncio.sleep(0.005)
-    await moved(database, held_until="clock_timestamp() + interval '1 s'")
+    await moved(database, held_until="clock_timestamp() + interval '2 s'")
     began = asyncio.get_running_loop().time()
     await waiting
-    assert asyncio.get_running_loop().time() - began > 0.9
+    assert asyncio.get_running_loop().time() - began > 1.8
 
 
 async def test_slot_far_ahead_is_cut_back(database: Database) -> None:

@@ -119,8 +119,10 @@ async def run(
     with RunDirectory.open(config.directory, config.mode) as directory:
         if config.mode is Mode.RESUME and directory.mode is not Mode.RESUME:
             observer.noted(_why_not_resumed(directory))
+        if directory.files.fleet.exists():
+            _refuse_under_way(directory)
         earlier = _read_earlier(config, directory)
-        if earlier is not None and directory.leave_fleet():
+        if directory.leave_fleet():
             observer.noted(f"{directory.path} {_LEFT_FLEET}")
         parts = parts_of(config, stop, earlier, limiters)
         night = night_of(config, rules, directory, earlier) if rules is not None else None
@@ -178,18 +180,26 @@ def _why_not_resumed(directory: RunDirectory) -> str:
     return f"{directory.path}: {why}, so this one begins"
 
 
+def _refuse_under_way(directory: RunDirectory) -> None:
+    """Check that no fleet sends the rows of a directory.
+
+    Raises:
+        RunDirectoryError: it may do so.
+    """
+    found = read_summary(directory.path)
+    if found.stopped_by is Reason.UNDER_WAY or found.state in _UNDER_WAY:
+        raise RunDirectoryError(
+            f"{directory.path} holds a run of a fleet that may be under way: rows could be sent"
+            " twice. Collect it to its end first (bulkupdate fleet collect … --wait), or cancel it"
+        )
+
+
 def _read_earlier(config: RunConfig, directory: RunDirectory) -> Summary | None:
     """The summary of the run that is resumed; None for a new run."""
     if directory.mode is not Mode.RESUME:
         return None
     earlier = read_summary(directory.path)
     check_server(directory, earlier, config)
-    is_under_way = earlier.stopped_by is Reason.UNDER_WAY or earlier.state in _UNDER_WAY
-    if is_under_way and directory.files.fleet.exists():
-        raise RunDirectoryError(
-            f"{directory.path} holds a run of a fleet that may be under way: rows could be sent"
-            " twice. Collect it to its end first (bulkupdate fleet collect … --wait), or cancel it"
-        )
     return earlier
 
 

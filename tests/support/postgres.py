@@ -115,12 +115,23 @@ def _other_user() -> int:
     raise AssertionError("there is no other user than root")
 
 
+def _stop_if_left(programs: Path, owner: Path) -> None:
+    """Stop a server whose tests have ended without doing so."""
+    with contextlib.suppress(OSError, ValueError, subprocess.CalledProcessError):
+        if not Path(f"/proc/{int(owner.read_text())}").exists():
+            Postgres(programs, owner.parent).stop()
+            shutil.rmtree(owner.parent)
+
+
 @contextlib.contextmanager
 def running(programs: Path, *, is_synced: bool = False) -> Iterator[Postgres]:
-    """A server, for a block."""
+    """A server, for a block. Servers are stopped whose tests were killed."""
+    for left in Path("/tmp").glob("pg-*/owner"):  # noqa: S108
+        _stop_if_left(programs, left)
     # The paths of pytest are too long for a socket, and others may not enter them.
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:
         server = Postgres(programs, Path(directory), is_synced=is_synced)
+        (Path(directory) / "owner").write_text(str(os.getpid()))
         server.create()
         try:
             yield server

@@ -1,0 +1,327 @@
+"""Jobs and chunks: whose a job is, which rows are next, and which of them may have been sent."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bulkupdate.errors import ConfigError, JournalError, RunDirectoryError
+from bulkupdate.fleet import (
+    Database,
+    Dsn,
+    cancel,
+    collect,
+    forget,
+    init,
+    retry,
+    runs_of,
+    submit,
+)
+from bulkupdate.fleet.chunks import MOST_TRIES, Chunk, ResultsTable, next_chunk
+from bulkupdate.fleet.queue import Lease, Queue, queue_of
+from bulkupdate.fleet.records import FleetSettings
+from bulkupdate.journal import Mode
+from bulkupdate.lemlist.accounts import Accounts
+from bulkupdate.models import Outcome, Reason, Row, unsent
+from bulkupdate.session.run import run
+from bulkupdate.session.settings import RunConfig
+from tests.executors.executors import ended
+from tests.fleet.test_work import FAST, config_of, died_at, rows_of, working
+from tests.support.accounts import ManyAccounts
+from tests.support.postgres import Postgres
+
+Write = Callable[..., Path]
+
+TEAM = "bulkupdate-team"
+
+
+async def taken(jobs: Queue, queue: str = TEAM) -> Lease:
+    """The job of a team, taken by a new worker."""
+    worker = await jobs.register("one")
+    job = await jobs.fetch([queue], worker)
+    assert job is not None
+    assert job.id is not None
+    return Lease(job.id, job.attempts, worker)
+
+
+async def jobs_in(database: Database) -> list[tuple[str, str]]:
+    """The queue and the status of each job."""
+    return [
+        (row[0], row[1])
+        for row in await database.rows(
+            "SELECT queue_name, status::text FROM procrastinate_jobs ORDER BY id"
+        )
+    ]
+
+
+async def test_job_of_another_worker_is_not_ended(database: Database) -> None:
+    """A worker that comes back ends no job that was put back, or that another one does."""
+    jobs = Queue(database)
+    await jobs.defer([TEAM])
+    lost = await taken(jobs)
+    assert await jobs.reap(lost.worker, [], 30.0)
+    assert not await jobs.end(lost, TEAM)
+    assert await jobs_in(database) == [(TEAM, "todo")]
+    now = await taken(jobs)
+    assert not await jobs.end(lost, TEAM)
+    await jobs.postpone(lost, 30)
+    assert await jobs_in(database) == [(TEAM, "doing")]
+    assert await jobs.end(now, TEAM)
+    assert await jobs_in(database) == []
+
+
+async def test_lost_job_takes_no_chunk(database: Database, write: Write) -> None:
+    """For a job that another worker has, nothing is taken, and nothing of the run is changed."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        await submit(config_of(many, path), database)
+        queue = queue_of(many.sandbox.base_url, many["a"].team.id)
+        jobs = Queue(database)
+        lost = await taken(jobs, queue)
+        assert await jobs.reap(lost.worker, [], 30.0)
+        assert await next_chunk(database, queue, lost) is None
+        assert await database.rows("SELECT lease FROM bulkupdate_parts WHERE rows > 0") == [(0,)]
+
+
+async def test_team_without_a_job_gets_one(database: Database, write: Write) -> None:
+    """If the job of a team with edits is gone, whatever the reason, the next heartbeat adds one."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        submitted = await submit(config_of(many, path), database)
+        await database.rows("DELETE FROM procrastinate_jobs")
+        async with working(database, many):
+            await ended(database, submitted.run)
+        assert len(many.titles()["a"]) == 3
+
+
+async def test_job_for_a_newer_version_waits_for_it(database: Database) -> None:
+    """A job that is left to a newer version is in the queue all the time, and due later."""
+    jobs = Queue(database)
+    await jobs.defer([TEAM])
+    lease = await taken(jobs)
+    await jobs.postpone(lease, 30)
+    assert await jobs_in(database) == [(TEAM, "todo")]
+    assert await jobs.fetch([TEAM], lease.worker) is None
+    await database.rows("UPDATE procrastinate_jobs SET scheduled_at = now()")
+    assert await jobs.fetch([TEAM], lease.worker) is not None
+
+
+async def test_rows_of_a_dead_worker_may_have_been_sent(database: Database, write: Write) -> None:
+    """Each row that was given out without a result may have been sent, and no other one."""
+    path = write("a.csv", *rows_of(30))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        await submit(config_of(many, path), database)
+        queue = queue_of(many.sandbox.base_url, many["a"].team.id)
+        first = await died_at(database, queue)
+        table = ResultsTable(database, 1)
+        await table.write(first, [unsent(first.rows[1], Outcome.UPDATED)])
+        second = await died_at(database, queue)
+        assert [row.number for row in second.rows] == [1, *range(3, 27)]
+        assert second.sent_before == {1, *range(3, 26)}
+
+
+async def test_old_comparison_of_a_row_that_was_sent_is_unconfirmed(
+    database: Database, write: Write
+) -> None:
+    """A row that was in flight when its worker died is no conflict: its task may be changed."""
+    path = write("a.csv", "account,id,title", "a,t1,New")
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        many["a"].team.tasks["t1"] = {"_id": "t1", "title": "Old", "status": "pending"}
+        async with working(database, many):
+            pass
+        submitted = await submit(config_of(many, path, compare=True), database)
+        await died_at(database, queue_of(many.sandbox.base_url, many["a"].team.id))
+        await database.rows("UPDATE bulkupdate_runs SET stale_after = now()")
+        async with working(database, many):
+            summary = await collect(database, submitted.run, "edits.run", follow=True)
+    assert summary.counts["unconfirmed"] == 1
+    assert '"before":{"title":"Old"}' in (Path("edits.run") / "before.jsonl").read_text()
+
+
+async def test_run_that_has_begun_ends_first(database: Database, write: Write) -> None:
+    """A run that was submitted earlier, but whose submission ended later, does not come between."""
+    path = write("a.csv", *rows_of(30))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        for _ in range(2):
+            await submit(config_of(many, path), database)
+        queue = queue_of(many.sandbox.base_url, many["a"].team.id)
+        await database.rows("UPDATE bulkupdate_runs SET place = 10 - place")
+        assert (await died_at(database, queue)).run == 2
+        await database.rows("UPDATE bulkupdate_runs SET place = 10 - place")
+        assert (await died_at(database, queue)).run == 2
+
+
+async def test_rows_that_are_sent_again_can_be_set_aside(database: Database, write: Write) -> None:
+    """Rows that `retry --failed` sends again are set aside as others, if workers die at them."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            submitted = await submit(config_of(many, path), database)
+            await ended(database, submitted.run)
+        await database.rows("UPDATE bulkupdate_results SET outcome = 'failed'")
+        await retry(database, submitted.run, failed=True)
+        queue = queue_of(many.sandbox.base_url, many["a"].team.id)
+        for _ in range(MOST_TRIES):
+            await died_at(database, queue)
+        async with working(database, many):
+            await asyncio.wait_for(ended(database, submitted.run), 20)
+        (found,) = await runs_of(database, submitted.run)
+        assert found.counts["unprocessed"] == 3
+
+
+async def test_bad_result_of_one_account_fails_no_others(database: Database) -> None:
+    """If the results of one can't be written, those of others in the same statement can."""
+    (row,) = await database.rows(
+        "INSERT INTO bulkupdate_runs (format, version, input, rows, settings)"
+        " VALUES (1, '', '', 2, '') RETURNING id"
+    )
+    (part,) = await database.rows(
+        "INSERT INTO bulkupdate_parts (run, account, base_url) VALUES (%s, 'a', '') RETURNING id",
+        [row[0]],
+    )
+    settings = FleetSettings(read={}, path="", name="")
+    good = Chunk(part[0], row[0], "a", settings, [], 1, frozenset(), 0, False, 0, 0)
+    forgotten = good._replace(part=part[0] + 1)
+    table = ResultsTable(database, 1)
+    result = unsent(Row(1, 1, "t1", None, (), ""), Outcome.UPDATED)
+    older = good._replace(lease=0)
+    found = await asyncio.gather(
+        table.write(good, [result]),
+        table.write(forgotten, [result]),
+        table.write(older, [replaced_outcome(result)]),
+        return_exceptions=True,
+    )
+    assert [type(one) for one in found] == [type(None), JournalError, type(None)]
+    rows = await database.rows("SELECT part, outcome FROM bulkupdate_results")
+    assert rows == [(part[0], "updated")]
+
+
+def replaced_outcome(result: Any) -> Any:
+    """The same result with another outcome."""
+    from bulkupdate.codec import replaced
+
+    return replaced(result, outcome=Outcome.FAILED)
+
+
+async def test_key_file_that_is_replaced_changes_no_key(
+    database: Database, write: Write, tmp_path: Path
+) -> None:
+    """A worker sends with the key whose team it has asked for, until it is started again."""
+    path = write("a.csv", *rows_of(40))
+    async with ManyAccounts(["a", "b"], rate=FAST) as many:
+        key = tmp_path / "a.key"
+        key.write_text(many["a"].key)
+        key.chmod(0o600)
+        file = tmp_path / "accounts.toml"
+        file.write_text(f'[a]\napi_key_file = "{key}"\n')
+        accounts = Accounts.load(file, environ={}, base_url=many.sandbox.base_url)
+        config = RunConfig(input=path, accounts=accounts)
+
+        class Only:
+            """The same sandbox, with this file of accounts."""
+
+            accounts = config.accounts
+
+        async with working(database, Only()):  # type: ignore[arg-type]
+            submitted = await submit(config, database)
+            while not many.titles()["a"]:
+                await asyncio.sleep(0.005)
+            key.write_text(many["b"].key)
+            await ended(database, submitted.run)
+        assert len(many.titles()["a"]) == 40
+        assert many.titles()["b"] == {}
+
+
+async def test_directory_of_a_run_under_way_is_not_resumed(
+    database: Database, write: Write
+) -> None:
+    """`run --resume` would send rows twice. After the end, it makes the run one of this machine."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        submitted = await submit(config_of(many, path), database)
+        summary = await collect(database, submitted.run, "edits.run")
+        assert summary.stopped_by is Reason.UNDER_WAY
+        again = replace(config_of(many, path), out="edits.run", mode=Mode.RESUME)
+        with pytest.raises(RunDirectoryError, match="sent twice"):
+            await run(again)
+        assert await cancel(database, submitted.run)
+        await collect(database, submitted.run, "edits.run")
+        assert (await run(again)).counts["updated"] == 3
+        # What the fleet knows is no longer all of it.
+        with pytest.raises(RunDirectoryError, match="not made by a fleet"):
+            await collect(database, submitted.run, "edits.run")
+
+
+async def test_run_that_has_ended_is_not_cancelled(database: Database, write: Write) -> None:
+    """A finished run stays finished."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        await ended(database, submitted.run)
+        with pytest.raises(ConfigError, match="has ended"):
+            await cancel(database, submitted.run)
+        assert (await runs_of(database, submitted.run))[0].state == "finished"
+
+
+async def test_results_of_many_parts_are_read_a_few_at_a_time(
+    database: Database, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many accounts have results, only some parts are read at once, and none is missed."""
+    from bulkupdate.fleet import collection
+
+    monkeypatch.setattr(collection, "_BATCH", 2)
+    monkeypatch.setattr(collection, "_PARTS", 2)
+    names = list("abcde")
+    lines = [f"{name},t{n},T" for n in range(5) for name in names]
+    path = write("a.csv", "account,id,title", *lines)
+    async with ManyAccounts(names, rate=FAST) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        await ended(database, submitted.run)
+        summary = await collect(database, submitted.run, "edits.run")
+    assert summary.counts["updated"] == 25
+    assert len((Path("edits.run") / "results.jsonl").read_text().splitlines()) == 25
+
+
+async def test_database_without_unicode_is_refused(postgres: Postgres) -> None:
+    """A database whose encoding can't hold all text gets no tables."""
+    async with Database(Dsn(postgres.dsn())) as database:
+        await database.rows(
+            "CREATE DATABASE sql_ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0"
+        )
+    async with Database(Dsn(postgres.dsn("sql_ascii"))) as database:
+        with pytest.raises(ConfigError, match="UTF8"):
+            await init(database)
+
+
+async def test_rules_are_evaluated_by_the_submitter(database: Database, tmp_path: Path) -> None:
+    """A file of rules becomes the edits of the tasks as they are, and goes out as others do."""
+    from bulkupdate.sandbox import made_up_team
+
+    rules = tmp_path / "nightly.toml"
+    rules.write_text(
+        'timezone = "UTC"\naccount = "a"\nmax_changes = 500\n\n[[rule]]\nname = "all high"\n'
+        'select = { type = "phone" }\nset = { priority = "high" }\n'
+    )
+    async with ManyAccounts(["a"], team_of=made_up_team, rate=FAST) as many:
+        async with working(database, many):
+            submitted = await submit(RunConfig(input=rules, accounts=many.accounts), database)
+            assert submitted.preview.rows > 10
+            summary = await collect(database, submitted.run, "night.run", follow=True)
+        phone = [one for one in many["a"].team.tasks.values() if one["type"] == "phone"]
+    assert summary.exit_code == 0
+    assert summary.counts["updated"] == submitted.preview.rows
+    assert {task["priority"] for task in phone if task["status"] == "pending"} == {2}
+    await forget(database, submitted.run)

@@ -7,7 +7,7 @@ stop of one lane does not stop the others.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,23 @@ _INTERRUPTIONS = frozenset({Reason.SIGNAL, Reason.CANCELLED})
 
 #: Reasons that do not count if everything was done despite the stop.
 _UNLESS_COMPLETE = _INTERRUPTIONS | {Reason.DEADLINE, Reason.TOO_MANY_FAILURES}
+
+
+#: Seconds after which a task that is cancelled is cancelled again.
+_AGAIN = 0.2
+
+
+async def cancel_all(tasks: "Iterable[asyncio.Task[Any]]") -> None:
+    """Cancel tasks, and wait until they have ended.
+
+    In Python 3.11, `asyncio.wait_for` loses a cancellation that comes with its result (cpython
+    86296). Libraries use it, so a task is cancelled again until it has ended.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_AGAIN)
 
 
 class StoppedError(Exception):

@@ -1,5 +1,6 @@
 """The commands `bulkupdate fleet …`: the same over several machines, through PostgreSQL."""
 
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -53,7 +54,7 @@ from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import ConfigError, RunStoppedError, count
 from bulkupdate.journal import ExitCode, Mode, RunDirectory, Summary
 from bulkupdate.lemlist.accounts import Accounts
-from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.lemlist.endpoint import KEY_VARIABLE, Endpoint
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.models import Reason, State
 from bulkupdate.reader import is_rules
@@ -66,10 +67,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-#: A key for commands that send nothing.
-_NO_KEY = ApiKey("none")
-
-_RUN = click.IntRange(min=1)
+#: Ids of runs, as PostgreSQL has them.
+_RUN = click.IntRange(1, 2**63 - 1)
 
 database_options = cloup.option_group("Which fleet", dsn_file_option)
 
@@ -100,6 +99,8 @@ def _run(
     work: "Callable[[Database, Stop], Awaitable[Value]]",
     *,
     verbosity: int = 0,
+    may_be_away: bool = False,
+    on_signal: str = "stopping (a second signal ends it at once)",
 ) -> Value:
     """Do work with the database. Exit where it is stopped or can't be reached."""
     check_fleet()
@@ -110,9 +111,9 @@ def _run(
         from bulkupdate.stop import Stop
 
         stop = Stop()
-        stop_on_signals(stop, screen)
+        stop_on_signals(stop, screen, on_signal)
         try:
-            async with open_database(dsn_file) as database:
+            async with open_database(dsn_file, may_be_away=may_be_away) as database:
                 return await work(database, stop)
         except RunStoppedError as error:
             screen.error(str(error))
@@ -251,6 +252,7 @@ def submit_command(**given: Any) -> None:
         if flags.wait != (flags.out is not None):
             raise ConfigError("--wait and --out go together: name a run directory")
         forbid_core_dumps()
+        check_fleet()
         config = _submit_config(flags)
 
         async def work(database: "Database", stop: "Stop") -> int:
@@ -265,8 +267,13 @@ def submit_command(**given: Any) -> None:
             screen.say(f"run {found.run}: {count(found.preview.requests, 'update')} submitted")
             if flags.out is None:
                 screen.say(f"next: bulkupdate fleet collect {found.run} --out DIR")
-                if flags.as_json and (code := screen.result({"run": found.run})):
-                    return code
+                told = (
+                    screen.result({"run": found.run})
+                    if flags.as_json
+                    else screen.lines([str(found.run)])
+                )
+                if told:
+                    return told
                 return ExitCode.UNSUCCESSFUL if found.conflicts else ExitCode.DONE
             code = await _collect(
                 screen,
@@ -280,7 +287,8 @@ def submit_command(**given: Any) -> None:
             )
             return code or (ExitCode.UNSUCCESSFUL if found.conflicts else ExitCode.DONE)
 
-        sys.exit(_run(screen, flags.dsn_file, work))
+        told = "the submission is given up" if flags.out is None else "the run goes on without us"
+        sys.exit(_run(screen, flags.dsn_file, work, on_signal=f"stopping: {told}"))
 
 
 def _submit_config(flags: SubmitFlags) -> RunConfig:
@@ -292,7 +300,15 @@ def _submit_config(flags: SubmitFlags) -> RunConfig:
     elif compares:
         endpoint = flags.endpoint(flags.timeout)
     else:
-        endpoint = Endpoint(api_key=_NO_KEY, base_url=flags.url(), timeout=flags.timeout)
+        # Without a key it must be known to workers which team is meant.
+        try:
+            endpoint = flags.endpoint(flags.timeout)
+        except ConfigError:
+            if flags.api_key_file is not None or os.environ.get(KEY_VARIABLE):
+                raise
+            from bulkupdate.fleet.teams import NO_KEY
+
+            endpoint = Endpoint(api_key=NO_KEY, base_url=flags.url(), timeout=flags.timeout)
     return RunConfig(
         input=flags.input_,
         endpoint=endpoint,
@@ -397,9 +413,15 @@ async def _collect(
         is_shown=is_shown,
     )
     screen.summary(summary)
+    if forget_it:
+        is_kept = summary.state is State.INTERRUPTED or summary.stopped_by is Reason.UNDER_WAY
+        kept = "is kept in the database: it is not over" if is_kept else "is forgotten"
+        screen.say(f"run {run} {kept}")
     unwritten = screen.result(summary) if as_json else ExitCode.DONE
     if summary.state is State.INTERRUPTED or summary.stopped_by is Reason.UNDER_WAY:
         screen.say(f"run {run} goes on: bulkupdate fleet collect {run} --out {out} --wait")
+    elif forget_it:
+        pass
     elif summary.stopped_by is not None:
         screen.say(f"to send the rest: bulkupdate fleet retry {run}")
     elif summary.exit_code:
@@ -443,7 +465,13 @@ async def _collect(
         help="Seconds without a heartbeat after which others take its jobs. The same for all.",
     ),
     drain_timeout_option,
-    give_up_option,
+    option(
+        "--give-up-after",
+        default=600.0,
+        show_default=True,
+        metavar="S",
+        help="Most seconds to wait for a database that is away.",
+    ),
 )
 @cloup.option_group(
     "What is printed",
@@ -516,8 +544,18 @@ def worker_command(
                     await stack.enter_async_context(metrics.writing(worker.numbers))
                 await worker.run()
 
-        verbosity = -1 if quiet else max(verbose, 1 if log_format == "json" else verbose)
-        _run(screen, dsn_file, work, verbosity=verbosity)
+        if not quiet:
+            # That it works, and for whom, is worth a line.
+            logging.getLogger("bulkupdate.fleet").setLevel(logging.INFO)
+        told = "draining: requests in flight may end (a second signal ends it at once)"
+        _run(
+            screen,
+            dsn_file,
+            work,
+            verbosity=-1 if quiet else verbose,
+            may_be_away=True,
+            on_signal=told,
+        )
 
 
 def _accounts_of(flags: ConnectionFlags, timeout: float) -> "list[Account]":

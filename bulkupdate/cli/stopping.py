@@ -20,8 +20,17 @@ def code_of(stop: "Stop") -> int:
     return exit_code(stop.reason, number=stop.signal, has_failures=False)
 
 
-def stop_on_signals(stop: "Stop", screen: Screen) -> None:
-    """Handle signals: the first one stops the run, and the second one ends it at once."""
+_TOLD = "stopping: requests in flight may end (a second signal ends the run at once)"
+
+
+def stop_on_signals(stop: "Stop", screen: Screen, told: str = _TOLD) -> None:
+    """Handle signals: the first one stops the run, and the second one ends it at once.
+
+    Args:
+        stop: is set by the first signal.
+        screen: shows a line then.
+        told: the line.
+    """
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
 
@@ -33,7 +42,7 @@ def stop_on_signals(stop: "Stop", screen: Screen) -> None:
             stop.abort()
             running.cancel()
             return
-        screen.say("stopping: requests in flight may end (a second signal ends the run at once)")
+        screen.say(told)
         stop.set(f"interrupted by {number.name}", Reason.SIGNAL, signal=number)
 
     for number in SIGNALS:

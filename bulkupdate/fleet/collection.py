@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -10,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from bulkupdate.codec import parse_json, parse_record, to_json
-from bulkupdate.fleet.database import Database
+from bulkupdate.fleet.database import Database, DatabaseError
 from bulkupdate.fleet.records import FleetSettings
 from bulkupdate.fleet.runs import PartStatus, RunStatus, forget, runs_of
 from bulkupdate.fleet.submission import INPUT, VALUE_MAP
-from bulkupdate.fleet.teams import is_of_key
+from bulkupdate.fleet.teams import NO_KEY, is_of_key
 from bulkupdate.journal import RunDirectory, RunFiles, Summary
 from bulkupdate.lemlist.accounts import Accounts
-from bulkupdate.lemlist.endpoint import DEFAULT_BASE_URL, ApiKey, Endpoint
-from bulkupdate.models import Reason, Result, Traffic
+from bulkupdate.lemlist.endpoint import DEFAULT_BASE_URL, Endpoint
+from bulkupdate.models import Reason, Result, State, Traffic
 from bulkupdate.reader import Format, Input, ReadOptions
 from bulkupdate.session.gather import gather
 from bulkupdate.session.observer import Observer
@@ -32,6 +33,9 @@ _PARTS = 4
 #: Seconds between two looks at a run that goes on, at first and at most.
 _FIRST_LOOK = 0.05
 _LONGEST_LOOK = 1.0
+
+#: Seconds for which a database that is away is waited for.
+_PATIENCE = 600.0
 
 #: Results of transactions that are not over can't be passed by: they may appear before others.
 _RESULTS = """
@@ -58,7 +62,11 @@ WHERE EXISTS (
 )
 """
 
-_NOT_SENT = ApiKey("none")
+
+#: Ends after which not all of a run is on disk.
+_LEFT = (Reason.UNDER_WAY, Reason.NOT_WRITTEN, Reason.INTERNAL_ERROR)
+
+log = logging.getLogger(__name__)
 
 
 class _Pace:
@@ -224,6 +232,7 @@ class FleetRun:
             values["value_map"] = self._directory / VALUE_MAP
         if self._settings.accounts is not None:
             values["accounts"] = self._settings.accounts
+            values["account"] = self._settings.account
         return ReadOptions(**values)
 
     def open_input(self, directory: RunDirectory, stop: Stop) -> Input:
@@ -249,21 +258,29 @@ class FleetRun:
             DatabaseError: the database was away for too long.
         """
         places = _Places(place, [part.id for part in self._all])
-        pause = _FIRST_LOOK
+        pause, clock = _FIRST_LOOK, asyncio.get_running_loop().time
+        away: float | None = None
         while True:
-            (status,) = await runs_of(self._database, self._status.id, counted=False)
-            self._update(status)
-            async for found in self._news(places, status):
-                results = [
-                    parse_record(bytes(data), Result)
-                    for *_, data, again in found
-                    if data is not None and not again
-                ]
-                yield results, str(places)
-            if status.has_ended or not self._follow:
-                # Only now it matters which rows were set aside.
-                self._update((await runs_of(self._database, self._status.id))[0])
-                return
+            try:
+                (status,) = await runs_of(self._database, self._status.id, counted=False)
+                self._update(status)
+                async for found in self._news(places, status):
+                    results = [
+                        parse_record(bytes(data), Result)
+                        for *_, data, again in found
+                        if data is not None and not again
+                    ]
+                    yield results, str(places)
+                if status.has_ended or not self._follow:
+                    # Only now it matters which rows were set aside.
+                    self._update((await runs_of(self._database, self._status.id))[0])
+                    return
+                away = None
+            except DatabaseError as error:
+                away = clock() if away is None else away
+                if not (error.is_away and self._follow) or clock() - away > _PATIENCE:
+                    raise
+                log.warning("%s: waiting for it", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
 
@@ -335,7 +352,7 @@ async def collect(
         run: the id of the run.
         out: the run directory. One of an earlier call for the same run is brought up to date.
         follow: whether to wait until the run has ended, and show its progress.
-        forget_it: whether to remove the run from the database, once it has ended and is on disk.
+        forget_it: whether to remove the run from the database, if it has ended and is on disk.
         stop: ends it early. The run goes on.
         observer: is called meanwhile.
         is_shown: whether the observer has been told of the check of the input already.
@@ -356,15 +373,13 @@ async def collect(
         await remote.fetch()
         config = remote.config(Path(out))
         summary = await gather(config, remote, stop=stop, observer=observer, is_shown=is_shown)
-    if forget_it and summary.stopped_by is not Reason.UNDER_WAY and summary.ended is not None:
-        (status,) = await runs_of(database, run)
-        if status.has_ended and not (stop is not None and stop.is_set):
-            await forget(database, run)
+    if forget_it and summary.state is not State.INTERRUPTED and summary.stopped_by not in _LEFT:
+        await forget(database, run)
     return summary
 
 
 def _endpoint(base_url: str) -> Endpoint:
-    return Endpoint(api_key=_NOT_SENT, base_url=base_url or DEFAULT_BASE_URL)
+    return Endpoint(api_key=NO_KEY, base_url=base_url or DEFAULT_BASE_URL)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

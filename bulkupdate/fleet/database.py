@@ -183,6 +183,12 @@ class Database:
                 f"the database at {self.dsn.where} has no tables of this version: run 'bulkupdate"
                 " fleet init'"
             )
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return DatabaseError(
+                f"the database at {self.dsn.where} lets this user not do that: 'fleet init' needs"
+                " the right to make tables, and all else to use them and their sequences",
+                is_refused=True,
+            )
         # Other messages may quote values.
         kind = type(error).__name__
         return DatabaseError(f"the database at {self.dsn.where} refused a statement: {kind}")

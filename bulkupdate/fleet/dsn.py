@@ -1,5 +1,6 @@
 """The DSN: where the database is, with its password."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,10 @@ _LONGEST = 4096
 
 #: Shortest password that is looked for in messages. A shorter one would be found by chance.
 _SHORTEST = 4
+
+#: Hosts, or directories of sockets, and ports; several with commas between them.
+_HOST = re.compile(r"[\w.,:/%\[\]-]*")
+_PORT = re.compile(r"[0-9,]*")
 
 #: A network that is cut says nothing. So a connection is given up after some seconds of silence.
 #: What the DSN itself sets counts.
@@ -54,6 +59,14 @@ class Dsn:
                 "the DSN of the database is wrong: it must look like"
                 " postgresql://user:password@host/name, or host=… dbname=… user=…"
             ) from None
+        host, port = str(parts.get("host") or ""), str(parts.get("port") or "")
+        name = str(parts.get("dbname") or "")
+        if not (_HOST.fullmatch(host) and _PORT.fullmatch(port)) or "@" in name or "\n" in value:
+            # A sign of the password was taken for the end of it: the rest must not be shown.
+            raise ConfigError(
+                "the DSN of the database is wrong: in a user name or a password, write @ as %40,"
+                " : as %3A, / as %2F and # as %23; and give it one line"
+            )
         self._parts = {**_DEFAULTS, **parts}
 
     def reveal(self) -> str:
@@ -67,10 +80,10 @@ class Dsn:
 
     @property
     def where(self) -> str:
-        """The host and the name of the database, for people."""
+        """The host, the port and the name of the database, for people."""
         host = self._parts.get("host") or self._parts.get("hostaddr") or "this machine"
-        name = self._parts.get("dbname")
-        return f"{host}/{name}" if name else str(host)
+        port, name = self._parts.get("port"), self._parts.get("dbname")
+        return f"{host}{f':{port}' if port else ''}{f'/{name}' if name else ''}"
 
     def __repr__(self) -> str:
         return "Dsn(…)"
@@ -91,6 +104,8 @@ class Dsn:
         """
         if file is not None:
             named = f"{setting('dsn_file')} {file}"
+            if file.exists() and not file.is_file():
+                raise ConfigError(f"{named} is not a regular file")
             return cls(read_secret(file, named, _LONGEST, "a DSN"))
         value = environ.get(DSN_VARIABLE, "")
         if not value.strip():

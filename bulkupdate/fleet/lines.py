@@ -15,7 +15,7 @@ _RUNS = ("run", "submitted", "input", "rows", "done", "not ok", "state")
 _PARTS = ("account", "updates", "rows done", "not ok", "requests", "429s", "state")
 
 #: Seconds of silence after which a worker is shown as silent.
-_SILENT = 60.0
+_SILENT = 15.0
 
 
 def status_lines(runs: Sequence[RunStatus], workers: Sequence[WorkerStatus]) -> Iterator[str]:

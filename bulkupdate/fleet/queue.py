@@ -273,11 +273,14 @@ class Queue:
         Raises:
             DatabaseError: the connection has broken.
         """
+        loop = asyncio.get_running_loop()
+        due: asyncio.TimerHandle | None = None
 
         async def was_queued(*, channel: str, notification: object) -> None:  # noqa: ARG001
             # Another one may follow at once: several jobs are taken then.
-            await asyncio.sleep(_GATHER)
-            on_news()
+            nonlocal due
+            if due is None or due.when() < loop.time():
+                due = loop.call_later(_GATHER, on_news)
 
         with self._errors():
             await self._jobs.listen_for_jobs(on_notification=was_queued, queues=None)

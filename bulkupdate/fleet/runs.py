@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from bulkupdate.codec import parse_record
-from bulkupdate.errors import ConfigError, count
+from bulkupdate.errors import LANE_STOPPERS, ConfigError, count
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.queue import Queue
 from bulkupdate.fleet.records import FleetSettings
@@ -22,8 +22,12 @@ SELECT p.id, p.run, p.account, p.base_url, p.team, p.rows, p.reason, p.stopped_b
        p.requests, p.retries, p.rate_limited, p.paused, p.allowed_rate, p.waiting_for, p.began,
        extract(epoch FROM coalesce(p.ended, now()) - p.began)::float8, a.key_hash, a.trouble,
        EXISTS (SELECT FROM procrastinate_jobs j WHERE j.id = p.job AND j.status = 'doing')
-FROM bulkupdate_parts p LEFT JOIN bulkupdate_accounts a
-    ON a.base_url = p.base_url AND a.name = p.account AND a.team = p.team
+FROM bulkupdate_parts p LEFT JOIN LATERAL (
+    SELECT max(key_hash) AS key_hash,
+           CASE WHEN max(seen) > now() - interval '3 minutes' THEN max(trouble)
+                ELSE coalesce(max(trouble), 'no worker has its key now') END AS trouble
+    FROM bulkupdate_accounts WHERE queue = p.queue
+) AS a ON p.queue IS NOT NULL
 WHERE p.run = ANY(%s) ORDER BY p.id
 """
 
@@ -49,7 +53,11 @@ WITH edits AS (
 ), first AS (
     SELECT e.part, e.task, min(e.row) AS row
     FROM edits e JOIN bulkupdate_results r USING (part, row)
-    WHERE r.outcome = ANY(%(outcomes)s) GROUP BY e.part, e.task
+    WHERE r.outcome = ANY(%(outcomes)s)
+       -- Failed for no reason of its own, as with a key that was refused.
+       OR convert_from(r.result, 'UTF8')::jsonb #>> '{error,type}' = ANY(%(stoppers)s)
+       OR convert_from(r.result, 'UTF8')::jsonb @> '{"cut_short": true}'
+    GROUP BY e.part, e.task
 )
 UPDATE bulkupdate_results r SET again = true
 FROM edits e JOIN first f USING (part, task)
@@ -332,7 +340,7 @@ async def retry(database: Database, run: int, *, failed: bool) -> int:
         Number of rows that are left now.
 
     Raises:
-        ConfigError: there is no run with this id, or it has not ended.
+        ConfigError: there is no run with this id, it has not ended, or nothing of it is left.
         DatabaseError: the database can't be reached.
     """
     async with database.connection(None) as connection, connection.transaction():
@@ -340,14 +348,21 @@ async def retry(database: Database, run: int, *, failed: bool) -> int:
         await connection.execute("SELECT pg_advisory_xact_lock(%s, %s::int)", [_LOCK, run])
         (before,) = await runs_of(database, run, counted=False)
         if not before.has_ended:
-            raise ConfigError(f"run {run} is still under way: nothing is to be retried yet")
+            raise ConfigError(
+                f"run {run} was cancelled, and its last requests are ending: try again in a moment"
+                if before.cancelled
+                else f"run {run} is still under way: nothing is to be retried yet"
+            )
         parts = [part.id for part in before.parts]
-        if failed:
-            outcomes = [outcome.value for outcome in RETRIED]
-            await connection.execute(_AGAIN, {"parts": parts, "outcomes": outcomes})
-        await connection.execute(
+        outcomes = [outcome.value for outcome in RETRIED] if failed else []
+        values = {"parts": parts, "outcomes": outcomes, "stoppers": [*LANE_STOPPERS]}
+        again = await connection.execute(_AGAIN, values)
+        aside = await connection.execute(
             "DELETE FROM bulkupdate_results WHERE part = ANY(%s) AND result IS NULL", [parts]
         )
+        is_left = before.cancelled or any(not part.is_done for part in before.parts)
+        if not (again.rowcount or aside.rowcount or is_left):
+            raise ConfigError(f"run {run} has ended, and nothing of it is left to send")
         await connection.execute("UPDATE bulkupdate_runs SET cancelled = NULL WHERE id = %s", [run])
         cursor = await connection.execute(_GO_ON, [parts])
         queues = {row[0] for row in await cursor.fetchall()}

@@ -25,16 +25,17 @@ CREATE TABLE bulkupdate_workers (
     started timestamptz NOT NULL DEFAULT now()
 );
 
--- The accounts whose keys workers have, or had.
+-- The accounts whose keys workers have, or had. A name may mean another team to another worker.
 CREATE TABLE bulkupdate_accounts (
     base_url text NOT NULL,
     name text NOT NULL,
     team text NOT NULL,
     team_name text NOT NULL,
+    queue text NOT NULL,
     key_hash text,
     trouble text,
-    registered timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (base_url, name)
+    seen timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (base_url, name, team)
 );
 
 CREATE TABLE bulkupdate_runs (

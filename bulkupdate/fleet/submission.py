@@ -20,7 +20,7 @@ import psycopg
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import to_json
-from bulkupdate.errors import DeclinedError, InputError, count, setting
+from bulkupdate.errors import ConfigError, DeclinedError, InputError, count, setting
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.queue import FORMAT, Queue, queue_of
 from bulkupdate.fleet.records import FleetSettings, edit_of
@@ -105,7 +105,8 @@ async def submit(
     Raises:
         InputError: the input can't be used, or has invalid rows; or too many tasks would change.
             Nothing was submitted.
-        ConfigError: no worker has had the key of an account yet.
+        ConfigError: no worker has had the key of an account yet, it is not known whose team is
+            meant, or an account may only be read.
         DeclinedError: `confirm` returned False.
         RunStoppedError: `stop` was set, or the tasks can't be read.
         DatabaseError: the database can't be reached, or refused. Nothing was submitted, unless the
@@ -198,7 +199,11 @@ async def _submit(
         if confirm is not None and preview.completes_or_clears:
             await _ask(confirm, preview, source, stop)
         names = [*preview.accounts] if config.accounts is not None else [""]
-        teams = await teams_of(database, config.by_name, names)
+        for name in names:
+            if config.by_name[name].read_only:
+                label = config.by_name[name].label
+                raise ConfigError(f"{label}: it is read_only: its rows would change it")
+        teams = await teams_of(database, config.by_name, names, stop, has_keys=config.compare)
         merger = None
         if config.merge_duplicates:
             merger = stack.enter_context(Merger(inspection.followed(), directory / "parked"))
@@ -431,7 +436,7 @@ def _merged(source: Input, merger: Merger | None) -> Iterator[Row]:
 
 def settings_of(config: RunConfig, source: Input) -> FleetSettings:
     """The settings of a run, as they are kept in the database."""
-    read = msgspec.to_builtins(replace(source.options, value_map=None, accounts=None))
+    read = msgspec.to_builtins(replace(source.options, value_map=None, accounts=None, account=None))
     return FleetSettings(
         read=read,
         path=str(config.input),

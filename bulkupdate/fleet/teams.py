@@ -7,17 +7,22 @@ So a row never goes to another team, whatever an account is called on another ma
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from bulkupdate.errors import ConfigError, TaskError, count
+from bulkupdate.engine.limiter import Limiter
+from bulkupdate.engine.permits import limiter_for
+from bulkupdate.errors import ConfigError, KeyRefusedError, RunStoppedError, TaskError, count
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.limiter import Course, SharedLimiter, SharedLimits
 from bulkupdate.fleet.queue import queue_of
 from bulkupdate.lemlist.accounts import Account
-from bulkupdate.lemlist.endpoint import Endpoint
+from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.lemlist.team import hash_of
+from bulkupdate.lemlist.team import Team, hash_of
 from bulkupdate.session.binding import ask_team
-from bulkupdate.stop import Stop
+from bulkupdate.stop import Stop, StoppedError
+
+#: A key for a submitter that has none.
+NO_KEY = ApiKey("none")
 
 #: Prefix of what stands for a team whose route is closed: a hash of the key.
 _OF_KEY = "key-"
@@ -25,19 +30,21 @@ _OF_KEY = "key-"
 #: Accounts that a message names.
 _NAMED = 5
 
-#: A name is one team's. Another team gets it only if nothing is left of the first one's.
+#: Seconds after the last news of a team under a name, in which others of this name count too.
+_RECENT = 600.0
+
 _REGISTER = """
-INSERT INTO bulkupdate_accounts AS a (base_url, name, team, team_name, key_hash)
-VALUES (%(base_url)s, %(name)s, %(team)s, %(team_name)s, %(key_hash)s)
-ON CONFLICT (base_url, name) DO UPDATE SET
-    team = EXCLUDED.team, team_name = EXCLUDED.team_name, key_hash = EXCLUDED.key_hash,
-    trouble = NULL, registered = now()
-WHERE a.team = EXCLUDED.team OR NOT EXISTS (
-    SELECT FROM bulkupdate_parts p JOIN bulkupdate_runs r ON r.id = p.run
-    WHERE p.base_url = a.base_url AND p.account = a.name AND p.team = a.team
-      AND p.ended IS NULL AND p.stopped_by IS NULL AND r.cancelled IS NULL
-)
-RETURNING team
+INSERT INTO bulkupdate_accounts (base_url, name, team, team_name, queue, key_hash)
+VALUES (%(base_url)s, %(name)s, %(team)s, %(team_name)s, %(queue)s, %(key_hash)s)
+ON CONFLICT (base_url, name, team) DO UPDATE SET
+    team_name = EXCLUDED.team_name, key_hash = EXCLUDED.key_hash, trouble = NULL, seen = now()
+"""
+
+_KNOWN = """
+SELECT name, base_url, team, key_hash FROM bulkupdate_accounts a
+WHERE name = ANY(%(names)s) AND seen > (
+    SELECT max(seen) FROM bulkupdate_accounts b WHERE b.base_url = a.base_url AND b.name = a.name
+) - %(recent)s * interval '1 s'
 """
 
 
@@ -75,70 +82,90 @@ def is_of_key(team: str) -> bool:
     return team.startswith(_OF_KEY)
 
 
+class UnreadTeamError(ConfigError):
+    """The team of a key can't be told now. It may be told later."""
+
+
 async def register(
     database: Database, account: Account, limits: SharedLimits, pool: ConnectionPool, stop: Stop
 ) -> Member:
     """Find the team of an account of this worker, and register it.
 
     Raises:
-        ConfigError: there is no key, it is refused, its team can't be told now, or the name is
-            another team's, of which rows are left.
+        UnreadTeamError: its team can't be told now.
+        ConfigError: there is no key, or it is refused.
         NoPermitError: the database can't be reached.
         StoppedError: the stop was set.
     """
     endpoint, course = account.endpoint(), Course()
     limiter = SharedLimiter(limits, account, course)
-    label = account.label if account.name else "the key"
     async with TaskClient(endpoint, pool=pool) as client:
-        try:
-            team = await ask_team(client, limiter, stop, is_sure=True)
-        except TaskError as error:
-            raise ConfigError(f"{label}: its team can't be told: {error}") from None
-    key_hash = hash_of(endpoint.api_key.reveal())
-    if team is None:
+        found = await _team_of(account, client, limiter, stop)
+    if found is None:
         # This route is closed. The key itself stands for the team.
-        name, stands = "", _OF_KEY + (await limits.key_of(account)).hex()
+        name, team = "", _OF_KEY + (await limits.key_of(account)).hex()
     else:
-        name, stands = team.name, team.id
-    row = await database.row(
+        name, team = found.name, found.id
+    queue = queue_of(endpoint.base_url, team)
+    await database.rows(
         _REGISTER,
         {
             "base_url": endpoint.base_url,
             "name": account.name,
-            "team": stands,
+            "team": team,
             "team_name": name,
-            "key_hash": key_hash,
+            "queue": queue,
+            "key_hash": hash_of(endpoint.api_key.reveal()),
         },
     )
-    if row is None:
-        raise ConfigError(
-            f"{label}: workers know it as another team, of which rows are left: use that team's"
-            " key, or cancel these runs with 'bulkupdate fleet cancel'"
-        )
-    return Member(account, endpoint, course, queue_of(endpoint.base_url, stands))
+    return Member(account, endpoint, course, queue)
+
+
+async def _team_of(
+    account: Account, client: TaskClient, limiter: Limiter, stop: Stop
+) -> Team | None:
+    label = account.label if account.name else "the key"
+    try:
+        return await ask_team(client, limiter, stop, is_sure=True)
+    except KeyRefusedError as error:
+        raise ConfigError(f"{label} is refused: {error}") from None
+    except TaskError as error:
+        raise UnreadTeamError(f"{label}: its team can't be told: {error}") from None
 
 
 async def teams_of(
-    database: Database, accounts: Mapping[str, Account], names: Iterable[str]
+    database: Database,
+    accounts: Mapping[str, Account],
+    names: Iterable[str],
+    stop: Stop,
+    *,
+    has_keys: bool,
 ) -> dict[str, TeamRow]:
     """The teams of accounts, as workers have registered them.
+
+    Where a name means several teams, the submitter's own key decides.
 
     Args:
         database: the database.
         accounts: the accounts by name.
         names: the names of those that are wanted.
+        stop: ends it early.
+        has_keys: whether the submitter has the keys of these accounts. They are asked for their
+            teams then.
 
     Raises:
-        ConfigError: no worker has had the key of one of them yet.
+        ConfigError: no worker has had the key of one of them yet, or it is not known whose team is
+            meant.
         DatabaseError: the database can't be reached.
+        RunStoppedError: the stop was set.
     """
     wanted = {name: accounts[name].base_url for name in names}
-    rows = await database.rows(
-        "SELECT name, base_url, team, key_hash FROM bulkupdate_accounts WHERE name = ANY(%s)",
-        [list(wanted)],
-    )
-    found = {row[0]: TeamRow(row[2], row[3]) for row in rows if wanted[row[0]] == row[1]}
-    missing = [name for name in wanted if name not in found]
+    rows = await database.rows(_KNOWN, {"names": [*wanted], "recent": _RECENT})
+    known: dict[str, dict[str, TeamRow]] = {name: {} for name in wanted}
+    for name, base_url, team, key_hash in rows:
+        if wanted[name] == base_url:
+            known[name][team] = TeamRow(team, key_hash)
+    missing = [name for name, teams in known.items() if not teams]
     if missing:
         if missing == [""]:
             what = f"no worker has had a key for {wanted['']} yet"
@@ -146,4 +173,48 @@ async def teams_of(
             named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
             what = f"no worker has had the key of {count(len(missing), 'account')} yet ({named})"
         raise ConfigError(f"{what}: start 'bulkupdate fleet worker' with it first")
+    found = {}
+    async with ConnectionPool() as pool:
+        for name, teams in known.items():
+            # The key of a run with one key was given for it.
+            if has_keys or len(teams) > 1 or (not name and has_key(accounts[name])):
+                found[name] = await _own(accounts[name], teams, pool, stop)
+            else:
+                (found[name],) = teams.values()
     return found
+
+
+def has_key(account: Account) -> bool:
+    """Whether the submitter has the key of an account."""
+    try:
+        return account.endpoint().api_key.reveal() != NO_KEY.reveal()
+    except ConfigError:
+        return False
+
+
+async def _own(
+    account: Account, teams: Mapping[str, TeamRow], pool: ConnectionPool, stop: Stop
+) -> TeamRow:
+    """The team of the submitter's own key, if workers have it."""
+    label = account.label if account.name else "this server"
+    listed = ", ".join([*teams][:_NAMED])
+    if not has_key(account):
+        raise ConfigError(
+            f"{label} means several teams to workers ({listed}): give the key of the one that is"
+            " meant, or name accounts in a file of accounts"
+        )
+    endpoint = account.endpoint()
+    async with TaskClient(endpoint, pool=pool) as client:
+        try:
+            team = await _team_of(account, client, limiter_for("auto"), stop)
+        except StoppedError:
+            raise RunStoppedError(stop.text or "stopped") from None
+    if team is None and len(teams) == 1:
+        (only,) = teams.values()
+        return only
+    if team is None or team.id not in teams:
+        whose = f"{team.id} ({team.name})" if team is not None else "a team that can't be told"
+        raise ConfigError(
+            f"{label}: its key is of {whose}, and workers have that of {listed} under this name"
+        )
+    return teams[team.id]

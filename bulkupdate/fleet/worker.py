@@ -33,7 +33,7 @@ from bulkupdate.context import ACCOUNT
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import ConfigError, NoPermitError, count
+from bulkupdate.errors import BulkUpdateError, ConfigError, NoPermitError, count
 from bulkupdate.fleet.chunks import (
     Chunk,
     ChunkEnd,
@@ -46,7 +46,8 @@ from bulkupdate.fleet.chunks import (
 from bulkupdate.fleet.database import Database, DatabaseError
 from bulkupdate.fleet.limiter import SharedLimiter, SharedLimits
 from bulkupdate.fleet.queue import Lease, Queue
-from bulkupdate.fleet.teams import Member, register
+from bulkupdate.fleet.schema import check
+from bulkupdate.fleet.teams import Member, UnreadTeamError, register
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.pool import ConnectionPool, connections
 from bulkupdate.lemlist.tasks import TaskClient
@@ -54,7 +55,7 @@ from bulkupdate.models import ErrorInfo, Level, Outcome, Reason, Result, Row, un
 from bulkupdate.session.failures import Failures
 from bulkupdate.session.settings import FailureLimit
 from bulkupdate.session.writer import each_result
-from bulkupdate.stop import Stop, StoppedError
+from bulkupdate.stop import Stop, StoppedError, cancel_all
 
 #: Parts of a lease between two heartbeats.
 _BEATS = 3
@@ -69,11 +70,20 @@ _WATCH = 0.5
 #: could not tell it.
 _AT_ONCE = 16
 _ASK_AGAIN = 60.0
+_ASK_SOON = 5.0
+
+#: Problems with an account that may be over later.
+_MAY_COME = (UnreadTeamError, NoPermitError, DatabaseError)
+
+#: Seconds between two notes that a worker has its keys.
+_SEEN_INTERVAL = 60.0
 
 #: Seconds for which a job is left to workers of a newer version.
 _POSTPONED = 30.0
 
 _TROUBLE = "UPDATE bulkupdate_accounts SET trouble = %s WHERE base_url = %s AND name = %s"
+
+_SEEN = "UPDATE bulkupdate_accounts SET seen = now() WHERE queue = ANY(%s)"
 
 _WAITING = "UPDATE bulkupdate_parts SET waiting_for = %s WHERE id = %s"
 
@@ -186,6 +196,7 @@ class Worker:
             DatabaseError: the database was away for too long.
         """
         async with ConnectionPool(connections=_connections(self._config)) as self._pool:
+            await self._until_there(lambda: check(self._database))
             await self._until_there(self._register)
             try:
                 await self._work()
@@ -207,30 +218,33 @@ class Worker:
         if not left:
             self._give_up(ConfigError("no account to work for: each is read_only"))
         said: dict[str, str] = {}
+        is_first = True
         while left:
             problems = await self._register_each(left)
             for account in left:
-                why = problems.get(account.name)
-                if why is not None and said.get(account.name) != why:
-                    log.error("%s", why)
+                problem = problems.get(account.name)
+                if problem is not None and said.get(account.name) != str(problem):
+                    log.error("%s", problem)
                     with contextlib.suppress(DatabaseError):
-                        values = [why, account.base_url, account.name]
+                        values = [str(problem), account.base_url, account.name]
                         await self._database.rows(_TROUBLE, values)
-            if not self._members and not self._stop.is_set:
+            may_come = any(isinstance(one, _MAY_COME) for one in problems.values())
+            if not self._members and not may_come and not self._stop.is_set:
                 why = next(iter(problems.values()))
                 self._give_up(ConfigError(f"no account to work for: {why}"))
                 return
-            if not said:
+            if is_first:
+                is_first = False
                 log.info("worker %s: %s", self._config.name, count(len(self._members), "account"))
-            said = problems
+            said = {name: str(problem) for name, problem in problems.items()}
             left = [account for account in left if account.name in problems]
             if left:
-                await asyncio.sleep(_ASK_AGAIN)
+                await asyncio.sleep(_ASK_AGAIN if self._members else _ASK_SOON)
 
-    async def _register_each(self, accounts: Iterable[Account]) -> dict[str, str]:
+    async def _register_each(self, accounts: Iterable[Account]) -> dict[str, BulkUpdateError]:
         """Register accounts, many at once. Return why some can't be worked for, by name."""
         turns = asyncio.Semaphore(_AT_ONCE)
-        problems: dict[str, str] = {}
+        problems: dict[str, BulkUpdateError] = {}
 
         async def one(account: Account) -> None:
             ACCOUNT.set(account.name)
@@ -242,7 +256,7 @@ class Worker:
                 except StoppedError:
                     return
                 except (ConfigError, NoPermitError, DatabaseError) as error:
-                    problems[account.name] = str(error)
+                    problems[account.name] = error
                     return
             if (twin := self._members.get(member.queue)) is not None:
                 one, other = twin.account.name, account.name
@@ -266,15 +280,18 @@ class Worker:
 
     async def _until_there(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something with the database, again and again while it is away."""
-        clock, since = asyncio.get_running_loop().time, None
+        clock = asyncio.get_running_loop().time
+        since: float | None = None
         while True:
             try:
                 await work()
             except DatabaseError as error:
                 now = clock()
-                since = since or now
+                since = now if since is None else since
                 if not error.is_away or now - since > self._config.give_up_after:
                     raise
+                if since == now:
+                    log.warning("%s: waiting for it", error)
                 await asyncio.sleep(0.5)
             else:
                 return
@@ -291,8 +308,7 @@ class Worker:
             await self._take_jobs(group, jobs)
             if jobs:
                 await asyncio.wait(jobs)
-            for task in background:
-                task.cancel()
+            await cancel_all(background)
 
     async def _take_jobs(self, group: asyncio.TaskGroup, jobs: "set[asyncio.Task[None]]") -> None:
         stopping = asyncio.create_task(self._stop.wait())
@@ -418,6 +434,9 @@ class Worker:
             # Another worker has the job, the run was cancelled, or the database is away.
             log.warning("run %d is left for now: %s", chunk.run, stop.text or lane.stop.text)
         is_of_account = reason is not None and reason not in _OF_WORKER
+        if is_of_account:
+            name, why = chunk.account or "the account", stop.text or lane.stop.text
+            log.error("run %d stops for %s: %s", chunk.run, name, why)
         sent, unsuccessful = count_sent(settled)
         end = ChunkEnd(
             lane.traffic,
@@ -446,10 +465,10 @@ class Worker:
 
     async def _watch_lanes(self) -> None:
         """Free the slot of each lane that waits for its server, and write down why it waits."""
-        shown: set[Lease] = set()
+        shown: dict[Lease, float] = {}
         while True:
             await asyncio.sleep(_WATCH)
-            shown &= self._lanes.keys()
+            shown = {lease: at for lease, at in shown.items() if lease in self._lanes}
             for lease, (chunk, lane, limiter) in [*self._lanes.items()]:
                 why = lane.waiting_for
                 self._numbers[chunk.account].is_waiting = why is not None
@@ -462,19 +481,31 @@ class Worker:
                 elif not is_idle and lease in self._idle:
                     self._idle.discard(lease)
                     self._free -= 1
-                if (why is None) == (lease in shown):
+                # The time that it has waited for is a part of it.
+                is_old = self._now() - shown.get(lease, self._now()) > _LOOK
+                if (why is None) == (lease in shown) or is_old:
                     with contextlib.suppress(DatabaseError):
                         await self._database.rows(_WAITING, [why, chunk.part])
-                        shown ^= {lease}
+                    shown.pop(lease, None)
+                    if why is not None:
+                        shown[lease] = self._now()
 
     async def _beat_regularly(self) -> None:
         """Show that this worker is alive, and put the jobs of dead ones back."""
+        is_away, seen = False, self._now()
         while True:
             try:
                 await self._beat()
                 self._touch()
                 await self._reap()
+                if self._now() - seen > _SEEN_INTERVAL:
+                    await self._database.rows(_SEEN, [[*self._members]])
+                    seen = self._now()
+                is_away = False
             except DatabaseError as error:
+                if not is_away:
+                    is_away = True
+                    log.warning("%s: waiting for it", error)
                 if self._now() - self._last_beat > self._config.give_up_after:
                     self._give_up(error)
                     return

@@ -41,7 +41,7 @@ from bulkupdate.session.progress import AccountPart, Progress
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.threads import in_thread
 from bulkupdate.session.writer import Writer
-from bulkupdate.stop import Stop
+from bulkupdate.stop import Stop, cancel_all
 
 #: Seconds between two notes of up to where results were gathered.
 _SAVE_INTERVAL = 5.0
@@ -172,8 +172,10 @@ async def gather(
                 if (why := remote.why_ended) is not None and not stop.is_set:
                     stop.set(*why)
             except BaseException as error:
+                while isinstance(error, BaseExceptionGroup):
+                    error = error.exceptions[0]
                 stop.set(*why_ended(error))
-                raise
+                raise error from None
             finally:
                 summary = await close(
                     session, prepared, progress, recorder, writer, is_complete=not stop.is_set
@@ -258,11 +260,7 @@ async def _take_all(
         taking = group.create_task(take())
         stopping = group.create_task(session.stop.wait())
         await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not taking.done():
-            taking.cancel()
-        stopping.cancel()
-        for task in background:
-            task.cancel()
+        await cancel_all([taking, stopping, *background])
     return place
 
 

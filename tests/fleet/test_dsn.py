@@ -1,5 +1,6 @@
 """The DSN: it is found like a key, and never shown."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def test_dsn_is_never_shown() -> None:
     """Neither repr nor str nor format shows it, and it can't be pickled."""
     dsn = Dsn(URL)
     assert PASSWORD not in f"{dsn!r} {dsn} {dsn!s}"
-    assert dsn.where == "127.0.0.1/fleet"
+    assert dsn.where == "127.0.0.1:1/fleet"
     assert PASSWORD in dsn.reveal()
     with pytest.raises(TypeError):
         pickle.dumps(dsn)
@@ -31,6 +32,29 @@ def test_wrong_dsn_is_not_quoted(wrong: str) -> None:
         Dsn(wrong)
     assert PASSWORD not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        f"postgresql://ops:{PASSWORD}@x@127.0.0.1/fleet",
+        f"postgresql://ops:{PASSWORD}/x@127.0.0.1/fleet",
+        f"postgresql://ops@127.0.0.1\npostgresql://ops:{PASSWORD}@c",
+        "postgresql://ops@127.0.0.1:5651x/fleet",
+    ],
+)
+def test_sign_in_a_password_is_named_and_not_shown(wrong: str) -> None:
+    """Libpq takes @, / and # for ends of the password. No part of it is taken for a host."""
+    with pytest.raises(ConfigError) as caught:
+        Dsn(wrong)
+    assert PASSWORD not in str(caught.value)
+
+
+def test_pipe_is_no_file_of_a_dsn(tmp_path: Path) -> None:
+    """A named pipe would wait for a writer for ever."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        Dsn.find(tmp_path / "pipe", {})
 
 
 def test_dsn_in_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
@@ -46,7 +70,7 @@ def test_dsn_in_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_dsn_of_the_environment() -> None:
     """The variable is taken without a file; without either, the message names both."""
-    assert Dsn.find(None, {"BULKUPDATE_FLEET_DSN": URL}).where == "127.0.0.1/fleet"
+    assert Dsn.find(None, {"BULKUPDATE_FLEET_DSN": URL}).where == "127.0.0.1:1/fleet"
     with pytest.raises(ConfigError, match="BULKUPDATE_FLEET_DSN"):
         Dsn.find(None, {})
 

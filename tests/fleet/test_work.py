@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from bulkupdate.fleet import (
 )
 from bulkupdate.fleet.chunks import MOST_TRIES, Chunk, next_chunk
 from bulkupdate.fleet.queue import Lease, Queue, queue_of
+from bulkupdate.fleet.teams import NO_KEY
+from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason
 from bulkupdate.reader import ReadOptions
@@ -201,30 +204,103 @@ async def test_closed_route_of_the_team_is_no_obstacle(database: Database, write
 
 
 async def test_another_team_under_a_name_gets_no_job(database: Database, write: Write) -> None:
-    """A worker whose key is of another team than the rows of an account is refused its name."""
+    """A worker that knows an account's name as another team's takes no row of the first one."""
     path = write("a.csv", *rows_of(3))
     async with ManyAccounts(["a"], rate=FAST) as many:
         async with working(database, many):
             pass
         submitted = await submit(config_of(many, path), database)
+        first = many["a"].team.id
         many["a"].team.id = "tea_another"
-        stop = Stop()
-        worker = Worker(database, many.accounts.values(), WorkerConfig(), stop)
-        with pytest.raises(ConfigError, match="another team, of which rows are left"):
-            await worker.run()
-        (run,) = await runs_of(database, submitted.run)
-        assert run.counts["unprocessed"] == 3
-        assert "another team" in (run.parts[0].trouble or "")
-        # Once nothing is left, the name may be another team's.
-        await cancel(database, submitted.run)
         async with working(database, many):
-            pass
+            while len(await database.rows("SELECT 1 FROM bulkupdate_accounts")) < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+            (run,) = await runs_of(database, submitted.run)
+            assert run.counts["unprocessed"] == 3
+        await database.rows("UPDATE bulkupdate_accounts SET seen = now() - interval '1 hour'")
+        (run,) = await runs_of(database, submitted.run)
+        assert run.parts[0].trouble == "no worker has its key now"
+        many["a"].team.id = first
+        async with working(database, many):
+            await ended(database, submitted.run)
+        assert len(many.titles()["a"]) == 3
+
+
+async def test_name_of_several_teams_needs_the_key(database: Database, write: Write) -> None:
+    """Where workers know a name as two teams, the submitter's key says which one is meant."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a", "b"], rate=FAST) as many:
+        for name in ("a", "b"):
+            endpoint = many.endpoints[name]
+            stop = Stop()
+            worker = Worker(
+                database, Accounts.of({"a": endpoint}).values(), WorkerConfig(lease=1), stop
+            )
+            running = asyncio.create_task(worker.run())
+            wanted = 1 if name == "a" else 2
+            while len(await database.rows("SELECT 1 FROM bulkupdate_accounts")) < wanted:
+                await asyncio.sleep(0.01)
+            stop.set("known")
+            await running
+        nobody = Accounts.of({"a": replace(many.endpoints["a"], api_key=NO_KEY)})
+        with pytest.raises(ConfigError, match="means several teams"):
+            await submit(RunConfig(input=path, accounts=nobody), database)
+        submitted = await submit(config_of(many, path), database)
+        (part,) = (await runs_of(database, submitted.run))[0].parts[:1]
+        assert part.team == many["a"].team.id
+
+
+async def test_read_only_account_is_refused(database: Database, write: Write) -> None:
+    """As `run` does, an account that may only be read in the submitter's file is refused."""
+    path = write("a.csv", *rows_of(3))
+    file = write("accounts.toml", "[a]", 'api_key_env = "A"', "read_only = true")
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        accounts = Accounts.load(file, environ={}, base_url=many.sandbox.base_url)
+        with pytest.raises(ConfigError, match="read_only"):
+            await submit(RunConfig(input=path, accounts=accounts), database)
+
+
+async def test_account_of_all_rows(database: Database, write: Write) -> None:
+    """Rows of a file without a column `account` are of the account that is given."""
+    path = write("a.csv", "id,title", "t1,A")
+    async with ManyAccounts(["a", "b"], rate=FAST) as many, working(database, many):
+        submitted = await submit(config_of(many, path, account="b"), database)
+        summary = await collect(database, submitted.run, "edits.run", follow=True)
+        assert many.titles() == {"a": {}, "b": {"t1": "A"}}
+    assert summary.accounts["b"].counts["updated"] == 1
+
+
+async def test_finished_run_has_nothing_to_retry(database: Database, write: Write) -> None:
+    """A run of which nothing is left stays as it is."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        await ended(database, submitted.run)
+        for failed in (False, True):
+            with pytest.raises(ConfigError, match="nothing of it is left"):
+                await retry(database, submitted.run, failed=failed)
+        assert (await runs_of(database, submitted.run))[0].state == "finished"
+
+
+@pytest.mark.slow
+async def test_database_that_restarts_is_waited_for(
+    postgres: Postgres, database: Database, write: Write
+) -> None:
+    """Workers and those who wait for results go on when the database is there again."""
+    path = write("a.csv", *rows_of(60))
+    async with ManyAccounts(["a"], rate=RateLimit(100, 2.0)) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        collecting = asyncio.create_task(collect(database, submitted.run, "edits.run", follow=True))
+        while len(many.titles()["a"]) < 5:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(postgres.restart)
+        summary = await collecting
+    assert summary.counts["updated"] == 60
 
 
 async def test_read_only_accounts_are_not_worked_for(database: Database, tmp_path: Path) -> None:
     """A worker sends nothing for an account that may only be read."""
-    from bulkupdate.lemlist.accounts import Accounts
-
     path = tmp_path / "accounts.toml"
     path.write_text('[a]\napi_key_env = "A"\nread_only = true\n')
     accounts = Accounts.load(path, environ={"A": "key-of-a"})

@@ -24,10 +24,12 @@ STATIC = (
     ("lint-imports", "--no-logo"),
     ("mypy",),
 )
+#: Slow tests wait for other programs much of the time, so there is one process more than cores.
+PROCESSES = str((os.cpu_count() or 1) + 1)
 PYTEST = ("pytest", "-q", "-n", "auto", "--dist", "worksteal")
 WHOLE = (
     ("coverage", "erase"),
-    ("coverage", "run", "-m", *PYTEST),
+    ("coverage", "run", "-m", "pytest", "-q", "-n", PROCESSES, "--dist", "worksteal"),
     ("coverage", "combine", "-q"),
     ("coverage", "report"),
 )

@@ -35,6 +35,9 @@ from tests.support.postgres import Postgres
 
 Write = Callable[..., Path]
 
+#: Each test waits for a worker, and some for a database.
+pytestmark = pytest.mark.slow
+
 TEAM = "bulkupdate-team"
 
 

@@ -253,6 +253,7 @@ async def test_restart_of_the_database_is_waited_for(postgres: Postgres, dsn: Ds
         assert age >= 2.6
 
 
+@pytest.mark.slow
 async def test_without_a_database_nobody_sends() -> None:
     """A database that is not there is waited for, as an outage is, and then there is no permit."""
     nowhere = Dsn("postgresql://tests:secret-password@127.0.0.1:1/none")

@@ -43,6 +43,9 @@ from tests.support.postgres import Postgres
 
 Write = Callable[..., Path]
 
+#: Each test waits for a worker, and some for a database.
+pytestmark = pytest.mark.slow
+
 #: A limit at which no test waits.
 FAST = RateLimit(1000, 2.0)
 
@@ -283,7 +286,6 @@ async def test_finished_run_has_nothing_to_retry(database: Database, write: Writ
         assert (await runs_of(database, submitted.run))[0].state == "finished"
 
 
-@pytest.mark.slow
 async def test_database_that_restarts_is_waited_for(
     postgres: Postgres, database: Database, write: Write
 ) -> None:
@@ -336,7 +338,6 @@ async def test_worker_that_was_forgotten_registers_again(database: Database) -> 
         assert len(found) == 1
 
 
-@pytest.mark.slow
 async def test_chunk_at_which_workers_die_is_set_aside(database: Database, write: Write) -> None:
     """A chunk that was given out three times without a result waits for somebody to look."""
     path = write("a.csv", *rows_of(30), "a,t1,again", "a,x1,other")
@@ -385,7 +386,6 @@ async def test_rows_of_a_newer_version_stay_in_the_queue(
         assert len(many.titles()["a"]) == 0
 
 
-@pytest.mark.slow
 async def test_cancelled_run_sends_nothing_more(database: Database, write: Write) -> None:
     """A cancelled run ends within its requests in flight, is collected with 3, and can go on."""
     path = write("a.csv", *rows_of(60))
@@ -419,7 +419,6 @@ async def test_run_under_way_is_not_retried(database: Database, write: Write) ->
             await retry(database, 77, failed=True)
 
 
-@pytest.mark.slow
 async def test_lane_that_waits_holds_no_slot(database: Database, write: Write) -> None:
     """With room for one job, an account whose server waits keeps no other from being sent."""
     lines = [*rows_of(3), *rows_of(3, "b")[1:]]
@@ -610,7 +609,6 @@ def _tasks(titles: dict[str, str]) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.slow
 async def test_old_comparison_is_a_conflict(database: Database, write: Write) -> None:
     """Rows that waited for longer than `max_age` are not sent: the tasks may have changed."""
     path = write("a.csv", "account,id,title", "a,t1,New")

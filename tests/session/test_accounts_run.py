@@ -391,6 +391,7 @@ async def test_too_few_open_files_are_told(write: Write, monkeypatch: pytest.Mon
         assert bench.seen == bench.asked == []
 
 
+@pytest.mark.slow
 async def test_hung_account_takes_no_connection_of_others(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

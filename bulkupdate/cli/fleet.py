@@ -264,7 +264,8 @@ def submit_command(**given: Any) -> None:
             observer = screen.observer()
             confirm = question(screen, config, is_answered=flags.yes)
             found = await submit(config, database, stop=stop, observer=observer, confirm=confirm)
-            screen.say(f"run {found.run}: {count(found.preview.requests, 'update')} submitted")
+            updates = found.preview.requests - found.conflicts
+            screen.say(f"run {found.run}: {count(updates, 'update')} submitted")
             if flags.out is None:
                 screen.say(f"next: bulkupdate fleet collect {found.run} --out DIR")
                 told = (

@@ -19,7 +19,7 @@ import msgspec
 import psycopg
 
 from bulkupdate._version import __version__
-from bulkupdate.codec import to_json
+from bulkupdate.codec import parse_record, to_json
 from bulkupdate.errors import ConfigError, DeclinedError, InputError, count, setting
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.queue import FORMAT, Queue, queue_of
@@ -73,7 +73,8 @@ class Submitted(NamedTuple):
     Attributes:
         run: its id.
         preview: the content of its input; with `compare`, of what its plan would change.
-        conflicts: with `compare`, number of rows that are left out, as they conflict.
+        conflicts: with `compare`, number of rows that are not sent, as they conflict. They are the
+            last rows of the run's input, and have their results.
     """
 
     run: int
@@ -121,7 +122,7 @@ async def submit(
             copy = Path(config.input)
         name = "stdin" if config.input == "-" else str(config.input)
         if not config.compare:
-            return await _submit(config, copy, name, database, stop, observer, confirm)
+            return await _submit(config, _Planned(copy), name, database, stop, observer, confirm)
         planned = await _plan(config, copy, directory, stop, observer)
         # The plan has its times with offsets, and each row names its account.
         whole = replace(
@@ -133,56 +134,84 @@ async def submit(
             allow_empty=True,
         )
         name = f"the plan of {name}"
-        found = await _submit(whole, planned.path, name, database, stop, observer, confirm)
-        return found._replace(conflicts=planned.conflicts)
+        return await _submit(whole, planned, name, database, stop, observer, confirm)
 
 
 class _Planned(NamedTuple):
-    """A plan: its file of edits, and the number of conflicts that are not in it."""
+    """A plan: its file of edits, and the conflicts at the end of it.
+
+    Attributes:
+        path: the file.
+        conflicts: why each of the last rows conflicts: a JSON object on each line; None without.
+        number: number of these rows.
+    """
 
     path: Path
-    conflicts: int
+    conflicts: Path | None = None
+    number: int = 0
+
+
+class _Conflict(msgspec.Struct, frozen=True):
+    """A row that conflicts, as a row of a file of edits, and why."""
+
+    row: dict[str, Any]
+    error: ErrorInfo
 
 
 async def _plan(
     config: RunConfig, copy: Path, directory: Path, stop: Stop, observer: Observer
 ) -> _Planned:
-    """Compare the rows with the tasks, and write what would change to a file."""
-    path = directory / "edits.jsonl"
-    planning = plan_edits(
-        copy,
-        config.endpoint,
-        accounts=config.accounts,
-        account=config.account,
-        read=replace(config.read, accounts=None, account=None),
-        output=path,
-        skip_invalid=config.skip_invalid,
-        unlisted=config.unlisted,
-        max_changes=config.max_changes,
-        allow_few=config.allow_few,
-        rate=config.rate,
-        retry=config.retry,
-        stop=stop,
-    )
-    async with planning as plan:
-        refused = [one.refused for one in (plan, *plan.accounts.values()) if one.refused]
-        if refused and not config.yes:
-            raise InputError(refused[0])
-        conflicts = plan.conflicts.total()
-        observer.noted(
-            f"compared with the tasks: {count(plan.tasks, 'task')} would change,"
-            f" {count(plan.already, 'row')} already so, {count(conflicts, 'conflict')}"
+    """Compare the rows with the tasks, and write what would change to a file.
+
+    Rows that conflict come last, so that the run has a result for each of them.
+    """
+    path, conflicts = directory / "edits.jsonl", directory / "conflicts.jsonl"
+    with conflicts.open("wb") as file:
+
+        def keep(row: Row, error: ErrorInfo) -> None:
+            if row.update is None:
+                raise AssertionError("a row that was judged has an update")
+            edit: dict[str, Any] = {"id": row.id, **row.update.changes()}
+            if row.expect:
+                edit["expect"] = row.expect
+            if row.account:
+                edit["account"] = row.account
+            file.write(to_json(_Conflict(edit, error)) + b"\n")
+
+        planning = plan_edits(
+            copy,
+            config.endpoint,
+            accounts=config.accounts,
+            account=config.account,
+            read=replace(config.read, accounts=None, account=None),
+            output=path,
+            skip_invalid=config.skip_invalid,
+            unlisted=config.unlisted,
+            max_changes=config.max_changes,
+            allow_few=config.allow_few,
+            rate=config.rate,
+            retry=config.retry,
+            stop=stop,
+            on_conflict=keep,
         )
-        for number, id_, why in plan.examples:
-            observer.noted(f"conflict, not submitted: row {number}, {id_}: {why}")
-        if conflicts > len(plan.examples):
-            observer.noted(f"… and {conflicts - len(plan.examples):,} more: plan shows them")
-    return _Planned(path, conflicts)
+        async with planning as plan:
+            refused = [one.refused for one in (plan, *plan.accounts.values()) if one.refused]
+            if refused and not config.yes:
+                raise InputError(refused[0])
+            number = plan.conflicts.total()
+            observer.noted(
+                f"compared with the tasks: {count(plan.tasks, 'task')} would change,"
+                f" {count(plan.already, 'row')} already so, {count(number, 'conflict')}"
+            )
+    with path.open("ab") as edits, conflicts.open("rb") as lines:
+        for line in lines:
+            edits.write(to_json(parse_record(line, _Conflict).row) + b"\n")
+    return _Planned(path, conflicts, number)
 
 
 async def _submit(
     config: RunConfig,
-    path: Path,
+    planned: _Planned,
     name: str,
     database: Database,
     stop: Stop,
@@ -191,7 +220,9 @@ async def _submit(
 ) -> Submitted:
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkupdate-")))
-        source = stack.enter_context(await asyncio.to_thread(_open, config, path, name, stop))
+        source = stack.enter_context(
+            await asyncio.to_thread(_open, config, planned.path, name, stop)
+        )
         inspection = await _check(config, source, stop)
         preview = inspection.preview(config.rate)
         observer.input_checked(source, preview)
@@ -207,14 +238,19 @@ async def _submit(
         merger = None
         if config.merge_duplicates:
             merger = stack.enter_context(Merger(inspection.followed(), directory / "parked"))
-        async with _writing(database) as writing:
+        async with _writing(database, planned, preview.rows) as writing:
             run = await writing.begin(config, source, preview, teams)
-            await writing.write_rows(source, merger, stop, has_unsent=_has_unsent(preview))
+            await writing.write_rows(
+                source,
+                merger,
+                stop,
+                has_unsent=bool(preview.invalid or preview.unchanged or planned.number),
+            )
             if source.has_changed():
                 raise InputError(f"{source.name} was written to while it was submitted")
             stop.check()
             await writing.finish()
-    return Submitted(run, preview)
+    return Submitted(run, preview, planned.number)
 
 
 def _open(config: RunConfig, path: Path, name: str, stop: Stop) -> Input:
@@ -250,10 +286,6 @@ def _refuse(config: RunConfig, source: Input, preview: Preview) -> None:
         )
 
 
-def _has_unsent(preview: Preview) -> bool:
-    return bool(preview.invalid or preview.unchanged)
-
-
 async def _ask(confirm: Confirm, preview: Preview, source: Input, stop: Stop) -> None:
     is_confirmed = False
     with contextlib.suppress(StoppedError), stop.until(Level.DRAIN):
@@ -264,10 +296,10 @@ async def _ask(confirm: Confirm, preview: Preview, source: Input, stop: Stop) ->
 
 
 @contextlib.asynccontextmanager
-async def _writing(database: Database) -> AsyncIterator["_Writing"]:
+async def _writing(database: Database, planned: _Planned, rows: int) -> AsyncIterator["_Writing"]:
     async with database.connection(None) as connection:
         await connection.execute(_ABANDONED, [_LOCK])
-        writing = _Writing(database, connection)
+        writing = _Writing(database, connection, planned, rows - planned.number)
         try:
             yield writing
         except BaseException:
@@ -286,9 +318,19 @@ class _Writing:
     Args:
         database: the database.
         connection: the connection that writes.
+        planned: the conflicts of the input.
+        last: the last row that is sent. Those after it conflict.
     """
 
-    def __init__(self, database: Database, connection: "psycopg.AsyncConnection[Any]") -> None:
+    def __init__(
+        self,
+        database: Database,
+        connection: "psycopg.AsyncConnection[Any]",
+        planned: _Planned,
+        last: int,
+    ) -> None:
+        self._planned = planned
+        self._last = last
         self._database = database
         self._connection = connection
         self._run: int | None = None
@@ -382,19 +424,30 @@ class _Writing:
 
     def _edits(self, source: Input, merger: Merger | None) -> Iterator[tuple[int, int, bytes]]:
         for row in _merged(source, merger):
+            if row.number > self._last:
+                return
             self._has_edits.add(row.account)
             yield self._parts[row.account], row.number, edit_of(row)
 
     def _unsent(self, source: Input) -> Iterator[tuple[int, int, str, bytes]]:
+        conflicts = self._conflicts()
         for row in source.rows():
-            if row.is_sent:
+            if row.number > self._last:
+                result = unsent(row, Outcome.CONFLICT, next(conflicts))
+            elif row.is_sent:
                 continue
-            if row.update is None:
+            elif row.update is None:
                 result = unsent(row, Outcome.INVALID, ErrorInfo("invalid_row", row.error))
             else:
                 result = unsent(row, Outcome.UNCHANGED)
             part = self._parts.get(row.account, self._parts[""])
             yield part, row.number, result.outcome.value, to_json(result)
+
+    def _conflicts(self) -> Iterator[ErrorInfo]:
+        if self._planned.conflicts is not None:
+            with self._planned.conflicts.open("rb") as lines:
+                for line in lines:
+                    yield parse_record(line, _Conflict).error
 
     async def finish(self) -> None:
         """Make the run count: from here on, workers work on it."""

@@ -27,7 +27,14 @@ from bulkupdate.session.night import (
     rules_by_account,
 )
 from bulkupdate.session.planfile import write_plan
-from bulkupdate.session.planning import How, edits_of, evaluated_plan, judge_all, read_plan
+from bulkupdate.session.planning import (
+    How,
+    OnConflict,
+    edits_of,
+    evaluated_plan,
+    judge_all,
+    read_plan,
+)
 from bulkupdate.session.planrecord import Plan
 from bulkupdate.session.reading import live_reader
 from bulkupdate.session.settings import ChangeLimit
@@ -52,6 +59,7 @@ async def plan_edits(
     rate: Rate = "auto",
     retry: RetryPolicy | None = None,
     stop: Stop | None = None,
+    on_conflict: OnConflict | None = None,
 ) -> AsyncIterator[Plan]:
     """Plan what a file of edits would change in the tasks as they are, for an `async with`.
 
@@ -74,6 +82,8 @@ async def plan_edits(
         rate: "auto" follows the server; a rate is a ceiling; None means no limit.
         retry: the backoff between attempts, and how long the server may be down.
         stop: ends the reading.
+        on_conflict: is called with each row that conflicts, and why, in the order of the rows of
+            each account.
 
     Yields:
         The plan. Its changes can be read until the block is left. Accounts whose tasks can't be
@@ -119,6 +129,7 @@ async def plan_edits(
             allow_few=allow_few,
             needs_all=max_changes is not None and max_changes.needs_all,
             now=read.now,
+            on_conflict=on_conflict,
         )
         async with making as plan:
             if target is not None:
@@ -161,6 +172,7 @@ async def made_plan(
     needs_all: bool = False,
     now: datetime | None = None,
     on_page: Callable[[int], object] = lambda _: None,
+    on_conflict: OnConflict | None = None,
 ) -> AsyncIterator[Plan]:
     """Read the team and the tasks, and plan what a checked input would change.
 
@@ -178,6 +190,7 @@ async def made_plan(
         needs_all: whether the list is read to its end although all tasks of the input were in it.
         now: the moment at which rules are evaluated; None for the present one.
         on_page: is called with the number of tasks so far, of all accounts, after each page.
+        on_conflict: is called with each row that conflicts, and why.
 
     Yields:
         The plan. Its tasks are on disk until the block is left. Accounts whose tasks can't be read
@@ -191,6 +204,8 @@ async def made_plan(
     """
     stop, policy = stop or Stop(), policy or RetryPolicy()
     how = How(sends_unlisted, renew, merge, allow_few, needs_all)
+    if on_conflict is not None:
+        how = how._replace(on_conflict=on_conflict)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkupdate-")))
         if isinstance(whose, Accounts):

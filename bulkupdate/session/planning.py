@@ -30,6 +30,14 @@ from bulkupdate.stop import Stop
 _BATCH = 64
 
 
+#: Is called with each row that conflicts, and why.
+OnConflict = Callable[[Row, ErrorInfo], object]
+
+
+def _ignore(_: Row, __: ErrorInfo) -> None:
+    pass
+
+
 class How(NamedTuple):
     """How rows are planned; see `made_plan`."""
 
@@ -38,6 +46,7 @@ class How(NamedTuple):
     merge: bool
     allow_few: bool
     needs_all: bool
+    on_conflict: OnConflict = _ignore
 
 
 async def read_plan(
@@ -75,7 +84,7 @@ async def judge_all(plan: Plan, source: RowSource, live: LiveTasks, stop: Stop, 
     plan._live = live  # noqa: SLF001 - its own
     async for rows in batches(source, stop):
         for row in rows:
-            _judge(plan, live, judge, row, renew=how.renew)
+            _judge(plan, live, judge, row, how)
     plan._sum_up()  # noqa: SLF001
     plan.touched = live.changed
     plan.requests = plan.tasks if how.merge else plan.requests
@@ -132,7 +141,7 @@ async def batches(source: RowSource, stop: Stop) -> AsyncIterator[list[Row]]:
         yield batch
 
 
-def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) -> None:
+def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, how: How) -> None:
     """Judge a row, and apply it to the tasks on the disk, where the next row finds it."""
     plan.rows += 1
     if row.update is None or not row.is_sent:
@@ -140,7 +149,7 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
         return
     expected, known = row.expect or {}, live.find(row.id)
     try:
-        meant = replaced(row, expect=None) if renew else row
+        meant = replaced(row, expect=None) if how.renew else row
         row = plan.people.resolved(meant, lambda _: known.owner)
     except ValueError as error:
         plan.invalid_count += 1
@@ -155,6 +164,7 @@ def _judge(plan: Plan, live: LiveTasks, judge: Judge, row: Row, *, renew: bool) 
         if verdict.kind is not Kind.ALREADY:
             found = verdict.error or ErrorInfo("conflict", "")
             plan.conflicts[found.type] += 1
+            how.on_conflict(row, found)
             if len(plan.examples) < EXAMPLES:
                 plan.examples.append((row.number, row.id, plan.people.named(found).message))
         return

@@ -594,6 +594,11 @@ async def test_comparing_submits_only_what_differs(database: Database, write: Wr
             summary = await collect(database, submitted.run, "edits.run", follow=True)
             assert summary.compared
             assert summary.counts["updated"] == 1
+            # What conflicts has its result, and a place in the failed file.
+            assert summary.counts["conflict"] == 1
+            assert summary.exit_code == 1
+            assert '"gone"' in (Path("edits.run") / "failed.jsonl").read_text()
+            assert _lines("edits.run")[1]["error"]["type"] == "not_listed"
             assert many.titles()["a"] == {"t1": "New", "t2": "Same"}
             undone = undo_run("edits.run", "back.csv")
             assert undone.tasks == 1

@@ -33,7 +33,8 @@ def check_fleet() -> None:
         import_module("bulkupdate.fleet.schema")
     except ImportError as error:
         raise ConfigError(
-            f"this needs the extra [fleet] ({error}): pip install 'bulkupdate[fleet]'"
+            f"this needs the extra [fleet] ({error}): "
+            "pip install procrastinate 'psycopg[binary,pool]'"
         ) from None
 
 

@@ -224,7 +224,7 @@ def test_without_the_extra_nothing_of_it_is_imported(tmp_path: Path) -> None:
         process = start(*needs, **variables)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 2, needs
-        assert "pip install 'bulkupdate[fleet]'" in said
+        assert "pip install procrastinate 'psycopg[binary,pool]'" in said
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from bulkupdate.models import Outcome, Reason, Row, unsent
 from bulkupdate.session.run import run
 from bulkupdate.session.settings import RunConfig
 from tests.executors.executors import ended
-from tests.fleet.test_work import FAST, config_of, died_at, rows_of, working
+from tests.fleet.working import FAST, config_of, died_at, rows_of, working
 from tests.support.accounts import ManyAccounts
 from tests.support.postgres import Postgres
 

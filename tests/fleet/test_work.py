@@ -1,10 +1,9 @@
 """Submitting, working and collecting: what a fleet does beyond what every executor does."""
 
 import asyncio
-import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from bulkupdate.fleet import (
     submit,
     workers_of,
 )
-from bulkupdate.fleet.chunks import MOST_TRIES, Chunk, next_chunk
-from bulkupdate.fleet.queue import Lease, Queue, queue_of
+from bulkupdate.fleet.chunks import MOST_TRIES
+from bulkupdate.fleet.queue import Queue, queue_of
 from bulkupdate.fleet.teams import NO_KEY
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.rate import RateLimit
@@ -37,7 +36,8 @@ from bulkupdate.sandbox import Unknown
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.undo import undo_run
 from bulkupdate.stop import Stop
-from tests.executors.executors import ended, registered
+from tests.executors.executors import ended
+from tests.fleet.working import FAST, config_of, died_at, rows_of, working
 from tests.support.accounts import ManyAccounts
 from tests.support.postgres import Postgres
 
@@ -45,51 +45,6 @@ Write = Callable[..., Path]
 
 #: Each test waits for a worker, and some for a database.
 pytestmark = pytest.mark.slow
-
-#: A limit at which no test waits.
-FAST = RateLimit(1000, 2.0)
-
-
-@contextlib.asynccontextmanager
-async def working(
-    database: Database, many: ManyAccounts, **settings: Any
-) -> AsyncIterator["asyncio.Task[None]"]:
-    """A worker with the keys of all accounts, until the block ends."""
-    stop = Stop()
-    config = WorkerConfig(**{"lease": 1.0, "drain_timeout": 1, **settings})
-    worker = Worker(database, many.accounts.values(), config, stop)
-    running = asyncio.create_task(worker.run())
-    try:
-        await registered(database, len(many.accounts), [running])
-        yield running
-    finally:
-        stop.set("the test has ended")
-        await running
-
-
-def config_of(many: ManyAccounts, path: Path, **settings: Any) -> RunConfig:
-    """The settings of a run with all accounts."""
-    return RunConfig(input=path, accounts=many.accounts, **settings)
-
-
-def rows_of(number: int, account: str = "a") -> list[str]:
-    """Lines of a file of edits, with a header."""
-    return ["account,id,title", *[f"{account},t{n},T{n}" for n in range(number)]]
-
-
-async def died_at(database: Database, queue: str) -> Chunk:
-    """The chunk that a worker has taken which has died since."""
-    jobs = Queue(database)
-    worker = await jobs.register("dead")
-    job = await jobs.fetch([queue], worker)
-    assert job is not None
-    assert job.id is not None
-    chunk = await next_chunk(database, queue, Lease(job.id, job.attempts, worker))
-    assert chunk is not None
-    assert await jobs.reap(worker, [], 30.0)
-    await jobs.unregister(worker)
-    return chunk
-
 
 # --- submitting -------------------------------------------------------------------------------
 

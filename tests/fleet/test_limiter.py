@@ -86,8 +86,8 @@ async def test_slots_of_several_hosts_are_evenly_spread(database: Database) -> N
     await asyncio.gather(*(work(host) for host in hosts for _ in range(2)))
     step = (await hosts[0]._statement()).step
     assert step == pytest.approx(2.1 / FAST)
-    # 120 requests take 119 steps at least.
-    assert max(starts) - min(starts) >= 119 * step - 0.005
+    # 120 requests take 119 steps at least. The first may come late: by 0.1 s at most.
+    assert max(starts) - min(starts) >= 119 * step - 0.1
 
 
 async def test_host_that_knows_what_is_left_takes_a_few_slots(database: Database) -> None:

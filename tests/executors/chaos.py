@@ -19,6 +19,7 @@ from bulkupdate.fleet import Database, Dsn, collect, init, retry, runs_of
 from bulkupdate.lemlist.rate import LEMLIST_RATE
 from bulkupdate.sandbox import Window
 from bulkupdate.sandbox.server import Seen
+from bulkupdate.stop import cancel_all
 from tests.executors.relay import Relay
 from tests.support.accounts import ManyAccounts, names_of
 from tests.support.postgres import Postgres
@@ -27,6 +28,11 @@ COMMAND = [sys.executable, "-m", "bulkupdate", "fleet"]
 
 #: Seconds after which a worker's jobs go to others.
 LEASE = 1.0
+
+#: Seconds by which the server's process is late if it is told, and seconds before too many requests
+#: of which is told what happened.
+_LATE = 0.04
+_BEFORE = 5.0
 
 #: Tasks of an account, fewer than its rows.
 _TASKS = 7
@@ -54,6 +60,7 @@ class Findings:
         refused: answers with status 429.
         foreign: requests with the key of another account than that of the row.
         events: what happened, and how often.
+        excess: for each period with too many requests, what happened then.
     """
 
     lost: int = 0
@@ -63,6 +70,7 @@ class Findings:
     refused: int = 0
     foreign: int = 0
     events: Counter[str] = field(default_factory=Counter)
+    excess: list[str] = field(default_factory=list)
 
     @property
     def is_good(self) -> bool:
@@ -76,6 +84,7 @@ class Findings:
             f"{self.lost} lost, {self.disordered} out of order, {self.repeated} repeated,"
             f" {self.foreign} with another key; at most {self.most} requests in"
             f" {LEMLIST_RATE.period:g} s, {self.refused} 429s\n  {happened}"
+            + "".join(f"\n  {one}" for one in self.excess)
         )
 
 
@@ -111,6 +120,8 @@ class Trouble:
         self._written = 0
         self._findings = Findings()
         self._seen: list[Seen] = []
+        #: When something happened or the server was late, and what.
+        self._diary: list[tuple[float, str]] = []
         self._many = ManyAccounts(
             self._names,
             watch=self._seen.append,
@@ -138,6 +149,7 @@ class Trouble:
                 "--drain-timeout", "5", "--give-up-after", "60",
             ]  # fmt: skip
             self._submit = [*COMMAND, "submit", "--accounts", accounts, "-q"]
+            watching = asyncio.create_task(self._watch())
             try:
                 for _ in range(self._workers_wanted):
                     await self._start()
@@ -148,11 +160,21 @@ class Trouble:
                     await self._happen()
                 await self._settle()
             finally:
+                await cancel_all([watching])
                 for process in self._workers:
                     with contextlib.suppress(ProcessLookupError):
                         process.kill()
                 await asyncio.gather(*(process.wait() for process in self._workers))
         return self._findings
+
+    async def _watch(self) -> None:
+        """Note when the server was late: what came meanwhile has the time of the end."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            before = clock()
+            await asyncio.sleep(_LATE / 2)
+            if (late := clock() - before - _LATE / 2) > _LATE:
+                self._diary.append((clock(), f"server late by {late:.2f} s"))
 
     def _write(self, name: str) -> Path:
         """A file with rows of all accounts, in which each task has several rows."""
@@ -205,7 +227,10 @@ class Trouble:
             "submitter killed": self._kill_submitter,
         }
         self._findings.events[name] += 1
+        clock = asyncio.get_running_loop().time
+        self._diary.append((clock(), name))
         await happening[name]()
+        self._diary.append((clock(), f"after: {name}"))
 
     async def _kill(self) -> None:
         await self._replace(signal.SIGKILL)
@@ -299,14 +324,31 @@ class Trouble:
         findings.repeated = sum(number - 1 for number in requests.values())
         titles = self._many.titles()
         findings.lost += sum(titles[name].get(id_) != t for (name, id_), t in last.items())
-        findings.most = max(_most(sorted(found)) for found in times.values())
+        for account, found in times.items():
+            found.sort()
+            most, first = _most(found)
+            findings.most = max(findings.most, most)
+            if most > LEMLIST_RATE.requests:
+                findings.excess.append(self._around(account, found[first : first + most]))
+
+    def _around(self, account: str, times: list[float]) -> str:
+        """What happened around some requests of an account."""
+        begin = times[0]
+        requests = " ".join(f"{at - begin:.3f}" for at in times)
+        around = [
+            f"{at - begin:.2f} {what}"
+            for at, what in self._diary
+            if begin - _BEFORE < at < times[-1] + 1
+        ]
+        return f"{account}: {requests}; {', '.join(around)}"
 
 
-def _most(times: list[float]) -> int:
-    """The most of these times within a period."""
-    most = first = 0
+def _most(times: list[float]) -> tuple[int, int]:
+    """The most of these times within a period, and the index of the first of them."""
+    most = first = begin = 0
     for index, at in enumerate(times):
         while at - times[first] >= LEMLIST_RATE.period:
             first += 1
-        most = max(most, index - first + 1)
-    return most
+        if index - first + 1 > most:
+            most, begin = index - first + 1, first
+    return most, begin

@@ -1,9 +1,14 @@
-"""The account that the present task works for, so that a log record can name it.
+"""What is known of the present task where nobody passes it on.
 
-The tasks of an account set it. Tasks, timers and threads that they start have it too.
+The tasks of an account set `ACCOUNT`. Tasks, timers and threads that they start have it too.
 """
 
+import math
 from contextvars import ContextVar
 
 #: The name of the account; "" in a run with one key, and in what all accounts share.
 ACCOUNT: ContextVar[str] = ContextVar("account", default="")
+
+#: The moment, by `time.monotonic`, until which a request of this task may start. A permit that
+#: expires sets it.
+START_UNTIL: ContextVar[float] = ContextVar("start_until", default=math.inf)

@@ -19,7 +19,13 @@ from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import LONGEST_WAIT, Limiter, Permit
 from bulkupdate.engine.retry import Attempts, Retrier
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import NoPermitError, RateLimitedError, TaskError, WaitTooLongError
+from bulkupdate.errors import (
+    NoPermitError,
+    PermitExpiredError,
+    RateLimitedError,
+    TaskError,
+    WaitTooLongError,
+)
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.models import Level, Reason, Traffic, now
 from bulkupdate.stop import Scope, Stop, StoppedError
@@ -138,6 +144,8 @@ class Caller:
                     if is_probe or not self._health.is_down:
                         scope.change(Level.ABORT)
                         return await self._send(request, permit, attempts, subject)
+            except PermitExpiredError:
+                scope.change(Level.DRAIN)
             finally:
                 if is_probe:
                     self._health.end_probe()
@@ -165,6 +173,12 @@ class Caller:
             answer = await request()
             permit.answered(answer)
             value = answer.result()
+        except PermitExpiredError:
+            # Nothing was sent.
+            attempts.sent -= 1
+            self.traffic.requests -= 1
+            self.traffic.retries -= attempts.sent > 0
+            raise
         except TaskError as error:
             self._health.note(subject, error)
             attempts.note(error, is_excused=self._health.is_down)

@@ -36,7 +36,9 @@ class Limiter(Protocol):
     def permit(self) -> AbstractAsyncContextManager[Permit]:
         """The permission for one request, from its start to its answer.
 
-        Entering it waits until the request may start, in the order of arrival.
+        Entering it waits until the request may start, in the order of arrival. A permit may set
+        `bulkupdate.context.START_UNTIL`: where the request would start later,
+        `PermitExpiredError` comes in place of an answer, and another permit is needed.
 
         Raises:
             WaitTooLongError: entering would wait for more than `LONGEST_WAIT` seconds.

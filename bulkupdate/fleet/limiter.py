@@ -11,7 +11,8 @@ the limit, on the database's clock. A statement takes a few slots at once. So no
 requests than the limit, whichever host they come from, and no clock of a host matters.
 
 - *Late.* A request that comes later than its slot would be one more in a later period. So a slot
-  that is late by more than a part of these 5 % is thrown away, as after a stop of the process.
+  that is late by more than a part of these 5 % is thrown away, as after a stop of the process. The
+  request itself is not sent where it is late, as when a new connection took long.
 - *Far.* Where many hosts wait, a slot is seconds ahead. Half a second before such a slot, the
   database is asked whether it still counts.
 - *A 429* moves the next slot of everybody, and widens the slots for a while: somebody uses the key
@@ -31,17 +32,18 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Any, LiteralString, NamedTuple, TypeVar
+from typing import Any, LiteralString, NamedTuple, Self, TypeVar
 
+from bulkupdate.context import START_UNTIL
 from bulkupdate.engine.limiter import LONGEST_WAIT, Pause, StartedPermit
 from bulkupdate.engine.quotas import Believed
 from bulkupdate.engine.share import Share
-from bulkupdate.errors import NoPermitError, WaitTooLongError
+from bulkupdate.errors import NoPermitError, PermitExpiredError, WaitTooLongError
 from bulkupdate.fleet.database import Database, DatabaseError
 from bulkupdate.fleet.queue import Lease
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.answer import Answer
-from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
+from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
 
 #: The part of a period by which slots are wider than the limit, all together: requests that started
 #: evenly arrive less so. 0.1 s at lemlist's limit.
@@ -235,7 +237,7 @@ class SharedLimits:
 
     Args:
         database: the database that they share.
-        ceiling: a rate that this process never exceeds, for each key; None for none.
+        rate: a rate that this process never exceeds, for each key; "auto" for none.
         give_up_after: seconds that the database may be away before a run stops.
 
     Attributes:
@@ -248,11 +250,11 @@ class SharedLimits:
         self,
         database: Database,
         *,
-        ceiling: RateLimit | None = None,
+        rate: Rate = "auto",
         give_up_after: float = 600.0,
     ) -> None:
         self.database = database
-        self.ceiling = ceiling
+        self.ceiling = rate if isinstance(rate, RateLimit) else None
         self._give_up_after = give_up_after
         self.clock = _Clock()
         self._salt: bytes | None = None
@@ -372,6 +374,7 @@ class SharedLimiter:
     Attributes:
         left: number of requests that are left for it, if that is known. It takes a few slots at
             once then.
+        latest: the moment until which the request may start whose permit was given last.
     """
 
     def __init__(
@@ -383,12 +386,14 @@ class SharedLimiter:
         run: int | None = None,
     ) -> None:
         self.left = 0
+        self.latest = math.inf
         self._limits = limits
         self._account = account
         self._course = course or Course()
         none = dict.fromkeys(Lease._fields)
         self._fence = {**(lease._asdict() if lease is not None else none), "run": run}
-        self._now = asyncio.get_running_loop().time
+        # An event loop's own clock may stand still while the loop is busy. Else they are the same.
+        self._now = time.monotonic
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._slots: deque[_Slot] = deque()
@@ -445,8 +450,9 @@ class SharedLimiter:
         await asyncio.sleep(max(0.0, clock.latest(slot.at) - self._now()))
         now = self._now()
         has_slept = abs(time.time() - slot.wall - (now - slot.given)) > _AWAKE
-        is_late = now - clock.earliest(slot.at) > self._course.late
-        return not (has_slept or is_late or pause)
+        # The request may come late on its way too, as when it needs a new connection.
+        self.latest = clock.earliest(slot.at) + self._course.late
+        return not (has_slept or now > self.latest or pause)
 
     async def _is_confirmed(self, slot: _Slot) -> bool:
         """Whether a slot still counts that was given long before. It returns just before it."""
@@ -574,11 +580,19 @@ class SharedLimiter:
 class SharedPermit(StartedPermit):
     """A permit from a limit that is shared."""
 
-    __slots__ = ("_limiter",)
+    __slots__ = ("_before", "_limiter")
 
     def __init__(self, limiter: SharedLimiter) -> None:
         super().__init__(limiter)
         self._limiter = limiter
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._before = START_UNTIL.set(self._limiter.latest)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        START_UNTIL.reset(self._before)
+        if kind is PermitExpiredError:
+            self._limiter.left += 1
         await self._limiter.end(self._started, self._answer)

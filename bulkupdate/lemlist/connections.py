@@ -28,6 +28,9 @@ from aiohttp.helpers import TimerNoop
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from bulkupdate.context import START_UNTIL
+from bulkupdate.errors import PermitExpiredError
+
 #: Most requests on one connection. It bounds the subjects that are remembered.
 MAX_REQUESTS = 1000
 
@@ -160,7 +163,7 @@ class _Channel(ResponseHandler):
     def fits(self, wanted: Exchange) -> bool:
         """Whether it may carry a request, as far as its earlier ones are concerned."""
         return (
-            not wanted.anew
+            (not wanted.anew or not self.subjects)
             and hash(wanted.subject) not in self.subjects
             and (wanted.is_named or self.account is wanted.account)
         )
@@ -171,6 +174,12 @@ class _Channel(ResponseHandler):
             self.close()
             return
         super().data_received(data)
+
+
+def _check_permit() -> None:
+    """Check that the permit of the request that starts now has not expired."""
+    if time.monotonic() > START_UNTIL.get():
+        raise PermitExpiredError("too late for a request")
 
 
 class Connections(aiohttp.TCPConnector):
@@ -187,11 +196,22 @@ class Connections(aiohttp.TCPConnector):
         self._factory: Any = lambda: _Channel(loop)
 
     async def _create_connection(self, *arguments: Any) -> ResponseHandler:
-        """A new connection for the current exchange."""
+        """A new connection for the current exchange.
+
+        Raises:
+            PermitExpiredError: it took too long. The connection is there for the next request.
+        """
         channel = await super()._create_connection(*arguments)
         if not isinstance(channel, _Channel):
             raise AssertionError("aiohttp made a connection of another class")
-        exchange.get().begin(channel, arguments[0].connection_key)
+        route = arguments[0].connection_key
+        try:
+            _check_permit()
+        except PermitExpiredError:
+            channel.is_idle = True
+            self._release(route, channel)
+            raise
+        exchange.get().begin(channel, route)
         return channel
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:  # noqa: ARG002 - none is set
@@ -199,7 +219,12 @@ class Connections(aiohttp.TCPConnector):
         return self.take_idle(key, exchange.get())
 
     def take_idle(self, key: ConnectionKey, wanted: Exchange) -> Connection | None:
-        """An idle connection for an exchange, or None."""
+        """An idle connection for an exchange, or None.
+
+        Raises:
+            PermitExpiredError: it is too late for the request.
+        """
+        _check_permit()
         idle: Any = self._conns.get(key)
         if not idle:
             return None

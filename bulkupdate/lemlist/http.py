@@ -215,6 +215,7 @@ class HttpClient:
 
         Raises:
             TaskError: there was no answer.
+            PermitExpiredError: the request was not sent, as it came too late for its permit.
             RuntimeError: the client or its pool is not open.
         """
         current = Exchange(subject, self, is_named=is_named, anew=anew)

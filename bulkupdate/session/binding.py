@@ -6,6 +6,7 @@ is beside the rows: it never stops a run that sends, and says nothing about the 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ from bulkupdate.errors import (
     BlockedError,
     KeyRefusedError,
     NoPermitError,
+    PermitExpiredError,
     RedirectError,
     RefusedError,
     RunDirectoryError,
@@ -194,10 +196,12 @@ async def ask_team(
 
 
 async def _once(client: TaskClient, limiter: Limiter) -> Team:
-    async with limiter.permit() as permit:
-        answer = await client.team()
-        permit.answered(answer)
-        return answer.result()
+    while True:
+        with contextlib.suppress(PermitExpiredError):
+            async with limiter.permit() as permit:
+                answer = await client.team()
+                permit.answered(answer)
+                return answer.result()
 
 
 async def _until_drain(stop: Stop, work: Callable[[], Awaitable[Value]]) -> Value:

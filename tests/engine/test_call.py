@@ -10,7 +10,13 @@ from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import NoLimiter
 from bulkupdate.engine.retry import Attempts
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import NotFoundError, RateLimitedError, RequestTimeoutError, ServerError
+from bulkupdate.errors import (
+    NotFoundError,
+    PermitExpiredError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+)
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.models import Level, Reason
 from bulkupdate.stop import Stop, StoppedError
@@ -72,6 +78,32 @@ def test_transient_failures_are_tried_again() -> None:
     value, attempts, _, caller = call(script)
     assert value == ["a"]
     assert (attempts.sent, caller.traffic.retries) == (3, 2)
+
+
+def test_expired_permit_costs_no_attempt() -> None:
+    """A request that came too late for its permit was not sent: it gets another permit."""
+    late = iter([True, True, False])
+
+    def script(_: int) -> Answer[Page]:
+        if next(late):
+            raise PermitExpiredError
+        return page("a")
+
+    value, attempts, stop, caller = call(script)
+    assert value == ["a"]
+    assert (attempts.sent, caller.traffic.requests, caller.traffic.retries) == (1, 1, 0)
+    assert not stop.is_set
+
+
+def test_drain_ends_a_call_whose_permit_expired() -> None:
+    """A call that needs another permit waits, and a drain does not wait for it."""
+
+    def script(_: int) -> Answer[Page]:
+        raise PermitExpiredError
+
+    value, attempts, _, _ = call(script, stop_after=2.5)
+    assert isinstance(value, StoppedError)
+    assert attempts.sent == 0
 
 
 def test_refusal_is_not_tried_again() -> None:

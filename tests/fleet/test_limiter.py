@@ -1,13 +1,16 @@
 """The shared limiter: hosts that ask one database stay within one key's limit together."""
 
 import asyncio
+import contextlib
 import itertools
+import math
 import time
 from typing import Any
 
 import pytest
 
-from bulkupdate.errors import NoPermitError, WaitTooLongError
+from bulkupdate.context import START_UNTIL
+from bulkupdate.errors import NoPermitError, PermitExpiredError, WaitTooLongError
 from bulkupdate.fleet import limiter
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.dsn import Dsn
@@ -169,6 +172,19 @@ async def test_request_may_be_late_by_a_part_of_the_margin() -> None:
     assert course.step * FAST == pytest.approx(2 + 0.2 + 0.03)
 
 
+async def test_permit_expires_when_its_request_would_be_late(database: Database) -> None:
+    """A request that starts later than its slot allows is not sent, and needs another slot."""
+    await settled(database)
+    host = limiter_in(database)
+    host.left = 1
+    with contextlib.suppress(PermitExpiredError):
+        async with host.permit():
+            assert 0 < START_UNTIL.get() - time.monotonic() < 0.2
+            raise PermitExpiredError
+    assert START_UNTIL.get() == math.inf
+    assert host.left == 1
+
+
 async def test_slots_of_before_a_sleep_of_the_machine_are_not_used(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +291,7 @@ async def test_missing_tables_end_a_run(postgres: Postgres) -> None:
 async def test_ceiling_holds_for_this_host(database: Database) -> None:
     """A host with a ceiling takes fewer slots than it could."""
     await settled(database)
-    host = limiter_in(database, ceiling=RateLimit(50, 1.0))
+    host = limiter_in(database, rate=RateLimit(50, 1.0))
     starts = [await host.start() for _ in range(4)]
     assert min(b - a for a, b in itertools.pairwise(starts)) >= 0.0199
     assert host.allowed == 50

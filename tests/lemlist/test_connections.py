@@ -4,13 +4,16 @@ import asyncio
 import base64
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
 
 from bulkupdate import errors
+from bulkupdate.context import START_UNTIL
 from bulkupdate.lemlist import connections
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
@@ -136,6 +139,35 @@ async def test_updates_of_one_task_never_share_a_connection() -> None:
         for id_ in ("a", "b", "a", "b", "c"):
             await ask(client, id_)
     assert server.requests == [(1, "a"), (1, "b"), (2, "a"), (2, "b"), (1, "c")]
+
+
+async def test_expired_permit_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request whose permit has expired is not sent, over a new connection or an idle one.
+
+    A connection that took too long is there for the next request.
+    """
+    connect = aiohttp.TCPConnector._create_connection
+
+    async def slow(*arguments: Any) -> Any:
+        made = await connect(*arguments)
+        START_UNTIL.set(0.0)
+        return made
+
+    async with client_of(task, connections=2) as (client, server):
+        with monkeypatch.context() as patch:
+            patch.setattr(aiohttp.TCPConnector, "_create_connection", slow)
+            with pytest.raises(errors.PermitExpiredError):
+                await ask(client, "a", anew=True)
+        for use in (ask(client, "a"), client.team()):
+            with pytest.raises(errors.PermitExpiredError):
+                await use
+        START_UNTIL.set(time.monotonic() + 60)
+        await ask(client, "a", anew=True)
+        await ask(client, "b")
+        START_UNTIL.set(0.0)
+        with pytest.raises(errors.PermitExpiredError):
+            await ask(client, "c")
+    assert server.requests == [(1, "a"), (1, "b")]
 
 
 async def test_idle_connections_take_turns() -> None:

@@ -11,6 +11,7 @@ import click
 
 from bulkupdate.cli.command import option
 from bulkupdate.errors import ConfigError
+from bulkupdate.lemlist.rate import Rate
 
 if TYPE_CHECKING:
     from bulkupdate.fleet.database import Database
@@ -36,6 +37,20 @@ def check_fleet() -> None:
             f"this needs the extra [fleet] ({error}): "
             "pip install procrastinate 'psycopg[binary,pool]'"
         ) from None
+
+
+def refuse_no_limit(rate: Rate, what: str) -> None:
+    """Refuse `--rate none` where a limit is shared.
+
+    Args:
+        rate: the rate.
+        what: what shares the limit.
+
+    Raises:
+        ConfigError: there is no limit.
+    """
+    if rate is None:
+        raise ConfigError(f"{what} keeps a limit, and --rate none has none: choose one")
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from bulkupdate.cli.reading import (
     connection_options,
     output_file,
     output_options,
-    run_reading,
+    run_sharing,
 )
 from bulkupdate.cli.screen import Screen
 from bulkupdate.engine.settings import RetryPolicy
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bulkupdate.lemlist.endpoint import Endpoint
     from bulkupdate.plan import Selection
     from bulkupdate.session.export import Exported
+    from bulkupdate.session.reading import Limiters
     from bulkupdate.stop import Stop
 
 _EXAMPLES = (
@@ -68,6 +69,8 @@ class ExportFlags(ConnectionFlags):
     output: Path
     overwrite: bool
     rate: Rate
+    shared_limit: bool
+    dsn_file: Path | None
     timeout: float
     give_up_after: float
     quiet: bool
@@ -163,7 +166,7 @@ def export_command(**given: Any) -> None:
         source = flags.source()
         with output_file(screen, flags.output, overwrite=flags.overwrite) as part:
 
-            async def export(stop: "Stop") -> "Exported":
+            async def export(stop: "Stop", limiters: "Limiters | None") -> "Exported":
                 from bulkupdate.session.export import export_to
 
                 return await export_to(
@@ -177,11 +180,12 @@ def export_command(**given: Any) -> None:
                     stop=stop,
                     on_page=Told(screen).tasks,
                     has_mark=not is_stdout,
+                    limiters=limiters,
                 )
 
             # A warning does not say which account it is about.
             has_warnings = flags.accounts is None
-            exported = run_reading(screen, export, has_warnings=has_warnings)
+            exported = run_sharing(screen, flags, export, has_warnings=has_warnings)
         _tell(screen, exported, "stdout" if is_stdout else str(flags.output))
 
 

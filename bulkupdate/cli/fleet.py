@@ -24,7 +24,12 @@ from bulkupdate.cli.connection import (
     proxy_option,
     timeout_option,
 )
-from bulkupdate.cli.database import check_fleet, dsn_file_option, open_database
+from bulkupdate.cli.database import (
+    check_fleet,
+    dsn_file_option,
+    open_database,
+    refuse_no_limit,
+)
 from bulkupdate.cli.options import (
     ReadingFlags,
     accounts_option,
@@ -87,7 +92,7 @@ def fleet_command() -> None:
 
     The machines have a PostgreSQL database in common. `fleet init` makes its tables. Workers hold
     the keys and send; `fleet submit` checks a file as `run` does, and hands its edits to them.
-    `run --shared-limit` needs the database too, and no worker.
+    --shared-limit of other commands needs the database too, and no worker.
 
     BULKUPDATE_FLEET_DSN is the database's DSN: postgresql://user:password@host/name.
     """
@@ -253,6 +258,7 @@ def submit_command(**given: Any) -> None:
             raise ConfigError("--wait and --out go together: name a run directory")
         forbid_core_dumps()
         check_fleet()
+        refuse_no_limit(flags.rate, "a fleet")
         config = _submit_config(flags)
 
         async def work(database: "Database", stop: "Stop") -> int:

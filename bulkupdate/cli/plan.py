@@ -25,7 +25,7 @@ from bulkupdate.cli.options import (
     reading_options,
 )
 from bulkupdate.cli.outputs import check_output
-from bulkupdate.cli.reading import Told, connection_options, output_file, run_reading
+from bulkupdate.cli.reading import Told, connection_options, output_file, run_sharing
 from bulkupdate.cli.screen import Screen, unwritten
 from bulkupdate.codec import to_json
 from bulkupdate.engine.settings import RetryPolicy
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bulkupdate.lemlist.accounts import Accounts
     from bulkupdate.plan.rules import Rules
     from bulkupdate.session.planrecord import Plan
+    from bulkupdate.session.reading import Limiters
     from bulkupdate.stop import Stop
 
 _EXAMPLES = (
@@ -64,6 +65,8 @@ class PlanFlags(ReadingFlags, ConnectionFlags):
     max_changes: ChangeLimit | None
     allow_few: bool
     rate: Rate
+    shared_limit: bool
+    dsn_file: Path | None
     timeout: float
     give_up_after: float
     as_json: bool
@@ -131,7 +134,7 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
         from bulkupdate.session.night import load_rules
 
         rules = load_rules(Path(flags.input_))
-        return run_reading(screen, _planning(screen, flags, whose, rules, now=options.now))
+        return run_sharing(screen, flags, _planning(screen, flags, whose, rules, now=options.now))
     with ExitStack() as stack:
         options = replace(flags.read_options(), people=True)
         source, preview = check_input(screen, flags, flags.rate, stack, options)
@@ -145,7 +148,7 @@ def show_plan(screen: Screen, flags: PlanFlags) -> int:
             _check_not_input(flags.output, source.path)
         work = _planning(screen, flags, whose, source, left_out=preview.invalid)
         # A warning does not say which account it is about.
-        return run_reading(screen, work, has_warnings=flags.accounts is None)
+        return run_sharing(screen, flags, work, has_warnings=flags.accounts is None)
 
 
 def _planning(
@@ -156,10 +159,10 @@ def _planning(
     *,
     now: datetime | None = None,
     left_out: int = 0,
-) -> "Callable[[Stop], Awaitable[int]]":
+) -> "Callable[[Stop, Limiters | None], Awaitable[int]]":
     """The work of a plan, which ends with the exit code."""
 
-    async def work(stop: "Stop") -> int:
+    async def work(stop: "Stop", limiters: "Limiters | None") -> int:
         from bulkupdate.session.plan import made_plan
 
         making = made_plan(
@@ -176,6 +179,7 @@ def _planning(
             needs_all=flags.max_changes is not None and flags.max_changes.needs_all,
             now=now,
             on_page=Told(screen).tasks,
+            limiters=limiters,
         )
         async with making as plan:
             return await _show(screen, flags, plan, left_out=left_out)

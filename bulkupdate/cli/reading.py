@@ -21,14 +21,22 @@ from bulkupdate.cli.connection import (
     proxy_option,
     timeout_option,
 )
+from bulkupdate.cli.database import dsn_file_option
 from bulkupdate.cli.options import quiet_option, rate_option
 from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.screen import Screen, unwritten
+from bulkupdate.cli.sharedlimit import (
+    SharingFlags,
+    check_shared_limit,
+    shared_limit_option,
+    shared_limiters,
+)
 from bulkupdate.cli.stopping import code_of, stop_on_signals
 from bulkupdate.errors import RunStoppedError
 from bulkupdate.journal import ExitCode, published
 
 if TYPE_CHECKING:
+    from bulkupdate.session.reading import Limiters
     from bulkupdate.stop import Stop
 
 Value = TypeVar("Value")
@@ -46,7 +54,9 @@ CONNECTION = (
     give_up_option,
 )
 
-connection_options = cloup.option_group("Where it is read", *CONNECTION)
+connection_options = cloup.option_group(
+    "Where it is read", *CONNECTION, shared_limit_option, dsn_file_option
+)
 
 output_options = cloup.option_group(
     "What is written",
@@ -79,6 +89,30 @@ class Told:
         if time.monotonic() >= self._next:
             self._screen.say(f"reading: {number:,} tasks so far")
             self._next = time.monotonic() + _TOLD
+
+
+def run_sharing(
+    screen: Screen,
+    flags: SharingFlags,
+    work: "Callable[[Stop, Limiters | None], Awaitable[Value]]",
+    *,
+    has_warnings: bool = True,
+) -> Value:
+    """Do work that reads from the server, perhaps within a limit that hosts share.
+
+    Args:
+        screen: shows warnings and errors.
+        flags: whether the limit is shared, and with whom.
+        work: the work. It is given what makes its limiters; None for its own.
+        has_warnings: whether warnings are shown.
+    """
+    check_shared_limit(flags)
+
+    async def main(stop: "Stop") -> Value:
+        async with shared_limiters(flags) as limiters:
+            return await work(stop, limiters)
+
+    return run_reading(screen, main, has_warnings=has_warnings)
 
 
 def run_reading(

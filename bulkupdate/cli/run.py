@@ -17,7 +17,6 @@ from bulkupdate.cli import eventloop
 from bulkupdate.cli.check import check
 from bulkupdate.cli.command import Command
 from bulkupdate.cli.connection import forbid_core_dumps
-from bulkupdate.cli.database import check_fleet, open_database
 from bulkupdate.cli.next_lines import next_lines
 from bulkupdate.cli.openfiles import room_for_run
 from bulkupdate.cli.options import input_argument
@@ -25,6 +24,7 @@ from bulkupdate.cli.outputs import check_output
 from bulkupdate.cli.question import Question, question
 from bulkupdate.cli.run_options import EXAMPLES, RunFlags, run_options
 from bulkupdate.cli.screen import INTERRUPTED, Screen
+from bulkupdate.cli.sharedlimit import check_shared_limit, shared_limiters
 from bulkupdate.cli.signals import SIGNALS, interrupting
 from bulkupdate.cli.stopping import code_of, stop_on_signals
 from bulkupdate.engine.settings import RetryPolicy
@@ -40,7 +40,6 @@ from bulkupdate.session.settings import RunConfig
 if TYPE_CHECKING:
     from bulkupdate.sandbox import Sandbox, Team
     from bulkupdate.session.observer import Observer
-    from bulkupdate.session.parts import Limiters
     from bulkupdate.ui.metrics import MetricsFile
 
 
@@ -76,7 +75,9 @@ def run_command(ctx: click.Context, /, **given: Any) -> None:
         with screen.errors():
             if flags.dry_run:
                 _check_only(screen, flags)
-            _check_shared_limit(flags)
+            if flags.shared_limit and flags.sandbox:
+                raise ConfigError("--sandbox has a limit of its own: leave out --shared-limit")
+            check_shared_limit(flags)
             metrics = _metrics(flags.metrics_file)
             if flags.report:
                 # Fail now, not at the end of a long run.
@@ -242,7 +243,7 @@ async def _run(
         if config.sandbox:
             sandbox = await stack.enter_async_context(_own_sandbox(config))
             config = _sent_to(config, sandbox.base_url)
-        limiters = await _shared_limits(stack, config, flags)
+        limiters = await stack.enter_async_context(shared_limiters(flags))
         try:
             summary = await run(
                 config,
@@ -263,38 +264,6 @@ async def _run(
             seen = sum(sandbox.requests.values())
             screen.say(f"the sandbox saw {count(seen, 'request')}")
     return summary
-
-
-async def _shared_limits(
-    stack: AsyncExitStack, config: RunConfig, flags: RunFlags
-) -> "Limiters | None":
-    """The limits that are shared with other hosts; None without `--shared-limit`."""
-    if not flags.shared_limit:
-        return None
-    from bulkupdate.fleet.limiter import SharedLimits
-
-    database = await stack.enter_async_context(open_database(flags.dsn_file, may_be_away=True))
-    ceiling = None if config.rate == "auto" else config.rate
-    patience = config.retry.give_up_after
-    return SharedLimits(database, ceiling=ceiling, give_up_after=patience).limiter
-
-
-def _check_shared_limit(flags: RunFlags) -> None:
-    """Check the flags beside `--shared-limit`.
-
-    Raises:
-        ConfigError: a flag makes no sense with it, or a package is missing.
-    """
-    if not flags.shared_limit:
-        source = click.get_current_context().get_parameter_source("dsn_file")
-        if source is ParameterSource.COMMANDLINE:
-            raise ConfigError("--dsn-file needs --shared-limit")
-        return
-    if flags.sandbox:
-        raise ConfigError("--sandbox has a limit of its own: leave out --shared-limit")
-    if flags.rate is None:
-        raise ConfigError("--shared-limit keeps a limit, and --rate none has none: choose one")
-    check_fleet()
 
 
 def _stamp(directory: Path) -> tuple[int, int] | None:

@@ -29,6 +29,7 @@ from bulkupdate.cli.options import (
     rate_option,
     reading_options,
 )
+from bulkupdate.cli.sharedlimit import shared_limit_option
 from bulkupdate.engine.settings import MAX_WORKERS
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.session.deadline import deadline
@@ -228,11 +229,7 @@ _GROUPS = (
     cloup.option_group(
         "How fast, and how often",
         rate_option,
-        option(
-            "--shared-limit",
-            is_flag=True,
-            help="Share the limit of each key with all hosts that use the same database.",
-        ),
+        shared_limit_option,
         dsn_file_option,
         workers_option,
         max_attempts_option,

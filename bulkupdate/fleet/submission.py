@@ -22,6 +22,7 @@ from bulkupdate._version import __version__
 from bulkupdate.codec import parse_record, to_json
 from bulkupdate.errors import ConfigError, DeclinedError, InputError, count, setting
 from bulkupdate.fleet.database import Database
+from bulkupdate.fleet.limiter import SharedLimits
 from bulkupdate.fleet.queue import FORMAT, Queue, queue_of
 from bulkupdate.fleet.records import FleetSettings, edit_of
 from bulkupdate.fleet.teams import TeamRow, teams_of
@@ -95,8 +96,11 @@ async def submit(
     With `compare`, or for a file of rules, the tasks are read and compared here. What would change
     is handed to the fleet, as `plan` writes it; conflicts are not.
 
+    What is read of the accounts keeps the limit that workers share.
+
     Args:
-        config: the settings of the run. Its keys are used only to read the tasks.
+        config: the settings of the run. Its keys are used only to read the tasks, and its rate is
+            a ceiling of that.
         database: the database of the fleet.
         stop: ends it early: nothing is submitted.
         observer: is told of the check.
@@ -121,9 +125,10 @@ async def submit(
         else:
             copy = Path(config.input)
         name = "stdin" if config.input == "-" else str(config.input)
+        limits = SharedLimits(database, rate=config.rate, give_up_after=config.retry.give_up_after)
         if not config.compare:
-            return await _submit(config, _Planned(copy), name, database, stop, observer, confirm)
-        planned = await _plan(config, copy, directory, stop, observer)
+            return await _submit(config, _Planned(copy), name, limits, stop, observer, confirm)
+        planned = await _plan(config, copy, directory, limits, stop, observer)
         # The plan has its times with offsets, and each row names its account.
         whole = replace(
             config,
@@ -134,7 +139,7 @@ async def submit(
             allow_empty=True,
         )
         name = f"the plan of {name}"
-        return await _submit(whole, planned, name, database, stop, observer, confirm)
+        return await _submit(whole, planned, name, limits, stop, observer, confirm)
 
 
 class _Planned(NamedTuple):
@@ -159,7 +164,12 @@ class _Conflict(msgspec.Struct, frozen=True):
 
 
 async def _plan(
-    config: RunConfig, copy: Path, directory: Path, stop: Stop, observer: Observer
+    config: RunConfig,
+    copy: Path,
+    directory: Path,
+    limits: SharedLimits,
+    stop: Stop,
+    observer: Observer,
 ) -> _Planned:
     """Compare the rows with the tasks, and write what would change to a file.
 
@@ -189,10 +199,10 @@ async def _plan(
             unlisted=config.unlisted,
             max_changes=config.max_changes,
             allow_few=config.allow_few,
-            rate=config.rate,
             retry=config.retry,
             stop=stop,
             on_conflict=keep,
+            limiters=limits.limiter,
         )
         async with planning as plan:
             refused = [one.refused for one in (plan, *plan.accounts.values()) if one.refused]
@@ -213,7 +223,7 @@ async def _submit(
     config: RunConfig,
     planned: _Planned,
     name: str,
-    database: Database,
+    limits: SharedLimits,
     stop: Stop,
     observer: Observer,
     confirm: Confirm | None,
@@ -234,11 +244,11 @@ async def _submit(
             if config.by_name[name].read_only:
                 label = config.by_name[name].label
                 raise ConfigError(f"{label}: it is read_only: its rows would change it")
-        teams = await teams_of(database, config.by_name, names, stop, has_keys=config.compare)
+        teams = await teams_of(limits, config.by_name, names, stop, has_keys=config.compare)
         merger = None
         if config.merge_duplicates:
             merger = stack.enter_context(Merger(inspection.followed(), directory / "parked"))
-        async with _writing(database, planned, preview.rows) as writing:
+        async with _writing(limits.database, planned, preview.rows) as writing:
             run = await writing.begin(config, source, preview, teams)
             await writing.write_rows(
                 source,

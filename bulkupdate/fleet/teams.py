@@ -8,8 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from bulkupdate.engine.limiter import Limiter
-from bulkupdate.engine.permits import limiter_for
-from bulkupdate.errors import ConfigError, KeyRefusedError, RunStoppedError, TaskError, count
+from bulkupdate.errors import (
+    ConfigError,
+    KeyRefusedError,
+    NoPermitError,
+    RunStoppedError,
+    TaskError,
+    count,
+)
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.limiter import Course, SharedLimiter, SharedLimits
 from bulkupdate.fleet.queue import queue_of
@@ -134,7 +140,7 @@ async def _team_of(
 
 
 async def teams_of(
-    database: Database,
+    limits: SharedLimits,
     accounts: Mapping[str, Account],
     names: Iterable[str],
     stop: Stop,
@@ -146,7 +152,7 @@ async def teams_of(
     Where a name means several teams, the submitter's own key decides.
 
     Args:
-        database: the database.
+        limits: the limits that workers share, and their database.
         accounts: the accounts by name.
         names: the names of those that are wanted.
         stop: ends it early.
@@ -157,10 +163,11 @@ async def teams_of(
         ConfigError: no worker has had the key of one of them yet, or it is not known whose team is
             meant.
         DatabaseError: the database can't be reached.
-        RunStoppedError: the stop was set.
+        RunStoppedError: the stop was set, or the database is away while a key is asked for its
+            team.
     """
     wanted = {name: accounts[name].base_url for name in names}
-    rows = await database.rows(_KNOWN, {"names": [*wanted], "recent": _RECENT})
+    rows = await limits.database.rows(_KNOWN, {"names": [*wanted], "recent": _RECENT})
     known: dict[str, dict[str, TeamRow]] = {name: {} for name in wanted}
     for name, base_url, team, key_hash in rows:
         if wanted[name] == base_url:
@@ -178,7 +185,7 @@ async def teams_of(
         for name, teams in known.items():
             # The key of a run with one key was given for it.
             if has_keys or len(teams) > 1 or (not name and has_key(accounts[name])):
-                found[name] = await _own(accounts[name], teams, pool, stop)
+                found[name] = await _own(accounts[name], teams, limits, pool, stop)
             else:
                 (found[name],) = teams.values()
     return found
@@ -193,7 +200,11 @@ def has_key(account: Account) -> bool:
 
 
 async def _own(
-    account: Account, teams: Mapping[str, TeamRow], pool: ConnectionPool, stop: Stop
+    account: Account,
+    teams: Mapping[str, TeamRow],
+    limits: SharedLimits,
+    pool: ConnectionPool,
+    stop: Stop,
 ) -> TeamRow:
     """The team of the submitter's own key, if workers have it."""
     label = account.label if account.name else "this server"
@@ -206,9 +217,11 @@ async def _own(
     endpoint = account.endpoint()
     async with TaskClient(endpoint, pool=pool) as client:
         try:
-            team = await _team_of(account, client, limiter_for("auto"), stop)
+            team = await _team_of(account, client, limits.limiter(account), stop)
         except StoppedError:
             raise RunStoppedError(stop.text or "stopped") from None
+        except NoPermitError as error:
+            raise RunStoppedError(str(error)) from None
     if team is None and len(teams) == 1:
         (only,) = teams.values()
         return only

@@ -22,7 +22,7 @@ from bulkupdate.models import Task
 from bulkupdate.plan import LiveTasks, People, Selection
 from bulkupdate.reader import Edit, EditsFile, Format, LeftOut, format_to_write
 from bulkupdate.session.editsfile import write_edits
-from bulkupdate.session.reading import Known, LiveReader
+from bulkupdate.session.reading import Known, Limiters, LiveReader
 from bulkupdate.session.sidebyside import Lines, endpoints_of, of, read_each, shared_teams
 from bulkupdate.session.threads import in_thread
 from bulkupdate.stop import Stop
@@ -74,6 +74,7 @@ async def export_tasks(
     retry: RetryPolicy | None = None,
     stop: Stop | None = None,
     on_page: Callable[[int], object] = lambda _: None,
+    limiters: Limiters | None = None,
 ) -> Exported:
     """Write the pending tasks to a file of edits that holds what is there now.
 
@@ -89,6 +90,8 @@ async def export_tasks(
         retry: the backoff between attempts, and how long the server may be down.
         stop: ends the export; the file is not written.
         on_page: is called with the number of tasks so far, of all accounts, after each page.
+        limiters: makes the limiter of each account, as `bulkupdate.fleet.SharedLimits` does for a
+            limit that other machines share; None for limiters of this process alone, with `rate`.
 
     Raises:
         ConfigError: the file exists, can't be written, or has another suffix; or a key is missing,
@@ -112,6 +115,7 @@ async def export_tasks(
             retry=retry or RetryPolicy(),
             stop=stop or Stop(),
             on_page=on_page,
+            limiters=limiters,
         )
 
 
@@ -127,6 +131,7 @@ async def export_to(
     stop: Stop,
     on_page: Callable[[int], object],
     has_mark: bool = True,
+    limiters: Limiters | None = None,
 ) -> Exported:
     """Write the export to a file that nobody else uses yet; see `export_tasks`.
 
@@ -141,6 +146,7 @@ async def export_to(
         stop: ends the export.
         on_page: is called with the number of tasks so far, of all accounts, after each page.
         has_mark: whether a CSV file begins with a byte order mark.
+        limiters: as for `export_tasks`.
     """
     accounts = source if isinstance(source, Accounts) else Accounts([Account.only(source)])
     has_accounts = isinstance(source, Accounts)
@@ -148,7 +154,14 @@ async def export_to(
     with tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory:
         export = _Export(Path(directory), selection, on_page, allow_few=allow_few)
         found = await read_each(
-            accounts.values(), endpoints, rate, retry, stop, export.read, needs_all=True
+            accounts.values(),
+            endpoints,
+            rate,
+            retry,
+            stop,
+            export.read,
+            needs_all=True,
+            limiters=limiters,
         )
         read = {one.account.name: one.value for one in found if one.value is not None}
         export.check(read)

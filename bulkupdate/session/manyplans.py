@@ -24,7 +24,7 @@ from bulkupdate.reader import Input
 from bulkupdate.session.feeder import RowSource
 from bulkupdate.session.planning import How, batches, edits_of, evaluated_plan, judge_all, read_plan
 from bulkupdate.session.planrecord import Plan
-from bulkupdate.session.reading import LiveReader
+from bulkupdate.session.reading import Limiters, LiveReader
 from bulkupdate.session.sidebyside import Each, Lines, endpoints_of, read_each, shared_teams
 from bulkupdate.session.spooled import SpooledRows
 from bulkupdate.stop import Stop
@@ -38,14 +38,16 @@ ReadingEach = Callable[
 ]
 
 
-def reading_of(accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: Stop) -> ReadingEach:
+def reading_of(
+    accounts: Accounts, rate: Rate, policy: RetryPolicy, stop: Stop, limiters: Limiters | None
+) -> ReadingEach:
     """A function that reads some of the accounts side by side; see `read_each`."""
 
     async def reading(
         some: list[Account], read: Callable[[Account, LiveReader, Stop], Awaitable[Plan]]
     ) -> list[Each[Plan]]:
         endpoints = endpoints_of(accounts, [account.name for account in some])
-        return await read_each(some, endpoints, rate, policy, stop, read)
+        return await read_each(some, endpoints, rate, policy, stop, read, limiters=limiters)
 
     return reading
 

@@ -7,11 +7,10 @@ between rows of one task.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from bulkupdate.codec import replaced
 from bulkupdate.context import ACCOUNT
-from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.engine.turns import Alarms
 from bulkupdate.errors import (
@@ -23,7 +22,6 @@ from bulkupdate.errors import (
     setting,
 )
 from bulkupdate.journal import AccountSummary, Summary
-from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
@@ -31,11 +29,9 @@ from bulkupdate.lemlist.team import hash_of
 from bulkupdate.models import Reason
 from bulkupdate.session.binding import Binding, ask_team
 from bulkupdate.session.part import Part
+from bulkupdate.session.reading import Limiters
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop, StoppedError
-
-#: Makes the limiter of an account. It may ask for its key later, as not every account needs one.
-Limiters = Callable[[Account], Limiter]
 
 #: Most seconds that a run waits for the teams of its accounts. One that answers later is told from
 #: others then, and stops alone.

@@ -15,7 +15,7 @@ from typing import Literal
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import ConfigError, InputError, RunStoppedError, setting
 from bulkupdate.journal import published
-from bulkupdate.lemlist.accounts import Accounts
+from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.plan import LiveTasks, inspect
@@ -36,7 +36,7 @@ from bulkupdate.session.planning import (
     read_plan,
 )
 from bulkupdate.session.planrecord import Plan
-from bulkupdate.session.reading import live_reader
+from bulkupdate.session.reading import Limiters, live_reader
 from bulkupdate.session.settings import ChangeLimit
 from bulkupdate.stop import Stop
 
@@ -60,6 +60,7 @@ async def plan_edits(
     retry: RetryPolicy | None = None,
     stop: Stop | None = None,
     on_conflict: OnConflict | None = None,
+    limiters: Limiters | None = None,
 ) -> AsyncIterator[Plan]:
     """Plan what a file of edits would change in the tasks as they are, for an `async with`.
 
@@ -84,6 +85,8 @@ async def plan_edits(
         stop: ends the reading.
         on_conflict: is called with each row that conflicts, and why, in the order of the rows of
             each account.
+        limiters: makes the limiter of each account, as `bulkupdate.fleet.SharedLimits` does for a
+            limit that other machines share; None for limiters of this process alone, with `rate`.
 
     Yields:
         The plan. Its changes can be read until the block is left. Accounts whose tasks can't be
@@ -130,6 +133,7 @@ async def plan_edits(
             needs_all=max_changes is not None and max_changes.needs_all,
             now=read.now,
             on_conflict=on_conflict,
+            limiters=limiters,
         )
         async with making as plan:
             if target is not None:
@@ -173,6 +177,7 @@ async def made_plan(
     now: datetime | None = None,
     on_page: Callable[[int], object] = lambda _: None,
     on_conflict: OnConflict | None = None,
+    limiters: Limiters | None = None,
 ) -> AsyncIterator[Plan]:
     """Read the team and the tasks, and plan what a checked input would change.
 
@@ -191,6 +196,7 @@ async def made_plan(
         now: the moment at which rules are evaluated; None for the present one.
         on_page: is called with the number of tasks so far, of all accounts, after each page.
         on_conflict: is called with each row that conflicts, and why.
+        limiters: makes the limiter of each account; None for limiters of this process alone.
 
     Yields:
         The plan. Its tasks are on disk until the block is left. Accounts whose tasks can't be read
@@ -209,7 +215,7 @@ async def made_plan(
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bulkupdate-")))
         if isinstance(whose, Accounts):
-            reading = reading_of(whose, rate, policy, stop)
+            reading = reading_of(whose, rate, policy, stop, limiters)
             if isinstance(source, Input):
                 parts = PlansOfAccounts(directory, source.options.zone or UTC, how, on_page)
                 yield await parts.of_rows(source, whose, reading, stop)
@@ -221,7 +227,8 @@ async def made_plan(
         if not isinstance(source, Input):
             rules_by_account(source, None, None)
         live = stack.enter_context(contextlib.closing(LiveTasks(directory / "live")))
-        async with live_reader(whose, rate, policy, stop) as reader:
+        limiter = limiters(Account.only(whose)) if limiters is not None else None
+        async with live_reader(whose, rate, policy, stop, limiter) as reader:
             if isinstance(source, Input):
                 rows_of = source
                 zone = source.options.zone or UTC

@@ -25,6 +25,7 @@ from bulkupdate.errors import (
     RunStoppedError,
     TaskError,
 )
+from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.listing import Filter, pages
@@ -306,6 +307,10 @@ class LiveReader:
             self._stop.set(text, Reason.KEY_REFUSED if is_key else Reason.SERVER_DOWN)
         # What the lane says of such an error is about rows.
         return RunStoppedError(text if error.stops_lane else self._stop.text or text)
+
+
+#: Makes the limiter of an account. It may ask for its key later, as not every account needs one.
+Limiters = Callable[[Account], Limiter]
 
 
 @contextlib.asynccontextmanager

@@ -53,9 +53,10 @@ from bulkupdate.session.night import (
 )
 from bulkupdate.session.observer import Observer, watched
 from bulkupdate.session.part import Part
-from bulkupdate.session.parts import Limiters, find_keys, parts_of
+from bulkupdate.session.parts import find_keys, parts_of
 from bulkupdate.session.prepare import Found, Prepared, Session, begin, check
 from bulkupdate.session.question import Confirm, ask, needs_answer
+from bulkupdate.session.reading import Limiters
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.resume import check_server
 from bulkupdate.session.send import Sending

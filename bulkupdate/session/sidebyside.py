@@ -19,7 +19,7 @@ from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.team import Team
-from bulkupdate.session.reading import LiveReader, live_reader
+from bulkupdate.session.reading import Limiters, LiveReader, live_reader
 from bulkupdate.stop import Stop
 
 Value = TypeVar("Value")
@@ -54,6 +54,7 @@ async def read_each(
     read: Callable[[Account, LiveReader, Stop], Awaitable[Value]],
     *,
     needs_all: bool = False,
+    limiters: Limiters | None = None,
 ) -> list[Each[Value]]:
     """Read accounts side by side. One that is down keeps no other waiting.
 
@@ -66,6 +67,7 @@ async def read_each(
         read: reads an account, with its own stop. Where it raises `RunStoppedError`, the account
             can't be read; any other error ends all readings.
         needs_all: whether all readings end where an account can't be read.
+        limiters: makes the limiter of each account; None for one of its own, with this rate.
 
     Returns:
         What came of each account, in their order.
@@ -81,7 +83,8 @@ async def read_each(
             own = stop.child(ends_parent=False)
             try:
                 endpoint = endpoints[account.name]
-                async with live_reader(endpoint, rate, policy, own, pool=pool) as reader:
+                limiter = limiters(account) if limiters is not None else None
+                async with live_reader(endpoint, rate, policy, own, limiter, pool) as reader:
                     return Each(account, await read(account, reader, own))
             except RunStoppedError as error:
                 if needs_all and not stop.is_set:

@@ -1,5 +1,6 @@
-"""The commands of a fleet, and `run --shared-limit`."""
+"""The commands of a fleet, and `--shared-limit` of other commands."""
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.fleet import Dsn
+from bulkupdate.fleet import Database, Dsn
 from tests.support.commands import bulkupdate, serving, start
 from tests.support.postgres import Postgres
 
@@ -62,6 +63,36 @@ def test_run_with_a_shared_limit_sends_all_rows(dsn: Dsn, write: Write) -> None:
         done = bulkupdate("run", path, "--shared-limit", "--json", **variables)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["counts"]["updated"] == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", [("export", "-o", "tasks.csv"), ("plan", "edits.csv", "-o", "plan.csv")]
+)
+def test_reading_shares_the_limit(command: tuple[str, ...], dsn: Dsn, write: Write) -> None:
+    """What is read needs permits of the database too; it ends where nobody may start for long."""
+    write("edits.csv", "id,title", "opp_1,T")
+    output = Path(command[-1])
+    with serving("--unknown-id", "create") as sandbox:
+        variables = {**sandbox.environment, DSN: url(dsn)}
+        done = bulkupdate(*command, "--shared-limit", "--allow-few", **variables)
+        assert done.returncode in (0, 1), done.stderr
+        output.unlink()
+        held_for_an_hour(dsn)
+        done = bulkupdate(*command, "--shared-limit", "--allow-few", **variables)
+    assert done.returncode == 3
+    assert "asks to wait for 3" in done.stderr
+    assert not output.exists()
+
+
+def held_for_an_hour(dsn: Dsn) -> None:
+    """Let nobody start a request of any key, as after a 429."""
+
+    async def main() -> None:
+        async with Database(dsn) as database:
+            await database.rows("UPDATE bulkupdate_limits SET held_until = now() + interval '1 h'")
+
+    asyncio.run(main())
 
 
 @pytest.mark.slow

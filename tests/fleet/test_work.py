@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.errors import ConfigError, InputError, RunDirectoryError
+from bulkupdate.errors import ConfigError, InputError, RunDirectoryError, RunStoppedError
 from bulkupdate.fleet import (
     Database,
     Dsn,
@@ -33,6 +33,7 @@ from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason
 from bulkupdate.reader import ReadOptions
 from bulkupdate.sandbox import Unknown
+from bulkupdate.sandbox.server import Seen
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.undo import undo_run
 from bulkupdate.stop import Stop
@@ -567,6 +568,31 @@ def _tasks(titles: dict[str, str]) -> dict[str, dict[str, Any]]:
         id_: {"_id": id_, "title": title, "status": "pending", "userId": "usr_1"}
         for id_, title in titles.items()
     }
+
+
+@pytest.mark.parametrize("compare", [False, True])
+async def test_submitter_reads_within_the_shared_limit(
+    compare: bool, database: Database, write: Write
+) -> None:
+    """What a submitter asks of an account keeps the limit that workers share.
+
+    It asks for the tasks, or for the team of a key whose name means several teams.
+    """
+    path = write("a.csv", "account,id,title", "a,t1,New")
+    seen: list[Seen] = []
+    async with ManyAccounts(["a"], rate=FAST, watch=seen.append) as many:
+        many["a"].team.tasks |= _tasks({"t1": "Old"})
+        async with working(database, many):
+            pass
+        await database.rows(
+            "INSERT INTO bulkupdate_accounts (base_url, name, team, team_name, queue)"
+            " SELECT base_url, name, 'tea_other', '', 'other' FROM bulkupdate_accounts"
+        )
+        await database.rows("UPDATE bulkupdate_limits SET held_until = now() + interval '1 h'")
+        seen.clear()
+        with pytest.raises(RunStoppedError, match="asks to wait for 3600 s"):
+            await submit(config_of(many, path, compare=compare), database)
+        assert not seen
 
 
 async def test_old_comparison_is_a_conflict(database: Database, write: Write) -> None:

@@ -6,8 +6,9 @@
               lease   25 rows              permits of the shared limit
 
 A job is for the next updates of one team. While one is done, no other worker has one of that team:
-jobs of a team have one lock. When it ends, it queues the next one. So the queue holds a job or two
-for each team, however many edits wait, and finding one takes a millisecond.
+jobs of a team have one lock. It takes a few chunks, as long as this worker has room for other teams
+too. When it ends, it queues the next one, which any worker may take. So the queue holds a job or
+two for each team, however many edits wait, and finding one takes a millisecond.
 
 What can go wrong with a request is dealt with inside a job, by the lane that a local run has. A
 worker that dies loses its lease: another one takes the job, and goes on behind the last result.
@@ -59,6 +60,9 @@ from bulkupdate.stop import Stop, StoppedError, cancel_all
 
 #: Parts of a lease between two heartbeats.
 _BEATS = 3
+
+#: Most chunks of a job. Ten seconds later, workers that have come meanwhile get their share.
+_CHUNKS = 4
 
 #: Seconds between two looks at the queue, beside those that something has caused.
 _LOOK = 5.0
@@ -371,15 +375,20 @@ class Worker:
         member = self._members[queue]
         ACCOUNT.set(member.account.name)
         try:
-            chunk = await next_chunk(self._database, queue, lease)
+            for _ in range(_CHUNKS):
+                chunk = await next_chunk(self._database, queue, lease)
+                if chunk is None:
+                    break
+                await self._send(chunk, member, lease)
+                if self._stop.is_set or self._free <= 0:
+                    # Another team may wait for this slot.
+                    break
         except NewerFormatError:
             if queue not in self._newer:
                 self._newer.add(queue)
                 log.warning("updates wait that a newer version submitted: update this worker")
             await self._queue.postpone(lease, _POSTPONED)
             return
-        if chunk is not None:
-            await self._send(chunk, member, lease)
         if not await self._queue.end(lease, queue):
             log.warning("job %d was given to another worker", lease.job)
 

@@ -22,7 +22,7 @@ from bulkupdate.fleet import (
 )
 from bulkupdate.fleet.chunks import MOST_TRIES, Chunk, ResultsTable, next_chunk
 from bulkupdate.fleet.queue import Lease, Queue, queue_of
-from bulkupdate.fleet.records import FleetSettings
+from bulkupdate.fleet.records import UPDATES, FleetSettings
 from bulkupdate.journal import Mode
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.models import Outcome, Reason, Row, unsent
@@ -102,6 +102,20 @@ async def test_team_without_a_job_gets_one(database: Database, write: Write) -> 
         async with working(database, many):
             await ended(database, submitted.run)
         assert len(many.titles()["a"]) == 3
+
+
+@pytest.mark.parametrize(("concurrency", "jobs"), [(100, 2), (1, 6)])
+async def test_job_takes_a_few_chunks_where_there_is_room(
+    concurrency: int, jobs: int, database: Database, write: Write
+) -> None:
+    """Where no other team may wait for the place of a job, it goes on, for four chunks at most."""
+    path = write("a.csv", *rows_of(5 * UPDATES))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many, concurrency=concurrency):
+            submitted = await submit(config_of(many, path), database)
+            await ended(database, submitted.run)
+        assert len(many.titles()["a"]) == 5 * UPDATES
+    assert await database.rows("SELECT last_value FROM procrastinate_jobs_id_seq") == [(jobs,)]
 
 
 async def test_job_for_a_newer_version_waits_for_it(database: Database) -> None:

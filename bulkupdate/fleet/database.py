@@ -26,6 +26,17 @@ _LONGEST_CHECK = 1.0
 #: Seconds that a statement waits for a connection.
 _LONGEST_WAIT = 2.0
 
+#: When the server began to have what it has: its start, or its recovery after one of its processes
+#: had crashed. What nobody had waited for on the disk may be lost. A recovery leaves the start as
+#: it is, but not the statistics. Before version 15, asking for these takes milliseconds.
+SERVER_BEGIN: LiteralString = """
+greatest(
+    pg_postmaster_start_time(),
+    CASE WHEN current_setting('server_version_num')::int >= 150000
+         THEN pg_stat_get_bgwriter_stat_reset_time() END
+)
+"""
+
 #: What a server says that will not let us in, however often it is asked.
 _REFUSALS = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"

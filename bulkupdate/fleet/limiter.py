@@ -17,8 +17,9 @@ requests than the limit, whichever host they come from, and no clock of a host m
   database is asked whether it still counts.
 - *A 429* moves the next slot of everybody, and widens the slots for a while: somebody uses the key
   who does not ask this database.
-- *A restart* of the database may lose the last slots. The first slot that a server gives after its
-  start is so far ahead that requests of lost slots no longer count.
+- *A restart* of the database may lose the last slots, and so may its recovery when one of its
+  processes has crashed. The first slot that a server gives after that is so far ahead that requests
+  of lost slots no longer count.
 - *The fence.* A worker of a fleet gets slots only while the job is still its own.
 
 Without the database nobody sends: no host falls back to a limit of its own.
@@ -39,7 +40,7 @@ from bulkupdate.engine.limiter import LONGEST_WAIT, Pause, StartedPermit
 from bulkupdate.engine.quotas import Believed
 from bulkupdate.engine.share import Share
 from bulkupdate.errors import NoPermitError, PermitExpiredError, WaitTooLongError
-from bulkupdate.fleet.database import Database, DatabaseError
+from bulkupdate.fleet.database import SERVER_BEGIN, Database, DatabaseError
 from bulkupdate.fleet.queue import Lease
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.answer import Answer
@@ -105,21 +106,21 @@ WITH fence AS MATERIALIZED (
 )
 INSERT INTO bulkupdate_limits AS l (key, next, first, server)
 SELECT %(key)s, first + %(n)s * %(step)s::float8 * interval '1 s', first,
-       pg_postmaster_start_time()
+       {begin}
 FROM fence, LATERAL (
     SELECT greatest(
-        clock_timestamp(), pg_postmaster_start_time() + %(quiet)s::float8 * interval '1 s'
+        clock_timestamp(), {begin} + %(quiet)s::float8 * interval '1 s'
     ) AS first
 ) AS new
 ON CONFLICT (key) DO UPDATE SET (next, first, server, slowed) = (
     SELECT first + %(n)s * l.slowed * %(step)s::float8 * interval '1 s',
            first,
-           pg_postmaster_start_time(),
+           {begin},
            greatest(1, l.slowed * (1 - %(recovery)s::float8 * %(n)s))
     FROM (SELECT greatest(clock_timestamp(), l.held_until) AS now) AS clock, LATERAL (
         SELECT greatest(
             now,
-            CASE WHEN l.server <> pg_postmaster_start_time()
+            CASE WHEN l.server <> {begin}
                  THEN clock_timestamp() + %(quiet)s::float8 * interval '1 s' END,
             CASE WHEN l.next < now + %(most)s::float8 * interval '1 s' THEN l.next END
         ) AS first
@@ -127,14 +128,14 @@ ON CONFLICT (key) DO UPDATE SET (next, first, server, slowed) = (
 )
 RETURNING extract(epoch FROM clock_timestamp())::float8, extract(epoch FROM first)::float8,
           (%(step)s::float8 * slowed)::float8, extract(epoch FROM server)::float8
-""".replace("{fence}", _FENCE)
+""".replace("{fence}", _FENCE).replace("{begin}", SERVER_BEGIN)
 
 #: Whether a slot still counts: the server is the same, and no 429 came in between.
 _CONFIRM: LiteralString = """
-SELECT abs(extract(epoch FROM pg_postmaster_start_time())::float8 - %(server)s::float8) < 0.001
+SELECT abs(extract(epoch FROM {begin})::float8 - %(server)s::float8) < 0.001
        AND held_until <= to_timestamp(%(slot)s::float8) + interval '1 ms'
 FROM bulkupdate_limits WHERE key = %(key)s AND {fence}
-""".replace("{fence}", _FENCE)
+""".replace("{fence}", _FENCE).replace("{begin}", SERVER_BEGIN)
 
 #: After a 429: nobody starts for as long as it asks, and slots are wider, at most once a period.
 _HOLD = """
@@ -164,7 +165,7 @@ class _Slot(NamedTuple):
         at: the moment, in seconds of the database's clock.
         given: when it was asked for, in seconds of the event loop's clock.
         wall: the same, by the clock that goes on while the machine sleeps.
-        server: when the server was started that gave it.
+        server: when the server began that gave it; see `SERVER_BEGIN`.
     """
 
     at: float
@@ -208,7 +209,7 @@ class _Answer(NamedTuple):
         there: when the statement was carried out, by the database's clock.
         first: the first slot, by the same clock.
         step: seconds between two slots.
-        server: when the server was started.
+        server: when the server began.
         given: number of slots that were given.
         asked: when the statement was sent, by the event loop's clock.
         wall: the same, by the clock that goes on while the machine sleeps.
@@ -351,7 +352,7 @@ class Course:
 
     @property
     def quiet(self) -> float:
-        """Seconds after the start of a server in which requests of lost slots may still count."""
+        """Seconds after a server began in which requests of lost slots may still count."""
         return self.share.rate.period + _FRESH + self._margin
 
     @property

@@ -19,7 +19,7 @@ from procrastinate.jobs import Job
 from procrastinate.psycopg_connector import PsycopgConnector
 
 from bulkupdate._version import __version__
-from bulkupdate.fleet.database import Database
+from bulkupdate.fleet.database import SERVER_BEGIN, Database
 
 #: The format of jobs and edits. A worker leaves those of a newer one in the queue.
 FORMAT = 1
@@ -32,18 +32,18 @@ _GATHER = 0.2
 
 #: Jobs go back to the queue whose worker gave no heartbeat for the length of a lease, and those
 #: that this worker has left, or never learned of.
-_REAP = """
+_REAP: LiteralString = """
 SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM (
     SELECT j.id FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
     WHERE j.status = 'doing' AND j.task_name = %(task)s
       AND (w.id IS NULL
            -- While the database was away, nobody could give a heartbeat.
            OR (w.last_heartbeat < now() - %(lease)s * interval '1 s'
-               AND pg_postmaster_start_time() < now() - %(lease)s * interval '1 s')
+               AND {begin} < now() - %(lease)s * interval '1 s')
            OR (w.id = %(me)s AND NOT j.id = ANY(%(mine)s::bigint[])))
     FOR UPDATE OF j SKIP LOCKED
 ) AS stalled
-"""
+""".replace("{begin}", SERVER_BEGIN)
 
 #: A job that is still done by a worker, in its attempt.
 _HELD: LiteralString = """

@@ -43,6 +43,7 @@ _EVENTS = {
     "worker stopped": 4,
     "worker drained": 2,
     "database restarted": 2,
+    "database crashed": 1,
     "network cut": 3,
     "submitter killed": 2,
 }
@@ -223,6 +224,7 @@ class Trouble:
             "worker stopped": self._stop,
             "worker drained": self._drain,
             "database restarted": self._restart,
+            "database crashed": self._crash,
             "network cut": self._cut,
             "submitter killed": self._kill_submitter,
         }
@@ -255,6 +257,9 @@ class Trouble:
 
     async def _restart(self) -> None:
         await asyncio.to_thread(self._postgres.restart)
+
+    async def _crash(self) -> None:
+        await asyncio.to_thread(self._postgres.crash)
 
     async def _cut(self) -> None:
         with self._relay.cut():

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -256,15 +257,22 @@ async def test_another_server_gives_its_first_slot_a_period_later(database: Data
 
 
 @pytest.mark.slow
-async def test_restart_of_the_database_is_waited_for(postgres: Postgres, dsn: Dsn) -> None:
-    """While the database restarts, requests wait, and the first one comes a period after."""
+@pytest.mark.parametrize("trouble", [Postgres.restart, Postgres.crash])
+async def test_restart_of_the_database_is_waited_for(
+    trouble: Callable[[Postgres], None], postgres: Postgres, dsn: Dsn
+) -> None:
+    """While the database restarts, requests wait, and the first one comes a period after.
+
+    So it is if one of its processes crashes, and it recovers.
+    """
     async with Database(dsn) as database:
         host = limiter_in(database)
         await host.start()
-        await asyncio.to_thread(postgres.restart)
+        ((began,),) = await database.rows("SELECT clock_timestamp()")
+        await asyncio.to_thread(trouble, postgres)
         await host.start()
         ((age,),) = await database.rows(
-            "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8"
+            "SELECT extract(epoch FROM clock_timestamp() - %s)::float8", [began]
         )
         assert age >= 2.6
 

@@ -4,9 +4,11 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +94,25 @@ class Postgres:
         """Restart the server, as after a crash."""
         self.stop()
         self.start()
+
+    def crash(self) -> None:
+        """Kill one of the server's processes. It ends the others, and recovers, without a start."""
+        import psycopg
+
+        connection = psycopg.connect(self.dsn(), autocommit=True)
+        with contextlib.closing(connection), contextlib.suppress(psycopg.OperationalError):
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            connection.execute("SELECT pg_sleep(10)")
+        until = time.monotonic() + 30
+        while True:
+            try:
+                psycopg.connect(self.dsn()).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
     def dsn(self, name: str = "postgres") -> str:
         """The DSN of a database."""

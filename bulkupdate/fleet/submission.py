@@ -20,22 +20,22 @@ import psycopg
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_record, to_json
-from bulkupdate.errors import ConfigError, DeclinedError, InputError, count, setting
+from bulkupdate.errors import ConfigError, InputError, count, setting
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.limiter import SharedLimits
 from bulkupdate.fleet.queue import FORMAT, Queue, queue_of
 from bulkupdate.fleet.records import FleetSettings, edit_of
 from bulkupdate.fleet.teams import TeamRow, teams_of
-from bulkupdate.models import ErrorInfo, Level, Outcome, Row, unsent
+from bulkupdate.models import ErrorInfo, Outcome, Row, unsent
 from bulkupdate.plan import Inspection, Preview, inspect
 from bulkupdate.reader import Format, Input, ReadOptions
 from bulkupdate.session.merger import Merger
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.plan import plan_edits
-from bulkupdate.session.question import Confirm
+from bulkupdate.session.question import Confirm, ask
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.source import copy_stdin
-from bulkupdate.stop import Stop, StoppedError
+from bulkupdate.stop import Stop
 
 #: Rows that are read before other tasks may run; and rows of a transaction. One that lasts for
 #: minutes would keep the database from cleaning up.
@@ -238,7 +238,7 @@ async def _submit(
         observer.input_checked(source, preview)
         _refuse(config, source, preview)
         if confirm is not None and preview.completes_or_clears:
-            await _ask(confirm, preview, source, stop)
+            await ask(confirm, preview, source.name, stop, "nothing was submitted")
         names = [*preview.accounts] if config.accounts is not None else [""]
         for name in names:
             if config.by_name[name].read_only:
@@ -294,15 +294,6 @@ def _refuse(config: RunConfig, source: Input, preview: Preview) -> None:
         raise InputError(
             f"{source.name}: {count(preview.invalid, 'invalid row')}: nothing was submitted"
         )
-
-
-async def _ask(confirm: Confirm, preview: Preview, source: Input, stop: Stop) -> None:
-    is_confirmed = False
-    with contextlib.suppress(StoppedError), stop.until(Level.DRAIN):
-        is_confirmed = await confirm(preview)
-    stop.check()
-    if not is_confirmed:
-        raise DeclinedError(f"{source.name}: not confirmed: nothing was submitted")
 
 
 @contextlib.asynccontextmanager

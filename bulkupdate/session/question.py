@@ -7,7 +7,7 @@ from bulkupdate.errors import DeclinedError
 from bulkupdate.models import Level, Reason
 from bulkupdate.plan import Preview
 from bulkupdate.session.prepare import Found, Session
-from bulkupdate.stop import StoppedError
+from bulkupdate.stop import Stop, StoppedError
 
 #: Whether to send what a preview shows. The run can be stopped while it waits for the answer.
 Confirm = Callable[[Preview], Awaitable[bool]]
@@ -28,18 +28,25 @@ def needs_answer(session: Session, found: Found) -> bool:
     return config.changed_input and not found.is_same
 
 
-async def ask(confirm: Confirm, session: Session, preview: Preview) -> None:
-    """Show the preview, and wait for the answer.
+async def ask(
+    confirm: Confirm, preview: Preview, name: str, stop: Stop, otherwise: str = "nothing was sent"
+) -> None:
+    """Wait for the answer.
+
+    Args:
+        confirm: asks.
+        preview: what is asked about.
+        name: the name of the input.
+        stop: ends the waiting.
+        otherwise: what is so if the answer is no.
 
     Raises:
         DeclinedError: the answer is no.
         RunStoppedError: the stop was set before there was an answer.
     """
-    _, _, source, stop, observer, *_ = session
-    observer.input_checked(source, preview)
     is_confirmed = False
     with contextlib.suppress(StoppedError), stop.until(Level.DRAIN):
         is_confirmed = await confirm(preview)
     stop.check()
     if not is_confirmed:
-        raise DeclinedError(f"{source.name}: not confirmed: nothing was sent")
+        raise DeclinedError(f"{name}: not confirmed: {otherwise}")

@@ -162,7 +162,8 @@ async def run(
                     if is_asked := confirm is not None and needs_answer(session, found):
                         # The display of the check would hide the question.
                         await watching.aclose()
-                        await ask(confirm, session, found.preview)
+                        session.observer.input_checked(session.source, found.preview)
+                        await ask(confirm, found.preview, session.source.name, stop)
                     prepared = await begin(session, found, is_shown=is_asked)
                 return await _send(session, prepared, parts)
 

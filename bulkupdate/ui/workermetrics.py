@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from bulkupdate.errors import setting
+from bulkupdate.stop import cancel_all
 from bulkupdate.ui.metrics import INTERVAL, check_writable
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ class WorkerMetrics:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await cancel_all([task])
             self._write(numbers(), running=False)
 
     async def _write_regularly(self, numbers: Callable[[], WorkerNumbers]) -> None:

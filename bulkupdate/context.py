@@ -12,3 +12,7 @@ ACCOUNT: ContextVar[str] = ContextVar("account", default="")
 #: The moment, by `time.monotonic`, until which a request of this task may start. A permit that
 #: expires sets it.
 START_UNTIL: ContextVar[float] = ContextVar("start_until", default=math.inf)
+
+
+class PermitExpiredError(Exception):
+    """A request was not sent: its permit has expired. Another permit is needed."""

@@ -153,10 +153,6 @@ class NoPermitError(BulkUpdateError):
     """A limiter gives no permit any more, so that no request may start."""
 
 
-class PermitExpiredError(BulkUpdateError):
-    """A request was not sent: its permit has expired. Another permit is needed."""
-
-
 class WaitTooLongError(NoPermitError):
     """The server asks for a longer wait than a run waits, at once or time after time.
 

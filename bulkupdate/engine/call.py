@@ -15,13 +15,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from bulkupdate.context import PermitExpiredError
 from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import LONGEST_WAIT, Limiter, Permit
 from bulkupdate.engine.retry import Attempts, Retrier
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
     NoPermitError,
-    PermitExpiredError,
     RateLimitedError,
     TaskError,
     WaitTooLongError,

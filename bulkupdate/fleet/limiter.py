@@ -35,11 +35,11 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Any, LiteralString, NamedTuple, Self, TypeVar
 
-from bulkupdate.context import START_UNTIL
+from bulkupdate.context import START_UNTIL, PermitExpiredError
 from bulkupdate.engine.limiter import LONGEST_WAIT, Pause, StartedPermit
 from bulkupdate.engine.quotas import Believed
 from bulkupdate.engine.share import Share
-from bulkupdate.errors import NoPermitError, PermitExpiredError, WaitTooLongError
+from bulkupdate.errors import NoPermitError, WaitTooLongError
 from bulkupdate.fleet.database import SERVER_BEGIN, Database, DatabaseError
 from bulkupdate.fleet.queue import Lease
 from bulkupdate.lemlist.accounts import Account

@@ -28,8 +28,7 @@ from aiohttp.helpers import TimerNoop
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from bulkupdate.context import START_UNTIL
-from bulkupdate.errors import PermitExpiredError
+from bulkupdate.context import START_UNTIL, PermitExpiredError
 
 #: Most requests on one connection. It bounds the subjects that are remembered.
 MAX_REQUESTS = 1000

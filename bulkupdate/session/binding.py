@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
+from bulkupdate.context import PermitExpiredError
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.errors import (
@@ -17,7 +18,6 @@ from bulkupdate.errors import (
     BlockedError,
     KeyRefusedError,
     NoPermitError,
-    PermitExpiredError,
     RedirectError,
     RefusedError,
     RunDirectoryError,

@@ -62,7 +62,7 @@ def test_flags_record_has_field_per_flag() -> None:
 def test_messages_name_only_existing_flags() -> None:
     """Each name in a call of `setting` in the package becomes a flag of some command."""
     source = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
-    named = set(re.findall(r"""setting\(["'](\w+)["']\)""", source))
+    named = set(re.findall(r"""\bsetting\(["'](\w+)["']\)""", source))
     flags = {
         flag
         for name in cli.list_commands(click.Context(cli))

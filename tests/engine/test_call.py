@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from bulkupdate.context import PermitExpiredError
 from bulkupdate.engine.call import Caller
 from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import NoLimiter
@@ -12,7 +13,6 @@ from bulkupdate.engine.retry import Attempts
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
     NotFoundError,
-    PermitExpiredError,
     RateLimitedError,
     RequestTimeoutError,
     ServerError,

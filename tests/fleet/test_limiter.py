@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.context import START_UNTIL
-from bulkupdate.errors import NoPermitError, PermitExpiredError, WaitTooLongError
+from bulkupdate.context import START_UNTIL, PermitExpiredError
+from bulkupdate.errors import NoPermitError, WaitTooLongError
 from bulkupdate.fleet import limiter
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.dsn import Dsn

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.context import START_UNTIL
+from bulkupdate.context import START_UNTIL, PermitExpiredError
 from bulkupdate.lemlist import connections
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
@@ -156,16 +156,16 @@ async def test_expired_permit_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     async with client_of(task, connections=2) as (client, server):
         with monkeypatch.context() as patch:
             patch.setattr(aiohttp.TCPConnector, "_create_connection", slow)
-            with pytest.raises(errors.PermitExpiredError):
+            with pytest.raises(PermitExpiredError):
                 await ask(client, "a", anew=True)
         for use in (ask(client, "a"), client.team()):
-            with pytest.raises(errors.PermitExpiredError):
+            with pytest.raises(PermitExpiredError):
                 await use
         START_UNTIL.set(time.monotonic() + 60)
         await ask(client, "a", anew=True)
         await ask(client, "b")
         START_UNTIL.set(0.0)
-        with pytest.raises(errors.PermitExpiredError):
+        with pytest.raises(PermitExpiredError):
             await ask(client, "c")
     assert server.requests == [(1, "a"), (1, "b")]
 

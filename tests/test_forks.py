@@ -14,6 +14,7 @@ def _edits() -> None:
     Path("edits.csv").write_text("id,done\nopp_1,yes\n,no\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "stdin"),
     [

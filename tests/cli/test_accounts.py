@@ -105,6 +105,7 @@ def test_accounts_of_which_none_can_be_read_exit_with_3(sandbox: Serving) -> Non
     assert "k-" not in done.stdout.replace("Cannot connect", "")
 
 
+@pytest.mark.slow
 def test_wrong_file_and_wrong_names_exit_with_2() -> None:
     """Nothing is asked before everything that was typed makes sense."""
     accounts_file()

@@ -128,6 +128,7 @@ def test_wrong_flags_beside_a_shared_limit(flags: tuple[str, ...], said: str, wr
     assert not Path("edits.run").exists()
 
 
+@pytest.mark.slow
 def test_wrong_dsn_is_refused_and_never_shown(postgres: Postgres, write: Write) -> None:
     """A DSN that lets nobody in is refused with 2, at once, without its password."""
     path = write("edits.csv", "id,title", "opp_1,T")

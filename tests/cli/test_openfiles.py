@@ -27,6 +27,7 @@ def limited(limit: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "arguments", "says"),
     [

@@ -81,6 +81,7 @@ def test_file_beside_those_of_a_run_is_written() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "says"),
     [

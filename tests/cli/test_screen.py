@@ -61,6 +61,7 @@ async def test_warning_names_the_account_for_programs(
     assert event["message"].startswith("the server is down")
 
 
+@pytest.mark.slow
 async def test_warning_of_a_limiter_names_its_account(
     write: Write, log: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ FAST = RateLimit(1000, 2.0)
 _OF_THE_MOMENT = ("at", "ms", "task")
 
 
-@pytest.fixture(params=["local", "fleet"])
+@pytest.fixture(params=["local", pytest.param("fleet", marks=pytest.mark.slow)])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """Each executor in turn."""
     if request.param == "local":

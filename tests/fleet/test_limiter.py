@@ -76,6 +76,7 @@ async def taken(database: Database) -> float:
     return float(seconds)
 
 
+@pytest.mark.slow
 async def test_slots_of_several_hosts_are_evenly_spread(database: Database) -> None:
     """Requests of three hosts start one after the other, 5 % slower than the limit."""
     await settled(database)

@@ -111,6 +111,7 @@ def test_spreadsheet_failures_become_a_workbook(sandbox: Serving) -> None:
     assert "5 rows, 2 tasks, 3 invalid" in again.stderr
 
 
+@pytest.mark.slow
 def test_fixed_workbook_is_sent_and_kept(sandbox: Serving) -> None:
     """Ids with zeros come back as they were; a fix is sent, and a resumed run keeps it."""
     book = openpyxl.Workbook()
@@ -257,6 +258,7 @@ def test_nonsensical_flag_is_a_usage_error(write: Write, flags: tuple[str, ...],
     assert says in done.stderr
 
 
+@pytest.mark.slow
 def test_standard_input_accepts_any_format() -> None:
     """Standard input may be a compressed file or a spreadsheet."""
     with (CORPUS / "edits.csv.gz").open("rb") as packed:

@@ -55,6 +55,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_example_holds_names_and_private_keys() -> None:
     """The example names three accounts, whose new keys only their owner can read."""
     done = made()

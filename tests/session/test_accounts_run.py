@@ -55,6 +55,7 @@ async def test_each_row_goes_with_the_key_of_its_account(write: Write) -> None:
     } == dict.fromkeys(NAMES, 5)
 
 
+@pytest.mark.slow
 async def test_file_sorted_by_account_keeps_no_account_waiting(write: Write) -> None:
     """Each lane has its next rows, wherever in the file they are."""
     async with ManyBench(latency=(5, 5)) as bench:

@@ -158,6 +158,7 @@ def lived(history: list[Write]) -> tuple[World, TakenBack]:
     return world, world.taken_back()
 
 
+@pytest.mark.slow
 @given(st.lists(writes, max_size=8))
 @settings(max_examples=200)
 def test_any_history_goes_back_to_its_beginning(history: list[Write]) -> None:
@@ -189,6 +190,7 @@ def test_change_after_all_writes_is_never_overwritten(history: list[Write], name
         world.close()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(writes, st.sampled_from(["R", "S"])), max_size=8))
 @settings(max_examples=200)
 def test_write_of_another_rule_is_never_taken_back(history: list[tuple[Write, str]]) -> None:

@@ -109,6 +109,7 @@ async def test_reading_goes_on_after_transient_failures(tmp_path: Path) -> None:
     assert found.requests > 31
 
 
+@pytest.mark.slow
 async def test_reading_keeps_the_limit(tmp_path: Path) -> None:
     """Pages are asked for under the same limit as everything else: no answer is a 429."""
     seen: list[Seen] = []

@@ -751,6 +751,7 @@ async def test_lasting_outage_ends_the_run_resumably(
     assert rest.requests == 600 - counts["updated"]
 
 
+@pytest.mark.slow
 async def test_failing_scratch_file_stops_run_resumably(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -469,7 +469,7 @@ async def _collect(
         default=30.0,
         show_default=True,
         metavar="S",
-        help="Seconds without a heartbeat after which others take its jobs. The same for all.",
+        help="Seconds without a heartbeat after which others take its jobs.",
     ),
     drain_timeout_option,
     option(
@@ -588,7 +588,7 @@ def _accounts_of(flags: ConnectionFlags, timeout: float) -> "list[Account]":
 def status_command(run: int | None, *, dsn_file: Path | None, as_json: bool, quiet: bool) -> None:
     """Show the runs and the workers, or one run account by account.
 
-    With --json, each run is a JSON object on a line.
+    With --json, each run is a JSON object on a line, and so is each worker.
 
     Exits with 0, however the runs are; with 2 if there is no such run; with 3 if the database can't
     be reached, or stdout can't be written.
@@ -601,11 +601,12 @@ def status_command(run: int | None, *, dsn_file: Path | None, as_json: bool, qui
             from bulkupdate.fleet.runs import runs_of, workers_of
 
             runs = await runs_of(database, run)
+            workers = await workers_of(database) if run is None else []
             if as_json:
-                return screen.lines(records(runs))
+                return screen.lines(records(runs, workers))
             if run is not None:
                 return screen.lines(run_lines(runs[0]))
-            return screen.lines(status_lines(runs, await workers_of(database)))
+            return screen.lines(status_lines(runs, workers))
 
         sys.exit(_run(screen, dsn_file, work))
 

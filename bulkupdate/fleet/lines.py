@@ -14,9 +14,6 @@ from bulkupdate.ui.table import table
 _RUNS = ("run", "submitted", "input", "rows", "done", "not ok", "state")
 _PARTS = ("account", "updates", "rows done", "not ok", "requests", "429s", "state")
 
-#: Seconds of silence after which a worker is shown as silent.
-_SILENT = 15.0
-
 
 def status_lines(runs: Sequence[RunStatus], workers: Sequence[WorkerStatus]) -> Iterator[str]:
     """A line for each run, and one for each worker."""
@@ -28,7 +25,8 @@ def status_lines(runs: Sequence[RunStatus], workers: Sequence[WorkerStatus]) -> 
     if not workers:
         yield "no worker is there: bulkupdate fleet worker"
     for worker in workers:
-        how = f"silent for {worker.silent:.0f} s" if worker.silent > _SILENT else "alive"
+        is_silent = worker.silent > worker.lease
+        how = f"silent for {worker.silent:.0f} s" if is_silent else "alive"
         yield printable(f"worker {worker.name} ({worker.version}): {how}")
 
 
@@ -86,10 +84,13 @@ def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-def records(runs: Iterable[RunStatus]) -> Iterator[str]:
-    """A JSON object for each run."""
+def records(runs: Iterable[RunStatus], workers: Iterable[WorkerStatus]) -> Iterator[str]:
+    """A JSON object for each run, and one for each worker."""
     for run in runs:
         yield to_json(_record(run)).decode()
+    for worker in workers:
+        told = {"worker": worker.name, "version": worker.version, "lease": worker.lease}
+        yield to_json({**told, "silent": round(worker.silent, 1)}).decode()
 
 
 def _record(run: RunStatus) -> dict[str, Any]:

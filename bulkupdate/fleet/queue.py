@@ -30,16 +30,19 @@ _TASK = "bulkupdate"
 #: Seconds for which news of the queue are gathered: each job that is queued is one.
 _GATHER = 0.2
 
-#: Jobs go back to the queue whose worker gave no heartbeat for the length of a lease, and those
+#: Jobs go back to the queue whose worker gave no heartbeat for the length of its lease, and those
 #: that this worker has left, or never learned of.
 _REAP: LiteralString = """
 SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM (
     SELECT j.id FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+    LEFT JOIN bulkupdate_workers b ON b.id = w.id
+    CROSS JOIN LATERAL (
+        SELECT now() - coalesce(b.lease, %(lease)s::float8) * interval '1 s' AS last
+    ) AS beat
     WHERE j.status = 'doing' AND j.task_name = %(task)s
       AND (w.id IS NULL
            -- While the database was away, nobody could give a heartbeat.
-           OR (w.last_heartbeat < now() - %(lease)s * interval '1 s'
-               AND {begin} < now() - %(lease)s * interval '1 s')
+           OR (w.last_heartbeat < beat.last AND {begin} < beat.last)
            OR (w.id = %(me)s AND NOT j.id = ANY(%(mine)s::bigint[])))
     FOR UPDATE OF j SKIP LOCKED
 ) AS stalled
@@ -84,7 +87,9 @@ SELECT DISTINCT p.queue FROM {open} AND NOT EXISTS (
 
 #: Workers without a heartbeat for many leases are forgotten.
 _FORGET = """
-DELETE FROM procrastinate_workers WHERE last_heartbeat < now() - 20 * %s * interval '1 s'
+DELETE FROM procrastinate_workers w WHERE last_heartbeat < now() - 20 * interval '1 s' * coalesce(
+    (SELECT lease FROM bulkupdate_workers b WHERE b.id = w.id), %s::float8
+)
 """
 
 _BEAT = """
@@ -92,7 +97,7 @@ UPDATE procrastinate_workers SET last_heartbeat = now() WHERE id = %s RETURNING 
 """
 
 _REGISTER = """
-INSERT INTO bulkupdate_workers (id, name, version, format) VALUES (%s, %s, %s, %s)
+INSERT INTO bulkupdate_workers (id, name, version, format, lease) VALUES (%s, %s, %s, %s, %s)
 """
 
 logging.getLogger("procrastinate").setLevel(logging.WARNING)
@@ -219,15 +224,19 @@ class Queue:
         """
         await self._database.rows(_POSTPONE, {**lease._asdict(), "seconds": seconds})
 
-    async def register(self, name: str) -> int:
+    async def register(self, name: str, lease: float) -> int:
         """Register a worker. Return its id.
+
+        Args:
+            name: its name.
+            lease: seconds without a heartbeat after which its jobs go to others.
 
         Raises:
             DatabaseError: the database can't be reached.
         """
         with self._errors():
             worker = await self._jobs.register_worker()
-        await self._database.rows(_REGISTER, [worker, name, __version__, FORMAT])
+        await self._database.rows(_REGISTER, [worker, name, __version__, FORMAT, lease])
         return worker
 
     async def unregister(self, worker: int) -> None:
@@ -255,7 +264,7 @@ class Queue:
         Args:
             worker: the id of this worker.
             mine: the ids of the jobs that it works on.
-            lease: seconds without a heartbeat after which a worker has none.
+            lease: the lease of a worker that has not told its own yet.
 
         Raises:
             DatabaseError: the database can't be reached.

@@ -37,7 +37,7 @@ WHERE part = ANY(%s) AND NOT again GROUP BY part, outcome
 """
 
 _WORKERS = """
-SELECT w.name, w.version, extract(epoch FROM now() - p.last_heartbeat)::float8
+SELECT w.name, w.version, w.lease, extract(epoch FROM now() - p.last_heartbeat)::float8
 FROM bulkupdate_workers w JOIN procrastinate_workers p USING (id) ORDER BY w.id
 """
 
@@ -216,11 +216,13 @@ class WorkerStatus(NamedTuple):
     Attributes:
         name: its name.
         version: the version of bulkupdate.
+        lease: seconds without a heartbeat after which its jobs go to others.
         silent: seconds since its last heartbeat.
     """
 
     name: str
     version: str
+    lease: float
     silent: float
 
 

@@ -22,6 +22,8 @@ CREATE TABLE bulkupdate_workers (
     name text NOT NULL,
     version text NOT NULL,
     format int NOT NULL,
+    -- Seconds without a heartbeat after which its jobs go to others.
+    lease float8 NOT NULL,
     started timestamptz NOT NULL DEFAULT now()
 );
 

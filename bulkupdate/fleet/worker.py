@@ -280,7 +280,7 @@ class Worker:
         self._stop.set(str(error), Reason.NO_PERMIT)
 
     async def _register(self) -> None:
-        self._id = await self._queue.register(self._config.name)
+        self._id = await self._queue.register(self._config.name, self._config.lease)
 
     async def _until_there(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something with the database, again and again while it is away."""

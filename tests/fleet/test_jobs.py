@@ -43,7 +43,7 @@ TEAM = "bulkupdate-team"
 
 async def taken(jobs: Queue, queue: str = TEAM) -> Lease:
     """The job of a team, taken by a new worker."""
-    worker = await jobs.register("one")
+    worker = await jobs.register("one", 30.0)
     job = await jobs.fetch([queue], worker)
     assert job is not None
     assert job.id is not None
@@ -74,6 +74,26 @@ async def test_job_of_another_worker_is_not_ended(database: Database) -> None:
     assert await jobs_in(database) == [(TEAM, "doing")]
     assert await jobs.end(now, TEAM)
     assert await jobs_in(database) == []
+
+
+@pytest.mark.parametrize(("own", "of_others", "is_lost"), [(0.5, 600.0, True), (600.0, 0.5, False)])
+async def test_lease_of_a_job_is_its_workers(
+    own: float, of_others: float, is_lost: bool, database: Database
+) -> None:
+    """A worker that others judge has told them its lease: theirs do not matter."""
+    jobs = Queue(database)
+    await jobs.defer([TEAM])
+    silent = await jobs.register("silent", own)
+    assert await jobs.fetch([TEAM], silent) is not None
+    other = await jobs.register("other", of_others)
+    await database.rows(
+        "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 s' WHERE id = %s",
+        [silent],
+    )
+    # The database was there for as long.
+    await asyncio.sleep(0.6)
+    assert await jobs.reap(other, [], of_others) is is_lost
+    assert await jobs_in(database) == [(TEAM, "todo" if is_lost else "doing")]
 
 
 async def test_lost_job_takes_no_chunk(database: Database, write: Write) -> None:

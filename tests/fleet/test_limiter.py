@@ -345,7 +345,7 @@ async def test_job_of_another_worker_gets_no_slot(database: Database) -> None:
     """A worker whose job was given to another one has no permit any more."""
     await settled(database)
     queue = Queue(database)
-    worker = await queue.register("one")
+    worker = await queue.register("one", 30.0)
     await queue.defer(["bulkupdate-team"])
     job = await queue.fetch(["bulkupdate-team"], worker)
     assert job is not None
@@ -367,7 +367,7 @@ async def test_cancelled_run_gets_no_slot(database: Database) -> None:
     """The permit asks whether the run is cancelled, so that its requests end everywhere."""
     await settled(database)
     queue = Queue(database)
-    worker = await queue.register("one")
+    worker = await queue.register("one", 30.0)
     await queue.defer(["bulkupdate-team"])
     job = await queue.fetch(["bulkupdate-team"], worker)
     assert job is not None

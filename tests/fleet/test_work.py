@@ -633,7 +633,7 @@ async def test_init_beside_another_one_makes_the_tables_once(postgres: Postgres)
 
 async def test_init_refuses_while_older_workers_are_alive(database: Database) -> None:
     """Tables of an older version are left alone while workers of it may use them."""
-    await Queue(database).register("old-worker:1")
+    await Queue(database).register("old-worker:1", 30.0)
     await database.rows("UPDATE bulkupdate_schema SET version = 0")
     with pytest.raises(ConfigError, match="old-worker:1"):
         await init(database)

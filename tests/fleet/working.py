@@ -49,7 +49,7 @@ def rows_of(number: int, account: str = "a") -> list[str]:
 async def died_at(database: Database, queue: str) -> Chunk:
     """The chunk that a worker has taken which has died since."""
     jobs = Queue(database)
-    worker = await jobs.register("dead")
+    worker = await jobs.register("dead", 30.0)
     job = await jobs.fetch([queue], worker)
     assert job is not None
     assert job.id is not None

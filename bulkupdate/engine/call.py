@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from bulkupdate.context import PermitExpiredError
 from bulkupdate.engine.health import Health
-from bulkupdate.engine.limiter import LONGEST_WAIT, Limiter, Permit
+from bulkupdate.engine.limiter import LONGEST_WAIT, Limiter, Permit, permitted
 from bulkupdate.engine.retry import Attempts, Retrier
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
@@ -40,6 +40,10 @@ log = logging.getLogger(__name__)
 
 class NotDueError(Exception):
     """A call is not made any more: it has waited too long for its first permit."""
+
+
+class _HeldBackError(Exception):
+    """The server has gone down while an attempt waited for its permit."""
 
 
 class Caller:
@@ -134,18 +138,22 @@ class Caller:
         subject: str,
         is_due: Callable[[], bool] = lambda: True,
     ) -> Value:
+        is_probe = False
+
+        async def send(permit: Permit) -> Value:
+            if not is_due():
+                raise NotDueError
+            if self._health.is_down and not is_probe:
+                raise _HeldBackError
+            scope.change(Level.ABORT)
+            return await self._send(request, permit, attempts, subject)
+
         while True:
             is_probe = self._health.is_down and await self._health.wait()
             try:
-                async with self._limiter.permit() as permit:
-                    # The server may have gone down while this attempt waited for its permit.
-                    if not is_due():
-                        raise NotDueError
-                    if is_probe or not self._health.is_down:
-                        scope.change(Level.ABORT)
-                        return await self._send(request, permit, attempts, subject)
-            except PermitExpiredError:
-                scope.change(Level.DRAIN)
+                return await permitted(self._limiter, send, lambda: scope.change(Level.DRAIN))
+            except _HeldBackError:
+                continue
             finally:
                 if is_probe:
                     self._health.end_probe()

@@ -4,14 +4,19 @@ The limiter that keeps a rate limit is `bulkupdate.engine.permits.PermitWindow`.
 """
 
 import asyncio
+import contextlib
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
+from bulkupdate.context import START_UNTIL, PermitExpiredError
 from bulkupdate.errors import WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import LEMLIST_RATE
+
+Value = TypeVar("Value")
 
 #: The longest wait in seconds that a run accepts from the server. A longer wait ends the run.
 LONGEST_WAIT = 300.0
@@ -37,8 +42,7 @@ class Limiter(Protocol):
         """The permission for one request, from its start to its answer.
 
         Entering it waits until the request may start, in the order of arrival. A permit may set
-        `bulkupdate.context.START_UNTIL`: where the request would start later,
-        `PermitExpiredError` comes in place of an answer, and another permit is needed.
+        `bulkupdate.context.START_UNTIL`: see `permitted`.
 
         Raises:
             WaitTooLongError: entering would wait for more than `LONGEST_WAIT` seconds.
@@ -56,6 +60,38 @@ class Limiter(Protocol):
     @property
     def paused(self) -> float:
         """Seconds for which 429s have paused all requests, so far."""
+
+
+async def permitted(
+    limiter: Limiter,
+    use: Callable[[Permit], Awaitable[Value]],
+    on_expired: Callable[[], object] = lambda: None,
+) -> Value:
+    """Make a request with a permit.
+
+    A permit may expire before its request starts, as while a connection is made. Then another one
+    is needed, for which the connection is there. That one counts however late the request is: where
+    it is late every time, it would never start, and others are late by as much.
+
+    Args:
+        limiter: gives the permits.
+        use: makes the request.
+        on_expired: is called before waiting for the second permit.
+
+    Returns:
+        What `use` returns.
+
+    Raises:
+        WaitTooLongError: see `Limiter.permit`.
+        NoPermitError: likewise.
+    """
+    with contextlib.suppress(PermitExpiredError):
+        async with limiter.permit() as permit:
+            return await use(permit)
+    on_expired()
+    async with limiter.permit() as permit:
+        START_UNTIL.set(math.inf)
+        return await use(permit)
 
 
 class Pause:

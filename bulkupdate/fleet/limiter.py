@@ -12,7 +12,8 @@ requests than the limit, whichever host they come from, and no clock of a host m
 
 - *Late.* A request that comes later than its slot would be one more in a later period. So a slot
   that is late by more than a part of these 5 % is thrown away, as after a stop of the process. The
-  request itself is not sent where it is late, as when a new connection took long.
+  request itself takes another slot where it is late, as when a new connection took long; see
+  `bulkupdate.engine.limiter.permitted`.
 - *Far.* Where many hosts wait, a slot is seconds ahead. Half a second before such a slot, the
   database is asked whether it still counts.
 - *A 429* moves the next slot of everybody, and widens the slots for a while: somebody uses the key
@@ -401,7 +402,13 @@ class SharedLimiter:
         self._step = self._course.step
         self._wait = 0.0
         self._away: DatabaseError | None = None
-        self._last_start = -math.inf
+        self._before = self._last_start = -math.inf
+
+    def expired(self, started: float) -> None:
+        """Note that no request was sent with the permit that was given then."""
+        self.left += 1
+        if self._last_start == started:
+            self._last_start = self._before
 
     def permit(self) -> "SharedPermit":
         """The permission for one request; see `bulkupdate.engine.limiter.Limiter`."""
@@ -421,7 +428,7 @@ class SharedLimiter:
                 while not await self._reached_one():
                     pass
                 self.left -= 1
-                self._last_start = self._now()
+                self._before, self._last_start = self._last_start, self._now()
                 return self._last_start
         finally:
             self._waiting -= 1
@@ -444,16 +451,19 @@ class SharedLimiter:
             # There is time to ask for the slots after this one.
             await self._take()
         slot = self._slots.popleft()
-        if start - slot.given > _FRESH and not await self._is_confirmed(slot):
+        is_far = start - slot.given > _FRESH
+        if is_far and not await self._is_confirmed(slot):
             self._slots.clear()
             return False
         clock = self._limits.clock
         await asyncio.sleep(max(0.0, clock.latest(slot.at) - self._now()))
         now = self._now()
         has_slept = abs(time.time() - slot.wall - (now - slot.given)) > _AWAKE
-        # The request may come late on its way too, as when it needs a new connection.
-        self.latest = clock.earliest(slot.at) + self._course.late
-        return not (has_slept or now > self.latest or pause)
+        latest = clock.earliest(slot.at) + self._course.late
+        # The request may be late too, as when it needs a new connection. Where slots are far, each
+        # of them does, and all are late alike.
+        self.latest = math.inf if is_far else latest
+        return not (has_slept or now > latest or pause)
 
     async def _is_confirmed(self, slot: _Slot) -> bool:
         """Whether a slot still counts that was given long before. It returns just before it."""
@@ -595,5 +605,5 @@ class SharedPermit(StartedPermit):
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         START_UNTIL.reset(self._before)
         if kind is PermitExpiredError:
-            self._limiter.left += 1
+            self._limiter.expired(self._started)
         await self._limiter.end(self._started, self._answer)

@@ -164,7 +164,7 @@ class _Channel(ResponseHandler):
         return (
             (not wanted.anew or not self.subjects)
             and hash(wanted.subject) not in self.subjects
-            and (wanted.is_named or self.account is wanted.account)
+            and (wanted.is_named or not self.subjects or self.account is wanted.account)
         )
 
     def data_received(self, data: bytes) -> None:

@@ -6,13 +6,11 @@ is beside the rows: it never stops a run that sends, and says nothing about the 
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
-from bulkupdate.context import PermitExpiredError
 from bulkupdate.engine.lane import Lane
-from bulkupdate.engine.limiter import Limiter
+from bulkupdate.engine.limiter import Limiter, Permit, permitted
 from bulkupdate.errors import (
     BadResponseError,
     BlockedError,
@@ -196,12 +194,12 @@ async def ask_team(
 
 
 async def _once(client: TaskClient, limiter: Limiter) -> Team:
-    while True:
-        with contextlib.suppress(PermitExpiredError):
-            async with limiter.permit() as permit:
-                answer = await client.team()
-                permit.answered(answer)
-                return answer.result()
+    async def ask(permit: Permit) -> Team:
+        answer = await client.team()
+        permit.answered(answer)
+        return answer.result()
+
+    return await permitted(limiter, ask)
 
 
 async def _until_drain(stop: Stop, work: Callable[[], Awaitable[Value]]) -> Value:

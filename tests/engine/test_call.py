@@ -1,14 +1,15 @@
 """A call: any request under the limit, tried again until it has an outcome."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 import pytest
 
-from bulkupdate.context import PermitExpiredError
+from bulkupdate.context import START_UNTIL, PermitExpiredError
 from bulkupdate.engine.call import Caller
 from bulkupdate.engine.health import Health
-from bulkupdate.engine.limiter import NoLimiter
+from bulkupdate.engine.limiter import Limiter, NoLimiter
 from bulkupdate.engine.retry import Attempts
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
@@ -26,13 +27,16 @@ Page = list[str]
 
 
 def call(
-    script: Callable[[int], Answer[Page]], stop_after: float | None = None, abort: bool = False
+    script: Callable[[int], Answer[Page]],
+    stop_after: float | None = None,
+    abort: bool = False,
+    limiter: Callable[[], Limiter] = NoLimiter,
 ) -> tuple[Page | BaseException, Attempts, Stop, Caller]:
     """Call for a page, whose attempts the script answers; each takes a second."""
 
     async def main() -> tuple[Page | BaseException, Attempts, Stop, Caller]:
         stop, attempts = Stop(), Attempts()
-        caller = Caller(NoLimiter(), Health(stop, 600), RetryPolicy(max_throttles=3), stop)
+        caller = Caller(limiter(), Health(stop, 600), RetryPolicy(max_throttles=3), stop)
 
         async def request() -> Answer[Page]:
             await asyncio.sleep(1)
@@ -80,30 +84,81 @@ def test_transient_failures_are_tried_again() -> None:
     assert (attempts.sent, caller.traffic.retries) == (3, 2)
 
 
-def test_expired_permit_costs_no_attempt() -> None:
-    """A request that came too late for its permit was not sent: it gets another permit."""
-    late = iter([True, True, False])
+def expiring(*outcomes: Answer[Page] | None) -> Callable[[int], Answer[Page]]:
+    """A script of answers. None is a permit that has expired, if it can."""
+    each = iter(outcomes)
 
     def script(_: int) -> Answer[Page]:
-        if next(late):
-            raise PermitExpiredError
-        return page("a")
+        answer = next(each)
+        if answer is not None:
+            return answer
+        if START_UNTIL.get() == math.inf:
+            return Answer(500, {}, error=ServerError("late", 500))
+        raise PermitExpiredError
 
-    value, attempts, stop, caller = call(script)
+    return script
+
+
+class Expiring(NoLimiter):
+    """A limiter whose permits expire. The second one comes after some seconds."""
+
+    def __init__(self, wait: float = 0.0) -> None:
+        super().__init__()
+        self.starts = 0
+        self._wait = wait
+
+    async def start(self) -> float:
+        self.starts += 1
+        if self.starts == 2:
+            await asyncio.sleep(self._wait)
+        START_UNTIL.set(0.0)
+        return await super().start()
+
+
+def test_expired_permit_costs_no_attempt() -> None:
+    """A request that came too late for its permit was not sent: it gets another permit."""
+    limiter: list[Expiring] = []
+
+    def made() -> Expiring:
+        limiter.append(Expiring())
+        return limiter[0]
+
+    value, attempts, stop, caller = call(expiring(None, page("a")), limiter=made)
     assert value == ["a"]
+    assert limiter[0].starts == 2
     assert (attempts.sent, caller.traffic.requests, caller.traffic.retries) == (1, 1, 0)
     assert not stop.is_set
 
 
+def test_second_permit_of_a_request_does_not_expire() -> None:
+    """A request that is late every time is sent with its second permit."""
+    value, attempts, _, _ = call(expiring(None, None, page("a")), limiter=Expiring)
+    assert value == ["a"]
+    assert attempts.sent == 2
+
+
 def test_drain_ends_a_call_whose_permit_expired() -> None:
     """A call that needs another permit waits, and a drain does not wait for it."""
-
-    def script(_: int) -> Answer[Page]:
-        raise PermitExpiredError
-
-    value, attempts, _, _ = call(script, stop_after=2.5)
+    value, attempts, _, _ = call(
+        expiring(None, page("a")), stop_after=2.5, limiter=lambda: Expiring(60)
+    )
     assert isinstance(value, StoppedError)
     assert attempts.sent == 0
+
+
+def test_probe_whose_permit_expired_is_made_at_once() -> None:
+    """A server that is back is found to be so, although a connection to it was slow."""
+    down = [Answer[Page](503, {}, error=ServerError("down", 503))] * 6
+    script, times = expiring(*down, None, page("a")), list[float]()
+
+    def timed(number: int) -> Answer[Page]:
+        times.append(asyncio.get_running_loop().time())
+        return script(number)
+
+    value, *_ = call(timed, limiter=Expiring)
+    assert value == ["a"]
+    # A request takes a second here, also one that is not sent.
+    assert times[-1] - times[-2] == pytest.approx(1, abs=0.1)
 
 
 def test_refusal_is_not_tried_again() -> None:

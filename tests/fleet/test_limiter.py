@@ -187,6 +187,25 @@ async def test_permit_expires_when_its_request_would_be_late(database: Database)
     assert host.left == 1
 
 
+async def test_far_slot_is_for_a_request_however_late(database: Database) -> None:
+    """Where slots are seconds apart, each request makes a connection, and all are late alike."""
+    await settled(database)
+    await moved(database, next="clock_timestamp() + interval '2 s'")
+    host = limiter_in(database)
+    async with host.permit():
+        assert START_UNTIL.get() == math.inf
+
+
+async def test_expired_permit_counts_in_no_ceiling(database: Database) -> None:
+    """A host with a ceiling waits for it after a request, and not where none was sent."""
+    await settled(database)
+    host = limiter_in(database, rate=RateLimit(1, 60.0))
+    for _ in range(3):
+        with contextlib.suppress(PermitExpiredError):
+            async with asyncio.timeout(5), host.permit():
+                raise PermitExpiredError
+
+
 async def test_slots_of_before_a_sleep_of_the_machine_are_not_used(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

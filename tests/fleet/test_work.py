@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from bulkupdate.errors import ConfigError, InputError, RunDirectoryError, RunStoppedError
@@ -568,6 +569,29 @@ def _tasks(titles: dict[str, str]) -> dict[str, dict[str, Any]]:
         id_: {"_id": id_, "title": title, "status": "pending", "userId": "usr_1"}
         for id_, title in titles.items()
     }
+
+
+async def test_slow_connections_are_no_obstacle(
+    database: Database, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a connection takes longer than a request may be late, all is sent: also what is read.
+
+    A new connection is made for each task, as one carries a task once.
+    """
+    connect = aiohttp.TCPConnector._create_connection
+
+    async def slow(*arguments: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await connect(*arguments)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slow)
+    path = write("a.csv", "account,id,title", *[f"a,t1,T{n}" for n in range(4)])
+    async with ManyAccounts(["a"]) as many:
+        many["a"].team.tasks |= _tasks({"t1": "Old"})
+        async with asyncio.timeout(30), working(database, many):
+            submitted = await submit(config_of(many, path, compare=True), database)
+            await ended(database, submitted.run)
+        assert many.titles()["a"] == {"t1": "T3"}
 
 
 @pytest.mark.parametrize("compare", [False, True])

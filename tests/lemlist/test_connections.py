@@ -5,7 +5,7 @@ import base64
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -141,7 +141,14 @@ async def test_updates_of_one_task_never_share_a_connection() -> None:
     assert server.requests == [(1, "a"), (1, "b"), (2, "a"), (2, "b"), (1, "c")]
 
 
-async def test_expired_permit_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def anew(client: TaskClient) -> object:
+    return await ask(client, "a", anew=True)
+
+
+@pytest.mark.parametrize("first", [anew, TaskClient.team])
+async def test_expired_permit_sends_nothing(
+    first: Callable[[TaskClient], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request whose permit has expired is not sent, over a new connection or an idle one.
 
     A connection that took too long is there for the next request.
@@ -157,17 +164,18 @@ async def test_expired_permit_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> 
         with monkeypatch.context() as patch:
             patch.setattr(aiohttp.TCPConnector, "_create_connection", slow)
             with pytest.raises(PermitExpiredError):
-                await ask(client, "a", anew=True)
+                await first(client)
         for use in (ask(client, "a"), client.team()):
             with pytest.raises(PermitExpiredError):
                 await use
         START_UNTIL.set(time.monotonic() + 60)
-        await ask(client, "a", anew=True)
+        await first(client)
         await ask(client, "b")
         START_UNTIL.set(0.0)
         with pytest.raises(PermitExpiredError):
             await ask(client, "c")
-    assert server.requests == [(1, "a"), (1, "b")]
+    assert len(server.requests) == 2
+    assert server.requests[0][0] == 1
 
 
 async def test_idle_connections_take_turns() -> None:

@@ -49,6 +49,7 @@ from bulkupdate.cli.run_options import (
     max_attempts_option,
     max_failures_option,
     metrics_file_option,
+    same_team_option,
     strict_option,
     workers_option,
     yes_option,
@@ -173,6 +174,7 @@ class SubmitFlags(ReadingFlags, ConnectionFlags):
     wait: bool
     out: Path | None
     skip_invalid: bool
+    same_team: bool
     yes: bool
     compare: bool
     unlisted: Literal["conflict", "send"]
@@ -211,6 +213,7 @@ class SubmitFlags(ReadingFlags, ConnectionFlags):
 @cloup.option_group(
     "What is sent",
     skip_invalid_option,
+    same_team_option,
     yes_option,
     max_failures_option,
     max_attempts_option,
@@ -325,6 +328,7 @@ def _submit_config(flags: SubmitFlags) -> RunConfig:
         merge_duplicates=flags.merge_duplicates,
         allow_empty=flags.allow_empty,
         skip_invalid=flags.skip_invalid,
+        same_team=flags.same_team,
         compare=compares,
         unlisted=flags.unlisted,
         max_age=flags.max_age,

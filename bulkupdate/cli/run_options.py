@@ -139,6 +139,11 @@ allow_few_option = option(
     is_flag=True,
     help="Accept a server that lists no task, or less than half of what it listed before.",
 )
+same_team_option = option(
+    "--same-team",
+    is_flag=True,
+    help="Send to two accounts of one team: rows of one task may go out of order.",
+)
 yes_option = typed_option(
     "--yes",
     is_flag=True,
@@ -200,11 +205,7 @@ _GROUPS = (
             help="Send N rows (of each account), then stop. --resume sends the rest, or N more.",
         ),
         skip_invalid_option,
-        option(
-            "--same-team",
-            is_flag=True,
-            help="Send to two accounts of one team: rows of one task may go out of order.",
-        ),
+        same_team_option,
         yes_option,
     ),
     cloup.option_group(

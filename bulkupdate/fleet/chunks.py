@@ -48,7 +48,9 @@ WHERE id = %(part)s
 RETURNING lease, tried
 """
 
-_ENDED = "UPDATE bulkupdate_parts SET ended = now(), waiting_for = NULL WHERE id = %s"
+_ENDED = """
+UPDATE bulkupdate_parts SET ended = now(), waiting_for = NULL, job = NULL WHERE id = %s
+"""
 
 #: Later rows of the same tasks too: they must not go before these.
 _ASIDE = """
@@ -83,6 +85,8 @@ UPDATE bulkupdate_parts SET
     requests = requests + %(requests)s, retries = retries + %(retries)s,
     rate_limited = rate_limited + %(rate_limited)s, paused = paused + %(paused)s,
     allowed_rate = %(allowed_rate)s, waiting_for = NULL,
+    -- Its job may go on with another run.
+    job = NULL,
     given_to = CASE WHEN %(unsent_to)s::int IS NULL THEN given_to ELSE %(unsent_to)s END,
     tried = CASE WHEN %(orderly)s AND tried > 0 THEN tried - 1 ELSE tried END,
     reason = coalesce(reason, %(reason)s), stopped_by = coalesce(stopped_by, %(stopped_by)s)

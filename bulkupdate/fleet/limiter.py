@@ -79,9 +79,9 @@ _AWAKE = 0.05
 #: Seconds between two attempts while the database is away.
 _BETWEEN = 0.5
 
-#: Seconds that the next slot may be ahead without a 429. After a change of the server's clock, it
-#: may be farther.
-_MOST_AHEAD = 60.0
+#: Number of slots that the next one may be ahead without a 429: more hosts than share a key. It may
+#: be farther after a change of the server's clock.
+_MOST_AHEAD = 600
 
 #: The part by which slots become narrower again with each one.
 _RECOVERY = 0.0005
@@ -123,7 +123,7 @@ ON CONFLICT (key) DO UPDATE SET (next, first, server, slowed) = (
             now,
             CASE WHEN l.server <> {begin}
                  THEN clock_timestamp() + %(quiet)s::float8 * interval '1 s' END,
-            CASE WHEN l.next < now + %(most)s::float8 * interval '1 s' THEN l.next END
+            CASE WHEN l.next < now + %(most)s::float8 * l.slowed * interval '1 s' THEN l.next END
         ) AS first
     ) AS found
 )
@@ -514,7 +514,7 @@ class SharedLimiter:
                 "n": number,
                 "step": self._course.step,
                 "quiet": self._course.quiet,
-                "most": _MOST_AHEAD,
+                "most": _MOST_AHEAD * self._course.step,
                 "recovery": _RECOVERY,
                 **self._fence,
             },

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -149,11 +150,13 @@ class _Planned(NamedTuple):
         path: the file.
         conflicts: why each of the last rows conflicts: a JSON object on each line; None without.
         number: number of these rows.
+        read_at: when the tasks began to be read, by `time.monotonic`; None if they were not.
     """
 
     path: Path
     conflicts: Path | None = None
     number: int = 0
+    read_at: float | None = None
 
 
 class _Conflict(msgspec.Struct, frozen=True):
@@ -176,6 +179,7 @@ async def _plan(
     Rows that conflict come last, so that the run has a result for each of them.
     """
     path, conflicts = directory / "edits.jsonl", directory / "conflicts.jsonl"
+    read_at = time.monotonic()
     with conflicts.open("wb") as file:
 
         def keep(row: Row, error: ErrorInfo) -> None:
@@ -216,7 +220,7 @@ async def _plan(
     with path.open("ab") as edits, conflicts.open("rb") as lines:
         for line in lines:
             edits.write(to_json(parse_record(line, _Conflict).row) + b"\n")
-    return _Planned(path, conflicts, number)
+    return _Planned(path, conflicts, number, read_at)
 
 
 async def _submit(
@@ -245,6 +249,8 @@ async def _submit(
                 label = config.by_name[name].label
                 raise ConfigError(f"{label}: it is read_only: its rows would change it")
         teams = await teams_of(limits, config.by_name, names, stop, has_keys=config.compare)
+        if not config.same_team:
+            _refuse_shared_teams(config, teams)
         merger = None
         if config.merge_duplicates:
             merger = stack.enter_context(Merger(inspection.followed(), directory / "parked"))
@@ -267,6 +273,24 @@ def _open(config: RunConfig, path: Path, name: str, stop: Stop) -> Input:
     # Relative dates count from one moment, also when the input is read again.
     options = replace(config.read, now=config.read.now or datetime.now(UTC))
     return Input.open(path, name, options, stop)
+
+
+def _refuse_shared_teams(config: RunConfig, teams: dict[str, TeamRow]) -> None:
+    """Refuse accounts of one team: the rows of each are sent after those of the one before.
+
+    Raises:
+        ConfigError: two are of one team.
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, team in teams.items():
+        names.setdefault((config.by_name[name].base_url, team.team), []).append(name)
+    for (_, team_id), several in names.items():
+        if len(several) > 1:
+            raise ConfigError(
+                f"{' and '.join(several)} are one team ({team_id}), so that rows of one task could"
+                f" go out of order: give them one name, or {setting('same_team')} sends them all"
+                " the same"
+            )
 
 
 async def _check(config: RunConfig, source: Input, stop: Stop) -> Inspection:
@@ -351,7 +375,7 @@ class _Writing:
             "input": source.name,
             "rows": preview.rows,
             "settings": to_json(settings_of(config, source)),
-            "age": config.max_age if config.compare else None,
+            "age": self._age(config.max_age),
             "lock": _LOCK,
         }
         row = await (await connection.execute(_BEGIN, values)).fetchone()
@@ -379,6 +403,11 @@ class _Writing:
             if queue is not None:
                 self._queues[name] = queue
         return run
+
+    def _age(self, most: float) -> float | None:
+        """Seconds for which the comparison still counts; None if there was none."""
+        read_at = self._planned.read_at
+        return None if read_at is None else max(0.0, most - (time.monotonic() - read_at))
 
     async def _keep(self, name: str, path: Path) -> None:
         """Write a file, piece by piece."""

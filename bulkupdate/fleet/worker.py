@@ -34,7 +34,7 @@ from bulkupdate.context import ACCOUNT
 from bulkupdate.engine.backlog import Backlog
 from bulkupdate.engine.lane import Lane
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import BulkUpdateError, ConfigError, NoPermitError, count
+from bulkupdate.errors import BulkUpdateError, ConfigError, JournalError, NoPermitError, count
 from bulkupdate.fleet.chunks import (
     Chunk,
     ChunkEnd,
@@ -87,7 +87,11 @@ _POSTPONED = 30.0
 
 _TROUBLE = "UPDATE bulkupdate_accounts SET trouble = %s WHERE base_url = %s AND name = %s"
 
-_SEEN = "UPDATE bulkupdate_accounts SET seen = now() WHERE queue = ANY(%s)"
+_SEEN = """
+UPDATE bulkupdate_accounts a SET seen = now()
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS mine (base_url, name, queue)
+WHERE (a.base_url, a.name, a.queue) = (mine.base_url, mine.name, mine.queue)
+"""
 
 _WAITING = "UPDATE bulkupdate_parts SET waiting_for = %s WHERE id = %s"
 
@@ -357,8 +361,8 @@ class Worker:
         lease = Lease(job.id, job.attempts, self._id)
         try:
             await self._do_chunk(lease, job.queue)
-        except DatabaseError as error:
-            # It goes back to the queue, and some worker takes it up again.
+        except (DatabaseError, JournalError) as error:
+            # It goes back to the queue at a heartbeat, and some worker takes it up again.
             log.warning("job %s is left: %s", job.id, error)
         finally:
             # It may have the job again by now, in another attempt.
@@ -401,8 +405,14 @@ class Worker:
         limit = FailureLimit.parse(settings.max_failures) if settings.max_failures else None
         failures = Failures(limit, stop, sent=chunk.sent, failures=chunk.unsuccessful)
         settled: list[Result] = []
+        is_cut = False
 
         async def on_result(row: Row, result: Result) -> None:
+            nonlocal is_cut
+            if result.cut_short and self._stop.is_set:
+                # It was in doubt, and waited for its next attempt. Another worker makes that.
+                is_cut = True
+                return
             failures.count(row, result)
             if settings.compared:
                 result = replaced(result, compared=True)
@@ -455,11 +465,14 @@ class Worker:
             limiter.allowed,
             (stop.text or lane.stop.text) if is_of_account else None,
             str(reason) if is_of_account else None,
-            is_orderly=self._stop.is_set or reason is not None,
+            is_orderly=self._stop.is_set or reason not in (None, Reason.NOT_WRITTEN),
             # Rows that have no result were not sent, unless requests in flight were given up.
-            unsent_to=chunk.given_to if lane.stop.level < Level.ABORT else None,
+            unsent_to=chunk.given_to if lane.stop.level < Level.ABORT and not is_cut else None,
         )
         await note_end(self._database, chunk, end)
+        if reason is Reason.NOT_WRITTEN:
+            # Sending the same rows again at once would end the same way.
+            raise JournalError(stop.text or lane.stop.text)
 
     def numbers(self) -> WorkerNumbers:
         """This worker in numbers."""
@@ -508,7 +521,7 @@ class Worker:
                 self._touch()
                 await self._reap()
                 if self._now() - seen > _SEEN_INTERVAL:
-                    await self._database.rows(_SEEN, [[*self._members]])
+                    await self._note_seen()
                     seen = self._now()
                 is_away = False
             except DatabaseError as error:
@@ -519,6 +532,17 @@ class Worker:
                     self._give_up(error)
                     return
             await asyncio.sleep(self._config.lease / _BEATS)
+
+    async def _note_seen(self) -> None:
+        members = self._members.values()
+        await self._database.rows(
+            _SEEN,
+            [
+                [member.endpoint.base_url for member in members],
+                [member.account.name for member in members],
+                [member.queue for member in members],
+            ],
+        )
 
     async def _beat(self) -> None:
         if not await self._queue.beat(self._id):

@@ -1,6 +1,7 @@
 """Jobs and chunks: whose a job is, which rows are next, and which of them may have been sent."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from bulkupdate.errors import ConfigError, JournalError, RunDirectoryError
 from bulkupdate.fleet import (
     Database,
     Dsn,
+    Worker,
+    WorkerConfig,
     cancel,
     collect,
     forget,
@@ -23,11 +26,15 @@ from bulkupdate.fleet import (
 from bulkupdate.fleet.chunks import MOST_TRIES, Chunk, ResultsTable, next_chunk
 from bulkupdate.fleet.queue import Lease, Queue, queue_of
 from bulkupdate.fleet.records import UPDATES, FleetSettings
+from bulkupdate.fleet.teams import NO_KEY
 from bulkupdate.journal import Mode
 from bulkupdate.lemlist.accounts import Accounts
-from bulkupdate.models import Outcome, Reason, Row, unsent
+from bulkupdate.models import Outcome, Reason, Row, State, unsent
+from bulkupdate.sandbox import Team
+from bulkupdate.sandbox.server import Seen
 from bulkupdate.session.run import run
 from bulkupdate.session.settings import RunConfig
+from bulkupdate.stop import Stop
 from tests.executors.executors import ended
 from tests.fleet.working import FAST, config_of, died_at, rows_of, working
 from tests.support.accounts import ManyAccounts
@@ -182,6 +189,122 @@ async def test_old_comparison_of_a_row_that_was_sent_is_unconfirmed(
             summary = await collect(database, submitted.run, "edits.run", follow=True)
     assert summary.counts["unconfirmed"] == 1
     assert '"before":{"title":"Old"}' in (Path("edits.run") / "before.jsonl").read_text()
+
+
+async def test_run_has_ended_although_its_job_goes_on(database: Database, write: Write) -> None:
+    """A job that has done one run may go on with the next one, and may be in trouble there."""
+    one, two = write("a.csv", *rows_of(3)), write("b.csv", *rows_of(30))
+
+    def watch(_: Seen) -> None:
+        many.sandbox.is_down = len(many.titles()["a"]) >= 3
+
+    async with ManyAccounts(["a"], rate=FAST, watch=watch) as many:
+        async with working(database, many):
+            pass
+        first = await submit(config_of(many, one), database)
+        await submit(config_of(many, two), database)
+        async with working(database, many, drain_timeout=0.1):
+            await ended(database, first.run)
+            summary = await collect(database, first.run, "first.run")
+    assert (summary.state, summary.counts["updated"]) == (State.FINISHED, 3)
+
+
+async def refuse_results(database: Database) -> None:
+    """Let the database refuse every result, as where a right was lost."""
+    await database.rows(
+        "CREATE FUNCTION refuse() RETURNS trigger AS"
+        " $$ BEGIN RAISE EXCEPTION 'refused'; END $$ LANGUAGE plpgsql"
+    )
+    await database.rows(
+        "CREATE TRIGGER refuse BEFORE INSERT ON bulkupdate_results FOR EACH ROW"
+        " EXECUTE FUNCTION refuse()"
+    )
+
+
+async def test_rows_whose_results_are_refused_are_sent_a_few_times(
+    database: Database, write: Write
+) -> None:
+    """Rows are not sent again and again, one attempt after the other, where nothing is written."""
+    path = write("a.csv", *rows_of(3))
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many, lease=0.5):
+        await refuse_results(database)
+        submitted = await submit(config_of(many, path), database)
+        await asyncio.sleep(2)
+        sent = Counter(one.body["id"] for one in many.seen if one.body is not None)
+        await database.rows("DROP TRIGGER refuse ON bulkupdate_results")
+        assert 1 <= max(sent.values()) <= MOST_TRIES
+        async with asyncio.timeout(10):
+            await ended(database, submitted.run)
+
+
+async def test_stale_rows_that_can_not_be_written_end_no_worker(
+    database: Database, write: Write
+) -> None:
+    """A worker whose results are refused goes on with its other accounts."""
+    path = write("a.csv", *rows_of(1))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        many["a"].team.tasks["t0"] = {"_id": "t0", "title": "Old", "status": "pending"}
+        async with working(database, many) as worker:
+            await refuse_results(database)
+            await submit(config_of(many, path, compare=True, max_age=0), database)
+            await asyncio.sleep(1)
+            assert not worker.done()
+
+
+async def test_drained_row_in_doubt_is_sent_by_another_worker(
+    database: Database, write: Write
+) -> None:
+    """A row that may have been applied waits for its next attempt: that is another worker's."""
+    path = write("a.csv", *rows_of(1))
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        async with working(database, many):
+            submitted = await submit(config_of(many, path), database)
+            many.sandbox.is_down = True
+            while not any(one.body is not None for one in many.seen):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+        (run,) = await runs_of(database, submitted.run)
+        assert run.counts["unprocessed"] == 1
+        many.sandbox.is_down = False
+        async with working(database, many):
+            await ended(database, submitted.run)
+        (run,) = await runs_of(database, submitted.run)
+        assert run.counts["updated"] == 1
+
+
+async def test_swapped_names_are_known_by_their_workers(database: Database, write: Write) -> None:
+    """A name means the team that workers have under it now, whatever else they have."""
+    path = write("a.csv", *rows_of(1))
+    async with ManyAccounts(["a", "b"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        ends = many.endpoints
+        swapped = Accounts.of({"a": ends["b"], "b": ends["a"]})
+        await database.rows("UPDATE bulkupdate_accounts SET seen = now() - interval '1 day'")
+        stop = Stop()
+        worker = Worker(database, swapped.values(), WorkerConfig(), stop)
+        running = asyncio.create_task(worker.run())
+        while len(worker._members) < 2:
+            await asyncio.sleep(0.01)
+        await worker._note_seen()
+        nobodys = {name: replace(one, api_key=NO_KEY) for name, one in ends.items()}
+        await submit(RunConfig(input=path, accounts=Accounts.of(nobodys)), database)
+        await ended(database, 1)
+        stop.set("the test has ended")
+        await running
+        assert many.titles() == {"a": {}, "b": {"t0": "T0"}}
+
+
+async def test_two_accounts_of_one_team_are_refused(database: Database, write: Write) -> None:
+    """Their parts are sent one after the other, so that rows of one task would go out of order."""
+    path = write("a.csv", "account,id,title", "a,t1,A", "b,t1,B")
+    team = Team()
+    both = ManyAccounts(["a", "b"], rate=FAST, team_of=lambda _: team)
+    async with both as many, working(database, many):
+        with pytest.raises(ConfigError, match=r"a and b are one team .* same_team"):
+            await submit(config_of(many, path), database)
+        submitted = await submit(config_of(many, path, same_team=True), database)
+        await ended(database, submitted.run)
 
 
 async def test_run_that_has_begun_ends_first(database: Database, write: Write) -> None:

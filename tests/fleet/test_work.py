@@ -32,6 +32,7 @@ from bulkupdate.fleet.teams import NO_KEY
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason
+from bulkupdate.plan import Preview
 from bulkupdate.reader import ReadOptions
 from bulkupdate.sandbox import Unknown
 from bulkupdate.sandbox.server import Seen
@@ -569,6 +570,24 @@ def _tasks(titles: dict[str, str]) -> dict[str, dict[str, Any]]:
         id_: {"_id": id_, "title": title, "status": "pending", "userId": "usr_1"}
         for id_, title in titles.items()
     }
+
+
+async def test_comparison_is_as_old_as_its_reading(database: Database, write: Write) -> None:
+    """The time until somebody has confirmed a submission counts too."""
+    path = write("a.csv", "account,id,done", "a,t1,true")
+
+    async def confirm(_: Preview) -> bool:
+        await asyncio.sleep(0.6)
+        return True
+
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        many["a"].team.tasks |= _tasks({"t1": "Old"})
+        async with working(database, many):
+            config = config_of(many, path, compare=True, max_age=0.5)
+            submitted = await submit(config, database, confirm=confirm)
+            await ended(database, submitted.run)
+        (run,) = await runs_of(database, submitted.run)
+    assert run.counts["conflict"] == 1
 
 
 async def test_slow_connections_are_no_obstacle(

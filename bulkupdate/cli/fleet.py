@@ -62,7 +62,6 @@ from bulkupdate.journal import ExitCode, Mode, RunDirectory, Summary
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import KEY_VARIABLE, Endpoint
 from bulkupdate.lemlist.rate import Rate
-from bulkupdate.models import Reason, State
 from bulkupdate.reader import is_rules
 from bulkupdate.session.settings import ChangeLimit, FailureLimit, RunConfig
 
@@ -411,7 +410,7 @@ async def _collect(
     forget_it: bool = False,
     is_shown: bool = False,
 ) -> int:
-    from bulkupdate.fleet.collection import collect
+    from bulkupdate.fleet.collection import collect, is_whole
 
     summary: Summary = await collect(
         database,
@@ -425,11 +424,10 @@ async def _collect(
     )
     screen.summary(summary)
     if forget_it:
-        is_kept = summary.state is State.INTERRUPTED or summary.stopped_by is Reason.UNDER_WAY
-        kept = "is kept in the database: it is not over" if is_kept else "is forgotten"
-        screen.say(f"run {run} {kept}")
+        kept = "is kept in the database: not all of it is on disk yet"
+        screen.say(f"run {run} {'is forgotten' if is_whole(summary) else kept}")
     unwritten = screen.result(summary) if as_json else ExitCode.DONE
-    if summary.state is State.INTERRUPTED or summary.stopped_by is Reason.UNDER_WAY:
+    if not is_whole(summary):
         screen.say(f"run {run} goes on: bulkupdate fleet collect {run} --out {out} --wait")
     elif forget_it:
         pass

@@ -173,7 +173,8 @@ class Caller:
         self.traffic.requests += 1
         if attempts.sent > 1:
             self.traffic.retries += 1
-        else:
+        elif not attempts.has_started:
+            attempts.has_started = True
             self._on_start()
         self.in_flight += 1
         started = time.monotonic()

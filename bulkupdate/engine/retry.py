@@ -50,11 +50,13 @@ class Attempts:
             answer was in question.
         in_doubt: the latest error after which the update may have been applied, or None.
         last_ms: the duration of the last request, in milliseconds.
+        has_started: whether the first attempt has had a permit.
     """
 
-    __slots__ = ("excused", "in_doubt", "last_ms", "sent", "throttled")
+    __slots__ = ("excused", "has_started", "in_doubt", "last_ms", "sent", "throttled")
 
     def __init__(self) -> None:
+        self.has_started = False
         self.sent = self.throttled = self.excused = 0
         self.in_doubt: TaskError | None = None
         self.last_ms = 0.0

@@ -373,9 +373,14 @@ async def collect(
         await remote.fetch()
         config = remote.config(Path(out))
         summary = await gather(config, remote, stop=stop, observer=observer, is_shown=is_shown)
-    if forget_it and summary.state is not State.INTERRUPTED and summary.stopped_by not in _LEFT:
+    if forget_it and is_whole(summary):
         await forget(database, run)
     return summary
+
+
+def is_whole(summary: Summary) -> bool:
+    """Whether a run that was collected has ended, and all of it is on disk."""
+    return summary.state is not State.INTERRUPTED and summary.stopped_by not in _LEFT
 
 
 def _endpoint(base_url: str) -> Endpoint:

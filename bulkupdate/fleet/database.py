@@ -18,7 +18,7 @@ from bulkupdate.fleet.dsn import Dsn
 CONNECTIONS = 4
 
 #: Seconds that a statement may take. A network that is cut says nothing.
-_LONGEST = 15.0
+LONGEST = 15.0
 
 #: Seconds that looking at the connections may take.
 _LONGEST_CHECK = 1.0
@@ -137,7 +137,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connection(
-        self, seconds: float | None = _LONGEST
+        self, seconds: float | None = LONGEST
     ) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
         """A connection, whose errors become ours. Each statement is a transaction of its own.
 
@@ -153,9 +153,7 @@ class Database:
         except psycopg_pool.PoolTimeout:
             raise await self._why_away() from None
         except TimeoutError:
-            raise DatabaseError(
-                f"the database at {self.dsn.where} does not answer", is_away=True
-            ) from None
+            raise self.no_answer() from None
         except (psycopg.Error, psycopg_pool.PoolClosed) as error:
             if isinstance(error, psycopg.OperationalError):
                 await self._check()
@@ -176,6 +174,10 @@ class Database:
         return DatabaseError(
             f"the database at {self.dsn.where} has no free connection", is_away=True
         )
+
+    def no_answer(self) -> DatabaseError:
+        """The error of a statement that has taken too long."""
+        return DatabaseError(f"the database at {self.dsn.where} does not answer", is_away=True)
 
     def error_of(self, error: BaseException) -> DatabaseError:
         """Our error for one of psycopg's, whose text may hold the DSN or customers' data."""

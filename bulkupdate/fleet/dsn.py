@@ -57,7 +57,8 @@ class Dsn:
             # Not shown, and not chained: the error quotes it.
             raise ConfigError(
                 "the DSN of the database is wrong: it must look like"
-                " postgresql://user:password@host/name, or host=… dbname=… user=…"
+                " postgresql://user:password@host/name, or host=… dbname=… user=…; in a password,"
+                " write % as %25 and a blank as %20"
             ) from None
         host, port = str(parts.get("host") or ""), str(parts.get("port") or "")
         name = str(parts.get("dbname") or "")
@@ -65,7 +66,7 @@ class Dsn:
             # A sign of the password was taken for the end of it: the rest must not be shown.
             raise ConfigError(
                 "the DSN of the database is wrong: in a user name or a password, write @ as %40,"
-                " : as %3A, / as %2F and # as %23; and give it one line"
+                " : as %3A, / as %2F, # as %23 and % as %25; and give it one line"
             )
         self._parts = {**_DEFAULTS, **parts}
 

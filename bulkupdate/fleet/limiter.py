@@ -65,6 +65,9 @@ _USUAL = 0.9
 _BATCH = 4
 _NEAR = 1.0
 
+#: Slots in a row in time after which a host takes a few at once, however many requests wait now.
+_STEADY = 32
+
 #: Seconds after which a slot is confirmed before it is used; and how long before, at most.
 _FRESH = 0.5
 
@@ -79,9 +82,10 @@ _AWAKE = 0.05
 #: Seconds between two attempts while the database is away.
 _BETWEEN = 0.5
 
-#: Number of slots that the next one may be ahead without a 429: more hosts than share a key. It may
-#: be farther after a change of the server's clock.
+#: Number of slots, and of seconds at least, that the next one may be ahead without a 429: more than
+#: hosts that share a key. It may be farther after a change of the server's clock.
 _MOST_AHEAD = 600
+_LEAST_AHEAD = 60.0
 
 #: The part by which slots become narrower again with each one.
 _RECOVERY = 0.0005
@@ -151,8 +155,6 @@ WHERE key = %(key)s
 
 #: Seconds of a wait that is shown.
 _HELD = 3.0
-
-_LOST = "the job was given to another worker, or its run was cancelled"
 
 Value = TypeVar("Value")
 
@@ -231,7 +233,7 @@ class _Answer(NamedTuple):
 
 
 class LeaseLostError(NoPermitError):
-    """The job was given to another worker. Nothing more may be sent for it."""
+    """The job was given to another worker, or its run was cancelled: nothing more may be sent."""
 
 
 class SharedLimits:
@@ -377,6 +379,7 @@ class SharedLimiter:
         left: number of requests that are left for it, if that is known. It takes a few slots at
             once then.
         latest: the moment until which the request may start whose permit was given last.
+        has_lost_lease: whether another worker has the job.
     """
 
     def __init__(
@@ -389,6 +392,8 @@ class SharedLimiter:
     ) -> None:
         self.left = 0
         self.latest = math.inf
+        self.has_lost_lease = False
+        self._in_time = 0
         self._limits = limits
         self._account = account
         self._course = course or Course()
@@ -463,7 +468,9 @@ class SharedLimiter:
         # The request may be late too, as when it needs a new connection. Where slots are far, each
         # of them does, and all are late alike.
         self.latest = math.inf if is_far else latest
-        return not (has_slept or now > latest or pause)
+        is_in_time = not has_slept and now <= latest
+        self._in_time = self._in_time + 1 if is_in_time else 0
+        return is_in_time and not pause
 
     async def _is_confirmed(self, slot: _Slot) -> bool:
         """Whether a slot still counts that was given long before. It returns just before it."""
@@ -483,13 +490,22 @@ class SharedLimiter:
 
         found = await self._limits.until_there(confirm, self._note_away)
         if found is None:
-            raise LeaseLostError(_LOST)
+            raise await self._lost()
         return found
+
+    async def _lost(self) -> "LeaseLostError":
+        """Why no slot is given."""
+        query = "SELECT 1 FROM bulkupdate_runs WHERE id = %(run)s AND cancelled IS NOT NULL"
+        with contextlib.suppress(DatabaseError):
+            if await self._limits.database.row(query, self._fence) is not None:
+                return LeaseLostError("the run was cancelled")
+        self.has_lost_lease = True
+        return LeaseLostError("the job was given to another worker")
 
     @property
     def _wanted(self) -> int:
         """Number of slots that are of use now."""
-        return max(self._waiting, self.left)
+        return max(self._waiting, self.left, _BATCH if self._in_time >= _STEADY else 1)
 
     async def _take(self) -> None:
         """Ask for slots."""
@@ -514,13 +530,13 @@ class SharedLimiter:
                 "n": number,
                 "step": self._course.step,
                 "quiet": self._course.quiet,
-                "most": _MOST_AHEAD * self._course.step,
+                "most": max(_LEAST_AHEAD, _MOST_AHEAD * self._course.step),
                 "recovery": _RECOVERY,
                 **self._fence,
             },
         )
         if row is None:
-            raise LeaseLostError(_LOST)
+            raise await self._lost()
         there, first, step, server = row
         self._limits.clock.note(asked, there, self._now())
         return _Answer(there, first, step, server, number, asked, wall)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Any, LiteralString, NamedTuple
 
 import procrastinate
@@ -19,7 +19,7 @@ from procrastinate.jobs import Job
 from procrastinate.psycopg_connector import PsycopgConnector
 
 from bulkupdate._version import __version__
-from bulkupdate.fleet.database import SERVER_BEGIN, Database
+from bulkupdate.fleet.database import LONGEST, SERVER_BEGIN, Database
 
 #: The format of jobs and edits. A worker leaves those of a newer one in the queue.
 FORMAT = 1
@@ -148,10 +148,13 @@ class Queue:
         connector._async_pool, connector._pool_externally_set = database.pool, True  # noqa: SLF001
         self._jobs = procrastinate.App(connector=connector).job_manager
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _errors(self, *, is_endless: bool = False) -> AsyncIterator[None]:
         try:
-            yield
+            async with asyncio.timeout(None if is_endless else LONGEST):
+                yield
+        except TimeoutError:
+            raise self._database.no_answer() from None
         except ConnectorException as error:
             # Their text is in the cause. It may hold what the DSN does.
             raise self._database.error_of(error.__cause__ or error) from None
@@ -182,7 +185,7 @@ class Queue:
             for queue in queues
         ]
         if jobs:
-            with self._errors():
+            async with self._errors():
                 await self._jobs.batch_defer_jobs_async(jobs, connection=connection)
 
     async def fetch(self, queues: Collection[str], worker: int) -> Job | None:
@@ -191,7 +194,7 @@ class Queue:
         Raises:
             DatabaseError: the database can't be reached. A job may have been taken.
         """
-        with self._errors():
+        async with self._errors():
             return await self._jobs.fetch_job([*queues], worker)
 
     async def end(self, lease: Lease, queue: str) -> bool:
@@ -234,7 +237,7 @@ class Queue:
         Raises:
             DatabaseError: the database can't be reached.
         """
-        with self._errors():
+        async with self._errors():
             worker = await self._jobs.register_worker()
         await self._database.rows(_REGISTER, [worker, name, __version__, FORMAT, lease])
         return worker
@@ -245,7 +248,7 @@ class Queue:
         Raises:
             DatabaseError: the database can't be reached.
         """
-        with self._errors():
+        async with self._errors():
             await self._jobs.unregister_worker(worker)
 
     async def beat(self, worker: int) -> bool:
@@ -291,5 +294,5 @@ class Queue:
             if due is None or due.when() < loop.time():
                 due = loop.call_later(_GATHER, on_news)
 
-        with self._errors():
+        async with self._errors(is_endless=True):
             await self._jobs.listen_for_jobs(on_notification=was_queued, queues=None)

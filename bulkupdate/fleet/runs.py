@@ -185,10 +185,11 @@ class RunStatus(NamedTuple):
     @property
     def why_left(self) -> tuple[str, Reason] | None:
         """Why rows are left: in words, and as one of the known reasons; None if none are."""
+        if not self.has_ended:
+            how = "still under way" if self.cancelled is None else "cancelled, and about to end"
+            return f"the run is {how} in the fleet", Reason.UNDER_WAY
         if self.cancelled is not None:
             return "the run was cancelled", Reason.REQUESTED
-        if not self.has_ended:
-            return "the run is still under way in the fleet", Reason.UNDER_WAY
         stopped = [part for part in self.parts if part.stopped_by is not None]
         if stopped and not stopped[0].account:
             return stopped[0].reason or "", stopped[0].stopped_by or Reason.REQUESTED
@@ -229,8 +230,10 @@ class WorkerStatus(NamedTuple):
 #: Accounts that a message names.
 _NAMED = 5
 
-#: Class of the locks of those who let runs go on.
+#: Class of the locks of those who let runs go on, or forget them.
 _LOCK = 7_250_114
+
+_LOCKED = "SELECT pg_advisory_xact_lock(%s, hashint8(%s))"
 
 
 async def runs_of(
@@ -347,7 +350,7 @@ async def retry(database: Database, run: int, *, failed: bool) -> int:
     """
     async with database.connection(None) as connection, connection.transaction():
         # Another one may do the same.
-        await connection.execute("SELECT pg_advisory_xact_lock(%s, %s::int)", [_LOCK, run])
+        await connection.execute(_LOCKED, [_LOCK, run])
         (before,) = await runs_of(database, run, counted=False)
         if not before.has_ended:
             raise ConfigError(
@@ -374,14 +377,21 @@ async def retry(database: Database, run: int, *, failed: bool) -> int:
 
 
 async def forget(database: Database, run: int) -> None:
-    """Remove a run and all that is kept of it.
+    """Remove a run and all that is kept of it. One that is not there is forgotten already.
 
     Raises:
+        ConfigError: it has not ended.
         DatabaseError: the database can't be reached.
     """
-    parts = await database.rows("SELECT id FROM bulkupdate_parts WHERE run = %s", [run])
-    async with database.connection(None) as connection:
-        for part in parts:
-            await connection.execute("DELETE FROM bulkupdate_results WHERE part = %s", part)
-            await connection.execute("DELETE FROM bulkupdate_edits WHERE part = %s", part)
+    async with database.connection(None) as connection, connection.transaction():
+        # Another one may let it go on.
+        await connection.execute(_LOCKED, [_LOCK, run])
+        if not await database.rows("SELECT 1 FROM bulkupdate_runs WHERE id = %s", [run]):
+            return
+        (status,) = await runs_of(database, run, counted=False)
+        if not status.has_ended:
+            raise ConfigError(f"run {run} is still under way: it is kept")
+        for part in status.parts:
+            await connection.execute("DELETE FROM bulkupdate_results WHERE part = %s", [part.id])
+            await connection.execute("DELETE FROM bulkupdate_edits WHERE part = %s", [part.id])
         await connection.execute("DELETE FROM bulkupdate_runs WHERE id = %s", [run])

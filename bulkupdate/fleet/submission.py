@@ -54,7 +54,7 @@ _ABANDONED = """
 DELETE FROM bulkupdate_runs WHERE id IN (
     SELECT id FROM (
         SELECT id FROM bulkupdate_runs WHERE submitted IS NULL FOR UPDATE SKIP LOCKED
-    ) AS unfinished WHERE pg_try_advisory_xact_lock(%s, id::int)
+    ) AS unfinished WHERE pg_try_advisory_xact_lock(%s, hashint8(id))
 )
 """
 
@@ -62,7 +62,7 @@ _BEGIN = """
 INSERT INTO bulkupdate_runs (format, version, input, rows, settings, stale_after)
 VALUES (%(format)s, %(version)s, %(input)s, %(rows)s, %(settings)s,
         now() + %(age)s::float8 * interval '1 s')
-RETURNING id, pg_advisory_lock(%(lock)s, id::int)
+RETURNING id, pg_advisory_lock(%(lock)s, hashint8(id))
 """
 
 #: Class of the locks of submitters.

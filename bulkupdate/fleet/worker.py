@@ -52,7 +52,7 @@ from bulkupdate.fleet.teams import Member, UnreadTeamError, register
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.pool import ConnectionPool, connections
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import ErrorInfo, Level, Outcome, Reason, Result, Row, unsent
+from bulkupdate.models import ErrorInfo, Outcome, Reason, Result, Row, unsent
 from bulkupdate.session.failures import Failures
 from bulkupdate.session.settings import FailureLimit
 from bulkupdate.session.writer import each_result
@@ -93,7 +93,7 @@ FROM unnest(%s::text[], %s::text[], %s::text[]) AS mine (base_url, name, queue)
 WHERE (a.base_url, a.name, a.queue) = (mine.base_url, mine.name, mine.queue)
 """
 
-_WAITING = "UPDATE bulkupdate_parts SET waiting_for = %s WHERE id = %s"
+_WAITING = "UPDATE bulkupdate_parts SET waiting_for = %s WHERE id = %s AND job = %s"
 
 #: Reasons for which a chunk ends that are no reason for its account to stop.
 _OF_WORKER = frozenset({Reason.NO_PERMIT, Reason.NOT_WRITTEN, Reason.SIGNAL, Reason.REQUESTED})
@@ -405,13 +405,12 @@ class Worker:
         limit = FailureLimit.parse(settings.max_failures) if settings.max_failures else None
         failures = Failures(limit, stop, sent=chunk.sent, failures=chunk.unsuccessful)
         settled: list[Result] = []
-        is_cut = False
+        answered = 0
 
         async def on_result(row: Row, result: Result) -> None:
-            nonlocal is_cut
-            if result.cut_short and self._stop.is_set:
-                # It was in doubt, and waited for its next attempt. Another worker makes that.
-                is_cut = True
+            nonlocal answered
+            if result.cut_short and (self._stop.is_set or limiter.has_lost_lease):
+                # It is in doubt, and waited for its next attempt. Another worker makes that.
                 return
             failures.count(row, result)
             if settings.compared:
@@ -419,6 +418,7 @@ class Worker:
             each = [one for _, one in each_result(row, result)]
             settled.extend(each)
             await self._results.write(chunk, each)
+            answered += result.attempts
 
         limiter = SharedLimiter(self._limits, member.account, member.course, lease, chunk.run)
         limiter.left, paused = len(chunk.rows), limiter.paused
@@ -466,8 +466,8 @@ class Worker:
             (stop.text or lane.stop.text) if is_of_account else None,
             str(reason) if is_of_account else None,
             is_orderly=self._stop.is_set or reason not in (None, Reason.NOT_WRITTEN),
-            # Rows that have no result were not sent, unless requests in flight were given up.
-            unsent_to=chunk.given_to if lane.stop.level < Level.ABORT and not is_cut else None,
+            # Where each request is one of a row with a result, the other rows were not sent.
+            unsent_to=chunk.given_to if answered == lane.traffic.requests else None,
         )
         await note_end(self._database, chunk, end)
         if reason is Reason.NOT_WRITTEN:
@@ -492,6 +492,9 @@ class Worker:
             await asyncio.sleep(_WATCH)
             shown = {lease: at for lease, at in shown.items() if lease in self._lanes}
             for lease, (chunk, lane, limiter) in [*self._lanes.items()]:
+                if lease not in self._lanes:
+                    # It has ended while another one was written down.
+                    continue
                 why = lane.waiting_for
                 self._numbers[chunk.account].is_waiting = why is not None
                 # Where the database is away, all of them wait, and go on at once.
@@ -507,7 +510,7 @@ class Worker:
                 is_old = self._now() - shown.get(lease, self._now()) > _LOOK
                 if (why is None) == (lease in shown) or is_old:
                     with contextlib.suppress(DatabaseError):
-                        await self._database.rows(_WAITING, [why, chunk.part])
+                        await self._database.rows(_WAITING, [why, chunk.part, lease.job])
                     shown.pop(lease, None)
                     if why is not None:
                         shown[lease] = self._now()

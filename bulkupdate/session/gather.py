@@ -242,13 +242,13 @@ async def _take_all(
         nonlocal place
         saved = time.monotonic()
         async for results, after in remote.results(gathered.place):
-            await asyncio.to_thread(recorder.take, results)
+            await in_thread(session.stop, recorder.take, results)
             for one in results:
                 if one.sent is not None:
                     sent.add(one.row)
             place = replaced(place, place=after)
             if time.monotonic() - saved > _SAVE_INTERVAL:
-                await asyncio.to_thread(recorder.sync)
+                await in_thread(session.stop, recorder.sync)
                 _save(session.directory, place)
                 saved = time.monotonic()
 

@@ -31,12 +31,13 @@ def call(
     stop_after: float | None = None,
     abort: bool = False,
     limiter: Callable[[], Limiter] = NoLimiter,
+    on_start: Callable[[], None] = lambda: None,
 ) -> tuple[Page | BaseException, Attempts, Stop, Caller]:
     """Call for a page, whose attempts the script answers; each takes a second."""
 
     async def main() -> tuple[Page | BaseException, Attempts, Stop, Caller]:
         stop, attempts = Stop(), Attempts()
-        caller = Caller(limiter(), Health(stop, 600), RetryPolicy(max_throttles=3), stop)
+        caller = Caller(limiter(), Health(stop, 600), RetryPolicy(max_throttles=3), stop, on_start)
 
         async def request() -> Answer[Page]:
             await asyncio.sleep(1)
@@ -123,8 +124,12 @@ def test_expired_permit_costs_no_attempt() -> None:
         limiter.append(Expiring())
         return limiter[0]
 
-    value, attempts, stop, caller = call(expiring(None, page("a")), limiter=made)
+    starts: list[bool] = []
+    value, attempts, stop, caller = call(
+        expiring(None, page("a")), limiter=made, on_start=lambda: starts.append(True)
+    )
     assert value == ["a"]
+    assert starts == [True]
     assert limiter[0].starts == 2
     assert (attempts.sent, caller.traffic.requests, caller.traffic.retries) == (1, 1, 0)
     assert not stop.is_set

@@ -12,6 +12,7 @@ import pytest
 from bulkupdate.errors import ConfigError, JournalError, RunDirectoryError
 from bulkupdate.fleet import (
     Database,
+    DatabaseError,
     Dsn,
     Worker,
     WorkerConfig,
@@ -19,6 +20,7 @@ from bulkupdate.fleet import (
     collect,
     forget,
     init,
+    queue,
     retry,
     runs_of,
     submit,
@@ -249,6 +251,51 @@ async def test_stale_rows_that_can_not_be_written_end_no_worker(
             await submit(config_of(many, path, compare=True, max_age=0), database)
             await asyncio.sleep(1)
             assert not worker.done()
+
+
+async def test_cancelled_run_is_kept_until_its_last_request_has_ended(
+    database: Database, write: Write
+) -> None:
+    """What is in flight when a run is cancelled is collected before the run is forgotten."""
+    path = write("a.csv", *rows_of(30))
+    async with ManyAccounts(["a"], rate=FAST, latency=(300, 300)) as many:
+        async with working(database, many):
+            submitted = await submit(config_of(many, path), database)
+            while not (await runs_of(database))[0].parts[0].began:
+                await asyncio.sleep(0.01)
+            # Its first request is in flight.
+            await asyncio.sleep(0.3)
+            await cancel(database, submitted.run)
+            summary = await collect(database, submitted.run, "a.run", forget_it=True)
+            assert summary.stopped_by is Reason.UNDER_WAY
+            with pytest.raises(ConfigError, match="still under way"):
+                await forget(database, submitted.run)
+            summary = await collect(database, submitted.run, "a.run", forget_it=True, follow=True)
+        assert summary.stopped_by is Reason.REQUESTED
+        assert summary.counts["updated"] == len(many.titles()["a"]) > 0
+    assert await runs_of(database) == []
+
+
+async def test_queue_that_stands_still_counts_as_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that does not answer keeps no worker from ending, or from giving up."""
+    jobs = Queue(database)
+    worker = await jobs.register("one", 30.0)
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE procrastinate_jobs")
+        monkeypatch.setattr(queue, "LONGEST", 0.2)
+        with pytest.raises(DatabaseError, match="does not answer") as caught:
+            await jobs.fetch([TEAM], worker)
+    assert caught.value.is_away
+
+
+async def test_large_number_is_no_run(database: Database) -> None:
+    """Any number that an id can have is looked for."""
+    for work in (cancel(database, 2**40), retry(database, 2**40, failed=False)):
+        with pytest.raises(ConfigError, match="there is no run"):
+            await work
+    await forget(database, 2**40)
 
 
 async def test_drained_row_in_doubt_is_sent_by_another_worker(

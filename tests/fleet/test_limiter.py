@@ -107,6 +107,21 @@ async def test_host_that_knows_what_is_left_takes_a_few_slots(database: Database
     assert await taken(database) == pytest.approx(2 * 2.1 / FAST, rel=0.01)
 
 
+async def test_host_that_is_in_time_takes_a_few_slots(database: Database) -> None:
+    """One that has used each of its slots takes a few at once, although one request waits.
+
+    Others that know how much is left for them do so too, and hosts share alike.
+    """
+    await settled(database)
+    host = limiter_in(database)
+    for _ in range(32):
+        await host.start()
+    assert await taken(database) == pytest.approx(host._step, abs=0.001)
+    for _ in range(3):
+        await host.start()
+    assert await taken(database) == pytest.approx(4 * host._step, abs=0.001)
+
+
 async def test_429_pauses_every_host(database: Database) -> None:
     """After a 429 of one host, another one waits too, and slots are wider."""
     await settled(database)
@@ -372,12 +387,12 @@ async def test_job_of_another_worker_gets_no_slot(database: Database) -> None:
     lease = Lease(job.id, job.attempts, worker)
     assert await limiter_in(database, lease).start()
     assert await queue.reap(worker, [], 30.0)
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LeaseLostError, match="another worker"):
         await limiter_in(database, lease).start()
     # It may be this very worker that takes it again: in another attempt.
     again = await queue.fetch(["bulkupdate-team"], worker)
     assert again is not None
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LeaseLostError, match="another worker"):
         await limiter_in(database, lease).start()
     assert await limiter_in(database, lease._replace(attempt=again.attempts)).start()
 
@@ -397,7 +412,7 @@ async def test_cancelled_run_gets_no_slot(database: Database) -> None:
     assert job.id is not None
     lease = Lease(job.id, job.attempts, worker)
     assert await limiter_in(database, lease).start()
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LeaseLostError, match="cancelled"):
         await limiter_in(database, lease, row[0]).start()
 
 

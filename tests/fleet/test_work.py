@@ -103,7 +103,7 @@ async def test_run_that_is_being_submitted_is_left_alone(database: Database, wri
         await connection.execute(
             "WITH run AS (INSERT INTO bulkupdate_runs (format, version, input, rows, settings)"
             " VALUES (1, '', 'under way', 1, '') RETURNING id)"
-            " SELECT pg_advisory_lock(7250113, id::int) FROM run"
+            " SELECT pg_advisory_lock(7250113, hashint8(id)) FROM run"
         )
         async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
             await submit(config_of(many, path), database)

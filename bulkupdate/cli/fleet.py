@@ -433,6 +433,8 @@ async def _collect(
         pass
     elif summary.stopped_by is not None:
         screen.say(f"to send the rest: bulkupdate fleet retry {run}")
+    elif summary.exit_code and summary.compared:
+        screen.say("to send failed rows again: submit the file again")
     elif summary.exit_code:
         screen.say(f"to send failed rows again: bulkupdate fleet retry {run} --failed")
     return summary.exit_code or unwritten

@@ -69,7 +69,8 @@ def _part_cells(part: PartStatus) -> Iterator[str]:
     yield f"{bad:,}"
     yield f"{part.requests:,}"
     yield f"{part.rate_limited:,}"
-    yield part.reason or part.waiting_for or part.trouble or _state(part)
+    is_going = part.is_done or part.is_worked_on
+    yield part.reason or part.waiting_for or (not is_going and part.trouble) or _state(part)
 
 
 def _state(part: PartStatus) -> str:

@@ -12,7 +12,7 @@ from bulkupdate.fleet.records import FleetSettings
 from bulkupdate.models import RETRIED, Outcome, Reason
 
 _RUNS = """
-SELECT id, key::text, input, rows, settings, created, cancelled
+SELECT id, key::text, input, rows, settings, created, cancelled, stale_after < now()
 FROM bulkupdate_runs
 WHERE submitted IS NOT NULL AND (%(run)s::bigint IS NULL OR id = %(run)s) ORDER BY id
 """
@@ -146,6 +146,7 @@ class RunStatus(NamedTuple):
         settings: its settings.
         created: when it was submitted.
         cancelled: when it was cancelled; None if it was not.
+        is_stale: whether its comparison with the tasks is too old.
         parts: its parts.
     """
 
@@ -156,6 +157,7 @@ class RunStatus(NamedTuple):
     settings: FleetSettings
     created: datetime
     cancelled: datetime | None
+    is_stale: bool
     parts: tuple[PartStatus, ...]
 
     @property
@@ -301,9 +303,10 @@ async def runs_of(
             parse_record(bytes(settings), FleetSettings),
             created,
             cancelled,
+            bool(is_stale),
             tuple(of_run.get(id_, ())),
         )
-        for id_, key, name, rows, settings, created, cancelled in runs
+        for id_, key, name, rows, settings, created, cancelled, is_stale in runs
     ]
 
 
@@ -357,6 +360,11 @@ async def retry(database: Database, run: int, *, failed: bool) -> int:
                 f"run {run} was cancelled, and its last requests are ending: try again in a moment"
                 if before.cancelled
                 else f"run {run} is still under way: nothing is to be retried yet"
+            )
+        if failed and before.is_stale:
+            raise ConfigError(
+                f"run {run}: its comparison with the tasks is older than"
+                f" {before.settings.max_age:g} s, so its rows would conflict: submit them again"
             )
         parts = [part.id for part in before.parts]
         outcomes = [outcome.value for outcome in RETRIED] if failed else []

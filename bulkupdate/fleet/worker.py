@@ -85,7 +85,11 @@ _SEEN_INTERVAL = 60.0
 #: Seconds for which a job is left to workers of a newer version.
 _POSTPONED = 30.0
 
-_TROUBLE = "UPDATE bulkupdate_accounts SET trouble = %s WHERE base_url = %s AND name = %s"
+#: Another worker may have a key of it that is good: it says so every minute.
+_TROUBLE = """
+UPDATE bulkupdate_accounts SET trouble = %s
+WHERE base_url = %s AND name = %s AND seen < now() - interval '90 s'
+"""
 
 _SEEN = """
 UPDATE bulkupdate_accounts a SET seen = now()
@@ -231,11 +235,13 @@ class Worker:
             problems = await self._register_each(left)
             for account in left:
                 problem = problems.get(account.name)
-                if problem is not None and said.get(account.name) != str(problem):
+                if problem is None:
+                    continue
+                if said.get(account.name) != str(problem):
                     log.error("%s", problem)
-                    with contextlib.suppress(DatabaseError):
-                        values = [str(problem), account.base_url, account.name]
-                        await self._database.rows(_TROUBLE, values)
+                with contextlib.suppress(DatabaseError):
+                    values = [str(problem), account.base_url, account.name]
+                    await self._database.rows(_TROUBLE, values)
             may_come = any(isinstance(one, _MAY_COME) for one in problems.values())
             if not self._members and not may_come and not self._stop.is_set:
                 why = next(iter(problems.values()))

@@ -30,6 +30,7 @@ from bulkupdate.fleet.chunks import MOST_TRIES
 from bulkupdate.fleet.queue import Queue, queue_of
 from bulkupdate.fleet.teams import NO_KEY
 from bulkupdate.lemlist.accounts import Accounts
+from bulkupdate.lemlist.endpoint import ApiKey
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason
 from bulkupdate.plan import Preview
@@ -652,6 +653,25 @@ async def test_old_comparison_is_a_conflict(database: Database, write: Write) ->
     assert summary.counts["conflict"] == 1
     assert summary.exit_code == 1
     assert "older than 0 s" in _lines("edits.run")[0]["error"]["message"]
+    with pytest.raises(ConfigError, match="submit them again"):
+        await retry(database, submitted.run, failed=True)
+
+
+async def test_trouble_of_one_worker_is_not_that_of_another(database: Database) -> None:
+    """An account that one worker can send for is in no trouble, whatever key another one has."""
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        wrong = {"a": replace(many.endpoints["a"], api_key=ApiKey("key-of-nobody"))}
+        worker = Worker(database, Accounts.of(wrong).values(), WorkerConfig(), Stop())
+        with pytest.raises(ConfigError, match="refused"):
+            await worker.run()
+        rows = await database.rows("SELECT trouble FROM bulkupdate_accounts")
+        assert rows == [(None,)]
+        await database.rows("UPDATE bulkupdate_accounts SET seen = now() - interval '1 h'")
+        worker = Worker(database, Accounts.of(wrong).values(), WorkerConfig(), Stop())
+        with pytest.raises(ConfigError, match="refused"):
+            await worker.run()
+        ((trouble,),) = await database.rows("SELECT trouble FROM bulkupdate_accounts")
+        assert "refused" in trouble
 
 
 # --- the schema -------------------------------------------------------------------------------

@@ -41,7 +41,8 @@ def run_lines(run: RunStatus) -> Iterator[str]:
         yield printable(why[0])
     parts = [part for part in run.parts if part.team is not None and part.account]
     if parts:
-        rows = [[*map(printable, _part_cells(part))] for part in parts]
+        is_cancelled = run.cancelled is not None
+        rows = [[*map(printable, _part_cells(part, is_cancelled))] for part in parts]
         yield from table(_PARTS, rows, right=(1, 2, 3, 4, 5))
     elif lone := [part for part in run.parts if part.waiting_for or part.trouble]:
         yield printable(lone[0].waiting_for or lone[0].trouble or "")
@@ -61,7 +62,7 @@ def _run_cells(run: RunStatus) -> Iterator[str]:
     yield f"{run.state}: {why[0]}" if why is not None and run.state == "stopped" else run.state
 
 
-def _part_cells(part: PartStatus) -> Iterator[str]:
+def _part_cells(part: PartStatus, is_cancelled: bool) -> Iterator[str]:
     bad = sum(number for name, number in part.counts.items() if name not in SUCCESSES)
     yield part.account
     yield f"{part.edits:,}"
@@ -70,15 +71,18 @@ def _part_cells(part: PartStatus) -> Iterator[str]:
     yield f"{part.requests:,}"
     yield f"{part.rate_limited:,}"
     is_going = part.is_done or part.is_worked_on
-    yield part.reason or part.waiting_for or (not is_going and part.trouble) or _state(part)
+    trouble = part.waiting_for or (not is_going and part.trouble)
+    yield part.reason or (not is_cancelled and trouble) or _state(part, is_cancelled)
 
 
-def _state(part: PartStatus) -> str:
+def _state(part: PartStatus, is_cancelled: bool) -> str:
     if part.aside:
         return f"{count(part.aside, 'row')} set aside"
     if part.is_done:
         return "done"
-    return "under way" if part.is_worked_on else "waiting"
+    if part.is_worked_on:
+        return "under way"
+    return "cancelled" if is_cancelled else "waiting"
 
 
 def _moment(at: datetime) -> str:
@@ -115,7 +119,7 @@ def _record(run: RunStatus) -> dict[str, Any]:
                 "requests": part.requests,
                 "retries": part.retries,
                 "rate_limited": part.rate_limited,
-                "state": "stopped" if part.reason else _state(part),
+                "state": "stopped" if part.reason else _state(part, run.cancelled is not None),
                 "reason": part.reason,
                 "waiting_for": part.waiting_for,
                 "trouble": part.trouble,

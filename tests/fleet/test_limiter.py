@@ -215,10 +215,13 @@ async def test_expired_permit_counts_in_no_ceiling(database: Database) -> None:
     """A host with a ceiling waits for it after a request, and not where none was sent."""
     await settled(database)
     host = limiter_in(database, rate=RateLimit(1, 60.0))
+    permits = 0
     for _ in range(3):
         with contextlib.suppress(PermitExpiredError):
             async with asyncio.timeout(5), host.permit():
+                permits += 1
                 raise PermitExpiredError
+    assert permits == 3
 
 
 async def test_slots_of_before_a_sleep_of_the_machine_are_not_used(

@@ -134,7 +134,10 @@ def test_stubborn_test_fails_at_its_time_limit(tmp_path: Path) -> None:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the wheel and the sdist of a checkout in which other files lie."""
     copy = tmp_path_factory.mktemp("packaging") / "checkout"
-    unneeded = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", ".venv", "build", "*.run")
+    # Data of coverage comes and goes while tests run.
+    unneeded = shutil.ignore_patterns(
+        ".git", ".*_cache", ".coverage*", ".hypothesis", ".venv", "build", "*.run"
+    )
     shutil.copytree(ROOT, copy, ignore=unneeded)
     for name in PRIVATE:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)

@@ -20,12 +20,7 @@ from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import LONGEST_WAIT, Limiter, Permit, permitted
 from bulkupdate.engine.retry import Attempts, Retrier
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import (
-    NoPermitError,
-    RateLimitedError,
-    TaskError,
-    WaitTooLongError,
-)
+from bulkupdate.errors import NoPermitError, RateLimitedError, TaskError, WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.models import Level, Reason, Traffic, now
 from bulkupdate.stop import Scope, Stop, StoppedError

@@ -92,7 +92,7 @@ WHERE base_url = %s AND name = %s AND seen < now() - interval '90 s'
 """
 
 _SEEN = """
-UPDATE bulkupdate_accounts a SET seen = now()
+UPDATE bulkupdate_accounts a SET seen = now(), trouble = NULL
 FROM unnest(%s::text[], %s::text[], %s::text[]) AS mine (base_url, name, queue)
 WHERE (a.base_url, a.name, a.queue) = (mine.base_url, mine.name, mine.queue)
 """

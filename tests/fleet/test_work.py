@@ -659,7 +659,12 @@ async def test_old_comparison_is_a_conflict(database: Database, write: Write) ->
 
 async def test_trouble_of_one_worker_is_not_that_of_another(database: Database) -> None:
     """An account that one worker can send for is in no trouble, whatever key another one has."""
-    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        stop = Stop()
+        good = Worker(database, many.accounts.values(), WorkerConfig(), stop)
+        running = asyncio.create_task(good.run())
+        while not good._members:
+            await asyncio.sleep(0.01)
         wrong = {"a": replace(many.endpoints["a"], api_key=ApiKey("key-of-nobody"))}
         worker = Worker(database, Accounts.of(wrong).values(), WorkerConfig(), Stop())
         with pytest.raises(ConfigError, match="refused"):
@@ -672,6 +677,10 @@ async def test_trouble_of_one_worker_is_not_that_of_another(database: Database) 
             await worker.run()
         ((trouble,),) = await database.rows("SELECT trouble FROM bulkupdate_accounts")
         assert "refused" in trouble
+        await good._note_seen()
+        assert await database.rows("SELECT trouble FROM bulkupdate_accounts") == [(None,)]
+        stop.set("the test has ended")
+        await running
 
 
 # --- the schema -------------------------------------------------------------------------------

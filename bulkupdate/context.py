@@ -13,6 +13,9 @@ ACCOUNT: ContextVar[str] = ContextVar("account", default="")
 #: expires sets it.
 START_UNTIL: ContextVar[float] = ContextVar("start_until", default=math.inf)
 
+#: Whether a request may start after that moment if a connection had to be made for it.
+MAY_CONNECT_LATE: ContextVar[bool] = ContextVar("may_connect_late", default=False)
+
 
 class PermitExpiredError(Exception):
     """A request was not sent: its permit has expired. Another permit is needed."""

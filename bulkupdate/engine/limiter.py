@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, Self, TypeVar
 
-from bulkupdate.context import START_UNTIL, PermitExpiredError
+from bulkupdate.context import MAY_CONNECT_LATE, PermitExpiredError
 from bulkupdate.errors import WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import LEMLIST_RATE
@@ -70,13 +70,13 @@ async def permitted(
     """Make a request with a permit.
 
     A permit may expire before its request starts, as while a connection is made. Then another one
-    is needed, for which the connection is there. That one counts however late the request is: where
-    it is late every time, it would never start, and others are late by as much.
+    is needed, for which the connection is there. Where a connection must be made for that one too,
+    it counts however long this takes: else the request would never start.
 
     Args:
         limiter: gives the permits.
         use: makes the request.
-        on_expired: is called before waiting for the second permit.
+        on_expired: is called before waiting for another permit.
 
     Returns:
         What `use` returns.
@@ -85,13 +85,16 @@ async def permitted(
         WaitTooLongError: see `Limiter.permit`.
         NoPermitError: likewise.
     """
-    with contextlib.suppress(PermitExpiredError):
-        async with limiter.permit() as permit:
-            return await use(permit)
-    on_expired()
-    async with limiter.permit() as permit:
-        START_UNTIL.set(math.inf)
-        return await use(permit)
+    before = MAY_CONNECT_LATE.set(False)
+    try:
+        while True:
+            with contextlib.suppress(PermitExpiredError):
+                async with limiter.permit() as permit:
+                    return await use(permit)
+            MAY_CONNECT_LATE.set(True)
+            on_expired()
+    finally:
+        MAY_CONNECT_LATE.reset(before)
 
 
 class Pause:

@@ -51,8 +51,10 @@ from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
 #: evenly arrive less so. 0.1 s at lemlist's limit.
 _MARGIN = 0.05
 
-#: The part of a period by which a request may start late in any case.
+#: The part of a period by which a request may start late in any case, and the part of the margin by
+#: which it may where answers take equally long. The rest is for what happens on its way.
 _LATE = 0.015
+_LATE_START = 0.5
 
 #: The most by which slots are wider because answers take unequally long, the number of answers that
 #: tells, and the part of them that is not late by chance.
@@ -351,7 +353,7 @@ class Course:
     @property
     def late(self) -> float:
         """Seconds by which a request may start late."""
-        return self._margin - self._spread
+        return min(_LATE_START * _MARGIN * self.share.rate.period, self._margin - self._spread)
 
     @property
     def quiet(self) -> float:
@@ -464,11 +466,9 @@ class SharedLimiter:
         await asyncio.sleep(max(0.0, clock.latest(slot.at) - self._now()))
         now = self._now()
         has_slept = abs(time.time() - slot.wall - (now - slot.given)) > _AWAKE
-        latest = clock.earliest(slot.at) + self._course.late
-        # The request may be late too, as when it needs a new connection. Where slots are far, each
-        # of them does, and all are late alike.
-        self.latest = math.inf if is_far else latest
-        is_in_time = not has_slept and now <= latest
+        # The request may be late too, as when it needs a new connection.
+        self.latest = clock.earliest(slot.at) + self._course.late
+        is_in_time = not has_slept and now <= self.latest
         self._in_time = self._in_time + 1 if is_in_time else 0
         return is_in_time and not pause
 

@@ -28,7 +28,7 @@ from aiohttp.helpers import TimerNoop
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from bulkupdate.context import START_UNTIL, PermitExpiredError
+from bulkupdate.context import MAY_CONNECT_LATE, START_UNTIL, PermitExpiredError
 
 #: Most requests on one connection. It bounds the subjects that are remembered.
 MAX_REQUESTS = 1000
@@ -199,17 +199,19 @@ class Connections(aiohttp.TCPConnector):
 
         Raises:
             PermitExpiredError: it took too long. The connection is there for the next request.
+                Not with `MAY_CONNECT_LATE`.
         """
         channel = await super()._create_connection(*arguments)
         if not isinstance(channel, _Channel):
             raise AssertionError("aiohttp made a connection of another class")
         route = arguments[0].connection_key
-        try:
-            _check_permit()
-        except PermitExpiredError:
-            channel.is_idle = True
-            self._release(route, channel)
-            raise
+        if not MAY_CONNECT_LATE.get():
+            try:
+                _check_permit()
+            except PermitExpiredError:
+                channel.is_idle = True
+                self._release(route, channel)
+                raise
         exchange.get().begin(channel, route)
         return channel
 

@@ -1,12 +1,11 @@
 """A call: any request under the limit, tried again until it has an outcome."""
 
 import asyncio
-import math
 from collections.abc import Callable
 
 import pytest
 
-from bulkupdate.context import START_UNTIL, PermitExpiredError
+from bulkupdate.context import MAY_CONNECT_LATE, START_UNTIL, PermitExpiredError
 from bulkupdate.engine.call import Caller
 from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import Limiter, NoLimiter
@@ -93,7 +92,7 @@ def expiring(*outcomes: Answer[Page] | None) -> Callable[[int], Answer[Page]]:
         answer = next(each)
         if answer is not None:
             return answer
-        if START_UNTIL.get() == math.inf:
+        if MAY_CONNECT_LATE.get():
             return Answer(500, {}, error=ServerError("late", 500))
         raise PermitExpiredError
 
@@ -135,8 +134,8 @@ def test_expired_permit_costs_no_attempt() -> None:
     assert not stop.is_set
 
 
-def test_second_permit_of_a_request_does_not_expire() -> None:
-    """A request that is late every time is sent with its second permit."""
+def test_second_permit_is_for_a_connection_however_slow() -> None:
+    """A request whose connections are slow every time is sent with its second permit."""
     value, attempts, _, _ = call(expiring(None, None, page("a")), limiter=Expiring)
     assert value == ["a"]
     assert attempts.sent == 2

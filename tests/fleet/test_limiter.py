@@ -181,7 +181,7 @@ async def test_late_slot_is_thrown_away(
 async def test_request_may_be_late_by_a_part_of_the_margin() -> None:
     """How late a request may start, and how unequally requests arrive, fit into the margin."""
     course = fast()
-    assert course.late == pytest.approx(0.05 * 2)
+    assert course.late == pytest.approx(0.1 / 2)
     course.trips.extend([0.02] * 30 + [0.08] * 34)
     assert course.late == pytest.approx(0.1 - 0.06)
     course.trips.extend([0.02] * 30 + [0.22] * 34)
@@ -202,13 +202,13 @@ async def test_permit_expires_when_its_request_would_be_late(database: Database)
     assert host.left == 1
 
 
-async def test_far_slot_is_for_a_request_however_late(database: Database) -> None:
-    """Where slots are seconds apart, each request makes a connection, and all are late alike."""
+async def test_permit_of_a_far_slot_expires_too(database: Database) -> None:
+    """A slot that was given seconds before is for a request that starts in time, as any other."""
     await settled(database)
     await moved(database, next="clock_timestamp() + interval '2 s'")
     host = limiter_in(database)
     async with host.permit():
-        assert START_UNTIL.get() == math.inf
+        assert 0 < START_UNTIL.get() - time.monotonic() < 0.2
 
 
 async def test_expired_permit_counts_in_no_ceiling(database: Database) -> None:

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.context import START_UNTIL, PermitExpiredError
+from bulkupdate.context import MAY_CONNECT_LATE, START_UNTIL, PermitExpiredError
 from bulkupdate.lemlist import connections
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
@@ -141,6 +141,18 @@ async def test_updates_of_one_task_never_share_a_connection() -> None:
     assert server.requests == [(1, "a"), (1, "b"), (2, "a"), (2, "b"), (1, "c")]
 
 
+def connecting_late(patch: pytest.MonkeyPatch) -> None:
+    """Let a permit expire while a connection is made."""
+    connect = aiohttp.TCPConnector._create_connection
+
+    async def slow(*arguments: Any) -> Any:
+        made = await connect(*arguments)
+        START_UNTIL.set(0.0)
+        return made
+
+    patch.setattr(aiohttp.TCPConnector, "_create_connection", slow)
+
+
 async def anew(client: TaskClient) -> object:
     return await ask(client, "a", anew=True)
 
@@ -153,16 +165,9 @@ async def test_expired_permit_sends_nothing(
 
     A connection that took too long is there for the next request.
     """
-    connect = aiohttp.TCPConnector._create_connection
-
-    async def slow(*arguments: Any) -> Any:
-        made = await connect(*arguments)
-        START_UNTIL.set(0.0)
-        return made
-
     async with client_of(task, connections=2) as (client, server):
         with monkeypatch.context() as patch:
-            patch.setattr(aiohttp.TCPConnector, "_create_connection", slow)
+            connecting_late(patch)
             with pytest.raises(PermitExpiredError):
                 await first(client)
         for use in (ask(client, "a"), client.team()):
@@ -176,6 +181,20 @@ async def test_expired_permit_sends_nothing(
             await ask(client, "c")
     assert len(server.requests) == 2
     assert server.requests[0][0] == 1
+
+
+async def test_request_is_late_only_where_its_connection_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With another permit, a connection may take as long as it does. An idle one may not wait."""
+    connecting_late(monkeypatch)
+    async with client_of(task, connections=2) as (client, server):
+        MAY_CONNECT_LATE.set(True)
+        START_UNTIL.set(time.monotonic() + 60)
+        await ask(client, "a")
+        with pytest.raises(PermitExpiredError):
+            await ask(client, "b")
+    assert [id_ for _, id_ in server.requests] == ["a"]
 
 
 async def test_idle_connections_take_turns() -> None:

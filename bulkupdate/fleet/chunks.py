@@ -7,7 +7,7 @@ from typing import LiteralString, NamedTuple
 from bulkupdate.codec import parse_record, to_json
 from bulkupdate.errors import JournalError
 from bulkupdate.fleet.database import Database, DatabaseError
-from bulkupdate.fleet.queue import FORMAT, OPEN_PARTS, Lease
+from bulkupdate.fleet.queue import FORMAT, OPEN_PARTS, PART_ORDER, Lease
 from bulkupdate.fleet.records import UPDATES, FleetSettings, row_of
 from bulkupdate.models import SUCCESSES, Result, Row, Traffic
 
@@ -20,8 +20,7 @@ _GATHER = 0.02
 #: Seconds between two attempts while the database is away.
 _BETWEEN = 0.5
 
-#: A run that has begun ends before another one of its team begins. Nothing is taken for a job that
-#: another worker has.
+#: Nothing is taken for a job that another worker has.
 _PART: LiteralString = """
 SELECT p.id, p.run, p.account, r.format, r.settings, r.stale_after < now(), p.next_row,
        p.given_to, p.tried_rows, p.tried, p.sent, p.unsuccessful
@@ -29,8 +28,8 @@ FROM {open} AND p.queue = %(queue)s AND EXISTS (
     SELECT FROM procrastinate_jobs
     WHERE id = %(job)s AND status = 'doing' AND attempts = %(attempt)s AND worker_id = %(worker)s
 )
-ORDER BY p.began IS NULL, r.place, p.id LIMIT 1 FOR UPDATE OF p
-""".replace("{open}", OPEN_PARTS)
+ORDER BY {order} LIMIT 1 FOR UPDATE OF p
+""".replace("{open}", OPEN_PARTS).replace("{order}", PART_ORDER)
 
 _EDITS = """
 SELECT e.row, e.edit, coalesce(r.again, false)

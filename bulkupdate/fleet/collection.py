@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bulkupdate.codec import parse_json, parse_record, to_json
-from bulkupdate.fleet.database import Database, DatabaseError
+from bulkupdate.fleet.database import Absence, Database, DatabaseError
 from bulkupdate.fleet.records import FleetSettings
 from bulkupdate.fleet.runs import PartStatus, RunStatus, forget, runs_of
 from bulkupdate.fleet.submission import INPUT, VALUE_MAP
@@ -93,7 +93,7 @@ class _Lane:
         traffic.rate_limited = status.rate_limited
         limiter.allowed, limiter.paused = status.allowed_rate, status.paused
         self.has_ended = status.has_ended
-        self.waiting_for = status.waiting_for
+        self.waiting_for = status.why_waiting
 
 
 class _Part:
@@ -258,8 +258,7 @@ class FleetRun:
             DatabaseError: the database was away for too long.
         """
         places = _Places(place, [part.id for part in self._all])
-        pause, clock = _FIRST_LOOK, asyncio.get_running_loop().time
-        away: float | None = None
+        pause, absence = _FIRST_LOOK, Absence()
         while True:
             try:
                 (status,) = await runs_of(self._database, self._status.id, counted=False)
@@ -275,12 +274,10 @@ class FleetRun:
                     # Only now it matters which rows were set aside.
                     self._update((await runs_of(self._database, self._status.id))[0])
                     return
-                away = None
+                absence.end()
             except DatabaseError as error:
-                away = clock() if away is None else away
-                if not (error.is_away and self._follow) or clock() - away > _PATIENCE:
+                if not (error.is_away and self._follow) or absence.note(error) > _PATIENCE:
                     raise
-                log.warning("%s: waiting for it", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)
 

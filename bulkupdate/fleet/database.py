@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, LiteralString, Self
 
@@ -44,6 +45,8 @@ _REFUSALS = re.compile(
     re.IGNORECASE,
 )
 
+log = logging.getLogger(__name__)
+
 # The pool's own log quotes what the server says, once a second while it is away. We say it.
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 
@@ -62,6 +65,27 @@ class DatabaseError(BulkUpdateError):
         super().__init__(text)
         self.is_away = is_away
         self.is_refused = is_refused
+
+
+class Absence:
+    """The time in which the database is away. Its beginning and its end are logged."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def note(self, error: DatabaseError) -> float:
+        """Note an error of the database. Return the seconds since the first one."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+            log.warning("%s: waiting for it", error)
+        return now - self._since
+
+    def end(self) -> None:
+        """Note that the database has answered."""
+        if self._since is not None:
+            log.warning("the database is there again")
+        self._since = None
 
 
 async def _commit_each(connection: psycopg.AsyncConnection[TupleRow]) -> None:

@@ -44,8 +44,8 @@ def run_lines(run: RunStatus) -> Iterator[str]:
         is_cancelled = run.cancelled is not None
         rows = [[*map(printable, _part_cells(part, is_cancelled))] for part in parts]
         yield from table(_PARTS, rows, right=(1, 2, 3, 4, 5))
-    elif lone := [part for part in run.parts if part.waiting_for or part.trouble]:
-        yield printable(lone[0].waiting_for or lone[0].trouble or "")
+    elif told := [waits for part in run.parts if (waits := part.why_waiting)]:
+        yield printable(told[0])
 
 
 def _run_cells(run: RunStatus) -> Iterator[str]:
@@ -58,8 +58,7 @@ def _run_cells(run: RunStatus) -> Iterator[str]:
     yield f"{run.rows:,}"
     yield f"{run.rows - left:,}"
     yield f"{bad:,}"
-    why = run.why_left
-    yield f"{run.state}: {why[0]}" if why is not None and run.state == "stopped" else run.state
+    yield f"{run.state}: {why}" if (why := _why(run)) else run.state
 
 
 def _part_cells(part: PartStatus, is_cancelled: bool) -> Iterator[str]:
@@ -70,9 +69,16 @@ def _part_cells(part: PartStatus, is_cancelled: bool) -> Iterator[str]:
     yield f"{bad:,}"
     yield f"{part.requests:,}"
     yield f"{part.rate_limited:,}"
-    is_going = part.is_done or part.is_worked_on
-    trouble = part.waiting_for or (not is_going and part.trouble)
-    yield part.reason or (not is_cancelled and trouble) or _state(part, is_cancelled)
+    yield part.reason or (not is_cancelled and part.why_waiting) or _state(part, is_cancelled)
+
+
+def _why(run: RunStatus) -> str | None:
+    """Why a run has stopped, or has not begun; None if that needs no word."""
+    if run.state == "stopped" and run.why_left is not None:
+        return run.why_left[0]
+    if run.state == "queued":
+        return next((why for part in run.parts if (why := part.why_waiting)), None)
+    return None
 
 
 def _state(part: PartStatus, is_cancelled: bool) -> str:
@@ -122,6 +128,7 @@ def _record(run: RunStatus) -> dict[str, Any]:
                 "state": "stopped" if part.reason else _state(part, run.cancelled is not None),
                 "reason": part.reason,
                 "waiting_for": part.waiting_for,
+                "behind": part.behind,
                 "trouble": part.trouble,
             }
             for part in run.parts

@@ -71,6 +71,9 @@ WHERE p.stopped_by IS NULL AND p.ended IS NULL AND p.queue IS NOT NULL
   AND r.submitted IS NOT NULL AND r.cancelled IS NULL
 """
 
+#: Which of them comes first. A run that has begun ends before another one of its team begins.
+PART_ORDER: LiteralString = "p.began IS NULL, r.place, p.id"
+
 _HAS_MORE: LiteralString = """
 SELECT EXISTS (SELECT FROM {open} AND p.queue = %(queue)s) AND NOT EXISTS (
     SELECT FROM procrastinate_jobs WHERE queue_name = %(queue)s AND status = 'todo'

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 from bulkupdate.codec import parse_record
 from bulkupdate.errors import LANE_STOPPERS, ConfigError, count
 from bulkupdate.fleet.database import Database
-from bulkupdate.fleet.queue import Queue
+from bulkupdate.fleet.queue import OPEN_PARTS, PART_ORDER, Queue
 from bulkupdate.fleet.records import FleetSettings
 from bulkupdate.models import RETRIED, Outcome, Reason
 
@@ -21,7 +21,8 @@ _PARTS = """
 SELECT p.id, p.run, p.account, p.base_url, p.team, p.rows, p.reason, p.stopped_by, p.ended,
        p.requests, p.retries, p.rate_limited, p.paused, p.allowed_rate, p.waiting_for, p.began,
        extract(epoch FROM coalesce(p.ended, now()) - p.began)::float8, a.key_hash, a.trouble,
-       EXISTS (SELECT FROM procrastinate_jobs j WHERE j.id = p.job AND j.status = 'doing')
+       EXISTS (SELECT FROM procrastinate_jobs j WHERE j.id = p.job AND j.status = 'doing'),
+       p.queue
 FROM bulkupdate_parts p LEFT JOIN LATERAL (
     SELECT max(key_hash) AS key_hash,
            CASE WHEN max(seen) > now() - interval '3 minutes' THEN max(trouble)
@@ -30,6 +31,11 @@ FROM bulkupdate_parts p LEFT JOIN LATERAL (
 ) AS a ON p.queue IS NOT NULL
 WHERE p.run = ANY(%s) ORDER BY p.id
 """
+
+#: For each team, the run that comes first.
+_FIRST: LiteralString = """
+SELECT DISTINCT ON (p.queue) p.queue, p.run FROM {open} ORDER BY p.queue, {order}
+""".replace("{open}", OPEN_PARTS).replace("{order}", PART_ORDER)
 
 _COUNTS = """
 SELECT part, outcome, count(*) FROM bulkupdate_results
@@ -95,6 +101,7 @@ class PartStatus(NamedTuple):
         paused: seconds for which these paused it.
         allowed_rate: requests per second that are allowed; None if that is not known.
         waiting_for: why it starts no request now, in words; None if it may.
+        behind: the id of the run of the same team that comes first; None if this one may begin.
         began: when its first update was taken; None before.
         seconds: seconds since then, until its end if it has ended; None before.
         key_hash: a salted hash of its key; None if it is not known.
@@ -119,6 +126,7 @@ class PartStatus(NamedTuple):
     paused: float
     allowed_rate: float | None
     waiting_for: str | None
+    behind: int | None
     began: datetime | None
     seconds: float | None
     key_hash: str | None
@@ -128,6 +136,19 @@ class PartStatus(NamedTuple):
     def has_ended(self) -> bool:
         """Whether nothing more is sent of it, now or later."""
         return self.is_done or self.stopped_by is not None
+
+    @property
+    def why_waiting(self) -> str | None:
+        """Why nothing of it is sent now, in words; None if it is, or will be soon."""
+        if self.waiting_for:
+            return self.waiting_for
+        if self.is_done or self.is_worked_on:
+            return None
+        if self.trouble:
+            return self.trouble
+        if self.behind is None:
+            return None
+        return f"run {self.behind} is of the same team, and comes first"
 
     @property
     def settled(self) -> int:
@@ -256,6 +277,7 @@ async def runs_of(
     if run is not None and not runs:
         raise ConfigError(f"there is no run {run}: 'bulkupdate fleet status' lists them")
     parts = await database.rows(_PARTS, [[row[0] for row in runs]])
+    cancelled = {row[0] for row in runs if row[6] is not None}
     counts: dict[int, dict[str, int]] = {}
     aside: dict[int, int] = {}
     counting = [row[0] for row in parts] if counted else []
@@ -264,10 +286,13 @@ async def runs_of(
             aside[part] = number
         else:
             counts.setdefault(part, {})[outcome] = number
+    first = {row[0]: row[1] for row in await database.rows(_FIRST)}
     of_run: dict[int, list[PartStatus]] = {}
     for id_, of, account, base_url, team, edits, reason, stopped_by, ended, *rest in parts:
         requests, retries, limited, paused, allowed, waiting, began, *rest = rest
-        seconds, key_hash, trouble, has_job = rest
+        seconds, key_hash, trouble, has_job, queue = rest
+        may_begin = began or ended or stopped_by or of in cancelled
+        behind = None if may_begin or first.get(queue) == of else first.get(queue)
         of_run.setdefault(of, []).append(
             PartStatus(
                 id=id_,
@@ -288,6 +313,7 @@ async def runs_of(
                 paused=paused,
                 allowed_rate=allowed,
                 waiting_for=waiting,
+                behind=behind,
                 began=began,
                 seconds=seconds,
                 key_hash=key_hash,

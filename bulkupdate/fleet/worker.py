@@ -44,7 +44,7 @@ from bulkupdate.fleet.chunks import (
     next_chunk,
     note_end,
 )
-from bulkupdate.fleet.database import Database, DatabaseError
+from bulkupdate.fleet.database import Absence, Database, DatabaseError
 from bulkupdate.fleet.limiter import SharedLimiter, SharedLimits
 from bulkupdate.fleet.queue import Lease, Queue
 from bulkupdate.fleet.schema import check
@@ -294,20 +294,16 @@ class Worker:
 
     async def _until_there(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something with the database, again and again while it is away."""
-        clock = asyncio.get_running_loop().time
-        since: float | None = None
+        absence = Absence()
         while True:
             try:
                 await work()
             except DatabaseError as error:
-                now = clock()
-                since = now if since is None else since
-                if not error.is_away or now - since > self._config.give_up_after:
+                if not error.is_away or absence.note(error) > self._config.give_up_after:
                     raise
-                if since == now:
-                    log.warning("%s: waiting for it", error)
                 await asyncio.sleep(0.5)
             else:
+                absence.end()
                 return
 
     async def _work(self) -> None:
@@ -523,7 +519,7 @@ class Worker:
 
     async def _beat_regularly(self) -> None:
         """Show that this worker is alive, and put the jobs of dead ones back."""
-        is_away, seen = False, self._now()
+        absence, seen = Absence(), self._now()
         while True:
             try:
                 await self._beat()
@@ -532,11 +528,9 @@ class Worker:
                 if self._now() - seen > _SEEN_INTERVAL:
                     await self._note_seen()
                     seen = self._now()
-                is_away = False
+                absence.end()
             except DatabaseError as error:
-                if not is_away:
-                    is_away = True
-                    log.warning("%s: waiting for it", error)
+                absence.note(error)
                 if self._now() - self._last_beat > self._config.give_up_after:
                     self._give_up(error)
                     return

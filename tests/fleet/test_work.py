@@ -27,6 +27,7 @@ from bulkupdate.fleet import (
     workers_of,
 )
 from bulkupdate.fleet.chunks import MOST_TRIES
+from bulkupdate.fleet.lines import run_lines, status_lines
 from bulkupdate.fleet.queue import Queue, queue_of
 from bulkupdate.fleet.teams import NO_KEY
 from bulkupdate.lemlist.accounts import Accounts
@@ -144,6 +145,11 @@ async def test_runs_of_a_team_are_sent_one_after_the_other(
         async with working(database, many):
             pass  # Its teams are known now.
         runs = [await submit(config_of(many, path), database) for path in (first, second)]
+        first_run, other = await runs_of(database)
+        why = f"run {first_run.id} is of the same team, and comes first"
+        assert [run.parts[0].why_waiting for run in (first_run, other)] == [None, why]
+        assert [*status_lines([first_run, other], [])][2].endswith(f"queued: {why}")
+        assert [*run_lines(other)][-1].endswith(why)
         async with working(database, many), working(database, many):
             for one in runs:
                 await ended(database, one.run)
@@ -245,17 +251,26 @@ async def test_finished_run_has_nothing_to_retry(database: Database, write: Writ
         assert (await runs_of(database, submitted.run))[0].state == "finished"
 
 
+async def logged(caplog: pytest.LogCaptureFixture, end: str) -> None:
+    """Wait for a message that ends so."""
+    while not any(record.getMessage().endswith(end) for record in caplog.records):
+        await asyncio.sleep(0.01)
+
+
 async def test_database_that_restarts_is_waited_for(
-    postgres: Postgres, database: Database, write: Write
+    postgres: Postgres, database: Database, write: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Workers and those who wait for results go on when the database is there again."""
+    """Workers and those who wait for results go on when the database is there again, and say so."""
     path = write("a.csv", *rows_of(60))
     async with ManyAccounts(["a"], rate=RateLimit(100, 2.0)) as many, working(database, many):
         submitted = await submit(config_of(many, path), database)
         collecting = asyncio.create_task(collect(database, submitted.run, "edits.run", follow=True))
         while len(many.titles()["a"]) < 5:
             await asyncio.sleep(0.01)
-        await asyncio.to_thread(postgres.restart)
+        await asyncio.to_thread(postgres.stop)
+        await logged(caplog, ": waiting for it")
+        await asyncio.to_thread(postgres.start)
+        await logged(caplog, "the database is there again")
         summary = await collecting
     assert summary.counts["updated"] == 60
 

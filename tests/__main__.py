@@ -68,9 +68,16 @@ def temporary_files() -> Iterator[str]:
 
 def run_checks(environment: dict[str, str], given: argparse.Namespace) -> int:
     """Run the checks that are given. Returns the exit code of the first that fails, or 0."""
-    # Other versions of Python are given the same code, so it is linted once.
-    if not given.only_tests and (failed := linted(environment)):
-        return failed
+    # Other versions of Python are given the same code, so it is linted once: beside the tests,
+    # which leave a core idle now and then.
+    checks = () if given.only_tests else STATIC
+    linting = [start(check, environment, stdout=subprocess.PIPE) for check in checks]
+    failed = tested(environment, given)
+    return outcome(linting) or failed
+
+
+def tested(environment: dict[str, str], given: argparse.Namespace) -> int:
+    """Run the tests. Returns the exit code of the first step that fails, or 0."""
     for check in FAST if given.fast or given.only_tests else WHOLE:
         print("$", *check, flush=True)
         if "pytest" in check:
@@ -81,14 +88,13 @@ def run_checks(environment: dict[str, str], given: argparse.Namespace) -> int:
     return 0
 
 
-def linted(environment: dict[str, str]) -> int:
-    """Run the linters side by side. Returns the exit code of the first that fails, or 0."""
-    running = [start(check, environment, stdout=subprocess.PIPE) for check in STATIC]
-    for check, process in zip(STATIC, running, strict=True):
+def outcome(linting: "list[subprocess.Popen[str]]") -> int:
+    """Print what linters say. Returns the exit code of the first that fails, or 0."""
+    for check, process in zip(STATIC, linting, strict=False):
         said, _ = process.communicate()
         print("$", *check)
         print(said, end="", flush=True)
-    return next((process.returncode for process in running if process.returncode), 0)
+    return next((process.returncode for process in linting if process.returncode), 0)
 
 
 def start(

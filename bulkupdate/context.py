@@ -13,8 +13,8 @@ ACCOUNT: ContextVar[str] = ContextVar("account", default="")
 #: expires sets it.
 START_UNTIL: ContextVar[float] = ContextVar("start_until", default=math.inf)
 
-#: Whether a request may start after that moment if a connection had to be made for it.
-MAY_CONNECT_LATE: ContextVar[bool] = ContextVar("may_connect_late", default=False)
+#: Seconds by which it may start after that moment if a connection had to be made for it.
+CONNECT_LATE: ContextVar[float] = ContextVar("connect_late", default=0.0)
 
 
 class PermitExpiredError(Exception):

@@ -22,8 +22,9 @@ STATIC = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("lint-imports", "--no-logo"),
-    ("mypy",),
 )
+#: It takes a minute, so it runs beside the tests, which leave a core idle now and then.
+TYPES = ("mypy",)
 #: Slow tests wait for other programs much of the time, so there is one process more than cores.
 PROCESSES = str((os.cpu_count() or 1) + 1)
 PYTEST = ("pytest", "-q", "-n", "auto", "--dist", "worksteal")
@@ -68,12 +69,17 @@ def temporary_files() -> Iterator[str]:
 
 def run_checks(environment: dict[str, str], given: argparse.Namespace) -> int:
     """Run the checks that are given. Returns the exit code of the first that fails, or 0."""
-    # Other versions of Python are given the same code, so it is linted once: beside the tests,
-    # which leave a core idle now and then.
-    checks = () if given.only_tests else STATIC
-    linting = [start(check, environment, stdout=subprocess.PIPE) for check in checks]
-    failed = tested(environment, given)
-    return outcome(linting) or failed
+    # Other versions of Python are given the same code, so it is linted once.
+    if given.only_tests:
+        return tested(environment, given)
+    if failed := outcome(*((one, start(one, environment, subprocess.PIPE)) for one in STATIC)):
+        return failed
+    types = start(TYPES, environment, subprocess.PIPE)
+    try:
+        failed = tested(environment, given)
+        return outcome((TYPES, types)) or failed
+    finally:
+        types.kill()
 
 
 def tested(environment: dict[str, str], given: argparse.Namespace) -> int:
@@ -88,13 +94,13 @@ def tested(environment: dict[str, str], given: argparse.Namespace) -> int:
     return 0
 
 
-def outcome(linting: "list[subprocess.Popen[str]]") -> int:
-    """Print what linters say. Returns the exit code of the first that fails, or 0."""
-    for check, process in zip(STATIC, linting, strict=False):
+def outcome(*checks: "tuple[tuple[str, ...], subprocess.Popen[str]]") -> int:
+    """Print what programs say. Returns the exit code of the first that fails, or 0."""
+    for check, process in checks:
         said, _ = process.communicate()
         print("$", *check)
         print(said, end="", flush=True)
-    return next((process.returncode for process in linting if process.returncode), 0)
+    return next((process.returncode for _, process in checks if process.returncode), 0)
 
 
 def start(

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, Self, TypeVar
 
-from bulkupdate.context import MAY_CONNECT_LATE, PermitExpiredError
+from bulkupdate.context import CONNECT_LATE, PermitExpiredError
 from bulkupdate.errors import WaitTooLongError
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.rate import LEMLIST_RATE
@@ -20,6 +20,9 @@ Value = TypeVar("Value")
 
 #: The longest wait in seconds that a run accepts from the server. A longer wait ends the run.
 LONGEST_WAIT = 300.0
+
+#: Seconds by which a request may be late with its second permit, for a connection.
+_FIRST_LATE = 1.0
 
 #: The shortest pause doubles at most this number of times.
 _DOUBLINGS = 6
@@ -71,7 +74,8 @@ async def permitted(
 
     A permit may expire before its request starts, as while a connection is made. Then another one
     is needed, for which the connection is there. Where a connection must be made for that one too,
-    it counts however long this takes: else the request would never start.
+    the request may start late by a second, with a third permit by two, and so on: where connections
+    are that slow, it would never start.
 
     Args:
         limiter: gives the permits.
@@ -85,16 +89,18 @@ async def permitted(
         WaitTooLongError: see `Limiter.permit`.
         NoPermitError: likewise.
     """
-    before = MAY_CONNECT_LATE.set(False)
+    late = 0.0
+    before = CONNECT_LATE.set(late)
     try:
         while True:
             with contextlib.suppress(PermitExpiredError):
                 async with limiter.permit() as permit:
                     return await use(permit)
-            MAY_CONNECT_LATE.set(True)
+            late = max(_FIRST_LATE, 2 * late)
+            CONNECT_LATE.set(late)
             on_expired()
     finally:
-        MAY_CONNECT_LATE.reset(before)
+        CONNECT_LATE.reset(before)
 
 
 class Pause:

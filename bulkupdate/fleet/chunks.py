@@ -42,7 +42,7 @@ _TAKEN = """
 UPDATE bulkupdate_parts SET
     job = %(job)s, lease = lease + 1, given_to = greatest(given_to, %(last)s), next_row = %(row)s,
     tried_rows = %(rows)s, tried = CASE WHEN tried_rows = %(rows)s THEN tried + 1 ELSE 1 END,
-    began = coalesce(began, now())
+    began = coalesce(began, now()), waiting_for = NULL
 WHERE id = %(part)s
 RETURNING lease, tried
 """

@@ -93,7 +93,8 @@ class _Lane:
         traffic.rate_limited = status.rate_limited
         limiter.allowed, limiter.paused = status.allowed_rate, status.paused
         self.has_ended = status.has_ended
-        self.waiting_for = status.why_waiting
+        # Of the server, as in a local run.
+        self.waiting_for = status.waiting_for if status.is_worked_on else None
 
 
 class _Part:
@@ -137,6 +138,7 @@ class FleetRun:
         self._status = status
         self._directory = directory
         self._follow = follow
+        self._is_idle = False
         self._all = [_Part(part) for part in status.parts]
         self.parts: Sequence[_Part] = [
             part for part, one in zip(self._all, status.parts, strict=True) if one.team is not None
@@ -145,6 +147,10 @@ class FleetRun:
 
     def _update(self, status: RunStatus) -> None:
         self._status = status
+        why = status.why_idle
+        if self._follow and why is not None and not self._is_idle:
+            log.warning("run %d waits: %s", status.id, why)
+        self._is_idle = why is not None
         for part, one in zip(self._all, status.parts, strict=True):
             part.update(one)
 
@@ -271,6 +277,7 @@ class FleetRun:
                     ]
                     yield results, str(places)
                 if status.has_ended or not self._follow:
+                    absence.end()
                     # Only now it matters which rows were set aside.
                     self._update((await runs_of(self._database, self._status.id))[0])
                     return

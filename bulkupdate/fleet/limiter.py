@@ -14,6 +14,8 @@ requests than the limit, whichever host they come from, and no clock of a host m
   that is late by more than a part of these 5 % is thrown away, as after a stop of the process. The
   request itself takes another slot where it is late, as when a new connection took long; see
   `bulkupdate.engine.limiter.permitted`.
+- *Unsure.* Where answers take unequally long, or the database is far away, so that its clock can't
+  be compared well, slots are wider by that.
 - *Far.* Where many hosts wait, a slot is seconds ahead. Half a second before such a slot, the
   database is asked whether it still counts.
 - *A 429* moves the next slot of everybody, and widens the slots for a while: somebody uses the key
@@ -36,15 +38,16 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Any, LiteralString, NamedTuple, Self, TypeVar
 
-from bulkupdate.context import START_UNTIL, PermitExpiredError
+from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
 from bulkupdate.engine.limiter import LONGEST_WAIT, Pause, StartedPermit
 from bulkupdate.engine.quotas import Believed
 from bulkupdate.engine.share import Share
 from bulkupdate.errors import NoPermitError, WaitTooLongError
-from bulkupdate.fleet.database import SERVER_BEGIN, Database, DatabaseError
+from bulkupdate.fleet.database import SERVER_BEGIN, Absence, Database, DatabaseError
 from bulkupdate.fleet.queue import Lease
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.answer import Answer
+from bulkupdate.lemlist.pool import KEEP_ALIVE
 from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
 
 #: The part of a period by which slots are wider than the limit, all together: requests that started
@@ -155,6 +158,9 @@ UPDATE bulkupdate_limits SET
 WHERE key = %(key)s
 """
 
+#: Seconds that making a connection may take where each request needs one.
+_SLOW = 1.0
+
 #: Seconds of a wait that is shown.
 _HELD = 3.0
 
@@ -179,7 +185,7 @@ class _Slot(NamedTuple):
     server: float
 
 
-class _Clock:
+class Clock:
     """How the database's clock and the event loop's differ, as far as statements have told.
 
     The true difference lies between two bounds: a statement was carried out after it was sent, and
@@ -205,6 +211,11 @@ class _Clock:
     def latest(self, at: float) -> float:
         """The latest such moment."""
         return at + min(high for _, high, _ in self._bounds)
+
+    @property
+    def width(self) -> float:
+        """Seconds between the two: the round trip of the fastest statement, at most."""
+        return self.latest(0.0) - self.earliest(0.0) if self._bounds else 0.0
 
 
 class _Answer(NamedTuple):
@@ -262,7 +273,8 @@ class SharedLimits:
         self.database = database
         self.ceiling = rate if isinstance(rate, RateLimit) else None
         self._give_up_after = give_up_after
-        self.clock = _Clock()
+        self.clock = Clock()
+        self._absence = Absence()
         self._salt: bytes | None = None
 
     def limiter(self, account: Account) -> "SharedLimiter":
@@ -299,29 +311,27 @@ class SharedLimits:
         Raises:
             NoPermitError: the database was away for too long, or lets nobody in.
         """
-        clock = asyncio.get_running_loop().time
-        since: float | None = None
         while True:
             try:
                 value = await statement()
             except DatabaseError as error:
-                now = clock()
-                since = now if since is None else since
                 on_away(error)
                 if not error.is_away:
                     raise NoPermitError(str(error)) from None
-                if now - since >= self._give_up_after:
-                    raise NoPermitError(
-                        f"no shared limit for {now - since:.0f} s: {error}"
-                    ) from None
+                if (seconds := self._absence.note(error)) >= self._give_up_after:
+                    raise NoPermitError(f"no shared limit for {seconds:.0f} s: {error}") from None
                 await asyncio.sleep(_BETWEEN)
             else:
+                self._absence.end()
                 on_away(None)
                 return value
 
 
 class Course:
     """What the limiters of one key have learned, one after the other: the limit, and its pauses.
+
+    Args:
+        clock: how the database's clock and ours differ.
 
     Attributes:
         key: what stands for the key; None before the first statement.
@@ -331,7 +341,8 @@ class Course:
         trips: the last round trips, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.key: bytes | None = None
         self.share = Share(LEMLIST_RATE, asyncio.get_running_loop().time())
         self.believed = Believed()
@@ -340,10 +351,10 @@ class Course:
 
     @property
     def _spread(self) -> float:
-        """Seconds by which some requests take longer than others."""
+        """Seconds by which some requests come later than others that started in their slots too."""
         trips = sorted(self.trips)
         spread = trips[int(_USUAL * len(trips))] - trips[0] if trips else 0.0
-        return min(spread, _MOST_MARGIN * self.share.rate.period)
+        return min(spread + self._clock.width, _MOST_MARGIN * self.share.rate.period)
 
     @property
     def _margin(self) -> float:
@@ -381,6 +392,7 @@ class SharedLimiter:
         left: number of requests that are left for it, if that is known. It takes a few slots at
             once then.
         latest: the moment until which the request may start whose permit was given last.
+        connect_late: seconds by which it may start after that where it needs a new connection.
         has_lost_lease: whether another worker has the job.
     """
 
@@ -394,11 +406,12 @@ class SharedLimiter:
     ) -> None:
         self.left = 0
         self.latest = math.inf
+        self.connect_late = 0.0
         self.has_lost_lease = False
         self._in_time = 0
         self._limits = limits
         self._account = account
-        self._course = course or Course()
+        self._course = course or Course(limits.clock)
         none = dict.fromkeys(Lease._fields)
         self._fence = {**(lease._asdict() if lease is not None else none), "run": run}
         # An event loop's own clock may stand still while the loop is busy. Else they are the same.
@@ -466,8 +479,10 @@ class SharedLimiter:
         await asyncio.sleep(max(0.0, clock.latest(slot.at) - self._now()))
         now = self._now()
         has_slept = abs(time.time() - slot.wall - (now - slot.given)) > _AWAKE
-        # The request may be late too, as when it needs a new connection.
-        self.latest = clock.earliest(slot.at) + self._course.late
+        # The request may be late too, as when it needs a new connection. Where slots are so far
+        # apart that no connection stays open, each request does, and all are late alike.
+        self.latest = clock.latest(slot.at) + self._course.late
+        self.connect_late = _SLOW if start - slot.given > KEEP_ALIVE else 0.0
         is_in_time = not has_slept and now <= self.latest
         self._in_time = self._in_time + 1 if is_in_time else 0
         return is_in_time and not pause
@@ -542,10 +557,6 @@ class SharedLimiter:
         return _Answer(there, first, step, server, number, asked, wall)
 
     def _note_away(self, error: DatabaseError | None) -> None:
-        if error is not None and self._away is None:
-            log.warning("no shared limit: %s", error)
-        if error is None and self._away is not None:
-            log.warning("the shared limit is there again")
         self._away = error
 
     async def end(self, started: float, answer: Answer[Any] | None) -> None:
@@ -607,7 +618,7 @@ class SharedLimiter:
 class SharedPermit(StartedPermit):
     """A permit from a limit that is shared."""
 
-    __slots__ = ("_before", "_limiter")
+    __slots__ = ("_before", "_late_before", "_limiter")
 
     def __init__(self, limiter: SharedLimiter) -> None:
         super().__init__(limiter)
@@ -616,9 +627,12 @@ class SharedPermit(StartedPermit):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self._before = START_UNTIL.set(self._limiter.latest)
+        late = max(self._limiter.connect_late, CONNECT_LATE.get())
+        self._late_before = CONNECT_LATE.set(late)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        CONNECT_LATE.reset(self._late_before)
         START_UNTIL.reset(self._before)
         if kind is PermitExpiredError:
             self._limiter.expired(self._started)

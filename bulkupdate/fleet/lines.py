@@ -44,8 +44,9 @@ def run_lines(run: RunStatus) -> Iterator[str]:
         is_cancelled = run.cancelled is not None
         rows = [[*map(printable, _part_cells(part, is_cancelled))] for part in parts]
         yield from table(_PARTS, rows, right=(1, 2, 3, 4, 5))
-    elif told := [waits for part in run.parts if (waits := part.why_waiting)]:
-        yield printable(told[0])
+    elif run.cancelled is None:
+        lone = [part for part in run.parts if part.team is not None]
+        yield from (printable(waits) for part in lone if (waits := part.why_waiting))
 
 
 def _run_cells(run: RunStatus) -> Iterator[str]:
@@ -73,12 +74,10 @@ def _part_cells(part: PartStatus, is_cancelled: bool) -> Iterator[str]:
 
 
 def _why(run: RunStatus) -> str | None:
-    """Why a run has stopped, or has not begun; None if that needs no word."""
+    """Why a run has stopped, or stands still; None if that needs no word."""
     if run.state == "stopped" and run.why_left is not None:
         return run.why_left[0]
-    if run.state == "queued":
-        return next((why for part in run.parts if (why := part.why_waiting)), None)
-    return None
+    return None if run.has_ended else run.why_idle
 
 
 def _state(part: PartStatus, is_cancelled: bool) -> str:

@@ -71,7 +71,8 @@ WHERE p.stopped_by IS NULL AND p.ended IS NULL AND p.queue IS NOT NULL
   AND r.submitted IS NOT NULL AND r.cancelled IS NULL
 """
 
-#: Which of them comes first. A run that has begun ends before another one of its team begins.
+#: Which of them comes first. A run that has begun ends before another one of its team begins. Where
+#: several have begun, as after a retry, the one that was submitted first does.
 PART_ORDER: LiteralString = "p.began IS NULL, r.place, p.id"
 
 _HAS_MORE: LiteralString = """

@@ -21,9 +21,15 @@ _PARTS = """
 SELECT p.id, p.run, p.account, p.base_url, p.team, p.rows, p.reason, p.stopped_by, p.ended,
        p.requests, p.retries, p.rate_limited, p.paused, p.allowed_rate, p.waiting_for, p.began,
        extract(epoch FROM coalesce(p.ended, now()) - p.began)::float8, a.key_hash, a.trouble,
-       EXISTS (SELECT FROM procrastinate_jobs j WHERE j.id = p.job AND j.status = 'doing'),
+       j.id IS NOT NULL,
+       CASE WHEN w.last_heartbeat < now() - interval '1 s' * b.lease
+            THEN extract(epoch FROM now() - w.last_heartbeat)::float8 END,
        p.queue
-FROM bulkupdate_parts p LEFT JOIN LATERAL (
+FROM bulkupdate_parts p
+LEFT JOIN procrastinate_jobs j ON j.id = p.job AND j.status = 'doing'
+LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+LEFT JOIN bulkupdate_workers b ON b.id = w.id
+LEFT JOIN LATERAL (
     SELECT max(key_hash) AS key_hash,
            CASE WHEN max(seen) > now() - interval '3 minutes' THEN max(trouble)
                 ELSE coalesce(max(trouble), 'no worker has its key now') END AS trouble
@@ -34,7 +40,8 @@ WHERE p.run = ANY(%s) ORDER BY p.id
 
 #: For each team, the run that comes first.
 _FIRST: LiteralString = """
-SELECT DISTINCT ON (p.queue) p.queue, p.run FROM {open} ORDER BY p.queue, {order}
+SELECT DISTINCT ON (p.queue) p.queue, p.run FROM {open} AND p.queue = ANY(%s)
+ORDER BY p.queue, {order}
 """.replace("{open}", OPEN_PARTS).replace("{order}", PART_ORDER)
 
 _COUNTS = """
@@ -95,13 +102,14 @@ class PartStatus(NamedTuple):
         stopped_by: the same as one of the known reasons.
         is_done: whether every update has its outcome.
         is_worked_on: whether a worker has a job of it.
+        silent: seconds since that worker was heard of, if that is longer ago than its lease.
         requests: number of its requests, with retries.
         retries: number of these that were not the first of their row.
         rate_limited: number of 429s.
         paused: seconds for which these paused it.
         allowed_rate: requests per second that are allowed; None if that is not known.
         waiting_for: why it starts no request now, in words; None if it may.
-        behind: the id of the run of the same team that comes first; None if this one may begin.
+        behind: the id of the run of the same team that comes before; None if this one is next.
         began: when its first update was taken; None before.
         seconds: seconds since then, until its end if it has ended; None before.
         key_hash: a salted hash of its key; None if it is not known.
@@ -120,6 +128,7 @@ class PartStatus(NamedTuple):
     stopped_by: Reason | None
     is_done: bool
     is_worked_on: bool
+    silent: float | None
     requests: int
     retries: int
     rate_limited: int
@@ -140,9 +149,18 @@ class PartStatus(NamedTuple):
     @property
     def why_waiting(self) -> str | None:
         """Why nothing of it is sent now, in words; None if it is, or will be soon."""
-        if self.waiting_for:
+        if self.is_worked_on and self.silent is None:
             return self.waiting_for
-        if self.is_done or self.is_worked_on:
+        return self.why_idle
+
+    @property
+    def why_idle(self) -> str | None:
+        """Why no worker works on it, in words; None if one does, or will soon, or it has ended."""
+        if self.has_ended:
+            return None
+        if self.silent is not None:
+            return f"its worker is silent for {self.silent:.0f} s"
+        if self.is_worked_on:
             return None
         if self.trouble:
             return self.trouble
@@ -230,6 +248,14 @@ class RunStatus(NamedTuple):
         return None
 
     @property
+    def why_idle(self) -> str | None:
+        """Why nobody works on it, in words; None if somebody does or will, or it has ended."""
+        whys = [(part.account, part.why_idle) for part in self.parts if not part.has_ended]
+        if self.cancelled is not None or not all(why for _, why in whys):
+            return None
+        return next((f"{name}: {why}" if name else why for name, why in whys), None)
+
+    @property
     def _accounts(self) -> int:
         return sum(part.team is not None for part in self.parts)
 
@@ -277,7 +303,6 @@ async def runs_of(
     if run is not None and not runs:
         raise ConfigError(f"there is no run {run}: 'bulkupdate fleet status' lists them")
     parts = await database.rows(_PARTS, [[row[0] for row in runs]])
-    cancelled = {row[0] for row in runs if row[6] is not None}
     counts: dict[int, dict[str, int]] = {}
     aside: dict[int, int] = {}
     counting = [row[0] for row in parts] if counted else []
@@ -286,13 +311,13 @@ async def runs_of(
             aside[part] = number
         else:
             counts.setdefault(part, {})[outcome] = number
-    first = {row[0]: row[1] for row in await database.rows(_FIRST)}
+    queues = {row[-1] for row in parts} - {None}
+    first = {row[0]: row[1] for row in await database.rows(_FIRST, [[*queues]])}
     of_run: dict[int, list[PartStatus]] = {}
     for id_, of, account, base_url, team, edits, reason, stopped_by, ended, *rest in parts:
         requests, retries, limited, paused, allowed, waiting, began, *rest = rest
-        seconds, key_hash, trouble, has_job, queue = rest
-        may_begin = began or ended or stopped_by or of in cancelled
-        behind = None if may_begin or first.get(queue) == of else first.get(queue)
+        seconds, key_hash, trouble, has_job, silent, queue = rest
+        next_of_team = first.get(queue)
         of_run.setdefault(of, []).append(
             PartStatus(
                 id=id_,
@@ -307,13 +332,14 @@ async def runs_of(
                 stopped_by=Reason(stopped_by) if stopped_by else None,
                 is_done=ended is not None,
                 is_worked_on=has_job,
+                silent=silent,
                 requests=requests,
                 retries=retries,
                 rate_limited=limited,
                 paused=paused,
                 allowed_rate=allowed,
                 waiting_for=waiting,
-                behind=behind,
+                behind=next_of_team if next_of_team != of else None,
                 began=began,
                 seconds=seconds,
                 key_hash=key_hash,

@@ -103,7 +103,7 @@ async def register(
         NoPermitError: the database can't be reached.
         StoppedError: the stop was set.
     """
-    endpoint, course = account.endpoint(), Course()
+    endpoint, course = account.endpoint(), Course(limits.clock)
     limiter = SharedLimiter(limits, account, course)
     async with TaskClient(endpoint, pool=pool) as client:
         found = await _team_of(account, client, limiter, stop)

@@ -28,7 +28,7 @@ from aiohttp.helpers import TimerNoop
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from bulkupdate.context import MAY_CONNECT_LATE, START_UNTIL, PermitExpiredError
+from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
 
 #: Most requests on one connection. It bounds the subjects that are remembered.
 MAX_REQUESTS = 1000
@@ -175,9 +175,16 @@ class _Channel(ResponseHandler):
         super().data_received(data)
 
 
-def _check_permit() -> None:
-    """Check that the permit of the request that starts now has not expired."""
-    if time.monotonic() > START_UNTIL.get():
+def _check_permit(late: float = 0.0) -> None:
+    """Check that the permit of the request that starts now has not expired.
+
+    Args:
+        late: seconds by which the request may start late.
+
+    Raises:
+        PermitExpiredError: it has.
+    """
+    if time.monotonic() > START_UNTIL.get() + late:
         raise PermitExpiredError("too late for a request")
 
 
@@ -199,25 +206,33 @@ class Connections(aiohttp.TCPConnector):
 
         Raises:
             PermitExpiredError: it took too long. The connection is there for the next request.
-                Not with `MAY_CONNECT_LATE`.
         """
         channel = await super()._create_connection(*arguments)
         if not isinstance(channel, _Channel):
             raise AssertionError("aiohttp made a connection of another class")
         route = arguments[0].connection_key
-        if not MAY_CONNECT_LATE.get():
-            try:
-                _check_permit()
-            except PermitExpiredError:
-                channel.is_idle = True
-                self._release(route, channel)
-                raise
+        try:
+            _check_permit(CONNECT_LATE.get())
+        except PermitExpiredError:
+            channel.is_idle = True
+            self._release(route, channel)
+            raise
         exchange.get().begin(channel, route)
         return channel
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:  # noqa: ARG002 - none is set
-        """An idle connection for the current exchange, or None."""
-        return self.take_idle(key, exchange.get())
+        """An idle connection for the current exchange, or None.
+
+        Raises:
+            PermitExpiredError: it took too long until one was free.
+        """
+        try:
+            _check_permit(CONNECT_LATE.get())
+        except PermitExpiredError:
+            # What was free for this request is free for another one that waits.
+            self._release_waiter()
+            raise
+        return self._idle(key, exchange.get())
 
     def take_idle(self, key: ConnectionKey, wanted: Exchange) -> Connection | None:
         """An idle connection for an exchange, or None.
@@ -226,6 +241,9 @@ class Connections(aiohttp.TCPConnector):
             PermitExpiredError: it is too late for the request.
         """
         _check_permit()
+        return self._idle(key, wanted)
+
+    def _idle(self, key: ConnectionKey, wanted: Exchange) -> Connection | None:
         idle: Any = self._conns.get(key)
         if not idle:
             return None

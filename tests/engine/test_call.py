@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bulkupdate.context import MAY_CONNECT_LATE, START_UNTIL, PermitExpiredError
+from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
 from bulkupdate.engine.call import Caller
 from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import Limiter, NoLimiter
@@ -92,7 +92,7 @@ def expiring(*outcomes: Answer[Page] | None) -> Callable[[int], Answer[Page]]:
         answer = next(each)
         if answer is not None:
             return answer
-        if MAY_CONNECT_LATE.get():
+        if CONNECT_LATE.get():
             return Answer(500, {}, error=ServerError("late", 500))
         raise PermitExpiredError
 

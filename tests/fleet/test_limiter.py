@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.context import START_UNTIL, PermitExpiredError
+from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
 from bulkupdate.errors import NoPermitError, WaitTooLongError
 from bulkupdate.fleet import limiter
 from bulkupdate.fleet.database import Database
@@ -43,9 +43,9 @@ def answer(status: int = 200, **headers: str) -> Answer[Any]:
     )
 
 
-def fast() -> Course:
+def fast(clock: limiter.Clock | None = None) -> Course:
     """What is learned from an answer that announces a high limit."""
-    course = Course()
+    course = Course(clock or limiter.Clock())
     course.share.follow(FAST, 0)
     return course
 
@@ -54,7 +54,8 @@ def limiter_in(
     database: Database, lease: Lease | None = None, run: int | None = None, **settings: Any
 ) -> SharedLimiter:
     """The limiter of another host."""
-    return SharedLimiter(SharedLimits(database, **settings), ACCOUNT, fast(), lease, run)
+    limits = SharedLimits(database, **settings)
+    return SharedLimiter(limits, ACCOUNT, fast(limits.clock), lease, run)
 
 
 async def settled(database: Database) -> None:
@@ -196,7 +197,7 @@ async def test_permit_expires_when_its_request_would_be_late(database: Database)
     host.left = 1
     with contextlib.suppress(PermitExpiredError):
         async with host.permit():
-            assert 0 < START_UNTIL.get() - time.monotonic() < 0.2
+            assert 0 < START_UNTIL.get() - time.monotonic() < host._course.late
             raise PermitExpiredError
     assert START_UNTIL.get() == math.inf
     assert host.left == 1
@@ -208,7 +209,40 @@ async def test_permit_of_a_far_slot_expires_too(database: Database) -> None:
     await moved(database, next="clock_timestamp() + interval '0.8 s'")
     host = limiter_in(database)
     async with host.permit():
-        assert 0 < START_UNTIL.get() - time.monotonic() < 0.2
+        assert 0 < START_UNTIL.get() - time.monotonic() < host._course.late
+        assert CONNECT_LATE.get() == 0
+
+
+async def test_connection_may_be_slow_where_none_stays_open(database: Database) -> None:
+    """Where slots are farther apart than connections stay open, each request needs a new one."""
+    await settled(database)
+    await moved(database, next="clock_timestamp() + interval '4.2 s'")
+    async with limiter_in(database).permit():
+        assert CONNECT_LATE.get() == 1
+    assert CONNECT_LATE.get() == 0
+
+
+async def test_database_far_away_makes_slots_wider(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that can't be compared well needs room too. Requests start all the same."""
+    await settled(database)
+    near = database.row
+
+    async def far(*arguments: Any) -> Any:
+        await asyncio.sleep(0.1)
+        found = await near(*arguments)
+        await asyncio.sleep(0.1)
+        return found
+
+    monkeypatch.setattr(database, "row", far)
+    host = limiter_in(database)
+    async with asyncio.timeout(10):
+        await host.start()
+        await host.start()
+    assert host._limits.clock.width == pytest.approx(0.2, abs=0.05)
+    assert host._course.late == pytest.approx(0.03)
+    assert host._course.step * FAST == pytest.approx(2 + 0.2 + 0.03, abs=0.05)
 
 
 async def test_expired_permit_counts_in_no_ceiling(database: Database) -> None:
@@ -242,7 +276,7 @@ async def test_slots_of_before_a_sleep_of_the_machine_are_not_used(
 
 def test_slow_statement_makes_no_slot_earlier_or_later() -> None:
     """The clocks are compared by statements that were fast: a slow one tells less."""
-    clock = limiter._Clock()
+    clock = limiter.Clock()
     clock.note(10.0, 100.0, 10.002)
     clock.note(20.0, 110.001, 22.5)
     assert clock.earliest(120.0) == pytest.approx(30.0)

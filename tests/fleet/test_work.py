@@ -148,7 +148,7 @@ async def test_runs_of_a_team_are_sent_one_after_the_other(
         first_run, other = await runs_of(database)
         why = f"run {first_run.id} is of the same team, and comes first"
         assert [run.parts[0].why_waiting for run in (first_run, other)] == [None, why]
-        assert [*status_lines([first_run, other], [])][2].endswith(f"queued: {why}")
+        assert [*status_lines([first_run, other], [])][2].endswith(f"queued: a: {why}")
         assert [*run_lines(other)][-1].endswith(why)
         async with working(database, many), working(database, many):
             for one in runs:
@@ -283,6 +283,27 @@ async def test_read_only_accounts_are_not_worked_for(database: Database, tmp_pat
     worker = Worker(database, accounts.values(), WorkerConfig(), Stop())
     with pytest.raises(ConfigError, match="read_only"):
         await worker.run()
+
+
+async def test_worker_that_is_silent_is_named(database: Database, write: Write) -> None:
+    """A run whose worker was killed is not shown as under way, whatever that had said last."""
+    path = write("a.csv", *rows_of(60))
+    async with ManyAccounts(["a"], rate=RateLimit(20, 2.0)) as many, working(database, many):
+        submitted = await submit(config_of(many, path), database)
+        while len(many.seen) < 5:
+            await asyncio.sleep(0.01)
+        (run,) = await runs_of(database)
+        assert run.parts[0].is_worked_on
+        assert run.parts[0].why_waiting is None
+        await database.rows(
+            "WITH silent AS (UPDATE procrastinate_workers"
+            " SET last_heartbeat = now() - interval '1 hour')"
+            " UPDATE bulkupdate_parts SET waiting_for = 'the server'"
+        )
+        (run,) = await runs_of(database)
+        assert (run.parts[0].why_waiting or "").startswith("its worker is silent for 3600")
+        assert "its worker is silent" in [*status_lines([run], [])][1]
+        await ended(database, submitted.run)
 
 
 async def test_stopped_worker_gives_its_jobs_back(database: Database, write: Write) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import aiohttp
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.context import MAY_CONNECT_LATE, START_UNTIL, PermitExpiredError
+from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
 from bulkupdate.lemlist import connections
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
@@ -42,6 +43,7 @@ class Server:
         requests: the number of the connection of each request, and its task (of a GET: its path).
         keys: the key of each request.
         most: most connections that were open at once.
+        pause: seconds before each answer.
         open: the writers of the open connections.
     """
 
@@ -51,6 +53,7 @@ class Server:
         self.keys: list[str] = []
         self.open: list[asyncio.StreamWriter] = []
         self.most = 0
+        self.pause = 0.0
         self._numbers: Iterator[int] = iter(range(1, 10_000))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,6 +71,7 @@ class Server:
                 else:
                     subject = head.split()[1].decode()
                 self.requests.append((number, subject))
+                await asyncio.sleep(self.pause)
                 writer.write(self.answer(subject))
         writer.close()
         with contextlib.suppress(ConnectionError):
@@ -189,12 +193,31 @@ async def test_request_is_late_only_where_its_connection_is_slow(
     """With another permit, a connection may take as long as it does. An idle one may not wait."""
     connecting_late(monkeypatch)
     async with client_of(task, connections=2) as (client, server):
-        MAY_CONNECT_LATE.set(True)
+        CONNECT_LATE.set(math.inf)
         START_UNTIL.set(time.monotonic() + 60)
         await ask(client, "a")
         with pytest.raises(PermitExpiredError):
             await ask(client, "b")
     assert [id_ for _, id_ in server.requests] == ["a"]
+
+
+async def test_request_that_expires_in_a_full_pool_lets_the_next_one_go() -> None:
+    """A connection that becomes free goes to a request that may still use it."""
+
+    async def asked(id_: str, until: float) -> object:
+        START_UNTIL.set(time.monotonic() + until)
+        return await ask(client, id_)
+
+    async with client_of(task, connections=1) as (client, server):
+        server.pause = 0.3
+        first = asyncio.create_task(asked("a", 60))
+        await asyncio.sleep(0.05)
+        expired, last = asyncio.create_task(asked("b", 0.05)), asyncio.create_task(asked("c", 60))
+        with pytest.raises(PermitExpiredError):
+            await expired
+        async with asyncio.timeout(3):
+            await asyncio.gather(first, last)
+    assert [id_ for _, id_ in server.requests] == ["a", "c"]
 
 
 async def test_idle_connections_take_turns() -> None:

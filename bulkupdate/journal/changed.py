@@ -11,7 +11,7 @@ import itertools
 import operator
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -34,8 +34,11 @@ _ALREADY = "already"
 #: Steps between two calls of `check`.
 _BATCH = 4096
 
-#: Number of parts in which tasks are counted: a dictionary then holds few of them.
-_PARTS = 64
+#: Number of parts in which tasks are counted: a dictionary then holds few of them. A power of 2.
+_PARTS = 256
+
+#: Most steps that are kept at once.
+_MOST_STEPS = 400_000
 
 _OUTCOMES = tuple(Outcome)
 _FIELDS = tuple(name for name in WIRE_NAMES.values() if name != "id")
@@ -187,7 +190,8 @@ class ChangeCounts(NamedTuple):
 def count_changes(files: RunFiles, check: Callable[[], object] = lambda: None) -> ChangeCounts:
     """Count the tasks that a run has updated, over all its sessions.
 
-    Memory: 21 bytes for each step.
+    Memory: 18 bytes for each step, of at most `_MOST_STEPS`. Where there are more, the logs are
+    read several times, each time for some of the tasks.
 
     Args:
         files: the files of the run.
@@ -197,15 +201,18 @@ def count_changes(files: RunFiles, check: Callable[[], object] = lambda: None) -
         JournalError: a file of the run can't be read.
     """
     counter = _Counter()
-    for number, step in enumerate(read_steps(files, _Counted)):
-        if not number % _BATCH:
-            check()
-        counter.add(step)
-    return counter.counts()
+    while True:
+        for number, step in enumerate(read_steps(files, _Counted)):
+            if not number % _BATCH:
+                check()
+            counter.add(step)
+        counter.end()
+        if counter.is_whole:
+            return counter.counts()
 
 
 #: Columns of numbers.
-_Part = tuple["array[int]", ...]
+_Part = tuple["array[int]", "array[int]", "array[int]"]
 
 
 class _Numbers:
@@ -224,16 +231,34 @@ class _Numbers:
 
 
 class _Counter:
-    """Collector of steps. It keeps numbers only, until they are counted task by task."""
+    """Collector of steps. It keeps numbers only, until they are counted task by task.
+
+    Attributes:
+        is_whole: whether all tasks were counted.
+    """
 
     def __init__(self) -> None:
-        #: For each step: the task, the row, what happened, the shape of the update, the owner.
-        self._parts: list[_Part] = [tuple(array(code) for code in "qIBIH") for _ in range(_PARTS)]
+        #: For each step: the task, the row, what happened.
+        self._parts: list[_Part] = [(array("q"), array("I"), array("I")) for _ in range(_PARTS)]
         self._owners, self._givers = _Numbers(), _Numbers()
-        #: Fields and the number of the new owner → the number of this shape of an update.
-        self._shapes: dict[tuple[tuple[str, ...], int], int] = {}
+        #: The kind of a step, the fields of its update, the numbers of two owners → its number.
+        self._steps: dict[tuple[int, tuple[str, ...], int, int], int] = {}
+        self._left = _MOST_STEPS
+        #: Every `_stride`th part is counted in a reading, from `_first` on.
+        self._stride, self._first = 1, 0
+        self._fields = Counter[str]()
+        self._taken, self._given = Counter[int](), Counter[int]()
+        self._tasks = 0
+        self.is_whole = False
 
     def add(self, step: Image | _Counted) -> None:
+        """Add a step."""
+        task = hash(task_of(step.account or "", step.id))
+        number = task % _PARTS
+        is_wanted = number % self._stride == self._first
+        # The first reading finds the owners in their order.
+        if not (is_wanted or self._first == 0):
+            return
         sent = step.sent or {}
         owner, giver, kind = sent.get("assignedTo"), 0, _SAW
         if isinstance(step, Image):
@@ -242,47 +267,74 @@ class _Counter:
             kind = _OUTCOMES.index(step.outcome)
             shown = step.task.user if step.task is not None else None
             owner = owner and (shown or owner)
-        shape = (tuple(sent), self._owners(owner))
-        task = hash(task_of(step.account or "", step.id))
-        numbers = (task, step.row, kind, self._shapes.setdefault(shape, len(self._shapes)), giver)
-        for column, number in zip(self._parts[task % _PARTS], numbers, strict=True):
-            column.append(number)
+        what = kind, tuple(sent), self._owners(owner), giver
+        if not is_wanted:
+            return
+        tasks, rows, steps = self._parts[number]
+        tasks.append(task)
+        rows.append(step.row)
+        steps.append(self._steps.setdefault(what, len(self._steps)))
+        self._left -= 1
+        if self._left <= 0 and self._first == 0:
+            self._put_off()
+
+    def _put_off(self) -> None:
+        """Leave tasks for further readings, until there is room for more steps."""
+        while self._stride < _PARTS and self._left <= _MOST_STEPS // 4:
+            self._stride *= 2
+            for part in itertools.islice(self._parts, self._stride // 2, None, self._stride):
+                self._left += len(part[0])
+                _clear(part)
+
+    def end(self) -> None:
+        """Count the tasks of this reading, and begin the next one."""
+        steps = [
+            (kind, {name: owner if name == "assignedTo" else 0 for name in names}, giver)
+            for kind, names, owner, giver in self._steps
+        ]
+        for part in self._parts:
+            for change in _changes(part, steps):
+                self._tasks += bool(change.after)
+                self._fields.update(change.after.keys())
+                if owner := change.after.get("assignedTo"):
+                    self._taken[owner] += 1
+                    self._given[change.before.get("assignedTo", 0)] += 1
+            _clear(part)
+        self._first += 1
+        self.is_whole = self._first >= self._stride
 
     def counts(self) -> ChangeCounts:
         """The counts of all tasks."""
-        fields, owners, givers = Counter[str](), Counter[int](), Counter[int]()
-        tasks = 0
-        for part in self._parts:
-            for change in self._tasks(part):
-                tasks += bool(change.after)
-                fields.update(change.after.keys())
-                if owner := change.after.get("assignedTo"):
-                    owners[owner] += 1
-                    givers[change.before.get("assignedTo", 0)] += 1
+        fields = self._fields
         order = sorted(fields, key=lambda name: (-fields[name], _FIELDS.index(name)))
         return ChangeCounts(
             {name: fields[name] for name in order},
-            _named(owners, self._owners),
-            _named(givers, self._givers),
-            tasks,
+            _named(self._taken, self._owners),
+            _named(self._given, self._givers),
+            self._tasks,
         )
 
-    def _tasks(self, part: "_Part") -> Iterator[TaskChange]:
-        """The changes of the tasks in a part. Each value is the number of an owner, or 0."""
-        shapes = [
-            {name: owner if name == "assignedTo" else 0 for name in names}
-            for names, owner in self._shapes
-        ]
-        tasks: dict[int, TaskChange] = {}
-        for task, row, kind, shape, giver in zip(*part, strict=True):
-            change = tasks.get(task)
-            if change is None:
-                change = tasks[task] = TaskChange()
-            if kind == _SAW:
-                change.saw(row, {"assignedTo": giver} if giver else {}, shapes[shape])
-            else:
-                change.settled(row, _OUTCOMES[kind], shapes[shape])
-        return iter(tasks.values())
+
+def _changes(
+    part: _Part, steps: Sequence[tuple[int, Mapping[str, int], int]]
+) -> Iterable[TaskChange]:
+    """The changes of the tasks in a part. Each value is the number of an owner, or 0."""
+    tasks: dict[int, TaskChange] = {}
+    for task, row, number in zip(*part, strict=True):
+        change = tasks.get(task)
+        if change is None:
+            change = tasks[task] = TaskChange()
+        kind, values, giver = steps[number]
+        if kind == _SAW:
+            change.saw(row, {"assignedTo": giver} if giver else {}, values)
+        else:
+            change.settled(row, _OUTCOMES[kind], values)
+    return tasks.values()
+
+
+def _clear(part: _Part) -> None:
+    for column in part:
+        del column[:]
 
 
 #: The kind of a step that is an image. The others are numbers of outcomes.

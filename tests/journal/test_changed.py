@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from bulkupdate.codec import replaced, to_lines
 from bulkupdate.errors import JournalError, RunStoppedError
+from bulkupdate.journal import changed
 from bulkupdate.journal.changed import MAX_OWNERS, ChangeCounts, TaskChange, count_changes
 from bulkupdate.journal.images import Image
 from bulkupdate.journal.runfiles import RunFiles
@@ -54,6 +56,36 @@ def test_tasks_are_counted_by_field_and_new_owner(tmp_path: Path) -> None:
     counts = count_changes(files)
     assert list(counts.fields.items()) == [("assignedTo", 3), ("title", 1), ("priority", 1)]
     assert list(counts.owners.items()) == [(CARL, 2), (ANNA, 1)]
+
+
+@pytest.mark.parametrize("most", [1, 10, 100])
+def test_many_steps_are_counted_in_several_readings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """What does not fit into the memory at once is counted all the same, once."""
+    people, random = (ANNA, BEN, CARL), Random(1)
+    rows = range(1, 301)
+    results = [
+        settled(n, n / 10, sent={"assignedTo": random.choice(people)}, id=f"opp_{n % 70}")
+        for n in rows
+    ]
+    images = [
+        image(n, n / 10 - 0.05, {"assignedTo": random.choice(people)}, {}, f"opp_{n % 70}")
+        for n in rows
+    ]
+    files = files_of(tmp_path, results, images)
+    whole = count_changes(files)
+    monkeypatch.setattr(changed, "_MOST_STEPS", most)
+    readings, read = list[RunFiles](), changed.read_steps
+
+    def counted(files: RunFiles, kind: Any) -> Any:
+        readings.append(files)
+        return read(files, kind)
+
+    monkeypatch.setattr(changed, "read_steps", counted)
+    assert count_changes(files) == whole
+    assert whole.tasks == 70
+    assert len(readings) > 1
 
 
 def test_same_id_of_two_accounts_is_two_tasks(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
@@ -192,6 +191,9 @@ class Endpoint:
         Raises:
             ConfigError: the URL in the environment is wrong. The message does not contain it.
         """
+        # It imports HTTP and e-mail, and `check` needs none of it.
+        from urllib.request import getproxies, proxy_bypass
+
         if not self.use_proxy or self.is_local or proxy_bypass(URL(self.base_url).host or ""):
             return None
         proxies = getproxies()

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from importlib.util import cache_from_source
 from pathlib import Path, PurePath
 from typing import Self
 
@@ -155,7 +156,7 @@ class Copy:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={name: value for name, value in os.environ.items() if "LEMLIST" not in name},
+                env={name: value for name, value in os.environ.items() if _is_wanted(name)},
                 process_group=0,
                 preexec_fn=_limit_memory,
             )
@@ -173,11 +174,15 @@ class Copy:
     def _broken(self, mutant: Mutant) -> Iterator[None]:
         path = self._path / "bulkupdate" / f"{mutant.module}.py"
         whole = path.read_text()
+        # Python tells bytecode that is old by the second, and by the size.
+        compiled = Path(cache_from_source(str(path)))
         path.write_text(mutant.code(whole))
+        compiled.unlink(missing_ok=True)
         try:
             yield
         finally:
             path.write_text(whole)
+            compiled.unlink(missing_ok=True)
 
 
 def tried(
@@ -222,6 +227,11 @@ def _taken(copies: "queue.Queue[Copy]") -> Iterator[Copy]:
         yield copy
     finally:
         copies.put(copy)
+
+
+def _is_wanted(variable: str) -> bool:
+    # Without bytecode on disk, each run compiles all tests.
+    return "LEMLIST" not in variable and variable != "PYTHONDONTWRITEBYTECODE"
 
 
 def _limit_memory() -> None:

@@ -94,7 +94,7 @@ class _Lane:
         limiter.allowed, limiter.paused = status.allowed_rate, status.paused
         self.has_ended = status.has_ended
         # Of the server, as in a local run.
-        self.waiting_for = status.waiting_for if status.is_worked_on else None
+        self.waiting_for = status.why_held
 
 
 class _Part:

@@ -177,12 +177,14 @@ class _Slot(NamedTuple):
         given: when it was asked for, in seconds of the event loop's clock.
         wall: the same, by the clock that goes on while the machine sleeps.
         server: when the server began that gave it; see `SERVER_BEGIN`.
+        width: the width of the clock for which it has room.
     """
 
     at: float
     given: float
     wall: float
     server: float
+    width: float
 
 
 class Clock:
@@ -229,6 +231,7 @@ class _Answer(NamedTuple):
         given: number of slots that were given.
         asked: when the statement was sent, by the event loop's clock.
         wall: the same, by the clock that goes on while the machine sleeps.
+        width: the width of the clock for which its slots have room.
     """
 
     there: float
@@ -238,6 +241,7 @@ class _Answer(NamedTuple):
     given: int
     asked: float
     wall: float
+    width: float
 
     @property
     def wait(self) -> float:
@@ -311,6 +315,7 @@ class SharedLimits:
         Raises:
             NoPermitError: the database was away for too long, or lets nobody in.
         """
+        absence = Absence(is_told=False)
         while True:
             try:
                 value = await statement()
@@ -318,7 +323,9 @@ class SharedLimits:
                 on_away(error)
                 if not error.is_away:
                     raise NoPermitError(str(error)) from None
-                if (seconds := self._absence.note(error)) >= self._give_up_after:
+                # Said once for all limiters. Each gives up by itself.
+                self._absence.note(error)
+                if (seconds := absence.note(error)) >= self._give_up_after:
                     raise NoPermitError(f"no shared limit for {seconds:.0f} s: {error}") from None
                 await asyncio.sleep(_BETWEEN)
             else:
@@ -350,11 +357,16 @@ class Course:
         self.trips: deque[float] = deque(maxlen=_TRIPS)
 
     @property
+    def width(self) -> float:
+        """Seconds by which the database's clock is uncertain, as far as slots have room for it."""
+        return min(self._clock.width, _MOST_MARGIN * self.share.rate.period)
+
+    @property
     def _spread(self) -> float:
         """Seconds by which some requests come later than others that started in their slots too."""
         trips = sorted(self.trips)
         spread = trips[int(_USUAL * len(trips))] - trips[0] if trips else 0.0
-        return min(spread + self._clock.width, _MOST_MARGIN * self.share.rate.period)
+        return min(spread + self.width, _MOST_MARGIN * self.share.rate.period)
 
     @property
     def _margin(self) -> float:
@@ -481,7 +493,9 @@ class SharedLimiter:
         has_slept = abs(time.time() - slot.wall - (now - slot.given)) > _AWAKE
         # The request may be late too, as when it needs a new connection. Where slots are so far
         # apart that no connection stays open, each request does, and all are late alike.
-        self.latest = clock.latest(slot.at) + self._course.late
+        # A slot that came with a late answer is late, as far as it has no room for that.
+        latest = min(clock.latest(slot.at), clock.earliest(slot.at) + slot.width)
+        self.latest = latest + self._course.late
         self.connect_late = _SLOW if start - slot.given > KEEP_ALIVE else 0.0
         is_in_time = not has_slept and now <= self.latest
         self._in_time = self._in_time + 1 if is_in_time else 0
@@ -530,14 +544,15 @@ class SharedLimiter:
             raise WaitTooLongError(self._wait)
         for number in range(answer.given):
             at = answer.first + number * answer.step
-            self._slots.append(_Slot(at, answer.asked, answer.wall, answer.server))
+            slot = _Slot(at, answer.asked, answer.wall, answer.server, answer.width)
+            self._slots.append(slot)
 
     async def _statement(self) -> "_Answer":
         if self._course.key is None:
             self._course.key = await self._limits.key_of(self._account)
         is_alone = self._limits.ceiling is not None or self._wait > _NEAR
         number = 1 if is_alone else max(1, min(self._wanted - len(self._slots), _BATCH))
-        asked, wall = self._now(), time.time()
+        asked, wall, width = self._now(), time.time(), self._course.width
         row = await self._limits.database.row(
             _TAKE,
             {
@@ -554,7 +569,7 @@ class SharedLimiter:
             raise await self._lost()
         there, first, step, server = row
         self._limits.clock.note(asked, there, self._now())
-        return _Answer(there, first, step, server, number, asked, wall)
+        return _Answer(there, first, step, server, number, asked, wall, width)
 
     def _note_away(self, error: DatabaseError | None) -> None:
         self._away = error

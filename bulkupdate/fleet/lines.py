@@ -126,7 +126,8 @@ def _record(run: RunStatus) -> dict[str, Any]:
                 "rate_limited": part.rate_limited,
                 "state": "stopped" if part.reason else _state(part, run.cancelled is not None),
                 "reason": part.reason,
-                "waiting_for": part.waiting_for,
+                "waiting_for": part.why_held,
+                "idle": part.why_idle,
                 "behind": part.behind,
                 "trouble": part.trouble,
             }

@@ -1,12 +1,13 @@
 """The runs of a fleet: what became of them so far; and how one is cancelled, or goes on."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import LiteralString, NamedTuple
 
 from bulkupdate.codec import parse_record
 from bulkupdate.errors import LANE_STOPPERS, ConfigError, count
-from bulkupdate.fleet.database import Database
+from bulkupdate.fleet.database import SERVER_BEGIN, Database
 from bulkupdate.fleet.queue import OPEN_PARTS, PART_ORDER, Queue
 from bulkupdate.fleet.records import FleetSettings
 from bulkupdate.models import RETRIED, Outcome, Reason
@@ -17,12 +18,14 @@ FROM bulkupdate_runs
 WHERE submitted IS NOT NULL AND (%(run)s::bigint IS NULL OR id = %(run)s) ORDER BY id
 """
 
-_PARTS = """
+_PARTS: LiteralString = """
 SELECT p.id, p.run, p.account, p.base_url, p.team, p.rows, p.reason, p.stopped_by, p.ended,
        p.requests, p.retries, p.rate_limited, p.paused, p.allowed_rate, p.waiting_for, p.began,
        extract(epoch FROM coalesce(p.ended, now()) - p.began)::float8, a.key_hash, a.trouble,
        j.id IS NOT NULL,
-       CASE WHEN w.last_heartbeat < now() - interval '1 s' * b.lease
+       CASE WHEN j.id IS NOT NULL AND w.id IS NULL THEN 'infinity'::float8
+            -- Nobody could be heard while the database was away.
+            WHEN greatest(w.last_heartbeat, {begin}) < now() - interval '1 s' * b.lease
             THEN extract(epoch FROM now() - w.last_heartbeat)::float8 END,
        p.queue
 FROM bulkupdate_parts p
@@ -36,7 +39,7 @@ LEFT JOIN LATERAL (
     FROM bulkupdate_accounts WHERE queue = p.queue
 ) AS a ON p.queue IS NOT NULL
 WHERE p.run = ANY(%s) ORDER BY p.id
-"""
+""".replace("{begin}", SERVER_BEGIN)
 
 #: For each team, the run that comes first.
 _FIRST: LiteralString = """
@@ -102,7 +105,8 @@ class PartStatus(NamedTuple):
         stopped_by: the same as one of the known reasons.
         is_done: whether every update has its outcome.
         is_worked_on: whether a worker has a job of it.
-        silent: seconds since that worker was heard of, if that is longer ago than its lease.
+        silent: seconds since that worker was heard of, if that is longer ago than its lease;
+            infinity if it has gone.
         requests: number of its requests, with retries.
         retries: number of these that were not the first of their row.
         rate_limited: number of 429s.
@@ -149,19 +153,29 @@ class PartStatus(NamedTuple):
     @property
     def why_waiting(self) -> str | None:
         """Why nothing of it is sent now, in words; None if it is, or will be soon."""
-        if self.is_worked_on and self.silent is None:
-            return self.waiting_for
-        return self.why_idle
+        return self.why_idle or self.why_held
+
+    @property
+    def why_held(self) -> str | None:
+        """Why the worker that has it starts no request now, in words; None if it may."""
+        return self.waiting_for if self.is_worked_on and self.silent is None else None
+
+    @property
+    def why_silent(self) -> str | None:
+        """What is wrong with the worker that has it, in words; None if nothing is."""
+        if self.silent is None:
+            return None
+        if math.isinf(self.silent):
+            return "its worker has gone"
+        return f"its worker is silent for {self.silent:.0f} s"
 
     @property
     def why_idle(self) -> str | None:
         """Why no worker works on it, in words; None if one does, or will soon, or it has ended."""
         if self.has_ended:
             return None
-        if self.silent is not None:
-            return f"its worker is silent for {self.silent:.0f} s"
         if self.is_worked_on:
-            return None
+            return self.why_silent
         if self.trouble:
             return self.trouble
         if self.behind is None:
@@ -250,8 +264,12 @@ class RunStatus(NamedTuple):
     @property
     def why_idle(self) -> str | None:
         """Why nobody works on it, in words; None if somebody does or will, or it has ended."""
-        whys = [(part.account, part.why_idle) for part in self.parts if not part.has_ended]
-        if self.cancelled is not None or not all(why for _, why in whys):
+        whys = [
+            (part.account, part.why_idle if self.cancelled is None else part.why_silent)
+            for part in self.parts
+            if not part.has_ended and (self.cancelled is None or part.is_worked_on)
+        ]
+        if not all(why for _, why in whys):
             return None
         return next((f"{name}: {why}" if name else why for name, why in whys), None)
 
@@ -311,6 +329,7 @@ async def runs_of(
             aside[part] = number
         else:
             counts.setdefault(part, {})[outcome] = number
+    cancelled = {row[0] for row in runs if row[6] is not None}
     queues = {row[-1] for row in parts} - {None}
     first = {row[0]: row[1] for row in await database.rows(_FIRST, [[*queues]])}
     of_run: dict[int, list[PartStatus]] = {}
@@ -318,6 +337,7 @@ async def runs_of(
         requests, retries, limited, paused, allowed, waiting, began, *rest = rest
         seconds, key_hash, trouble, has_job, silent, queue = rest
         next_of_team = first.get(queue)
+        is_over = ended or stopped_by or of in cancelled
         of_run.setdefault(of, []).append(
             PartStatus(
                 id=id_,
@@ -339,7 +359,7 @@ async def runs_of(
                 paused=paused,
                 allowed_rate=allowed,
                 waiting_for=waiting,
-                behind=next_of_team if next_of_team != of else None,
+                behind=None if is_over or next_of_team == of else next_of_team,
                 began=began,
                 seconds=seconds,
                 key_hash=key_hash,

@@ -519,7 +519,7 @@ class Worker:
 
     async def _beat_regularly(self) -> None:
         """Show that this worker is alive, and put the jobs of dead ones back."""
-        absence, seen, passed, told = Absence(), self._now(), self._now(), ""
+        absence, seen, told = Absence(), self._now(), ""
         while True:
             try:
                 await self._beat()
@@ -529,14 +529,14 @@ class Worker:
                     await self._note_seen()
                     seen = self._now()
                 absence.end()
-                passed, told = self._now(), ""
+                told = ""
             except DatabaseError as error:
                 if error.is_away:
                     absence.note(error)
                 elif str(error) != told:
                     told = str(error)
                     log.warning("%s", told)
-                if self._now() - passed > self._config.give_up_after:
+                if self._now() - self._last_beat > self._config.give_up_after:
                     self._give_up(error)
                     return
             await asyncio.sleep(self._config.lease / _BEATS)

@@ -258,6 +258,26 @@ async def test_expired_permit_counts_in_no_ceiling(database: Database) -> None:
     assert permits == 3
 
 
+async def test_slots_that_come_late_are_not_used(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that was held up tells of slots that are over, although nothing else tells when."""
+    await settled(database)
+    host, near, asked = limiter_in(database), database.row, list[int]()
+
+    async def held_up(*arguments: Any) -> Any:
+        found = await near(*arguments)
+        if not asked:
+            await asyncio.sleep(0.3)
+        asked.append(1)
+        return found
+
+    host._course.key = await host._limits.key_of(ACCOUNT)
+    monkeypatch.setattr(database, "row", held_up)
+    await host.start()
+    assert len(asked) == 2
+
+
 async def test_slots_of_before_a_sleep_of_the_machine_are_not_used(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.variables import unwanted
+
 ROOT = Path(__file__).parent.parent
 
 #: Directory of the programs in this Python's environment.
@@ -35,12 +37,6 @@ WHOLE = (
     ("coverage", "report"),
 )
 FAST = ((*PYTEST, "-m", "not slow"),)
-
-
-def unwanted(variable: str) -> bool:
-    """Whether the checks run without a variable of the environment."""
-    # The tests start hundreds of processes. Without bytecode on disk, each compiles every module.
-    return "LEMLIST" in variable or variable == "PYTHONDONTWRITEBYTECODE"
 
 
 def main() -> int:

@@ -21,8 +21,8 @@ Value = TypeVar("Value")
 #: The longest wait in seconds that a run accepts from the server. A longer wait ends the run.
 LONGEST_WAIT = 300.0
 
-#: Seconds by which a request may be late with its second permit, for a connection.
-_FIRST_LATE = 1.0
+#: Seconds by which a request may be late where it is known that its connection is slow.
+SLOW_CONNECTION = 1.0
 
 #: The shortest pause doubles at most this number of times.
 _DOUBLINGS = 6
@@ -45,7 +45,7 @@ class Limiter(Protocol):
         """The permission for one request, from its start to its answer.
 
         Entering it waits until the request may start, in the order of arrival. A permit may set
-        `bulkupdate.context.START_UNTIL`: see `permitted`.
+        `START_UNTIL` and `CONNECT_LATE` of `bulkupdate.context`: see `permitted`.
 
         Raises:
             WaitTooLongError: entering would wait for more than `LONGEST_WAIT` seconds.
@@ -96,7 +96,7 @@ async def permitted(
             with contextlib.suppress(PermitExpiredError):
                 async with limiter.permit() as permit:
                     return await use(permit)
-            late = max(_FIRST_LATE, 2 * late)
+            late = max(SLOW_CONNECTION, 2 * late)
             CONNECT_LATE.set(late)
             on_expired()
     finally:

@@ -68,14 +68,9 @@ class DatabaseError(BulkUpdateError):
 
 
 class Absence:
-    """The time in which the database is away.
+    """The time in which the database is away. Its beginning and its end are logged."""
 
-    Args:
-        is_told: whether its beginning and its end are logged.
-    """
-
-    def __init__(self, *, is_told: bool = True) -> None:
-        self._is_told = is_told
+    def __init__(self) -> None:
         self._since: float | None = None
 
     def note(self, error: DatabaseError) -> float:
@@ -83,13 +78,12 @@ class Absence:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-        if self._since == now and self._is_told:
             log.warning("%s: waiting for it", error)
         return now - self._since
 
     def end(self) -> None:
         """Note that the database has answered."""
-        if self._since is not None and self._is_told:
+        if self._since is not None:
             log.warning("the database is there again")
         self._since = None
 

@@ -39,7 +39,7 @@ from hashlib import blake2b
 from typing import Any, LiteralString, NamedTuple, Self, TypeVar
 
 from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
-from bulkupdate.engine.limiter import LONGEST_WAIT, Pause, StartedPermit
+from bulkupdate.engine.limiter import LONGEST_WAIT, SLOW_CONNECTION, Pause, StartedPermit
 from bulkupdate.engine.quotas import Believed
 from bulkupdate.engine.share import Share
 from bulkupdate.errors import NoPermitError, WaitTooLongError
@@ -157,9 +157,6 @@ UPDATE bulkupdate_limits SET
                      THEN clock_timestamp() ELSE slowed_at END
 WHERE key = %(key)s
 """
-
-#: Seconds that making a connection may take where each request needs one.
-_SLOW = 1.0
 
 #: Seconds of a wait that is shown.
 _HELD = 3.0
@@ -315,7 +312,7 @@ class SharedLimits:
         Raises:
             NoPermitError: the database was away for too long, or lets nobody in.
         """
-        absence = Absence(is_told=False)
+        since: float | None = None
         while True:
             try:
                 value = await statement()
@@ -323,9 +320,11 @@ class SharedLimits:
                 on_away(error)
                 if not error.is_away:
                     raise NoPermitError(str(error)) from None
-                # Said once for all limiters. Each gives up by itself.
+                # Logged once for all limiters. Each gives up by itself: others may be served.
                 self._absence.note(error)
-                if (seconds := absence.note(error)) >= self._give_up_after:
+                now = time.monotonic()
+                since = now if since is None else since
+                if (seconds := now - since) >= self._give_up_after:
                     raise NoPermitError(f"no shared limit for {seconds:.0f} s: {error}") from None
                 await asyncio.sleep(_BETWEEN)
             else:
@@ -496,7 +495,7 @@ class SharedLimiter:
         # A slot that came with a late answer is late, as far as it has no room for that.
         latest = min(clock.latest(slot.at), clock.earliest(slot.at) + slot.width)
         self.latest = latest + self._course.late
-        self.connect_late = _SLOW if start - slot.given > KEEP_ALIVE else 0.0
+        self.connect_late = SLOW_CONNECTION if start - slot.given > KEEP_ALIVE else 0.0
         is_in_time = not has_slept and now <= self.latest
         self._in_time = self._in_time + 1 if is_in_time else 0
         return is_in_time and not pause

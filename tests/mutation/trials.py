@@ -20,6 +20,7 @@ from typing import Self
 from coverage import CoverageData
 
 from tests.mutation.mutants import Mutant
+from tests.support.variables import unwanted
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -156,7 +157,7 @@ class Copy:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={name: value for name, value in os.environ.items() if _is_wanted(name)},
+                env={name: value for name, value in os.environ.items() if not unwanted(name)},
                 process_group=0,
                 preexec_fn=_limit_memory,
             )
@@ -227,11 +228,6 @@ def _taken(copies: "queue.Queue[Copy]") -> Iterator[Copy]:
         yield copy
     finally:
         copies.put(copy)
-
-
-def _is_wanted(variable: str) -> bool:
-    # Without bytecode on disk, each run compiles all tests.
-    return "LEMLIST" not in variable and variable != "PYTHONDONTWRITEBYTECODE"
 
 
 def _limit_memory() -> None:

@@ -51,7 +51,7 @@ _NO_ID = frozenset(
 )
 
 #: Length of the longest of these texts that begin with a letter, in characters.
-LONGEST = 10
+LONGEST = 11
 
 
 def error(word: str) -> str:

@@ -44,16 +44,15 @@ class RawFile:
     Args:
         file: the file, open.
         name: the name of the file in messages.
-        compression: `gzip`, `bzip2`, `xz`, or None.
 
     Attributes:
         name: the name of the file in messages.
         compression: `gzip`, `bzip2`, `xz`, or None.
     """
 
-    def __init__(self, file: io.BufferedReader, name: str, compression: str | None) -> None:
+    def __init__(self, file: io.BufferedReader, name: str) -> None:
         self.name = name
-        self.compression = compression
+        self.compression: str | None = None
         self._file = file
         self._stamp = _stamp(file)
         self._passing: io.BufferedReader | None = None
@@ -78,7 +77,7 @@ class RawFile:
             raise InputError(f"{name}: is a directory, not a file") from None
         except OSError as error:
             raise InputError(f"{name}: can't be read: {error.strerror}") from None
-        raw = cls(file, name, None)
+        raw = cls(file, name)
         try:
             with raw._errors():
                 raw.compression = _compression(file.read(16))

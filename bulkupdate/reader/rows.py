@@ -383,7 +383,7 @@ def _update(values: dict[str, Any], rule: Callable[[str], Callable[[object], Any
     try:
         rest = TaskUpdate(**{**values, "assigned_to": UNSET})
     except InvalidUpdateError as error:
-        raise InvalidUpdateError((*problems, *error.problems)) from None
+        problems = (*problems, *error.problems)
     if problems:
         raise InvalidUpdateError(problems)
     named = {PYTHON_NAMES[name]: value for name, value in rest.changes().items()}

@@ -51,7 +51,7 @@ class _Bounded(io.BufferedIOBase):
         end = max(data.rfind(b"\n"), data.rfind(b"\r"))
         if end >= 0:
             self._line += data.count(b"\n") or data.count(b"\r")
-            self._length = len(data) - end
+            self._length = len(data) - end - 1
         else:
             self._length += len(data)
         if self._length > MAX_LINE:

@@ -197,6 +197,14 @@ def test_file_that_is_utf8_by_chance_is_asked_about() -> None:
     assert "encoding utf-8 (which reads 'lՉge'" in str(asked.value)
 
 
+def test_letter_of_no_common_language_is_no_sure_utf8() -> None:
+    """Two letters of Windows-1252 that are one of UTF-8, which nobody writes, are asked about."""
+    content = file_of("BÆ’").encode("cp1252")
+    assert content.decode() == file_of("Bƒ")
+    with pytest.raises(InputError, match="is UTF-8, perhaps by chance"):
+        detected(content)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -350,7 +358,7 @@ def test_very_long_line_ends_the_search(tmp_path: Path) -> None:
     "title",
     [
         *("IT部", "HR部", "TEL済", "A轮", "SMMщик", "ITшник", "Cрочно", "Aкт", "Aישראל", "ABΓ"),
-        *("ΔT", "TNFα", "Сall", "CRMα", "Aθήνα", "IT팀", "ไทยland"),
+        *("ΔT", "TNFα", "Сall", "CRMα", "Aθήνα", "IT팀", "ไทยland", "PRша"),
     ],
 )
 def test_word_of_two_scripts_is_utf8(tmp_path: Path, title: str) -> None:

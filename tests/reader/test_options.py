@@ -55,6 +55,10 @@ def test_nonsensical_option_refusal_names_the_cure(options: dict[str, Any], mess
         ({"constants": {"asignedTo": "x"}}, "constants: 'asignedTo' is not a field: did you mean"),
         ({"constants": {"id": "x"}}, "constants id: each row needs an id of its own"),
         ({"constants": {"due": "x", "dueDate": "y"}}, "constants names 'dueDate' twice"),
+        (
+            {"constants": {"expect.due": "x", "expect.dueDate": "y"}},
+            "constants names 'expect.dueDate' twice",
+        ),
         ({"constants": {"images": "x"}}, "constants images: a list can only be given in JSONL"),
         ({"constants": {"priority": "hihg"}}, "constants priority 'hihg': is not a priority"),
         (

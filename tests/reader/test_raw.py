@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def refusal(path: Path) -> str:
     return str(refused.value)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that is broken")
+def test_file_that_can_not_be_read_is_refused() -> None:
+    """A disk that fails at the first byte is told as what it is."""
+    assert refusal(Path("/proc/self/mem")) == "/proc/self/mem: can't be read: Input/output error"
+
+
 def test_compressed_bomb_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compressed file that grows far beyond its length is refused."""
     monkeypatch.setattr(raw, "BOMB_BYTES", 100_000)
@@ -26,20 +33,33 @@ def test_compressed_bomb_is_refused_early(tmp_path: Path, monkeypatch: pytest.Mo
     assert "unpacks to more than 200 times its length" in refusal(path)
 
 
-def test_well_compressed_file_is_accepted(tmp_path: Path) -> None:
-    """A file that compresses well is read to its end and not taken for a bomb."""
+@pytest.mark.parametrize(("least", "row"), [(raw.BOMB_BYTES, "opp_1,x"), (100_000, "opp_{},x")])
+def test_well_compressed_file_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: int, row: str
+) -> None:
+    """A file is no bomb that is small, or that grows to many times its length, but not too many."""
+    monkeypatch.setattr(raw, "BOMB_BYTES", least)
     path = tmp_path / "edits.csv.gz"
-    path.write_bytes(gzip.compress(b"id,title\n" + b"opp_1,x\n" * 20_000))
+    rows = "".join(f"{row.format(n)}\n" for n in range(20_000))
+    path.write_bytes(gzip.compress(f"id,title\n{rows}".encode()))
     with Input.open(path) as source:
         assert sum(1 for _ in source.rows()) == 20_000
 
 
-def test_memory_hungry_xz_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An xz file that asks for too much memory is refused."""
-    monkeypatch.setattr(raw, "_XZ_MEMORY", 1 << 20)
+@pytest.mark.parametrize(("size", "is_accepted"), [(29, True), (31, False)])
+def test_memory_hungry_xz_file_is_refused(tmp_path: Path, size: int, is_accepted: bool) -> None:
+    """An xz file that asks for more memory than 128 MiB is refused."""
+    content = bytearray(lzma.compress(b"id,title\nopp_1,x\n", preset=0))
+    # The size of the dictionary, as the .xz file format encodes it: 29 is 96 MiB, 31 is 192 MiB.
+    content[16] = size
+    content[20:24] = zlib.crc32(content[12:20]).to_bytes(4, "little")
     path = tmp_path / "edits.csv.xz"
-    path.write_bytes(lzma.compress(b"id,title\nopp_1,x\n", preset=9))
-    assert "can't be unpacked as xz" in refusal(path)
+    path.write_bytes(content)
+    if is_accepted:
+        with Input.open(path) as source:
+            assert len(list(source.rows())) == 1
+    else:
+        assert "can't be unpacked as xz" in refusal(path)
 
 
 @pytest.mark.parametrize("cut", [3, 10, 30])

@@ -1,5 +1,6 @@
 """Tests of turning records into rows."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from bulkupdate.errors import InputError
 from bulkupdate.models import Row
-from bulkupdate.reader import Input
+from bulkupdate.reader import Input, ReadOptions
 
 Write = Callable[..., Path]
 
@@ -25,6 +26,20 @@ def test_id_may_be_the_name_of_a_column(write: Write, word: str) -> None:
     assert first.problems == ()
     assert first.update is not None
     assert first.update.changes() == {"title": "Call Ben"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "wrong"), [("anna@acme.example", ["title"]), (" ", ["assignedTo", "title"])]
+)
+def test_owner_that_is_named_hides_no_other_problem(
+    tmp_path: Path, owner: str, wrong: list[str]
+) -> None:
+    """Where an owner need not be an id, every problem of an object is told all the same."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"id": "opp_1", "assignedTo": owner, "title": 5}))
+    with Input.open(path, options=ReadOptions(people=True)) as source:
+        (row,) = source.rows()
+    assert [problem.field for problem in row.problems] == wrong
 
 
 @pytest.mark.parametrize("again", ["id,title", "id, title ", " id , title ", "\ufeffid,title"])

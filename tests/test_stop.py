@@ -1,6 +1,7 @@
 """The stop: two levels, a lane's inside a run's, for tasks and for threads."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -245,3 +246,11 @@ def test_wait_returns_once_it_is_set() -> None:
         return loop.time() - begun
 
     assert run_virtual(main()) == pytest.approx(5, abs=0.01)
+
+
+async def test_block_that_ends_before_its_deadline_does_not_wait_for_it() -> None:
+    """A deadline is forgotten once its block is over."""
+    stop = Stop()
+    async with asyncio.timeout(5), stop.at(datetime.now(UTC) + timedelta(hours=1), "too late"):
+        await asyncio.sleep(0.01)
+    assert not stop.is_set

@@ -133,8 +133,6 @@ class Caller:
         subject: str,
         is_due: Callable[[], bool] = lambda: True,
     ) -> Value:
-        is_probe = False
-
         async def send(permit: Permit) -> Value:
             if not is_due():
                 raise NotDueError

@@ -14,7 +14,7 @@ from bulkupdate.engine.health import Health
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.worker import Sender, settle
-from bulkupdate.errors import JournalError
+from bulkupdate.errors import JournalError, count
 from bulkupdate.models import Level, Outcome, Reason, Result, Row, TaskUpdate, Traffic
 from bulkupdate.stop import Scope, Stop, StoppedError
 
@@ -200,7 +200,8 @@ class Lane:
         await self.stop.wait()
         await asyncio.sleep(self._drain_timeout)
         if late := self._caller.in_flight:
-            log.warning("%d requests in flight did not end in %g s", late, self._drain_timeout)
+            requests = count(late, "request")
+            log.warning("%s in flight did not end in %g s", requests, self._drain_timeout)
         self.stop.raise_to(Level.ABORT)
 
     @property

@@ -57,7 +57,7 @@ class ServerWindow:
             # bucket, where it is the time until the next token.
             if retry_after > period / 2:
                 self._begin(sent, end)
-        elif self._end > answered and sent > self.since:
+        elif sent > self.since:
             self._end = min(self._end, end)
 
     def begin(self, sent: float, answered: float, period: float) -> None:

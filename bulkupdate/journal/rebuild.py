@@ -60,11 +60,10 @@ def rebuild_failed(
         failed.finish(lambda: stop.check(at))
         notes += directory.keep_edited(path, left, lambda: _differs(path, part))
         failed.rename(path)
-    except OSError as error:
+    except BaseException as error:
         failed.close()
-        raise JournalError(f"{part} can't be written: {error.strerror}") from error
-    except BaseException:
-        failed.close()
+        if isinstance(error, OSError):
+            raise JournalError(f"{part} can't be written: {error.strerror}") from error
         raise
     return failed
 

@@ -247,13 +247,21 @@ def test_stop_skips_backoff_and_keeps_results() -> None:
     assert len(results) == len(set(course.server.sent))
 
 
-def test_endless_request_is_abandoned_after_drain() -> None:
-    """A stop abandons a request that is still without an answer at the drain timeout."""
-    course = Course(lambda update, _: 1e6 if update.id == "opp_2" else 0.1)
+@pytest.mark.parametrize(("seconds", "said"), [(1e6, ["1 request"]), (1.0, [])])
+def test_endless_request_is_abandoned_after_drain(
+    seconds: float, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stop abandons a request that is still without an answer at the drain timeout, and says so.
+
+    One that is answered until then is not spoken of.
+    """
+    course = Course(lambda update, _: seconds if update.id == "opp_2" else 0.1)
     course.drain_timeout = 2.0
     course.stop_after = 5
     results = course.run(*(row(n) for n in range(1, 100)), workers=3)
-    assert 2 not in results
+    assert (2 in results) is not bool(said)
+    late = [f"{one} in flight did not end in 2 s" for one in said]
+    assert [record.getMessage() for record in caplog.records] == late
 
 
 def test_stop_does_not_wait_for_limiter() -> None:

@@ -292,6 +292,31 @@ def test_answer_wakes_a_waiting_row() -> None:
     assert run_virtual(main()) == pytest.approx(1, abs=0.01)
 
 
+def test_refusal_ends_what_earlier_answers_allowed() -> None:
+    """After a 429, room that an earlier answer has told of is not believed any more."""
+
+    async def main() -> int:
+        limiter, now = PermitWindow(), asyncio.get_running_loop().time
+        begun, moments = now(), list[float]()
+
+        async def start() -> AbstractAsyncContextManager[Permit]:
+            permit = await started(limiter)
+            moments.append(now())
+            return permit
+
+        for n in range(10):
+            await ended(await start(), answered(20, 19 - n, 2.0))
+        await ended(await started(limiter), answered(20, 0, 0.01, throttled=True))
+        waiting = [asyncio.create_task(start()) for _ in range(20)]
+        await asyncio.sleep(5)
+        for task in waiting:
+            task.cancel()
+        return sum(moment < begun + 1.99 for moment in moments)
+
+    # 15 % less than the limit of 20.
+    assert run_virtual(main()) == 17
+
+
 def test_limit_changes_are_followed_both_ways() -> None:
     """The limiter follows a limit that the server lowers and raises midway."""
 

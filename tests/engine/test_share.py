@@ -58,6 +58,13 @@ def test_lower_limit_is_followed_at_once() -> None:
     assert share.value == 40.0
 
 
+def test_higher_limit_is_followed_after_a_period() -> None:
+    """A higher limit counts when the lower one was last seen a whole period before."""
+    share = Share(RATE, 0.0)
+    share.follow(5, 1.0)
+    assert [share.follow(40, now) for now in (2.9, 3.0)] == [False, True]
+
+
 def test_first_limit_may_be_a_higher_one() -> None:
     """The first answer that names a limit is believed, whatever it names."""
     share = Share(RATE, 0.0)
@@ -88,6 +95,7 @@ def test_strict_server_is_tried_again_after_a_while() -> None:
     """After ten minutes without a 429, the whole limit is tried again."""
     share = Share(RATE, 0.0)
     share.shrink(0.0, True)
+    assert share.grow(600.0) is False
     assert share.grow(602.0) is True
     assert (share.value, share.is_part) == (20.0, False)
 

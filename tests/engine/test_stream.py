@@ -79,6 +79,7 @@ async def test_closing_the_stream_ends_everything() -> None:
             break
         await asyncio.sleep(0.05)
         await stream.aclose()
+        assert not [task for task in asyncio.all_tasks() if "update" in repr(task)]
         sent = server.requests.total()
         await asyncio.sleep(0.02)
         assert server.requests.total() == sent < 200

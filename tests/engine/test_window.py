@@ -39,8 +39,9 @@ def test_quickest_answer_tells_the_end() -> None:
 def test_window_with_little_left_is_none() -> None:
     """A token bucket names the time to its next token, which is the end of no window."""
     window = known_window()
-    window.learn(9.9, 10.0, 0.1, 2.0)
-    assert window.opens == math.inf
+    for retry_after in (0.1, 1.0):
+        window.learn(9.9, 10.0, retry_after, 2.0)
+        assert window.opens == math.inf
 
 
 def test_window_is_used_once() -> None:

@@ -50,6 +50,15 @@ def test_run_directory_is_its_owners_alone(tmp_path: Path) -> None:
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
+def test_edits_of_a_night_are_begun_anew(tmp_path: Path) -> None:
+    """What is left of edits that were never adopted makes place for new ones."""
+    with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
+        directory.new_edits().write_text("{")
+        part = directory.new_edits()
+        assert part.read_bytes() == b""
+        assert part.stat().st_mode & 0o777 == 0o600
+
+
 def test_unused_run_directory_is_removed(tmp_path: Path) -> None:
     """A new run directory that no run has used is removed when it is closed."""
     with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:

@@ -107,6 +107,7 @@ async def test_every_status_raises_its_error_type(
         ("{ error: }", "{ error: }"),
         ("", "HTTP 400"),
         ("a\x1b[2J\nb\0", "a [2J b"),
+        (f"a{1000 * ' '}b", "a b"),
     ],
 )
 async def test_error_keeps_the_server_message(http: Any, body: str, message: str) -> None:
@@ -209,6 +210,7 @@ async def test_redirect_error_names_its_target(http: Any) -> None:
         ({"X-RateLimit-Limit": "1e3", "Retry-After": "1_000"}, (None, None, None)),
         ({"X-RateLimit-Limit": "\u0662\u0660", "Retry-After": " 2. "}, (None, None, 2)),
         ({"Retry-After": "Sat, 12 Sep 2020 04:07:49 GMT"}, (None, None, 0)),
+        ({"Retry-After": "1000000000"}, (None, None, 365 * 86_400)),
         ({"Retry-After": "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT"}, (None, None, None)),
     ],
 )

@@ -118,6 +118,16 @@ def test_rows_of_a_task_are_merged_on_request_only() -> None:
     ]
 
 
+def test_rows_of_a_task_that_can_not_be_merged_are_each_shown() -> None:
+    """Where one task can't take two rows together, the preview shows both requests."""
+    inspection = Inspection(merge=True)
+    for field in ("images", "videos"):
+        urls = [f"https://example.com/{field}{n}" for n in range(4)]
+        inspection.add([row(1 + (field == "videos"), "a", **{field: urls})])
+    first, second = inspection.preview("auto").bodies
+    assert (len(first["images"]), len(second["videos"])) == (4, 4)
+
+
 @given(st.lists(st.integers(0, 30)), st.integers(1, 10))
 def test_task_count_is_independent_of_parts(ids: list[int], size: int) -> None:
     """The preview counts the tasks correctly, however many parts the count takes."""

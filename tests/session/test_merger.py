@@ -49,6 +49,14 @@ def test_later_cells_win_in_merged_row(tmp_path: Path) -> None:
     assert first.update.changes() == {"title": "last", "message": "kept", "priority": "2"}
 
 
+def test_merger_leaves_no_file_open(tmp_path: Path) -> None:
+    """The rows that are held back are closed with the merger."""
+    rows = [row(1, "a", title="first"), row(2, "a", title="last")]
+    before = set(Path("/dev/fd").iterdir())
+    merged(rows, tmp_path)
+    assert set(Path("/dev/fd").iterdir()) == before
+
+
 def test_incompatible_rows_of_a_task_stay_separate(tmp_path: Path) -> None:
     """Rows that one task cannot take together are sent one after another."""
     urls = [f"https://example.com/{n}" for n in range(4)]

@@ -314,14 +314,22 @@ class EditsInPlace(Observer):
 
 
 async def test_row_that_was_not_checked_is_not_sent(write: Write) -> None:
-    """An edit in place that nothing but the content shows is noticed row by row."""
+    """An edit in place that nothing but the content shows is noticed row by row.
+
+    The next session checks the whole input anew.
+    """
     path = edits(write, 300)
     async with Bench() as bench:
         summary = await bench.run(path, observer=EditsInPlace(path))
         sent = {seen.body["title"] for seen in bench.seen if seen.body}
+        assert not Path("edits.run/check.json").exists()
+        again = await bench.run(path, mode=Mode.RESUME)
+        sent_again = {seen.body["title"] for seen in bench.seen if seen.body}
     assert (summary.exit_code, summary.stopped_by) == (3, Reason.INPUT_CHANGED)
     assert "row 4 is not the one that was checked" in (summary.reason or "")
     assert sent <= {"T1", "T2", "T3"}
+    assert again.counts["updated"] == 300
+    assert "X4" in sent_again
 
 
 def _row(line: str, number: int) -> str:
@@ -581,10 +589,12 @@ async def test_stop_interrupts_the_start_of_resuming(
         await bench.run(path)
     monkeypatch.setattr("bulkupdate.journal.rebuild._BATCH", 1)
     with RunDirectory.open(Path("edits.run"), Mode.RESUME) as directory, Input.open(path) as source:
+        open_files = set(Path("/dev/fd").iterdir())
         with pytest.raises(errors.RunStoppedError):
             Recorder.open(directory, source, SetAfter(0))
         with pytest.raises(errors.RunStoppedError):
             Recorder.open(directory, source, SetAfter(100))
+        assert set(Path("/dev/fd").iterdir()) == open_files
         recorder = Recorder.open(directory, source, Stop())
         recorder.close()
     assert recorder.failed_sha256 is not None

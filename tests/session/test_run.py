@@ -478,6 +478,13 @@ async def test_run_resumes_at_its_own_server_only(write: Write) -> None:
         elsewhere = replace(config.only_account.endpoint(), base_url="https://api.example.com/api")
         with pytest.raises(errors.RunDirectoryError, match="used http://127"):
             await run(replace(config, endpoint=elsewhere))
+        trial = replace(config, sandbox=True)
+        with pytest.raises(errors.RunDirectoryError, match=r"used http://127.* uses the sandbox"):
+            await run(trial)
+        await run(replace(trial, mode=Mode.OVERWRITE))
+        with pytest.raises(errors.RunDirectoryError, match=r"used the sandbox.* uses http://127"):
+            await run(config)
+        await run(replace(config, mode=Mode.OVERWRITE))
     async with Bench() as another_port:
         assert (await another_port.run(path, mode=Mode.RESUME)).exit_code == 0
 
@@ -875,11 +882,20 @@ async def test_session_starts_before_its_check(write: Write) -> None:
     assert lasted.total_seconds() > first["seconds"]
 
 
-async def test_input_without_a_row_needs_a_flag(write: Write) -> None:
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("edits.csv", "id,title", "a header but no row"),
+        ("edits.jsonl", "", "no row"),
+    ],
+)
+async def test_input_without_a_row_needs_a_flag(
+    write: Write, name: str, text: str, what: str
+) -> None:
     """A file that holds no edit is refused, unless it is expected: then the run is over at once."""
-    path = write("edits.csv", "id,title")
+    path = write(name, text)
     async with Bench() as bench:
-        with pytest.raises(errors.InputError, match="no row: allow_empty accepts it"):
+        with pytest.raises(errors.InputError, match=f"there is {what}: allow_empty accepts it"):
             await bench.run(path)
         for mode in (Mode.RESUME, Mode.RESUME):
             summary = await bench.run(path, mode=mode, allow_empty=True)

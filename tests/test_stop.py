@@ -248,6 +248,21 @@ def test_wait_returns_once_it_is_set() -> None:
     assert run_virtual(main()) == pytest.approx(5, abs=0.01)
 
 
+async def test_only_a_task_can_be_interrupted() -> None:
+    """A block that belongs to no task is refused, rather than never interrupted."""
+    refused: list[str] = []
+
+    def enter() -> None:
+        try:
+            Stop().until(Level.DRAIN).__enter__()
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    asyncio.get_running_loop().call_soon(enter)
+    await asyncio.sleep(0)
+    assert refused == ["only a task can be interrupted"]
+
+
 async def test_block_that_ends_before_its_deadline_does_not_wait_for_it() -> None:
     """A deadline is forgotten once its block is over."""
     stop = Stop()

@@ -17,7 +17,7 @@ _ESCAPES = 0xDC00
 _HALVES = re.compile("[\udc00-\udcff]")
 
 #: Number of bytes to decode at once.
-_READ = 1 << 14
+READ = 1 << 14
 
 
 def text_of(content: IO[bytes], encoding: Encoding, name: str) -> io.TextIOWrapper:
@@ -47,7 +47,7 @@ class _Bounded(io.BufferedIOBase):
         return True
 
     def read1(self, size: int = -1, /) -> bytes:
-        data = self._content.read(max(size, _READ))
+        data = self._content.read(max(size, READ))
         end = max(data.rfind(b"\n"), data.rfind(b"\r"))
         if end >= 0:
             self._line += data.count(b"\n") or data.count(b"\r")
@@ -62,7 +62,7 @@ class _Bounded(io.BufferedIOBase):
         return data
 
     def read(self, size: int | None = -1, /) -> bytes:
-        return self.read1(_READ if size is None else size)
+        return self.read1(READ if size is None else size)
 
 
 def damage(text: str) -> str:

@@ -134,6 +134,14 @@ def test_expired_permit_costs_no_attempt() -> None:
     assert not stop.is_set
 
 
+def test_expired_permit_of_a_retry_is_no_retry() -> None:
+    """A retry that came too late for its permit counts once, when it is sent."""
+    failed = Answer[Page](500, {}, error=ServerError("down", 500))
+    value, attempts, _, caller = call(expiring(failed, None, page("a")), limiter=Expiring)
+    assert value == ["a"]
+    assert (attempts.sent, caller.traffic.requests, caller.traffic.retries) == (2, 2, 1)
+
+
 def test_second_permit_is_for_a_connection_however_slow() -> None:
     """A request whose connections are slow every time is sent with its second permit."""
     value, attempts, _, _ = call(expiring(None, None, page("a")), limiter=Expiring)

@@ -317,6 +317,33 @@ def test_refusal_ends_what_earlier_answers_allowed() -> None:
     assert run_virtual(main()) == 17
 
 
+@pytest.mark.parametrize(
+    ("seconds", "remaining", "is_left"),
+    [(0.0, 1, True), (0.0, 2, False), (0.2, 2, True), (0.2, 3, False)],
+)
+def test_last_request_of_a_shared_key_is_left_to_others(
+    seconds: float, remaining: int, is_left: bool
+) -> None:
+    """Where another client uses the key, it gets the last request of the limit.
+
+    Where answers take longer than the limit's interval, it gets the last two.
+    """
+
+    async def main() -> float:
+        limiter = PermitWindow()
+        await ended(await started(limiter), answered(20, 0, 0.01, throttled=True))
+        for left in (10, remaining):
+            taken = await started(limiter)
+            await asyncio.sleep(seconds)
+            await ended(taken, answered(20, left, 1.5))
+            await asyncio.sleep(0.2)
+        begun = asyncio.get_running_loop().time()
+        await started(limiter)
+        return asyncio.get_running_loop().time() - begun
+
+    assert (run_virtual(main()) > 1) is is_left
+
+
 def test_limit_changes_are_followed_both_ways() -> None:
     """The limiter follows a limit that the server lowers and raises midway."""
 
@@ -515,6 +542,18 @@ def test_shorter_pause_inside_a_longer_one_adds_nothing() -> None:
     assert run_virtual(main()) == pytest.approx(10)
 
 
+def test_requests_of_one_moment_lengthen_a_pause_once() -> None:
+    """A request that starts in the moment in which a pause begins is no further one."""
+
+    async def main() -> float:
+        loop, pause = asyncio.get_running_loop(), Pause()
+        for _ in range(3):
+            pause.hold(loop.time(), 1, 1)
+        return pause.until - loop.time()
+
+    assert run_virtual(main()) == pytest.approx(1)
+
+
 def test_first_request_waits_for_its_delay() -> None:
     """A limiter with a delay starts its first request then, and keeps its pace from there."""
 
@@ -527,6 +566,16 @@ def test_first_request_waits_for_its_delay() -> None:
         return starts
 
     assert run_virtual(main()) == pytest.approx([1.5, 1.5, 1.57], abs=0.01)
+
+
+def test_limiter_without_a_delay_starts_at_once() -> None:
+    """Nothing waits that need not."""
+
+    async def main() -> float:
+        await started(limiter_for("auto"))
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == pytest.approx(1000)
 
 
 @pytest.mark.parametrize("count", [100, 137, 500])

@@ -14,6 +14,7 @@ RATE = RateLimit(20, 2.0)
     [
         (Quota(20, 3, 1.5), Quota(20, 3, 1.5)),
         (Quota(0, 3, 1.5), Quota(None, 3, 1.5)),
+        (Quota(1, 1, 1.5), Quota(1, 1, 1.5)),
         (Quota(19.5, 3, 1.5), Quota(None, 3, 1.5)),
         (Quota(HIGHEST_LIMIT + 1, 3, 1.5), Quota(None, 3, 1.5)),
         (Quota(20, 21, 1.5), Quota(20, None, 1.5)),

@@ -93,6 +93,15 @@ async def test_last_attempts_error_is_raised() -> None:
         await try_all(Retrier(RetryPolicy(max_attempts=2), sleep), attempt, attempts)
 
 
+def test_excused_attempt_counts_for_nothing() -> None:
+    """An attempt that failed because the server was down leaves as many as before."""
+    attempts = Attempts()
+    for _ in range(3):
+        attempts.sent += 1
+        attempts.note(ServerError("x"), is_excused=attempts.sent < 3)
+    assert attempts.counted == 1
+
+
 async def test_throttled_attempts_wait_in_the_limiter() -> None:
     """A throttled attempt is not counted, and the limiter does the waiting for it."""
     script = [RateLimitedError("x")] * 10 + [ServerError("x"), None]

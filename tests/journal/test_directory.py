@@ -1,5 +1,6 @@
 """Tests of the run directory: its lock, and its treatment of existing files."""
 
+import errno
 import json
 import os
 import stat
@@ -133,6 +134,19 @@ def test_directory_in_use_is_refused_until_freed(tmp_path: Path) -> None:
     RunDirectory.open(path, Mode.RESUME).close()
 
 
+def test_directory_that_can_not_be_locked_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system that knows no locks is told as what it is."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    path = a_run(tmp_path / "a.run")
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    assert f"{path} can't be locked: No locks available" in refusal(path, Mode.RESUME)
+
+
 def test_link_in_run_directory_is_refused(tmp_path: Path) -> None:
     """A run directory in which a file is a link is refused."""
     path = a_run(tmp_path / "a.run")
@@ -218,9 +232,11 @@ def test_each_earlier_log_of_a_run_gets_its_own_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["moved", "link", "other"])
 def test_directory_in_the_place_of_the_runs_gets_nothing(tmp_path: Path, how: str) -> None:
-    """Nothing is written where a link or another directory has taken the run's place."""
+    """Nothing is written or removed where a link or another directory has taken the run's place."""
     path, theirs = tmp_path / "a.run", tmp_path / "theirs"
     theirs.mkdir()
+    scrap = theirs / "check.json.part"
+    scrap.touch()
     with RunDirectory.open(path, Mode.NEW) as directory:
         path.rename(tmp_path / "moved.run")
         if how == "link":
@@ -235,7 +251,8 @@ def test_directory_in_the_place_of_the_runs_gets_nothing(tmp_path: Path, how: st
         ):
             with pytest.raises(JournalError, match="moved or replaced"):
                 write()
-    assert list(theirs.iterdir()) == []
+    assert [*theirs.iterdir()] == [scrap]
+    assert path.exists() is (how != "moved")
 
 
 def test_link_to_a_run_directory_may_be_named(tmp_path: Path) -> None:
@@ -247,21 +264,48 @@ def test_link_to_a_run_directory_may_be_named(tmp_path: Path) -> None:
     assert (tmp_path / "real.run" / "check.json").read_bytes() == b"x"
 
 
-def test_new_name_is_on_the_disk_before_it_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a file is replaced, its directory is written to the disk too."""
-    synced: list[bool] = []
+def new_name(directory: RunDirectory, file: str) -> None:
+    """Give a file of the directory a new name."""
+    files = directory.files
+    if file == "check":
+        directory.write_check(b"x")
+    elif file == "stdin":
+        directory.adopt_stdin(directory.keep_stdin([b"x"]), Format.CSV)
+    elif file == "edits":
+        directory.adopt_edits(directory.new_edits())
+    elif file == "digests":
+        files.digests_part.touch()
+        directory.adopt_digests()
+    else:
+        failed = files.failed(Format.CSV)
+        failed.write_text("edited")
+        directory.keep_edited(failed, None, lambda: True)
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether what was written to the disk was a directory, each time."""
+    found: list[bool] = []
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        found.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
         real(descriptor)
 
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+@pytest.mark.parametrize("file", ["check", "stdin", "edits", "digests", "failed"])
+def test_new_name_is_on_the_disk_before_it_counts(
+    tmp_path: Path, file: str, synced: list[bool]
+) -> None:
+    """After a file has its name, its directory is written to the disk too."""
     with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
-        monkeypatch.setattr(os, "fsync", fsync)
-        directory.write_check(b"x")
-    assert synced == [False, True]
+        assert synced == [True]
+        synced.clear()
+        new_name(directory, file)
+    assert synced in ([True], [False, True])
 
 
 @pytest.mark.parametrize(

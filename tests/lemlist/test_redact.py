@@ -80,6 +80,14 @@ def test_key_within_longer_base64_is_redacted(key: str, before: str, after: str)
     assert REDACTED in Redactor(key * 2).text(text)
 
 
+@pytest.mark.parametrize("user", ["u", "us", "use", "user:"])
+def test_end_of_base64_is_redacted_where_it_is_the_keys_alone(user: str) -> None:
+    """Base64 that ends with the key, without filling, ends with what replaces it."""
+    key = "a1b2c3d4e5f60718"
+    key += (-len(user + key) % 3) * "9"
+    assert Redactor(key).text(encoded(user + key)).endswith(REDACTED)
+
+
 @given(KEYS)
 def test_key_in_json_is_redacted_by_its_values(key: str) -> None:
     """A JSON value keeps its shape. Its keys and its texts lose the key."""

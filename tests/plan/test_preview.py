@@ -118,6 +118,17 @@ def test_rows_of_a_task_are_merged_on_request_only() -> None:
     ]
 
 
+def test_invalid_rows_are_handed_on(tmp_path: Path) -> None:
+    """Whoever inspects an input may look at each of its invalid rows, and at no other."""
+    path = tmp_path / "edits.csv"
+    path.write_text("id,done\na,yes\nb,perhaps\nc,no\n,yes\n")
+    seen: list[int] = []
+    with Input.open(path) as source:
+        for _ in inspect(source, invalid=lambda row: seen.append(row.number)):
+            pass
+    assert seen == [2, 4]
+
+
 def test_rows_of_a_task_that_can_not_be_merged_are_each_shown() -> None:
     """Where one task can't take two rows together, the preview shows both requests."""
     inspection = Inspection(merge=True)

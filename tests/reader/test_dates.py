@@ -120,3 +120,13 @@ def test_day_or_month_first_is_asked() -> None:
     """Where day and month may be either, both formats are named, with the date of each."""
     with pytest.raises(ValueError, match="'%d/%m/%Y, %H:%M' or '%m/%d/%Y, %H:%M'"):
         read("01/02/2026, 09:30", timezone="UTC")
+
+
+def test_two_formats_that_read_two_dates_are_refused() -> None:
+    """Of several formats that were set, the first that fits counts only if no other disagrees."""
+    formats = ("%d/%m/%Y", "%m/%d/%Y")
+    options: dict[str, Any] = {"timezone": "UTC", "time": "09:00", "date_formats": formats}
+    assert read("31/01/2026", **options) == read("01/31/2026", **options)
+    assert read("02/02/2026", **options) == "2026-02-02T09:00:00.000Z"
+    with pytest.raises(ValueError, match="can be two dates: 02 January 2026 .* and 01 February"):
+        read("02/01/2026", **options)

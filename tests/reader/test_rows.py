@@ -51,6 +51,16 @@ def test_repeated_header_is_an_invalid_row(write: Write, again: str) -> None:
     assert (header.number, header.line) == (2, 3)
 
 
+@pytest.mark.parametrize("record", ["T", "T,U", "T,U,a,b"])
+def test_record_of_another_width_shows_its_id_if_it_has_one(tmp_path: Path, record: str) -> None:
+    """A row with too few or too many cells is invalid, wherever its id would be."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"title,message,id\nT,M,opp_1\n{record}\n")
+    _, row = rows_of(path)
+    assert row.update is None
+    assert row.id == ("a" if record.count(",") > 1 else "")
+
+
 def test_other_header_refuses_the_file(write: Write) -> None:
     """A record that names other columns refuses the file: its cells have another meaning."""
     path = write("a.csv", "id,title", "a,T", "id,message", "b,U")

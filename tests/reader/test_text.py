@@ -1,13 +1,14 @@
 """Tests of the text of a file."""
 
 import codecs
+import contextlib
 import io
 
 import pytest
 
 from bulkupdate.errors import InputError
 from bulkupdate.reader.encoding import MAX_LINE, Encoding, encoding_of
-from bulkupdate.reader.text import KEEP_BYTES, text_of, undecodable
+from bulkupdate.reader.text import KEEP_BYTES, READ, text_of, undecodable
 
 
 def test_undecodable_bytes_are_kept_for_writing() -> None:
@@ -56,3 +57,12 @@ def test_line_beyond_the_bound_is_refused(before: int, end: bytes) -> None:
     with pytest.raises(InputError) as refused:
         list(text_of(io.BytesIO(start + b"x" * (MAX_LINE + 40_000)), Encoding("utf-8"), "a.csv"))
     assert f"a.csv: line {before + 1} is longer than 1,048,576 bytes" in str(refused.value)
+
+
+def test_line_is_refused_from_one_byte_on() -> None:
+    """The bound holds to the byte where a read ends with the line."""
+    for length in (MAX_LINE, MAX_LINE + 1):
+        # The first of the line's bytes is the last one of a read.
+        content = io.BytesIO(b"x" * (READ - 2) + b"\n" + b"x" * length)
+        with pytest.raises(InputError) if length > MAX_LINE else contextlib.nullcontext():
+            assert len([*text_of(content, Encoding("utf-8"), "a.csv")]) == 2

@@ -298,6 +298,16 @@ async def test_check_of_fewer_rows_does_not_end_a_run(write: Write) -> None:
     assert summary.counts["updated"] == 20
 
 
+async def test_option_that_is_left_out_is_named(write: Write) -> None:
+    """A run that began with an option says so where it is resumed without it, or the reverse."""
+    path, options = edits(write, 3), ReadOptions(constants={"message": "M"})
+    async with Bench() as bench:
+        for before, after in ((options, ReadOptions()), (ReadOptions(), options)):
+            await bench.run(path, first=1, mode=Mode.OVERWRITE, read=before)
+            with pytest.raises(errors.RunDirectoryError, match=r"in another way \(constants\)"):
+                await bench.run(path, mode=Mode.RESUME, read=after)
+
+
 class EditsInPlace(Observer):
     """An observer that edits the input after the check, and leaves its size and times."""
 

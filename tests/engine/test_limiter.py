@@ -318,6 +318,29 @@ def test_refusal_ends_what_earlier_answers_allowed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("remaining", "retry_after", "wait"),
+    [(0, 1.5, 1.5), (0, 3.0, 2.0), (0, 3.1, 0.0), (1, 1.5, 0.0), (19, 1.5, 0.0)],
+)
+def test_limit_that_is_used_up_is_waited_for(
+    remaining: int, retry_after: float, wait: float
+) -> None:
+    """A run that finds its key just used by another waits until the server has room again.
+
+    A `Retry-After` beyond the period, rounded up, says nothing about that.
+    """
+
+    async def main() -> float:
+        limiter = PermitWindow()
+        await ended(await started(limiter), answered(20, remaining, retry_after))
+        begun = asyncio.get_running_loop().time()
+        for _ in range(2):
+            await started(limiter)
+        return asyncio.get_running_loop().time() - begun
+
+    assert run_virtual(main()) == pytest.approx(wait, abs=0.1)
+
+
+@pytest.mark.parametrize(
     ("seconds", "remaining", "is_left"),
     [(0.0, 1, True), (0.0, 2, False), (0.2, 2, True), (0.2, 3, False)],
 )

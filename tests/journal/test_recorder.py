@@ -87,6 +87,17 @@ def test_last_five_failures_are_shown(path: Path) -> None:
         assert run.listed == [f"opp_{number}" for number in range(1, 21)]
 
 
+def test_report_that_can_not_be_removed_is_told(path: Path) -> None:
+    """A report of an earlier session lacks what this one settles: the user must know of it."""
+    report = path.with_name("a.run") / "report.html"
+    with Input.open(path) as source, RunDirectory.open(report.parent, Mode.NEW) as directory:
+        report.mkdir()
+        recorder = Recorder.open(directory, source, Stop())
+        recorder.close()
+    (note,) = recorder.notes
+    assert note.startswith(f"{report} is the report of an earlier session and can't be removed: ")
+
+
 def test_causes_are_those_of_the_failed_file(path: Path) -> None:
     """The recorder counts the causes of the rows that are in the failed file."""
     with recording(path) as run:

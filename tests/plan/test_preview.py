@@ -118,6 +118,14 @@ def test_rows_of_a_task_are_merged_on_request_only() -> None:
     ]
 
 
+def test_row_without_a_change_follows_no_other() -> None:
+    """A row that is not sent holds no earlier row of its task back."""
+    inspection = Inspection(merge=True)
+    for one in (row(1, "a"), Row(2, 3, "a", TaskUpdate(id="a"), (), ""), row(3, "a")):
+        inspection.add([one])
+    assert [number in inspection.followed() for number in (1, 2, 3)] == [True, False, False]
+
+
 def test_invalid_rows_are_handed_on(tmp_path: Path) -> None:
     """Whoever inspects an input may look at each of its invalid rows, and at no other."""
     path = tmp_path / "edits.csv"

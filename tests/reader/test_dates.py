@@ -128,5 +128,5 @@ def test_two_formats_that_read_two_dates_are_refused() -> None:
     options: dict[str, Any] = {"timezone": "UTC", "time": "09:00", "date_formats": formats}
     assert read("31/01/2026", **options) == read("01/31/2026", **options)
     assert read("02/02/2026", **options) == "2026-02-02T09:00:00.000Z"
-    with pytest.raises(ValueError, match="can be two dates: 02 January 2026 .* and 01 February"):
+    with pytest.raises(ValueError, match=r"can be two dates: 02 January 2026 .* and 01 February"):
         read("02/01/2026", **options)

@@ -1,6 +1,7 @@
 """Tests of finding out the encoding of a file."""
 
 import io
+import tracemalloc
 import subprocess
 import sys
 import time
@@ -344,6 +345,19 @@ def test_search_for_an_encoding_obeys_the_stop(tmp_path: Path) -> None:
     with pytest.raises(RunStoppedError):
         Input.open(path, stop=stop)
     assert stop.looks < 0
+
+
+def test_words_are_judged_in_little_memory() -> None:
+    """However many words a file has, few of them are kept."""
+    content = file_of(*(f"déjà{number}" for number in range(10_000))).encode("cp1252")
+    detected(content)  # What is imported for it stays.
+    tracemalloc.start()
+    try:
+        detected(content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def test_very_long_line_ends_the_search(tmp_path: Path) -> None:

@@ -25,6 +25,18 @@ def test_file_that_can_not_be_read_is_refused() -> None:
     assert refusal(Path("/proc/self/mem")) == "/proc/self/mem: can't be read: Input/output error"
 
 
+def test_share_of_a_file_that_has_grown_is_at_most_all(tmp_path: Path) -> None:
+    """A file that another program adds to while it is read is never more than read."""
+    path = tmp_path / "edits.csv"
+    path.write_text("id,title\n" + "opp_1,x\n" * 2_000)
+    with Input.open(path) as source:
+        with path.open("a") as file:
+            file.write("opp_1,x\n" * 20_000)
+        shares = {source.share_read for _ in source.rows()}
+    assert 1.0 in shares
+    assert all(share is None or share <= 1 for share in shares)
+
+
 def test_compressed_bomb_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A compressed file that grows far beyond its length is refused."""
     monkeypatch.setattr(raw, "BOMB_BYTES", 100_000)

@@ -61,6 +61,23 @@ def test_record_of_another_width_shows_its_id_if_it_has_one(tmp_path: Path, reco
     assert row.id == ("a" if record.count(",") > 1 else "")
 
 
+def test_record_that_is_too_short_for_its_rule_has_none(tmp_path: Path) -> None:
+    """A row of a failed file that has lost its last cell is invalid, and of no rule."""
+    path = tmp_path / "a.csv"
+    path.write_text("id,title,bulkupdate_rule\nopp_1,T,nightly\nopp_2,T\n")
+    first, second = rows_of(path)
+    assert (first.rule, second.rule) == ("nightly", None)
+    assert second.update is None
+
+
+def test_columns_that_two_delimiters_may_separate_are_asked_about(tmp_path: Path) -> None:
+    """Where no delimiter is likelier than another, the user has to choose."""
+    path = tmp_path / "a.csv"
+    path.write_text("id;x\ttitle\nopp_1;x\tT\n")
+    with pytest.raises(InputError, match=r"separated by ';' or '\\t': choose one with delimiter"):
+        rows_of(path)
+
+
 def test_other_header_refuses_the_file(write: Write) -> None:
     """A record that names other columns refuses the file: its cells have another meaning."""
     path = write("a.csv", "id,title", "a,T", "id,message", "b,U")

@@ -1,10 +1,10 @@
 """Tests of finding out the encoding of a file."""
 
 import io
-import tracemalloc
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest

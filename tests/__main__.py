@@ -27,12 +27,12 @@ STATIC = (
 )
 #: It takes a minute, so it runs beside the tests, which leave a core idle now and then.
 TYPES = ("mypy",)
-#: Slow tests wait for other programs much of the time, so there is one process more than cores.
+#: Tests wait for other programs now and then, so there is one process more than cores.
 PROCESSES = str((os.cpu_count() or 1) + 1)
-PYTEST = ("pytest", "-q", "-n", "auto", "--dist", "worksteal")
+PYTEST = ("pytest", "-q", "-n", PROCESSES, "--dist", "worksteal")
 WHOLE = (
     ("coverage", "erase"),
-    ("coverage", "run", "-m", "pytest", "-q", "-n", PROCESSES, "--dist", "worksteal"),
+    ("coverage", "run", "-m", *PYTEST),
     ("coverage", "combine", "-q"),
     ("coverage", "report"),
 )

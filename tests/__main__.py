@@ -27,16 +27,16 @@ STATIC = (
 )
 #: It takes a minute, so it runs beside the tests, which leave a core idle now and then.
 TYPES = ("mypy",)
-#: Tests wait for other programs now and then, so there is one process more than cores.
-PROCESSES = str((os.cpu_count() or 1) + 1)
-PYTEST = ("pytest", "-q", "-n", PROCESSES, "--dist", "worksteal")
+#: Tests wait for other programs now and then, and slow ones more often, so there are a few processes
+#: more than cores.
+CORES = os.cpu_count() or 1
 WHOLE = (
     ("coverage", "erase"),
-    ("coverage", "run", "-m", *PYTEST),
+    ("coverage", "run", "-m", "pytest", "-q", "-n", str(CORES + 2), "--dist", "worksteal"),
     ("coverage", "combine", "-q"),
     ("coverage", "report"),
 )
-FAST = ((*PYTEST, "-m", "not slow"),)
+FAST = (("pytest", "-q", "-n", str(CORES + 1), "--dist", "worksteal", "-m", "not slow"),)
 
 
 def main() -> int:

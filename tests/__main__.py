@@ -27,8 +27,8 @@ STATIC = (
 )
 #: It takes a minute, so it runs beside the tests, which leave a core idle now and then.
 TYPES = ("mypy",)
-#: Tests wait for other programs now and then, and slow ones more often, so there are a few processes
-#: more than cores.
+#: Tests wait for other programs now and then, and slow ones more often, so there are a few more
+#: processes than cores.
 CORES = os.cpu_count() or 1
 WHOLE = (
     ("coverage", "erase"),

@@ -122,7 +122,8 @@ def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
             "#DEĞER!",
         ),
         *("Err:502", "Err :508", "Erro:504", "#ERROR!", "#GETTING_DATA"),
-        *("Erreur:502", "Błąd:502", "Ошибка:502", "Помилка:502", "エラー:502"),
+        *("Erreur:502", "Błąd:502", "Ошибка:502", "Помилка:502", "エラー:502", "Σφάλμα:502"),
+        *("Greška:508", "Eroare:504", "Kļūda:502", "오류:502", "错误:522"),
     ],
 )
 def test_error_of_a_spreadsheet_is_no_value(word: str) -> None:

@@ -27,9 +27,9 @@ STATIC = (
 )
 #: It takes a minute, so it runs beside the tests, which leave a core idle now and then.
 TYPES = ("mypy",)
-#: Tests wait for other programs now and then, and slow ones more often, so there are a few more
-#: processes than cores.
-CORES = os.cpu_count() or 1
+#: Tests wait for other programs now and then, so there is one process more than cores for the fast
+#: ones, and two more for all.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 WHOLE = (
     ("coverage", "erase"),
     ("coverage", "run", "-m", "pytest", "-q", "-n", str(CORES + 2), "--dist", "worksteal"),

@@ -1,6 +1,7 @@
 """The stop: two levels, a lane's inside a run's, for tasks and for threads."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -246,6 +247,36 @@ def test_wait_returns_once_it_is_set() -> None:
         return loop.time() - begun
 
     assert run_virtual(main()) == pytest.approx(5, abs=0.01)
+
+
+def test_stop_that_is_set_again_interrupts_nothing_anew() -> None:
+    """A task that leaves its block may clean up, and one that has set the stop goes on."""
+
+    async def leaves(stop: Stop, done: list[str]) -> None:
+        with contextlib.suppress(StoppedError), stop.until(Level.DRAIN):
+            try:
+                await asyncio.sleep(100)
+            finally:
+                await asyncio.sleep(1)
+                done.append("cleaned up")
+
+    async def sets(stop: Stop, done: list[str]) -> None:
+        with contextlib.suppress(StoppedError), stop.until(Level.DRAIN):
+            await asyncio.sleep(1)
+            stop.set("enough")
+            await asyncio.sleep(1)
+            done.append("went on")
+
+    async def main() -> list[str]:
+        stop, done = Stop(), list[str]()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(leaves(stop, done))
+            group.create_task(sets(stop, done))
+            await asyncio.sleep(1.5)
+            stop.set("once more")
+        return sorted(done)
+
+    assert run_virtual(main()) == ["cleaned up", "went on"]
 
 
 async def test_only_a_task_can_be_interrupted() -> None:

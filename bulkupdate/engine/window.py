@@ -48,7 +48,7 @@ class ServerWindow:
         Args:
             sent: the time when a request was sent, in seconds of the event loop's clock.
             answered: the time of its answer.
-            retry_after: seconds until the end of the window, with a fraction.
+            retry_after: seconds until the end of the window, with a fraction; never negative.
             period: the period of the limit, in seconds.
         """
         end = answered + retry_after

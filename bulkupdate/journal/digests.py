@@ -110,7 +110,8 @@ class CheckedRows:
             if line.account is not None:
                 written = _of_account(written, line.account)
             digest = blake2b(written, digest_size=8).digest()
-            if digest[:7] == numbers[8:15] and digest[7] | SENDS == numbers[15]:
+            is_near = digest[:7] == numbers[8:15]
+            if is_near and digest[7] | SENDS == numbers[15]:
                 return True
         try:
             return _fits_otherwise(line, numbers)

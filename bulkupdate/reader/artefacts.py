@@ -30,7 +30,7 @@ _MARKED = re.compile(r"#[¡¿]?([\w/'’]+) ?([!?]?)")
 _NUMBERED = re.compile(
     r"(?:err ?|error|erro|errore|erreur|fehler|fout|fel|fejl|feil|virhe"
     r"|błąd|chyba|hiba|ошибка|помилка|грешка|hata|napaka|greška|klaida|kļūda|viga|eroare|σφάλμα"
-    r"|שגיאה|エラー|오류|错误|錯誤):5\d\d",
+    r"|שגיאה|エラー|오류|错误|錯誤)[:：]5\d\d",
     re.IGNORECASE,
 )
 #: A number that is wider than its column.

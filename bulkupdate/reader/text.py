@@ -50,16 +50,21 @@ class _Bounded(io.BufferedIOBase):
         data = self._content.read(max(size, READ))
         end = max(data.rfind(b"\n"), data.rfind(b"\r"))
         if end >= 0:
+            first = min(at for at in (data.find(b"\n"), data.find(b"\r")) if at >= 0)
+            self._check(self._length + first)
             self._line += data.count(b"\n") or data.count(b"\r")
             self._length = len(data) - end - 1
         else:
             self._length += len(data)
-        if self._length > MAX_LINE:
+        self._check(self._length)
+        return data
+
+    def _check(self, length: int) -> None:
+        if length > MAX_LINE:
             raise InputError(
                 f"{self._name}: line {self._line} is longer than {MAX_LINE:,} bytes:"
                 " is this a text file of edits?"
             )
-        return data
 
     def read(self, size: int | None = -1, /) -> bytes:
         return self.read1(READ if size is None else size)

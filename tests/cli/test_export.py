@@ -301,7 +301,7 @@ atexit.register(lambda: print(peak()))
 def test_memory_does_not_grow_with_tasks() -> None:
     """10,000 tasks take about as much memory as 1,000."""
     peaks = []
-    content = "x" * 500
+    content = "x" * 2000
     for count in (1000, 10_000):
         tasks = (
             f'{{"_id": "opp_{n}", "type": "manual", "title": "T{n}", "content": "{content}"}}\n'

@@ -253,7 +253,7 @@ def test_endless_request_is_abandoned_after_drain(
 ) -> None:
     """A stop abandons a request that is still without an answer at the drain timeout, and says so.
 
-    One that is answered until then is not spoken of.
+    One that is answered by then is not mentioned.
     """
     course = Course(lambda update, _: seconds if update.id == "opp_2" else 0.1)
     course.drain_timeout = 2.0

@@ -52,7 +52,7 @@ def test_run_directory_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 def test_edits_of_a_night_are_begun_anew(tmp_path: Path) -> None:
-    """What is left of edits that were never adopted makes place for new ones."""
+    """What is left of edits that were never adopted makes room for new ones."""
     with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
         directory.new_edits().write_text("{")
         part = directory.new_edits()
@@ -137,7 +137,7 @@ def test_directory_in_use_is_refused_until_freed(tmp_path: Path) -> None:
 def test_directory_that_can_not_be_locked_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file system that knows no locks is told as what it is."""
+    """The message says that the file system has no locks."""
 
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -283,29 +283,39 @@ def new_name(directory: RunDirectory, file: str) -> None:
 
 
 @pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether what was written to the disk was a directory, each time."""
-    found: list[bool] = []
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What was written to the disk, each time: the names in a directory; none for a file."""
+    found: list[list[str]] = []
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        found.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        found.append(sorted(os.listdir(descriptor)) if is_directory else [])
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
     return found
 
 
-@pytest.mark.parametrize("file", ["check", "stdin", "edits", "digests", "failed"])
+@pytest.mark.parametrize(
+    ("file", "written"),
+    [
+        ("check", [[], ["check.json"]]),
+        ("stdin", [["stdin.csv"]]),
+        ("edits", [[], ["edits.jsonl"]]),
+        ("digests", [["rows.digest"]]),
+        ("failed", [["failed.1.csv"]]),
+    ],
+)
 def test_new_name_is_on_the_disk_before_it_counts(
-    tmp_path: Path, file: str, synced: list[bool]
+    tmp_path: Path, file: str, written: list[list[str]], synced: list[list[str]]
 ) -> None:
-    """After a file has its name, its directory is written to the disk too."""
+    """Once a file has its name, its directory is written to the disk."""
     with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
-        assert synced == [True]
+        assert synced == [["a.run"]]
         synced.clear()
         new_name(directory, file)
-    assert synced in ([True], [False, True])
+    assert synced == written
 
 
 @pytest.mark.parametrize(

@@ -80,12 +80,15 @@ def test_file_that_was_moved_is_noticed(tmp_path: Path, is_replaced: bool) -> No
 
 def test_renamed_file_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a file has a new name, its directory is written to the disk."""
-    synced: list[Path] = []
-    monkeypatch.setattr("bulkupdate.journal.files.sync_directory", synced.append)
+    synced: list[bool] = []
+    monkeypatch.setattr(
+        "bulkupdate.journal.files.sync_directory",
+        lambda directory: synced.append((directory / "b").exists()),
+    )
     file = AppendOnlyFile(tmp_path / "a")
     file.rename(tmp_path / "b")
     file.close()
-    assert synced == [tmp_path]
+    assert synced == [True]
 
 
 def test_renamed_file_is_still_ours(tmp_path: Path) -> None:

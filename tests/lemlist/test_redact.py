@@ -82,7 +82,7 @@ def test_key_within_longer_base64_is_redacted(key: str, before: str, after: str)
 
 @pytest.mark.parametrize("user", ["u", "us", "use", "user:"])
 def test_end_of_base64_is_redacted_where_it_is_the_keys_alone(user: str) -> None:
-    """Base64 that ends with the key, without filling, ends with what replaces it."""
+    """Base64 that ends with the key, without padding, ends with what replaces it."""
     key = "a1b2c3d4e5f60718"
     key += (-len(user + key) % 3) * "9"
     assert Redactor(key).text(encoded(user + key)).endswith(REDACTED)

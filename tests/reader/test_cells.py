@@ -123,7 +123,8 @@ def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
         ),
         *("Err:502", "Err :508", "Erro:504", "#ERROR!", "#GETTING_DATA"),
         *("Erreur:502", "Błąd:502", "Ошибка:502", "Помилка:502", "エラー:502", "Σφάλμα:502"),
-        *("Greška:508", "Eroare:504", "Kļūda:502", "오류:502", "错误:522"),
+        *("Greška:508", "Грешка:502", "Eroare:504", "Kļūda:502", "Klaida:502", "Napaka:502"),
+        *("Viga:502", "שגיאה:502", "오류:502", "错误:522", "錯誤：502"),
     ],
 )
 def test_error_of_a_spreadsheet_is_no_value(word: str) -> None:

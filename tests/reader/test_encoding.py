@@ -199,7 +199,7 @@ def test_file_that_is_utf8_by_chance_is_asked_about() -> None:
 
 
 def test_letter_of_no_common_language_is_no_sure_utf8() -> None:
-    """Two letters of Windows-1252 that are one of UTF-8, which nobody writes, are asked about."""
+    """Two characters of Windows-1252 that are one rare letter in UTF-8 are asked about."""
     content = file_of("BÆ’").encode("cp1252")
     assert content.decode() == file_of("Bƒ")
     with pytest.raises(InputError, match="is UTF-8, perhaps by chance"):

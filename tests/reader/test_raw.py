@@ -1,8 +1,10 @@
 """Tests of the bytes of files, with and without compression."""
 
 import bz2
+import errno
 import gzip
 import lzma
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,11 +24,12 @@ def refusal(path: Path) -> str:
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that is broken")
 def test_file_that_can_not_be_read_is_refused() -> None:
     """A disk that fails at the first byte is told as what it is."""
-    assert refusal(Path("/proc/self/mem")) == "/proc/self/mem: can't be read: Input/output error"
+    why = os.strerror(errno.EIO)
+    assert refusal(Path("/proc/self/mem")) == f"/proc/self/mem: can't be read: {why}"
 
 
 def test_share_of_a_file_that_has_grown_is_at_most_all(tmp_path: Path) -> None:
-    """A file that another program adds to while it is read is never more than read."""
+    """Where another program has added to a file, the share that was read is at most 1."""
     path = tmp_path / "edits.csv"
     path.write_text("id,title\n" + "opp_1,x\n" * 2_000)
     with Input.open(path) as source:

@@ -59,10 +59,12 @@ def test_line_beyond_the_bound_is_refused(before: int, end: bytes) -> None:
     assert f"a.csv: line {before + 1} is longer than 1,048,576 bytes" in str(refused.value)
 
 
-def test_line_is_refused_from_one_byte_on() -> None:
-    """The bound holds to the byte where a read ends with the line."""
+@pytest.mark.parametrize("after", [b"", b"\n", b"\r\nopp_2,x\n"])
+@pytest.mark.parametrize("before", [0, 5, READ - 2, READ])
+def test_line_is_refused_from_one_byte_on(before: int, after: bytes) -> None:
+    """The bound holds to the byte, wherever a read of the file ends."""
+    start = b"x" * before + b"\n"
     for length in (MAX_LINE, MAX_LINE + 1):
-        # The first of the line's bytes is the last one of a read.
-        content = io.BytesIO(b"x" * (READ - 2) + b"\n" + b"x" * length)
+        content = io.BytesIO(start + b"x" * length + after)
         with pytest.raises(InputError) if length > MAX_LINE else contextlib.nullcontext():
-            assert len([*text_of(content, Encoding("utf-8"), "a.csv")]) == 2
+            assert len([*text_of(content, Encoding("utf-8"), "a.csv")]) == 2 + (len(after) > 2)

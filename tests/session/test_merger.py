@@ -18,7 +18,7 @@ from bulkupdate.session.merger import Merger
 from bulkupdate.session.run import run
 from bulkupdate.session.settings import FailureLimit
 from tests.support.bench import Bench, StopsAfter, results_in
-from tests.support.fakes import row
+from tests.support.fakes import open_files, row
 
 Write = Callable[..., Path]
 
@@ -51,10 +51,12 @@ def test_later_cells_win_in_merged_row(tmp_path: Path) -> None:
 
 def test_merger_leaves_no_file_open(tmp_path: Path) -> None:
     """The rows that are held back are closed with the merger."""
-    rows = [row(1, "a", title="first"), row(2, "a", title="last")]
-    before = set(Path("/dev/fd").iterdir())
-    merged(rows, tmp_path)
-    assert set(Path("/dev/fd").iterdir()) == before
+    followed, before = RowSet(2), open_files()
+    followed.add(1)
+    with Merger(followed, tmp_path / "parked") as merger:
+        assert merger.add(row(1, "a", title="first")) == []
+        assert not open_files() <= before
+    assert open_files() <= before
 
 
 def test_incompatible_rows_of_a_task_stay_separate(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
 from bulkupdate.engine.call import Caller
 from bulkupdate.engine.health import Health
-from bulkupdate.engine.limiter import Limiter, NoLimiter
+from bulkupdate.engine.limiter import Limiter, NoLimiter, permitted
 from bulkupdate.engine.retry import Attempts
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
@@ -132,6 +132,21 @@ def test_expired_permit_costs_no_attempt() -> None:
     assert limiter[0].starts == 2
     assert (attempts.sent, caller.traffic.requests, caller.traffic.retries) == (1, 1, 0)
     assert not stop.is_set
+
+
+async def test_each_expired_permit_doubles_what_the_next_one_allows() -> None:
+    """Where connections are slow, a request gets more and more time to make one."""
+    allowed: list[float] = []
+
+    async def use(_: object) -> str:
+        allowed.append(CONNECT_LATE.get())
+        if len(allowed) < 6:
+            raise PermitExpiredError
+        return "sent"
+
+    assert await permitted(NoLimiter(), use) == "sent"
+    assert allowed == [0, 1, 2, 4, 8, 16]
+    assert CONNECT_LATE.get() == 0
 
 
 def test_expired_permit_of_a_retry_is_no_retry() -> None:

@@ -219,6 +219,24 @@ def test_row_is_known_by_its_number_and_content(tmp_path: Path) -> None:
         CheckedRows(tmp_path / "none")
 
 
+def test_torn_line_of_digests_hides_no_other(tmp_path: Path) -> None:
+    """After a crash, the rows before the incomplete last line are still known."""
+    path = tmp_path / "digests"
+    rows = [row(number, title=f"T{number}") for number in range(1, 4)]
+    digests(path, *rows)
+    path.write_bytes(path.read_bytes()[:-5])
+    with CheckedRows(path) as checked:
+        assert [checked.holds(one) for one in rows] == [True, True, False]
+
+
+def test_forgotten_row_has_no_digests(tmp_path: Path) -> None:
+    """A row that is to be sent again is like no other row."""
+    found = digests(tmp_path / "digests", row(1), row(2))
+    found.forget(1)
+    assert found.of(1) == (0, 0)
+    assert 0 not in found.of(2)
+
+
 def test_rows_are_known_far_apart_too(tmp_path: Path) -> None:
     """Few parts of a long file of digests are kept in memory, in any order of the rows."""
     path = tmp_path / "digests"

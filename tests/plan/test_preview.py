@@ -118,6 +118,12 @@ def test_rows_of_a_task_are_merged_on_request_only() -> None:
     ]
 
 
+def test_rows_that_expect_something_are_counted() -> None:
+    """Each row that expects something counts once, however much it expects."""
+    expecting = replaced(row(1), expect={"title": "Old", "done": False})
+    assert preview_of(expecting, row(2), replaced(row(3), expect={"title": ""})).expecting == 2
+
+
 def test_row_without_a_change_follows_no_other() -> None:
     """A row that is not sent holds no earlier row of its task back."""
     inspection = Inspection(merge=True)

@@ -1,5 +1,6 @@
 """Tests of finding out the encoding of a file."""
 
+import codecs
 import io
 import subprocess
 import sys
@@ -198,6 +199,21 @@ def test_file_that_is_utf8_by_chance_is_asked_about() -> None:
     assert "encoding utf-8 (which reads 'lՉge'" in str(asked.value)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        (Encoding("utf-8", is_clean=True), b""),
+        (Encoding("utf-8", codecs.BOM_UTF8, is_clean=True), codecs.BOM_UTF8),
+        (Encoding("utf-8"), codecs.BOM_UTF8),
+        (Encoding("utf-16-le", is_clean=True), codecs.BOM_UTF16_LE),
+        (Encoding("cp1252", is_clean=True), b""),
+    ],
+)
+def test_short_file_has_a_mark_where_it_could_be_misread(encoding: Encoding, mark: bytes) -> None:
+    """Only UTF-8 that is clean needs no byte order mark to be recognised in a few lines."""
+    assert encoding.safe_mark == mark
+
+
 def test_letter_of_no_common_language_is_no_sure_utf8() -> None:
     """Two characters of Windows-1252 that are one rare letter in UTF-8 are asked about."""
     content = file_of("BÆ’").encode("cp1252")
@@ -385,7 +401,7 @@ def test_word_of_two_scripts_is_utf8(tmp_path: Path, title: str) -> None:
         assert row.update.title == title
 
 
-@pytest.mark.parametrize("title", ["HRק", "הCRM", "l’école".encode("mac-roman").decode()])
+@pytest.mark.parametrize("title", ["HRק", "HRքո", "הCRM", "l’école".encode("mac-roman").decode()])
 def test_valid_utf8_is_never_read_otherwise(tmp_path: Path, title: str) -> None:
     """What decodes as UTF-8 is read so, or the user is asked."""
     path = tmp_path / "a.csv"

@@ -130,6 +130,8 @@ def test_object_and_constant_of_one_expectation_are_refused(tmp_path: Path) -> N
     options = {"constants": {"expect.title": "Other", "expect.message": "Text"}}
     (row,) = rows(text, tmp_path, "edits.jsonl", **options)
     assert row.error.startswith("key 'expect.title' and constants expect.title expect something")
+    (row,) = rows(text[:-2] + ', "foo": 1}}', tmp_path, "edits.jsonl", **options)
+    assert "expect.foo is none of" in row.error
 
 
 @pytest.mark.parametrize("key", ["Expect", "EXPECT", " expect"])

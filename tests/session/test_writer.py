@@ -10,6 +10,7 @@ from bulkupdate.journal.recorder import Recorder
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result, Row, unsent
 from bulkupdate.session.writer import BATCH, Writer
 from bulkupdate.stop import Stop
+from tests.support.clock import run_virtual
 from tests.support.fakes import row
 
 
@@ -102,6 +103,19 @@ async def test_writer_waits_for_no_missing_result() -> None:
     assert (writing.recorder.batches, writing.told) == ([[1]], [1])
     await first
     await writing.end()
+
+
+def test_full_batches_are_written_without_a_pause() -> None:
+    """Rows that come faster than they are written wait for a turn of the loop, and no longer."""
+
+    async def main() -> float:
+        writing, now = Writing(), asyncio.get_running_loop().time
+        begun = now()
+        await writing.put(*range(1, 3 * BATCH))
+        await writing.end()
+        return now() - begun
+
+    assert run_virtual(main()) < 0.1
 
 
 async def test_cancelled_worker_leaves_every_result() -> None:

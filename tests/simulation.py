@@ -79,6 +79,7 @@ class Simulation:
         ceiling: the ceiling of the limiter, or None.
         clients: the number of simulated clients, each with all the rows.
         other: requests per second of another client.
+        used: requests of another client in the 0.2 seconds before the first one.
         lost: the part of the answers that never arrive.
         freeze: begin and length of a time in which the process is stopped, in seconds.
         seed: the seed of every latency.
@@ -95,6 +96,7 @@ class Simulation:
         ceiling: RateLimit | None = None,
         clients: int = 1,
         other: float = 0.0,
+        used: int = 0,
         lost: float = 0.0,
         freeze: tuple[float, float] | None = None,
         seed: int = 1,
@@ -107,6 +109,7 @@ class Simulation:
         self.ceiling = ceiling
         self.clients = clients
         self.other = other
+        self.used = used
         self.lost = lost
         self.freeze = freeze
         self.random = random.Random(seed)
@@ -131,6 +134,8 @@ class Simulation:
 
     async def _main(self, rows: int) -> list[float]:
         begun = asyncio.get_running_loop().time()
+        for number in range(self.used):
+            self.window.take(begun - 0.2 * (1 - number / self.used))
         meanwhile = [
             asyncio.create_task(self._other_client()),
             asyncio.create_task(self._stand_still()),

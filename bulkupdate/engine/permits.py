@@ -20,7 +20,8 @@ trip in each period. The headers of the answers can reduce it:
   requests arrives earlier than a single one.
 - *Round trip.* A permit comes back early by a part of the shortest round trip, because no request
   travels faster.
-- *Credit.* `X-RateLimit-Remaining`, minus the requests sent since, is room that is surely free.
+- *Credit.* `X-RateLimit-Remaining`, minus the requests sent since, is room that is surely free. Where
+  the key was used just before the run, there is no other room until the server says so.
 - *Window.* If the answers show that the server counts in windows, all permits come back when the
   window ends. A fractional `Retry-After` gives that moment to the millisecond. Without one, it is
   one period after the first answer in the window.
@@ -326,7 +327,10 @@ class PermitWindow(LocalLimiter):
         return is_contradiction or self._window.has_ended(before=started)
 
     def _learn_fullness(self, remaining: float, room: int, retry_after: float, now: float) -> None:
-        """Wait if no room is left while the key is shared, or was in use just before the run."""
+        """Wait if no room is left while the key is shared, or was in use just before the run.
+
+        In the second case, only as many requests may start until then as `_credit` says.
+        """
         share, period = self._share, self._share.rate.period
         ours = self._round_trips.count + self._permits.in_flight + 1
         if share.is_shared:
@@ -335,7 +339,7 @@ class PermitWindow(LocalLimiter):
             wait = min(retry_after, period)
         else:
             return
-        if room <= (self._reserve if share.is_shared else 0):
+        if not share.is_shared or room <= self._reserve:
             self._full_until = max(self._full_until, now + wait)
 
     @property

@@ -111,6 +111,17 @@ def test_lone_client_meets_no_refusal(
     assert sorted(course.order) == list(range(1, 151))
 
 
+@pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK, Window.BUCKET])
+@pytest.mark.parametrize("used", [1, 8, 12])
+def test_key_that_was_just_used_brings_no_refusal(kind: Window, used: int) -> None:
+    """What a run before this one has left of the limit is not exceeded.
+
+    A sliding log may refuse a request: it does not tell when the others come back.
+    """
+    for seed in range(1, 6):
+        assert Simulation(kind, SHORT, used=used, seed=seed).run(60).refused == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Window.FIXED, Window.CLOCK, Window.BUCKET, Window.SLIDING])
 @pytest.mark.parametrize("latency", [SHORT, LONG])
@@ -319,14 +330,14 @@ def test_refusal_ends_what_earlier_answers_allowed() -> None:
 
 @pytest.mark.parametrize(
     ("remaining", "retry_after", "wait"),
-    [(0, 1.5, 1.5), (0, 3.0, 2.0), (0, 3.1, 0.0), (1, 1.5, 0.0), (19, 1.5, 0.0)],
+    [(0, 1.5, 1.5), (0, 3.0, 2.0), (0, 3.1, 0.0), (1, 1.5, 1.5), (2, 1.5, 0.0), (19, 1.5, 0.0)],
 )
 def test_limit_that_is_used_up_is_waited_for(
     remaining: int, retry_after: float, wait: float
 ) -> None:
-    """A run that finds its key just used by another waits until the server has room again.
+    """A run that finds its key just used starts what is left, and waits until there is more.
 
-    A `Retry-After` beyond the period, rounded up, says nothing about that.
+    Two requests are started here. A `Retry-After` beyond the period, rounded up, says nothing.
     """
 
     async def main() -> float:

@@ -98,6 +98,16 @@ def test_report_that_can_not_be_removed_is_told(path: Path) -> None:
     assert note.startswith(f"{report} is the report of an earlier session and can't be removed: ")
 
 
+def test_log_that_another_program_wrote_to_is_told_at_the_end(path: Path) -> None:
+    """What is in the log must be what the run has written there."""
+    with recording(path) as run:
+        run.settle(1, outcome=Outcome.UPDATED)
+        with run.files.results.open("a") as log:
+            log.write("\n")
+        with pytest.raises(JournalError, match="another program has written to it"):
+            run.recorder.close()
+
+
 def test_causes_are_those_of_the_failed_file(path: Path) -> None:
     """The recorder counts the causes of the rows that are in the failed file."""
     with recording(path) as run:

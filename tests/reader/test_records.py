@@ -40,6 +40,7 @@ def test_lost_delimiter_before_a_quoted_cell_is_refused(line: str) -> None:
         ('a,say "hi", or not', ["a", 'say "hi"', " or not"]),
         ('a,"x"', ["a", "x"]),
         ('a,5",x', ["a", '5"', "x"]),
+        ('a,5",the 7"er', ["a", '5"', 'the 7"er']),
         ('a,TV 24" black,size 24"', ["a", 'TV 24" black', 'size 24"']),
         ('a,Buy a 24" screen,and one of 27"', ["a", 'Buy a 24" screen', 'and one of 27"']),
     ],

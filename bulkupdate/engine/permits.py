@@ -20,8 +20,8 @@ trip in each period. The headers of the answers can reduce it:
   requests arrives earlier than a single one.
 - *Round trip.* A permit comes back early by a part of the shortest round trip, because no request
   travels faster.
-- *Credit.* `X-RateLimit-Remaining`, minus the requests sent since, is room that is surely free. Where
-  the key was used just before the run, there is no other room until the server says so.
+- *Credit.* `X-RateLimit-Remaining`, minus the requests sent since, is room that is surely free.
+  Where the key was used just before the run, it is all the room there is until the next window.
 - *Window.* If the answers show that the server counts in windows, all permits come back when the
   window ends. A fractional `Retry-After` gives that moment to the millisecond. Without one, it is
   one period after the first answer in the window.

@@ -602,6 +602,20 @@ def test_first_request_waits_for_its_delay() -> None:
     assert run_virtual(main()) == pytest.approx([1.5, 1.5, 1.57], abs=0.01)
 
 
+def test_ceiling_is_spread_over_its_period() -> None:
+    """Requests below a low ceiling are not sent in a row at the beginning of its period."""
+
+    async def main() -> list[float]:
+        limiter, now = PermitWindow(RateLimit(10, 10)), asyncio.get_running_loop().time
+        begun, starts = now(), list[float]()
+        for _ in range(5):
+            await started(limiter)
+            starts.append(now() - begun)
+        return starts
+
+    assert run_virtual(main()) == pytest.approx([0, 0, 0.7, 1.4, 2.1], abs=0.02)
+
+
 def test_limiter_without_a_delay_starts_at_once() -> None:
     """Without a delay, the first request starts at once."""
 

@@ -300,3 +300,16 @@ async def test_block_that_ends_before_its_deadline_does_not_wait_for_it() -> Non
     async with asyncio.timeout(5), stop.at(datetime.now(UTC) + timedelta(hours=1), "too late"):
         await asyncio.sleep(0.01)
     assert not stop.is_set
+
+
+async def test_deadline_that_fails_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of what waits for the deadline reaches the block's end."""
+    stop = Stop()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stop, "set", fail)
+    with pytest.raises(ZeroDivisionError):
+        async with stop.at(datetime.now(UTC) - timedelta(seconds=1), "too late"):
+            await asyncio.sleep(0.01)

@@ -12,6 +12,7 @@ from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
     BadRequestError,
     CertificateError,
+    ConfigError,
     ConnectError,
     NotFoundError,
     RateLimitedError,
@@ -148,3 +149,11 @@ async def test_cancellation_is_never_retried() -> None:
     with pytest.raises(asyncio.CancelledError):
         await Retrier(RetryPolicy(), sleep).proceed(ServerError("x"), attempt, Attempts())
     assert calls == 1
+
+
+@pytest.mark.parametrize("name", ["max_attempts", "max_throttles"])
+def test_policy_makes_one_attempt_at_least(name: str) -> None:
+    """A policy may allow a single attempt, and no fewer."""
+    assert getattr(RetryPolicy(**{name: 1}), name) == 1
+    with pytest.raises(ConfigError, match="must be 1 or more"):
+        RetryPolicy(**{name: 0})

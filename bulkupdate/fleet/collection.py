@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -138,7 +139,8 @@ class FleetRun:
         self._status = status
         self._directory = directory
         self._follow = follow
-        self._is_idle = False
+        #: Why nobody works on the run, without numbers; "" if somebody does.
+        self._why_idle = ""
         self._all = [_Part(part) for part in status.parts]
         self.parts: Sequence[_Part] = [
             part for part, one in zip(self._all, status.parts, strict=True) if one.team is not None
@@ -148,9 +150,11 @@ class FleetRun:
     def _update(self, status: RunStatus) -> None:
         self._status = status
         why = status.why_idle
-        if self._follow and why is not None and not self._is_idle:
+        # The seconds for which a worker is silent are no other reason.
+        reason = re.sub(r"\d+", "", why or "")
+        if self._follow and reason and reason != self._why_idle:
             log.warning("run %d waits: %s", status.id, why)
-        self._is_idle = why is not None
+        self._why_idle = reason
         for part, one in zip(self._all, status.parts, strict=True):
             part.update(one)
 

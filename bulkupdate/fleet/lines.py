@@ -22,11 +22,10 @@ def status_lines(runs: Sequence[RunStatus], workers: Sequence[WorkerStatus]) -> 
         yield from table(_RUNS, rows, right=(0, 3, 4, 5))
     else:
         yield "no run was submitted"
-    if not workers:
+    if not any(worker.is_alive for worker in workers):
         yield "no worker is there: bulkupdate fleet worker"
     for worker in workers:
-        is_silent = worker.silent > worker.lease
-        how = f"silent for {worker.silent:.0f} s" if is_silent else "alive"
+        how = "alive" if worker.is_alive else f"silent for {worker.silent:.0f} s"
         yield printable(f"worker {worker.name} ({worker.version}): {how}")
 
 

@@ -34,7 +34,11 @@ LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
 LEFT JOIN bulkupdate_workers b ON b.id = w.id
 LEFT JOIN LATERAL (
     SELECT max(key_hash) AS key_hash,
-           CASE WHEN max(seen) > now() - interval '3 minutes' THEN max(trouble)
+           CASE WHEN NOT EXISTS (
+               SELECT FROM procrastinate_workers w JOIN bulkupdate_workers b USING (id)
+               WHERE greatest(w.last_heartbeat, {begin}) >= now() - interval '1 s' * b.lease
+           ) THEN 'no worker is there'
+                WHEN max(seen) > now() - interval '3 minutes' THEN max(trouble)
                 ELSE coalesce(max(trouble), 'no worker has its key now') END AS trouble
     FROM bulkupdate_accounts WHERE queue = p.queue
 ) AS a ON p.queue IS NOT NULL
@@ -292,6 +296,11 @@ class WorkerStatus(NamedTuple):
     version: str
     lease: float
     silent: float
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was heard of within its lease."""
+        return self.silent <= self.lease
 
 
 #: Accounts that a message names.

@@ -25,12 +25,12 @@ _ERROR_NAMES = frozenset(_ERRORS.split())
 _NO_MARK = "N/A N/D N/B I/T Н/Д Δ/Υ NV NA YOK HIÁNYZIK NENÍ_K_DISPOZICI GETTING_DATA DATEN_ABRUFEN"
 _UNMARKED = frozenset(_NO_MARK.split())
 
-_MARKED = re.compile(r"#[¡¿]?([\w/'’]+) ?([!?]?)")
+_MARKED = re.compile(r"#[¡¿]?([\w/'’]+)\s?([!?]?)")
 #: LibreOffice and OpenOffice write most errors as a word and a number.
 _NUMBERED = re.compile(
-    r"(?:err ?|error|erro|errore|erreur|fehler|fout|fel|fejl|feil|virhe"
+    r"(?:err|error|erro|errore|erreur|fehler|fout|fel|fejl|feil|virhe"
     r"|błąd|chyba|hiba|ошибка|помилка|грешка|hata|napaka|greška|klaida|kļūda|viga|eroare|σφάλμα"
-    r"|שגיאה|エラー|오류|错误|錯誤)[:：]5\d\d",
+    r"|שגיאה|エラー|오류|错误|錯誤)\s?[:：]\s?5\d\d",
     re.IGNORECASE,
 )
 #: A number that is wider than its column.
@@ -52,7 +52,7 @@ _NO_ID = frozenset(
 )
 
 #: Length of the longest of these texts that begin with a letter, in characters.
-LONGEST = 11
+LONGEST = 13
 
 
 def error(word: str) -> str:

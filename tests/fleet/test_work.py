@@ -186,9 +186,9 @@ async def test_another_team_under_a_name_gets_no_job(database: Database, write: 
             await asyncio.sleep(0.2)
             (run,) = await runs_of(database, submitted.run)
             assert run.counts["unprocessed"] == 3
-        await database.rows("UPDATE bulkupdate_accounts SET seen = now() - interval '1 hour'")
-        (run,) = await runs_of(database, submitted.run)
-        assert run.parts[0].trouble == "no worker has its key now"
+            await database.rows("UPDATE bulkupdate_accounts SET seen = now() - interval '1 hour'")
+            (run,) = await runs_of(database, submitted.run)
+            assert run.parts[0].trouble == "no worker has its key now"
         many["a"].team.id = first
         async with working(database, many):
             await ended(database, submitted.run)
@@ -304,6 +304,36 @@ async def test_worker_that_is_silent_is_named(database: Database, write: Write) 
         assert (run.parts[0].why_waiting or "").startswith("its worker is silent for 3600")
         assert "its worker is silent" in [*status_lines([run], [])][1]
         await ended(database, submitted.run)
+
+
+async def test_run_without_any_worker_says_so(
+    database: Database, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether its workers have drained or were killed, a run that nobody can go on with says so."""
+    path = write("a.csv", *rows_of(60))
+    async with ManyAccounts(["a"], rate=RateLimit(20, 2.0)) as many:
+        async with working(database, many):
+            submitted = await submit(config_of(many, path), database)
+            while len(many.seen) < 5:
+                await asyncio.sleep(0.01)
+        for change in (None, "UPDATE procrastinate_workers SET last_heartbeat = '2026-01-01'"):
+            if change is not None:
+                await Queue(database).register("killed", 10.0)
+                await database.rows(change)
+            (run,) = await runs_of(database, submitted.run)
+            assert run.parts[0].why_waiting == "no worker is there"
+            lines = [*status_lines([run], await workers_of(database))]
+            assert lines[1].endswith("running: a: no worker is there")
+            assert lines[2] == "no worker is there: bulkupdate fleet worker"
+        stop = Stop()
+        collecting = asyncio.create_task(
+            collect(database, submitted.run, "edits.run", follow=True, stop=stop)
+        )
+        while "waits" not in caplog.text:
+            await asyncio.sleep(0.01)
+        stop.set("enough")
+        await collecting
+        assert f"run {submitted.run} waits: a: no worker is there" in caplog.text
 
 
 async def test_stopped_worker_gives_its_jobs_back(database: Database, write: Write) -> None:

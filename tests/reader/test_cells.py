@@ -108,7 +108,7 @@ def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
     [
         *("#N/A", " #ref!", "#VALUE! 5", "#DIV/0!", "#spill!", "#CALC!", "#DIV/0 !", "########"),
         *("#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "Fehler:502", "Fehler:522"),
-        *("#VALEUR!", "#NOM?", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#VALORE!", "#RIF!", "#NÚM!"),
+        *("#VALEUR\u00a0!", "#NOM\u202f?", "#VALEUR!", "#NOM?", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#VALORE!", "#RIF!", "#NÚM!"),
         *("#WAARDE!", "#NAAM?", "#VÆRDI!", "#I/T", "#VÄRDEFEL!", "#SAKNAS!", "#ARVO!", "Virhe:502"),
         *(
             "#ARG!",
@@ -124,6 +124,7 @@ def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
         *("Err:502", "Err :508", "Erro:504", "#ERROR!", "#GETTING_DATA"),
         *("Erreur:502", "Błąd:502", "Ошибка:502", "Помилка:502", "エラー:502", "Σφάλμα:502"),
         *("Greška:508", "Грешка:502", "Eroare:504", "Kļūda:502", "Klaida:502", "Napaka:502"),
+        *("Err\u00a0:502", "Err\u202f:508", "Err : 502", "Помилка : 502"),
         *("Viga:502", "שגיאה:502", "오류:502", "错误:522", "錯誤：502"),
     ],
 )

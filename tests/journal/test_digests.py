@@ -229,6 +229,16 @@ def test_torn_line_of_digests_hides_no_other(tmp_path: Path) -> None:
         assert [checked.holds(one) for one in rows] == [True, True, False]
 
 
+def test_digests_of_many_rows_are_written_as_they_come(tmp_path: Path) -> None:
+    """However many rows there are, few of their digests are kept in memory."""
+    file = DigestFile(tmp_path / "digests")
+    for number in range(1, 10_001):
+        file.add(row(number))
+    assert (tmp_path / "digests").stat().st_size > 5_000 * 34
+    file.close()
+    assert len(Digests.read(tmp_path / "digests")) == 10_000
+
+
 def test_forgotten_row_has_no_digests(tmp_path: Path) -> None:
     """A row that is to be sent again is like no other row."""
     found = digests(tmp_path / "digests", row(1), row(2))

@@ -30,6 +30,7 @@ from bulkupdate.journal.results import (
     repair_journal,
 )
 from bulkupdate.models import ErrorInfo, Mismatch, Outcome, Result
+from tests.support.fakes import open_files
 
 
 def result(row: int, title: str = "x", **more: Any) -> Result:
@@ -304,7 +305,9 @@ def test_remains_of_a_crash_stay_out_of_the_log(
         with pytest.raises(SystemExit):
             renumber_journal(path, [1, 2, 3, 0], tmp_path / "results.1.jsonl")
     assert rows_in(tmp_path / "results.jsonl.part") == [1, 2, 3]
+    before = open_files()
     renumber_journal(path, [3, 0, 1], tmp_path / "results.1.jsonl")
+    assert open_files() <= before
     assert [(read.row, read.id) for _, read in read_journal(path)] == [(1, "opp_3"), (3, "opp_1")]
     assert rows_in(tmp_path / "results.1.jsonl") == [1, 2, 3]
 

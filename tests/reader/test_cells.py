@@ -108,7 +108,18 @@ def test_missing_value_of_a_program_is_no_id(word: str, field: str) -> None:
     [
         *("#N/A", " #ref!", "#VALUE! 5", "#DIV/0!", "#spill!", "#CALC!", "#DIV/0 !", "########"),
         *("#NV", "#WERT!", "#BEZUG!", "#ZAHL!", "Fehler:502", "Fehler:522"),
-        *("#VALEUR\u00a0!", "#NOM\u202f?", "#VALEUR!", "#NOM?", "#N/D", "#¡VALOR!", "#¿NOMBRE?", "#VALORE!", "#RIF!", "#NÚM!"),
+        *(
+            "#VALEUR\u00a0!",
+            "#NOM\u202f?",
+            "#VALEUR!",
+            "#NOM?",
+            "#N/D",
+            "#¡VALOR!",
+            "#¿NOMBRE?",
+            "#VALORE!",
+            "#RIF!",
+            "#NÚM!",
+        ),
         *("#WAARDE!", "#NAAM?", "#VÆRDI!", "#I/T", "#VÄRDEFEL!", "#SAKNAS!", "#ARVO!", "Virhe:502"),
         *(
             "#ARG!",

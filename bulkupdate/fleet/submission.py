@@ -21,7 +21,7 @@ import psycopg
 
 from bulkupdate._version import __version__
 from bulkupdate.codec import parse_record, to_json
-from bulkupdate.errors import ConfigError, InputError, count, setting
+from bulkupdate.errors import ConfigError, InputError, RunStoppedError, count, setting
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.limiter import SharedLimits
 from bulkupdate.fleet.queue import FORMAT, Queue, queue_of
@@ -33,6 +33,7 @@ from bulkupdate.reader import Format, Input, ReadOptions
 from bulkupdate.session.merger import Merger
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.plan import plan_edits
+from bulkupdate.session.planrecord import Plan
 from bulkupdate.session.question import Confirm, ask
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.source import copy_stdin
@@ -208,7 +209,7 @@ async def _plan(
             on_conflict=keep,
             limiters=limits.limiter,
         )
-        async with planning as plan:
+        async with _told(planning, path) as plan:
             refused = [one.refused for one in (plan, *plan.accounts.values()) if one.refused]
             if refused and not config.yes:
                 raise InputError(refused[0])
@@ -221,6 +222,21 @@ async def _plan(
         for line in lines:
             edits.write(to_json(parse_record(line, _Conflict).row) + b"\n")
     return _Planned(path, conflicts, number, read_at)
+
+
+@contextlib.asynccontextmanager
+async def _told(
+    planning: contextlib.AbstractAsyncContextManager[Plan], path: Path
+) -> AsyncIterator[Plan]:
+    """The plan. Where there is none, the file in which it would be is no matter of the user's."""
+    try:
+        async with planning as plan:
+            yield plan
+    except (InputError, RunStoppedError) as error:
+        text, prefix = str(error), f"{path} is not written: "
+        if not text.startswith(prefix):
+            raise
+        raise type(error)(f"nothing was submitted: {text.removeprefix(prefix)}") from error
 
 
 async def _submit(

@@ -341,6 +341,18 @@ def test_row_that_was_compared_and_not_sent_keeps_its_digest(
     assert (list(changed.kept), changed.changed) == ([0], [1])
 
 
+def test_line_of_another_edit_never_fits(tmp_path: Path) -> None:
+    """All of a digest counts: of a thousand other edits of the task, none fits."""
+    digests(tmp_path / "digests", row(1, title="T"))
+    with CheckedRows(tmp_path / "digests") as checked:
+        for number in range(1000):
+            result = Result(
+                row=1, id="opp_1", outcome=Outcome.UPDATED, attempts=1, at="",
+                sent={"title": f"T{number}"},
+            )  # fmt: skip
+            assert not checked.fits(parse_record(to_json(result), LoggedRow))
+
+
 @pytest.mark.parametrize("result", COMPARED, ids=["conflict", "already"])
 def test_line_of_a_compared_row_fits_by_its_task(tmp_path: Path, result: Result) -> None:
     """A line without fields is a result of the row if it names the row's task."""

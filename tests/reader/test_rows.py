@@ -42,6 +42,15 @@ def test_owner_that_is_named_hides_no_other_problem(
     assert [problem.field for problem in row.problems] == wrong
 
 
+def test_key_of_another_name_hides_no_other_problem(tmp_path: Path) -> None:
+    """Where a field is called otherwise than before, the keys after it are looked at too."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "a", "title": "T"}\n{"id": "b", "Title": "U", "done": "perhaps"}\n')
+    _, row = rows_of(path)
+    assert "is called 'title' in row 1" in row.error
+    assert "is neither true nor false" in row.error
+
+
 @pytest.mark.parametrize("again", ["id,title", "id, title ", " id , title ", "\ufeffid,title"])
 def test_repeated_header_is_an_invalid_row(write: Write, again: str) -> None:
     """A record that repeats the header is invalid, and the rows around it are read."""

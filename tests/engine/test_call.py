@@ -12,6 +12,7 @@ from bulkupdate.engine.limiter import Limiter, NoLimiter, permitted
 from bulkupdate.engine.retry import Attempts
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.errors import (
+    NoPermitError,
     NotFoundError,
     RateLimitedError,
     RequestTimeoutError,
@@ -132,6 +133,19 @@ def test_expired_permit_costs_no_attempt() -> None:
     assert limiter[0].starts == 2
     assert (attempts.sent, caller.traffic.requests, caller.traffic.retries) == (1, 1, 0)
     assert not stop.is_set
+
+
+def test_limiter_that_gives_no_permit_stops_the_lane() -> None:
+    """A limiter that can't be reached any more ends the lane, and says why."""
+
+    class Away(NoLimiter):
+        async def start(self) -> float:
+            raise NoPermitError("the database is away")
+
+    value, attempts, stop, _ = call(lambda _: page("a"), limiter=Away)
+    assert isinstance(value, StoppedError)
+    assert attempts.sent == 0
+    assert (stop.reason, stop.text) == (Reason.NO_PERMIT, "the database is away")
 
 
 async def test_each_expired_permit_doubles_what_the_next_one_allows() -> None:

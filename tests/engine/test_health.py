@@ -127,6 +127,21 @@ def test_outage_is_twenty_failures_of_five_tasks(failures: int, tasks: int, is_d
     assert run_virtual(main()) is is_down
 
 
+def test_each_outage_needs_five_tasks_of_its_own() -> None:
+    """The tasks that failed before the server answered again say nothing about a second outage."""
+
+    async def main() -> list[bool]:
+        health, downs = Health(Stop(), 600), list[bool]()
+        for tasks in (5, 4, 5):
+            for number in range(100):
+                health.note(f"opp_{number % tasks}", DOWN)
+            downs.append(health.is_down)
+            health.note("opp_0", None)
+        return downs
+
+    assert run_virtual(main()) == [True, False, True]
+
+
 def test_second_outage_begins_with_short_intervals_again() -> None:
     """The intervals between the probes of a second outage do not go on from those of the first."""
     probes: list[float] = []

@@ -334,13 +334,14 @@ class PermitWindow(LocalLimiter):
         share, period = self._share, self._share.rate.period
         ours = self._round_trips.count + self._permits.in_flight + 1
         if share.is_shared:
+            if room > self._reserve:
+                return
             wait = max(min(retry_after, period), _FULL_HOLD * period / share.rate.requests)
         elif remaining + ours < share.rate.requests:
             wait = min(retry_after, period)
         else:
             return
-        if not share.is_shared or room <= self._reserve:
-            self._full_until = max(self._full_until, now + wait)
+        self._full_until = max(self._full_until, now + wait)
 
     @property
     def _reserve(self) -> int:

@@ -56,10 +56,11 @@ SELECT part, outcome, count(*) FROM bulkupdate_results
 WHERE part = ANY(%s) AND NOT again GROUP BY part, outcome
 """
 
-_WORKERS = """
-SELECT w.name, w.version, w.lease, extract(epoch FROM now() - p.last_heartbeat)::float8
+_WORKERS: LiteralString = """
+SELECT w.name, w.version, w.lease,
+       extract(epoch FROM now() - greatest(p.last_heartbeat, {begin}))::float8
 FROM bulkupdate_workers w JOIN procrastinate_workers p USING (id) ORDER BY w.id
-"""
+""".replace("{begin}", SERVER_BEGIN)
 
 _CANCEL = """
 UPDATE bulkupdate_runs SET cancelled = now() WHERE id = %s AND cancelled IS NULL RETURNING id
@@ -289,7 +290,7 @@ class WorkerStatus(NamedTuple):
         name: its name.
         version: the version of bulkupdate.
         lease: seconds without a heartbeat after which its jobs go to others.
-        silent: seconds since its last heartbeat.
+        silent: seconds since its last heartbeat, or since the database began after that.
     """
 
     name: str

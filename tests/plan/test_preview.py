@@ -133,7 +133,7 @@ def test_row_without_a_change_follows_no_other() -> None:
 
 
 def test_invalid_rows_are_handed_on(tmp_path: Path) -> None:
-    """Whoever inspects an input may look at each of its invalid rows, and at no other."""
+    """The callback for invalid rows gets each of them, and no other row."""
     path = tmp_path / "edits.csv"
     path.write_text("id,done\na,yes\nb,perhaps\nc,no\n,yes\n")
     seen: list[int] = []

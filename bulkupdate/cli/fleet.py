@@ -72,8 +72,26 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-#: Ids of runs, as PostgreSQL has them.
-_RUN = click.IntRange(1, 2**63 - 1)
+
+class _Run(click.IntRange):
+    """The id of a run, as PostgreSQL has them."""
+
+    name = "run"
+
+    def __init__(self) -> None:
+        super().__init__(1, 2**63 - 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The id as a number. Anything else is wrong usage, and the error says where ids are."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.UsageError:
+            self.fail(
+                f"{value!r} is no id of a run: 'bulkupdate fleet status' lists them", param, ctx
+            )
+
+
+_RUN = _Run()
 
 database_options = cloup.option_group("Which fleet", dsn_file_option)
 
@@ -264,6 +282,8 @@ def submit_command(**given: Any) -> None:
         config = _submit_config(flags)
 
         async def work(database: "Database", stop: "Stop") -> int:
+            from bulkupdate.fleet.lines import waiting_lines
+            from bulkupdate.fleet.runs import runs_of
             from bulkupdate.fleet.submission import submit
 
             if flags.out is not None:
@@ -275,6 +295,9 @@ def submit_command(**given: Any) -> None:
             updates = found.preview.requests - found.conflicts
             screen.say(f"run {found.run}: {count(updates, 'update')} submitted")
             if flags.out is None:
+                (status,) = await runs_of(database, found.run, counted=False)
+                for line in waiting_lines(status):
+                    screen.say(line, "yellow")
                 screen.say(f"next: bulkupdate fleet collect {found.run} --out DIR")
                 told = (
                     screen.result({"run": found.run})

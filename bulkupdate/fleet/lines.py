@@ -1,5 +1,6 @@
 """The runs and the workers of a fleet, in lines for people and in records for programs."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,9 @@ from bulkupdate.ui.messages import printable
 from bulkupdate.ui.table import table
 
 _RUNS = ("run", "submitted", "input", "rows", "done", "not ok", "state")
+#: Accounts that a line names.
+_NAMED = 5
+
 _PARTS = ("account", "updates", "rows done", "not ok", "requests", "429s", "state")
 
 
@@ -46,6 +50,17 @@ def run_lines(run: RunStatus) -> Iterator[str]:
     elif run.cancelled is None:
         lone = [part for part in run.parts if part.team is not None]
         yield from (printable(waits) for part in lone if (waits := part.why_waiting))
+
+
+def waiting_lines(run: RunStatus) -> Iterator[str]:
+    """For each reason for which nobody works on accounts of a run, a line that names them."""
+    waiting: defaultdict[str, list[str]] = defaultdict(list)
+    for part in run.parts:
+        if part.why_idle is not None:
+            waiting[part.why_idle].append(part.account)
+    for why, names in waiting.items():
+        named = ", ".join([*names[:_NAMED], *["…"][: len(names) > _NAMED]])
+        yield f"run {run.id} waits: {why}" + (f" ({named})" if named else "")
 
 
 def _run_cells(run: RunStatus) -> Iterator[str]:

@@ -89,6 +89,12 @@ SELECT DISTINCT p.queue FROM {open} AND NOT EXISTS (
 )
 """.replace("{open}", OPEN_PARTS)
 
+#: The workers that were heard of within their lease. While the database was away, none could be.
+ALIVE: LiteralString = """
+procrastinate_workers w JOIN bulkupdate_workers b USING (id)
+WHERE greatest(w.last_heartbeat, {begin}) >= now() - interval '1 s' * b.lease
+""".replace("{begin}", SERVER_BEGIN)
+
 #: Workers without a heartbeat for many leases are forgotten.
 _FORGET = """
 DELETE FROM procrastinate_workers w WHERE last_heartbeat < now() - 20 * interval '1 s' * coalesce(

@@ -8,7 +8,7 @@ from typing import LiteralString, NamedTuple
 from bulkupdate.codec import parse_record
 from bulkupdate.errors import LANE_STOPPERS, ConfigError, count
 from bulkupdate.fleet.database import SERVER_BEGIN, Database
-from bulkupdate.fleet.queue import OPEN_PARTS, PART_ORDER, Queue
+from bulkupdate.fleet.queue import ALIVE, OPEN_PARTS, PART_ORDER, Queue
 from bulkupdate.fleet.records import FleetSettings
 from bulkupdate.models import RETRIED, Outcome, Reason
 
@@ -19,6 +19,10 @@ WHERE submitted IS NOT NULL AND (%(run)s::bigint IS NULL OR id = %(run)s) ORDER 
 """
 
 _PARTS: LiteralString = """
+WITH the_living AS (
+    SELECT DISTINCT m.queue FROM bulkupdate_members m
+    WHERE m.worker IN (SELECT w.id FROM {alive})
+)
 SELECT p.id, p.run, p.account, p.base_url, p.team, p.rows, p.reason, p.stopped_by, p.ended,
        p.requests, p.retries, p.rate_limited, p.paused, p.allowed_rate, p.waiting_for, p.began,
        extract(epoch FROM coalesce(p.ended, now()) - p.began)::float8, a.key_hash, a.trouble,
@@ -34,16 +38,13 @@ LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
 LEFT JOIN bulkupdate_workers b ON b.id = w.id
 LEFT JOIN LATERAL (
     SELECT max(key_hash) AS key_hash,
-           CASE WHEN NOT EXISTS (
-               SELECT FROM procrastinate_workers w JOIN bulkupdate_workers b USING (id)
-               WHERE greatest(w.last_heartbeat, {begin}) >= now() - interval '1 s' * b.lease
-           ) THEN 'no worker is there'
-                WHEN max(seen) > now() - interval '3 minutes' THEN max(trouble)
+           CASE WHEN p.queue IN (SELECT queue FROM the_living) THEN NULL
+                WHEN NOT EXISTS (SELECT FROM {alive}) THEN 'no worker is there'
                 ELSE coalesce(max(trouble), 'no worker has its key now') END AS trouble
     FROM bulkupdate_accounts WHERE queue = p.queue
 ) AS a ON p.queue IS NOT NULL
 WHERE p.run = ANY(%s) ORDER BY p.id
-""".replace("{begin}", SERVER_BEGIN)
+""".replace("{begin}", SERVER_BEGIN).replace("{alive}", ALIVE)
 
 #: For each team, the run that comes first.
 _FIRST: LiteralString = """

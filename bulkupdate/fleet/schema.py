@@ -11,7 +11,7 @@ from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.queue import schema
 
 #: The version of the tables. A program works with its own only.
-VERSION = 1
+VERSION = 2
 
 #: Number of the lock that one `fleet init` at a time holds.
 _LOCK = 7_250_112_233

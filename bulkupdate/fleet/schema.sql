@@ -27,6 +27,13 @@ CREATE TABLE bulkupdate_workers (
     started timestamptz NOT NULL DEFAULT now()
 );
 
+-- The teams that a worker works for.
+CREATE TABLE bulkupdate_members (
+    worker bigint NOT NULL REFERENCES bulkupdate_workers ON DELETE CASCADE,
+    queue text NOT NULL,
+    PRIMARY KEY (worker, queue)
+);
+
 -- The accounts whose keys workers have, or had. A name may mean another team to another worker.
 CREATE TABLE bulkupdate_accounts (
     base_url text NOT NULL,

@@ -33,7 +33,7 @@ from bulkupdate.reader import Format, Input, ReadOptions
 from bulkupdate.session.merger import Merger
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.plan import plan_edits
-from bulkupdate.session.planrecord import Plan
+from bulkupdate.session.planfile import write_plan
 from bulkupdate.session.question import Confirm, ask
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.source import copy_stdin
@@ -199,7 +199,6 @@ async def _plan(
             accounts=config.accounts,
             account=config.account,
             read=replace(config.read, accounts=None, account=None),
-            output=path,
             skip_invalid=config.skip_invalid,
             unlisted=config.unlisted,
             max_changes=config.max_changes,
@@ -209,10 +208,15 @@ async def _plan(
             on_conflict=keep,
             limiters=limits.limiter,
         )
-        async with _told(planning, path) as plan:
+        async with planning as plan:
+            if plan.unread:
+                raise RunStoppedError(f"nothing was submitted: {plan.why_unread}")
+            if why := plan.refusal(config.max_changes, skip_invalid=config.skip_invalid):
+                raise InputError(f"nothing was submitted: {why}")
             refused = [one.refused for one in (plan, *plan.accounts.values()) if one.refused]
             if refused and not config.yes:
                 raise InputError(refused[0])
+            await write_plan(plan, path, Format.JSONL)
             number = plan.conflicts.total()
             observer.noted(
                 f"compared with the tasks: {count(plan.tasks, 'task')} would change,"
@@ -222,21 +226,6 @@ async def _plan(
         for line in lines:
             edits.write(to_json(parse_record(line, _Conflict).row) + b"\n")
     return _Planned(path, conflicts, number, read_at)
-
-
-@contextlib.asynccontextmanager
-async def _told(
-    planning: contextlib.AbstractAsyncContextManager[Plan], path: Path
-) -> AsyncIterator[Plan]:
-    """The plan. Where there is none, the file in which it would be is no matter of the user's."""
-    try:
-        async with planning as plan:
-            yield plan
-    except (InputError, RunStoppedError) as error:
-        text, prefix = str(error), f"{path} is not written: "
-        if not text.startswith(prefix):
-            raise
-        raise type(error)(f"nothing was submitted: {text.removeprefix(prefix)}") from error
 
 
 async def _submit(

@@ -4,8 +4,8 @@ A job is for a team. A worker asks for the team of each key, and takes the jobs 
 So a row never goes to another team, whatever an account is called on another machine.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import LiteralString, NamedTuple
 
 from bulkupdate.engine.limiter import Limiter
 from bulkupdate.errors import (
@@ -18,7 +18,7 @@ from bulkupdate.errors import (
 )
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.limiter import Course, SharedLimiter, SharedLimits
-from bulkupdate.fleet.queue import queue_of
+from bulkupdate.fleet.queue import ALIVE, queue_of
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
@@ -40,11 +40,37 @@ _NAMED = 5
 _RECENT = 600.0
 
 _REGISTER = """
-INSERT INTO bulkupdate_accounts (base_url, name, team, team_name, queue, key_hash)
-VALUES (%(base_url)s, %(name)s, %(team)s, %(team_name)s, %(queue)s, %(key_hash)s)
-ON CONFLICT (base_url, name, team) DO UPDATE SET
-    team_name = EXCLUDED.team_name, key_hash = EXCLUDED.key_hash, trouble = NULL, seen = now()
+WITH account AS (
+    INSERT INTO bulkupdate_accounts (base_url, name, team, team_name, queue, key_hash)
+    VALUES (%(base_url)s, %(name)s, %(team)s, %(team_name)s, %(queue)s, %(key_hash)s)
+    ON CONFLICT (base_url, name, team) DO UPDATE SET
+        team_name = EXCLUDED.team_name, key_hash = EXCLUDED.key_hash, trouble = NULL, seen = now()
+    RETURNING queue
+)
+INSERT INTO bulkupdate_members SELECT w.id, queue FROM bulkupdate_workers w, account
+WHERE w.id = %(worker)s ON CONFLICT DO NOTHING
 """
+
+#: A worker that the others had forgotten has another id since.
+_NOTE_MEMBERS = """
+WITH mine AS (
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[]) AS mine (base_url, name, queue)
+), seen AS (
+    UPDATE bulkupdate_accounts a SET seen = now(), trouble = NULL FROM mine
+    WHERE (a.base_url, a.name, a.queue) = (mine.base_url, mine.name, mine.queue)
+)
+INSERT INTO bulkupdate_members SELECT DISTINCT w.id, queue FROM bulkupdate_workers w, mine
+WHERE w.id = %s ON CONFLICT DO NOTHING
+"""
+
+#: Another worker may have a key of it that is good.
+_TROUBLE: LiteralString = """
+UPDATE bulkupdate_accounts a SET trouble = %s
+WHERE base_url = %s AND name = %s AND NOT EXISTS (
+    SELECT FROM bulkupdate_members m
+    WHERE m.queue = a.queue AND m.worker IN (SELECT w.id FROM {alive})
+)
+""".replace("{alive}", ALIVE)
 
 _KNOWN = """
 SELECT name, base_url, team, key_hash FROM bulkupdate_accounts a
@@ -93,9 +119,14 @@ class UnreadTeamError(ConfigError):
 
 
 async def register(
-    database: Database, account: Account, limits: SharedLimits, pool: ConnectionPool, stop: Stop
+    database: Database,
+    account: Account,
+    worker: int,
+    limits: SharedLimits,
+    pool: ConnectionPool,
+    stop: Stop,
 ) -> Member:
-    """Find the team of an account of this worker, and register it.
+    """Find the team of an account of a worker, and register it.
 
     Raises:
         UnreadTeamError: its team can't be told now.
@@ -122,9 +153,31 @@ async def register(
             "team_name": name,
             "queue": queue,
             "key_hash": hash_of(endpoint.api_key.reveal()),
+            "worker": worker,
         },
     )
     return Member(account, endpoint, course, queue)
+
+
+async def note_members(database: Database, worker: int, members: Collection[Member]) -> None:
+    """Note that a worker has the keys of these accounts.
+
+    Raises:
+        DatabaseError: the database can't be reached.
+    """
+    base_urls = [member.endpoint.base_url for member in members]
+    names = [member.account.name for member in members]
+    queues = [member.queue for member in members]
+    await database.rows(_NOTE_MEMBERS, [base_urls, names, queues, worker])
+
+
+async def note_trouble(database: Database, account: Account, why: str) -> None:
+    """Note why a worker can't work for an account, unless another one can.
+
+    Raises:
+        DatabaseError: the database can't be reached.
+    """
+    await database.rows(_TROUBLE, [why, account.base_url, account.name])
 
 
 async def _team_of(

@@ -48,7 +48,13 @@ from bulkupdate.fleet.database import Absence, Database, DatabaseError
 from bulkupdate.fleet.limiter import SharedLimiter, SharedLimits
 from bulkupdate.fleet.queue import Lease, Queue
 from bulkupdate.fleet.schema import check
-from bulkupdate.fleet.teams import Member, UnreadTeamError, register
+from bulkupdate.fleet.teams import (
+    Member,
+    UnreadTeamError,
+    note_members,
+    note_trouble,
+    register,
+)
 from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.pool import ConnectionPool, connections
 from bulkupdate.lemlist.tasks import TaskClient
@@ -84,18 +90,6 @@ _SEEN_INTERVAL = 60.0
 
 #: Seconds for which a job is left to workers of a newer version.
 _POSTPONED = 30.0
-
-#: Another worker may have a key of it that is good: it says so every minute.
-_TROUBLE = """
-UPDATE bulkupdate_accounts SET trouble = %s
-WHERE base_url = %s AND name = %s AND seen < now() - interval '90 s'
-"""
-
-_SEEN = """
-UPDATE bulkupdate_accounts a SET seen = now(), trouble = NULL
-FROM unnest(%s::text[], %s::text[], %s::text[]) AS mine (base_url, name, queue)
-WHERE (a.base_url, a.name, a.queue) = (mine.base_url, mine.name, mine.queue)
-"""
 
 _WAITING = "UPDATE bulkupdate_parts SET waiting_for = %s WHERE id = %s AND job = %s"
 
@@ -240,8 +234,7 @@ class Worker:
                 if said.get(account.name) != str(problem):
                     log.error("%s", problem)
                 with contextlib.suppress(DatabaseError):
-                    values = [str(problem), account.base_url, account.name]
-                    await self._database.rows(_TROUBLE, values)
+                    await note_trouble(self._database, account, str(problem))
             may_come = any(isinstance(one, _MAY_COME) for one in problems.values())
             if not self._members and not may_come and not self._stop.is_set:
                 why = next(iter(problems.values()))
@@ -265,7 +258,7 @@ class Worker:
             async with turns:
                 try:
                     member = await register(
-                        self._database, account, self._limits, self._pool, self._stop
+                        self._database, account, self._id, self._limits, self._pool, self._stop
                     )
                 except StoppedError:
                     return
@@ -526,7 +519,7 @@ class Worker:
                 self._touch()
                 await self._reap()
                 if self._now() - seen > _SEEN_INTERVAL:
-                    await self._note_seen()
+                    await note_members(self._database, self._id, self._members.values())
                     seen = self._now()
                 absence.end()
                 told = ""
@@ -541,21 +534,11 @@ class Worker:
                     return
             await asyncio.sleep(self._config.lease / _BEATS)
 
-    async def _note_seen(self) -> None:
-        members = self._members.values()
-        await self._database.rows(
-            _SEEN,
-            [
-                [member.endpoint.base_url for member in members],
-                [member.account.name for member in members],
-                [member.queue for member in members],
-            ],
-        )
-
     async def _beat(self) -> None:
         if not await self._queue.beat(self._id):
             # It was silent for long, and others have forgotten it.
             await self._register()
+            await note_members(self._database, self._id, self._members.values())
         self._last_beat = self._now()
 
     async def _reap(self) -> None:

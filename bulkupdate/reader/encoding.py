@@ -173,6 +173,13 @@ def encoding_of(
     return _chosen(guessed, survey.sample, name)
 
 
+def overlong_line(name: str, line: int) -> InputError:
+    """The error for a line, by its number in the file, that is longer than `MAX_LINE`."""
+    return InputError(
+        f"{name}: line {line} is longer than {MAX_LINE:,} bytes: is this a text file of edits?"
+    )
+
+
 def _normal(name: str) -> str:
     codec = codecs.lookup(name).name
     return "utf-8" if codec == "utf-8-sig" else codec
@@ -215,7 +222,7 @@ class _Survey:
         self._stop = stop
         self._right = self._wrong = 0
         self._searched = 0
-        self._length = 0
+        self._line, self._length = 1, 0
         self._words: dict[bytes, bool] = {}
         self._bytes: set[int] = set()
         self._context = bytearray()
@@ -238,7 +245,7 @@ class _Survey:
         """Read the whole file.
 
         Raises:
-            InputError: the file holds a NUL, so it is not a text file.
+            InputError: the file holds a NUL or an overlong line, so it is not a text file.
         """
         rest, chunk = b"", start
         while chunk:
@@ -260,13 +267,11 @@ class _Survey:
 
     def _check_line(self, chunk: bytes) -> None:
         # The same bound is kept when the lines are read; here it ends a long search early.
-        has_end = b"\n" in chunk or b"\r" in chunk
-        self._length = 0 if has_end else self._length + len(chunk)
+        ends = chunk.count(b"\n") or chunk.count(b"\r")
+        self._line += ends
+        self._length = 0 if ends else self._length + len(chunk)
         if self._length > MAX_LINE:
-            raise InputError(
-                f"{self._name}: a line is longer than {MAX_LINE:,} bytes: is this a text file of"
-                " edits?"
-            )
+            raise overlong_line(self._name, self._line)
 
     def _add(self, data: bytes) -> None:
         if data.isascii():

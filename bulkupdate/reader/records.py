@@ -231,8 +231,10 @@ def broken(error: csv.Error, name: str) -> InputError:
     if isinstance(error, DialectError):
         return InputError(f"{name}:{error}")
     if "field limit" in str(error):
+        where = str(error).partition(":")[0]
         return InputError(
-            f"{name}: the CSV is broken{error} characters: is a closing quote missing?"
+            f"{name}: a cell{where} is longer than {csv.field_size_limit():,} characters: is a"
+            " closing quote missing?"
         )
     return InputError(
         f"{name}: the CSV is broken{error}: write a quote inside a quoted cell twice; is a closing"

@@ -5,8 +5,7 @@ import io
 import re
 from typing import IO, Literal, cast
 
-from bulkupdate.errors import InputError
-from bulkupdate.reader.encoding import LOST, MAX_LINE, Encoding
+from bulkupdate.reader.encoding import LOST, MAX_LINE, Encoding, overlong_line
 
 #: Name of the error handler that keeps bytes that can't be decoded: see `_keep_bytes`.
 KEEP_BYTES = "bulkupdate.keep-bytes"
@@ -61,10 +60,7 @@ class _Bounded(io.BufferedIOBase):
 
     def _check(self, length: int) -> None:
         if length > MAX_LINE:
-            raise InputError(
-                f"{self._name}: line {self._line} is longer than {MAX_LINE:,} bytes:"
-                " is this a text file of edits?"
-            )
+            raise overlong_line(self._name, self._line)
 
     def read(self, size: int | None = -1, /) -> bytes:
         return self.read1(READ if size is None else size)

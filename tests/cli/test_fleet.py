@@ -224,6 +224,17 @@ def test_run_is_cancelled_retried_and_forgotten(dsn: Dsn, write: Write) -> None:
             assert done.returncode == 0, done.stderr
             done = bulkupdate("fleet", "status", "1", **variables)
             assert (done.returncode, "there is no run 1" in done.stderr) == (2, True)
+        done = submitted(path, **variables)
+        assert (done.returncode, "run 2 waits: no worker is there" in done.stderr) == (0, True)
+
+
+@pytest.mark.parametrize("given", ["abc", "0", "9223372036854775808"])
+def test_wrong_id_of_a_run_says_where_ids_are(given: str) -> None:
+    """What can't be the id of a run is wrong usage, for each command that takes one."""
+    for command in ("status", "cancel", "retry"):
+        done = bulkupdate("fleet", command, given)
+        assert done.returncode == 2
+        assert f"{given!r} is no id of a run: 'bulkupdate fleet status' lists" in done.stderr
 
 
 def test_wait_and_out_go_together(write: Write) -> None:

@@ -28,7 +28,7 @@ from bulkupdate.fleet import (
 from bulkupdate.fleet.chunks import MOST_TRIES, Chunk, ResultsTable, next_chunk
 from bulkupdate.fleet.queue import Lease, Queue, queue_of
 from bulkupdate.fleet.records import UPDATES, FleetSettings
-from bulkupdate.fleet.teams import NO_KEY
+from bulkupdate.fleet.teams import NO_KEY, note_members
 from bulkupdate.journal import Mode
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.models import Outcome, Reason, Row, State, unsent
@@ -333,7 +333,7 @@ async def test_swapped_names_are_known_by_their_workers(database: Database, writ
         running = asyncio.create_task(worker.run())
         while len(worker._members) < 2:
             await asyncio.sleep(0.01)
-        await worker._note_seen()
+        await note_members(database, worker._id, worker._members.values())
         nobodys = {name: replace(one, api_key=NO_KEY) for name, one in ends.items()}
         await submit(RunConfig(input=path, accounts=Accounts.of(nobodys)), database)
         await ended(database, 1)

@@ -28,9 +28,9 @@ from bulkupdate.fleet import (
     workers_of,
 )
 from bulkupdate.fleet.chunks import MOST_TRIES
-from bulkupdate.fleet.lines import run_lines, status_lines
+from bulkupdate.fleet.lines import run_lines, status_lines, waiting_lines
 from bulkupdate.fleet.queue import Queue, queue_of
-from bulkupdate.fleet.teams import NO_KEY
+from bulkupdate.fleet.teams import NO_KEY, note_members
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import ApiKey
 from bulkupdate.lemlist.rate import RateLimit
@@ -149,6 +149,12 @@ async def test_runs_of_a_team_are_sent_one_after_the_other(
         waiting = [run.parts[0].why_waiting for run in await runs_of(database)]
         assert waiting == ["no worker is there"] * 2
         await Queue(database).register("another", 600.0)
+        first_run, _ = await runs_of(database)
+        assert first_run.parts[0].why_waiting == "no worker has its key now"
+        await database.rows(
+            "INSERT INTO bulkupdate_members SELECT id, queue"
+            " FROM bulkupdate_workers, bulkupdate_accounts"
+        )
         first_run, other = await runs_of(database)
         why = f"run {first_run.id} is of the same team, and comes first"
         assert [run.parts[0].why_waiting for run in (first_run, other)] == [None, why]
@@ -190,7 +196,6 @@ async def test_another_team_under_a_name_gets_no_job(database: Database, write: 
             await asyncio.sleep(0.2)
             (run,) = await runs_of(database, submitted.run)
             assert run.counts["unprocessed"] == 3
-            await database.rows("UPDATE bulkupdate_accounts SET seen = now() - interval '1 hour'")
             (run,) = await runs_of(database, submitted.run)
             assert run.parts[0].trouble == "no worker has its key now"
         many["a"].team.id = first
@@ -359,13 +364,37 @@ async def test_stopped_worker_gives_its_jobs_back(database: Database, write: Wri
         assert sum(seen.applied is not None for seen in many.seen) == 60
 
 
-async def test_worker_that_was_forgotten_registers_again(database: Database) -> None:
-    """A worker that was silent for very long is a new one to the others."""
+async def test_worker_that_was_forgotten_registers_again(database: Database, write: Write) -> None:
+    """A worker that was silent for very long is a new one to the others, with the same keys."""
+    path = write("a.csv", *rows_of(3))
     async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
         await database.rows("DELETE FROM procrastinate_workers")
-        while not (found := await workers_of(database)):
+        while not await database.rows("SELECT 1 FROM bulkupdate_members"):
             await asyncio.sleep(0.02)
-        assert len(found) == 1
+        assert len(await workers_of(database)) == 1
+        submitted = await submit(config_of(many, path), database)
+        await ended(database, submitted.run)
+
+
+async def test_keys_of_a_dead_worker_are_missed_at_once(database: Database, write: Write) -> None:
+    """Where another worker lives, a run whose key has gone says so, and with which account."""
+    path = write("edits.csv", "account,id,title", "a,t1,A", "b,t1,B", "a,t2,A")
+    async with ManyAccounts(["a", "b"], rate=FAST) as many:
+        async with working(database, many):
+            pass
+        lone = Accounts.of({"b": many.endpoints["b"]})
+        stop = Stop()
+        worker = Worker(database, lone.values(), WorkerConfig(), stop)
+        running = asyncio.create_task(worker.run())
+        while not await database.rows("SELECT 1 FROM bulkupdate_members"):
+            await asyncio.sleep(0.01)
+        submitted = await submit(config_of(many, path), database)
+        (run,) = await runs_of(database, submitted.run)
+        assert [*waiting_lines(run)] == ["run 1 waits: no worker has its key now (a)"]
+        async with working(database, many):
+            await ended(database, submitted.run)
+        stop.set("the test has ended")
+        await running
 
 
 async def test_chunk_at_which_workers_die_is_set_aside(database: Database, write: Write) -> None:
@@ -754,13 +783,15 @@ async def test_trouble_of_one_worker_is_not_that_of_another(database: Database) 
             await worker.run()
         rows = await database.rows("SELECT trouble FROM bulkupdate_accounts")
         assert rows == [(None,)]
-        await database.rows("UPDATE bulkupdate_accounts SET seen = now() - interval '1 h'")
+        await database.rows(
+            "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 h'"
+        )
         worker = Worker(database, Accounts.of(wrong).values(), WorkerConfig(), Stop())
         with pytest.raises(ConfigError, match="refused"):
             await worker.run()
         ((trouble,),) = await database.rows("SELECT trouble FROM bulkupdate_accounts")
         assert "refused" in trouble
-        await good._note_seen()
+        await note_members(database, good._id, good._members.values())
         assert await database.rows("SELECT trouble FROM bulkupdate_accounts") == [(None,)]
         stop.set("the test has ended")
         await running

@@ -416,7 +416,7 @@ async def test_shared_pool_outlives_its_clients() -> None:
 
 async def test_clients_of_a_pool_keep_their_own_timeouts() -> None:
     """An account that gets no answer in its time takes no time from another account."""
-    async with sharing(lambda _: b"", 2, timeout=0.05) as (acme, globex, server):
+    async with sharing(lambda _: b"", 2, timeout=0.3) as (acme, globex, server):
         patient = asyncio.ensure_future(ask(acme, "a"))
         with pytest.raises(errors.RequestTimeoutError):
             await ask(globex, "b")

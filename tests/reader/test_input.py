@@ -287,6 +287,20 @@ def test_overlong_line_is_refused_by_number(write: Write, monkeypatch: pytest.Mo
     assert "line 2 is longer than" in refusal(write("a.jsonl", '{"id": "a"}', "x" * 50_000))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_long_line_ends_the_search_for_an_encoding(write: Write, end: str) -> None:
+    """A file whose words do not say how it is encoded is not searched beyond such a line."""
+    rows = end.join(["id,title", *["opp_1,x"] * 200_000, "x" * (4 << 20)])
+    assert "a.csv: line 200002 is longer than 1,048,576 bytes" in refusal(write("a.csv", rows))
+
+
+def test_overlong_cell_is_refused_by_its_record(write: Write) -> None:
+    """A cell beyond the bound of the csv module is refused in words that say what is wrong."""
+    path = write("a.csv", "id,title", "opp_1,x", f'opp_2,"{"y" * 131_073}"')
+    why = "a cell in the record that begins on line 3 is longer than 131,072 characters: is a"
+    assert why in refusal(path)
+
+
 def test_format_follows_name_or_first_character(write: Write) -> None:
     """The reader finds the format by the file name or by the first character."""
     assert rows(write("a.tsv", "id\ttitle", "a\tb"))[0].id == "a"

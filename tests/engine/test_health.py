@@ -6,7 +6,13 @@ import itertools
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.engine.health import FIRST_FAILURES, LONGEST_PROBE, OUTAGE_FAILURES, Health
+from bulkupdate.engine.health import (
+    BLOCKED_IN_A_ROW,
+    FIRST_FAILURES,
+    LONGEST_PROBE,
+    OUTAGE_FAILURES,
+    Health,
+)
 from bulkupdate.engine.permits import PermitWindow
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Outcome, Reason, TaskUpdate
@@ -48,6 +54,21 @@ def test_outage_from_the_start_is_waited_out() -> None:
     results = course.run(*(row(n) for n in range(1, 101)), workers=16)
     assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
     assert len(course.server.sent) < 150
+
+
+async def test_requests_that_are_blocked_in_a_row_stop_the_lane() -> None:
+    """So many answers of a firewall stop it, from the first request on, and not one fewer."""
+    stop, blocked = Stop(), errors.BlockedError("<html>", 403)
+    health = Health(stop, 600)
+    for _ in range(2):
+        for number in range(BLOCKED_IN_A_ROW - 1):
+            health.note(f"opp_{number}", blocked)
+        assert not stop.is_set
+        health.note("opp_x", None)
+    for number in range(BLOCKED_IN_A_ROW):
+        health.note(f"opp_{number}", blocked)
+    assert stop.reason is Reason.SERVER_DOWN
+    assert f"blocked {BLOCKED_IN_A_ROW} requests in a row" in stop.text
 
 
 def test_lane_gives_up_on_lasting_outage() -> None:

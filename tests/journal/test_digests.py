@@ -152,6 +152,23 @@ def _matches(before: Edits, after: Edits) -> int:
     return sum(min(before.count(edit), after.count(edit)) for edit in set(before))
 
 
+def test_result_beyond_the_digests_makes_no_other_row_known(tmp_path: Path) -> None:
+    """Rows between a torn file of digests and a row that the log has stay unknown."""
+    last = Row(4, 5, "d", TaskUpdate(id="d"), (), ("d",))
+    found = digests(tmp_path / "digests", row(1, "a", title="1"))
+    found.correct(unsent(last, Outcome.UNCHANGED))
+    assert [found.of(number) for number in (2, 3)] == [(0, 0)] * 2
+    assert found.of(4) != (0, 0)
+
+
+def test_link_in_the_place_of_digests_is_not_followed(tmp_path: Path) -> None:
+    """Somebody else's digests decide nothing."""
+    digests(tmp_path / "others", row(1, "a", title="1"))
+    (tmp_path / "digests").symlink_to(tmp_path / "others")
+    with pytest.raises(JournalError, match="can't be read"):
+        CheckedRows(tmp_path / "digests")
+
+
 def test_log_overrides_digests_on_what_was_sent(tmp_path: Path) -> None:
     """The log decides what a row sent, also where the digests differ from it."""
     then = digests(tmp_path / "old", row(1, "a", title="1"), row(2, "b", title="1"))

@@ -104,7 +104,8 @@ def test_run_without_its_summary_is_named_as_such(tmp_path: Path, mode: Mode, na
 def test_directory_with_other_content_is_refused(tmp_path: Path, mode: Mode) -> None:
     """A directory that holds other files is refused in every mode and stays unchanged."""
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "cat.jpg").write_text("")
+    for name in ("cat.jpg", "stdin.part"):
+        (tmp_path / "photos" / name).write_text("")
     assert "holds other files" in refusal(tmp_path / "photos", mode)
 
 
@@ -196,6 +197,15 @@ def test_remains_of_killed_start_are_no_obstacle(
     (path / "stdin.part").write_text("half")
     with RunDirectory.open(path, Mode.NEW):
         assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_directory_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory in which nothing may be written is refused at the beginning."""
+    (tmp_path / "a.run").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "a.run can't be written" in refusal(tmp_path / "a.run")
 
 
 def test_vanished_directory_raises_a_journal_error(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def run_lines(run: RunStatus) -> Iterator[str]:
     elif run.cancelled is None:
         lone = [part for part in run.parts if part.team is not None]
         yield from (printable(waits) for part in lone if (waits := part.why_waiting))
+    if run.state == "stopped":
+        yield f"next: remove the cause, then bulkupdate fleet retry {run.id}"
 
 
 def waiting_lines(run: RunStatus) -> Iterator[str]:
@@ -84,7 +86,10 @@ def _part_cells(part: PartStatus, is_cancelled: bool) -> Iterator[str]:
     yield f"{bad:,}"
     yield f"{part.requests:,}"
     yield f"{part.rate_limited:,}"
-    yield part.reason or (not is_cancelled and part.why_waiting) or _state(part, is_cancelled)
+    if part.reason:
+        yield f"stopped: {part.reason}"
+    else:
+        yield (not is_cancelled and part.why_waiting) or _state(part, is_cancelled)
 
 
 def _why(run: RunStatus) -> str | None:

@@ -68,7 +68,7 @@ async def test_requests_that_are_blocked_in_a_row_stop_the_lane() -> None:
     for number in range(BLOCKED_IN_A_ROW):
         health.note(f"opp_{number}", blocked)
     assert stop.reason is Reason.SERVER_DOWN
-    assert f"blocked {BLOCKED_IN_A_ROW} requests in a row" in stop.text
+    assert f"blocked {BLOCKED_IN_A_ROW} requests in a row" in (stop.text or "")
 
 
 def test_lane_gives_up_on_lasting_outage() -> None:

@@ -427,6 +427,20 @@ async def test_chunk_at_which_workers_die_is_set_aside(database: Database, write
         assert again.exit_code == 0
 
 
+async def test_stopped_account_is_shown_with_what_to_do(database: Database, write: Write) -> None:
+    """The line of an account that has stopped says so, and the last line how the run goes on."""
+    path = write("edits.csv", "account,id,title", "a,t1,A", "b,t1,B", "b,t2,B")
+    async with ManyAccounts(["a", "b"], rate=FAST) as many, working(database, many):
+        many["b"].refused = True
+        submitted = await submit(config_of(many, path), database)
+        await ended(database, submitted.run)
+    (run,) = await runs_of(database, submitted.run)
+    *_, done, stopped, last = run_lines(run)
+    assert done.split()[-1] == "done"
+    assert "  stopped: every other row would fail too: " in stopped
+    assert last == "next: remove the cause, then bulkupdate fleet retry 1"
+
+
 async def test_rows_of_a_newer_version_stay_in_the_queue(
     database: Database, write: Write, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,6 +15,7 @@ from bulkupdate.journal.failed import FailedFile
 from bulkupdate.models import ErrorInfo, Outcome, Result
 from bulkupdate.reader import Input
 from bulkupdate.reader.options import Escapes, ReadOptions
+from tests.support.fakes import open_files
 from tests.support.texts import CHARACTERS
 
 Write = Callable[..., Path]
@@ -144,8 +145,8 @@ def test_unwritable_failed_file_raises_an_error(write: Write, tmp_path: Path) ->
         pytest.raises(JournalError, match="opened"),
     ):
         FailedFile(tmp_path / "none" / "failed.csv", source)
-    with (
-        Input.open(write("a.csv", "id", "a")) as source,
-        pytest.raises(JournalError, match="written"),
-    ):
-        FailedFile(Path("/dev/full"), source)
+    with Input.open(write("a.csv", "id", "a")) as source:
+        before = open_files()
+        with pytest.raises(JournalError, match="written"):
+            FailedFile(Path("/dev/full"), source)
+        assert open_files() <= before

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from bulkupdate.errors import ConfigError, JournalError
-from bulkupdate.journal.files import AppendOnlyFile, published, replace_file, sha256
+from bulkupdate.journal.files import (
+    AppendOnlyFile,
+    published,
+    replace_file,
+    sha256,
+    sync_directory,
+)
+from tests.support.fakes import open_files
 
 
 def test_writes_of_a_few_bytes_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,6 +28,24 @@ def test_writes_of_a_few_bytes_add_up(tmp_path: Path, monkeypatch: pytest.Monkey
         file.check()
     file.close()
     assert (tmp_path / "log").read_bytes() == b"".join(lines)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_directory_that_can_not_be_synced_needs_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Some file systems refuse to sync a directory. Any other error counts, and nothing leaks."""
+
+    def failing(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    before = open_files()
+    monkeypatch.setattr(os, "fsync", failing)
+    sync_directory(tmp_path)
+    number = errno.EIO
+    with pytest.raises(OSError, match="Input/output error"):
+        sync_directory(tmp_path)
+    assert open_files() <= before
 
 
 def test_write_that_breaks_off_leaves_nothing(

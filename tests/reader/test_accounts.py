@@ -8,6 +8,7 @@ import pytest
 from bulkupdate.errors import ConfigError, InputError
 from bulkupdate.models import Row
 from bulkupdate.reader import Input, ReadOptions, RowFormat
+from tests.support.books import text, xlsx
 
 ACCOUNTS = ("acme", "globex")
 
@@ -46,6 +47,19 @@ def test_blank_or_unknown_account_is_an_invalid_row(
     assert (found[0].account, found[1].account) == ("", "acme")
     as_json = rows(tmp_path, f'{{"id":"opp_1","account":"{cell}","title":"One"}}\n', "a.jsonl")
     assert problem in as_json[0].error
+
+
+def test_error_of_a_spreadsheet_is_no_account(tmp_path: Path) -> None:
+    """A cell that could not be computed says so, and not that there is no such account."""
+    (tmp_path / "a.xlsx").write_bytes(
+        xlsx(
+            f"<row>{text('id')}{text('account')}{text('title')}</row>"
+            f'<row>{text("opp_1")}<c t="e"><v>#REF!</v></c>{text("One")}</row>'
+        )
+    )
+    with Input.open(tmp_path / "a.xlsx", options=ReadOptions(accounts=ACCOUNTS)) as source:
+        (found,) = source.rows()
+    assert "what a spreadsheet shows for an error: fix the cell" in found.error
 
 
 def test_invalid_row_still_tells_its_account(tmp_path: Path) -> None:

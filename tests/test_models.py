@@ -8,7 +8,7 @@ import pytest
 
 from bulkupdate.codec import parse_json, parse_record, to_json
 from bulkupdate.errors import InvalidUpdateError
-from bulkupdate.models import ErrorInfo, Outcome, Result, Task, TaskUpdate, now
+from bulkupdate.models import ErrorInfo, Outcome, Result, Row, Task, TaskUpdate, now, unsent
 
 
 def test_only_given_fields_are_sent() -> None:
@@ -98,6 +98,17 @@ def test_result_reads_back_as_written() -> None:
     assert parse_record(line, Result) == result
     assert b"\n" not in line
     assert json.loads(line)["error"] == {"type": "not_found", "message": "Task not found"}
+
+
+def test_row_without_a_request_has_no_attempts() -> None:
+    """Its result counts no request, and tells the row's account and rule."""
+    row = Row(3, 4, "opp_1", None, (), (), account="acme", rule="late")
+    error = ErrorInfo("invalid_row", "no title")
+    found = unsent(row, Outcome.INVALID, error)
+    assert found == Result(
+        row=3, id="opp_1", account="acme", outcome=Outcome.INVALID, attempts=0, at=found.at,
+        error=error, rule="late",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b"\xff", b"nan"])

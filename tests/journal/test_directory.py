@@ -65,6 +65,10 @@ def test_unused_run_directory_is_removed(tmp_path: Path) -> None:
     with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
         directory.keep_stdin([b"x"])
     assert not (tmp_path / "a.run").exists()
+    (tmp_path / "a.run").mkdir()
+    with RunDirectory.open(tmp_path / "a.run", Mode.NEW):
+        pass
+    assert (tmp_path / "a.run").is_dir(), "the user made it"
 
 
 def test_existing_run_is_refused_with_the_ways_out(tmp_path: Path) -> None:

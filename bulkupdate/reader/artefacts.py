@@ -78,7 +78,7 @@ def _is_error(word: str) -> bool:
     return name.upper() in _ERROR_NAMES and (bool(mark) or name in _UNMARKED)
 
 
-def missing(word: str, *, is_id: bool = False, is_text: bool = False) -> str:
+def missing(word: str, *, is_id: bool, is_text: bool = False) -> str:
     """The problem of a text that stands for a missing value; "" for other texts.
 
     Args:

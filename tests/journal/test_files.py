@@ -9,6 +9,7 @@ import pytest
 from bulkupdate.errors import ConfigError, JournalError
 from bulkupdate.journal.files import (
     AppendOnlyFile,
+    forget_cached,
     published,
     replace_file,
     sha256,
@@ -46,6 +47,18 @@ def test_directory_that_can_not_be_synced_needs_not(
     with pytest.raises(OSError, match="Input/output error"):
         sync_directory(tmp_path)
     assert open_files() <= before
+
+
+def test_all_of_a_file_is_read_from_the_disk_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system is told to forget each byte of it; a file that is gone needs no word."""
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, *asks: asked.append(asks))
+    (tmp_path / "log").write_bytes(b"x")
+    forget_cached(tmp_path / "log")
+    forget_cached(tmp_path / "none")
+    assert asked == [(0, 0, os.POSIX_FADV_DONTNEED)]
 
 
 def test_write_that_breaks_off_leaves_nothing(

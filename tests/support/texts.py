@@ -13,4 +13,4 @@ CHARACTERS = st.characters(
 def is_value(cell: str) -> bool:
     """Whether a cell is a text that is its own value."""
     word = cell.strip()
-    return bool(word) and word[0] not in "<#" and not artefacts.missing(word)
+    return bool(word) and word[0] not in "<#" and not artefacts.missing(word, is_id=False)

@@ -127,6 +127,15 @@ async def test_impossible_number_of_workers_is_refused(workers: int) -> None:
         await anext(update_tasks([TaskUpdate(id="opp_a", title="T")], nowhere, workers=workers))
 
 
+@pytest.mark.parametrize("workers", [1, 1000])
+async def test_any_possible_number_of_workers_sends(workers: int) -> None:
+    """One worker is enough, and a thousand are not too many."""
+    async with sandbox() as server:
+        update = TaskUpdate(id="opp_a", title="T")
+        stream = update_tasks([update], endpoint(server), rate=None, workers=workers)
+        assert [result.outcome async for result in stream] == [Outcome.UPDATED]
+
+
 # --- several accounts -----------------------------------------------------------------------
 
 

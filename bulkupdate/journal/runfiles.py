@@ -49,7 +49,6 @@ class RunFiles:
     Attributes:
         path: the run directory.
         results: the results log.
-        results_part: an incomplete log that will replace it.
         summary: the state and the counts of the run.
         traffic: the number of requests over time.
         report: the report.
@@ -70,7 +69,6 @@ class RunFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.results = path / "results.jsonl"
-        self.results_part = path / "results.jsonl.part"
         self.summary = path / "summary.json"
         self.traffic = path / "traffic.jsonl"
         self.report = path / "report.html"

@@ -99,15 +99,19 @@ def test_retry_waits_as_long_as_the_server_is_away() -> None:
     assert 60 <= course.seconds <= 62
 
 
-def test_no_probe_goes_out_before_the_server_is_back() -> None:
-    """While the server counts as down, its `Retry-After` delays the probes too."""
+@pytest.mark.parametrize("those_that_tell", [1, 2])
+def test_no_probe_goes_out_before_the_server_is_back(those_that_tell: int) -> None:
+    """While the server counts as down, its `Retry-After` delays the probes of all rows."""
     probes: list[float] = []
 
-    def script(*_: object) -> errors.TaskError | float:
+    def script(update: TaskUpdate, _: int) -> errors.TaskError | float:
         now = asyncio.get_running_loop().time() - 1000
         if course.lane.health.is_down:
             probes.append(now)
-        return away(100 - now) if 5 <= now < 100 else 0.1
+        if not 5 <= now < 100:
+            return 0.1
+        tells = int(update.id[4:]) % those_that_tell == 0
+        return away(100 - now) if tells else errors.ServerError("down", 503)
 
     course = Course(script)
     results = course.run(*(row(n) for n in range(1, 2001)), workers=25)

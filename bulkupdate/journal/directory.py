@@ -275,7 +275,11 @@ class RunDirectory:
 
         Returns:
             A message if the report can't be removed, or None.
+
+        Raises:
+            JournalError: the directory was moved or replaced.
         """
+        self.check_place()
         for path in (self.files.report, self.files.changes):
             try:
                 path.unlink(missing_ok=True)

@@ -260,7 +260,11 @@ def test_directory_in_the_place_of_the_runs_gets_nothing(tmp_path: Path, how: st
         for write in (
             lambda: directory.write_check(b"x"),
             lambda: directory.keep_stdin([b"x"]),
+            lambda: directory.adopt_stdin(scrap, Format.CSV),
+            directory.new_edits,
             directory.adopt_digests,
+            directory.forget_check,
+            directory.forget_report,
             directory.clear,
         ):
             with pytest.raises(JournalError, match="moved or replaced"):

@@ -21,7 +21,7 @@ from bulkupdate.reader.columns import (
     rule_name,
 )
 from bulkupdate.reader.records import Record
-from bulkupdate.reader.sheet import Cell
+from bulkupdate.reader.sheet import WRONG, Cell
 from bulkupdate.reader.text import damage
 
 
@@ -51,8 +51,7 @@ def table_rows(
     """
     width, written = layout.width, layout.written
     id_index = next(column.position for column in layout.columns if column.field == "id")
-    names = {*layout.header, *PYTHON_NAMES, *fields.ALIASES}
-    read = reader.row
+    prefix, read = fields.TASK_PREFIX, reader.row
     for line, cells in records:
         number += 1
         if len(cells) != written:
@@ -66,11 +65,11 @@ def table_rows(
             )
             stray = next(filter(str.strip, cells[width:]))
             problems = [Problem("", "", stray.problem if isinstance(stray, Cell) else message)]
-        elif (row := read(number, line, cells)) and row.id not in names:
+        elif (row := read(number, line, cells)) and row.id.startswith(prefix):
             yield row
             continue
-        elif _name(cells[id_index]) in names and _is_header(
-            cells, layout, naming, f"{name}: line {line}"
+        elif (meant := _meant(cells[id_index], naming)) and _is_header(
+            cells, layout, naming, meant, f"{name}: line {line}"
         ):
             message = "repeats the header, as in a file made of two files: remove this line"
             problems = [Problem("", "", message)]
@@ -92,22 +91,43 @@ def table_rows(
         )
 
 
-def _is_header(cells: list[str], layout: Layout, naming: Naming, where: str) -> bool:
+def _is_header(cells: list[str], layout: Layout, naming: Naming, first: str, where: str) -> bool:
     """Whether a record repeats the names of the columns, without those that bulkupdate added.
+
+    Args:
+        cells: the record.
+        layout: the meaning of the header.
+        naming: the fields that names stand for.
+        first: the field that the cell of the id stands for.
+        where: the place of the record.
 
     Raises:
         InputError: the record names other columns.
     """
-    header = layout.header
-    names = [_name(cells[position]) for position in layout.kept]
-    if names == [header[position].strip() for position in layout.kept]:
+    header = {position: layout.header[position].strip() for position in layout.kept}
+    names = {position: _name(cells[position]) for position in layout.kept}
+    if all(
+        names[position] == name or (field and field == naming.meant(names[position]))
+        for position, name in header.items()
+        for field in (naming.meant(name),)
+    ):
         return True
-    if len(names) > 1 and all(name and naming.field(name) for name in names):
+    # A column that is ignored may come to stand in the place of one that is sent.
+    known = {*header.values()}
+    used = [names[column.position] for column in layout.used]
+    if first == "id" or all(name and (naming.meant(name) or name in known) for name in used):
         raise InputError(
             f"{where} is another header, with other columns, as in a file made of two files:"
             " run each file separately"
         )
     return False
+
+
+def _meant(cell: str, naming: Naming) -> str | None:
+    """The field that a cell stands for as the name of a column; None if it is no such name."""
+    if isinstance(cell, Cell) and cell.kind == WRONG:
+        return None
+    return naming.meant(_name(cell))
 
 
 def _name(cell: str) -> str:

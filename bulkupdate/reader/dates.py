@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bulkupdate import fields
 from bulkupdate.errors import setting
+from bulkupdate.reader.dateformat import DateFormat
 from bulkupdate.reader.dateformats import formats_of, is_no_day
 from bulkupdate.reader.options import ReadOptions
 
@@ -49,10 +50,10 @@ class DateReader:
         self._zone = options.zone
         self._zone_name = options.timezone or ""
         self._time = options.time_of_day
-        self._formats = options.date_formats
+        self._formats = [*map(DateFormat, options.date_formats)]
         self._now = now
         #: Whether a format of the user looks like ISO 8601: then ISO 8601 is not tried.
-        self._is_rival = any(form.startswith(("%Y", "%y")) for form in self._formats)
+        self._is_rival = any(form.text.startswith(("%Y", "%y")) for form in self._formats)
 
     def read(self, text: str) -> str:
         """The due date to send: UTC, to the millisecond.
@@ -102,23 +103,43 @@ class DateReader:
         """The moment in a date of the user's formats; None where no format fits.
 
         Raises:
-            ValueError: several formats fit and give different moments.
+            ValueError: several formats fit and give different moments; or it contradicts itself,
+                or names another time zone than the user's.
         """
         found: dict[datetime, str] = {}
+        problem: ValueError | None = None
         for date_format in self._formats:
             try:
-                moment = datetime.strptime(word, date_format)  # noqa: DTZ007 - `_aware` adds the zone
-            except ValueError:
+                moment = date_format.read(word)
+            except ValueError as error:
+                problem = problem or error
                 continue
-            if not re.search("%[HIMSfs]", date_format.replace("%%", "")):
+            if moment is None:
+                continue
+            if not date_format.has_time:
                 moment = self._at_time_of_day(moment.date())
-            found.setdefault(moment, date_format)
+            elif date_format.zone:
+                moment = self._in_named_zone(moment, date_format.zone)
+            found.setdefault(moment, date_format.text)
         if len(found) > 1:
             raise ValueError(
                 f"can be two dates: {' and '.join(f'{m:%d %B %Y %H:%M}' for m in found)}, by"
                 f" {setting('date_formats')} {' and '.join(map(repr, found.values()))}: keep one"
             )
+        if not found and problem is not None:
+            raise problem
         return next(iter(found), None)
+
+    def _in_named_zone(self, moment: datetime, name: str) -> datetime:
+        moment = self._aware(moment)
+        shown = moment.tzname() or ""
+        # Some zones have no name but their offset.
+        if shown != name and shown[:1].isalpha():
+            raise ValueError(
+                f"is in {name}, and {self._zone_name} has {shown} then: set"
+                f" {setting('timezone')} to the zone of the dates"
+            )
+        return moment
 
     def _at_time_of_day(self, day: date) -> datetime:
         if self._time is None:
@@ -142,7 +163,7 @@ class DateReader:
     def _not_iso(self, word: str) -> ValueError | None:
         """The error for a date that is not ISO 8601; None where there is no more advice to give."""
         if self._formats:
-            shown = " or ".join(map(repr, self._formats))
+            shown = " or ".join(repr(form.text) for form in self._formats)
             other = "is not" if self._is_rival else "is neither ISO 8601 nor"
             return ValueError(f"{other} a date in the format of {setting('date_formats')}: {shown}")
         readings = {

@@ -7,7 +7,7 @@ import enum
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bulkupdate import fields
 from bulkupdate.codec import writable
 from bulkupdate.errors import ConfigError, setting
+from bulkupdate.reader.dateformat import DateFormat
 
 #: The word that empties a field. (A blank cell leaves it unchanged.)
 CLEAR = "<clear>"
@@ -27,12 +28,6 @@ _DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "p
 #: What the cells of a tab-separated file mean by a backslash.
 Escapes = Literal["backslash", "none"]
 ESCAPES: tuple[Escapes, ...] = get_args(Escapes)
-
-#: Directives of a date format for the day, the month and the year.
-_DAY, _MONTH, _YEAR = {"%d", "%e"}, {"%m", "%b", "%B"}, {"%Y", "%y"}
-
-#: Directives of a date format that depend on the machine's language.
-_LOCAL = {"%c", "%x", "%X"}
 
 
 class Format(enum.StrEnum):
@@ -136,7 +131,7 @@ class ReadOptions:
                 f"{setting('clear_token')} must be a word: a blank cell leaves its field unchanged"
             )
         for date_format in self.date_formats:
-            _check_date_format(date_format)
+            DateFormat(date_format)
         if self.now is not None and self.now.utcoffset() is None:
             raise ConfigError(
                 f"{setting('now')} has no offset from UTC: add Z or +02:00, or set"
@@ -308,29 +303,6 @@ def _delimiter(text: str) -> str:
             " tab, pipe"
         )
     return delimiter
-
-
-def _check_date_format(text: str) -> None:
-    directives = {text[index : index + 2] for index in range(len(text)) if text[index] == "%"}
-    if found := directives & _LOCAL:
-        raise ConfigError(
-            f"{setting('date_formats')} {text!r}: {found.pop()} depends on the language"
-            " of the machine: write each part by itself, as in '%d/%m/%Y %H:%M'"
-        )
-    if not (directives & _DAY and directives & _MONTH and directives & _YEAR):
-        raise ConfigError(
-            f"{setting('date_formats')} {text!r} lacks the day, the month or the year: write it as"
-            " '%d/%m/%Y %H:%M'"
-        )
-    if "%p" in directives and "%H" in directives:
-        raise ConfigError(f"{setting('date_formats')} {text!r}: %p needs the hour as %I, not %H")
-    if "%I" in directives and "%p" not in directives:
-        raise ConfigError(f"{setting('date_formats')} {text!r}: %I needs %p")
-    try:
-        example = datetime(2026, 1, 31, 8, 58, tzinfo=UTC).strftime(text)
-        datetime.strptime(example, text)  # noqa: DTZ007
-    except ValueError as error:
-        raise ConfigError(f"{setting('date_formats')} {text!r}: {error}") from None
 
 
 def _sha256_of(names: Iterable[str]) -> str:

@@ -130,3 +130,85 @@ def test_two_formats_that_read_two_dates_are_refused() -> None:
     assert read("02/02/2026", **options) == "2026-02-02T09:00:00.000Z"
     with pytest.raises(ValueError, match=r"can be two dates: 02 January 2026 .* and 01 February"):
         read("02/01/2026", **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "date_format", "zone"),
+    [
+        ("2026-12-01T09:00:00Z", "%Y-%m-%dT%H:%M:%SZ", "Europe/Paris"),
+        ("20261201T090000Z", "%Y%m%dT%H%M%SZ", "Europe/Paris"),
+        ("Tue, 01 Dec 2026 09:00:00 GMT", "%a, %d %b %Y %H:%M:%S GMT", "America/New_York"),
+        ("01/12/2026 09:00 utc", "%d/%m/%Y %H:%M UTC", "Asia/Tokyo"),
+        ("01/12/2026 09:00 UTC", "%d/%m/%Y %H:%M UTC", None),
+        ("01/12/2026 10:00 GMT+0100", "%d/%m/%Y %H:%M GMT%z", "Asia/Tokyo"),
+        ("01/12/2026 10:00 CET", "%d/%m/%Y %H:%M CET", "Europe/Paris"),
+        ("01/12/2026 06:00 -03", "%d/%m/%Y %H:%M -03", "America/Sao_Paulo"),
+    ],
+)
+def test_zone_that_a_format_names_is_that_of_its_dates(
+    text: str, date_format: str, zone: str | None
+) -> None:
+    """UTC in the format is UTC, whatever the user's zone is. Another zone must be the user's."""
+    found = read(text, timezone=zone, date_formats=(date_format,))
+    assert found == "2026-12-01T09:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "shown"),
+    [("CET", "America/New_York", "EST"), ("CEST", "Europe/Paris", "CET"), ("EST", "UTC", "UTC")],
+)
+def test_zone_of_a_format_that_is_not_the_users_is_refused(
+    name: str, zone: str, shown: str
+) -> None:
+    """The time would be taken for another one."""
+    form = f"%d/%m/%Y %H:%M {name}"
+    with pytest.raises(ValueError, match=f"is in {name}, and {zone} has {shown} then"):
+        read(f"01/12/2026 09:00 {name}", timezone=zone, date_formats=(form,))
+
+
+@pytest.mark.parametrize(
+    ("text", "date_format"),
+    [
+        ("1122026", "%d%m%Y"),
+        ("11226", "%d%m%y"),
+        ("1112026", "%m%d%Y"),
+        ("2026121", "%Y%m%d"),
+        ("01/12/2026 115", "%d/%m/%Y %H%M"),
+        ("01/12/2026 9 30", "%d/%m/%Y %H%M"),
+    ],
+)
+def test_lost_zero_in_joined_numbers_is_refused(text: str, date_format: str) -> None:
+    """Where nothing stands between the numbers of a date, each has all its digits."""
+    options = {"timezone": "UTC", "time": "09:00", "date_formats": (date_format,)}
+    with pytest.raises(ValueError, match=r"lacks a digit|nor a date in the format|not a date in"):
+        read(text, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "date_format"),
+    [
+        ("01122026", "%d%m%Y"),
+        ("011226", "%d%m%y"),
+        ("1/12/2026", "%d/%m/%Y"),
+        (" 1.12.26", "%d.%m.%y"),
+        ("Tue  1 Dec 2026", "%a %d %b %Y"),
+        ("tuesday, 1 DECEMBER 2026", "%A, %d %B %Y"),
+        ("2026 100% 12 1", "%Y 100%% %m %d"),
+        ("01/12/2026 900 AM", "%d/%m/%Y 900 AM"),
+        ("01.12.2026 9 Uhr", "%d.%m.%Y 9 Uhr"),
+    ],
+)
+def test_date_with_all_its_digits_is_read(text: str, date_format: str) -> None:
+    """Numbers with something between them need no zeros; words may have any case."""
+    options = {"timezone": "UTC", "time": "09:00", "date_formats": (date_format,)}
+    assert read(text, **options) == "2026-12-01T09:00:00.000Z"
+
+
+def test_weekday_that_contradicts_its_date_is_refused() -> None:
+    """The date was meant in another order, or is a mistake."""
+    options: dict[str, Any] = {"timezone": "UTC", "date_formats": ("%a, %m/%d/%Y %H:%M",)}
+    assert read("Mon, 03/02/2026 09:00", **options) == "2026-03-02T09:00:00.000Z"
+    with pytest.raises(ValueError, match="is a Monday by date_formats"):
+        read("Tue, 03/02/2026 09:00", **options)
+    options["date_formats"] += ("%a, %d/%m/%Y %H:%M",)
+    assert read("Tue, 03/02/2026 09:00", **options) == "2026-02-03T09:00:00.000Z"

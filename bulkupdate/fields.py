@@ -61,8 +61,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 #: Quotes that a word processor puts in the place of straight ones.
 CURLY_QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u00ab\u00bb\u2039\u203a"
 
-#: What the ids of tasks begin with, by convention.
+#: What the ids of tasks and of users begin with, by convention.
 TASK_PREFIX = "opp_"
+USER_PREFIX = "usr_"
 
 #: What the ids of lemlist begin with, by convention → what they are ids of.
 _PREFIXES = {

@@ -4,6 +4,7 @@ from bulkupdate.plan.checking import Checking
 from bulkupdate.plan.duedates import DueDates
 from bulkupdate.plan.judge import Judge, Kind, Verdict, judged_fields
 from bulkupdate.plan.live import LiveTask, LiveTasks
+from bulkupdate.plan.oddids import OddId
 from bulkupdate.plan.people import People
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
 from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile
@@ -25,6 +26,7 @@ __all__ = [
     "Kind",
     "LiveTask",
     "LiveTasks",
+    "OddId",
     "Ours",
     "People",
     "Preview",

@@ -1,10 +1,13 @@
-"""Ids that are unlike all others of an input, as `Total` in a line below a table."""
+"""Ids that are unlike all others of an input, as `Total` in a line below a table.
+
+And owners whose ids are none of users, as where two columns were swapped.
+"""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from bulkupdate.fields import TASK_PREFIX
+from bulkupdate.fields import TASK_PREFIX, USER_PREFIX
 from bulkupdate.models import Row
 
 #: Number of kinds of ids to tell apart, and number of ids to show.
@@ -24,6 +27,29 @@ class OddId(msgspec.Struct, frozen=True):
     id: str
 
 
+class OddOwners:
+    """Finder of owners whose ids do not begin as those of users do.
+
+    Attributes:
+        count: number of rows that have one.
+        first: the first of them.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[OddId] = []
+
+    def add(self, rows: Sequence[Row], owners: Sequence[object]) -> None:
+        """Add rows with the owners that they set."""
+        # The rows of a file have few different owners.
+        odd = {one for one in owners if isinstance(one, str) and not one.startswith(USER_PREFIX)}
+        for row, owner in zip(rows, owners, strict=True) if odd else ():
+            if isinstance(owner, str) and owner in odd:
+                self.count += 1
+                if len(self.first) < _SHOWN and all(owner != one.id for one in self.first):
+                    self.first.append(OddId(row.number, owner))
+
+
 class _Kind:
     """Ids of a kind: how many, and the first few."""
 
@@ -38,7 +64,8 @@ class OddIds:
     """Finder of ids that are unlike most others. It keeps a bounded number of them.
 
     Ids are alike if they begin with the same word and an underscore (as `opp_`), or if none does
-    and they are all digits, all letters, or neither.
+    and they are all digits, all letters, or neither. Where half of the ids or more begin as those
+    of tasks do, all others are unlike them; else a few are unlike the kind that is in the majority.
     """
 
     def __init__(self) -> None:
@@ -70,7 +97,10 @@ class OddIds:
         kinds = sorted(self._kinds.values(), key=lambda kind: kind.count)
         most = kinds.pop().count if kinds else 0
         count = sum(kind.count for kind in kinds)
-        if count >= most or count > max(_FEW, (most + count) // 100):
+        if self._tasks.count >= count + most - self._tasks.count:
+            kinds = [kind for kind in self._kinds.values() if kind is not self._tasks]
+            count = sum(kind.count for kind in kinds)
+        elif count >= most or count > max(_FEW, (most + count) // 100):
             return 0, []
         odd = sorted((one for kind in kinds for one in kind.first), key=lambda one: one.row)
         return count, odd[:_SHOWN]

@@ -16,7 +16,7 @@ from bulkupdate.errors import InputError, InvalidUpdateError, setting
 from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate
 from bulkupdate.models import WIRE_NAMES, Row, TaskUpdate
 from bulkupdate.plan.duedates import DueDateCount, DueDates
-from bulkupdate.plan.oddids import OddId, OddIds
+from bulkupdate.plan.oddids import OddId, OddIds, OddOwners
 from bulkupdate.plan.problems import ProblemGroup, Problems
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
 from bulkupdate.reader import Format, Input, InputInfo
@@ -63,6 +63,9 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         longest: number of requests of the account that has most: the others end before it.
         odd: number of ids that are unlike most others.
         odd_ids: the first of these.
+        odd_owner_rows: number of rows with an owner whose id is unlike those of users. Names that
+            the team is asked for do not count.
+        odd_owners: the first of these owners.
         problem_groups: the problems, each kind once, with examples.
         seconds: shortest time for the requests at the rate limit, in seconds; None without a limit.
         encoding: Python's name of the encoding; None for a spreadsheet.
@@ -92,6 +95,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     longest: int | None = None
     odd: int = 0
     odd_ids: list[OddId] = []
+    odd_owner_rows: int = 0
+    odd_owners: list[OddId] = []
     encoding: str | None = None
     encoding_words: tuple[str, ...] = ()
 
@@ -141,6 +146,7 @@ class Inspection:
         merge: whether the rows of one task become one request.
         dates: counts the due dates, if they are wanted.
         has_accounts: whether rows name accounts.
+        owners: finds owners that are none, unless the team is asked for them.
     """
 
     def __init__(
@@ -149,11 +155,13 @@ class Inspection:
         merge: bool = False,
         dates: DueDateCount | None = None,
         has_accounts: bool = False,
+        owners: OddOwners | None = None,
     ) -> None:
         self._merge = merge
         self._has_accounts = has_accounts
         self._dates = dates
         self._odd_ids = OddIds()
+        self._odd_owners = owners
         self._rows = 0
         self._parts = [(array("q"), array("I")) for _ in range(_PARTS)]
         self._invalid = 0
@@ -181,7 +189,7 @@ class Inspection:
     def add(self, rows: Sequence[Row]) -> None:
         """Add rows that follow those before. Many at once cost less than one at a time."""
         parts = self._parts
-        valid, due_dates, shapes, completing = [], [], [], []
+        valid, due_dates, owners, shapes, completing = [], [], [], [], []
         for row in rows:
             update = row.update
             if update is None:
@@ -192,6 +200,7 @@ class Inspection:
             if row.expect is not None:
                 self._expecting += 1
             due_dates.append(update.due_date)
+            owners.append(update.assigned_to)
             # Eight bytes stand for an id. Two ids with the same bytes count as one task: this
             # happens once in some thirty million files of a million rows.
             task = hash(row.task if row.account else update.id)
@@ -215,6 +224,8 @@ class Inspection:
         self._shapes.update(shapes)
         self._completing.update(completing)
         self._odd_ids.add(valid)
+        if self._odd_owners is not None:
+            self._odd_owners.add(valid, owners)
         if self._dates is not None:
             self._dates.add(due_dates)
 
@@ -275,6 +286,8 @@ class Inspection:
             longest=longest,
             odd=odd,
             odd_ids=odd_ids,
+            odd_owner_rows=self._odd_owners.count if self._odd_owners is not None else 0,
+            odd_owners=self._odd_owners.first if self._odd_owners is not None else [],
         )
 
     def _count(self, sign: str) -> dict[str, int]:
@@ -355,6 +368,7 @@ def inspect(
         merge=merge,
         dates=DueDateCount(source.now, zone),
         has_accounts=source.options.accounts is not None,
+        owners=None if source.options.people else OddOwners(),
     )
     rows = source.rows()
     while batch := list(islice(rows, INSPECT_BATCH)):

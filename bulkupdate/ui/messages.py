@@ -1,6 +1,6 @@
 """Messages about an input and about a run, as lines of text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +9,18 @@ from urllib.parse import urlsplit
 
 from bulkupdate.codec import to_json
 from bulkupdate.errors import count, setting
-from bulkupdate.fields import shorten
+from bulkupdate.fields import USER_PREFIX, shorten
 from bulkupdate.journal import Cause, RunFiles, Summary
 from bulkupdate.models import SUCCESSES, Outcome, Reason, Result, State
-from bulkupdate.plan import SHOWN_PROBLEMS, Checking, DueDates, Example, Preview, ProblemGroup
+from bulkupdate.plan import (
+    SHOWN_PROBLEMS,
+    Checking,
+    DueDates,
+    Example,
+    OddId,
+    Preview,
+    ProblemGroup,
+)
 from bulkupdate.reader import Format, Input
 from bulkupdate.ui.ended import accounts_line, stopped_lines
 from bulkupdate.ui.standing import Standing, done_words, standing_of, state_words
@@ -125,9 +133,10 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
     if preview.due is not None:
         yield "  " + _due_dates(preview.due, source.options.zone, source.options.timezone)
     if preview.odd:
-        shown = ", ".join(f"{shorten(one.id)} (row {one.row})" for one in preview.odd_ids)
-        hidden = preview.odd - len(preview.odd_ids)
-        yield f"  UNLIKE the other ids: {shown}" + (f" and {hidden:,} more" if hidden else "")
+        yield "  UNLIKE the other ids: " + _first_of(preview.odd_ids, preview.odd)
+    if preview.odd_owner_rows:
+        owners = _first_of(preview.odd_owners, preview.odd_owner_rows)
+        yield f"  UNLIKE ids of users ({USER_PREFIX}…): {owners}"
     if preview.repeated:
         examples = "; ".join("rows " + ", ".join(map(str, rows)) for rows in preview.repeats)
         more = "; …" if preview.repeated > len(preview.repeats) else ""
@@ -136,6 +145,13 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
         yield f"  {tasks} several rows, {how} ({examples}{more})"
     if preview.seconds is not None:
         yield f"  {count(preview.requests, 'request')}, at least {duration(preview.seconds)}"
+
+
+def _first_of(ids: Sequence[OddId], number: int) -> str:
+    """The first of so many rows, by their ids."""
+    shown = ", ".join(f"{shorten(one.id)} (row {one.row})" for one in ids)
+    hidden = number - len(ids)
+    return shown + (f" and {hidden:,} more" if hidden else "")
 
 
 def _accounts_of(preview: Preview) -> str:

@@ -7,7 +7,7 @@ import pytest
 from bulkupdate.models import Row
 from bulkupdate.plan.oddids import OddId, OddIds
 from bulkupdate.plan.preview import inspect
-from bulkupdate.reader import Input
+from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.ui import messages
 
 
@@ -32,15 +32,39 @@ def test_word_among_plain_ids_is_found() -> None:
 
 def test_ids_of_several_kinds_are_left_alone() -> None:
     """Where no kind is in the majority, or others are many, nothing stands out."""
-    assert odd("opp_1", "tsk_1") == (0, [])
-    assert odd(*(f"opp_{n}" for n in range(9)), *(f"old_{n}" for n in range(4))) == (0, [])
+    assert odd("new_1", "tsk_1") == (0, [])
+    assert odd(*(f"new_{n}" for n in range(9)), *(f"old_{n}" for n in range(4))) == (0, [])
+    assert odd("opp_1", "tsk_1", "tsk_2") == (1, [OddId(1, "opp_1")])
     assert odd() == (0, [])
     assert odd("Total") == (0, [])
 
 
+def test_whatever_is_no_task_is_unlike_tasks() -> None:
+    """Where half of the ids are those of tasks, all others are counted, as lines of subtotals."""
+    assert odd("opp_1", "Total") == (1, [OddId(2, "Total")])
+    groups = [id_ for name in ("Anna", "Ben", "Zoe", "Emil") for id_ in ("opp_1", "opp_2", name)]
+    assert odd(*groups) == (4, [OddId(3, "Anna"), OddId(6, "Ben"), OddId(9, "Zoe")])
+    assert odd("opp_1", "opp_2", "Legend:", "17") == (2, [OddId(3, "Legend:"), OddId(4, "17")])
+
+
+def test_owners_that_are_no_users_are_pointed_out(tmp_path: Path) -> None:
+    """Swapped columns and lookups that found nothing are seen before anything is sent."""
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "id,assignedTo,title\nopp_1,usr_1,x\nopp_2,Reminder,usr_1\nopp_3,0,z\nopp_4,0,z\nopp_5,,z\n"
+    )
+    with Input.open(path) as source:
+        *_, inspection = inspect(source)
+        lines = list(messages.preview_lines(source, inspection.preview(None)))
+    assert "  UNLIKE ids of users (usr_…): 'Reminder' (row 2), '0' (row 3) and 1 more" in lines
+    with Input.open(path, options=ReadOptions(people=True)) as source:
+        *_, inspection = inspect(source)
+        assert inspection.preview(None).odd_owner_rows == 0, "the team will be asked for them"
+
+
 def test_few_in_a_long_file_are_counted_and_the_first_are_shown() -> None:
     """One id in a hundred may be odd, and the first three are shown."""
-    ids = [f"opp_{n}" for n in range(990)]
+    ids = [f"new_{n}" for n in range(990)]
     assert odd("sum", *ids, *"abcdefghi") == (
         10,
         [OddId(1, "sum"), OddId(992, "a"), OddId(993, "b")],

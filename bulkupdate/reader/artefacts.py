@@ -2,6 +2,7 @@
 """What other programs write where a cell has no value, or where its formula failed."""
 
 import re
+from unicodedata import category
 
 #: What spreadsheets show for an error, without the sign before it and the mark after it. The names
 #: are those of Excel, LibreOffice and Google Sheets, in the languages they come in.
@@ -43,6 +44,9 @@ _MISSING = frozenset(
         *("nan", "NaN", "NAN", "NaT", "NA", "<NA>", "null", "NULL", "Null", "nil", "NIL", "<nil>"),
         *("(null)", "(NULL)", "<null>", "<NULL>", "[null]", "[NULL]", "\\N", "undefined"),
         *("#null", "#NULL", "1.#QNAN", "-1.#IND", "(none)", "<none>"),
+        # JavaScript, PowerShell, pivot tables, formulas that are not done, HTML, CSV in CSV.
+        *("[object Object]", "System.Object[]", "System.String[]", "(blank)", "Loading..."),
+        *("Loading…", "&nbsp;", '""'),
     }
 )
 #: Texts that can't be an id, though they may be a title.
@@ -52,7 +56,10 @@ _NO_ID = frozenset(
 )
 
 #: Length of the longest of these texts that begin with a letter, in characters.
-LONGEST = 13
+LONGEST = 15
+
+#: Letters that show nothing: Braille without dots, and the fillers of Korean.
+_EMPTY = "\u2800\u115f\u1160\u3164\uffa0"
 
 
 def error(word: str) -> str:
@@ -76,6 +83,15 @@ def _is_error(word: str) -> bool:
         return False
     name, mark = found.groups()
     return name.upper() in _ERROR_NAMES and (bool(mark) or name in _UNMARKED)
+
+
+def is_invisible(word: str) -> bool:
+    """Whether a text shows nothing, as a zero-width space from a web page.
+
+    Args:
+        word: the text, without blanks around it.
+    """
+    return all(c in _EMPTY or c.isspace() or category(c) in ("Cf", "Mn") for c in word)
 
 
 def missing(word: str, *, is_id: bool, is_text: bool = False) -> str:

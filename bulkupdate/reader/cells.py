@@ -47,6 +47,7 @@ class Values:
         now: the time from which relative dates count; aware.
         value_map: the values that replace the values of some columns, or None.
         is_clean: whether the input is known to hold no damaged and no control characters.
+        name: the name of the input in messages.
 
     Attributes:
         account: the account of all rows; "" where each names its own, or where there are none.
@@ -63,7 +64,9 @@ class Values:
         value_map: ValueMap | None = None,
         *,
         is_clean: bool = True,
+        name: str = "",
     ) -> None:
+        self._name = name
         self._dates = DateReader(options, now)
         self._dates_read = _Memory(self._dates.read)
         self._clear = options.clear_token.strip().lower()
@@ -75,6 +78,9 @@ class Values:
             len(self._clear if self._clear.startswith(TASK_PREFIX) else TASK_PREFIX) + 1
         )
         self.has_cleared = False
+        #: Kinds of due dates so far: a date of a spreadsheet, and text in which day and month may
+        #: change places → an example.
+        self._dates_seen: dict[str, str] = {}
         self._account_names = frozenset(options.accounts or ())
         #: Account of all rows; "" where each names its own, or there are none.
         self.account = options.account or ""
@@ -189,7 +195,7 @@ class Values:
 
         def meaning(cell: str) -> Any:
             word = cell.strip()
-            if not word:
+            if not word or (not word.isascii() and artefacts.is_invisible(word)):
                 return BLANK
             if word.lower() == clear:
                 if field == "id":
@@ -201,15 +207,40 @@ class Values:
                 return ""
             if mapped is not None:
                 return _meant(word, mapped, self._map_name)
+            if is_clearable and "".join(word.lower().split()).strip(".,;:") == clear:
+                raise ValueError(f"is nearly {clear}: write {clear} to empty the field")
             if isinstance(cell, Cell) and (problem := _cell_problem(cell, field)):
                 raise ValueError(problem)
             if wrong := artefacts.error(word):
                 raise ValueError(wrong)
             if wrong := damage(cell) or _artefact(cell, field):
                 raise ValueError(wrong)
-            return rule(cell)
+            value = rule(cell)
+            if field == "dueDate":
+                self._note_kind(cell)
+            return value
 
         return read
+
+    def _note_kind(self, cell: str) -> None:
+        """Note how a due date is written.
+
+        Raises:
+            InputError: others are written otherwise. A spreadsheet that is set to another language
+                than a file takes 03/12 for a date of another month, and leaves 24/12 a text.
+        """
+        if isinstance(cell, Cell):
+            self._dates_seen.setdefault("date", cell)
+        elif self._dates.has_order(cell):
+            self._dates_seen.setdefault("text", cell)
+        if len(self._dates_seen) > 1:
+            date, text = self._dates_seen["date"], self._dates_seen["text"]
+            raise InputError(
+                f"{self._name}: some due dates are dates of the spreadsheet (as {date}) and others"
+                f" are text (as {fields.shorten(text)}): a spreadsheet in another language has"
+                " perhaps turned days and months around. Look at the dates, and make all of them"
+                " dates, or all text"
+            )
 
     def rule(self, field: str) -> Callable[[object], Any]:
         """The rule of a field. Where people may be named, an owner need not be an id."""
@@ -248,6 +279,27 @@ def _meant(word: str, mapped: dict[str, Any], name: str) -> Any:
         near = fields.suggestion(word, mapped) if len(mapped) <= _SEARCHED else ""
         raise fields.WrongValueError(f"is not in the 'from' column of {name}", near)
     return mapped[word]
+
+
+def _unpadded(read: Reading, name: str | None) -> Reading:
+    """The function that reads the cells of a column without its padding.
+
+    Args:
+        read: the function that reads them as they are.
+        name: the name of the column with its own padding; None without any.
+    """
+    if not name:
+        return read
+    begin, end = name[:1].isspace(), name[-1:].isspace()
+
+    def unpadded(cell: str) -> Any:
+        bare = cell.strip()
+        # Quotes behind a blank are none, so that the cell may have been split inside them.
+        if not isinstance(cell, Cell) and not (bare and bare[0] == '"' == bare[-1]):
+            cell = bare if begin and end else cell.lstrip() if begin else cell.rstrip()
+        return read(cell)
+
+    return unpadded
 
 
 def _artefact(cell: str, field: str) -> str:
@@ -300,7 +352,15 @@ class CellReader:
         constants: dict[str, Any],
         expected: dict[str, Any] | None = None,
     ) -> None:
-        self._columns = [(*column, values.reading(column.field)) for column in layout.columns]
+        padded = {
+            column.position: name
+            for column in (*layout.columns, *layout.expected)
+            if (name := layout.header[column.position]) != name.strip()
+        }
+        self._columns = [
+            (*column, _unpadded(values.reading(column.field), padded.get(column.position)))
+            for column in layout.columns
+        ]
         self._constants = constants
         self._all_expect = expected or {}
         self._expected = [
@@ -308,7 +368,7 @@ class CellReader:
                 position,
                 field.removeprefix(EXPECT),
                 name,
-                values.expecting(field.removeprefix(EXPECT)),
+                _unpadded(values.expecting(field.removeprefix(EXPECT)), padded.get(position)),
             )
             for position, field, name in layout.expected
         ]
@@ -327,7 +387,7 @@ class CellReader:
             name = PYTHON_NAMES[field]
             if field == "id":
                 self._id, self._read_id = position, read
-            elif values.is_plain(field):
+            elif values.is_plain(field) and position not in padded:
                 self._texts.append((position, name, read))
             elif fields.RULES[field] is fields.text:
                 self._unplain.append((position, name, read))

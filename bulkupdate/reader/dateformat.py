@@ -36,6 +36,7 @@ class DateFormat:
 
     Attributes:
         text: the same.
+        directives: its directives, as `%d`.
         has_time: whether it has a time of day.
         zone: the name of the time zone that it names, other than UTC; "" for none.
 
@@ -46,7 +47,7 @@ class DateFormat:
     def __init__(self, text: str) -> None:
         self.text = text
         parts = re.split(r"(%.)", text, flags=re.DOTALL)
-        directives = set(parts[1::2])
+        self.directives = directives = set(parts[1::2])
         _check(text, directives)
         self.has_time = bool(directives & {"%H", "%I", "%M", "%S", "%f"})
         names = "" if "%z" in directives else " ".join(parts[::2])

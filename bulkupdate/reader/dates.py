@@ -1,5 +1,6 @@
 """Due dates as people write them: in a time zone, in a date format, or relative to now."""
 
+import contextlib
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
@@ -79,6 +80,16 @@ class DateReader:
             except ValueError as error:
                 raise self._not_iso(word) or error from None
         return fields.due_date(self._aware(found))
+
+    def has_order(self, text: str) -> bool:
+        """Whether a date is in a format of the user in which day and month are numbers."""
+        word = text.strip()
+        for one in self._formats:
+            if {"%d", "%m"} <= one.directives:
+                with contextlib.suppress(ValueError):
+                    if one.read(word) is not None:
+                        return True
+        return False
 
     def _relative(self, word: str) -> datetime | None:
         if word.lower() in DAYS:

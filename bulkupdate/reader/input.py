@@ -20,7 +20,7 @@ from bulkupdate.reader.cells import CellReader, Values
 from bulkupdate.reader.columns import Layout, Naming, format_hint, json_hint
 from bulkupdate.reader.encoding import Encoding, encoding_of
 from bulkupdate.reader.info import InputInfo
-from bulkupdate.reader.options import Format, ReadOptions, unpacked_name
+from bulkupdate.reader.options import CLEAR, Format, ReadOptions, unpacked_name
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Dialect, Record, dialect_of, is_ruler
 from bulkupdate.reader.rows import json_rows, table_rows
@@ -222,12 +222,17 @@ class TextFile:
             for flag in ("delimiter", "escapes"):
                 if getattr(options, flag) is not None:
                     raise InputError(f"{self.name}: is JSONL: leave out {setting(flag)}")
+            if options.clear_token != CLEAR:
+                raise InputError(
+                    f'{self.name}: is JSONL, where "" empties a field: leave out'
+                    f" {setting('clear_token')}"
+                )
             return
         likely = "\t" if self.format is Format.TSV else ","
         delimiter = options.delimiter or ("\t" if options.format is Format.TSV else None)
         with contextlib.closing(self.lines()) as start_lines:
             dialect = dialect_of(start_lines, delimiter, likely, knows, self.name)
-        if options.escapes is not None and dialect.delimiter != "\t":
+        if options.escapes == "backslash" and dialect.delimiter != "\t":
             raise InputError(
                 f"{self.name}: its columns are separated by {dialect.delimiter!r}, not by tabs:"
                 f" leave out {setting('escapes')}"
@@ -323,7 +328,7 @@ class Input:
         self.format = self.file.format
         encoding = self.file.encoding
         is_clean = encoding.is_clean if encoding else self.file.is_plain
-        self._values = Values(self.options, self.now, value_map, is_clean=is_clean)
+        self._values = Values(self.options, self.now, value_map, is_clean=is_clean, name=self.name)
         self._constants = self._values.constants(self._naming.constants)
         self._expected = self._values.expectations(self._naming.expected)
         if self.format is not Format.JSONL:

@@ -41,7 +41,7 @@ class Dialect(NamedTuple):
         line_end: the characters after a record.
         has_sep_line: whether the first line is `sep=` and the delimiter.
         escapes: `backslash` where a backslash and n stand for a line break, and quotes are ordinary
-            characters; `none` where a backslash is one too; None if that is not known.
+            characters; `none` where a backslash is one; None if that is not known.
     """
 
     delimiter: str
@@ -161,8 +161,17 @@ def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
         rf'(?:^|{delimiter})("(?:[^"]|"")*"(?={delimiter}|\r?\n?$)|[^\r\n{delimiter}]*)'
     )
     opening = re.compile(rf'(?:^|{delimiter})"')
+    # In a cell that stands in quotes, a backslash may come before the last one.
+    may_hold_quotes = dialect.escapes is None
+    odd = re.compile(rf'{lone.pattern}|\\"') if may_hold_quotes else lone
 
     def certain(line: str) -> str:
+        if may_hold_quotes and '\\"' in line and _has_escaped_quote(cell.findall(line)):
+            raise DialectError(
+                'holds \\": let the program that made the file write a cell that holds a quote in'
+                " quotes, and the quote inside it twice, as spreadsheets do; or set"
+                f" {setting('escapes')} none if the backslash is part of the text"
+            )
         if '"' in line and lone.search(line) and _lacks_delimiter(cell.findall(line), lone):
             raise DialectError(
                 "a cell without quotes holds a quote, and a later cell ends with one: is a"
@@ -188,8 +197,13 @@ def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
     # Few lines have a lone quote: to look for one in many lines at once costs a third.
     batches = iter(lambda: list(islice(lines, _BATCH)), [])
     return chain.from_iterable(
-        map(certain, batch) if lone.search("".join(batch)) else batch for batch in batches
+        map(certain, batch) if odd.search("".join(batch)) else batch for batch in batches
     )
+
+
+def _has_escaped_quote(cells: list[str]) -> bool:
+    """Whether a cell without quotes holds a quote behind a backslash."""
+    return any('\\"' in cell and not cell.startswith('"') for cell in cells)
 
 
 def _lacks_delimiter(cells: list[str], lone: re.Pattern[str]) -> bool:

@@ -79,13 +79,57 @@ def test_row_follows_rules_of_its_fields(row: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["NA", "undefined", "(null)", "nil", "NULL", "NaN", r"\N", "<nil>"]
+    "word",
+    [
+        *("NA", "undefined", "(null)", "nil", "NULL", "NaN", r"\N", "<nil>", "[object Object]"),
+        *("System.Object[]", "(blank)", "Loading...", "&nbsp;", '""'),
+    ],
 )
 @pytest.mark.parametrize("field", ["assignedTo", "title", "message", "priority", "done", "dueDate"])
 def test_missing_value_of_a_program_is_no_value(word: str, field: str) -> None:
     """What a program writes for a missing value makes the row invalid, in any field."""
     (problem,) = reader_of(("id", field)).problems(["opp_1", word])
     assert "how a program writes a missing value: leave the cell blank" in problem.message
+
+
+@pytest.mark.parametrize(
+    "cell", ["\u200b", "\ufeff\u200b", "\u00ad", " \u2800 ", "\u3164", "\u200e"]
+)
+@pytest.mark.parametrize("field", ["assignedTo", "title", "message", "priority", "done", "dueDate"])
+def test_cell_that_shows_nothing_is_blank(cell: str, field: str) -> None:
+    """What a web page leaves in an empty cell overwrites nothing. A text may hold such signs."""
+    row = reader_of(("id", field)).row(1, 2, ["opp_1", cell])
+    assert row is not None
+    assert row.update is not None
+    assert row.update.changes() == {}
+    row = reader_of(("id", "title")).row(1, 2, ["opp_1", f"a{cell}b"])
+    assert row is not None
+    assert row.update is not None
+    assert row.update.changes() == {"title": f"a{cell}b"}
+
+
+@pytest.mark.parametrize("cell", ["< clear >", "<Clear>.", "<CLEAR> ;", "<cle ar>"])
+def test_cell_that_is_nearly_the_word_for_empty_is_refused(cell: str) -> None:
+    """It was to empty the field, and would be a title."""
+    (problem,) = reader_of(("id", "title")).problems(["opp_1", cell])
+    assert problem.message == "is nearly <clear>: write <clear> to empty the field"
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "title"),
+    [
+        (" title", " Call  Ben ", "Call  Ben "),
+        ("title  ", " Call Ben   ", " Call Ben"),
+        (" title ", " Call Ben ", "Call Ben"),
+        ("title", " Call Ben ", " Call Ben "),
+    ],
+)
+def test_padding_of_a_column_is_no_text(name: str, cell: str, title: str) -> None:
+    """Blanks beside the name of a column are there in its cells too, and nobody means them."""
+    row = reader_of(("id", name)).row(1, 2, ["opp_1", cell])
+    assert row is not None
+    assert row.update is not None
+    assert row.update.changes() == {"title": title}
 
 
 @pytest.mark.parametrize(

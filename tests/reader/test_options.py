@@ -114,6 +114,7 @@ def test_wrong_value_map_is_refused_by_line(tmp_path: Path, content: str, messag
         ("edits.csv", {"sheet": "Sheet1"}, "is text and has no sheets: leave out sheet"),
         ("edits.jsonl", {"sheet": "Sheet1"}, "is text and has no sheets: leave out sheet"),
         ("edits.jsonl", {"delimiter": ";"}, "is JSONL: leave out delimiter"),
+        ("edits.jsonl", {"clear_token": "X"}, "empties a field: leave out clear_token"),
     ],
 )
 def test_option_for_another_format_is_refused(

@@ -73,6 +73,30 @@ def test_backslash_in_a_tab_separated_file_is_asked_about(sign: str) -> None:
     assert cells_of(f"opp_1,a{sign}b\n") == [["opp_1", f"a{sign}b"]]
 
 
+@pytest.mark.parametrize(
+    "line", ['opp_1,Say \\"hi\\",q\n', 'opp_1,5\\" pipe\n', 'opp_1,"a",\\"b\\"']
+)
+def test_escaped_quote_is_asked_about(line: str) -> None:
+    """MySQL, Spark and programs of people's own write it so; spreadsheets write a quote twice."""
+    with pytest.raises(DialectError, match=r"holds .*: let the program .* or set escapes none if"):
+        cells_of("id,title,message\n", line)
+    (found,) = cells_of(line, dialect=Dialect(",", escapes="none"))
+    assert '\\"' in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "cells"),
+    [
+        ('opp_1,"C:\\temp\\"\n', ["opp_1", "C:\\temp\\"]),
+        ('opp_1,"C:\\","x"\n', ["opp_1", "C:\\", "x"]),
+        ("opp_1,C:\\new\n", ["opp_1", "C:\\new"]),
+    ],
+)
+def test_backslash_at_the_end_of_a_cell_is_part_of_it(line: str, cells: list[str]) -> None:
+    """A path may end with one, right before the quote that ends its cell."""
+    assert cells_of(line) == [cells]
+
+
 def test_quoted_cell_over_lines_in_a_tab_separated_file_is_asked_about() -> None:
     """A quote that is not closed in its line holds cells together, or is a part of the text."""
     lines = ('opp_1\t"Call\n', 'opp_2\tb"\n')

@@ -306,6 +306,23 @@ def test_row_under_a_merged_name_is_invalid(tmp_path: Path) -> None:
     assert right == ""
 
 
+@pytest.mark.parametrize("first", ["date", "text"])
+def test_dates_of_two_kinds_refuse_the_file(tmp_path: Path, first: str) -> None:
+    """Where a spreadsheet took days for months, it made dates of some and left others as text."""
+    day, text = dt.datetime(2026, 3, 12, 9), "24/12/2026 09:00"  # noqa: DTZ001
+    values = [day, text] if first == "date" else [text, day]
+    rows: list[list[Any]] = [["id", "dueDate"], *([f"opp_{n}", v] for n, v in enumerate(values))]
+    path = workbook_of(tmp_path, *rows)
+    options = ReadOptions(date_formats=("%d/%m/%Y %H:%M",), timezone="UTC")
+    with (
+        Input.open(path, options=options) as source,
+        pytest.raises(InputError, match=r"a.xlsx: some due dates are dates of the spreadsheet"),
+    ):
+        list(source.rows())
+    path = workbook_of(tmp_path, ["id", "dueDate"], ["opp_1", day], ["opp_2", "2026-12-24T09:00Z"])
+    assert errors_of(path, timezone="UTC", date_formats=("%d/%m/%Y %H:%M",)) == ["", ""]
+
+
 def formatted(tmp_path: Path, field: str, value: Any, code: str) -> str:
     """The problem of a cell of a column in a number format."""
     book = openpyxl.Workbook()

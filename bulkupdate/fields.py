@@ -97,6 +97,10 @@ def task_id(value: object) -> str:
     return _id(value, "a task")
 
 
+#: The end of messages about empty values of fields that can't be empty.
+_LEAVE_OUT = "leave it out to leave the field unchanged"
+
+
 def user_id(value: object) -> str:
     """The id of a user: one printable word. Blanks around it are removed."""
     return _id(value, "a user")
@@ -106,7 +110,7 @@ def person(value: object) -> str:
     """A user: an id, an e-mail address or a name. Blanks around it are removed."""
     text = _text(value).strip()
     if not text:
-        raise ValueError("is empty: a user is needed")
+        raise ValueError(f"is empty: a user is needed; {_LEAVE_OUT}")
     if not text.isprintable():
         raise ValueError("has an invisible character inside: enter an id, an e-mail or a name")
     return text if "@" in text or " " in text or not text.isascii() else _id(text, "a user")
@@ -115,7 +119,8 @@ def person(value: object) -> str:
 def _id(value: object, of: str) -> str:
     text = _text(value).strip()
     if not text:
-        raise ValueError("is empty: an id is needed")
+        how = f"; {_LEAVE_OUT}" if of == "a user" else ""
+        raise ValueError(f"is empty: an id is needed{how}")
     if " " in text or not text.isprintable():
         raise ValueError("has a blank or an invisible character inside: an id is one word")
     if not text.isidentifier() and (mistake := _no_id(text, of)):
@@ -193,6 +198,7 @@ def done(value: object) -> bool:
         known = _BOOLEANS.get(str(value).strip().lower())
     if known is None:
         message = "is neither true nor false: write true, false, yes, no, 1 or 0"
+        message += f"; {_LEAVE_OUT}" if value == "" else ""
         raise WrongValueError(message, _near(value, _BOOLEANS))
     return known
 
@@ -204,6 +210,8 @@ def due_date(value: object) -> str:
     """
     if isinstance(value, str) and _is_canonical(value):
         return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"is a number: write a date as text, as in {_DATE_EXAMPLE}")
     moment = value if isinstance(value, datetime) else iso_date_time(_text(value).strip())
     if moment.utcoffset() is None:
         raise ValueError(f"has no offset from UTC: add Z or +02:00, as in {_DATE_EXAMPLE}")
@@ -237,7 +245,7 @@ def iso_date_time(text: str) -> datetime:
         ValueError: the text is not an ISO 8601 date-time.
     """
     if not text:
-        raise ValueError(f"is empty: write {_DATE_EXAMPLE}")
+        raise ValueError(f"is empty: write {_DATE_EXAMPLE}; {_LEAVE_OUT}")
     if iso_date(text):
         raise ValueError(f"has no time of day and no offset: write {_DATE_EXAMPLE}")
     if wrong := _no_such_day(text):

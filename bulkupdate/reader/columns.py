@@ -365,6 +365,11 @@ def _clashes(columns: list[Column], column: Column) -> list[str]:
     return []
 
 
+def begins_as_json(start: str) -> bool:
+    """Whether a text begins as JSON does. The name of a column may stand in brackets."""
+    return re.match(r"\s*(?:\{|\[\s*(?:[\[{\"\d-]|$))", start) is not None
+
+
 def json_hint() -> str:
     """The advice for a file that holds JSON instead of a header."""
     return (
@@ -376,7 +381,9 @@ def json_hint() -> str:
 def format_hint(header: tuple[str, ...]) -> str:
     """The advice for a file whose first record is not a header; "" where it may be one."""
     first = header[0].strip() if header else ""
-    return json_hint() if first.startswith(("[", "{")) else ""
+    if first.startswith("#TYPE "):
+        return "begins with a line of PowerShell: let Export-Csv write it with -NoTypeInformation"
+    return json_hint() if begins_as_json(first) else ""
 
 
 def _unknown(kind: str, name: str) -> str:
@@ -390,6 +397,12 @@ def _unknown(kind: str, name: str) -> str:
         return (
             f"{kind} {name!r} has typographic quotes, which are part of its name and of all cells:"
             ' replace them by straight ones (")'
+        )
+    parts = [part for part in re.split(r"[,;\t|]", name) if part.strip()]
+    if len(parts) > 1 and all(map(_field_called, map(str.strip, parts))):
+        return (
+            f"{kind} {name!r} holds the names of several columns: each line of the file stands in"
+            " quotes, as one cell: save the file again without these quotes"
         )
     if _plain(name) == ACCOUNT:
         return (

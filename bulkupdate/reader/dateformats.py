@@ -12,8 +12,10 @@ _NAMES = {
 }
 
 #: Dates in numbers with the time after them, and the parts of both.
-_YEAR_FIRST = re.compile(r"\d{4}([/.年-] ?)\d{1,2}([/.月-] ?)\d{1,2}(?!\d)(.*)", re.DOTALL)
-_FIGURES = re.compile(r"\d{1,2}([/.-] ?)\d{1,2}\1(\d{4}|\d{2})(?!\d)(.*)", re.DOTALL)
+_YEAR_FIRST = re.compile(
+    r"\d{4}([/.年-] ?)\d{1,2}([/.月-] ?)\d{1,2}(?!\d)(.*)", re.DOTALL | re.ASCII
+)
+_FIGURES = re.compile(r"\d{1,2}([/.-] ?)\d{1,2}\1(\d{4}|\d{2})(?!\d)(.*)", re.DOTALL | re.ASCII)
 _CLOCK = re.compile(r"(\d{1,2})([:.])(\d\d)(?:\2(\d\d))?(\s*[ap]m)?\b", re.IGNORECASE)
 _OFFSET = re.compile(r"(?<=\d)(\s*(?:GMT|UTC)?)(?:Z|[+-]\d\d:?\d\d)$")
 _YEAR = re.compile(r"\b\d{4}\b")

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import itertools
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from bulkupdate.errors import InputError, setting
 from bulkupdate.models import Row
 from bulkupdate.reader import records as table
 from bulkupdate.reader.cells import CellReader, Values
-from bulkupdate.reader.columns import Layout, Naming, format_hint, json_hint
+from bulkupdate.reader.columns import Layout, Naming, begins_as_json, format_hint, json_hint
 from bulkupdate.reader.encoding import Encoding, encoding_of
 from bulkupdate.reader.info import InputInfo
 from bulkupdate.reader.options import CLEAR, Format, ReadOptions, unpacked_name
@@ -196,13 +197,16 @@ class TextFile:
         is_json = start.lstrip().startswith("{")
         if is_json and _is_laid_out(start):
             raise InputError(f"{self.name}: {json_hint()}")
-        if (named is not Format.JSONL and start.lstrip().startswith("[")) or (
-            named not in (None, Format.JSONL) and is_json
-        ):
+        is_list = begins_as_json(start) and not is_json
+        # A list on a line of JSONL is a row that is wrong.
+        if is_list and named is Format.JSONL:
+            is_list = not start.split("\n", 1)[0].rstrip().endswith("]")
+        if is_list or (named not in (None, Format.JSONL) and is_json):
             raise InputError(f"{self.name}: {json_hint()}")
-        if start.lstrip()[:20].lower().startswith(("<!doctype", "<html", "<table", "<?xml")):
+        if re.match(r"\s*<[a-z!?/]", start, re.IGNORECASE):
             raise InputError(
-                f"{self.name}: is a web page: open it in a spreadsheet, save it as CSV"
+                f"{self.name}: is a web page, or XML: a download that failed looks so. Some files"
+                " named .xls are web pages: open such a file in a spreadsheet, save it as CSV"
             )
         if not is_json and _is_drawn(start):
             raise InputError(

@@ -140,11 +140,11 @@ def _is_of(problems: list[Problem], field: str) -> bool:
 
 
 def _wrong_width(found: int, expected: int) -> Problem:
-    cure = (
-        "put text with a delimiter or a line end in quotes"
-        if found > expected
-        else "add the missing cells"
-    )
+    cure = "add the missing cells"
+    if found > expected:
+        cure = "put text with a delimiter or a line end in quotes"
+    if found == expected + 1:
+        cure += "; or if each row has one more, name its column"
     cells = "1 cell" if found == 1 else f"{found} cells"
     return Problem("", "", f"has {cells} where the header has {expected}: {cure}")
 

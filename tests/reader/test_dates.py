@@ -105,6 +105,12 @@ def test_figures_that_are_no_day_say_so(text: str) -> None:
         read(text, timezone="UTC", time="09:00")
 
 
+def test_figures_of_another_script_are_not_denied_to_be_a_day() -> None:
+    """They are one to people, so that the message says how to write it."""
+    with pytest.raises(ValueError, match="is not an ISO 8601 date-time: write 2026-"):
+        read("٢٠٢٦-١٢-٠١", timezone="UTC", time="09:00")
+
+
 def test_every_order_of_day_month_and_year_is_asked() -> None:
     """Where the year may come first, all readings are shown; equal ones too name all formats."""
     with pytest.raises(fields.WrongValueError, match="'%d/%m/%y' or '%y/%m/%d'") as raised:

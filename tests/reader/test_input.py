@@ -104,6 +104,14 @@ def test_lone_surrogate_in_id_is_escaped(write: Write) -> None:
     [
         ("a.csv", '{"id": "a"}', "looks like JSON"),
         ("a.csv", '[{"id": "a"}]', "looks like JSON"),
+        ("a.jsonl", '[\n{"id": "a"},\n{"id": "b"}\n]', "looks like JSON"),
+        ("a.jsonl", '[{"id": "a"},\n{"id": "b"}]', "looks like JSON"),
+        ("a.csv", '"id;title"\n"opp_1;call"', "each line of the file stands in quotes, as one"),
+        ("a.csv", '"id,title"\n"opp_1,call"', "each line of the file stands in quotes, as one"),
+        ("a.csv", "#TYPE System.Object\nid,title", "let Export-Csv write it with -NoType"),
+        ("a.csv", "<Error><Code>AccessDenied</Code></Error>", "is a web page, or XML"),
+        ("a.csv", "<!-- saved from url --><html>", "is a web page, or XML"),
+        ("a.csv", "<head><title>Log in</title></head>", "is a web page, or XML"),
         ("a.csv", "PK\x03\x04 and so on", "can't be read as a spreadsheet"),
     ],
 )
@@ -200,7 +208,7 @@ def test_jsonl_distinguishes_null_missing_and_empty(write: Write) -> None:
     ("line", "says"),
     [
         ('{"id": "a", "title": 5}', "title 5: is not text"),
-        ('{"id": "a", "assignedTo": ""}', "assignedTo '': is empty"),
+        ('{"id": "a", "assignedTo": ""}', "an id is needed; leave it out to leave the field"),
         ('{"id": 5}', "id 5: is not text"),
         ('{"title": "x"}', "id: is empty"),
         ('{"id": "a", "asignedTo": "u"}', "unknown key 'asignedTo': did you mean 'assignedTo'?"),
@@ -209,7 +217,10 @@ def test_jsonl_distinguishes_null_missing_and_empty(write: Write) -> None:
         ('{"id": "a"', "is not JSON"),
         ('["a"]', "is not a JSON object"),
         ('{"id": NaN}', "NaN is not a JSON value"),
-        ("[" * 100_000, "nested too deeply"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ('{"id": "a", "dueDate": 1796112000}', "is a number: write a date as text"),
+        ('{"id": "a", "dueDate": ""}', "leave it out to leave the field unchanged"),
+        ('{"id": "a", "done": ""}', "leave it out to leave the field unchanged"),
         ('{"id": "a", "title": "\\ud800"}', "surrogate"),
         ('{"id": "a", "message": "x", "content": "y"}', "use one name throughout"),
     ],
@@ -307,6 +318,7 @@ def test_format_follows_name_or_first_character(write: Write) -> None:
     assert rows(write("a.ndjson", {"id": "a"}))[0].id == "a"
     assert rows(write("a.txt", {"id": "a"}))[0].id == "a"
     assert rows(write("b.txt", "id,title", "a,b"))[0].id == "a"
+    assert rows(write("c.csv", "[id],[title]", "a,b"))[0].id == "a", "brackets of SQL Server"
     assert rows(write("c.txt", "id\ttitle", "a\tb"), Format.TSV)[0].id == "a"
 
 

@@ -69,6 +69,9 @@ _CONTEXT = 1 << 14
 #: of words to show in each.
 _SHOWN_WORDS = 4
 _SHOWN_READINGS = 4
+#: The encoding that is offered in any case where it reads signs that no language has.
+_COMMONEST = "cp1252"
+_SIGNS = frozenset("°µ±§²³¹¼½¾·×÷€£¥©®™…–—•‰«»ºª")
 _WORDS_OF_READING = 3
 
 _WORD = re.compile(rb"[^\x00-\x20,;\"]+")
@@ -332,7 +335,10 @@ def _is_surely_utf8(data: bytes) -> bool:
     if run is None:
         return False
     around = data[max(run.start() - 1, 0) : run.end() + 1].decode()
-    return len({_script(character) for character in around if character.isalpha()}) < 2
+    letters = [character for character in around if character.isalpha()]
+    if len(letters) > 1 and len({*letters}) == 1:
+        return False  # A doubled letter is no word, but may be one of Chinese, in GBK.
+    return len({*map(_script, letters)}) < 2
 
 
 def _is_word_of_one_script(data: bytes) -> bool:
@@ -340,8 +346,9 @@ def _is_word_of_one_script(data: bytes) -> bool:
 
     This is asked only where all of a text is UTF-8: a few letters of a long text may look so.
 
-    Two letters are, as in `ITшник`, or one of three bytes, as in `IT部`. A single letter of two
-    bytes is Greek, or Cyrillic with a second byte that is no letter in Mac Roman.
+    Two different letters are, as in `ITшник`, or one of three bytes, as in `IT部`. A single letter
+    of two bytes is Greek, or Cyrillic with a second byte that is no letter in Mac Roman. One that
+    is doubled may be a Chinese word in GBK.
     """
     found = _BEYOND_ASCII.search(data)
     run = found[0] if found else b""
@@ -349,8 +356,9 @@ def _is_word_of_one_script(data: bytes) -> bool:
     scripts = {_script(character) for character in text if character.isalpha()}
     if len(scripts) != 1 or not scripts <= _COMMON_SCRIPTS:
         return False
-    is_sure = len(text) > 1 or text > "\u07ff" or "GREEK" in scripts
-    return is_sure or ("CYRILLIC" in scripts and run[1] > 0x9F)
+    is_sure = len({*text}) > 1 or text > "\u07ff" or "GREEK" in scripts
+    is_letter = len(text) == 1 and "CYRILLIC" in scripts and run[1] > 0x9F
+    return is_sure or is_letter
 
 
 def _script(letter: str) -> str:
@@ -376,6 +384,11 @@ def _chosen(guessed: Guess, sample: Sample, name: str) -> Encoding:
         shown = _shown_words(readings[:2], _SHOWN_WORDS)[0]
         return Encoding(readings[0].codec, examples=shown)
     readings = readings[:_SHOWN_READINGS]
+    common = decoded(sample.words, _COMMONEST)
+    signs = {sign for text in common or () for sign in text if not sign.isascii()}
+    is_of_signs = common is not None and signs <= _SIGNS
+    if common and is_of_signs and all(common != reading.texts for reading in readings):
+        readings = [Reading(_COMMONEST, common), *readings[: _SHOWN_READINGS - 1]]
     if (texts := decoded(sample.words, "utf-8")) is not None:
         readings = [*readings, Reading("utf-8", texts)]
     ways = " or ".join(

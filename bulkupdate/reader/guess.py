@@ -60,6 +60,9 @@ _MAX_ODD_OF_DIFFERING = 0.5
 #: score look wrong.
 _MIN_PART = 0.9
 _FEW_ODD = 0.5
+#: The part of the best score that puts the best reading in doubt, if all words of the other look
+#: right and some of its own do not.
+_PART_OF_BEST = 0.1
 #: The score that a text needs beside another: this one, or less by the bytes that were judged. A
 #: language that chardet does not know has a lower score in every encoding.
 _MIN_SCORE = 0.15
@@ -156,9 +159,15 @@ def _is_certain(plausible: list[Reading], readings: list[Reading], sample: Sampl
     rivals = [other for other in others if _is_rival(other, best)]
     return (
         best.score >= _MIN_PART * highest > 0
+        and not any(_fits_all(other, best) for other in others)
         and all(_is_far_above(best, rival, len(sample.context)) for rival in rivals)
         and not _has_odd_utf8(best, sample)
     )
+
+
+def _fits_all(other: Reading, best: Reading) -> bool:
+    """Whether another reading has words of one language alone, and the best one does not."""
+    return other.foreign == 0 < best.foreign and other.score >= _PART_OF_BEST * best.score
 
 
 def _is_rival(other: Reading, best: Reading) -> bool:

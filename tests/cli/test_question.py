@@ -15,7 +15,7 @@ from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.plan import Inspection
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.ui import messages
-from tests.support.commands import Serving, bulkupdate, serving, summary_in
+from tests.support.commands import Serving, all_updated, bulkupdate, serving, summary_in
 from tests.support.fakes import row
 from tests.support.terminal import Terminal, terminal
 
@@ -242,6 +242,6 @@ def test_run_on_a_sandbox_of_its_own_asks_nothing(sandbox: Serving) -> None:
     """With `--sandbox` no real task is touched, so a terminal gets no question."""
     flags = ("run", "edits.csv", "--sandbox", "--rate", "none")
     with terminal(*flags, columns=100, variables=sandbox.environment) as screen:
-        text = screen.wait_for(lambda text: "4 rows: 4 updated" in text)
+        text = screen.wait_for(lambda text: all_updated(text, 4))
         assert screen.finish() == 0
     assert WHAT not in text

@@ -126,3 +126,8 @@ def wait_for_results(count: int, directory: str = "edits.run") -> None:
         if time.monotonic() > deadline:
             raise AssertionError("no results")
         time.sleep(0.01)
+
+
+def all_updated(shown: str, rows: int) -> bool:
+    """Whether a run says that it has updated all of so many rows; it may have taken a second."""
+    return re.search(rf"(?<!\d){rows} rows(?: in [\d.]+ s)?: {rows} updated", shown) is not None

@@ -40,7 +40,8 @@ _DATE_EXAMPLE = "2026-01-31T07:58:00Z or 2026-01-31T08:58:00+01:00"
 #: functions read more, and read some of it otherwise than people mean: 09.30 becomes 09:18.
 _DAY = r"(\d{4})-(\d\d)-(\d\d)"
 _CLOCK = r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d{1,9})?)?"
-_OFFSET = r" ?(Z|[+-]\d\d(:?\d\d)?)"
+# No clock on Earth is farther from UTC than 14 hours.
+_OFFSET = r" ?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)"
 _ISO_DAY = re.compile(rf"{_DAY}|(\d{{4}})(\d\d)(\d\d)", re.ASCII)
 _ISO = re.compile(
     rf"({_DAY}[T ]{_CLOCK}|\d{{8}}[T ]([01]\d|2[0-3])[0-5]\d([0-5]\d([.,]\d{{1,9}})?)?)"

@@ -207,7 +207,7 @@ class Values:
                 return ""
             if mapped is not None:
                 return _meant(word, mapped, self._map_name)
-            if is_clearable and "".join(word.lower().split()).strip(".,;:") == clear:
+            if is_clearable and word[0] == clear[0] and _is_nearly(word, clear):
                 raise ValueError(f"is nearly {clear}: write {clear} to empty the field")
             if isinstance(cell, Cell) and (problem := _cell_problem(cell, field)):
                 raise ValueError(problem)
@@ -279,6 +279,11 @@ def _meant(word: str, mapped: dict[str, Any], name: str) -> Any:
         near = fields.suggestion(word, mapped) if len(mapped) <= _SEARCHED else ""
         raise fields.WrongValueError(f"is not in the 'from' column of {name}", near)
     return mapped[word]
+
+
+def _is_nearly(word: str, other: str) -> bool:
+    """Whether a word is another one but for blanks, case and a sign behind it."""
+    return "".join(word.lower().split()).strip(".,;:") == other
 
 
 def _unpadded(read: Reading, name: str | None) -> Reading:

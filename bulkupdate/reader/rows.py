@@ -51,7 +51,7 @@ def table_rows(
     """
     width, written = layout.width, layout.written
     id_index = next(column.position for column in layout.columns if column.field == "id")
-    prefix, read = fields.TASK_PREFIX, reader.row
+    prefix, length, read = fields.TASK_PREFIX, len(fields.TASK_PREFIX), reader.row
     for line, cells in records:
         number += 1
         if len(cells) != written:
@@ -65,7 +65,7 @@ def table_rows(
             )
             stray = next(filter(str.strip, cells[width:]))
             problems = [Problem("", "", stray.problem if isinstance(stray, Cell) else message)]
-        elif (row := read(number, line, cells)) and row.id.startswith(prefix):
+        elif (row := read(number, line, cells)) and row.id[:length] == prefix:
             yield row
             continue
         elif (meant := _meant(cells[id_index], naming)) and _is_header(

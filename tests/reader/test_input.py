@@ -120,6 +120,18 @@ def test_file_of_another_kind_is_refused(write: Write, name: str, content: str, 
     assert says in refusal(write(name, content))
 
 
+@pytest.mark.parametrize(("columns", "last"), [(20, "unknown column 'x19'"), (21, "and 1 more")])
+def test_problems_of_a_header_are_listed_up_to_twenty(
+    write: Write, columns: int, last: str
+) -> None:
+    """A file of something else names its first columns, and how many more there are."""
+    lines = refusal(write("a.csv", ",".join(["id", *(f"x{n}" for n in range(columns))]))).split(
+        "\n"
+    )
+    assert len(lines) == min(columns, 21)
+    assert last in lines[-1]
+
+
 def test_named_pipe_refusal_names_standard_input(tmp_path: Path) -> None:
     """A named pipe is refused with the advice to pipe it into `-`."""
     os.mkfifo(tmp_path / "pipe.csv")

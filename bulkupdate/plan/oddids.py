@@ -69,8 +69,8 @@ class OddIds:
     """
 
     def __init__(self) -> None:
-        self._kinds: dict[str, _Kind] = {}
         self._tasks = _Kind()
+        self._kinds = {TASK_PREFIX: self._tasks}
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add the ids of rows."""
@@ -85,8 +85,7 @@ class OddIds:
         name = id_[: id_.find("_") + 1] or _look(id_)
         kind = self._kinds.get(name)
         if kind is None:
-            new = self._tasks if name == TASK_PREFIX else _Kind()
-            kind = self._kinds.setdefault(name if len(self._kinds) < _KINDS else "", new)
+            kind = self._kinds.setdefault(name if len(self._kinds) < _KINDS else "", _Kind())
         kind.count += 1
         if kind.count <= _SHOWN:
             kind.first.append(OddId(row, id_))

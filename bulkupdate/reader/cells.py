@@ -34,6 +34,9 @@ _WRONG = "#VALUE!"
 #: Size of the largest map in which the reader looks for the nearest value.
 _SEARCHED = 500
 
+#: What pads a column.
+_BLANKS = " \t\xa0\u3000"
+
 #: Function that turns a cell into a value on the wire or `BLANK`. It raises `ValueError` where the
 #: cell is wrong.
 Reading = Callable[[str], Any]
@@ -78,9 +81,6 @@ class Values:
             len(self._clear if self._clear.startswith(TASK_PREFIX) else TASK_PREFIX) + 1
         )
         self.has_cleared = False
-        #: Kinds of due dates so far: a date of a spreadsheet, and text in which day and month may
-        #: change places → an example.
-        self._dates_seen: dict[str, str] = {}
         self._account_names = frozenset(options.accounts or ())
         #: Account of all rows; "" where each names its own, or there are none.
         self.account = options.account or ""
@@ -187,6 +187,9 @@ class Values:
         is_clearable = field in fields.CLEARABLE
         mapped = self._mapped.get(field)
         clear = self._clear
+        #: Kinds of due dates so far: a date of a spreadsheet, and text in which day and month may
+        #: change places → an example.
+        kinds: dict[str, str] = {}
 
         def read(cell: str) -> Any:
             value = meaning(cell)
@@ -217,24 +220,28 @@ class Values:
                 raise ValueError(wrong)
             value = rule(cell)
             if field == "dueDate":
-                self._note_kind(cell)
+                self._note_kind(cell, kinds)
             return value
 
         return read
 
-    def _note_kind(self, cell: str) -> None:
+    def _note_kind(self, cell: str, kinds: dict[str, str]) -> None:
         """Note how a due date is written.
+
+        Args:
+            cell: the cell of the due date.
+            kinds: the kinds so far in its column.
 
         Raises:
             InputError: others are written otherwise. A spreadsheet that is set to another language
                 than a file takes 03/12 for a date of another month, and leaves 24/12 a text.
         """
-        if isinstance(cell, Cell):
-            self._dates_seen.setdefault("date", cell)
-        elif self._dates.has_order(cell):
-            self._dates_seen.setdefault("text", cell)
-        if len(self._dates_seen) > 1:
-            date, text = self._dates_seen["date"], self._dates_seen["text"]
+        if isinstance(cell, Cell) and cell.kind == "date":
+            kinds.setdefault("date", cell)
+        elif not isinstance(cell, Cell) and self._dates.may_turn(cell):
+            kinds.setdefault("text", cell)
+        if len(kinds) > 1:
+            date, text = kinds["date"], kinds["text"]
             raise InputError(
                 f"{self._name}: some due dates are dates of the spreadsheet (as {date}) and others"
                 f" are text (as {fields.shorten(text)}): a spreadsheet in another language has"
@@ -298,10 +305,11 @@ def _unpadded(read: Reading, name: str | None) -> Reading:
     begin, end = name[:1].isspace(), name[-1:].isspace()
 
     def unpadded(cell: str) -> Any:
-        bare = cell.strip()
+        bare = cell.strip(_BLANKS)
         # Quotes behind a blank are none, so that the cell may have been split inside them.
         if not isinstance(cell, Cell) and not (bare and bare[0] == '"' == bare[-1]):
-            cell = bare if begin and end else cell.lstrip() if begin else cell.rstrip()
+            begun = cell.lstrip(_BLANKS) if begin else cell
+            cell = begun.rstrip(_BLANKS) if end else begun
         return read(cell)
 
     return unpadded

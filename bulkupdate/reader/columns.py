@@ -176,7 +176,8 @@ class Naming:
         """The name of a column in the user's mapping; None where the mapping lacks it."""
         if name in self._mapping:
             return name
-        return next((other for other in self._mapping if _plain(other) == _plain(name)), None)
+        plain = _plain(name)
+        return next((other for other in self._mapping if plain and _plain(other) == plain), None)
 
     def is_ignored(self, name: str) -> bool:
         """Whether the reader ignores a column or key."""

@@ -5,7 +5,7 @@ over a weekday that contradicts the date, and takes the name of a time zone for 
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 from bulkupdate.errors import ConfigError, setting
 
@@ -17,11 +17,16 @@ _LOCAL = {"%c", "%x", "%X"}
 #: Digits of the directives for numbers.
 _WIDTHS = {"%d": 2, "%m": 2, "%y": 2, "%Y": 4, "%H": 2, "%I": 2, "%M": 2, "%S": 2, "%j": 3, "%f": 6}
 
-#: Other directives → what they stand for in a text.
-_OTHERS = {"%a": r"(?P<day>[^\W\d]+)", "%A": r"(?P<day>[^\W\d]+)", "%%": "%"}
+#: Other directives → what they stand for in a text. The groups are the weekdays.
+_OTHERS = {"%a": r"([^\W\d]+)", "%A": r"([^\W\d]+)", "%%": "%"}
 
-#: Names of UTC, and those of other time zones.
-_UTC_NAME = re.compile(r"\bZ\b|(?i:\b(?:UTC|GMT)\b)")
+#: Directives of a time of day.
+_TIMES = {"%H", "%I", "%M", "%S", "%f", "%p"}
+
+#: What a literal text may say of the time zone: an offset; UTC; the name of another zone.
+_OFFSET = re.compile(r"([+-])(\d{1,2})(?::?([0-5]\d))?(?!\d)")
+_UTC_NAME = re.compile(r"(?i:\b(?:UTC|GMT)\b)")
+_UTC_MARK = re.compile(r"\s*[\[(]?Z\b")
 _ZONE_NAME = re.compile(
     r"\b(?:CES?T|EES?T|WES?T|BST|MSK|IST|[ECMPAN][SD]T|AK[SD]T|HST|JST|KST|HKT|SGT|A[EC][SD]T|AWST"
     r"|NZ[SD]T|SAST|[EWC]AT|PKT)\b"
@@ -38,7 +43,7 @@ class DateFormat:
         text: the same.
         directives: its directives, as `%d`.
         has_time: whether it has a time of day.
-        zone: the name of the time zone that it names, other than UTC; "" for none.
+        zone: the name of the time zone that it names, other than UTC and offsets; "" for none.
 
     Raises:
         ConfigError: it has no day, month or year, or depends on the machine, or is none.
@@ -49,16 +54,15 @@ class DateFormat:
         parts = re.split(r"(%.)", text, flags=re.DOTALL)
         self.directives = directives = set(parts[1::2])
         _check(text, directives)
-        self.has_time = bool(directives & {"%H", "%I", "%M", "%S", "%f"})
-        names = "" if "%z" in directives else " ".join(parts[::2])
-        self._is_utc = _UTC_NAME.search(names) is not None
-        self.zone = found[0] if (found := _ZONE_NAME.search(names)) else ""
+        self.has_time = bool(directives & _TIMES)
+        self._offset, self.zone = _zone_of(parts) if "%z" not in directives else (None, "")
         self._pattern = re.compile(_pattern(parts), re.IGNORECASE)
 
     def read(self, word: str) -> datetime | None:
         """The date in a text; None where it has another format.
 
-        It has an offset if the text has one, or the format names UTC.
+        It has an offset if the text has one, or the format names one or UTC. A date without a time
+        of day is its midnight.
 
         Raises:
             ValueError: it can be several dates, or contradicts itself.
@@ -74,10 +78,34 @@ class DateFormat:
                 f"lacks a digit, so that it can be several dates by {setting('date_formats')}"
                 f" {self.text!r}: write it as {example!r} is written"
             )
-        day = found.groupdict().get("day")
-        if day is not None and day.lower() not in (f"{moment:%a}".lower(), f"{moment:%A}".lower()):
+        names = (f"{moment:%a}".lower(), f"{moment:%A}".lower())
+        if any(day.lower() not in names for day in found.groups()):
             raise ValueError(f"is a {moment:%A} by {setting('date_formats')} {self.text!r}")
-        return moment.replace(tzinfo=UTC) if self._is_utc else moment
+        return moment if self._offset is None else moment.replace(tzinfo=self._offset)
+
+    @property
+    def may_turn(self) -> bool:
+        """Whether day and month are numbers before the year, so that they may change places."""
+        first = next(iter(re.findall("%[dmYy]", self.text)), "")
+        return {"%d", "%m"} <= self.directives and first in ("%d", "%m")
+
+
+def _zone_of(parts: list[str]) -> tuple[timezone | None, str]:
+    """The offset that literal texts of a format name, and the name of another zone.
+
+    Args:
+        parts: literal texts, and between them directives.
+    """
+    literals = " ".join(parts[::2])
+    for before, literal in zip(parts[1::2], parts[2::2], strict=True):
+        if before in _TIMES and (found := _OFFSET.search(literal)):
+            length = timedelta(hours=int(found[2]), minutes=int(found[3] or 0))
+            return timezone(-length if found[1] == "-" else length), ""
+        if before in _TIMES and _UTC_MARK.match(literal):
+            return UTC, ""
+    if _UTC_NAME.search(literals):
+        return UTC, ""
+    return None, name[0] if (name := _ZONE_NAME.search(literals)) else ""
 
 
 def _check(text: str, directives: set[str]) -> None:
@@ -103,7 +131,7 @@ def _check(text: str, directives: set[str]) -> None:
     try:
         example = datetime(2026, 1, 31, 8, 58, tzinfo=UTC).strftime(text)
         datetime.strptime(example, text)  # noqa: DTZ007
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise ConfigError(f"{what}: {error}") from None
 
 
@@ -124,7 +152,8 @@ def _pattern(parts: list[str]) -> str:
                 for between, other in ((at - 1, at - 2), (at + 1, at + 2))
                 if 0 < other < len(parts)
             )
-            found.append(rf"\d{{{_WIDTHS[part]}}}" if is_joined else r" ?\d+")
+            width = f"{_WIDTHS[part]}" if part != "%f" else "1,6"
+            found.append(rf"\d{{{width}}}" if is_joined else r" ?\d+")
         else:
             found.append(_OTHERS.get(part, ".+?"))
     return "".join(found)

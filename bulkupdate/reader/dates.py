@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
 
 from bulkupdate import fields
@@ -81,14 +81,13 @@ class DateReader:
                 raise self._not_iso(word) or error from None
         return fields.due_date(self._aware(found))
 
-    def has_order(self, text: str) -> bool:
-        """Whether a date is in a format of the user in which day and month are numbers."""
+    def may_turn(self, text: str) -> bool:
+        """Whether a date is in a format of the user in which day and month may change places."""
         word = text.strip()
         for one in self._formats:
-            if {"%d", "%m"} <= one.directives:
-                with contextlib.suppress(ValueError):
-                    if one.read(word) is not None:
-                        return True
+            with contextlib.suppress(ValueError):
+                if one.may_turn and one.read(word) is not None:
+                    return True
         return False
 
     def _relative(self, word: str) -> datetime | None:
@@ -128,7 +127,7 @@ class DateReader:
             if moment is None:
                 continue
             if not date_format.has_time:
-                moment = self._at_time_of_day(moment.date())
+                moment = self._at_time_of_day(moment.date(), moment.tzinfo)
             elif date_format.zone:
                 moment = self._in_named_zone(moment, date_format.zone)
             found.setdefault(moment, date_format.text)
@@ -142,23 +141,30 @@ class DateReader:
         return next(iter(found), None)
 
     def _in_named_zone(self, moment: datetime, name: str) -> datetime:
-        moment = self._aware(moment)
-        shown = moment.tzname() or ""
-        # Some zones have no name but their offset.
-        if shown != name and shown[:1].isalpha():
-            raise ValueError(
-                f"is in {name}, and {self._zone_name} has {shown} then: set"
-                f" {setting('timezone')} to the zone of the dates"
-            )
-        return moment
+        if self._zone is None or isinstance(self._zone, timezone):
+            # An offset that the user gave is the one that the name stands for.
+            moment = self._aware(moment)
+            if self._zone is not UTC:
+                return moment
+        # Where the clocks change, the name tells which of two times is meant.
+        for fold in (0, 1):
+            aware = moment.replace(tzinfo=self._zone, fold=fold)
+            exists = aware.astimezone(UTC).astimezone(self._zone).replace(tzinfo=None) == moment
+            if aware.tzname() == name and exists:
+                return aware
+        shown = moment.replace(tzinfo=self._zone).tzname()
+        raise ValueError(
+            f"is in {name}, and {self._zone_name} has {shown} then: set {setting('timezone')} to"
+            " the zone of the dates, or to its offset"
+        )
 
-    def _at_time_of_day(self, day: date) -> datetime:
+    def _at_time_of_day(self, day: date, zone: tzinfo | None = None) -> datetime:
         if self._time is None:
             raise ValueError(
                 f"has no time of day: set {setting('time')} 09:00, or write it as"
                 " 2026-01-31T08:58:00+01:00"
             )
-        return self._aware(datetime.combine(day, self._time))
+        return self._aware(datetime.combine(day, self._time), zone)
 
     def _aware(self, moment: datetime, zone: tzinfo | None = None) -> datetime:
         zone = zone or self._zone

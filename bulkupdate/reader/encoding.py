@@ -336,7 +336,7 @@ def _is_surely_utf8(data: bytes) -> bool:
         return False
     around = data[max(run.start() - 1, 0) : run.end() + 1].decode()
     letters = [character for character in around if character.isalpha()]
-    if len(letters) > 1 and len({*letters}) == 1:
+    if len(letters) == 2 and letters[0] == letters[1]:
         return False  # A doubled letter is no word, but may be one of Chinese, in GBK.
     return len({*map(_script, letters)}) < 2
 
@@ -356,7 +356,7 @@ def _is_word_of_one_script(data: bytes) -> bool:
     scripts = {_script(character) for character in text if character.isalpha()}
     if len(scripts) != 1 or not scripts <= _COMMON_SCRIPTS:
         return False
-    is_sure = len({*text}) > 1 or text > "\u07ff" or "GREEK" in scripts
+    is_sure = len(text) > 2 or len({*text}) > 1 or text > "\u07ff" or "GREEK" in scripts
     is_letter = len(text) == 1 and "CYRILLIC" in scripts and run[1] > 0x9F
     return is_sure or is_letter
 

@@ -198,9 +198,9 @@ class TextFile:
         if is_json and _is_laid_out(start):
             raise InputError(f"{self.name}: {json_hint()}")
         is_list = begins_as_json(start) and not is_json
-        # A list on a line of JSONL is a row that is wrong.
         if is_list and named is Format.JSONL:
-            is_list = not start.split("\n", 1)[0].rstrip().endswith("]")
+            # Any other list on a line is a row that is wrong.
+            is_list = re.match(r"\s*\[\s*(?:\{|$)", start) is not None
         if is_list or (named not in (None, Format.JSONL) and is_json):
             raise InputError(f"{self.name}: {json_hint()}")
         if re.match(r"\s*<[a-z!?/]", start, re.IGNORECASE):

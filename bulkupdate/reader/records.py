@@ -109,9 +109,13 @@ def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[R
         line = 2
     skipped = line - 1
     has_escapes = dialect.escapes == "backslash"
-    parsed = _parsed(lines, dialect)
+    #: Lines that hold a quote behind a backslash, by their number among these lines.
+    suspects: dict[int, str] = {}
+    parsed = _parsed(lines, dialect, suspects)
     try:
         for cells in parsed:
+            if suspects:
+                _check_quotes(suspects, line - skipped, parsed.line_num, dialect)
             # A spreadsheet leaves rows of empty cells behind: they count as blank lines.
             if cells and ("!" < cells[0] <= "~" or _is_filled(cells)):
                 yield line, _unescaped(cells) if has_escapes else cells
@@ -139,14 +143,21 @@ def is_ruler(line: str) -> bool:
     return is_drawn and ("--" in line or "==" in line or any(s > "\u24ff" for s in signs))
 
 
-def _parsed(lines: Iterator[str], dialect: Dialect) -> Any:
-    """The `csv.reader` of these lines."""
+def _parsed(lines: Iterator[str], dialect: Dialect, suspects: dict[int, str]) -> Any:
+    """The `csv.reader` of these lines.
+
+    Args:
+        lines: the lines.
+        dialect: the dialect of the file.
+        suspects: receives the lines that hold a quote behind a backslash, before they are read.
+    """
     if dialect.escapes == "backslash":
         return csv.reader(lines, delimiter=dialect.delimiter, quoting=csv.QUOTE_NONE, strict=True)
-    return csv.reader(_certain(lines, dialect), delimiter=dialect.delimiter, strict=True)
+    certain = _certain(lines, dialect, suspects)
+    return csv.reader(certain, delimiter=dialect.delimiter, strict=True)
 
 
-def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
+def _certain(lines: Iterator[str], dialect: Dialect, suspects: dict[int, str]) -> Iterator[str]:
     """The lines, as long as each can be read in one way only.
 
     Raises:
@@ -157,21 +168,13 @@ def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
     # The quotes of a cell stand beside a delimiter, those inside it beside each other. A text
     # begins right after its quote; after an inch, as in 24" screen, comes a blank.
     lone = re.compile(rf'"(?<=[^"\r\n{delimiter}]")[^"\s{delimiter}]')
-    cell = re.compile(
-        rf'(?:^|{delimiter})("(?:[^"]|"")*"(?={delimiter}|\r?\n?$)|[^\r\n{delimiter}]*)'
-    )
+    cell = _cell_of(dialect)
     opening = re.compile(rf'(?:^|{delimiter})"')
-    # In a cell that stands in quotes, a backslash may come before the last one.
-    may_hold_quotes = dialect.escapes is None
-    odd = re.compile(rf'{lone.pattern}|\\"') if may_hold_quotes else lone
+    may_be_asked = dialect.escapes is None
+    odd = re.compile(rf'{lone.pattern}|\\"') if may_be_asked else lone
+    passed = 0
 
     def certain(line: str) -> str:
-        if may_hold_quotes and '\\"' in line and _has_escaped_quote(cell.findall(line)):
-            raise DialectError(
-                'holds \\": let the program that made the file write a cell that holds a quote in'
-                " quotes, and the quote inside it twice, as spreadsheets do; or set"
-                f" {setting('escapes')} none if the backslash is part of the text"
-            )
         if '"' in line and lone.search(line) and _lacks_delimiter(cell.findall(line), lone):
             raise DialectError(
                 "a cell without quotes holds a quote, and a later cell ends with one: is a"
@@ -192,18 +195,54 @@ def _certain(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
             )
         return line
 
-    if may_be_escaped:
-        return map(certain, lines)
+    def checked(batch: list[str]) -> Iterable[str]:
+        nonlocal passed
+        first, passed = passed + 1, passed + len(batch)
+        if not may_be_escaped and not odd.search("".join(batch)):
+            return batch
+        if may_be_asked:
+            suspects.update((n, line) for n, line in enumerate(batch, first) if '\\"' in line)
+        return map(certain, batch)
+
     # Few lines have a lone quote: to look for one in many lines at once costs a third.
-    batches = iter(lambda: list(islice(lines, _BATCH)), [])
-    return chain.from_iterable(
-        map(certain, batch) if odd.search("".join(batch)) else batch for batch in batches
+    batches = iter(lambda: list(islice(lines, 1 if may_be_escaped else _BATCH)), [])
+    return chain.from_iterable(map(checked, batches))
+
+
+def _check_quotes(suspects: dict[int, str], first: int, last: int, dialect: Dialect) -> None:
+    """Check the lines of a record that hold a quote behind a backslash, and forget them.
+
+    In a cell that stands in quotes, a backslash may come before its last quote, or before one that
+    is written twice. A record over several lines has such a cell.
+
+    Args:
+        suspects: such lines, by number.
+        first: the number of the record's first line.
+        last: that of its last line.
+        dialect: the dialect of the file.
+
+    Raises:
+        DialectError: a cell without quotes holds such a quote.
+    """
+    lines = [suspects.pop(number) for number in [*suspects] if number <= last]
+    if first == last and any(
+        '\\"' in cell and not cell.startswith('"')
+        for line in lines
+        for cell in _cell_of(dialect).findall(line)
+    ):
+        raise DialectError(
+            'holds \\": let the program that made the file write a cell that holds a quote in'
+            " quotes, and the quote inside it twice, as spreadsheets do; or set"
+            f" {setting('escapes')} none if the backslash is part of the text"
+        )
+
+
+def _cell_of(dialect: Dialect) -> re.Pattern[str]:
+    """The pattern of a cell with what stands before it, in a line that is a record."""
+    delimiter = re.escape(dialect.delimiter)
+    return re.compile(
+        rf'(?:^|{delimiter})("(?:[^"]|"")*"(?={delimiter}|\r?\n?$)|[^\r\n{delimiter}]*)'
     )
-
-
-def _has_escaped_quote(cells: list[str]) -> bool:
-    """Whether a cell without quotes holds a quote behind a backslash."""
-    return any('\\"' in cell and not cell.startswith('"') for cell in cells)
 
 
 def _lacks_delimiter(cells: list[str], lone: re.Pattern[str]) -> bool:

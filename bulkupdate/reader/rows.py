@@ -24,6 +24,9 @@ from bulkupdate.reader.records import Record
 from bulkupdate.reader.sheet import WRONG, Cell
 from bulkupdate.reader.text import damage
 
+#: Characters of the longest cell that may be the name of a column.
+_LONGEST_NAME = 100
+
 
 def table_rows(
     records: Iterator[Record],
@@ -50,8 +53,9 @@ def table_rows(
         InputError: another header follows: its cells have another meaning.
     """
     width, written = layout.width, layout.written
-    id_index = next(column.position for column in layout.columns if column.field == "id")
     prefix, length, read = fields.TASK_PREFIX, len(fields.TASK_PREFIX), reader.row
+    if any(name.strip().startswith(prefix) for name in layout.header):
+        prefix = ""  # An id may be the name of a column.
     for line, cells in records:
         number += 1
         if len(cells) != written:
@@ -68,8 +72,8 @@ def table_rows(
         elif (row := read(number, line, cells)) and row.id[:length] == prefix:
             yield row
             continue
-        elif (meant := _meant(cells[id_index], naming)) and _is_header(
-            cells, layout, naming, meant, f"{name}: line {line}"
+        elif _names_a_column(cells, layout, naming) and _is_header(
+            cells, layout, naming, f"{name}: line {line}"
         ):
             message = "repeats the header, as in a file made of two files: remove this line"
             problems = [Problem("", "", message)]
@@ -91,15 +95,17 @@ def table_rows(
         )
 
 
-def _is_header(cells: list[str], layout: Layout, naming: Naming, first: str, where: str) -> bool:
-    """Whether a record repeats the names of the columns, without those that bulkupdate added.
+def _names_a_column(cells: list[str], layout: Layout, naming: Naming) -> bool:
+    """Whether the cell of the id is the name of a column, or another one is that of the id."""
+    for column in layout.used:
+        meant = _meant(cells[column.position], naming)
+        if meant is not None and "id" in (meant, column.field):
+            return True
+    return False
 
-    Args:
-        cells: the record.
-        layout: the meaning of the header.
-        naming: the fields that names stand for.
-        first: the field that the cell of the id stands for.
-        where: the place of the record.
+
+def _is_header(cells: list[str], layout: Layout, naming: Naming, where: str) -> bool:
+    """Whether a record repeats the names of the columns, without those that bulkupdate added.
 
     Raises:
         InputError: the record names other columns.
@@ -107,7 +113,8 @@ def _is_header(cells: list[str], layout: Layout, naming: Naming, first: str, whe
     header = {position: layout.header[position].strip() for position in layout.kept}
     names = {position: _name(cells[position]) for position in layout.kept}
     if all(
-        names[position] == name or (field and field == naming.meant(names[position]))
+        names[position].lower() == name.lower()
+        or (field and field == naming.meant(names[position]))
         for position, name in header.items()
         for field in (naming.meant(name),)
     ):
@@ -115,7 +122,9 @@ def _is_header(cells: list[str], layout: Layout, naming: Naming, first: str, whe
     # A column that is ignored may come to stand in the place of one that is sent.
     known = {*header.values()}
     used = [names[column.position] for column in layout.used]
-    if first == "id" or all(name and (naming.meant(name) or name in known) for name in used):
+    meant = [_meant(cells[column.position], naming) for column in layout.used]
+    is_known = [bool(one) or name in known for one, name in zip(meant, used, strict=True)]
+    if "id" in meant or all(is_known):
         raise InputError(
             f"{where} is another header, with other columns, as in a file made of two files:"
             " run each file separately"
@@ -125,9 +134,9 @@ def _is_header(cells: list[str], layout: Layout, naming: Naming, first: str, whe
 
 def _meant(cell: str, naming: Naming) -> str | None:
     """The field that a cell stands for as the name of a column; None if it is no such name."""
-    if isinstance(cell, Cell) and cell.kind == WRONG:
+    if len(cell) > _LONGEST_NAME or (isinstance(cell, Cell) and cell.kind == WRONG):
         return None
-    return naming.meant(_name(cell))
+    return naming.meant(name) if (name := _name(cell)) else None
 
 
 def _name(cell: str) -> str:

@@ -133,10 +133,13 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
     if preview.due is not None:
         yield "  " + _due_dates(preview.due, source.options.zone, source.options.timezone)
     if preview.odd:
-        yield "  UNLIKE the other ids: " + _first_of(preview.odd_ids, preview.odd)
+        hidden = preview.odd - len(preview.odd_ids)
+        more = f" and {hidden:,} more" if hidden else ""
+        yield f"  UNLIKE the other ids: {_with_rows(preview.odd_ids)}{more}"
     if preview.odd_owner_rows:
-        owners = _first_of(preview.odd_owners, preview.odd_owner_rows)
-        yield f"  UNLIKE ids of users ({USER_PREFIX}…): {owners}"
+        several = preview.odd_owner_rows > len(preview.odd_owners)
+        rows = f", in {preview.odd_owner_rows:,} rows" if several else ""
+        yield f"  UNLIKE ids of users ({USER_PREFIX}…): {_with_rows(preview.odd_owners)}{rows}"
     if preview.repeated:
         examples = "; ".join("rows " + ", ".join(map(str, rows)) for rows in preview.repeats)
         more = "; …" if preview.repeated > len(preview.repeats) else ""
@@ -147,11 +150,8 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
         yield f"  {count(preview.requests, 'request')}, at least {duration(preview.seconds)}"
 
 
-def _first_of(ids: Sequence[OddId], number: int) -> str:
-    """The first of so many rows, by their ids."""
-    shown = ", ".join(f"{shorten(one.id)} (row {one.row})" for one in ids)
-    hidden = number - len(ids)
-    return shown + (f" and {hidden:,} more" if hidden else "")
+def _with_rows(ids: Sequence[OddId]) -> str:
+    return ", ".join(f"{shorten(one.id)} (row {one.row})" for one in ids)
 
 
 def _accounts_of(preview: Preview) -> str:

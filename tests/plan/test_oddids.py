@@ -56,7 +56,7 @@ def test_owners_that_are_no_users_are_pointed_out(tmp_path: Path) -> None:
     with Input.open(path) as source:
         *_, inspection = inspect(source)
         lines = list(messages.preview_lines(source, inspection.preview(None)))
-    assert "  UNLIKE ids of users (usr_…): 'Reminder' (row 2), '0' (row 3) and 1 more" in lines
+    assert "  UNLIKE ids of users (usr_…): 'Reminder' (row 2), '0' (row 3), in 3 rows" in lines
     with Input.open(path, options=ReadOptions(people=True)) as source:
         *_, inspection = inspect(source)
         assert inspection.preview(None).odd_owner_rows == 0, "the team will be asked for them"
@@ -70,6 +70,13 @@ def test_few_in_a_long_file_are_counted_and_the_first_are_shown() -> None:
         [OddId(1, "sum"), OddId(992, "a"), OddId(993, "b")],
     )
     assert odd("sum", *ids, *"abcdefghij") == (0, [])
+
+
+def test_tasks_are_known_behind_many_other_ids() -> None:
+    """Ids of tasks are a kind of their own, however late the first of them comes."""
+    others = [f"k{number}_1" for number in range(150)]
+    found, _ = odd(*others, *(f"opp_{number}" for number in range(1000)))
+    assert found == 150
 
 
 def test_kinds_are_bounded() -> None:

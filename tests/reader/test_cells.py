@@ -121,6 +121,7 @@ def test_cell_that_is_nearly_the_word_for_empty_is_refused(cell: str) -> None:
         (" title", " Call  Ben ", "Call  Ben "),
         ("title  ", " Call Ben   ", " Call Ben"),
         (" title ", " Call Ben ", "Call Ben"),
+        (" title ", " Call\n\nBen\n ", "Call\n\nBen\n"),
         ("title", " Call Ben ", " Call Ben "),
     ],
 )

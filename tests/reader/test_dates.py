@@ -149,19 +149,31 @@ def test_two_formats_that_read_two_dates_are_refused() -> None:
         ("01/12/2026 10:00 GMT+0100", "%d/%m/%Y %H:%M GMT%z", "Asia/Tokyo"),
         ("01/12/2026 10:00 CET", "%d/%m/%Y %H:%M CET", "Europe/Paris"),
         ("01/12/2026 06:00 -03", "%d/%m/%Y %H:%M -03", "America/Sao_Paulo"),
+        ("01/12/2026 10:00 UTC+01:00", "%d/%m/%Y %H:%M UTC+01:00", "Asia/Tokyo"),
+        ("01/12/2026 04:00 GMT-5", "%d/%m/%Y %H:%M GMT-5", "Europe/Paris"),
+        ("01/12/2026 11:00 (GMT+2)", "%d/%m/%Y %H:%M (GMT+2)", None),
+        ("2026-12-01T14:30:00+05:30", "%Y-%m-%dT%H:%M:%S+05:30", "Europe/Paris"),
+        ("01/12/2026 11:00 EST", "%d/%m/%Y %H:%M EST", "+02:00"),
+        ("Plan Z 01/12/2026 10:00", "Plan Z %d/%m/%Y %H:%M", "Europe/Paris"),
+        ("01/12/2026 9:00 AM Z", "%d/%m/%Y %I:%M %p Z", "Europe/Paris"),
     ],
 )
 def test_zone_that_a_format_names_is_that_of_its_dates(
     text: str, date_format: str, zone: str | None
 ) -> None:
-    """UTC in the format is UTC, whatever the user's zone is. Another zone must be the user's."""
+    """UTC or an offset in a format counts, whatever the user's zone is. A name must be its name."""
     found = read(text, timezone=zone, date_formats=(date_format,))
     assert found == "2026-12-01T09:00:00.000Z"
 
 
 @pytest.mark.parametrize(
     ("name", "zone", "shown"),
-    [("CET", "America/New_York", "EST"), ("CEST", "Europe/Paris", "CET"), ("EST", "UTC", "UTC")],
+    [
+        ("CET", "America/New_York", "EST"),
+        ("CEST", "Europe/Paris", "CET"),
+        ("EST", "UTC", "UTC"),
+        ("EST", "Asia/Dubai", r"\+04"),
+    ],
 )
 def test_zone_of_a_format_that_is_not_the_users_is_refused(
     name: str, zone: str, shown: str
@@ -180,14 +192,30 @@ def test_zone_of_a_format_that_is_not_the_users_is_refused(
         ("1112026", "%m%d%Y"),
         ("2026121", "%Y%m%d"),
         ("01/12/2026 115", "%d/%m/%Y %H%M"),
-        ("01/12/2026 9 30", "%d/%m/%Y %H%M"),
     ],
 )
 def test_lost_zero_in_joined_numbers_is_refused(text: str, date_format: str) -> None:
     """Where nothing stands between the numbers of a date, each has all its digits."""
     options = {"timezone": "UTC", "time": "09:00", "date_formats": (date_format,)}
-    with pytest.raises(ValueError, match=r"lacks a digit|nor a date in the format|not a date in"):
+    with pytest.raises(ValueError, match=r"lacks a digit, so that it can be several dates"):
         read(text, **options)
+
+
+def test_name_of_a_zone_tells_which_of_two_times_is_meant() -> None:
+    """In the hour that occurs twice, summer time and standard time have their names."""
+    for name, sent in (("CEST", "00:30"), ("CET", "01:30")):
+        options = {"timezone": "Europe/Paris", "date_formats": (f"%d/%m/%Y %H:%M {name}",)}
+        assert read(f"25/10/2026 02:30 {name}", **options) == f"2026-10-25T{sent}:00.000Z"
+    options = {"timezone": "Europe/Paris", "date_formats": ("%d/%m/%Y %H:%M CEST",)}
+    with pytest.raises(ValueError, match="is in CEST, and Europe/Paris has CET then"):
+        read("29/03/2026 02:30 CEST", **options)
+
+
+def test_day_in_a_zone_of_its_own_has_the_time_of_day_there() -> None:
+    """UTC in a format without a time of day is the zone of `--time`."""
+    options: dict[str, Any] = {"timezone": "Europe/Paris", "time": "09:00"}
+    options["date_formats"] = ("%d/%m/%Y UTC",)
+    assert read("01/07/2026 UTC", **options) == "2026-07-01T09:00:00.000Z"
 
 
 @pytest.mark.parametrize(
@@ -202,6 +230,8 @@ def test_lost_zero_in_joined_numbers_is_refused(text: str, date_format: str) -> 
         ("2026 100% 12 1", "%Y 100%% %m %d"),
         ("01/12/2026 900 AM", "%d/%m/%Y 900 AM"),
         ("01.12.2026 9 Uhr", "%d.%m.%Y 9 Uhr"),
+        ("Tuesday (Tue) 01/12/2026", "%A (%a) %d/%m/%Y"),
+        ("20261201090000000", "%Y%m%d%H%M%S%f"),
     ],
 )
 def test_date_with_all_its_digits_is_read(text: str, date_format: str) -> None:

@@ -245,6 +245,15 @@ def test_any_script_in_utf8_stays_utf8(text: str) -> None:
     assert detected(file_of(text).encode()) == Encoding("utf-8", is_clean=True)
 
 
+@pytest.mark.parametrize("word", ["ООО", "ЖЖЖЖ"])
+def test_repeated_letters_are_sure_utf8(tmp_path: Path, word: str) -> None:
+    """They begin the name of a Russian company. Only a pair of letters may be one of Chinese."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,title\nopp_1,{word}\nopp_2,call\n")
+    with Input.open(path) as source:
+        assert [row.update.title for row in source.rows() if row.update] == [word, "call"]
+
+
 def test_utf8_with_a_few_damaged_words_stays_utf8() -> None:
     """A few bytes that can't be decoded do not make a UTF-8 file anything else."""
     content = file_of("Zoé", "Jürgen", "Søren").encode() + b"opp_9,Zo\xe9\n"

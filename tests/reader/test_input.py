@@ -106,6 +106,7 @@ def test_lone_surrogate_in_id_is_escaped(write: Write) -> None:
         ("a.csv", '[{"id": "a"}]', "looks like JSON"),
         ("a.jsonl", '[\n{"id": "a"},\n{"id": "b"}\n]', "looks like JSON"),
         ("a.jsonl", '[{"id": "a"},\n{"id": "b"}]', "looks like JSON"),
+        ("a.jsonl", '[{"id": "a"}, {"id": "b"}]', "jq -c '.[]'"),
         ("a.csv", '"id;title"\n"opp_1;call"', "each line of the file stands in quotes, as one"),
         ("a.csv", '"id,title"\n"opp_1,call"', "each line of the file stands in quotes, as one"),
         ("a.csv", "#TYPE System.Object\nid,title", "let Export-Csv write it with -NoType"),

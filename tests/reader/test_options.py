@@ -35,6 +35,8 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"date_formats": ("%d.%m.%Y %I:%M",)}, "%I needs %p"),
         ({"date_formats": ("%x",)}, "%x depends on the language of the machine"),
         ({"date_formats": ("%d.%m.%Y %Q",)}, "is a bad directive"),
+        ({"date_formats": ("%d.%m.%Y %H:%M %Z",)}, "%Z depends on the time zone of the machine"),
+        ({"date_formats": ("%a %a %d.%m.%Y",)}, "redefinition of group name"),
         ({"only": "title"}, "only takes a list of texts: write it as ['title']"),
         ({"date_formats": "%d/%m/%Y"}, "date_formats takes a list of texts"),
         ({"clear_token": " "}, "clear_token must be a word"),

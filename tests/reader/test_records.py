@@ -90,11 +90,13 @@ def test_escaped_quote_is_asked_about(line: str) -> None:
         ('opp_1,"C:\\temp\\"\n', ["opp_1", "C:\\temp\\"]),
         ('opp_1,"C:\\","x"\n', ["opp_1", "C:\\", "x"]),
         ("opp_1,C:\\new\n", ["opp_1", "C:\\new"]),
+        ('opp_1,"hi\nC:\\temp\\"\n', ["opp_1", "hi\nC:\\temp\\"]),
+        ('opp_1,"hi\nsay \\""x\\"" ok"\n', ["opp_1", 'hi\nsay \\"x\\" ok']),
     ],
 )
 def test_backslash_at_the_end_of_a_cell_is_part_of_it(line: str, cells: list[str]) -> None:
-    """A path may end with one, right before the quote that ends its cell."""
-    assert cells_of(line) == [cells]
+    """A path may end with one, right before the quote that ends its cell, in any of its lines."""
+    assert cells_of(*line.splitlines(keepends=True)) == [cells]
 
 
 def test_quoted_cell_over_lines_in_a_tab_separated_file_is_asked_about() -> None:

@@ -91,6 +91,25 @@ def test_columns_that_two_delimiters_may_separate_are_asked_about(tmp_path: Path
         rows_of(path)
 
 
+def test_repeated_header_is_known_with_ignored_columns(write: Write) -> None:
+    """Names that are ignored may have another case too, and one may begin as ids do."""
+    path = write("a.csv", "id,title,Notes", "opp_1,T,n", "ID,TITLE,notes", "opp_2,U,n")
+    with Input.open(path, options=ReadOptions(ignore_extra=True)) as source:
+        assert ["repeats the header" in row.error for row in source.rows()] == [False, True, False]
+    path = write("a.csv", "opp_id,title", "opp_1,T", "opp_id,title", "opp_2,U")
+    with Input.open(path, options=ReadOptions(mapping={"opp_id": "id"})) as source:
+        assert ["repeats the header" in row.error for row in source.rows()] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["#", "№", "-"])
+def test_row_without_an_id_is_no_header(write: Write, name: str) -> None:
+    """Where the column of the id has a sign for a name, a line of totals is an invalid row."""
+    path = write("a.csv", f"{name},title", "opp_1,T", ",Total")
+    with Input.open(path, options=ReadOptions(mapping={name: "id"})) as source:
+        _, total = source.rows()
+    assert "is empty: enter the id of the task" in total.error
+
+
 @pytest.mark.parametrize(
     ("header", "other", "options"),
     [
@@ -102,6 +121,8 @@ def test_columns_that_two_delimiters_may_separate_are_asked_about(tmp_path: Path
         ("id,title,notes", "id,notes,title", {"ignore_extra": True}),
         ("id,title,notes", "ID,Notes,Title", {"ignore_extra": True}),
         ("Task,title", "Task,message", {"mapping": {"Task": "id"}}),
+        ("id,title", "Notes,id", {"ignore_extra": True}),
+        ("opp_id,title", "opp_id,message", {"mapping": {"opp_id": "id"}}),
         ("Task,title", "id,message", {"mapping": {"Task": "id"}}),
     ],
 )

@@ -321,6 +321,12 @@ def test_dates_of_two_kinds_refuse_the_file(tmp_path: Path, first: str) -> None:
         list(source.rows())
     path = workbook_of(tmp_path, ["id", "dueDate"], ["opp_1", day], ["opp_2", "2026-12-24T09:00Z"])
     assert errors_of(path, timezone="UTC", date_formats=("%d/%m/%Y %H:%M",)) == ["", ""]
+    formats = ("%d %B %Y",)
+    path = workbook_of(tmp_path, ["id", "dueDate"], ["opp_1", day], ["opp_2", "24 December 2026"])
+    assert errors_of(path, timezone="UTC", time="09:00", date_formats=formats) == ["", ""]
+    rows = [["id", "dueDate", "expect.dueDate"], ["opp_1", text, day], ["opp_2", text, day]]
+    path = workbook_of(tmp_path, *rows)
+    assert errors_of(path, timezone="UTC", date_formats=("%d/%m/%Y %H:%M",)) == ["", ""]
 
 
 def formatted(tmp_path: Path, field: str, value: Any, code: str) -> str:

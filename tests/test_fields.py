@@ -22,6 +22,14 @@ def test_priority_is_sent_as_api_string(written: object, sent: str) -> None:
     assert fields.priority(written) == sent
 
 
+def test_digits_are_never_suggested() -> None:
+    """What another number of decimals stands for is the user's to say."""
+    for read in (fields.priority, fields.done):
+        with pytest.raises(fields.WrongValueError) as raised:
+            read("1.00")
+        assert raised.value.hint == ""
+
+
 @pytest.mark.parametrize("written", ["3", "urgent", True, 1.5, 3.0, None, [], -1])
 def test_unknown_priority_is_refused_with_list(written: object) -> None:
     """An unknown priority is refused with the list of the known ones."""

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -282,6 +282,7 @@ def submit_command(**given: Any) -> None:
         config = _submit_config(flags)
 
         async def work(database: "Database", stop: "Stop") -> int:
+            from bulkupdate.fleet.database import DatabaseError
             from bulkupdate.fleet.lines import waiting_lines
             from bulkupdate.fleet.runs import runs_of
             from bulkupdate.fleet.submission import submit
@@ -295,9 +296,6 @@ def submit_command(**given: Any) -> None:
             updates = found.preview.requests - found.conflicts
             screen.say(f"run {found.run}: {count(updates, 'update')} submitted")
             if flags.out is None:
-                (status,) = await runs_of(database, found.run, counted=False)
-                for line in waiting_lines(status):
-                    screen.say(line, "yellow")
                 screen.say(f"next: bulkupdate fleet collect {found.run} --out DIR")
                 told = (
                     screen.result({"run": found.run})
@@ -306,6 +304,11 @@ def submit_command(**given: Any) -> None:
                 )
                 if told:
                     return told
+                # It is submitted, whatever becomes of the question what it waits for.
+                with suppress(DatabaseError):
+                    (status,) = await runs_of(database, found.run, counted=False)
+                    for line in waiting_lines(status):
+                        screen.say(line, "yellow")
                 return ExitCode.UNSUCCESSFUL if found.conflicts else ExitCode.DONE
             code = await _collect(
                 screen,

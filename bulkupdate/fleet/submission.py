@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from bulkupdate.fleet.records import FleetSettings, edit_of
 from bulkupdate.fleet.teams import TeamRow, teams_of
 from bulkupdate.models import ErrorInfo, Outcome, Row, unsent
 from bulkupdate.plan import Inspection, Preview, inspect
-from bulkupdate.reader import Format, Input, ReadOptions
+from bulkupdate.reader import Edit, Format, Input, ReadOptions
 from bulkupdate.session.merger import Merger
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.plan import plan_edits
@@ -180,18 +180,26 @@ async def _plan(
     Rows that conflict come last, so that the run has a result for each of them.
     """
     path, conflicts = directory / "edits.jsonl", directory / "conflicts.jsonl"
-    read_at = time.monotonic()
+    read_at, number = time.monotonic(), 0
     with conflicts.open("wb") as file:
 
-        def keep(row: Row, error: ErrorInfo) -> None:
+        def keep(edit: dict[str, Any], account: str, error: ErrorInfo) -> None:
+            nonlocal number
+            number += 1
+            named = {"account": account} if account else {}
+            file.write(to_json(_Conflict({**edit, **named}, error)) + b"\n")
+
+        def conflicts_of(row: Row, error: ErrorInfo) -> None:
             if row.update is None:
                 raise AssertionError("a row that was judged has an update")
-            edit: dict[str, Any] = {"id": row.id, **row.update.changes()}
-            if row.expect:
-                edit["expect"] = row.expect
-            if row.account:
-                edit["account"] = row.account
-            file.write(to_json(_Conflict(edit, error)) + b"\n")
+            expect = {"expect": row.expect} if row.expect else {}
+            keep({"id": row.id, **row.update.changes(), **expect}, row.account, error)
+
+        def left_out(edit: Edit, lost: Collection[str]) -> None:
+            # What the task is like can't be expected then: that may be a broken character.
+            held = {name: value for name, value in edit.values.items() if name not in lost}
+            what = f"no file of edits can hold its {', '.join(lost)}: change it in lemlist"
+            keep({"id": edit.id, **held}, edit.account, ErrorInfo("unknown", what))
 
         planning = plan_edits(
             copy,
@@ -205,7 +213,7 @@ async def _plan(
             allow_few=config.allow_few,
             retry=config.retry,
             stop=stop,
-            on_conflict=keep,
+            on_conflict=conflicts_of,
             limiters=limits.limiter,
         )
         async with planning as plan:
@@ -216,8 +224,7 @@ async def _plan(
             refused = [one.refused for one in (plan, *plan.accounts.values()) if one.refused]
             if refused and not config.yes:
                 raise InputError(refused[0])
-            await write_plan(plan, path, Format.JSONL)
-            number = plan.conflicts.total()
+            await write_plan(plan, path, Format.JSONL, on_left_out=left_out)
             observer.noted(
                 f"compared with the tasks: {count(plan.tasks, 'task')} would change,"
                 f" {count(plan.already, 'row')} already so, {count(number, 'conflict')}"

@@ -189,6 +189,8 @@ class Worker:
         self._idle: set[Lease] = set()
         self._newer: set[str] = set()
         self._good: set[str] = set()
+        #: Whether the database knows which teams it works for, under its present id.
+        self._is_noted = True
         #: The jobs that it works on, with their attempts. No job is taken while those of dead
         #: workers are put back.
         self._mine: dict[int, int] = {}
@@ -256,15 +258,18 @@ class Worker:
         async def one(account: Account) -> None:
             ACCOUNT.set(account.name)
             async with turns:
+                id_ = self._id
                 try:
                     member = await register(
-                        self._database, account, self._id, self._limits, self._pool, self._stop
+                        self._database, account, id_, self._limits, self._pool, self._stop
                     )
                 except StoppedError:
                     return
                 except (ConfigError, NoPermitError, DatabaseError) as error:
                     problems[account.name] = error
                     return
+            if id_ != self._id:
+                self._is_noted = False
             if (twin := self._members.get(member.queue)) is not None:
                 one, other = twin.account.name, account.name
                 log.warning("%s and %s are of one team: its rows go out with one key", one, other)
@@ -518,9 +523,10 @@ class Worker:
                 await self._beat()
                 self._touch()
                 await self._reap()
-                if self._now() - seen > _SEEN_INTERVAL:
-                    await note_members(self._database, self._id, self._members.values())
-                    seen = self._now()
+                if not self._is_noted or self._now() - seen > _SEEN_INTERVAL:
+                    id_ = self._id
+                    await note_members(self._database, id_, self._members.values())
+                    self._is_noted, seen = id_ == self._id, self._now()
                 absence.end()
                 told = ""
             except DatabaseError as error:
@@ -538,7 +544,7 @@ class Worker:
         if not await self._queue.beat(self._id):
             # It was silent for long, and others have forgotten it.
             await self._register()
-            await note_members(self._database, self._id, self._members.values())
+            self._is_noted = False
         self._last_beat = self._now()
 
     async def _reap(self) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from hashlib import blake2b
@@ -109,6 +109,8 @@ class EditsFile:
         zone: the time zone in which due dates are written, with their offset; None for UTC.
         has_mark: whether a CSV file begins with a byte order mark.
         has_accounts: whether each row names the account of its task, and the file says so.
+        on_left_out: is called with each row that is left out, and the columns of the values that
+            the file can't hold.
 
     Attributes:
         left_out: the values that it could not write. If rows are left out as a whole, a JSONL file
@@ -130,7 +132,9 @@ class EditsFile:
         zone: tzinfo | None = None,
         has_mark: bool = True,
         has_accounts: bool = False,
+        on_left_out: Callable[[Edit, Collection[str]], object] = lambda *_: None,
     ) -> None:
+        self._on_left_out = on_left_out
         self.left_out = LeftOut()
         self.unwritable = LeftOut()
         self.rows = 0
@@ -198,6 +202,7 @@ class EditsFile:
             # Without its id, a row would be of no task.
             if "id" in lost or (lost and self._is_whole):
                 self._leave_out(edit, lost)
+                self._on_left_out(edit, lost)
                 continue
             for name in lost:
                 self.left_out.add(edit.id, name, edit.account)

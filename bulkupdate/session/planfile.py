@@ -1,7 +1,7 @@
 """The file of a plan: a file of edits that holds only what differs, with expectations."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,12 @@ FIELDS = (*TASK_NAMES, "done")
 
 
 async def write_plan(
-    plan: "Plan", part: Path, format_: Format, *, has_mark: bool = True
+    plan: "Plan",
+    part: Path,
+    format_: Format,
+    *,
+    has_mark: bool = True,
+    on_left_out: Callable[[Edit, Collection[str]], object] = lambda *_: None,
 ) -> EditsFile:
     """Write a plan to a file of edits that holds only what differs, with expectations.
 
@@ -28,6 +33,7 @@ async def write_plan(
         part: the file, which nobody else uses yet.
         format_: CSV, JSONL or XLSX.
         has_mark: whether a CSV file begins with a byte order mark.
+        on_left_out: as in `EditsFile`. It is called in another thread.
 
     Returns:
         What was written, with the values that the file can't hold.
@@ -49,6 +55,7 @@ async def write_plan(
         zone=None if plan.zone is UTC else plan.zone,
         has_mark=has_mark,
         has_accounts=plan.has_accounts,
+        on_left_out=on_left_out,
     )
     await asyncio.to_thread(write_edits, file, part, _edits(plan, file, names))
     return file

@@ -25,6 +25,7 @@ from bulkupdate.fleet import (
     retry,
     runs_of,
     submit,
+    teams,
     workers_of,
 )
 from bulkupdate.fleet.chunks import MOST_TRIES
@@ -369,11 +370,31 @@ async def test_worker_that_was_forgotten_registers_again(database: Database, wri
     path = write("a.csv", *rows_of(3))
     async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
         await database.rows("DELETE FROM procrastinate_workers")
-        while not await database.rows("SELECT 1 FROM bulkupdate_members"):
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(10):
+            while not await database.rows("SELECT 1 FROM bulkupdate_members"):
+                await asyncio.sleep(0.02)
         assert len(await workers_of(database)) == 1
         submitted = await submit(config_of(many, path), database)
         await ended(database, submitted.run)
+
+
+async def test_worker_that_is_forgotten_while_it_asks_has_its_keys(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A team that is told after the worker has got another id is that worker's too."""
+    real = teams.register
+
+    async def late(*arguments: Any) -> Any:
+        await database.rows("DELETE FROM procrastinate_workers")
+        while not await workers_of(database):
+            await asyncio.sleep(0.02)
+        return await real(*arguments)
+
+    monkeypatch.setattr("bulkupdate.fleet.worker.register", late)
+    async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
+        async with asyncio.timeout(10):
+            while not await database.rows("SELECT 1 FROM bulkupdate_members"):
+                await asyncio.sleep(0.02)
 
 
 async def test_keys_of_a_dead_worker_are_missed_at_once(database: Database, write: Write) -> None:
@@ -678,6 +699,22 @@ async def test_comparing_submits_only_what_differs(database: Database, write: Wr
             back = await submit(config_of(many, Path("back.csv"), compare=True), database)
             await ended(database, back.run)
         assert many.titles()["a"] == {"t1": "Old", "t2": "Same"}
+
+
+async def test_row_that_no_plan_can_hold_is_a_conflict(database: Database, write: Write) -> None:
+    """What is there now can't be expected where it is a broken character: the row has a result."""
+    path = write("a.csv", "account,id,title", "a,t1,New", "a,t2,New")
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        many["a"].team.tasks |= _tasks({"t1": "Old \ufffd", "t2": "Old"})
+        async with working(database, many):
+            submitted = await submit(config_of(many, path, compare=True), database)
+            assert submitted.conflicts == 1
+            summary = await collect(database, submitted.run, "edits.run", follow=True)
+        assert many.titles()["a"] == {"t1": "Old \ufffd", "t2": "New"}
+    assert (summary.counts["updated"], summary.counts["conflict"]) == (1, 1)
+    assert summary.exit_code == 1
+    message = _lines("edits.run")[1]["error"]["message"]
+    assert message == "no file of edits can hold its expect.title: change it in lemlist"
 
 
 def _tasks(titles: dict[str, str]) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ from bulkupdate.errors import InputError, RunStoppedError
 from bulkupdate.models import Row, TaskUpdate
 from bulkupdate.plan.preview import inspect
 from bulkupdate.reader import Input, text
+from bulkupdate.reader.encoding import encoding_of
 from bulkupdate.reader.options import Format, ReadOptions
 from tests.support.fakes import SetAfter
 from tests.support.texts import CHARACTERS, is_value
@@ -315,7 +316,10 @@ def test_overlong_line_is_refused_by_number(write: Write, monkeypatch: pytest.Mo
 def test_long_line_ends_the_search_for_an_encoding(write: Write, end: str) -> None:
     """A file whose words do not say how it is encoded is not searched beyond such a line."""
     rows = end.join(["id,title", *["opp_1,x"] * 200_000, "x" * (4 << 20)])
-    assert "a.csv: line 200002 is longer than 1,048,576 bytes" in refusal(write("a.csv", rows))
+    found = refusal(path := write("a.csv", rows))
+    assert "a.csv: line 200002 is longer than 1,048,576 bytes" in found
+    with path.open("rb") as content, pytest.raises(InputError, match="line 200002 is longer"):
+        encoding_of(content, None, "a.csv")
 
 
 def test_overlong_cell_is_refused_by_its_record(write: Write) -> None:

@@ -71,6 +71,21 @@ async def test_requests_that_are_blocked_in_a_row_stop_the_lane() -> None:
     assert f"blocked {BLOCKED_IN_A_ROW} requests in a row" in (stop.text or "")
 
 
+def test_late_answer_ends_an_outage_for_those_who_wait() -> None:
+    """An answer from before an outage ends it, and the next outage is probed as the first was."""
+    late = 25
+
+    def script(update: TaskUpdate, _: int) -> errors.TaskError | float:
+        if update.id == f"opp_{late}" and now() < 5:
+            return 5.0
+        return DOWN if 5 <= now() < 30 or 60 <= now() < 70 else 0.5
+
+    course = Course(script)
+    results = course.run(*(row(n) for n in range(1, 1001)), workers=25)
+    assert {result.outcome for result in results.values()} == {Outcome.UPDATED}
+    assert course.seconds < 120
+
+
 def test_lane_gives_up_on_lasting_outage() -> None:
     """The lane gives up on a server that stays down, and leaves the rest unprocessed."""
     course = Course(down_between(5, 1e9), give_up_after=100)

@@ -395,3 +395,17 @@ def test_only_a_verdict_on_the_update_ends_a_doubt(
     """What a proxy refuses says nothing about the attempt before, which may have been applied."""
     course = Course(lambda _, n: errors.ServerError("x", 500) if n == 1 else verdict)
     assert course.run(row(1))[1].outcome is outcome
+
+
+def test_result_is_written_however_long_that_takes() -> None:
+    """A row that has its answer is not interrupted any more, also after the drain timeout."""
+    course = Course(lambda *_: 0.1)
+    course.slow_writer, course.drain_timeout = 5.0, 1.0
+
+    async def meanwhile() -> None:
+        await asyncio.sleep(0.5)
+        course.stop.set("enough")
+
+    course.meanwhile = meanwhile
+    results = course.run(*(row(n) for n in range(1, 100)))
+    assert len(results) == len(course.server.sent) == 8

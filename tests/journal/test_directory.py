@@ -201,6 +201,7 @@ def test_remains_of_killed_start_are_no_obstacle(
     (path / "stdin.part").write_text("half")
     with RunDirectory.open(path, Mode.NEW):
         assert path.stat().st_mode & 0o777 == 0o700
+        assert [*path.iterdir()] == [], "what a killed session left"
 
 
 def test_directory_of_another_user_is_refused(
@@ -208,7 +209,7 @@ def test_directory_of_another_user_is_refused(
 ) -> None:
     """A directory in which nothing may be written is refused at the beginning."""
     (tmp_path / "a.run").mkdir()
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK | os.X_OK)
     assert "a.run can't be written" in refusal(tmp_path / "a.run")
 
 
@@ -271,6 +272,14 @@ def test_directory_in_the_place_of_the_runs_gets_nothing(tmp_path: Path, how: st
                 write()
     assert [*theirs.iterdir()] == [scrap]
     assert path.exists() is (how != "moved")
+
+
+def test_directory_of_a_fleet_is_left_once(tmp_path: Path) -> None:
+    """A run that goes on here is one of this machine, and the first time says so."""
+    with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
+        assert directory.leave_fleet() is False
+        directory.write_fleet(b"{}")
+        assert [directory.leave_fleet(), directory.leave_fleet()] == [True, False]
 
 
 def test_link_to_a_run_directory_may_be_named(tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ def test_key_is_redacted_in_every_spelling(key: str, around: str, spelling: str)
     assert not redactor.may_be_in(redactor.text(text).encode())
 
 
+@pytest.mark.parametrize("slash", ["/", r"\/", r"\\/", "%2F", "&#47;"])
+def test_slash_of_a_key_may_be_escaped(slash: str) -> None:
+    """JSON escapes a slash, and JSON in JSON does so twice. What stands around it stays."""
+    shown = f"before key{slash}with{slash}slashes after"
+    assert Redactor("key/with/slashes").text(shown) == f"before {REDACTED} after"
+
+
 @pytest.mark.parametrize("mark", [" ", "\n", "\r\n ", "\0", "\t"])
 def test_key_in_pieces_is_redacted(mark: str) -> None:
     """A key that is broken by a blank, a line end or NULs is removed with all of the text."""

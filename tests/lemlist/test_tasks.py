@@ -167,6 +167,8 @@ async def test_web_page_with_403_is_no_refused_key(http: Any, body: str) -> None
     error = await refusal(http, status=403, body=body, content_type="text/plain")
     assert type(error) is errors.BlockedError
     assert not error.stops_lane
+    error = await refusal(http, status=403, body="Sorry", content_type="text/html")
+    assert type(error) is errors.BlockedError
 
 
 async def test_server_says_how_long_it_is_away(http: Any) -> None:

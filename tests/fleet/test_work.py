@@ -393,8 +393,9 @@ async def test_worker_that_is_forgotten_while_it_asks_has_its_keys(
     monkeypatch.setattr("bulkupdate.fleet.worker.register", late)
     async with ManyAccounts(["a"], rate=FAST) as many, working(database, many):
         async with asyncio.timeout(10):
-            while not await database.rows("SELECT 1 FROM bulkupdate_members"):
+            while not (found := await database.rows("SELECT worker FROM bulkupdate_members")):
                 await asyncio.sleep(0.02)
+        assert found == await database.rows("SELECT id FROM bulkupdate_workers")
 
 
 async def test_keys_of_a_dead_worker_are_missed_at_once(database: Database, write: Write) -> None:

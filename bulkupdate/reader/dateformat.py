@@ -24,7 +24,7 @@ _OTHERS = {"%a": r"([^\W\d]+)", "%A": r"([^\W\d]+)", "%%": "%"}
 _TIMES = {"%H", "%I", "%M", "%S", "%f", "%p"}
 
 #: What a literal text may say of the time zone: an offset; UTC; the name of another zone.
-_OFFSET = re.compile(r"([+-])(\d{1,2})(?::?([0-5]\d))?(?!\d)")
+_OFFSET = re.compile(r"([+-])(0?\d|1[0-4])(?::?([0-5]\d))?(?!\d)")
 _UTC_NAME = re.compile(r"(?i:\b(?:UTC|GMT)\b)")
 _UTC_MARK = re.compile(r"\s*[\[(]?Z\b")
 _ZONE_NAME = re.compile(

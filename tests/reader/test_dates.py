@@ -230,6 +230,7 @@ def test_day_in_a_zone_of_its_own_has_the_time_of_day_there() -> None:
         ("2026 100% 12 1", "%Y 100%% %m %d"),
         ("01/12/2026 900 AM", "%d/%m/%Y 900 AM"),
         ("01.12.2026 9 Uhr", "%d.%m.%Y 9 Uhr"),
+        ("01.12.2026 09:00 -99", "%d.%m.%Y %H:%M -99"),
         ("Tuesday (Tue) 01/12/2026", "%A (%a) %d/%m/%Y"),
         ("20261201090000000", "%Y%m%d%H%M%S%f"),
     ],

@@ -198,7 +198,8 @@ reading_options = cloup.option_group(
     option(
         "--escapes",
         type=click.Choice(ESCAPES),
-        help="What \\n in a tab-separated INPUT is: backslash: a line break; none: two characters.",
+        help="What a backslash is: none: a character like others; backslash: with n, a line break"
+        " (tab-separated INPUT only).",
     ),
     option("--sheet", metavar="NAME", help="Sheet to read, if the spreadsheet has several."),
     option(

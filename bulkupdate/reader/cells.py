@@ -187,8 +187,8 @@ class Values:
         is_clearable = field in fields.CLEARABLE
         mapped = self._mapped.get(field)
         clear = self._clear
-        #: Kinds of due dates so far: a date of a spreadsheet, and text in which day and month may
-        #: change places → an example.
+        # Kinds of due dates so far: a date of a spreadsheet, and text in which day and month may
+        # change places → an example.
         kinds: dict[str, str] = {}
 
         def read(cell: str) -> Any:

@@ -11,7 +11,7 @@ from bulkupdate.errors import ConfigError, setting
 
 _DAY, _MONTH, _YEAR = {"%d", "%e"}, {"%m", "%b", "%B"}, {"%Y", "%y"}
 
-#: Directives whose meaning depends on the language of the machine, or on its time zone.
+#: Directives whose meaning depends on the language of the machine.
 _LOCAL = {"%c", "%x", "%X"}
 
 #: Digits of the directives for numbers.

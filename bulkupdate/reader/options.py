@@ -71,7 +71,7 @@ class ReadOptions:
         encoding: the encoding of its text, by any name that Python knows.
         delimiter: the character between the cells of a row.
         escapes: `backslash` where a backslash and n stand for a line break in a tab-separated file,
-            and quotes are ordinary characters; `none` where a backslash is one too.
+            and quotes are ordinary characters; `none` where a backslash is one, in any file.
         sheet: the name of the sheet in a spreadsheet.
         mapping: column or key of the input → field.
         constants: field → value for every row, written like a cell.
@@ -82,7 +82,7 @@ class ReadOptions:
         time: time of day for dates that have none, as `09:00`.
         date_formats: formats of dates that are not ISO 8601, in the syntax of `strptime`.
         people: whether an owner may be an e-mail address or a name, which the caller resolves.
-        clear_token: the word that empties a field.
+        clear_token: the word that empties a field, in a file in columns.
         accounts: the names of the accounts that rows may be of; None where there are none, and a
             column `account` is as any other.
         account: the account of all rows; None where each row names its own.

@@ -109,7 +109,7 @@ def records(lines: Iterator[str], dialect: Dialect, line: int = 1) -> Iterator[R
         line = 2
     skipped = line - 1
     has_escapes = dialect.escapes == "backslash"
-    #: Lines that hold a quote behind a backslash, by their number among these lines.
+    # Lines that hold a quote behind a backslash, by their number among these lines.
     suspects: dict[int, str] = {}
     parsed = _parsed(lines, dialect, suspects)
     try:

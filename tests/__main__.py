@@ -38,6 +38,10 @@ WHOLE = (
 )
 FAST = (("pytest", "-q", "-n", str(CORES + 1), "--dist", "worksteal", "-m", "not slow"),)
 
+#: Python tells coverage of a line once only (PEP 669), which costs next to nothing. Before 3.12,
+#: coverage is told of each line each time, and the tests take three times the CPU.
+MEASURING = {"COVERAGE_CORE": "sysmon"} if sys.version_info >= (3, 12) else {}
+
 
 def main() -> int:
     """Run checks, the first that fails last."""
@@ -48,7 +52,7 @@ def main() -> int:
     given = parser.parse_args()
     with temporary_files() as directory:
         wanted = {name: value for name, value in os.environ.items() if not unwanted(name)}
-        return run_checks({**wanted, "TMPDIR": directory}, given)
+        return run_checks({**wanted, **MEASURING, "TMPDIR": directory}, given)
 
 
 @contextlib.contextmanager

@@ -26,10 +26,12 @@ _LONGEST_KEY = 4096
 #: A URL without a query, a fragment, blanks and control characters. Older versions of yarl take
 #: `[::1]evil` for a host.
 _PLAIN_URL = re.compile(
-    r"https?://(?:\[[0-9a-f:.]+\]|[^\s?#\\/:\[\]@\x00-\x1f\x7f]+)(?::[0-9]*)?"
-    r"(?:/[^\s?#\\\x00-\x1f\x7f]*)?",
+    r"(https?)://(\[[0-9a-f:.]+\]|[^\s?#\\/:\[\]@\x00-\x1f\x7f]+)(?::([0-9]*))?"
+    r"((?:/[^\s?#\\\x00-\x1f\x7f]*)?)",
     re.IGNORECASE,
 )
+
+_PORTS = {"http": 80, "https": 443}
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
@@ -149,8 +151,8 @@ class Endpoint:
 
     Attributes:
         api_key: the API key of one team.
-        base_url: the URL of the API: `https://`, or `http://` for this machine. A slash at the end
-            is removed.
+        base_url: the URL of the API: `https://`, or `http://` for this machine. It is kept as
+            `normal_url` gives it, so that one server has one URL.
         timeout: seconds that one attempt may take, from connecting to the last byte.
         use_proxy: whether to obey `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 
@@ -183,7 +185,7 @@ class Endpoint:
     @property
     def is_local(self) -> bool:
         """Whether the server is on this machine. Then the key may travel unencrypted."""
-        return self.base_url.lower().startswith("http://")
+        return self.base_url.startswith("http://")
 
     def proxy(self) -> str | None:
         """The URL of the proxy to use, or None. It may hold a password.
@@ -246,7 +248,22 @@ def _checked_url(url: str) -> str:
             f"the base URL {url!r} would send the API key unencrypted: use https://"
             " (http:// is for this machine only)"
         )
-    return url
+    return normal_url(url)
+
+
+def normal_url(url: str) -> str:
+    """A base URL without what makes no difference (RFC 3986, 6.2.2.1 and 6.2.3).
+
+    Scheme and host are in lower case, the port that the scheme has anyway is left out, and so are
+    slashes at the end. Anything that is no base URL is returned as it is.
+    """
+    found = _PLAIN_URL.fullmatch(url)
+    if found is None:
+        return url
+    scheme, host, port, path = found.groups(default="")
+    scheme = scheme.lower()
+    has_port = port and int(port) != _PORTS[scheme]
+    return f"{scheme}://{host.lower()}{f':{int(port)}' if has_port else ''}{path.rstrip('/')}"
 
 
 def _is_host(host: str) -> bool:

@@ -16,7 +16,7 @@ from bulkupdate.journal import (
     renumber_journal,
     repair_journal,
 )
-from bulkupdate.lemlist.endpoint import is_loopback
+from bulkupdate.lemlist.endpoint import is_loopback, normal_url
 from bulkupdate.models import Outcome, Result
 from bulkupdate.reader import InputInfo
 from bulkupdate.session.settings import RunConfig
@@ -209,4 +209,5 @@ def _described(changes: Changes) -> str:
 def server_of(base_url: str) -> str:
     """The identity of a server. All sandboxes of this machine are the same server."""
     host = urlsplit(base_url).hostname or ""
-    return "this machine" if is_loopback(host) else base_url
+    # Older directories have URLs as they were typed.
+    return "this machine" if is_loopback(host) else normal_url(base_url)

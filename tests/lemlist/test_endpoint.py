@@ -8,7 +8,7 @@ import pytest
 
 from bulkupdate.errors import ConfigError
 from bulkupdate.lemlist.connections import ThisMachine
-from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
+from bulkupdate.lemlist.endpoint import DEFAULT_BASE_URL, ApiKey, Endpoint, normal_url
 from bulkupdate.lemlist.tasks import TaskClient
 from bulkupdate.models import TaskUpdate
 
@@ -33,11 +33,31 @@ def test_wrong_base_url_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     ["https://api.lemlist.com/api", "https://exämple.com/", "https://10.0.0.1:8443/x/y", "http://[::1]:1",
-     "http://localhost", "HTTP://LOCALHOST:80/api", "https://a_b.example", "https://[2001:db8::1]/api"],
+     "http://localhost", "https://a_b.example", "https://[2001:db8::1]/api"],
 )  # fmt: skip
 def test_right_base_url_is_accepted(url: str) -> None:
     """Host names, addresses and paths are accepted. A slash at the end is removed."""
     assert Endpoint(api_key=KEY, base_url=url).base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("HTTP://LOCALHOST:80/api", "http://localhost/api"),
+        ("https://API.lemlist.com:443/api", DEFAULT_BASE_URL),
+        ("https://api.lemlist.com:/api//", DEFAULT_BASE_URL),
+        ("https://a.example:08443", "https://a.example:8443"),
+        ("https://a.example:80", "https://a.example:80"),
+        ("https://a.example/Api", "https://a.example/Api"),
+        ("https://[2001:DB8::1]:443/", "https://[2001:db8::1]"),
+        ("not a URL", "not a URL"),
+    ],
+)
+def test_one_server_has_one_url(url: str, normal: str) -> None:
+    """Ways of writing the same URL become one, so that hosts share the limit of a key there."""
+    assert normal_url(url) == normal_url(normal) == normal
+    if "://" in url:
+        assert Endpoint(api_key=KEY, base_url=url).base_url == normal
 
 
 def test_key_as_text_is_wrapped() -> None:

@@ -20,6 +20,7 @@ from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.files import AppendOnlyFile
 from bulkupdate.journal.recorder import Recorder
+from bulkupdate.lemlist.endpoint import DEFAULT_BASE_URL
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Level, Reason, Result, Row, State, now
 from bulkupdate.plan.preview import Preview
@@ -30,6 +31,7 @@ from bulkupdate.session import parts as parts_module
 from bulkupdate.session import writer
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.progress import Progress
+from bulkupdate.session.resume import server_of
 from bulkupdate.session.run import run
 from bulkupdate.session.settings import FailureLimit
 from bulkupdate.stop import Stop
@@ -487,6 +489,13 @@ async def test_run_resumes_at_its_own_server_only(write: Write) -> None:
         await run(replace(config, mode=Mode.OVERWRITE))
     async with Bench() as another_port:
         assert (await another_port.run(path, mode=Mode.RESUME)).exit_code == 0
+
+
+def test_servers_are_compared_not_their_spelling() -> None:
+    """A URL that an older directory has as it was typed is that of the same server."""
+    assert server_of("HTTPS://API.lemlist.com:443/api") == server_of(DEFAULT_BASE_URL)
+    assert server_of("https://API.lemlist.com:444/api") != server_of(DEFAULT_BASE_URL)
+    assert server_of("http://127.0.0.1:1/api") == server_of("http://localhost:2")
 
 
 async def test_unencodable_row_is_an_invalid_row(write: Write) -> None:

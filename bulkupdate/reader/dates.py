@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from bulkupdate import fields
 from bulkupdate.errors import setting
+from bulkupdate.reader.dateadvice import formats_of, is_no_day
 from bulkupdate.reader.dateformat import DateFormat
-from bulkupdate.reader.dateformats import formats_of, is_no_day
 from bulkupdate.reader.options import ReadOptions
 
 _RELATIVE = re.compile(r"\+\s*(\d{1,5})\s*([mhdw])")

@@ -49,7 +49,7 @@ CORE = {
     "lemlist": ("answer", "deadlines", "http", "redact", "tasks", "verify"),
     "plan": ("preview",),
     "reader": (
-        *("artefacts", "cells", "columns", "dateformats", "dates", "encoding", "raw", "records"),
+        *("artefacts", "cells", "columns", "dateadvice", "dates", "encoding", "raw", "records"),
         *("rows", "text"),
     ),
     "session": ("deadline", "feeder", "merger", "remaining", "resume", "writer"),

@@ -71,6 +71,25 @@ async def test_requests_that_are_blocked_in_a_row_stop_the_lane() -> None:
     assert f"blocked {BLOCKED_IN_A_ROW} requests in a row" in (stop.text or "")
 
 
+def test_probe_that_is_cancelled_leaves_its_turn() -> None:
+    """A request that is cancelled while it waits for its probe keeps no other from probing."""
+
+    async def main() -> None:
+        health = Health(Stop(), 600)
+        for number in range(OUTAGE_FAILURES):
+            health.note(f"opp_{number}", DOWN)
+        assert health.is_down
+        waiting = asyncio.create_task(health.wait())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        async with asyncio.timeout(LONGEST_PROBE):
+            assert await health.wait() is True
+
+    run_virtual(main())
+
+
 def test_late_answer_ends_an_outage_for_those_who_wait() -> None:
     """An answer from before an outage ends it, and the next outage is probed as the first was."""
     late = 25

@@ -450,6 +450,8 @@ def test_limiter_waits_as_long_as_429_asks(rate: "RateLimit | None") -> None:
     assert during is not None
     assert "rate limited: continuing in 7.2" in during or "7.3" in during
     assert paused == pytest.approx(7.25, abs=0.01)
+    # The server may have rounded down, so it is never less.
+    assert paused >= 7.25 - 1e-6
 
 
 @pytest.mark.parametrize("rate", ["auto", None])

@@ -345,6 +345,17 @@ def test_new_name_is_on_the_disk_before_it_counts(
     assert synced == written
 
 
+def test_name_that_is_removed_is_off_the_disk_before_it_counts(
+    tmp_path: Path, synced: list[list[str]]
+) -> None:
+    """A run that goes on here is not taken for a fleet's after the machine has crashed."""
+    with RunDirectory.open(tmp_path / "a.run", Mode.NEW) as directory:
+        directory.write_fleet(b"{}")
+        synced.clear()
+        directory.leave_fleet()
+    assert synced == [[]]
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("counts", {}), ("counts", {"updated": -1}), ("now", "yesterday"), ("format", "doc"),

@@ -82,6 +82,19 @@ def test_completed_rows_are_counted_in_each_format(tmp_path: Path, lines: list[s
     assert (preview.completes, preview.completes_or_clears) == (2, 3)
 
 
+@pytest.mark.parametrize(("merge", "requests"), [(False, 3), (True, 2)])
+def test_rows_of_a_task_are_merged_only_where_that_is_asked(
+    tmp_path: Path, merge: bool, requests: int
+) -> None:
+    """Each row is a request of its own, unless the rows of one task are to become one."""
+    path = tmp_path / "edits.csv"
+    path.write_text("id,title\nopp_1,A\nopp_2,B\nopp_1,C\n")
+    with Input.open(path) as source:
+        *_, inspection = inspect(source, merge=True) if merge else inspect(source)
+    preview = inspection.preview(None)
+    assert (preview.merged, preview.requests) == (merge, requests)
+
+
 def test_preview_shows_few_examples_counts_all() -> None:
     """The preview counts every row but keeps a few examples of problems and bodies."""
     invalid = [Row(n, n, "", None, (Problem("id", "", "x"),), "") for n in range(1, 101)]

@@ -5,6 +5,7 @@ import csv
 import errno
 import json
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -249,6 +250,34 @@ async def test_cancelled_run_keeps_settled_rows(write: Write) -> None:
         assert summary["counts"]["updated"] == settled > 0
         rest = await bench.run(path, mode=Mode.RESUME)
     assert rest.requests == 400 - settled
+
+
+async def test_run_that_is_cancelled_while_it_closes_loses_nothing(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is cancelled after its last row is finished on the disk: nothing is left."""
+    path, begun, closing = edits(write, 40), threading.Event(), Recorder.close
+
+    def close(recorder: Recorder) -> None:
+        begun.set()
+        cancelled.wait(5)
+        closing(recorder)
+
+    cancelled = threading.Event()
+    async with Bench() as bench:
+        with monkeypatch.context() as slow:
+            slow.setattr(Recorder, "close", close)
+            task = asyncio.create_task(run(bench.config(path)))
+            await asyncio.to_thread(begun.wait, 5)
+            task.cancel()
+            await asyncio.sleep(0)
+            cancelled.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        summary = json.loads(Path("edits.run/summary.json").read_text())
+        assert (summary["state"], summary["counts"]["updated"]) == ("finished", 40)
+        rest = await bench.run(path, mode=Mode.RESUME)
+    assert (rest.exit_code, rest.requests, len(bench.seen)) == (0, 0, 40)
 
 
 async def test_stop_before_sending_sends_nothing(write: Write) -> None:

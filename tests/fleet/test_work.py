@@ -15,6 +15,7 @@ import pytest
 from bulkupdate.errors import ConfigError, InputError, RunDirectoryError, RunStoppedError
 from bulkupdate.fleet import (
     Database,
+    DatabaseError,
     Dsn,
     Worker,
     WorkerConfig,
@@ -43,7 +44,7 @@ from bulkupdate.sandbox.server import Seen
 from bulkupdate.session.settings import ChangeLimit, RunConfig
 from bulkupdate.session.undo import undo_run
 from bulkupdate.stop import Stop
-from tests.executors.executors import ended
+from tests.executors.executors import ended, registered
 from tests.fleet.working import FAST, config_of, died_at, rows_of, working
 from tests.support.accounts import ManyAccounts
 from tests.support.postgres import Postgres
@@ -283,6 +284,24 @@ async def test_database_that_restarts_is_waited_for(
         await logged(caplog, "the database is there again")
         summary = await collecting
     assert summary.counts["updated"] == 60
+
+
+async def test_worker_gives_up_a_database_that_stays_away(
+    postgres: Postgres, database: Database
+) -> None:
+    """A worker that has not reached its database for so long ends with why, for who starts it."""
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        config = WorkerConfig(lease=0.5, give_up_after=0.2, drain_timeout=1)
+        worker = Worker(database, many.accounts.values(), config, Stop())
+        running = asyncio.create_task(worker.run())
+        await registered(database, 1, [running])
+        await asyncio.to_thread(postgres.stop)
+        try:
+            with pytest.raises(DatabaseError, match="database"):
+                async with asyncio.timeout(20):
+                    await running
+        finally:
+            await asyncio.to_thread(postgres.start)
 
 
 async def test_read_only_accounts_are_not_worked_for(database: Database, tmp_path: Path) -> None:

@@ -289,7 +289,7 @@ async def test_database_that_restarts_is_waited_for(
 async def test_worker_gives_up_a_database_that_stays_away(
     postgres: Postgres, database: Database
 ) -> None:
-    """A worker that has not reached its database for so long ends with why, for who starts it."""
+    """A worker that can't reach its database for too long ends, and says why."""
     async with ManyAccounts(["a"], rate=FAST) as many:
         config = WorkerConfig(lease=0.5, give_up_after=0.2, drain_timeout=1)
         worker = Worker(database, many.accounts.values(), config, Stop())

@@ -187,6 +187,8 @@ def export_command(**given: Any) -> None:
             has_warnings = flags.accounts is None
             exported = run_sharing(screen, flags, export, has_warnings=has_warnings)
         _tell(screen, exported, "stdout" if is_stdout else str(flags.output))
+        if not exported.tasks and not selection.selects_all:
+            screen.say("  no pending task is as the filters ask: look at their spelling", "yellow")
 
 
 def _tell(screen: Screen, exported: "Exported", name: str) -> None:
@@ -199,7 +201,5 @@ def _tell(screen: Screen, exported: "Exported", name: str) -> None:
         shown = [f"{one} {tasks:,}" for one, tasks in islice(exported.accounts.items(), _SHOWN)]
         more = ", …" if len(exported.accounts) > _SHOWN else ""
         screen.say(f"  of {count(len(exported.accounts), 'account')}: {', '.join(shown)}{more}")
-    if exported.listed and not exported.tasks:
-        screen.say("  no listed task is as the filters ask: look at their spelling", "yellow")
     if exported.left_out.counts:
         screen.say(f"  left blank, so that a run leaves them alone: {exported.left_out}", "yellow")

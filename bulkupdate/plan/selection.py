@@ -52,6 +52,11 @@ class Selection:
             raise ConfigError(f"{setting('due_from')} is after {setting('due_to')}")
 
     @property
+    def selects_all(self) -> bool:
+        """Whether every pending task meets it: no condition is given."""
+        return not self._needed
+
+    @property
     def _needed(self) -> list[str]:
         """The fields of a task that the conditions look at."""
         conditions = {

@@ -102,6 +102,17 @@ def test_filters_name_what_is_selected(sandbox: Serving) -> None:
     assert (done.returncode, rows("no.csv")) == (0, [])
 
 
+@pytest.mark.parametrize(
+    "flags", ["--type Phone", "--campaign cam_0", "--due-from 2099-01-01", "--overdue --type x"]
+)
+def test_filters_that_select_nothing_are_pointed_out(sandbox: Serving, flags: str) -> None:
+    """A file without tasks may be right, and may be a filter that is spelt wrong."""
+    done = bulkupdate("export", *flags.split(), "-o", "none.csv", **sandbox.environment)
+    assert done.returncode == 0
+    assert "none.csv: 0 tasks" in done.stderr
+    assert "no pending task is as the filters ask: look at their spelling" in done.stderr
+
+
 def test_server_that_ignores_filters_gives_the_same_file(sandbox: Serving) -> None:
     """Each task is judged here too."""
     flags = ("--assigned-to", BENS, "--overdue")

@@ -444,6 +444,15 @@ def _text(value: Any) -> str:
     return value
 
 
+def _text_test(value: Any) -> TextTest:
+    if isinstance(value, dict):
+        raise ValueError(
+            "is a table: write a part of the text, or a regular expression between slashes, as"
+            " '/^call /'"
+        )
+    return TextTest.parse(_text(value))
+
+
 def _date_text(value: Any) -> str:
     """The text of a date, which TOML may have read as one."""
     return value.isoformat() if isinstance(value, date) else _text(value)
@@ -487,7 +496,7 @@ _CONDITIONS: dict[str, Callable[[Any], Any]] = {
     "leadId": _word,
     "contactId": _word,
     "priority": fields.priority,
-    "title": lambda value: TextTest.parse(_text(value)),
-    "message": lambda value: TextTest.parse(_text(value)),
+    "title": _text_test,
+    "message": _text_test,
     "status": _status,
 }

@@ -67,6 +67,7 @@ def test_other_values_are_no_boolean(written: object) -> None:
         ("2000-01-01T00:00Z", "2000-01-01T00:00:00.000Z"),
         ("2100-01-01T00:30:00+01:00", "2099-12-31T23:30:00.000Z"),
         ("2026-01-31t07:58:00z", "2026-01-31T07:58:00.000Z"),
+        ("2026-01-31T07:58:00.000z", "2026-01-31T07:58:00.000Z"),
         ("2026-01-01T00:30:00+01:00", "2025-12-31T23:30:00.000Z"),
         (datetime(2026, 1, 31, 7, 58, tzinfo=UTC), "2026-01-31T07:58:00.000Z"),
     ],
@@ -81,6 +82,7 @@ def test_due_date_is_sent_as_utc(written: object, sent: str) -> None:
     [
         ("2026-01-31", "no time of day and no offset"),
         ("2026-01-31T07:58:00", "no offset"),
+        ("2026-01-31T07:58:00.0001", "no offset"),
         (datetime(2026, 1, 31, 7, 58), "no offset"),  # noqa: DTZ001 - that is the point
         ("31/01/2026 07:58", "not an ISO 8601"),
         ("2027-02-30", "is no such day: February 2027 has days 1 to 28"),

@@ -23,7 +23,7 @@ from bulkupdate.lemlist.accounts import Account
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.lemlist.team import Team, hash_of
+from bulkupdate.lemlist.team import Team, hash_of, is_hash_of
 from bulkupdate.session.binding import ask_team
 from bulkupdate.stop import Stop, StoppedError
 
@@ -275,12 +275,19 @@ async def _own(
             raise RunStoppedError(stop.text or "stopped") from None
         except NoPermitError as error:
             raise RunStoppedError(str(error)) from None
-    if team is None and len(teams) == 1:
-        (only,) = teams.values()
-        return only
-    if team is None or team.id not in teams:
-        whose = f"{team.id} ({team.name})" if team is not None else "a team that can't be told"
+    if team is not None and team.id in teams:
+        return teams[team.id]
+    if team is not None:
+        whose = f"{team.id} ({team.name})"
         raise ConfigError(
             f"{label}: its key is of {whose}, and workers have that of {listed} under this name"
         )
-    return teams[team.id]
+    # This route is closed. The same key is of the same team.
+    key = endpoint.api_key.reveal()
+    for row in teams.values():
+        if row.key_hash is not None and is_hash_of(row.key_hash, key):
+            return row
+    raise ConfigError(
+        f"{label}: the team of its key can't be told, and workers have another key under this name:"
+        " give the key that they have"
+    )

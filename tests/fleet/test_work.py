@@ -33,7 +33,7 @@ from bulkupdate.fleet.chunks import MOST_TRIES
 from bulkupdate.fleet.lines import run_lines, status_lines, waiting_lines
 from bulkupdate.fleet.queue import Queue, queue_of
 from bulkupdate.fleet.teams import NO_KEY, note_members
-from bulkupdate.lemlist.accounts import Accounts
+from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import ApiKey
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason
@@ -228,6 +228,28 @@ async def test_name_of_several_teams_needs_the_key(database: Database, write: Wr
         submitted = await submit(config_of(many, path), database)
         (part,) = (await runs_of(database, submitted.run))[0].parts[:1]
         assert part.team == many["a"].team.id
+
+
+@pytest.mark.parametrize("closed", [{}, {"team": 402}], ids=["open", "closed"])
+async def test_submitter_with_the_key_of_another_team_is_refused(
+    database: Database, write: Write, closed: dict[str, int]
+) -> None:
+    """What a key of one team is given for never goes out with the key of another one."""
+    path = write("a.csv", "id,title", "t1,T1")
+    async with ManyAccounts(["a", "b"], rate=FAST, closed=closed) as many:
+        stop = Stop()
+        own = Account.only(many.endpoints["a"])
+        worker = Worker(database, [own], WorkerConfig(lease=1), stop)
+        running = asyncio.create_task(worker.run())
+        await registered(database, 1, [running])
+        says = "can't be told, and workers have another key" if closed else "its key is of tea_"
+        with pytest.raises(ConfigError, match=says):
+            await submit(RunConfig(input=path, endpoint=many.endpoints["b"]), database)
+        submitted = await submit(RunConfig(input=path, endpoint=many.endpoints["a"]), database)
+        await ended(database, submitted.run)
+        stop.set("the test has ended")
+        await running
+        assert (list(many.titles()["a"]), list(many.titles()["b"])) == (["t1"], [])
 
 
 async def test_read_only_account_is_refused(database: Database, write: Write) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bulkupdate.errors import RunStoppedError
 from bulkupdate.models import Level, Reason, State
-from bulkupdate.stop import Stop, StoppedError
+from bulkupdate.stop import Stop, StoppedError, cancel_all
 from tests.support.clock import run_virtual
 
 
@@ -313,3 +313,24 @@ async def test_deadline_that_fails_is_no_silence(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ZeroDivisionError):
         async with stop.at(datetime.now(UTC) - timedelta(seconds=1), "too late"):
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_tasks_are_cancelled_until_they_have_ended(lost: int) -> None:
+    """A library may lose a cancellation, and even several."""
+
+    async def deaf() -> None:
+        for _ in range(lost):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        task, ended = asyncio.create_task(deaf()), asyncio.create_task(asyncio.sleep(0))
+        await ended
+        begun = asyncio.get_running_loop().time()
+        await cancel_all([task, ended])
+        assert task.cancelled()
+        assert asyncio.get_running_loop().time() - begun < 1
+
+    run_virtual(main())

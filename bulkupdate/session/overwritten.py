@@ -320,6 +320,8 @@ class _Field:
         before: the value to go back to, or what stands in the way.
         was_changed: whether another hand, or a row that stays, changed the field after an older
             write.
+        older: the value that stands there if the newest write, in doubt, was not applied: what an
+            older write has left. None without one, or if it is the same.
     """
 
     def __init__(self, run: int, left: Any, *, is_certain: bool) -> None:
@@ -327,6 +329,8 @@ class _Field:
         self.is_certain = is_certain
         self.before: Any = Obstacle.UNKNOWN
         self.was_changed = False
+        self.older: Any = None
+        self._knows_older = False
         #: The run whose image is looked for, or was found.
         self._run = run
         self._is_found = False
@@ -344,12 +348,17 @@ class _Field:
 
     def write(self, run: int, sent: Any, left: Any, *, is_certain: bool) -> None:
         """Take in an older write."""
-        if not self._is_found or self._is_over:
+        if self._is_over:
+            return
+        if not self._is_found:
+            # A run writes no image of what it has left itself.
+            self._note_older(left, is_certain=is_certain)
             return
         if self._is_of_other_row:
             self.was_changed = self._is_over = True
             return
         if run != self._run and self.before in (sent, left):
+            self._note_older(left, is_certain=is_certain)
             self._run, self.before = run, Obstacle.UNKNOWN
             self._is_found = self._has_older_write = False
             return
@@ -357,6 +366,12 @@ class _Field:
         # between. But a write in doubt may have changed nothing.
         self._has_older_write = True
         self._is_over = is_certain
+
+    def _note_older(self, left: Any, *, is_certain: bool) -> None:
+        """Note what stands there if no newer write was applied."""
+        if not self._knows_older and left != self.expected:
+            self.older = left
+        self._knows_older |= is_certain
 
     def other_write(self, run: int, sent: Any, left: Any, *, is_certain: bool) -> None:
         """Take in an older write of a row that stays."""
@@ -442,15 +457,21 @@ class _Walk:
                 return found
         for name in FIELDS:
             field = self._fields.get(name)
-            if field is None or field.before == field.expected:
+            if field is None:
                 continue
+            expected = field.expected
+            if field.before == expected:
+                # A write in doubt may have taken the field back. If not, an older one stands.
+                if field.is_certain or field.older is None:
+                    continue
+                expected = field.older
             if name in self._overtaken:
                 found.left_out[name] = Obstacle.OVERTAKEN
                 continue
             if obstacle := _obstacle(name, field.before):
                 found.left_out[name] = obstacle
                 continue
-            found.values[name], found.expect[name] = field.before, field.expected
+            found.values[name], found.expect[name] = field.before, expected
             if field.was_changed:
                 found.changed.append(name)
         return found

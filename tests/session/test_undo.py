@@ -84,6 +84,30 @@ def test_unconfirmed_row_goes_back() -> None:
     assert taken_back(run)[0] == [row({"title": "Old"}, {"title": "New"})]
 
 
+def test_undo_in_doubt_is_no_undo() -> None:
+    """Where a run and an undo of it in doubt are taken back, what the run has left is expected."""
+    run, undo = Overwriting("1.run"), Overwriting("2.run")
+    run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    undo.write(1, "opp_1", {"title": "New"}, {"title": "Old"}, "unconfirmed")
+    assert taken_back(run, undo)[0] == [row({"title": "Old"}, {"title": "New"})]
+
+
+def test_row_in_doubt_that_restores_is_no_undo() -> None:
+    """A later row of the same run, in doubt, may have restored the value, and may not."""
+    run = Overwriting()
+    run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    run.result(2, "opp_1", "unconfirmed", sent={"title": "Old"})
+    assert taken_back(run)[0] == [row({"title": "Old"}, {"title": "New"})]
+
+
+def test_confirmed_row_that_restores_leaves_nothing_to_take_back() -> None:
+    """A field that the run itself has put back is as before."""
+    run = Overwriting()
+    run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    run.result(2, "opp_1", sent={"title": "Old"})
+    assert taken_back(run)[0] == []
+
+
 @pytest.mark.parametrize("outcome", [None, "unchanged", "conflict"])
 def test_request_without_a_result_goes_back(outcome: str | None) -> None:
     """An image shows a request that may have been applied, whatever a later session found."""

@@ -58,7 +58,7 @@ class DueTest:
         Raises:
             ValueError: it is no such text.
         """
-        word = " ".join(text.lower().split())
+        word = " ".join(_words(text))
         if not word or word in WORDS:
             return cls(word)
         side, _, rest = word.partition(" ")
@@ -93,6 +93,14 @@ class DueTest:
             raise AssertionError("a condition without a word has a bound")
         day = calendar.day(moment)
         return day < at if self.side is Bound.BEFORE else day > at
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text in lower case, but for those with numbers.
+
+    Else `-1M`, by which people mean a month, would be a minute.
+    """
+    return [word if any(map(str.isdigit, word)) else word.lower() for word in text.split()]
 
 
 def _bound(text: str, zone: tzinfo) -> Step | int | date:
@@ -153,7 +161,7 @@ class DueWord:
         Raises:
             ValueError: it is no such text.
         """
-        words = text.lower().split()
+        words = _words(text)
         time_of_day = fields.iso_time(words[-1]) if len(words) > 1 else None
         word = " ".join(words[:-1] if time_of_day else words)
         base = Base.NOW

@@ -12,7 +12,7 @@ from bulkupdate.errors import ConfigError, count, setting
 from bulkupdate.journal import Mode
 from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
-from bulkupdate.lemlist.rate import Rate
+from bulkupdate.lemlist.rate import Rate, RateLimit
 from bulkupdate.reader import ReadOptions, is_rules, unpacked_name
 
 #: Rows that must have been sent before a limit in percent counts.
@@ -126,6 +126,19 @@ class ChangeLimit:
         return str(self.tasks) if self.tasks is not None else f"{self.percent:g}%"
 
 
+#: Settings of a run → their type, and how messages show it.
+_KINDS: dict[str, tuple[type, str]] = {
+    "endpoint": (Endpoint, "an Endpoint"),
+    "first": (int, "a whole number"),
+    "workers": (int, "a whole number"),
+    "rate": (RateLimit, "'auto', None or a RateLimit, as RateLimit(20, 2)"),
+    "max_changes": (ChangeLimit, "a ChangeLimit, as ChangeLimit(tasks=5)"),
+    "max_failures": (FailureLimit, "a FailureLimit, as FailureLimit(rows=5)"),
+    "max_failures_total": (FailureLimit, "a FailureLimit, as FailureLimit(rows=5)"),
+    "deadline": (datetime, "a datetime"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """The settings of `run`.
@@ -221,6 +234,7 @@ class RunConfig:
         except ValueError:
             known = ", ".join(map(repr, map(str, Mode)))
             raise ConfigError(f"mode {self.mode!r} is not one of {known}") from None
+        self._check_types()
         if self.deadline is not None and self.deadline.utcoffset() is None:
             raise ConfigError(
                 f"{setting('deadline')} needs an offset from UTC, as in 2026-01-31T06:00+01:00"
@@ -247,6 +261,15 @@ class RunConfig:
         for name in ("changed_input", "changed_key"):
             if getattr(self, name) and self.mode is not Mode.RESUME:
                 raise ConfigError(f"{setting(name)} needs {setting('resume')}")
+
+    def _check_types(self) -> None:
+        """Refuse what would fail only once rows are on their way, or would never be reached."""
+        for name, (kind, shown) in _KINDS.items():
+            value = getattr(self, name)
+            is_default = value is None or (name, value) == ("rate", "auto")
+            # A bool is an int.
+            if not is_default and (not isinstance(value, kind) or isinstance(value, bool)):
+                raise ConfigError(f"{setting(name)} takes {shown}, not {value!r}")
 
     def _check_accounts(self) -> None:
         if (self.endpoint is None) == (self.accounts is None):

@@ -162,6 +162,29 @@ def test_impossible_setting_is_refused(make: Callable[[], Any]) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("endpoint", "https://api.lemlist.com/api", "an Endpoint"),
+        ("first", 2.5, "a whole number, not 2.5"),
+        ("first", "3", "a whole number, not '3'"),
+        ("first", True, "a whole number"),
+        ("workers", "4", "a whole number"),
+        ("rate", "5/1s", "a RateLimit"),
+        ("rate", 5, "a RateLimit"),
+        ("max_changes", 5, r"ChangeLimit\(tasks=5\)"),
+        ("max_failures", 5, r"FailureLimit\(rows=5\), not 5"),
+        ("max_failures", "5%", "a FailureLimit"),
+        ("deadline", "+2h", "a datetime"),
+    ],
+)
+def test_setting_of_another_type_is_refused_at_once(name: str, value: Any, says: str) -> None:
+    """A program that gives a wrong type hears of it before anything is sent."""
+    given: dict[str, Any] = {"endpoint": Endpoint(api_key=KEY), "compare": True, name: value}
+    with pytest.raises(ConfigError, match=f"^{name} takes .*{says}"):
+        RunConfig(input="a.csv", **given)
+
+
 def test_run_directory_takes_the_inputs_name() -> None:
     """The run directory has the input's name and is in the working directory."""
     endpoint = Endpoint(api_key=KEY)

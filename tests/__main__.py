@@ -39,7 +39,7 @@ WHOLE = (
 FAST = (("pytest", "-q", "-n", str(CORES + 1), "--dist", "worksteal", "-m", "not slow"),)
 
 #: Python tells coverage of a line once only (PEP 669), which costs next to nothing. Before 3.12,
-#: coverage is told of each line each time, and the tests take three times the CPU.
+#: coverage is told of each line each time, which costs minutes.
 MEASURING = {"COVERAGE_CORE": "sysmon"} if sys.version_info >= (3, 12) else {}
 
 

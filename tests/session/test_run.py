@@ -256,14 +256,14 @@ async def test_run_that_is_cancelled_while_it_closes_loses_nothing(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that is cancelled after its last row is finished on the disk: nothing is left."""
-    path, begun, closing = edits(write, 40), threading.Event(), Recorder.close
+    path, closing = edits(write, 40), Recorder.close
+    begun, cancelled = threading.Event(), threading.Event()
 
     def close(recorder: Recorder) -> None:
         begun.set()
         cancelled.wait(5)
         closing(recorder)
 
-    cancelled = threading.Event()
     async with Bench() as bench:
         with monkeypatch.context() as slow:
             slow.setattr(Recorder, "close", close)

@@ -19,7 +19,7 @@ async def test_value_of_a_thread_is_returned() -> None:
 
 @pytest.mark.parametrize("error", [None, OSError("full")])
 async def test_cancelled_thread_is_told_and_waited_for(error: OSError | None) -> None:
-    """A thread whose task is cancelled, however often, hears of it and ends before."""
+    """A thread whose task is cancelled, however often, is told, and ends before the task."""
     stop, begun, may_end, events = Stop(), threading.Event(), threading.Event(), list[str]()
 
     def work() -> None:

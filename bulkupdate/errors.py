@@ -5,7 +5,7 @@
     BulkUpdateError
     ├── ConfigError              a setting is wrong; nothing was sent
     ├── InputError               the input as a whole can't be used; nothing was sent
-    ├── InvalidUpdateError       one update breaks a rule of its fields
+    ├── InvalidUpdateError       one update breaks a rule of its fields, or is none
     ├── RunDirectoryError        the run directory is missing, in use, or not a run's
     ├── JournalError             a result could not be written, or the log can't be read
     ├── RunStoppedError          a run was stopped early
@@ -118,7 +118,7 @@ class Problem(NamedTuple):
 
 
 class InvalidUpdateError(BulkUpdateError, ValueError):
-    """An update breaks the rules of its fields.
+    """An update breaks the rules of its fields, or what should be one is none.
 
     Attributes:
         problems: one problem for each broken rule.

@@ -9,9 +9,9 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
@@ -19,14 +19,14 @@ from bulkupdate.engine.permits import delay_of, limiter_for
 from bulkupdate.engine.settings import RetryPolicy
 from bulkupdate.engine.spool import Spool
 from bulkupdate.engine.turns import Alarms
-from bulkupdate.errors import ConfigError, count
+from bulkupdate.errors import InvalidUpdateError, JournalError, Problem, count
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool, connections
 from bulkupdate.lemlist.rate import Rate
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import Outcome, Result, Row, TaskUpdate, unsent
-from bulkupdate.stop import Stop
+from bulkupdate.models import Outcome, Reason, Result, Row, TaskUpdate, unsent
+from bulkupdate.stop import Stop, cancel_all
 
 Item = TypeVar("Item")
 
@@ -78,32 +78,29 @@ class ManyLanes:
 
     async def send(
         self, updates: Iterable[tuple[str, TaskUpdate]] | AsyncIterable[tuple[str, TaskUpdate]]
-    ) -> None:
-        """Send all updates."""
+    ) -> BaseException | None:
+        """Send all updates. Return the error that reading them ended with, if any."""
         most = connections(self._workers, len(self._endpoints))
-        try:
-            with (
-                tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory,
-                Spool(Path(directory) / "rows") as spool,
-            ):
-                async with ConnectionPool(connections=most) as pool:
-                    await self._work_off(updates, spool, pool)
-        except ExceptionGroup as group:
-            # The caller's own iterable raised it: raise it unchanged.
-            raise _first(group) from group
+        with (
+            tempfile.TemporaryDirectory(prefix="bulkupdate-") as directory,
+            Spool(Path(directory) / "rows") as spool,
+        ):
+            async with ConnectionPool(connections=most) as pool:
+                error = await self._work_off(updates, spool, pool)
         stopped = [name for name, lane in self._lanes.items() if lane.stop.reason is not None]
         if stopped:
             named = "; ".join(f"{name}: {self._lanes[name].stop.text}" for name in stopped[:_NAMED])
             more = "; …" if len(stopped) > _NAMED else ""
             all_ = f"{count(len(stopped), 'account')} of {len(self._lanes):,}"
             self._stop.set(f"{all_} stopped: {named}{more}")
+        return error
 
     async def _work_off(
         self,
         updates: Iterable[tuple[str, TaskUpdate]] | AsyncIterable[tuple[str, TaskUpdate]],
         spool: Spool,
         pool: ConnectionPool,
-    ) -> None:
+    ) -> BaseException | None:
         alarms = Alarms()
         async with contextlib.AsyncExitStack() as stack:
             for number, (name, endpoint) in enumerate(self._endpoints.items()):
@@ -118,12 +115,13 @@ class ManyLanes:
                     stop=self._stop.child(ends_parent=False),
                     on_result=lambda _, result: self._results.put(result),
                 )
-            async with asyncio.TaskGroup() as group:
-                reading = group.create_task(self._read(updates, spool))
-                async with asyncio.TaskGroup() as lanes:
-                    for name, lane in self._lanes.items():
-                        lanes.create_task(self._run(name, lane, spool))
-                reading.cancel()
+            async with (
+                Reading(self._read(updates, spool)) as reading,
+                asyncio.TaskGroup() as lanes,
+            ):
+                for name, lane in self._lanes.items():
+                    lanes.create_task(self._run(name, lane, spool))
+        return reading.error
 
     async def _read(
         self,
@@ -131,21 +129,29 @@ class ManyLanes:
         spool: Spool,
     ) -> None:
         """Put updates on the disk, for as long as a lane is nearly out of work."""
-        number = 0
-        async for account, update in each(updates):
-            number += 1
-            if account not in self._endpoints:
-                raise ConfigError(f"update {number} is of no known account: {account!r}")
-            spool.add(Row(number, number, update.id, update, (), "", account=account))
-            self._has_more[account].set()
-            while not any(self._lacks_work(name, spool) for name in self._endpoints):
-                self._is_hungry.clear()
-                await self._is_hungry.wait()
-            if not number % _WAITING:
-                await asyncio.sleep(0)
-        self._has_ended = True
-        for event in self._has_more.values():
-            event.set()
+        try:
+            number = 0
+            async for item in each(updates):
+                number += 1
+                match item:
+                    case (str(account), TaskUpdate() as update):
+                        pass
+                    case _:
+                        what = "no pair of an account's name and a TaskUpdate"
+                        raise no_update(f"update {number} is {what}")
+                if account not in self._endpoints:
+                    raise no_update(f"update {number} is of no known account: {account!r}")
+                spool.add(Row(number, number, update.id, update, (), "", account=account))
+                self._has_more[account].set()
+                while not any(self._lacks_work(name, spool) for name in self._endpoints):
+                    self._is_hungry.clear()
+                    await self._is_hungry.wait()
+                if not number % _WAITING:
+                    await asyncio.sleep(0)
+        finally:
+            self._has_ended = True
+            for event in self._has_more.values():
+                event.set()
 
     def _lacks_work(self, account: str, spool: Spool) -> bool:
         is_going = not self._lanes[account].stop.is_set
@@ -175,14 +181,44 @@ class ManyLanes:
                     return
                 self._has_more[account].clear()
                 await self._has_more[account].wait()
+        except JournalError as error:
+            self._lanes[account].stop.set(str(error), Reason.NOT_WRITTEN)
         finally:
             backlog.close()
 
 
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+class Reading:
+    """The reading of a caller's updates, beside the sending of those before.
+
+    An error of it ends no request: it is kept until what was read is settled.
+
+    Args:
+        work: reads the updates, and lets the sending end when it ends, in whatever way.
+
+    Attributes:
+        error: the error that it ended with by itself; None if there was none.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+        self.error: BaseException | None = None
+        self._task = asyncio.create_task(work)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        was_cancelled = not self._task.done()
+        await cancel_all([self._task])
+        if not self._task.cancelled():
+            self.error = self._task.exception()
+        elif not was_cancelled:
+            # The caller's iterable raised it.
+            self.error = asyncio.CancelledError()
+
+
+def no_update(message: str) -> InvalidUpdateError:
+    """The error for an item of the caller that can't be sent."""
+    return InvalidUpdateError([Problem("", "", message)])
 
 
 async def hand_out(row: Row, backlog: Backlog, results: asyncio.Queue[Result]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, overload
 
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
-from bulkupdate.engine.manylanes import ManyLanes, each, hand_out
+from bulkupdate.engine.manylanes import ManyLanes, Reading, each, hand_out, no_update
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, RunStoppedError
@@ -56,6 +56,9 @@ async def update_tasks(
     are settled. `Result.row` is the number of the update in `updates`, from 1. Only a few updates
     are read ahead. If the caller takes results slowly, the sending slows down too.
 
+    If `updates` raises an error, every update before it is settled first. If the caller closes the
+    generator early, requests in flight are aborted, and may have been applied.
+
     With several accounts, each has its own limit, and one that stops keeps no other waiting.
     Updates are read ahead to the disk for as long as any account is nearly out of work.
 
@@ -72,17 +75,22 @@ async def update_tasks(
         One result for each update.
 
     Raises:
-        ConfigError: `workers` is below 1 or above 1,000, two accounts have the same key, or an
-            update is of no known account.
+        ConfigError: `workers` is below 1 or above 1,000, or two accounts have the same key.
+            Nothing was sent.
+        InvalidUpdateError: an item is no update, or is of no known account. Every update before it
+            has its result, and none after it was read.
+        Exception: any that `updates` raised, likewise.
+        JournalError: the disk is full, likewise.
         RunStoppedError: the key was refused, or the server is down. All settled results have been
             yielded. The other updates were not sent. With several accounts, one or more stopped
-            so, and all updates of the others are settled.
+            so, and all updates of the others are settled. If `updates` raised an error too, it is
+            the cause.
     """
     if not 1 <= workers <= MAX_WORKERS:
         raise ConfigError(f"workers must be a number from 1 to {MAX_WORKERS}")
     results: asyncio.Queue[Result] = asyncio.Queue(_RESULT_QUEUE)
     retry, stop = retry or RetryPolicy(), Stop()
-    work: Coroutine[Any, Any, None]
+    work: Coroutine[Any, Any, BaseException | None]
     if isinstance(endpoint, Mapping):
         work = ManyLanes(endpoint, rate, workers, retry, stop, results).send(updates)
     else:
@@ -91,15 +99,17 @@ async def update_tasks(
     try:
         while (result := await _next(results, sending)) is not None:
             yield result
-        await sending
+        error = await sending
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     if stop.is_set:
-        raise RunStoppedError(stop.text or "stopped")
+        raise RunStoppedError(stop.text or "stopped") from error
+    if error is not None:
+        raise error
 
 
-async def _next(results: asyncio.Queue[Result], sending: asyncio.Task[None]) -> Result | None:
+async def _next(results: asyncio.Queue[Result], sending: asyncio.Task[Any]) -> Result | None:
     """Return the next result; None once the sending has ended and no result is left."""
     if results.empty() and not sending.done():
         getting = asyncio.ensure_future(results.get())
@@ -120,27 +130,22 @@ async def _send(
     retry: RetryPolicy,
     stop: Stop,
     results: asyncio.Queue[Result],
-) -> None:
+) -> BaseException | None:
+    """Send all updates. Return the error that reading them ended with, if any."""
     backlog = Backlog(READ_AHEAD * workers)
-    try:
-        async with TaskClient(endpoint, connections=workers) as client:
-            lane = Lane(
-                client,
-                limiter_for(rate),
-                retry,
-                workers=workers,
-                drain_timeout=endpoint.timeout,
-                stop=stop,
-                on_result=lambda _, result: results.put(result),
-            )
-            async with asyncio.TaskGroup() as group:
-                feeder = group.create_task(_feed(updates, backlog, results))
-                await lane.run(backlog)
-                stop.forget(lane.stop)
-                feeder.cancel()
-    except ExceptionGroup as group:
-        # The caller's own iterable raised it: raise it unchanged.
-        raise group.exceptions[0] from group
+    async with TaskClient(endpoint, connections=workers) as client:
+        lane = Lane(
+            client,
+            limiter_for(rate),
+            retry,
+            workers=workers,
+            drain_timeout=endpoint.timeout,
+            stop=stop,
+            on_result=lambda _, result: results.put(result),
+        )
+        async with Reading(_feed(updates, backlog, results)) as reading:
+            await lane.run(backlog)
+    return reading.error
 
 
 async def _feed(
@@ -148,8 +153,12 @@ async def _feed(
     backlog: Backlog,
     results: asyncio.Queue[Result],
 ) -> None:
-    number = 0
-    async for update in each(updates):
-        number += 1
-        await hand_out(Row(number, number, update.id, update, (), ""), backlog, results)
-    backlog.close()
+    try:
+        number = 0
+        async for update in each(updates):
+            number += 1
+            if not isinstance(update, TaskUpdate):
+                raise no_update(f"update {number} is no TaskUpdate, but a {type(update).__name__}")
+            await hand_out(Row(number, number, update.id, update, (), ""), backlog, results)
+    finally:
+        backlog.close()

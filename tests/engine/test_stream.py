@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from bulkupdate import ApiKey, Endpoint, Outcome, RetryPolicy, TaskUpdate, update_tasks
 from bulkupdate.engine.spool import Spool
-from bulkupdate.errors import ConfigError, JournalError, RunStoppedError
+from bulkupdate.errors import ConfigError, InvalidUpdateError, JournalError, RunStoppedError
 from bulkupdate.models import Row
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
 from tests.support.many import NAMES, ManyBench
@@ -91,16 +92,51 @@ async def test_closing_the_stream_ends_everything() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_error_of_callers_iterable_is_raised() -> None:
-    """An error that the caller's iterable raises reaches the caller."""
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
+@pytest.mark.parametrize("stops_at", [0, 3, 150])
+async def test_error_of_callers_updates_comes_after_every_result(
+    stops_at: int, error: type[BaseException]
+) -> None:
+    """What was brought before the caller's own error is sent, and its results come first."""
 
     def updates() -> Iterator[TaskUpdate]:
-        yield TaskUpdate(id="opp_1", done=True)
+        for n in range(stops_at):
+            yield TaskUpdate(id=f"opp_{n}", done=True)
+        raise error
+
+    results = []
+    async with sandbox(latency=(20, 20)) as server:
+        with pytest.raises(error):  # noqa: PT012 - it comes last
+            async for result in update_tasks(updates(), endpoint(server), rate=None):
+                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        assert server.requests.total() == stops_at
+    assert sorted(result.row for result in results) == list(range(1, stops_at + 1))
+    assert all(result.outcome is Outcome.UPDATED for result in results)
+
+
+async def test_refused_key_comes_before_the_error_of_the_updates() -> None:
+    """Updates without a result are never passed over because reading them failed too."""
+
+    async def updates() -> AsyncIterator[TaskUpdate]:
+        for n in range(20):
+            yield TaskUpdate(id=f"opp_{n}", done=True)
         raise ZeroDivisionError
 
     async with sandbox() as server:
-        with pytest.raises(ZeroDivisionError):
-            _ = [r async for r in update_tasks(updates(), endpoint(server), rate=None)]
+        with pytest.raises(RunStoppedError, match="unauthorized") as caught:
+            _ = [r async for r in update_tasks(updates(), endpoint(server, "wrong"), rate=None)]
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+async def test_item_that_is_no_update_is_refused_after_those_before_it() -> None:
+    """It is named by its number, and by what it is."""
+    results = []
+    updates: list[Any] = [TaskUpdate(id="opp_1", done=True), "opp_2"]
+    async with sandbox(latency=(20, 20)) as server:
+        with pytest.raises(InvalidUpdateError, match="update 2 is no TaskUpdate, but a str"):  # noqa: PT012 - it comes last
+            async for result in update_tasks(updates, endpoint(server), rate=None):
+                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+    assert [result.outcome for result in results] == [Outcome.UPDATED]
 
 
 async def test_slow_caller_gets_every_settled_result() -> None:
@@ -190,12 +226,47 @@ async def test_endless_updates_are_read_only_as_far_as_needed() -> None:
         await stream.aclose()
 
 
-async def test_update_of_no_known_account_is_refused() -> None:
-    """Nothing is guessed."""
-    async with ManyBench() as bench:
-        with pytest.raises(ConfigError, match="update 1 is of no known account: 'hooli'"):
-            async for _ in update_tasks([("hooli", TaskUpdate(id="a"))], accounts(bench)):
-                pass
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (("hooli", TaskUpdate(id="a", done=True)), "update 61 is of no known account: 'hooli'"),
+        (TaskUpdate(id="a"), "update 61 is no pair of an account's name and a TaskUpdate"),
+        (("acme", "a"), "update 61 is no pair of an account's name and a TaskUpdate"),
+        (([], TaskUpdate(id="a")), "update 61 is no pair of an account's name and a TaskUpdate"),
+        (None, "update 61 is no pair of an account's name and a TaskUpdate"),
+    ],
+)
+async def test_update_of_no_known_account_is_refused_after_those_before_it(
+    item: Any, message: str
+) -> None:
+    """Nothing is guessed, and no update that was sent is without its result."""
+    updates = [(name, TaskUpdate(id=f"opp_{n}", done=True)) for n in range(20) for name in NAMES]
+    results = []
+    async with ManyBench(latency=(20, 20)) as bench:
+        with pytest.raises(InvalidUpdateError, match=message):  # noqa: PT012 - it comes last
+            async for result in update_tasks(
+                [*updates, item, *updates], accounts(bench), rate=None
+            ):
+                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        assert len(bench.seen) == 60
+    assert sorted(result.row for result in results) == list(range(1, 61))
+
+
+async def test_error_of_callers_pairs_comes_after_every_result() -> None:
+    """What was brought before the caller's own error is sent, whatever its account."""
+
+    async def updates() -> AsyncIterator[tuple[str, TaskUpdate]]:
+        for n in range(60):
+            yield NAMES[n // 20], TaskUpdate(id=f"opp_{n}", done=True)
+        raise ZeroDivisionError
+
+    results = []
+    async with ManyBench(latency=(20, 20)) as bench:
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it comes last
+            async for result in update_tasks(updates(), accounts(bench), rate=None):
+                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        assert len(bench.seen) == 60
+    assert sorted(result.row for result in results) == list(range(1, 61))
 
 
 async def test_same_key_for_two_accounts_is_refused() -> None:
@@ -210,14 +281,19 @@ async def test_same_key_for_two_accounts_is_refused() -> None:
 async def test_updates_that_can_not_be_read_back_end_the_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The error of the disk is raised, and nobody waits for ever."""
+    """Its account stops for the error of the disk. Nobody waits for ever, and the others end."""
+    read = Spool.row
 
-    def unreadable(*_: object) -> Row:
-        raise JournalError("rows can't be read back from disk: Input/output error")
+    def unreadable(self: Spool, account: str, index: int) -> Row:
+        if (account, index) == ("acme", 5):
+            raise JournalError("rows can't be read back from disk: Input/output error")
+        return read(self, account, index)
 
     monkeypatch.setattr(Spool, "row", unreadable)
-    updates = [("acme", TaskUpdate(id="a", done=True))]
-    async with ManyBench() as bench, asyncio.timeout(5):
-        with pytest.raises(JournalError, match="can't be read back"):
-            async for _ in update_tasks(updates, accounts(bench), rate=None):
-                pass
+    updates = [(name, TaskUpdate(id=f"opp_{n}", done=True)) for n in range(20) for name in NAMES]
+    results = []
+    async with ManyBench(latency=(5, 5)) as bench, asyncio.timeout(5):
+        with pytest.raises(RunStoppedError, match=r"1 account of 3 .* can't be read back"):  # noqa: PT012 - it comes last
+            async for result in update_tasks(updates, accounts(bench), rate=None):
+                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        assert len(bench.seen) == len(results) >= 40

@@ -304,15 +304,28 @@ def _check_settled(rules: Rules, night: _Night, changed: Changed) -> None:
     ]
     if not again:
         return
-    first = {job.task.id: (job.active.rule.name, found) for job, found in changed}
+    first = {job.task.id: (job.active.rule, found) for job, found in changed}
     job, found = min(again, key=lambda one: one[0].task.id)
-    name, before = first.get(job.task.id, ("", {}))
-    did = f"rule {name!r} sets {_worded(before)}, and then " if name else ""
+    rule, (before, did) = job.active.rule, first.get(job.task.id, (None, {}))
+    said = f"rule {before.name!r} sets {_worded(did)}, and then " if before else ""
+    way_out = _way_out(before, rule, found)
     raise InputError(
-        f"{rules.name}: the rules do not settle: of task {job.task.id} {did}rule"
-        f" {job.active.rule.name!r} would set {_worded(found)}"
-        f" ({count(len(again), 'task')} in all). Let rules select only what they have not changed"
+        f"{rules.name}: the rules do not settle: of task {job.task.id} {said}rule {rule.name!r}"
+        f" would set {_worded(found)} ({count(len(again), 'task')} in all). {way_out}"
     )
+
+
+def _way_out(before: Rule | None, rule: Rule, found: Mapping[str, Any]) -> str:
+    """What to do about a rule that would change what another one has left."""
+    if before is None or before.number == rule.number:
+        return "Let a rule select only what it has not changed"
+    apart = "let one of them select no task of the other"
+    if not found.keys() & before.set.names:
+        also = " and ".join(found)
+        return f"One rule changes a task: let rule {before.name!r} set {also} too, or {apart}"
+    if before.number < rule.number:
+        return f"Write rule {rule.name!r} first if it should count, or {apart}"
+    return apart.capitalize()
 
 
 def _worded(changes: Mapping[str, Any]) -> str:

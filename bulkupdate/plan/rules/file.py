@@ -41,6 +41,9 @@ _SELECT_KEYS = (*LOOKED_AT, "status")
 _SET_KEYS = tuple(name for name in fields.RULES if name != "id")
 _LIMIT_KEYS = ("per_user_per_day",)
 
+#: The keys of `set` that give nobody a task, and move none to another day.
+_UNLIMITED = {*_SET_KEYS} - {"assignedTo", "dueDate"}
+
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%")
 
 Value = TypeVar("Value")
@@ -389,6 +392,9 @@ class _RuleTable:
             path = (*self._path, "limit", "per_user_per_day")
             self._file.add(path, f"{fields.shorten(shown(value))} is no number of tasks from 1 on")
             return None
+        named = self._table.get("set")
+        if isinstance(named, dict) and named and set(named) <= _UNLIMITED:
+            self._add("limit", "limits nothing: the rule sets neither assignedTo nor dueDate")
         return value
 
     def _irreversible(self, setting: Setting) -> bool:

@@ -228,7 +228,7 @@ def rule_of(draw: st.DrawFn, kind: str, name: str = "") -> str:
     lines = [f'select = {{ type = "{kind}"{when}{who} }}', f"set = {{ {', '.join(sets)} }}"]
     if people and len(people) > 1:
         lines.append(f'distribute = "{draw(st.sampled_from(("even", "balance")))}"')
-    if limit := draw(st.none() | st.integers(1, 4)):
+    if limit := draw(st.none() | st.integers(1, 4)) if people or at else None:
         lines.append(f"limit = {{ per_user_per_day = {limit} }}")
     return rule("\n".join(lines), f"{name or kind} {limit or 0}")
 

@@ -524,9 +524,35 @@ def test_rules_that_change_a_task_to_and_fro_are_refused() -> None:
         night(rules, [task(1), task(2)])
     assert str(refused.value) == (
         "rules.toml: the rules do not settle: of task opp_001 rule 'one' sets assignedTo to"
-        " 'usr_anna', and then rule 'two' would set assignedTo to 'usr_ben' (2 tasks in all). Let"
-        " rules select only what they have not changed"
+        " 'usr_anna', and then rule 'two' would set assignedTo to 'usr_ben' (2 tasks in all)."
+        " Write rule 'two' first if it should count, or let one of them select no task of the other"
     )
+    with pytest.raises(InputError, match=r"\. Let one of them select no task of the other$"):
+        night(rules, [task(1, ANNA)])
+
+
+AWAY = 'select = { assignedTo = "usr_ben" }\nset = { assignedTo = "usr_anna" }'
+
+
+def test_rules_that_need_the_same_task_are_told_the_way_out() -> None:
+    """Where a second rule would set what the first leaves, the first has to set it too."""
+    overdue = 'select = { due = "overdue" }\nset = { dueDate = "next workday 09:00" }'
+    with pytest.raises(InputError, match="let rule 'Away' set dueDate too, or let one of them"):
+        night(rule(AWAY, "Away") + rule(overdue, "Overdue"), [task(1)])
+    both = AWAY.replace(
+        " }\nset = {", ', due = "overdue" }\nset = { dueDate = "next workday 09:00",'
+    )
+    found = night(rule(both, "Away") + rule(overdue, "Overdue"), [task(1)])
+    assert changed(found) == {1: {"assignedTo": ANNA, "dueDate": "2026-03-11 09:00"}}
+
+
+def test_rules_that_give_the_same_task_are_told_the_way_out() -> None:
+    """Where a second rule would give a task to somebody else, it has to stand first."""
+    campaign = 'select = { campaign = "cam_1" }\nset = { assignedTo = "usr_carl" }'
+    away, winter = rule(AWAY, "Away"), rule(campaign, "Winter")
+    with pytest.raises(InputError, match=r"Write rule 'Winter' first if it should count, or let"):
+        night(away + winter, [task(1, campaignId="cam_1")])
+    assert changed(night(winter + away, [task(1, campaignId="cam_1")])) == {1: {"assignedTo": CARL}}
 
 
 def test_rule_that_pushes_without_an_end_is_refused() -> None:

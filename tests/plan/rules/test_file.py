@@ -101,11 +101,13 @@ def test_same_file_is_written_in_any_form_of_toml() -> None:
     """Tables, dotted keys and lists over several lines are the same as inline tables."""
     head, rule = 'timezone = "UTC"\n', '[[rule]]\nname = "n"\n'
     inline = (
-        'select = { due = ["overdue", "today"] }\nset = { priority = 2 }\n'
+        'select = { due = ["overdue", "today"] }\nset = { dueDate = "+1d" }\n'
         "limit = { per_user_per_day = 3 }"
     )
-    tables = '[rule.select]\ndue = [\n "overdue", # late\n "today",\n]\n[rule.set]\npriority = 2\n'
-    dotted = 'select.due = ["overdue", "today"]\nset.priority = 2\nlimit.per_user_per_day = 3'
+    tables = (
+        '[rule.select]\ndue = [\n "overdue", # late\n "today",\n]\n[rule.set]\ndueDate = "+1d"\n'
+    )
+    dotted = 'select.due = ["overdue", "today"]\nset.dueDate = "+1d"\nlimit.per_user_per_day = 3'
     read_ = [
         read(head + rule + text).rules[0]
         for text in (inline, f"{tables}[rule.limit]\nper_user_per_day = 3", dotted)

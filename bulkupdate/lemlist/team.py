@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from bulkupdate.errors import BadResponseError, RefusedError
@@ -95,10 +95,9 @@ def team_of(response: Response) -> tuple[Team, bool]:
     if not isinstance(id_, str) or not id_.startswith("tea_"):
         raise BadResponseError("a 200 without a team", 200)
     # Only what is used is taken.
-    members = [_member(one, "userId") for one in _list(value, "users") if isinstance(one, dict)]
-    told = [one for one in _list(value, "userIds") if isinstance(one, str)]
-    found = response.redacted([id_, _text(value, "name"), told, members])
-    known = tuple(Member(*one) for one in found[3] if one[0])
+    ids = _ids(value)
+    found = response.redacted([id_, _text(value, "name"), ids, _members(value, ids)])
+    known = tuple(Member(*one) for one in found[3])
     return Team(found[0], found[1], tuple(found[2]), known or None), True
 
 
@@ -162,6 +161,26 @@ def _team_value(response: Response) -> Any:
         # No excerpt: a team holds the URLs of its webhooks, which are secrets.
         text = f"a {response.status} without a team"
         raise BadResponseError(text, response.status) from None
+
+
+def _ids(team: Mapping[str, Any]) -> list[str]:
+    """The ids of the members; none where one of them can't be read.
+
+    Half a list is not taken for the whole: a rule would think that the others have left the team.
+    """
+    ids = [one.strip() if isinstance(one, str) else "" for one in _list(team, "userIds")]
+    return ids if all(ids) else []
+
+
+def _members(team: Mapping[str, Any], ids: Iterable[str]) -> list[list[str]]:
+    """The values of each `Member`; none where the team doesn't tell them, or not each of them."""
+    users = [
+        _member(one, "userId") if isinstance(one, dict) else [""] for one in _list(team, "users")
+    ]
+    named = {user[0] for user in users}
+    if not users or "" in named:
+        return []
+    return users + [[id_, "", "", ""] for id_ in ids if id_ not in named]
 
 
 def _side_value(

@@ -48,6 +48,8 @@ SIDE_ATTEMPTS = 3
 #: Most members who are asked for one by one, where the team does not name them.
 MOST_ASKED = 500
 
+#: What is said where the members are not known, with why.
+_NO_TEAM = "the team can't be read: only ids of users work ({})"
 
 #: Least number of backoffs for which a server that is down is waited for.
 _BACKOFFS = 4
@@ -140,7 +142,7 @@ class LiveReader:
             if isinstance(error, KeyRefusedError) or (is_needed and is_transient(error)):
                 raise self._stopped(error, "the team") from error
             # Names are decoration: tasks can be read and edited without them.
-            return Known(None, None, f"the team can't be read: only ids of users work ({error})")
+            return Known(None, None, _NO_TEAM.format(error))
         if team.members is not None:
             return Known(team, team.members)
         return await self._asked(team, is_needed=is_needed)
@@ -167,9 +169,11 @@ class LiveReader:
                         raise self._stopped(error, "the team") from error
                     note = f"names of users can't be read: only their ids work ({error})"
             members.append(member)
-        if members and not (note or any(one.name or one.email for one in members)):
+        if not members:
+            return Known(team, None, _NO_TEAM.format("it tells no member"))
+        if not (note or any(one.name or one.email for one in members)):
             note = "names of users can't be read: only their ids work"
-        return Known(team, tuple(members) or None, note)
+        return Known(team, tuple(members), note)
 
     async def _user(self, user_id: str, *, is_needed: bool) -> Member:
         """A user who is asked for; without a name where there is none of this id any more.

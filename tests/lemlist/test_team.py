@@ -152,7 +152,7 @@ def test_server_error_of_a_team_keeps_its_words() -> None:
 def test_user_has_one_name_or_two(told: dict[str, Any], name: str) -> None:
     """Both ways to tell a name are in use. What is no text is left out."""
     assert member_of(answer({"_id": "usr_ben", **told})) == (Member("usr_ben", name), True)
-    team, _ = team_of(answer({**ABOUT, "users": [{"userId": "usr_ben", **told}, 5, {"name": "x"}]}))
+    team, _ = team_of(answer({**ABOUT, "users": [{"userId": "usr_ben", **told}]}))
     assert team.members == (Member("usr_ben", name),)
 
 
@@ -226,6 +226,33 @@ def test_answer_without_an_id_is_no_user(value: object) -> None:
     with pytest.raises(BadResponseError, match="a 200 without a user") as caught:
         member_of(answer(value))
     assert caught.value.status == 200
+
+
+@pytest.mark.parametrize(
+    "odd", [5, None, "usr_zoe", {"name": "Zoé"}, {"userId": 7}, {"userId": " "}]
+)
+def test_half_a_list_of_members_is_not_taken_for_the_team(odd: object) -> None:
+    """Where a member can't be read, the ids are used, for which each user can be asked."""
+    users = [{"userId": "usr_ben", "name": "Ben"}, odd]
+    team, _ = team_of(answer({**ABOUT, "userIds": ["usr_ben", "usr_zoe"], "users": users}))
+    assert (team.user_ids, team.members) == (("usr_ben", "usr_zoe"), None)
+
+
+@pytest.mark.parametrize("odd", [5, None, "", " ", {"_id": "usr_zoe"}])
+def test_half_a_list_of_ids_is_not_taken_for_the_team(odd: object) -> None:
+    """Of somebody who is missing from the list, a rule would think that they have left."""
+    about = {**ABOUT, "userIds": ["usr_ben", odd]}
+    assert team_of(answer(about))[0] == Team("tea_x", "Acme")
+    users = [{"userId": "usr_ben", "name": "Ben"}, {"userId": "usr_zoe", "name": "Zoé"}]
+    named = (Member("usr_ben", "Ben"), Member("usr_zoe", "Zoé"))
+    assert team_of(answer({**about, "users": users}))[0] == Team("tea_x", "Acme", (), named)
+
+
+def test_member_of_whom_only_the_id_is_told_is_one() -> None:
+    """Both lists together are the team."""
+    about = {**ABOUT, "userIds": ["usr_zoe", "usr_ben"], "users": [{"userId": "usr_ben"}]}
+    team, _ = team_of(answer(about))
+    assert team.members == (Member("usr_ben"), Member("usr_zoe"))
 
 
 @pytest.mark.parametrize("told", [None, {}, "usr_ben", [5, None]])

@@ -21,6 +21,7 @@ from tests.support.listed import AT_ONCE, endpoint_of
 BEN = Member("usr_ben", "Ben", "Keller", "ben@example.com", "admin")
 ZOE = Member("usr_zoe", "Zoé", "", "", "user")
 LONELY = Member("usr_lonely", role="")
+NO_MEMBER = "the team can't be read: only ids of users work (it tells no member)"
 
 
 async def written(path: Path, users: list[Member], **settings: Any) -> Known:
@@ -97,7 +98,7 @@ async def test_team_that_can_not_be_read_is_an_error(
 
 async def test_team_that_tells_no_member_is_an_error(tmp_path: Path) -> None:
     """A team has members. One without any is not believed."""
-    with pytest.raises(RunStoppedError, match="the team tells no member"):
+    with pytest.raises(RunStoppedError, match="it tells no member"):
         await written(tmp_path / "team.csv", [], team_version=1)
 
 
@@ -158,7 +159,7 @@ async def test_team_that_can_not_be_read_leaves_the_others(tmp_path: Path) -> No
     """A refused key, and a team without members, are told beside what is written."""
     asked = await written_all(tmp_path / "t.csv", {"a": [BEN], "b": [ZOE], "c": []}, shut=("b",))
     assert [one.problem.partition(":")[0] for one in asked] == [
-        "", "the key is refused", "the team tells no member",
+        "", "the key is refused", "the team can't be read",
     ]  # fmt: skip
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 2
 
@@ -169,5 +170,5 @@ async def test_no_file_is_written_without_any_team(tmp_path: Path) -> None:
         await written_all(tmp_path / "t.csv", {"a": [BEN], "b": []}, shut=("a",))
     first, second = str(caught.value).splitlines()
     assert first.startswith("account 'a': the key is refused: unauthorized: 401")
-    assert second == "account 'b': the team tells no member"
+    assert second == f"account 'b': {NO_MEMBER}"
     assert [*tmp_path.iterdir()] == []

@@ -53,8 +53,11 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
     stdin = summary.input.path == "-"
     files = RunFiles(Path(summary.directory))
     input_ = str(files.stdin(summary.input.format)) if stdin else summary.input.path
-    again = ("--out", summary.directory, "--resume")
+    again: tuple[str, ...] = ("--out", summary.directory, "--resume")
     if summary.state is not State.FINISHED:
+        if ctx.params["retry_failed"]:
+            # Without it, the rows that this session did not come to would stay as they are.
+            again += ("--retry-failed",)
         if summary.stopped_by is Reason.TOO_MANY_CHANGES:
             line = _command_line(ctx, input_, *again, without=frozenset({"max_changes"}))
             yield f"if all of these changes are meant: {line} --max-changes N"

@@ -22,8 +22,9 @@ def stopped_lines(summary: Summary) -> Iterator[str]:
     """The accounts that stopped before their end, each with the reason and the rows left."""
     stopped = [*stopped_accounts(summary).items()]
     for name, one in stopped[:SHOWN_STOPPED]:
-        left = count(one.counts["unprocessed"], "row")
-        yield f"  {name}: {one.reason} ({left} left)"
+        # Where rows were to be tried again, there is none.
+        left = one.counts["unprocessed"]
+        yield f"  {name}: {one.reason}" + (f" ({count(left, 'row')} left)" if left else "")
     if more := len(stopped[SHOWN_STOPPED:]):
         yield f"  … and {more:,} more: {RunFiles(Path(summary.directory)).summary} has all"
 

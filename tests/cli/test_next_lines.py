@@ -41,6 +41,20 @@ def test_conflicts_beside_failed_rows_come_first() -> None:
     assert text.endswith(f"{LOOK}{fixed}or, {AGAIN} --retry-failed\n")
 
 
+def test_stopped_retry_of_failed_rows_goes_on_with_them() -> None:
+    """Without the flag, a command that continues would not come to the rows that are left."""
+    Path("edits.csv").write_text("id,title\nopp_1,x\nopp_2,x\n")
+    Path("team.csv").write_text("id,title\nopp_none,x\n")
+    with serving("--tasks", "team.csv", "--rate", "none") as sandbox:
+        done = bulkupdate("run", "edits.csv", **sandbox.environment)
+        assert done.returncode == 1, done.stderr
+        wrong = sandbox.environment | {"LEMLIST_API_KEY": "wrong"}
+        done = bulkupdate("run", "edits.csv", "--resume", "--retry-failed", **wrong)
+    assert done.returncode == 3, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last == f"continue with: {AGAIN.partition(': ')[2]} --retry-failed"
+
+
 def test_accounts_that_a_night_left_out_need_another_run() -> None:
     """Resuming would evaluate no rule, so it is not offered."""
     for name in ("acme", "globex"):

@@ -51,6 +51,15 @@ async def test_end_names_each_account_that_stopped(write: Write) -> None:
     assert not [line for line in lines if line.startswith("stopped: ")]
 
 
+def test_stopped_account_whose_rows_were_tried_before_has_none_left(tmp_path: Path) -> None:
+    """Nothing is said about rows that are left."""
+    lines = ending(
+        tmp_path / "a.run", {"a": part(1, 0, "why"), "b": part(3)}, exit_code=3,
+        state=State.STOPPED, reason="1 account of 2", stopped_by=Reason.ACCOUNTS_STOPPED,
+    )  # fmt: skip
+    assert "  a: why" in lines
+
+
 async def test_end_of_a_stopped_run_says_why(write: Write) -> None:
     """Where the run itself stopped, its reason is there, and no account has one."""
     path = write("edits.csv", HEADER, *edits_of(NAMES, 20))

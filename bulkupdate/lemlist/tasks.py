@@ -21,7 +21,7 @@ from bulkupdate.lemlist.team import (
     senders_of,
     team_of,
 )
-from bulkupdate.lemlist.verify import mismatches
+from bulkupdate.lemlist.verify import mismatches, shows_any
 from bulkupdate.models import Mismatch, Task, TaskUpdate
 
 #: Extra seconds for an update with images or videos. The server downloads them before it answers,
@@ -194,6 +194,8 @@ def _confirmed(update: TaskUpdate, response: Response) -> tuple[Task, bool]:
     if value["_id"] != update.id:
         other = shorten(response.redacted(value["_id"]))
         raise BadResponseError(f"a 200 with another Task: {other}", 200)
+    if value.get("error") and not shows_any(update.changes(), value):
+        raise BadResponseError(f"a 200 with an error: {response.excerpt()}", 200)
     # Compared before the redaction: the key may be part of one's own text.
     different = mismatches(update.changes(), value)
     if not different:

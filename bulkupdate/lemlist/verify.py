@@ -1,6 +1,6 @@
 """The comparison of an update with the Task that the server returned."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bulkupdate import fields
@@ -30,6 +30,11 @@ def mismatches(update: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, 
         if not is_plain and not same(sent, returned):
             differences[returned_as] = Mismatch(sent=sent, returned=returned)
     return differences
+
+
+def shows_any(update: Iterable[str], task: Mapping[str, Any]) -> bool:
+    """Whether a Task shows any of the sent fields, be its value as it was sent or not."""
+    return any(_COMPARISONS[name][0] in task for name in update)
 
 
 def _equal(sent: object, returned: object) -> bool:

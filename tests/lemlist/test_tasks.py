@@ -131,6 +131,8 @@ async def test_long_server_message_is_cut(http: Any) -> None:
         ("[1]", "without a Task"),
         ('{"_id": "opp_b"}', "another Task: 'opp_b'"),
         ('{"_id": null}', "another Task: None"),
+        ('{"_id": "opp_a", "error": "Task not found"}', "a 200 with an error: {"),
+        ('{"_id": "opp_a", "error": {"code": 7}, "status": "x"}', "a 200 with an error: {"),
         (r"{\u0022_id\u0022: \u0022opp_a\u0022}", "not JSON"),
         (r'{"\u005fid": "opp_a\ud800"}', "another Task: 'opp_a\ufffd'"),
     ],
@@ -152,10 +154,12 @@ async def test_unconfirmed_200_answer_is_ambiguous(http: Any, body: str, says: s
         (rb'{"_id": "opp_a", "title": "\ud83d\ude00"}', "\U0001f600"),
         (rb'{"_id": "opp_a", "title": "\\ud83d \ud83d"}', "\\ud83d \ufffd"),
         (rb'{"_\u0069d": "opp_\u0061", "title": "\u00e9"}', "\xe9"),
+        (b'{"_id": "opp_a", "title": "T", "error": "no lead"}', "T"),
+        (b'{"_id": "opp_a", "error": null}', None),
     ],
 )
-async def test_unusual_json_has_one_reading(http: Any, body: bytes, title: str) -> None:
-    """A byte order mark is ignored, and half of a surrogate pair is U+FFFD."""
+async def test_unusual_json_has_one_reading(http: Any, body: bytes, title: str | None) -> None:
+    """A byte order mark is ignored, and half of a surrogate pair is U+FFFD. A Task may say more."""
     http.patch(f"{URL}/tasks", body=body)
     async with TaskClient(endpoint()) as client:
         assert (await client.update(UPDATE)).title == title

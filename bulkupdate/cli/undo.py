@@ -126,6 +126,11 @@ def _left_out(undone: "Undone", hand: str) -> Iterator[str]:
         yield f"tasks left out, whose values no file holds: {undone.unwritable}"
     if undone.changed.counts:
         yield f"changed by another {hand} in between, and taken back to that: {undone.changed}"
+    if undone.doubtful.counts:
+        yield (
+            "in doubt, so that it is a conflict if the last request was not applied (then: plan FILE"
+            f" --renew): {undone.doubtful}"
+        )
     if undone.unknown_rule.counts:
         yield (
             "left out, since no file tells the rule, and the request may have been applied:"

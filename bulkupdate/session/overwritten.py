@@ -280,6 +280,8 @@ class TakenBack(NamedTuple):
         changed: the fields that another hand, or a row of no chosen rule, changed between two
             writes: they go back to that change.
         unknown: the fields that a row may have written of which no file tells the rule.
+        doubtful: the fields whose newest write, in doubt, is expected, while an older one has left
+            a third value: that one stands there if the newest was not applied.
     """
 
     values: dict[str, Any]
@@ -287,6 +289,7 @@ class TakenBack(NamedTuple):
     left_out: dict[str, Obstacle]
     changed: list[str]
     unknown: list[str]
+    doubtful: list[str]
 
 
 def take_back(events: Iterable[Event], rules: Collection[str] = ()) -> TakenBack:
@@ -449,7 +452,7 @@ class _Walk:
     def taken_back(self) -> TakenBack:
         """What goes back."""
         media = dict.fromkeys(sorted(self._media), Obstacle.MEDIA)
-        found = TakenBack({}, {}, media, [], sorted(self._unknown))
+        found = TakenBack({}, {}, media, [], sorted(self._unknown), [])
         done = self._fields.get("done")
         if done is not None and (obstacle := _completion(done)):
             found.left_out["done"] = obstacle
@@ -460,11 +463,12 @@ class _Walk:
             if field is None:
                 continue
             expected = field.expected
+            is_doubtful = not field.is_certain and field.older not in (None, field.before)
             if field.before == expected:
                 # A write in doubt may have taken the field back. If not, an older one stands.
-                if field.is_certain or field.older is None:
+                if not is_doubtful:
                     continue
-                expected = field.older
+                expected, is_doubtful = field.older, False
             if name in self._overtaken:
                 found.left_out[name] = Obstacle.OVERTAKEN
                 continue
@@ -474,6 +478,8 @@ class _Walk:
             found.values[name], found.expect[name] = field.before, expected
             if field.was_changed:
                 found.changed.append(name)
+            if is_doubtful:
+                found.doubtful.append(name)
         return found
 
 

@@ -59,6 +59,9 @@ class Undone:
         left_out: the fields that can't be taken back, by reason.
         changed: the fields that another hand, or a row of no chosen rule, changed between two
             writes. They go back to that change, and no further.
+        doubtful: the fields whose last request may not have been applied, and that an earlier row
+            has changed too. Their rows expect what the last one has sent: they are conflicts if
+            it was not applied, and go back once they are planned with `renew`.
         only_jsonl: the values for which tasks were left out, and that a JSONL file holds.
         unwritable: the values for which tasks were left out, and that no file of edits holds.
         rows_left: the rows that an unfinished run still has, by its directory.
@@ -71,6 +74,7 @@ class Undone:
     counts: dict[str, int]
     left_out: dict[Obstacle, LeftOut]
     changed: LeftOut
+    doubtful: LeftOut
     only_jsonl: LeftOut
     unwritable: LeftOut
     rows_left: dict[str, int]
@@ -156,6 +160,7 @@ def undo_to(
         counts={name: file.counts[name] for name in names if file.counts[name]},
         left_out={one: told.left_out[one] for one in Obstacle if one in told.left_out},
         changed=told.changed,
+        doubtful=told.doubtful,
         only_jsonl=file.left_out,
         unwritable=file.unwritable,
         rows_left=rows_left,
@@ -291,6 +296,7 @@ def _check_rules(rules: Iterable[str], known: Collection[str]) -> None:
 class _Found:
     left_out: defaultdict[Obstacle, LeftOut] = field(default_factory=lambda: defaultdict(LeftOut))
     changed: LeftOut = field(default_factory=LeftOut)
+    doubtful: LeftOut = field(default_factory=LeftOut)
     unknown_rule: LeftOut = field(default_factory=LeftOut)
 
     def add(self, task: TaskKey, taken: TakenBack) -> None:
@@ -299,6 +305,8 @@ class _Found:
             self.left_out[obstacle].add(task.id, name, task.account)
         for name in taken.changed:
             self.changed.add(task.id, name, task.account)
+        for name in taken.doubtful:
+            self.doubtful.add(task.id, name, task.account)
         for name in taken.unknown:
             self.unknown_rule.add(task.id, name, task.account)
 

@@ -64,6 +64,18 @@ def test_file_goes_to_stdout_and_the_rest_to_stderr() -> None:
     ]
 
 
+def test_last_request_in_doubt_over_another_one_is_told() -> None:
+    """The row may end as a conflict, and what to do then is said."""
+    run = Overwriting("2.run")
+    run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    run.write(2, "opp_1", {}, {"title": "Newer"}, "unconfirmed")
+    run.save()
+    assert bulkupdate("undo", "2.run").stderr.splitlines()[2] == (
+        "  in doubt, so that it is a conflict if the last request was not applied"
+        " (then: plan FILE --renew): title 1 (opp_1 title)"
+    )
+
+
 def test_file_is_named_in_the_next_command() -> None:
     """With -o, the next command names the file as a shell needs it, and can be pasted."""
     done = bulkupdate("undo", "edits.run", "-o", "-un do.jsonl")

@@ -134,7 +134,7 @@ class World:
             self._overwritten.add_rule(*one)
         for _, events in self._overwritten.tasks():
             return take_back(events, rules)
-        return TakenBack({}, {}, {}, [], [])
+        return TakenBack({}, {}, {}, [], [], [])
 
     def close(self) -> None:
         """Close the files."""

@@ -13,8 +13,10 @@ import pytest
 from bulkupdate.errors import ConfigError, JournalError, RunDirectoryError, RunInUseError
 from bulkupdate.journal import RunDirectory
 from bulkupdate.journal.directory import Mode
-from bulkupdate.reader import Input
+from bulkupdate.reader import Format, Input, ReadOptions
 from bulkupdate.session.overwritten import Obstacle
+from bulkupdate.session.plan import made_plan
+from bulkupdate.session.planfile import write_plan
 from bulkupdate.session.run import run as run_edits
 from bulkupdate.session.undo import Undone, undo_run
 from tests.support.bench import Bench
@@ -98,6 +100,33 @@ def test_row_in_doubt_that_restores_is_no_undo() -> None:
     run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
     run.result(2, "opp_1", "unconfirmed", sent={"title": "Old"})
     assert taken_back(run)[0] == [row({"title": "Old"}, {"title": "New"})]
+
+
+@pytest.mark.parametrize(("title", "conflicts"), [("Newer", 0), ("New", 1)])
+async def test_row_in_doubt_over_another_one_is_named(title: str, conflicts: int) -> None:
+    """A row expects one value. If the last request was not applied, the row is planned anew."""
+    run = Overwriting()
+    run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    run.write(2, "opp_1", {}, {"title": "Newer"}, "unconfirmed")
+    run.write(3, "opp_2", {"title": "Old"}, {"title": "New"}, "unconfirmed")
+    run.write(4, "opp_3", {"title": "Old"}, {"title": "New"})
+    run.write(5, "opp_3", {}, {"title": "Old"}, "unconfirmed")
+    rows, undone = taken_back(run)
+    assert rows[0] == row({"title": "Old"}, {"title": "Newer"})
+    assert (undone.doubtful.counts, undone.doubtful.named) == ({"title": 1}, ["opp_1 title"])
+    async with Bench() as bench:
+        for id_, now in (("opp_1", title), ("opp_2", "Old"), ("opp_3", "New")):
+            bench.sandbox.team.add(id_)["title"] = now
+        summary = await run_edits(bench.config(Path("undo.jsonl"), compare=True))
+        assert summary.counts["conflict"] == conflicts
+        if conflicts:
+            endpoint = bench.config(Path("undo.jsonl")).only_account.endpoint()
+            with Input.open(Path("undo.jsonl"), options=ReadOptions(people=True)) as source:
+                async with made_plan(source, endpoint, rate=None, renew=True) as plan:
+                    await write_plan(plan, Path("again.jsonl"), Format.JSONL, has_mark=False)
+            again = await run_edits(bench.config(Path("again.jsonl"), compare=True))
+            assert again.counts["updated"] == 1
+        assert {bench.sandbox.team.tasks[one["id"]]["title"] for one in rows} == {"Old"}
 
 
 def test_confirmed_row_that_restores_leaves_nothing_to_take_back() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -25,6 +26,8 @@ from bulkupdate.sandbox.gate import Gate, key_in, quota_headers, travel
 from bulkupdate.sandbox.routes import APPLIED, Routes, add_routes, json_object, web_app
 from bulkupdate.sandbox.team import Team, made_up_team
 from bulkupdate.sandbox.windows import Verdict
+
+log = logging.getLogger(__name__)
 
 #: Connections that the kernel keeps until they are accepted.
 _BACKLOG = 128
@@ -304,7 +307,13 @@ class Sandbox:
             if gate is not None:
                 gate.account.requests[str(seen.status or "none")] += 1
         if self._log is not None:
-            self._log.write(to_json({"time": now(), **seen._asdict()}) + b"\n")
+            try:
+                self._log.write(to_json({"time": now(), **seen._asdict()}) + b"\n")
+            except OSError as error:
+                # The requests are answered all the same.
+                log.error("%s can't be written: %s: it ends here", self.config.log, error.strerror)
+                self._log.close()
+                self._log = None
         if self._watch is not None:
             self._watch(seen)
 

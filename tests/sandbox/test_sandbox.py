@@ -328,6 +328,17 @@ async def test_sandbox_logs_requests_and_shows_state(tmp_path: Path) -> None:
     assert (second["status"], second["applied"]) == (401, None)
 
 
+async def test_log_on_a_full_disk_ends_and_no_request_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is said once."""
+    config = SandboxConfig(rate=None, log=Path("/dev/full"))
+    async with calling(config) as call:
+        assert [(await call("PATCH", body={"id": TASK}))[0] for _ in range(3)] == [200, 200, 200]
+    (told,) = caplog.messages
+    assert told == "/dev/full can't be written: No space left on device: it ends here"
+
+
 def test_team_can_be_read_from_file(tmp_path: Path) -> None:
     """A team of tasks can be read from a file, and a row without a task is refused."""
     path = tmp_path / "tasks.jsonl"

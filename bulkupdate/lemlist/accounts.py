@@ -465,6 +465,8 @@ def _wrong(name: object) -> str:
     """What is wrong with the name of an account; "" if nothing is."""
     if not isinstance(name, str) or not name:
         return "is no name: write a text, as in [acme]"
+    if name == "*":
+        return "stands for all accounts in a file of rules: choose another name"
     if name != name.strip():
         return "has blanks around it: write the name without them"
     if len(name) > _LONGEST_NAME:

@@ -1,5 +1,6 @@
 """The problems of an input: each kind once with examples, and all of them as a file."""
 
+import contextlib
 import csv
 from pathlib import Path
 from types import TracebackType
@@ -75,7 +76,7 @@ class Problems:
 
 
 class ProblemsFile:
-    """A CSV file of every problem, which a spreadsheet opens.
+    """A CSV file of every problem, which a spreadsheet opens. If it can't be whole, there is none.
 
     Args:
         path: the path of the file. An existing file is replaced.
@@ -89,10 +90,10 @@ class ProblemsFile:
         self._file: IO[str]
         try:
             self._file = path.open("w", encoding="utf-8-sig", newline="")
-            self._writer = csv.writer(self._file)
-            self._writer.writerow(_COLUMNS)
         except OSError as error:
             raise ConfigError(f"{path} can't be written: {error.strerror}") from None
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(_COLUMNS)
 
     def add(self, row: Row) -> None:
         """Write the problems of a row.
@@ -107,7 +108,7 @@ class ProblemsFile:
                 cells = (*position, problem.named, problem.field, problem.value, text)
                 self._writer.writerow([not_a_formula(writable(cell)) for cell in cells])
         except OSError as error:
-            raise ConfigError(f"{self._path} can't be written: {error.strerror}") from None
+            raise self._removed(error) from None
 
     def refuse(self, why: str) -> None:
         """Write why the input as a whole is refused.
@@ -127,4 +128,13 @@ class ProblemsFile:
         try:
             self._file.close()
         except OSError as failure:
-            raise ConfigError(f"{self._path} can't be written: {failure.strerror}") from error
+            raise self._removed(failure) from error
+
+    def _removed(self, error: OSError) -> ConfigError:
+        """Remove the file, whose last lines are missing. Return the error to raise."""
+        with contextlib.suppress(OSError):
+            # What could not be written is written again here, and fails again.
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        return ConfigError(f"{self._path} can't be written: {error.strerror}")

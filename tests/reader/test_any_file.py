@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,20 @@ def test_every_problem_is_written_as_csv(write: Write) -> None:
     assert "unknown column 'Prio'" in row["problem"]
     nowhere = bulkupdate("check", path, "--map", "Prio=priority", "--problems", "none/p.csv")
     assert "none/p.csv can't be written: check that none exists" in nowhere.stderr
+
+
+def test_problems_that_do_not_fit_on_the_disk_leave_no_file(write: Write) -> None:
+    """Half a list would be taken for the whole."""
+    path = write("a.csv", "id,done", *("opp,maybe" for _ in range(2000)))
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))"
+    ignore = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+    main = "from bulkupdate.__main__ import main; main()"
+    code, command = f"{limit}; {ignore}; {main}", ["check", str(path), "--problems", "p.csv"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "error: p.csv can't be written: File too large\n")
+    assert not Path("p.csv").exists()
 
 
 def test_check_json_groups_equal_problems(write: Write) -> None:

@@ -40,7 +40,7 @@ Each `TaskError` has attributes that the rest of the program acts on:
 - `retry_after`: seconds for which the server asks to wait, after a 5xx.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import ClassVar, NamedTuple
 
@@ -68,6 +68,21 @@ def setting(name: str) -> str:
         name: the name of the setting in Python.
     """
     return spelling.get()(name)
+
+
+def texts(name: str, value: Iterable[str]) -> tuple[str, ...]:
+    """The texts of a setting that takes several.
+
+    Args:
+        name: the name of the setting in Python.
+        value: its value.
+
+    Raises:
+        ConfigError: the value is one text. Its letters would be the texts.
+    """
+    if isinstance(value, str):
+        raise ConfigError(f"{setting(name)} takes a list of texts: write it as [{value!r}]")
+    return tuple(value)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

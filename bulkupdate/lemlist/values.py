@@ -29,6 +29,15 @@ def live_values(task: Mapping[str, Any], names: Iterable[str] = TASK_NAMES) -> d
     return {name: _value(name, task.get(TASK_NAMES[name])) for name in names}
 
 
+def is_pending(task: Mapping[str, Any]) -> bool:
+    """Whether a task is pending, as far as it shows.
+
+    Args:
+        task: the fields of the Task, under lemlist's names.
+    """
+    return task.get("status") in (None, "pending") and not task.get("completedAt")
+
+
 def left_values(sent: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
     """The values that an update has left: those of the answer, else those that were sent.
 

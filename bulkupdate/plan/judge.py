@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from bulkupdate.lemlist.values import TASK_NAMES, live_values
+from bulkupdate.lemlist.values import TASK_NAMES, is_pending, live_values
 from bulkupdate.models import (
     PYTHON_NAMES,
     WIRE_NAMES,
@@ -185,9 +185,9 @@ def _is_ours(ours: Written, name: str, value: Any) -> bool:
 
 
 def _not_pending(task: Mapping[str, Any]) -> ErrorInfo | None:
-    status = task.get("status")
-    if (status is None or status == "pending") and not task.get("completedAt"):
+    if is_pending(task):
         return None
+    status = task.get("status")
     what = status if isinstance(status, str) and status != "pending" else "completed"
     return ErrorInfo("not_pending", f"the task is {what}, not pending")
 

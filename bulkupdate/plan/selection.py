@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from bulkupdate import fields
-from bulkupdate.errors import ConfigError, InputError, setting
+from bulkupdate.errors import ConfigError, InputError, setting, texts
+from bulkupdate.lemlist.values import is_pending
 from bulkupdate.models import Task
 from bulkupdate.plan.people import People
 
@@ -48,6 +49,13 @@ class Selection:
     zone: tzinfo | None = None
 
     def __post_init__(self) -> None:
+        for name in ("assigned_to", "types", "campaigns"):
+            object.__setattr__(self, name, texts(name, getattr(self, name)))
+        for name in ("due_from", "due_to"):
+            day = getattr(self, name)
+            # A moment is a date too, and can't be compared with one.
+            if not (day is None or (isinstance(day, date) and not isinstance(day, datetime))):
+                raise ConfigError(f"{setting(name)} takes a date, not {day!r}")
         if self.due_from and self.due_to and self.due_from > self.due_to:
             raise ConfigError(f"{setting('due_from')} is after {setting('due_to')}")
 
@@ -128,7 +136,7 @@ class Selection:
         return [*asked]
 
     def chosen(self, tasks: Iterable[Task], owners: Sequence[str], now: datetime) -> Iterator[Task]:
-        """Those of some tasks that are selected.
+        """Those of some tasks that are selected. One that is not pending is not.
 
         Args:
             tasks: the tasks.
@@ -138,7 +146,8 @@ class Selection:
         for task in tasks:
             found = task.fields
             if (
-                (not owners or found.get("userId") in owners)
+                is_pending(found)
+                and (not owners or found.get("userId") in owners)
                 and (not self.types or found.get("type") in self.types)
                 and (not self.campaigns or found.get("campaignId") in self.campaigns)
                 and self._is_due(found, now)

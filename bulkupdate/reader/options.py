@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bulkupdate import fields
 from bulkupdate.codec import writable
-from bulkupdate.errors import ConfigError, setting
+from bulkupdate.errors import ConfigError, setting, texts
 from bulkupdate.reader.dateformat import DateFormat
 
 #: The word that empties a field. (A blank cell leaves it unchanged.)
@@ -113,11 +113,18 @@ class ReadOptions:
     now: datetime | None = None
 
     def __post_init__(self) -> None:
+        if self.format is not None:
+            if self.format not in [*Format]:
+                known = ", ".join(Format)
+                raise ConfigError(f"{setting('format')} {self.format!r} is not one of {known}")
+            object.__setattr__(self, "format", Format(self.format))
+        if self.now is not None and not isinstance(self.now, datetime):
+            raise ConfigError(f"{setting('now')} takes a datetime, not {self.now!r}")
         if self.accounts is not None:
-            object.__setattr__(self, "accounts", _texts("accounts", self.accounts))
+            object.__setattr__(self, "accounts", texts("accounts", self.accounts))
         self._check_account()
         for name in ("only", "date_formats"):
-            object.__setattr__(self, name, _texts(name, getattr(self, name)))
+            object.__setattr__(self, name, texts(name, getattr(self, name)))
         if self.value_map is not None:
             object.__setattr__(self, "value_map", Path(self.value_map))
         if self.encoding is not None:
@@ -275,13 +282,6 @@ def _writable(value: Any) -> Any:
     if isinstance(value, dict):
         return {writable(name): writable(item) for name, item in value.items()}
     return value
-
-
-def _texts(name: str, value: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(value, str):
-        # Its letters would be the texts.
-        raise ConfigError(f"{setting(name)} takes a list of texts: write it as [{value!r}]")
-    return tuple(value)
 
 
 def _check_encoding(name: str) -> None:

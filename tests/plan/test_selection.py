@@ -173,6 +173,29 @@ def test_first_day_after_the_last_is_refused() -> None:
     assert Selection(due_from=MARCH_2, due_to=MARCH_2).due_to == MARCH_2
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"types": "phone"}, r"^types takes a list of texts: write it as \['phone'\]$"),
+        ({"assigned_to": "usr_ben"}, "^assigned_to takes a list of texts"),
+        ({"campaigns": "cam_a"}, "^campaigns takes a list of texts"),
+        ({"due_from": "2026-03-02"}, "^due_from takes a date, not '2026-03-02'$"),
+        ({"due_to": NOW}, "^due_to takes a date, not datetime"),
+    ],
+)
+def test_condition_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:
+    """The letters of a text would be the values, and no task would meet them."""
+    with pytest.raises(ConfigError, match=message):
+        Selection(**settings)
+
+
+def test_task_that_is_not_pending_is_not_taken() -> None:
+    """A server may list it: no update reaches it."""
+    for fields in ({"status": "completed"}, {"status": "ignored"}, {"completedAt": "2026-03-01"}):
+        assert not takes(Selection(), task(**fields))
+    assert takes(Selection(), task(status="pending", completedAt=None))
+
+
 def test_owner_is_found_or_refused_by_name() -> None:
     """An owner by e-mail address becomes an id. The message names the text that is wrong."""
     people = People([Member("usr_ben", "Ben", "ben@acme.example")])

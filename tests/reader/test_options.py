@@ -41,6 +41,9 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"date_formats": "%d/%m/%Y"}, "date_formats takes a list of texts"),
         ({"clear_token": " "}, "clear_token must be a word"),
         ({"now": datetime(2026, 1, 1)}, "now has no offset from UTC"),  # noqa: DTZ001
+        ({"now": "2026-01-01T00:00Z"}, "now takes a datetime, not '2026-01-01T00:00Z'"),
+        ({"format": "json"}, "format 'json' is not one of csv, tsv, jsonl, xlsx"),
+        ({"format": 3}, "format 3 is not one of csv, tsv, jsonl, xlsx"),
     ],
 )
 def test_nonsensical_option_refusal_names_the_cure(options: dict[str, Any], message: str) -> None:
@@ -48,6 +51,12 @@ def test_nonsensical_option_refusal_names_the_cure(options: dict[str, Any], mess
     with pytest.raises(ConfigError) as refused:
         ReadOptions(**options)
     assert message in str(refused.value)
+
+
+def test_format_may_be_its_name() -> None:
+    """A program may write the text."""
+    options: dict[str, Any] = {"format": "jsonl"}
+    assert ReadOptions(**options).format is Format.JSONL
 
 
 @pytest.mark.parametrize(

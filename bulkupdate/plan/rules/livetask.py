@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bulkupdate import fields
-from bulkupdate.lemlist.values import TASK_NAMES, live_values
+from bulkupdate.lemlist.values import TASK_NAMES, is_pending, live_values
 from bulkupdate.models import Task
 
 #: Fields that no update sets and that rules look at, under lemlist's names.
@@ -73,7 +73,7 @@ class Lens:
     def task(self, task: Task) -> LiveTask | None:
         """A task as rules see it; None if it is not pending, so that no rule may change it."""
         found = task.fields
-        if found.get("status") not in (None, "pending") or found.get("completedAt"):
+        if not is_pending(found):
             return None
         values = {
             name: value

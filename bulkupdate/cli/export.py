@@ -187,8 +187,6 @@ def export_command(**given: Any) -> None:
             has_warnings = flags.accounts is None
             exported = run_sharing(screen, flags, export, has_warnings=has_warnings)
         _tell(screen, exported, "stdout" if is_stdout else str(flags.output))
-        if not exported.tasks and not selection.selects_all:
-            screen.say("  no pending task is as the filters ask: look at their spelling", "yellow")
 
 
 def _tell(screen: Screen, exported: "Exported", name: str) -> None:

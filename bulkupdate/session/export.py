@@ -50,7 +50,7 @@ class Exported:
         listed: number of tasks that the server listed.
         requests: number of requests.
         left_out: the values that the file can't hold, and leaves alone.
-        notes: what could not be read, and which accounts are of one team.
+        notes: what could not be read, which accounts are of one team, or that nothing is selected.
         accounts: number of tasks in the file by account; empty without accounts.
     """
 
@@ -182,7 +182,7 @@ async def export_to(
         listed=sum(one.listed for one in read.values()),
         requests=sum(one.requests for one in read.values()),
         left_out=file.left_out,
-        notes=[*_notes(read)],
+        notes=[*_notes(read), *([] if file.rows or selection.selects_all else [_NONE])],
         accounts={name: file.accounts[name] for name in accounts} if has_accounts else {},
     )
 
@@ -300,6 +300,10 @@ def _notes(read: Mapping[str, _Read]) -> Iterator[str]:
         yield from (f"{name}: {note}" if name else note for note in told if note)
     for shared in shared_teams({name: one.known.team for name, one in read.items()}):
         yield f"{shared}: their tasks are in the file more than once"
+
+
+#: What is said of conditions that no task meets.
+_NONE = "no pending task is as the filters ask: look at their spelling"
 
 
 def _unseen(name: str) -> str:

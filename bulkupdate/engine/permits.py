@@ -17,9 +17,10 @@ trip in each period. The headers of the answers can reduce it:
 
 - *Spacing.* Permits are taken a little faster than the limit. Once the server is known to count in
   windows, a quarter of them may be taken at once when a window opens: the first of several
-  requests arrives earlier than a single one.
-- *Round trip.* A permit comes back early by a part of the shortest round trip, because no request
-  travels faster.
+  requests arrives earlier than a single one. It is half of them where only the first answer tells
+  when a window has begun: of several answers, the first one comes earlier too.
+- *Round trip.* Permits and windows come back early by a part of the shortest round trip, because no
+  request travels faster.
 - *Credit.* `X-RateLimit-Remaining`, minus the requests sent since, is room that is surely free.
   Where the key was used just before the run, it is all the room there is until the next window.
 - *Window.* If the answers show that the server counts in windows, all permits come back when the
@@ -64,8 +65,9 @@ from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
 #: late start within the same period.
 _SPACING = 0.7
 
-#: The part of the limit that may start at once, after a wait for a window to open.
-_BURST = 0.25
+#: The part of the limit that may start at once, after a wait for a window to open. The second one
+#: is for windows whose end only their first answer tells: of more requests, it comes earlier.
+_BURST, _ROUGH_BURST = 0.25, 0.5
 
 #: The part of the limit that must be left in an answer that shows a newer window. A real window is
 #: nearly whole when it begins. A token bucket that is in use is not.
@@ -300,6 +302,8 @@ class PermitWindow(LocalLimiter):
         inside = trips.surely_between(now - period, started) + 1
         if remaining + inside > limit and self._window.contradict_sliding_log():
             self._space()
+        if self._window.contradict_bucket(started, now, remaining, share.rate):
+            self._space()
         later = trips.ended_since(started)
         room = int(remaining) - self._permits.in_flight - later
         self._credit = 0 if share.is_part else max(0, room)
@@ -312,6 +316,8 @@ class PermitWindow(LocalLimiter):
         self, started: float, remaining: float, retry_after: float | None, now: float
     ) -> None:
         rate = self._share.rate
+        # A request that is sent then arrives when the answer was on its way already.
+        now -= self._round_trips.sure
         if retry_after is not None and retry_after % 1:
             if retry_after <= rate.period + 1:
                 self._window.learn(started, now, retry_after, rate.period)
@@ -357,7 +363,8 @@ class PermitWindow(LocalLimiter):
         else:
             interval = _SPACING / min(limit.per_second for limit in limits)
             most = min(limit.requests for limit in limits)
-            burst = int(_BURST * most) if self._window.is_known else 2
+            part = _ROUGH_BURST if self._window.is_rough else _BURST
+            burst = int(part * most) if self._window.is_known else 2
         self._spacing.change(interval, burst)
 
     @property

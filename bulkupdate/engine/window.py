@@ -5,14 +5,27 @@ to a request in a newer window, at the latest. Two things show that a request is
 
 - It was sent after the end of the window that was known.
 - `X-RateLimit-Remaining` and our own requests since then are more than the limit together.
+
+A token bucket keeps no sliding log either, and may look like a window. It is none where room comes
+back faster than a bucket fills.
 """
 
 import math
+from typing import NamedTuple
 
 from bulkupdate.engine.roundtrips import ROUNDING
+from bulkupdate.lemlist.rate import RateLimit
 
-#: Answers that must contradict a sliding log before the server is taken to count in windows.
+#: Answers that must contradict a sliding log, or a token bucket, before it is ruled out.
 _EVIDENCE = 3
+
+
+class _Room(NamedTuple):
+    """The room that an answer has shown, and the times of its request and of the answer."""
+
+    remaining: float
+    sent: float
+    answered: float
 
 
 class ServerWindow:
@@ -25,6 +38,10 @@ class ServerWindow:
     def __init__(self) -> None:
         self.since = -math.inf
         self._evidence = 0
+        self._is_no_bucket = 0
+        self._tells_end = False
+        #: The least room that an answer has shown of late.
+        self._least = _Room(math.inf, math.inf, math.inf)
         self._end = -math.inf
         self._used = -math.inf
 
@@ -32,6 +49,11 @@ class ServerWindow:
     def is_known(self) -> bool:
         """Whether the answers have shown that the server keeps no sliding log."""
         return self._evidence >= _EVIDENCE
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether it surely counts in windows, and only their first answers tell their ends."""
+        return self.is_known and self._is_no_bucket >= _EVIDENCE and not self._tells_end
 
     def contradict_sliding_log(self) -> bool:
         """Record an answer that no server with a sliding log would give.
@@ -42,6 +64,31 @@ class ServerWindow:
         self._evidence += 1
         return self._evidence == _EVIDENCE
 
+    def contradict_bucket(
+        self, sent: float, answered: float, remaining: float, rate: RateLimit
+    ) -> bool:
+        """Record the room that an answer shows, and whether no token bucket would show it.
+
+        Args:
+            sent: the time when the request was sent, in seconds of the event loop's clock.
+            answered: the time of the answer.
+            remaining: the room that is left.
+            rate: the limit.
+
+        Returns:
+            Whether `is_rough` may have changed.
+        """
+        least, self._least = self._least, _Room(remaining, sent, answered)
+        if sent >= least.answered:
+            # The server has counted it later than the other one, by no more than this time.
+            filled = (answered - least.sent) * rate.per_second + 1
+            if remaining > least.remaining + filled:
+                self._is_no_bucket += 1
+                return self._is_no_bucket == _EVIDENCE
+        if least.remaining < remaining and answered < least.answered + rate.period:
+            self._least = least
+        return False
+
     def learn(self, sent: float, answered: float, retry_after: float, period: float) -> None:
         """Record the end of the window. The earliest end is the most exact one.
 
@@ -51,6 +98,7 @@ class ServerWindow:
             retry_after: seconds until the end of the window, with a fraction; never negative.
             period: the period of the limit, in seconds.
         """
+        self._tells_end = True
         end = answered + retry_after
         if end > self._end + period / 2:
             # A real window is nearly whole when it begins. A short `Retry-After` comes from a token

@@ -6,6 +6,7 @@ import pytest
 
 from bulkupdate.engine.roundtrips import ROUNDING
 from bulkupdate.engine.window import ServerWindow
+from bulkupdate.lemlist.rate import RateLimit
 
 
 def known_window() -> ServerWindow:
@@ -69,6 +70,61 @@ def test_third_contradiction_makes_windows_known() -> None:
     window = ServerWindow()
     assert [window.contradict_sliding_log() for _ in range(4)] == [False, False, True, False]
     assert window.is_known
+
+
+RATE = RateLimit(20, 2)
+
+
+def drained(window: ServerWindow, times: int, *, later: float = 1.0) -> list[bool]:
+    """Show that no room was left and, so many seconds later, nearly all of it, several times."""
+    found = []
+    for number in range(times):
+        at = 10.0 + 3 * number
+        window.contradict_bucket(at, at + 0.1, 0, RATE)
+        found.append(window.contradict_bucket(at + later, at + later + 0.1, 19, RATE))
+    return found
+
+
+def test_room_that_comes_back_at_once_is_that_of_a_window() -> None:
+    """A bucket fills at its rate. The caller learns when it is none."""
+    window = known_window()
+    assert drained(window, 4, later=0.7) == [False, False, True, False]
+    assert window.is_rough
+    unknown = ServerWindow()
+    drained(unknown, 4, later=0.7)
+    assert not unknown.is_rough
+
+
+def test_room_that_a_bucket_may_fill_shows_no_window() -> None:
+    """As much room as comes back in the time is no evidence, be there many answers or few."""
+    window = known_window()
+    drained(window, 9, later=1.7)
+    assert not window.is_rough
+    for number in range(40):
+        # The server has counted them in another order than they were answered in.
+        for remaining in (3, 7, 12):
+            window.contradict_bucket(
+                50.0 + number, 50.1 + number + remaining / 100, remaining, RATE
+            )
+    assert not window.is_rough
+
+
+def test_least_room_counts_for_a_period() -> None:
+    """Answers with more room come in between: the least one is compared, unless it is old."""
+    window = known_window()
+    for number in range(3):
+        at = 10.0 + 3 * number
+        for later, remaining in ((0.0, 0), (0.05, 4), (0.7, 19)):
+            window.contradict_bucket(at + later, at + later + 0.01, remaining, RATE)
+    assert window.is_rough
+
+
+def test_window_that_tells_its_end_is_not_rough() -> None:
+    """With a fraction, each answer tells the end."""
+    window = known_window()
+    drained(window, 3, later=0.7)
+    window.learn(30.0, 30.1, 1.5, 2.0)
+    assert not window.is_rough
 
 
 def test_late_answer_from_an_old_window_changes_nothing() -> None:

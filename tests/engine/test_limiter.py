@@ -652,6 +652,38 @@ def test_a_few_limiters_need_not_wait() -> None:
     assert {delay_of(number, 99) for number in range(99)} == {0.0}
 
 
+def test_second_pause_counts_with_the_first() -> None:
+    """Each is short enough, and both together are not."""
+
+    async def main() -> None:
+        loop, pause = asyncio.get_running_loop(), Pause()
+        pause.hold(loop.time(), 290.0, 0.0)
+        assert pause.too_long is None
+        await asyncio.sleep(290.0)
+        pause.hold(loop.time(), 20.0, 0.0)
+        assert "no request was accepted for 290 s" in str(pause.too_long)
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("room", "grown"), [(0, 0.08), (19, 2.36)])
+def test_room_that_answers_show_lets_the_share_grow(room: int, grown: float) -> None:
+    """Some periods after a 429, more of the limit is used where the server has room left."""
+
+    async def main() -> None:
+        limiter = PermitWindow()
+        await ended(await started(limiter), answered(20, 0, 0.1, throttled=True))
+        before = limiter.allowed
+        for _ in range(4):
+            await asyncio.sleep(2.1)
+            await ended(await started(limiter), answered(20, room, 0.1))
+        assert before is not None
+        assert limiter.allowed is not None
+        assert 2 * (limiter.allowed - before) == pytest.approx(grown)
+
+    run_virtual(main())
+
+
 def test_server_that_never_accepts_a_request_is_given_up() -> None:
     """Pauses that follow each other without a success count as one. A success ends the row."""
 

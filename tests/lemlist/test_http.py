@@ -1,12 +1,14 @@
 """One call to lemlist, of any method: what goes out, and what comes back."""
 
+import gzip
+import zlib
 from typing import Any
 
 import pytest
 
 from bulkupdate import errors
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
-from bulkupdate.lemlist.http import HttpClient, Response, json_of
+from bulkupdate.lemlist.http import HttpClient, Response, _inflated, json_of
 
 KEY = "s3cr3t-k3y"
 ENDPOINT = Endpoint(api_key=ApiKey(KEY), base_url="https://api.example.com/api")
@@ -15,6 +17,16 @@ ENDPOINT = Endpoint(api_key=ApiKey(KEY), base_url="https://api.example.com/api")
 def as_it_came(response: Response) -> tuple[Any, bool]:
     """A judge that takes any JSON."""
     return response.redacted(json_of(response, "JSON")), True
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "deflate"])
+def test_body_that_is_compressed_is_read(encoding: str) -> None:
+    """No compression is asked for, and no more than the wanted part is unpacked."""
+    pack = gzip.compress if "gzip" in encoding.lower() else zlib.compress
+    assert _inflated(pack(b'{"_id": "opp_1"}'), encoding, 100) == b'{"_id": "opp_1"}'
+    assert _inflated(pack(b"x" * 5000), encoding, 100) == b"x" * 101
+    assert _inflated(b"plain", encoding, 100) == b"plain"
+    assert _inflated(pack(b"x"), "br", 100) == pack(b"x")
 
 
 async def test_get_carries_its_query_and_no_body(http: Any) -> None:

@@ -34,6 +34,14 @@ def test_date_that_lacks_something_says_what_to_set(
         read(text, **options)
 
 
+@pytest.mark.parametrize("text", ["+99999w", "+99999d", "+99999h"])
+def test_distance_beyond_the_last_year_is_refused(text: str) -> None:
+    """It is told so, and not as a text that is no date."""
+    last = DateReader(ReadOptions(timezone="UTC"), datetime(9999, 12, 1, tzinfo=UTC))
+    with pytest.raises(ValueError, match="is outside the years 1 to 9999"):
+        last.read(text)
+
+
 @pytest.mark.parametrize(
     ("text", "sent"),
     [

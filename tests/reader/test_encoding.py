@@ -397,7 +397,7 @@ def test_very_long_line_ends_the_search(tmp_path: Path) -> None:
     "title",
     [
         *("IT部", "HR部", "TEL済", "A轮", "SMMщик", "ITшник", "Cрочно", "Aкт", "Aישראל", "ABΓ"),
-        *("ΔT", "TNFα", "Сall", "CRMα", "Aθήνα", "IT팀", "ไทยland", "PRша"),
+        *("ΔT", "TNFα", "Сall", "CRMα", "Aθήνα", "IT팀", "ไทยland", "PRша", "ITР"),
     ],
 )
 def test_word_of_two_scripts_is_utf8(tmp_path: Path, title: str) -> None:
@@ -408,6 +408,16 @@ def test_word_of_two_scripts_is_utf8(tmp_path: Path, title: str) -> None:
         *_, row = source.rows()
         assert row.update is not None
         assert row.update.title == title
+
+
+def test_sure_word_behind_a_doubtful_one_makes_a_file_utf8(tmp_path: Path) -> None:
+    """Each word counts, not only the first one."""
+    path = tmp_path / "a.csv"
+    path.write_text("id,title\nopp_2,HRק ITшник\n", encoding="utf-8")
+    with Input.open(path) as source:
+        (row,) = source.rows()
+        assert row.update is not None
+        assert row.update.title == "HRק ITшник"
 
 
 @pytest.mark.parametrize("title", ["HRק", "HRքո", "הCRM", "l’école".encode("mac-roman").decode()])

@@ -114,6 +114,9 @@ def test_escapes_are_read_and_quotes_are_not() -> None:
     """With escapes, each is one character, and a quote is an ordinary one."""
     line = 'opp_1\t"a\\nb\\tc\\\\n"\t\\N\t"\n'
     assert cells_of(line, dialect=ESCAPED) == [["opp_1", '"a\nb\tc\\n"', "\\N", '"']]
+    assert cells_of("\\t\t\\n\tx\\\\N\n", dialect=ESCAPED) == [["\t", "\n", "x\\N"]]
+    with pytest.raises(DialectError, match=r"holds the escape '\\\\N'"):
+        cells_of("opp_1\ta\\N\n", dialect=ESCAPED)
     with pytest.raises(DialectError, match=r"holds the escape '\\\\q': those that are known are"):
         cells_of("opp_1\ta\\q\n", dialect=ESCAPED)
     with pytest.raises(DialectError, match=r"holds the escape '\\\\':"):

@@ -416,12 +416,17 @@ def now(*, after: float = 0.0) -> str:
     Args:
         after: seconds to add to the current time.
     """
-    return _millisecond(int((time.time() + after) * 1000))
+    return text_of(int((time.time() + after) * 1000))
 
 
 # Without a limit, several rows are settled in the same millisecond.
 @functools.lru_cache(maxsize=1)
-def _millisecond(timestamp: int) -> str:
+def text_of(timestamp: int) -> str:
+    """A moment as `now` tells it.
+
+    Args:
+        timestamp: milliseconds since 1970, UTC.
+    """
     return f"{_second(timestamp // 1000)}.{timestamp % 1000:03}Z"
 
 

@@ -164,6 +164,11 @@ class FleetRun:
         return f"{self._status.id} {self._status.key}"
 
     @property
+    def created(self) -> datetime:
+        """When it was submitted."""
+        return self._status.created
+
+    @property
     def why_ended(self) -> tuple[str, Reason] | None:
         """Why rows are left; None if none are."""
         return self._status.why_left

@@ -104,6 +104,7 @@ class ImagesFile:
         row: Row,
         before: Mapping[str, Any] | None,
         sent: Mapping[str, Any],
+        at: str | None = None,
     ) -> None:
         """Write an image, and wait until the disk has it.
 
@@ -111,6 +112,7 @@ class ImagesFile:
             row: the row.
             before: the values by field, "" for an empty one; None where the task is not listed.
             sent: the fields of the request.
+            at: when the values were there, UTC; None for now.
 
         Raises:
             JournalError: it could not be written. The request must not be sent.
@@ -122,7 +124,7 @@ class ImagesFile:
             row=row.number,
             id=row.id,
             account=row.account or None,
-            at=now(),
+            at=at or now(),
             before=shown,
             sent=dict(sent),
         )

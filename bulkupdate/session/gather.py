@@ -12,7 +12,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,13 +25,15 @@ from bulkupdate.journal import (
     Mode,
     Recorder,
     RunDirectory,
+    RunFiles,
     Summary,
     TrafficLog,
     read_images,
+    read_lines,
     read_summary,
     sample_length,
 )
-from bulkupdate.models import Reason, Result, now
+from bulkupdate.models import Mark, Reason, Result, now, text_of
 from bulkupdate.plan import Checking, RowSet
 from bulkupdate.reader import Input
 from bulkupdate.session.close import close
@@ -94,6 +97,10 @@ class Remote(Protocol):
         """Seconds since its first request, until its end if it has ended."""
 
     @property
+    def created(self) -> datetime:
+        """When it was handed over. With `compare`, its tasks were read before; UTC."""
+
+    @property
     def why_ended(self) -> tuple[str, Reason] | None:
         """Why rows are left: in words, and as one of the known reasons; None if none are."""
 
@@ -150,7 +157,6 @@ async def gather(
             for part in parts:
                 part.rows = prepared.preview.accounts.get(part.name, 0)
             lanes = [one.lane for one in parts if one.lane is not None]
-            sent = RowSet(prepared.preview.rows)
             progress = Progress(
                 prepared.preview,
                 recorder.ledger,
@@ -166,9 +172,10 @@ async def gather(
             if not is_shown:
                 observer.input_checked(source, prepared.preview)
             try:
-                gathered = await _take_all(session, recorder, remote, progress, gathered, sent)
+                gathered = await _take_all(session, recorder, remote, progress, gathered)
                 if config.compare:
-                    await _keep_images(directory, source, sent, stop)
+                    await in_thread(stop, recorder.sync)
+                    await _keep_images(directory, source, prepared.preview.rows, remote, stop)
                 if (why := remote.why_ended) is not None and not stop.is_set:
                     stop.set(*why)
             except BaseException as error:
@@ -233,7 +240,6 @@ async def _take_all(
     remote: Remote,
     progress: Progress,
     gathered: Gathered,
-    sent: RowSet,
 ) -> Gathered:
     """Write the results as they come. Return what was gathered."""
     place = gathered
@@ -243,9 +249,6 @@ async def _take_all(
         saved = time.monotonic()
         async for results, after in remote.results(gathered.place):
             await in_thread(session.stop, recorder.take, results)
-            for one in results:
-                if one.sent is not None:
-                    sent.add(one.row)
             place = replaced(place, place=after)
             if time.monotonic() - saved > _SAVE_INTERVAL:
                 await in_thread(session.stop, recorder.sync)
@@ -278,13 +281,48 @@ async def _sample(session: Session, progress: Progress) -> None:
                 traffic.append(progress.sample())
 
 
-async def _keep_images(directory: RunDirectory, source: Input, sent: RowSet, stop: Stop) -> None:
+class _Logged(Mark, frozen=True, kw_only=True):
+    """The part of a line of the log that tells when a row was sent."""
+
+    at: str
+    sent: dict[str, Any] | None = None
+
+
+def _sent_rows(files: RunFiles, rows: int, created: str) -> tuple[RowSet, str]:
+    """The rows of a run that were sent, and a moment before their requests.
+
+    Args:
+        files: the files of the run.
+        rows: number of rows in the input.
+        created: when the run was handed over, by the clock of the database.
+
+    Raises:
+        JournalError: the log can't be read.
+    """
+    sent, first = RowSet(rows), created
+    for log in files.logs():
+        for lines in read_lines(log, _Logged):
+            for line in lines:
+                if line.sent is not None:
+                    sent.add(line.row)
+                    first = min(first, line.at)
+    return sent, first
+
+
+async def _keep_images(
+    directory: RunDirectory, source: Input, rows: int, remote: Remote, stop: Stop
+) -> None:
     """Write down what the run has overwritten: what its rows expected of their tasks.
+
+    That was there when the run was handed over, and not when its results were gathered: an undo of
+    several runs takes their writes back in the order of time.
 
     Raises:
         InputError: the input can't be read.
-        JournalError: it can't be written.
+        JournalError: it can't be written, or the log can't be read.
     """
+    created = text_of(int(remote.created.timestamp() * 1000))
+    sent, at = await in_thread(stop, _sent_rows, directory.files, rows, created)
     earlier = await asyncio.to_thread(list, read_images(directory.files.images))
     kept = {image.row for image in earlier}
     images = ImagesFile(directory.files.images)
@@ -301,7 +339,7 @@ async def _keep_images(directory: RunDirectory, source: Input, sent: RowSet, sto
                 fields = row.update.changes()
                 expected = row.expect or {}
                 before = {name: value for name, value in expected.items() if name in fields}
-                writing.append(asyncio.create_task(images.keep(row, before, fields)))
+                writing.append(asyncio.create_task(images.keep(row, before, fields, at)))
         if writing:
             await asyncio.gather(*writing)
     finally:

@@ -33,12 +33,14 @@ from bulkupdate.fleet.chunks import MOST_TRIES
 from bulkupdate.fleet.lines import run_lines, status_lines, waiting_lines
 from bulkupdate.fleet.queue import Queue, queue_of
 from bulkupdate.fleet.teams import NO_KEY, note_members
+from bulkupdate.journal import RunFiles
 from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import ApiKey
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.models import Reason
 from bulkupdate.plan import Preview
 from bulkupdate.reader import ReadOptions
+from bulkupdate.report.changes import changed_tasks
 from bulkupdate.sandbox import Unknown
 from bulkupdate.sandbox.server import Seen
 from bulkupdate.session.settings import ChangeLimit, RunConfig
@@ -744,6 +746,35 @@ async def test_comparing_submits_only_what_differs(database: Database, write: Wr
             back = await submit(config_of(many, Path("back.csv"), compare=True), database)
             await ended(database, back.run)
         assert many.titles()["a"] == {"t1": "Old", "t2": "Same"}
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+async def test_undo_knows_when_a_run_has_written_whenever_it_is_collected(
+    database: Database, write: Write, order: str
+) -> None:
+    """What a person has changed between two runs of the fleet is what an undo goes back to."""
+    to_x, by_hand = write("x.csv", "account,id,title", "a,t1,X"), "By hand"
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        team = many["a"].team
+        team.tasks |= _tasks({"t1": "Old"})
+        async with working(database, many):
+            runs = {}
+            for name in "ab":
+                submitted = await submit(config_of(many, to_x, compare=True), database)
+                await ended(database, submitted.run)
+                runs[name] = submitted.run
+                if name == "a":
+                    team.tasks["t1"]["title"] = by_hand
+            for name in order:
+                summary = await collect(database, runs[name], f"{name}.run")
+                (changed,) = changed_tasks(RunFiles(Path(f"{name}.run")))
+                assert changed.change.before == {"title": "Old" if name == "a" else by_hand}
+                assert summary.changed == {"title": 1}
+                await asyncio.sleep(0.01)
+    undone = undo_run(["a.run", "b.run"], "back.jsonl")
+    assert not undone.doubtful.counts
+    back = json.loads(Path("back.jsonl").read_text())
+    assert (back["title"], back["expect"]) == (by_hand, {"title": "X"})
 
 
 async def test_row_that_no_plan_can_hold_is_a_conflict(database: Database, write: Write) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,11 @@ class FleetRun:
     def created(self) -> datetime:
         """When it was submitted."""
         return self._status.created
+
+    @property
+    def people(self) -> Mapping[str, str]:
+        """Users by id, for people, as far as the submitter has known them."""
+        return self._settings.people
 
     @property
     def why_ended(self) -> tuple[str, Reason] | None:

@@ -58,6 +58,7 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         strict: as in `RunConfig`.
         compared: whether the submitter has compared the rows with the tasks.
         max_age: seconds after which such a comparison counts no more.
+        people: the e-mail address or name of users by id, as far as they are known.
     """
 
     read: dict[str, Any]
@@ -77,6 +78,7 @@ class FleetSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     strict: bool = False
     compared: bool = False
     max_age: float = 1800.0
+    people: dict[str, str] = {}
 
 
 def edit_of(row: Row) -> bytes:

@@ -10,17 +10,18 @@ import contextlib
 import itertools
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, LiteralString, NamedTuple
 
 import msgspec
 import psycopg
 
 from bulkupdate._version import __version__
-from bulkupdate.codec import parse_record, to_json
+from bulkupdate.codec import parse_record, replaced, to_json
 from bulkupdate.errors import ConfigError, InputError, RunStoppedError, count, setting
 from bulkupdate.fleet.database import Database
 from bulkupdate.fleet.limiter import SharedLimits
@@ -28,12 +29,14 @@ from bulkupdate.fleet.queue import FORMAT, Queue, queue_of
 from bulkupdate.fleet.records import FleetSettings, edit_of
 from bulkupdate.fleet.teams import TeamRow, teams_of
 from bulkupdate.models import ErrorInfo, Outcome, Row, unsent
-from bulkupdate.plan import Inspection, Preview, inspect
-from bulkupdate.reader import Edit, Format, Input, ReadOptions
+from bulkupdate.plan import Evaluation, Inspection, Preview, inspect
+from bulkupdate.reader import Edit, Format, Input, ReadOptions, is_rules
 from bulkupdate.session.merger import Merger
+from bulkupdate.session.night import load_rules, selected_lines
 from bulkupdate.session.observer import Observer
 from bulkupdate.session.plan import plan_edits
 from bulkupdate.session.planfile import write_plan
+from bulkupdate.session.planrecord import Plan
 from bulkupdate.session.question import Confirm, ask
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.session.source import copy_stdin
@@ -65,6 +68,9 @@ VALUES (%(format)s, %(version)s, %(input)s, %(rows)s, %(settings)s,
         now() + %(age)s::float8 * interval '1 s')
 RETURNING id, pg_advisory_lock(%(lock)s, hashint8(id))
 """
+
+#: Most users of whom the name is kept.
+_PEOPLE = 1000
 
 #: Class of the locks of submitters.
 _LOCK = 7_250_113
@@ -135,7 +141,7 @@ async def submit(
         whole = replace(
             config,
             input=planned.path,
-            read=ReadOptions(format=Format.JSONL),
+            read=planned.read,
             account=None,
             merge_duplicates=False,
             allow_empty=True,
@@ -152,12 +158,16 @@ class _Planned(NamedTuple):
         conflicts: why each of the last rows conflicts: a JSON object on each line; None without.
         number: number of these rows.
         read_at: when the tasks began to be read, by `time.monotonic`; None if they were not.
+        read: the options for reading the file, of which the moment and the time zone are shown.
+        people: the users of the teams by id, for people.
     """
 
     path: Path
     conflicts: Path | None = None
     number: int = 0
     read_at: float | None = None
+    read: ReadOptions = ReadOptions()
+    people: Mapping[str, str] = MappingProxyType({})
 
 
 class _Conflict(msgspec.Struct, frozen=True):
@@ -181,6 +191,9 @@ async def _plan(
     """
     path, conflicts = directory / "edits.jsonl", directory / "conflicts.jsonl"
     read_at, number = time.monotonic(), 0
+    now, timezone = config.read.now or datetime.now(UTC), config.read.timezone
+    if is_rules(copy):
+        timezone = (await asyncio.to_thread(load_rules, copy)).timezone
     with conflicts.open("wb") as file:
 
         def keep(edit: dict[str, Any], account: str, error: ErrorInfo) -> None:
@@ -206,7 +219,7 @@ async def _plan(
             config.endpoint,
             accounts=config.accounts,
             account=config.account,
-            read=replace(config.read, accounts=None, account=None),
+            read=replace(config.read, accounts=None, account=None, now=now),
             skip_invalid=config.skip_invalid,
             unlisted=config.unlisted,
             max_changes=config.max_changes,
@@ -225,6 +238,9 @@ async def _plan(
             if refused and not config.yes:
                 raise InputError(refused[0])
             await write_plan(plan, path, Format.JSONL, on_left_out=left_out)
+            people = {one.id: plan.people.shown(one.id) for one in plan.people.members[:_PEOPLE]}
+            for note in (*selected_lines(_evaluations(plan)), *plan.notes):
+                observer.noted(note)
             observer.noted(
                 f"compared with the tasks: {count(plan.tasks, 'task')} would change,"
                 f" {count(plan.already, 'row')} already so, {count(number, 'conflict')}"
@@ -232,7 +248,15 @@ async def _plan(
     with path.open("ab") as edits, conflicts.open("rb") as lines:
         for line in lines:
             edits.write(to_json(parse_record(line, _Conflict).row) + b"\n")
-    return _Planned(path, conflicts, number, read_at)
+    read = ReadOptions(format=Format.JSONL, now=now, timezone=timezone)
+    return _Planned(path, conflicts, number, read_at, read, people)
+
+
+def _evaluations(plan: Plan) -> dict[str, Evaluation]:
+    """The evaluations of rules, by account; none for a file of edits."""
+    found = {name: part.evaluation for name, part in plan.accounts.items()}
+    found = found or {"": plan.evaluation}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 async def _submit(
@@ -386,7 +410,9 @@ class _Writing:
             "version": __version__,
             "input": source.name,
             "rows": preview.rows,
-            "settings": to_json(settings_of(config, source)),
+            "settings": to_json(
+                replaced(settings_of(config, source), people=dict(self._planned.people))
+            ),
             "age": self._age(config.max_age),
             "lock": _LOCK,
         }

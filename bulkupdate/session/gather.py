@@ -11,7 +11,7 @@ It is a session of a run that sends nothing itself.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -101,6 +101,10 @@ class Remote(Protocol):
         """When it was handed over. With `compare`, its tasks were read before; UTC."""
 
     @property
+    def people(self) -> Mapping[str, str]:
+        """The e-mail address or name of users by id, as far as they are known."""
+
+    @property
     def why_ended(self) -> tuple[str, Reason] | None:
         """Why rows are left: in words, and as one of the known reasons; None if none are."""
 
@@ -185,7 +189,13 @@ async def gather(
                 raise error from None
             finally:
                 summary = await close(
-                    session, prepared, progress, recorder, writer, is_complete=not stop.is_set
+                    session,
+                    prepared,
+                    progress,
+                    recorder,
+                    writer,
+                    is_complete=not stop.is_set,
+                    name_of=lambda user: remote.people.get(user, user),
                 )
             _save(directory, gathered)
     return summary

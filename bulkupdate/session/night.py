@@ -410,8 +410,12 @@ async def _evaluated(
     return evaluation
 
 
-def _told(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
-    """What the rules select and change over all accounts, and what is to be said of each."""
+def selected_lines(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
+    """What the rules select and change over all accounts.
+
+    Args:
+        evaluations: name of an account, "" in a run with one key → the evaluation of its rules.
+    """
     selected: Counter[str] = Counter()
     changed: Counter[str] = Counter()
     accounts: Counter[str] = Counter()
@@ -423,6 +427,11 @@ def _told(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
     for name, number in selected.items():
         of = f" of {count(accounts[name], 'account')}" if has_accounts else ""
         yield f"rule {name!r}: selects {count(number, 'task')}{of}, changes {changed[name]:,}"
+
+
+def _told(evaluations: Mapping[str, Evaluation]) -> Iterator[str]:
+    """What the rules select and change, and what is to be said of each account."""
+    yield from selected_lines(evaluations)
     for account, evaluation in evaluations.items():
         for text in evaluation.notes:
             yield f"{account}: {text}" if account else text

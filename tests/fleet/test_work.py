@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,9 @@ from bulkupdate.models import Reason
 from bulkupdate.plan import Preview
 from bulkupdate.reader import ReadOptions
 from bulkupdate.report.changes import changed_tasks
-from bulkupdate.sandbox import Unknown
+from bulkupdate.sandbox import Member, Unknown
 from bulkupdate.sandbox.server import Seen
+from bulkupdate.session.observer import Observer
 from bulkupdate.session.settings import ChangeLimit, RunConfig
 from bulkupdate.session.undo import undo_run
 from bulkupdate.stop import Stop
@@ -746,6 +748,49 @@ async def test_comparing_submits_only_what_differs(database: Database, write: Wr
             back = await submit(config_of(many, Path("back.csv"), compare=True), database)
             await ended(database, back.run)
         assert many.titles()["a"] == {"t1": "Old", "t2": "Same"}
+
+
+RULES = """
+timezone = "Europe/Paris"
+[[rule]]
+name = "Calls go to Zoé"
+select = { type = "phone" }
+set = { assignedTo = "zoe@example.com", dueDate = "2026-04-01 09:00" }
+"""
+
+
+async def test_night_in_a_fleet_tells_what_a_local_one_does(
+    database: Database, write: Write
+) -> None:
+    """Its rules, its moment and time zone, and the names of people."""
+    path, told = write("night.toml", RULES), list[str]()
+    zoe, ben = (
+        Member("usr_zoe", "Zoé", "", "zoe@example.com"),
+        Member("usr_ben", email="b@x.example"),
+    )
+    async with ManyAccounts(["a"], rate=FAST) as many:
+        team = many["a"].team
+        team.users = {member.id: member for member in (zoe, ben)}
+        due = {"dueDate": "2026-03-01T08:00:00.000Z", "userId": "usr_ben"}
+        team.tasks |= {
+            one: {"_id": one, "title": "T", "type": kind, "status": "pending", **due}
+            for one, kind in (("t1", "phone"), ("t2", "email"), ("t3", "email"))
+        }
+
+        class Told(Observer):
+            def noted(self, text: str) -> None:
+                told.append(text)
+
+        now = datetime(2026, 3, 11, 2, tzinfo=UTC)
+        config = config_of(many, path, account="a", compare=True, read=ReadOptions(now=now))
+        async with working(database, many):
+            submitted = await submit(config, database, observer=Told())
+            summary = await collect(database, submitted.run, "night.run", follow=True)
+    assert told[0] == "rule 'Calls go to Zoé': selects 1 task of 1 account, changes 1"
+    assert summary.input.now == "2026-03-11T02:00:00.000Z"
+    assert summary.input.options["timezone"] == "Europe/Paris"
+    assert summary.people == {"usr_zoe": "zoe@example.com", "usr_ben": "b@x.example"}
+    assert (summary.owners, summary.givers) == ({"usr_zoe": 1}, {"usr_ben": 1})
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])

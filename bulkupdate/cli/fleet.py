@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from bulkupdate.cli.database import (
     open_database,
     refuse_no_limit,
 )
+from bulkupdate.cli.next_lines import quoted
 from bulkupdate.cli.options import (
     ReadingFlags,
     accounts_option,
@@ -57,13 +58,21 @@ from bulkupdate.cli.run_options import (
 from bulkupdate.cli.screen import Screen
 from bulkupdate.cli.stopping import code_of, stop_on_signals
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import ConfigError, RunStoppedError, count
-from bulkupdate.journal import ExitCode, Mode, RunDirectory, Summary
+from bulkupdate.errors import (
+    ConfigError,
+    RunDirectoryError,
+    RunInUseError,
+    RunStoppedError,
+    count,
+)
+from bulkupdate.journal import ExitCode, Mode, RunDirectory, RunFiles, Summary
 from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import KEY_VARIABLE, Endpoint
 from bulkupdate.lemlist.rate import Rate
+from bulkupdate.models import RETRIED, SUCCESSES, Outcome
 from bulkupdate.reader import is_rules
 from bulkupdate.session.settings import ChangeLimit, FailureLimit, RunConfig
+from bulkupdate.ui import messages
 
 if TYPE_CHECKING:
     from bulkupdate.fleet.database import Database
@@ -289,7 +298,7 @@ def submit_command(**given: Any) -> None:
 
             if flags.out is not None:
                 # Before anything is submitted: a wrong name is a common mistake.
-                RunDirectory.open(flags.out, Mode.NEW).close()
+                _check_directory(flags.out)
             observer = screen.observer()
             confirm = question(screen, config, is_answered=flags.yes)
             found = await submit(config, database, stop=stop, observer=observer, confirm=confirm)
@@ -324,6 +333,23 @@ def submit_command(**given: Any) -> None:
 
         told = "the submission is given up" if flags.out is None else "the run goes on without us"
         sys.exit(_run(screen, flags.dsn_file, work, on_signal=f"stopping: {told}"))
+
+
+def _check_directory(path: Path) -> None:
+    """Check that a run directory can be made.
+
+    Raises:
+        RunDirectoryError: it can't.
+    """
+    try:
+        RunDirectory.open(path, Mode.NEW).close()
+    except RunInUseError:
+        raise
+    except RunDirectoryError:
+        if RunFiles(path).summary.exists():
+            # The flags that `run` has for it are none of these commands.
+            raise RunDirectoryError(f"{path} holds a run already: name another one") from None
+        raise
 
 
 def _submit_config(flags: SubmitFlags) -> RunConfig:
@@ -459,11 +485,25 @@ async def _collect(
         pass
     elif summary.stopped_by is not None:
         screen.say(f"to send the rest: bulkupdate fleet retry {run}")
-    elif summary.exit_code and summary.compared:
-        screen.say("to send failed rows again: submit the file again")
-    elif summary.exit_code:
-        screen.say(f"to send failed rows again: bulkupdate fleet retry {run} --failed")
+    else:
+        for line in _next_lines(run, summary):
+            screen.say(line)
     return summary.exit_code or unwritten
+
+
+def _next_lines(run: int, summary: Summary) -> Iterator[str]:
+    """What to do about the rows of a whole run that did not succeed."""
+    found = {outcome for outcome in Outcome if summary.counts[outcome]} - SUCCESSES
+    if found & RETRIED:
+        how = (
+            "submit the file again"
+            if summary.compared
+            else f"bulkupdate fleet retry {run} --failed"
+        )
+        yield f"to send failed rows again: {how}"
+    if found - RETRIED:
+        failed = quoted(messages.failed_file(summary))
+        yield f"once the invalid rows are fixed: bulkupdate fleet submit {failed}"
 
 
 @fleet_command.command(

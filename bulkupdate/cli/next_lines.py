@@ -37,6 +37,9 @@ _NOT_AGAIN = frozenset(
 #: account of each row.
 _NOT_OF_FAILED = frozenset({"sheet", "account"})
 
+#: Parameter → the one without which it says nothing.
+_NEEDED = {"dsn_file": "shared_limit"}
+
 #: A cell, or a JSON value, with a date that is relative to now.
 _RELATIVE = re.compile(
     r"""(?:^|[,;|\t"])\s*(?:\+\s*\d+\s*[mhdw]|today|tomorrow)\s*(?:$|[,;|\t"])""", re.IGNORECASE
@@ -116,6 +119,8 @@ def _command_line(
     for parameter in ctx.command.params:
         name = parameter.name or ""
         is_given = ctx.get_parameter_source(name) in _GIVEN
+        if not ctx.params.get(_NEEDED.get(name, ""), True):
+            continue  # A variable names it, for other commands.
         if is_given and name not in _NOT_AGAIN | without and f"--{name}" not in more:
             words += _words(parameter, ctx.params[name])
     return " ".join(map(quoted, (*words, *more)))

@@ -202,6 +202,29 @@ def test_submitted_file_becomes_a_run_directory(dsn: Dsn, write: Write) -> None:
 
 
 @pytest.mark.slow
+def test_commands_that_are_suggested_can_be_carried_out(dsn: Dsn, write: Write) -> None:
+    """Invalid rows are fixed, failed ones retried; and a directory of another run is refused."""
+    path = write("edits.csv", "id,title,done", "opp_none,A,", "opp_1,B,maybe")
+    only_invalid = write("invalid.csv", "id,done", "opp_1,maybe")
+    Path("team.csv").write_text("id,title\nopp_1,x\n")
+    with serving("--tasks", "team.csv") as sandbox:
+        variables = {**sandbox.environment, DSN: url(dsn)}
+        with worker(**variables):
+            flags = ("--skip-invalid", "--wait", "--out")
+            done = submitted(path, *flags, "a.run", **variables)
+            assert done.returncode == 1, done.stderr
+            assert done.stderr.splitlines()[-2:] == [
+                "to send failed rows again: bulkupdate fleet retry 1 --failed",
+                "once the invalid rows are fixed: bulkupdate fleet submit a.run/failed.csv",
+            ]
+            done = submitted(only_invalid, *flags, "b.run", **variables)
+            assert "fleet retry" not in done.stderr
+            done = submitted(path, *flags, "a.run", **variables)
+            assert done.returncode == 2
+            assert done.stderr == "error: a.run holds a run already: name another one\n"
+
+
+@pytest.mark.slow
 def test_run_is_cancelled_retried_and_forgotten(dsn: Dsn, write: Write) -> None:
     """A run goes through all commands, and each says what it did."""
     path = write("edits.csv", "id,title", *[f"opp_{n},T" for n in range(60)])

@@ -55,6 +55,17 @@ def test_stopped_retry_of_failed_rows_goes_on_with_them() -> None:
     assert last == f"continue with: {AGAIN.partition(': ')[2]} --retry-failed"
 
 
+def test_variable_for_other_commands_is_no_flag_of_the_next_one() -> None:
+    """`run` takes the file of a DSN with a shared limit alone."""
+    Path("edits.csv").write_text("id,title\nopp_none,x\n")
+    Path("team.csv").write_text("id,title\nopp_1,x\n")
+    with serving("--tasks", "team.csv", "--rate", "none") as sandbox:
+        variables = sandbox.environment | {"BULKUPDATE_DSN_FILE": "dsn"}
+        done = bulkupdate("run", "edits.csv", **variables)
+    assert done.returncode == 1
+    assert "once it is fixed: bulkupdate run edits.run/failed.csv\n" in done.stderr
+
+
 def test_accounts_that_a_night_left_out_need_another_run() -> None:
     """Resuming would evaluate no rule, so it is not offered."""
     for name in ("acme", "globex"):

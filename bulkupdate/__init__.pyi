@@ -20,6 +20,7 @@ from .errors import NoPermitError as NoPermitError
 from .errors import NotFoundError as NotFoundError
 from .errors import PaymentRequiredError as PaymentRequiredError
 from .errors import Problem as Problem
+from .errors import ProxyRefusedError as ProxyRefusedError
 from .errors import RateLimitedError as RateLimitedError
 from .errors import RedirectError as RedirectError
 from .errors import RefusedError as RefusedError
@@ -114,6 +115,7 @@ __all__ = [
     "Preview",
     "Problem",
     "Progress",
+    "ProxyRefusedError",
     "RateLimit",
     "RateLimitedError",
     "ReadOptions",

@@ -27,7 +27,8 @@
         ├── RequestTimeoutError  no answer in time, or 408: the update may have been applied
         ├── ConnectError         no connection was made: the update was not applied
         │   ├── CertificateError       the server's certificate was not accepted
-        │   └── TlsVersionError        the server's TLS is too old
+        │   ├── TlsVersionError        the server's TLS is too old
+        │   └── ProxyRefusedError      the proxy refuses: it wants a password, or forbids it
         ├── ConnectionLostError  the connection broke: the update may have been applied
         └── BadResponseError     the answer confirms nothing: the update may have been applied
 
@@ -309,6 +310,13 @@ class TlsVersionError(ConnectError):
     stops_lane = True
 
 
+class ProxyRefusedError(ConnectError):
+    """The proxy refuses to connect: it wants a password, or forbids the server. It stays so."""
+
+    type = "proxy"
+    stops_lane = True
+
+
 class ConnectionLostError(TaskError):
     """The connection broke after the request had begun: the update may have been applied."""
 
@@ -335,5 +343,6 @@ LANE_STOPPERS = frozenset(
         ForbiddenError,
         CertificateError,
         TlsVersionError,
+        ProxyRefusedError,
     )
 )

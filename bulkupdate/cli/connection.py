@@ -84,6 +84,7 @@ class ConnectionFlags:
             ConfigError: a flag or a variable is wrong, or there is no key.
         """
         forbid_core_dumps()
+        self._check_proxy()
         if self.api_key_file is None:
             environment.check_key(os.environ)
         else:
@@ -127,6 +128,7 @@ class ConnectionFlags:
             ConfigError: a flag, a variable or the file is wrong.
         """
         forbid_core_dumps()
+        self._check_proxy()
         return Accounts.load(
             file,
             environ=os.environ,
@@ -134,6 +136,22 @@ class ConnectionFlags:
             timeout=timeout,
             use_proxy=self.proxy,
         )
+
+    def _check_proxy(self) -> None:
+        """Check that a proxy is named, if one is to be used.
+
+        Raises:
+            ConfigError: none is. The requests would go another way than their user thinks.
+        """
+        if not self.proxy or self.url().startswith("http://"):
+            return
+        from urllib.request import getproxies
+
+        if not any(getproxies().get(name) for name in ("https", "all")):
+            raise ConfigError(
+                "--proxy: no proxy is named: set HTTPS_PROXY or ALL_PROXY, as in"
+                " HTTPS_PROXY=http://proxy.example:3128"
+            )
 
     def url(self) -> str:
         """The URL of the API: of the flag, the variable, or lemlist itself.

@@ -28,6 +28,7 @@ from bulkupdate.errors import (
     ForbiddenError,
     NotFoundError,
     PaymentRequiredError,
+    ProxyRefusedError,
     RateLimitedError,
     RedirectError,
     RequestTimeoutError,
@@ -53,6 +54,12 @@ MAX_DEPTH = 100
 
 #: Most characters of the server's message that are kept.
 MAX_MESSAGE = 500
+
+#: Statuses with which a proxy refuses to connect, and goes on to do so.
+_REFUSALS = frozenset(range(400, 500)) - {408, 425, 429}
+
+#: The variables that hold the URL of a proxy.
+_PROXY_VARIABLES = "the URL in HTTPS_PROXY or ALL_PROXY"
 
 #: Most seconds for connecting.
 CONNECT_TIMEOUT = 10.0
@@ -230,7 +237,12 @@ class HttpClient:
                     response = await self._on_any(current, (method, path), json, params, most)
             answer, is_kept = _judged(response, judge, current)
         except (TimeoutError, aiohttp.ClientError, OSError, HttpProcessingError) as error:
-            failure = _without_answer(error, self._redactor, is_sent=current.has_connection)
+            failure = _without_answer(
+                error,
+                self._redactor,
+                is_sent=current.has_connection,
+                how="no connection" if self._proxy is None else "no connection through the proxy",
+            )
         finally:
             if is_kept:
                 current.keep()
@@ -404,13 +416,14 @@ def _inflated(body: bytes, encoding: str | None, most: int) -> bytes:
         return body
 
 
-def _without_answer(error: Exception, redactor: Redactor, *, is_sent: bool) -> TaskError:
+def _without_answer(error: Exception, redactor: Redactor, *, is_sent: bool, how: str) -> TaskError:
     """The `TaskError` for an exception of the HTTP library.
 
     Args:
         error: the exception.
         redactor: removes the key from its text.
         is_sent: whether there was a connection.
+        how: what is said where there was none.
     """
     text = clean(redactor.text(str(error)))
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -418,19 +431,23 @@ def _without_answer(error: Exception, redactor: Redactor, *, is_sent: bool) -> T
     if isinstance(error, aiohttp.ClientConnectorSSLError) and _is_too_old(error):
         return TlsVersionError(f"the server's TLS is too old: it has to offer 1.2 or 1.3: {text}")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return ConnectError(f"no connection: {text}")
+        return ConnectError(f"{how}: {text}")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         status = f"{error.status} {clean(redactor.text(error.message))}".rstrip()
-        return ConnectError(f"no connection: the proxy answered {status}")
+        if error.status not in _REFUSALS:
+            return ConnectError(f"no connection: the proxy answered {status}")
+        cure = "" if error.status != 407 else f": write user and password into {_PROXY_VARIABLES}"
+        return ProxyRefusedError(f"the proxy refuses: it answered {status}{cure}")
     if isinstance(error, aiohttp.InvalidURL):
         return ConnectError(f"no request can be made: {text}")
-    if isinstance(error, TimeoutError) and not is_sent:
-        return ConnectError("no connection in time")
     if isinstance(error, TimeoutError):
-        return RequestTimeoutError("no answer in time")
+        in_time = f"{how} in time"
+        return RequestTimeoutError("no answer in time") if is_sent else ConnectError(in_time)
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        return BadResponseError(f"not an HTTP answer: {clean(redactor.text(error.message))}")
-    return ConnectionLostError(f"the connection broke: {text or type(error).__name__}")
+        what = f"not an HTTP answer: {clean(redactor.text(error.message))}"
+        return BadResponseError(what) if is_sent else ConnectError(f"{how}: {what}")
+    broke = f"the connection broke: {text or type(error).__name__}"
+    return ConnectionLostError(broke) if is_sent else ConnectError(f"{how}: {broke}")
 
 
 def _is_too_old(error: aiohttp.ClientConnectorSSLError) -> bool:

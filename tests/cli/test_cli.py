@@ -123,6 +123,17 @@ def test_check_prints_its_preview_as_json(write: Write) -> None:
 
 
 @pytest.mark.slow
+def test_proxy_that_nobody_names_is_refused(write: Write) -> None:
+    """Without one, the requests would go another way than their user thinks."""
+    none = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), "")
+    write("accounts.toml", "[acme]", 'api_key_env = "ACME_KEY"')
+    for command in (("team",), ("accounts", "accounts.toml")):
+        done = bulkupdate(*command, "--proxy", LEMLIST_API_KEY="k", ACME_KEY="k", **none)
+        assert done.returncode == 2
+        assert "--proxy: no proxy is named: set HTTPS_PROXY or ALL_PROXY, as in" in done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

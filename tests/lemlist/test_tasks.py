@@ -419,6 +419,43 @@ async def test_proxy_never_receives_the_key(monkeypatch: pytest.MonkeyPatch) -> 
             assert (b"Proxy-Authorization: Basic " + said in heads[-1]) == bool(user)
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (b"", "no connection through the proxy: the connection broke: "),
+        (b"hello\r\n\r\n", "no connection through the proxy: "),
+        (b"HTTP/1.1 200 OK\r\n\r\n<html>", "no connection through the proxy: "),
+        (b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n", "the proxy answered 503 Later"),
+        (
+            b"HTTP/1.1 407 Who\r\n\r\n",
+            "the proxy refuses: it answered 407 Who: write user",
+        ),
+        (b"HTTP/1.1 403 No\r\n\r\n", "the proxy refuses: it answered 403 No$"),
+    ],
+)
+async def test_nothing_was_sent_where_a_proxy_makes_no_connection(
+    monkeypatch: pytest.MonkeyPatch, said: bytes, message: str
+) -> None:
+    """Whatever it answers, the request stayed here. One that refuses goes on to do so."""
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    for name in ("no_proxy", "NO_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    one = Endpoint(api_key=ApiKey(KEY), base_url="https://a.example", use_proxy=True)
+    async with server, TaskClient(one) as client:
+        with pytest.raises(errors.ConnectError, match=message) as caught:
+            await client.update(UPDATE)
+    assert not caught.value.ambiguous
+    assert caught.value.stops_lane == ("refuses" in message)
+    assert (type(caught.value) is errors.ProxyRefusedError) == ("refuses" in message)
+
+
 async def test_redirect_target_receives_no_request() -> None:
     """A redirect is an error, and its target gets no request and so no key."""
     visits: list[bytes] = []

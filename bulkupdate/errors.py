@@ -79,11 +79,30 @@ def texts(name: str, value: Iterable[str]) -> tuple[str, ...]:
         value: its value.
 
     Raises:
-        ConfigError: the value is one text. Its letters would be the texts.
+        ConfigError: the value is one text, whose letters would be the texts; or holds no texts.
     """
     if isinstance(value, str):
         raise ConfigError(f"{setting(name)} takes a list of texts: write it as [{value!r}]")
-    return tuple(value)
+    found = tuple(value)
+    for one in found:
+        if not isinstance(one, str):
+            raise ConfigError(f"{setting(name)} takes texts, not {one!r}")
+    return found
+
+
+def check_flags(**flags: object) -> None:
+    """Check settings that are True or False: any text would be taken for True, also "no".
+
+    Args:
+        flags: name of a setting in Python → its value.
+
+    Raises:
+        ConfigError: a value is neither.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            # On the command line, none can be anything else.
+            raise ConfigError(f"{name} takes True or False, not {value!r}")
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

@@ -692,7 +692,7 @@ def cancel_command(run: int, *, dsn_file: Path | None, quiet: bool) -> None:
 
     `fleet collect` shows what was sent before, and `fleet retry` lets it go on.
 
-    Exits with 0, also if it was cancelled before; with 2 if there is no such run.
+    Exits with 0, also if it was cancelled before; with 2 if there is no such run, or it has ended.
     """
     screen = Screen(quiet=quiet)
     with screen.errors():
@@ -728,7 +728,9 @@ def cancel_command(run: int, *, dsn_file: Path | None, quiet: bool) -> None:
 def retry_command(run: int, *, dsn_file: Path | None, failed: bool, quiet: bool) -> None:
     """Let RUN go on: with accounts that have stopped, rows that were set aside, or cancelled.
 
-    Exits with 0; with 2 if there is no such run, or it is under way.
+    Rows that were in conflict when the tasks were compared are not sent: submit the file again.
+
+    Exits with 0; with 2 if there is no such run, it is under way, or nothing of it is left to send.
     """
     screen = Screen(quiet=quiet)
     with screen.errors():

@@ -58,8 +58,9 @@ from bulkupdate.engine.share import Share
 from bulkupdate.engine.spacing import Spacing
 from bulkupdate.engine.turns import Alarms, Turns
 from bulkupdate.engine.window import ServerWindow
+from bulkupdate.errors import ConfigError, setting
 from bulkupdate.lemlist.answer import Answer, Quota
-from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
+from bulkupdate.lemlist.rate import LEMLIST_RATE, RATE_KINDS, Rate, RateLimit
 
 #: The interval between two starts, as a part of the limit's interval. Faster starts make up for a
 #: late start within the same period.
@@ -381,9 +382,14 @@ def limiter_for(rate: Rate, *, delay: float = 0.0, alarms: Alarms | None = None)
         rate: "auto" follows the server; a rate is a ceiling; None means no limit.
         delay: seconds from now until the first request may start, if there is a limit.
         alarms: the timers that it shares with the limiters of other keys, or None.
+
+    Raises:
+        ConfigError: the rate is of another type.
     """
     if rate is None:
         return NoLimiter()
+    if not (rate == "auto" or isinstance(rate, RateLimit)):
+        raise ConfigError(f"{setting('rate')} takes {RATE_KINDS}, not {rate!r}")
     return PermitWindow(None if rate == "auto" else rate, delay=delay, alarms=alarms)
 
 

@@ -57,3 +57,6 @@ LEMLIST_RATE = RateLimit(20, 2.0)
 
 #: A choice of limit: "auto" follows the server, a rate is a ceiling, None means no limit.
 Rate = RateLimit | Literal["auto"] | None
+
+#: The same in words.
+RATE_KINDS = "'auto', None or a RateLimit, as RateLimit(20, 2)"

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from bulkupdate import fields
-from bulkupdate.errors import ConfigError, InputError, setting, texts
+from bulkupdate.errors import ConfigError, InputError, check_flags, setting, texts
 from bulkupdate.lemlist.values import is_pending
 from bulkupdate.models import Task
 from bulkupdate.plan.people import People
@@ -51,6 +51,9 @@ class Selection:
     def __post_init__(self) -> None:
         for name in ("assigned_to", "types", "campaigns"):
             object.__setattr__(self, name, texts(name, getattr(self, name)))
+        check_flags(overdue=self.overdue)
+        if not (self.zone is None or isinstance(self.zone, tzinfo)):
+            raise ConfigError(f"{setting('zone')} takes a tzinfo, not {self.zone!r}")
         for name in ("due_from", "due_to"):
             day = getattr(self, name)
             # A moment is a date too, and can't be compared with one.

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bulkupdate import fields
 from bulkupdate.codec import writable
-from bulkupdate.errors import ConfigError, setting, texts
+from bulkupdate.errors import ConfigError, check_flags, setting, texts
 from bulkupdate.reader.dateformat import DateFormat
 
 #: The word that empties a field. (A blank cell leaves it unchanged.)
@@ -113,6 +113,7 @@ class ReadOptions:
     now: datetime | None = None
 
     def __post_init__(self) -> None:
+        check_flags(ignore_extra=self.ignore_extra, people=self.people)
         if self.format is not None:
             if self.format not in [*Format]:
                 known = ", ".join(Format)

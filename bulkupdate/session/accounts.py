@@ -91,7 +91,7 @@ async def ask_teams(
 def _asked(one: Each[Known]) -> Asked:
     if one.value is None:
         return Asked(one.account, _NOTHING, one.problem)
-    return Asked(one.account, one.value, "" if one.value.team else one.value.note)
+    return Asked(one.account, one.value, "" if one.value.team else one.value.trouble)
 
 
 def _endpoints(accounts: Accounts) -> tuple[dict[str, Endpoint], dict[str, str]]:

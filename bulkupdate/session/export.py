@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import ConfigError, InputError, RunStoppedError, setting
+from bulkupdate.errors import ConfigError, InputError, RunStoppedError, check_flags, setting
 from bulkupdate.journal import published
 from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
@@ -23,6 +23,7 @@ from bulkupdate.plan import LiveTasks, People, Selection
 from bulkupdate.reader import Edit, EditsFile, Format, LeftOut, format_to_write
 from bulkupdate.session.editsfile import write_edits
 from bulkupdate.session.reading import Known, Limiters, LiveReader
+from bulkupdate.session.settings import check_kinds
 from bulkupdate.session.sidebyside import Lines, endpoints_of, of, read_each, shared_teams
 from bulkupdate.session.threads import in_thread
 from bulkupdate.stop import Stop
@@ -100,6 +101,8 @@ async def export_tasks(
         RunStoppedError: the tasks of an account can't be read whole, or `stop` was set.
         JournalError: the file or a temporary one could not be written.
     """
+    check_flags(overwrite=overwrite, allow_few=allow_few)
+    check_kinds(rate=rate)
     path, format_ = Path(path), format_to_write(Path(path))
     source = endpoint or accounts
     if source is None or None not in (endpoint, accounts):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from bulkupdate.engine.settings import RetryPolicy
-from bulkupdate.errors import ConfigError, InputError, RunStoppedError, setting
+from bulkupdate.errors import ConfigError, InputError, RunStoppedError, check_flags, setting
 from bulkupdate.journal import published
 from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
@@ -37,7 +37,7 @@ from bulkupdate.session.planning import (
 )
 from bulkupdate.session.planrecord import Plan
 from bulkupdate.session.reading import Limiters, live_reader
-from bulkupdate.session.settings import ChangeLimit
+from bulkupdate.session.settings import ChangeLimit, check_kinds
 from bulkupdate.stop import Stop
 
 
@@ -101,6 +101,8 @@ async def plan_edits(
             `output` was to be written, or for `stop`.
         JournalError: the live tasks can't be stored, or the file can't be written.
     """
+    check_flags(overwrite=overwrite, renew=renew, skip_invalid=skip_invalid, allow_few=allow_few)
+    check_kinds(unlisted=unlisted, max_changes=max_changes, rate=rate)
     target = Path(output) if output is not None else None
     format_ = format_to_write(target) if target is not None else Format.CSV
     read = read or ReadOptions()

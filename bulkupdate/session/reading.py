@@ -74,11 +74,18 @@ class Known(NamedTuple):
         team: the team; None where its route is closed.
         members: its members; None where they could not be read.
         note: what could not be read, in words; "" if all could.
+        why: why the members could not be read, in words; "" if they could.
     """
 
     team: Team | None
     members: tuple[Member, ...] | None
     note: str = ""
+    why: str = ""
+
+    @property
+    def trouble(self) -> str:
+        """That the members could not be read, and why, where they alone were asked for."""
+        return f"the team can't be read ({self.why})"
 
 
 class LiveReader:
@@ -142,7 +149,7 @@ class LiveReader:
             if isinstance(error, KeyRefusedError) or (is_needed and is_transient(error)):
                 raise self._stopped(error, "the team") from error
             # Names are decoration: tasks can be read and edited without them.
-            return Known(None, None, _NO_TEAM.format(error))
+            return Known(None, None, _NO_TEAM.format(error), str(error))
         if team.members is not None:
             return Known(team, team.members)
         return await self._asked(team, is_needed=is_needed)
@@ -170,7 +177,8 @@ class LiveReader:
                     note = f"names of users can't be read: only their ids work ({error})"
             members.append(member)
         if not members:
-            return Known(team, None, _NO_TEAM.format("it tells no member"))
+            why = "it tells no member"
+            return Known(team, None, _NO_TEAM.format(why), why)
         if not (note or any(one.name or one.email for one in members)):
             note = "names of users can't be read: only their ids work"
         return Known(team, tuple(members), note)

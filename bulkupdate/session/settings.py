@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
-from bulkupdate.errors import ConfigError, count, setting
+from bulkupdate.errors import ConfigError, check_flags, count, setting
 from bulkupdate.journal import Mode
 from bulkupdate.lemlist.accounts import Account, Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
-from bulkupdate.lemlist.rate import Rate, RateLimit
+from bulkupdate.lemlist.rate import RATE_KINDS, Rate, RateLimit
 from bulkupdate.reader import ReadOptions, is_rules, unpacked_name
 
 #: Rows that must have been sent before a limit in percent counts.
@@ -131,12 +131,37 @@ _KINDS: dict[str, tuple[type, str]] = {
     "endpoint": (Endpoint, "an Endpoint"),
     "first": (int, "a whole number"),
     "workers": (int, "a whole number"),
-    "rate": (RateLimit, "'auto', None or a RateLimit, as RateLimit(20, 2)"),
+    "rate": (RateLimit, RATE_KINDS),
     "max_changes": (ChangeLimit, "a ChangeLimit, as ChangeLimit(tasks=5)"),
     "max_failures": (FailureLimit, "a FailureLimit, as FailureLimit(rows=5)"),
     "max_failures_total": (FailureLimit, "a FailureLimit, as FailureLimit(rows=5)"),
     "deadline": (datetime, "a datetime"),
 }
+
+
+#: What may become of a row whose task is not listed.
+_UNLISTED = ("conflict", "send")
+
+
+def check_kinds(*, unlisted: str = "conflict", **values: object) -> None:
+    """Check the types of some settings of a run.
+
+    Args:
+        unlisted: what becomes of a row whose task is not listed.
+        values: name of a setting → its value, which may be None.
+
+    Raises:
+        ConfigError: a value is of another type.
+    """
+    if unlisted not in _UNLISTED:
+        known = ", ".join(map(repr, _UNLISTED))
+        raise ConfigError(f"{setting('unlisted')} {unlisted!r} is not one of {known}")
+    for name, value in values.items():
+        kind, shown = _KINDS[name]
+        is_default = value is None or (name, value) == ("rate", "auto")
+        # A bool is an int.
+        if not is_default and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ConfigError(f"{setting(name)} takes {shown}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,12 +289,10 @@ class RunConfig:
 
     def _check_types(self) -> None:
         """Refuse what would fail only once rows are on their way, or would never be reached."""
-        for name, (kind, shown) in _KINDS.items():
-            value = getattr(self, name)
-            is_default = value is None or (name, value) == ("rate", "auto")
-            # A bool is an int.
-            if not is_default and (not isinstance(value, kind) or isinstance(value, bool)):
-                raise ConfigError(f"{setting(name)} takes {shown}, not {value!r}")
+        check_flags(
+            **{one.name: getattr(self, one.name) for one in fields(self) if one.type is bool}
+        )
+        check_kinds(unlisted=self.unlisted, **{name: getattr(self, name) for name in _KINDS})
 
     def _check_accounts(self) -> None:
         if (self.endpoint is None) == (self.accounts is None):

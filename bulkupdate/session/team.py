@@ -46,7 +46,7 @@ async def write_team(
     async with live_reader(endpoint, rate, policy, stop) as reader:
         known = await reader.known()
     if known.members is None:
-        raise RunStoppedError(known.note)
+        raise RunStoppedError(known.trouble)
     cells = [cells for _, *cells in _cells(("", member) for member in known.members)]
     _write(part, format_, _HEADER, cells, has_mark=has_mark)
     return known
@@ -75,7 +75,7 @@ async def write_teams(
     """
     teams = await ask_teams(accounts, rate, policy, stop, is_patient=False)
     asked = [
-        one if one.problem or one.known.members else one._replace(problem=one.known.note)
+        one if one.problem or one.known.members else one._replace(problem=one.known.trouble)
         for one in teams.asked
     ]
     if all(one.problem for one in asked):

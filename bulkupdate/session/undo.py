@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bulkupdate import fields
-from bulkupdate.errors import ConfigError, InputError, JournalError, RunDirectoryError, setting
+from bulkupdate.errors import (
+    ConfigError,
+    InputError,
+    JournalError,
+    RunDirectoryError,
+    check_flags,
+    setting,
+)
 from bulkupdate.journal import (
     AccountSummary,
     Ledger,
@@ -109,6 +116,7 @@ def undo_run(
         RunInUseError: one of the runs is in progress.
         JournalError: a file of a run can't be read, or the new file can't be written.
     """
+    check_flags(overwrite=overwrite)
     names = [directories] if isinstance(directories, str | Path) else directories
     path, format_ = Path(path), format_to_write(Path(path))
     with published(path, overwrite=overwrite) as part:

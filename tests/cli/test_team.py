@@ -52,7 +52,7 @@ def test_closed_team_exits_with_3(answer: str) -> None:
     with serving("--rate", "none", "--closed", f"team={answer}") as server:
         done = bulkupdate("team", "-o", "team.csv", **server.environment)
     assert (done.returncode, done.stdout) == (3, "")
-    assert "error: the team can't be read: only ids of users work" in done.stderr
+    assert "error: the team can't be read (" in done.stderr
     assert [*Path().iterdir()] == []
 
 
@@ -129,7 +129,7 @@ def test_members_of_each_account_are_written(sandbox: Serving) -> None:
         "stdout: 5 members of 1 account",
         "error: account 'globex': $GLOBEX_KEY is not set: set it to the API key of this account",
     ]
-    assert said[2].startswith("error: account 'down': the team can't be read: ")
+    assert said[2].startswith("error: account 'down': the team can't be read (")
     assert (done.returncode, len(said)) == (3, 3)
 
 

@@ -163,6 +163,15 @@ async def test_impossible_number_of_workers_is_refused(workers: int) -> None:
         await anext(update_tasks([TaskUpdate(id="opp_a", title="T")], nowhere, workers=workers))
 
 
+async def test_rate_of_another_type_is_refused_before_anything_is_sent() -> None:
+    """A text is one of the command line."""
+    rate: Any = "20/2s"
+    async with sandbox() as server:
+        with pytest.raises(ConfigError, match=r"^rate takes 'auto', None or a RateLimit"):
+            await anext(update_tasks([TaskUpdate(id="a", done=True)], endpoint(server), rate=rate))
+        assert not server.requests.total()
+
+
 @pytest.mark.parametrize("workers", [1, 1000])
 async def test_any_possible_number_of_workers_sends(workers: int) -> None:
     """One worker is enough, and a thousand are not too many."""

@@ -181,6 +181,9 @@ def test_first_day_after_the_last_is_refused() -> None:
         ({"campaigns": "cam_a"}, "^campaigns takes a list of texts"),
         ({"due_from": "2026-03-02"}, "^due_from takes a date, not '2026-03-02'$"),
         ({"due_to": NOW}, "^due_to takes a date, not datetime"),
+        ({"types": [5]}, "^types takes texts, not 5$"),
+        ({"overdue": "no"}, "^overdue takes True or False, not 'no'$"),
+        ({"zone": "Europe/Paris"}, "^zone takes a tzinfo, not 'Europe/Paris'$"),
     ],
 )
 def test_condition_of_another_type_is_refused(settings: dict[str, Any], message: str) -> None:

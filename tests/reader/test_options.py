@@ -43,6 +43,8 @@ from bulkupdate.reader.options import Format, ReadOptions, moment, unpacked_name
         ({"now": datetime(2026, 1, 1)}, "now has no offset from UTC"),  # noqa: DTZ001
         ({"now": "2026-01-01T00:00Z"}, "now takes a datetime, not '2026-01-01T00:00Z'"),
         ({"format": "json"}, "format 'json' is not one of csv, tsv, jsonl, xlsx"),
+        ({"ignore_extra": "no"}, "ignore_extra takes True or False, not 'no'"),
+        ({"only": [5]}, "only takes texts, not 5"),
         ({"format": 3}, "format 3 is not one of csv, tsv, jsonl, xlsx"),
     ],
 )

@@ -103,7 +103,7 @@ async def test_one_account_that_fails_stops_no_other(tmp_path: Path) -> None:
     assert [*found] == ["missing", "wrong", "closed", "down", "good"]
     assert found["missing"] == "$MISSING is not set: set it to the API key of this account"
     assert found["wrong"] == REFUSED
-    assert found["closed"].startswith("the team can't be read: ")
+    assert found["closed"].startswith("the team can't be read (")
     assert "402" in found["closed"]
     assert ": connection: no connection: Cannot connect to host 127.0.0.1:9" in found["down"]
     assert found["good"] == "tea_a"

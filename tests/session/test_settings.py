@@ -14,7 +14,10 @@ from bulkupdate.journal.directory import Mode
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
 from bulkupdate.lemlist.rate import RateLimit
 from bulkupdate.sandbox import Fault, SandboxConfig
+from bulkupdate.session.export import export_tasks
+from bulkupdate.session.plan import plan_edits
 from bulkupdate.session.settings import ChangeLimit, FailureLimit, RunConfig
+from bulkupdate.session.undo import undo_run
 
 KEY = ApiKey("s3cr3t")
 
@@ -176,6 +179,9 @@ def test_impossible_setting_is_refused(make: Callable[[], Any]) -> None:
         ("max_failures", 5, r"FailureLimit\(rows=5\), not 5"),
         ("max_failures", "5%", "a FailureLimit"),
         ("deadline", "+2h", "a datetime"),
+        ("skip_invalid", "no", "True or False, not 'no'"),
+        ("compare", 1, "True or False, not 1"),
+        ("yes", None, "True or False, not None"),
     ],
 )
 def test_setting_of_another_type_is_refused_at_once(name: str, value: Any, says: str) -> None:
@@ -183,6 +189,26 @@ def test_setting_of_another_type_is_refused_at_once(name: str, value: Any, says:
     given: dict[str, Any] = {"endpoint": Endpoint(api_key=KEY), "compare": True, name: value}
     with pytest.raises(ConfigError, match=f"^{name} takes .*{says}"):
         RunConfig(input="a.csv", **given)
+
+
+async def test_wrong_types_for_functions_are_refused_at_once(tmp_path: Path) -> None:
+    """As for a run: nothing is read, and no file is replaced."""
+    endpoint, wrong = Endpoint(api_key=KEY), dict[str, Any]
+    with pytest.raises(ConfigError, match="unlisted 'foo' is not one of 'conflict', 'send'"):
+        RunConfig(input="a.csv", endpoint=endpoint, compare=True, **wrong(unlisted="foo"))
+    for settings, says in (
+        (wrong(max_changes=5), r"^max_changes takes a ChangeLimit"),
+        (wrong(unlisted="foo"), "^unlisted 'foo' is not one of"),
+        (wrong(rate="20/2s"), "^rate takes 'auto', None"),
+        (wrong(renew="no"), "^renew takes True or False"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            await plan_edits(tmp_path / "a.csv", endpoint, **settings).__aenter__()
+    for settings in (wrong(overwrite="no"), wrong(rate="20/2s"), wrong(allow_few=0)):
+        with pytest.raises(ConfigError, match=" takes "):
+            await export_tasks(endpoint, tmp_path / "a.csv", **settings)
+    with pytest.raises(ConfigError, match="overwrite takes True or False"):
+        undo_run("a.run", tmp_path / "a.csv", **wrong(overwrite="no"))
 
 
 def test_run_directory_takes_the_inputs_name() -> None:

@@ -121,6 +121,19 @@ def test_path_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     assert "can't be created" in refusal(tmp_path / "file" / "a.run")
 
 
+def test_directory_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its rights can't be changed, it is not certain who reads it."""
+
+    def chmod(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    (tmp_path / "theirs").mkdir()
+    monkeypatch.setattr(Path, "chmod", chmod)
+    assert refusal(tmp_path / "theirs").endswith("theirs can't be used: Operation not permitted")
+
+
 def test_overwriting_removes_only_the_runs_files(tmp_path: Path) -> None:
     """Overwriting removes the files of the run and leaves every other file."""
     path = a_run(tmp_path / "a.run")

@@ -87,6 +87,15 @@ def test_last_five_failures_are_shown(path: Path) -> None:
         assert run.listed == [f"opp_{number}" for number in range(1, 21)]
 
 
+def test_results_of_others_are_shown_too(path: Path) -> None:
+    """Where others send the rows, their last failures are among the latest ones."""
+    with recording(path) as run:
+        run.recorder.take([conflict(run.rows[0]), unsent(run.rows[1], Outcome.UPDATED)])
+        assert [shown.row for shown in run.recorder.recent] == [1]
+        run.recorder.close()
+        assert run.listed == ["opp_1"]
+
+
 def test_report_that_can_not_be_removed_is_told(path: Path) -> None:
     """A report of an earlier session lacks what this one settles: the user must know of it."""
     report = path.with_name("a.run") / "report.html"

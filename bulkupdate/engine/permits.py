@@ -19,8 +19,8 @@ trip in each period. The headers of the answers can reduce it:
   windows, a quarter of them may be taken at once when a window opens: the first of several
   requests arrives earlier than a single one. It is half of them where only the first answer tells
   when a window has begun: of several answers, the first one comes earlier too.
-- *Round trip.* Permits and windows come back early by a part of the shortest round trip, because no
-  request travels faster.
+- *Round trip.* A permit comes back early by a part of the shortest round trip, because no request
+  travels faster. So does a window whose end only its first answer tells.
 - *Credit.* `X-RateLimit-Remaining`, minus the requests sent since, is room that is surely free.
   Where the key was used just before the run, it is all the room there is until the next window.
 - *Window.* If the answers show that the server counts in windows, all permits come back when the
@@ -317,15 +317,15 @@ class PermitWindow(LocalLimiter):
         self, started: float, remaining: float, retry_after: float | None, now: float
     ) -> None:
         rate = self._share.rate
-        # A request that is sent then arrives when the answer was on its way already.
-        now -= self._round_trips.sure
         if retry_after is not None and retry_after % 1:
             if retry_after <= rate.period + 1:
                 self._window.learn(started, now, retry_after, rate.period)
         elif remaining >= _NEARLY_WHOLE * rate.requests and self._is_in_newer_window(
             started, remaining
         ):
-            self._window.begin(started, now, rate.period)
+            # What is sent this much earlier arrives when the answer was on its way already. A
+            # fraction tells the end too exactly for it: an estimate may be wrong by more.
+            self._window.begin(started, now - self._round_trips.sure, rate.period)
 
     def _is_in_newer_window(self, started: float, remaining: float) -> bool:
         """Whether the server surely counted a request in a newer window than the one known."""

@@ -48,7 +48,7 @@ ROWS = 601
     [
         (SHORT, Window.FIXED, 98), (SHORT, Window.CLOCK, 98),
         (SHORT, Window.SLIDING, 97), (SHORT, Window.BUCKET, 98),
-        (LONG, Window.FIXED, 96.8), (LONG, Window.CLOCK, 97),
+        (LONG, Window.FIXED, 95.5), (LONG, Window.CLOCK, 97),
         (LONG, Window.SLIDING, 90), (LONG, Window.BUCKET, 94),
     ],
 )  # fmt: skip

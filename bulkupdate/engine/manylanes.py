@@ -24,9 +24,9 @@ from bulkupdate.lemlist.accounts import Accounts
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool, connections
 from bulkupdate.lemlist.rate import Rate
-from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.lemlist.tasks import MEDIA_TIMEOUT, TaskClient
 from bulkupdate.models import Outcome, Reason, Result, Row, TaskUpdate, unsent
-from bulkupdate.stop import Stop, cancel_all
+from bulkupdate.stop import Stop
 
 Item = TypeVar("Item")
 
@@ -111,7 +111,7 @@ class ManyLanes:
                     limiter_for(self._rate, delay=delay, alarms=alarms),
                     self._retry,
                     workers=self._workers,
-                    drain_timeout=endpoint.timeout,
+                    drain_timeout=endpoint.timeout + MEDIA_TIMEOUT,
                     stop=self._stop.child(ends_parent=False),
                     on_result=lambda _, result: self._results.put(result),
                 )
@@ -207,13 +207,21 @@ class Reading:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        was_cancelled = not self._task.done()
-        await cancel_all([self._task])
+        was_cancelled = self._task.cancel()
+        cancelled: asyncio.CancelledError | None = None
+        while not self._task.done():
+            # Cancelled once: what the caller's own code does at its end may take a while.
+            try:
+                await asyncio.wait([self._task])
+            except asyncio.CancelledError as error:
+                cancelled = error
         if not self._task.cancelled():
             self.error = self._task.exception()
         elif not was_cancelled:
             # The caller's iterable raised it.
             self.error = asyncio.CancelledError()
+        if cancelled is not None:
+            raise cancelled
 
 
 def no_update(message: str) -> InvalidUpdateError:

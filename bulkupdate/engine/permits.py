@@ -272,6 +272,7 @@ class PermitWindow(LocalLimiter):
         if error := self._pause.too_long:
             self._turns.fail(error)
         self._credit = 0
+        self._window.distrust()
         has_shrunk = share.shrink(now, self._may_be_strict(started))
         self._space()
         if has_shrunk and share.value > LEMLIST_RATE.requests:
@@ -318,8 +319,10 @@ class PermitWindow(LocalLimiter):
     ) -> None:
         rate = self._share.rate
         if retry_after is not None and retry_after % 1:
-            if retry_after <= rate.period + 1:
-                self._window.learn(started, now, retry_after, rate.period)
+            if retry_after <= rate.period + 1 and self._window.learn(
+                started, now, retry_after, rate.period
+            ):
+                self._space()
         elif remaining >= _NEARLY_WHOLE * rate.requests and self._is_in_newer_window(
             started, remaining
         ):

@@ -9,6 +9,7 @@ rows are put on disk as they are checked, and each lane reads its own, in the or
 Memory holds eight bytes for each row. The file has no name, so it disappears with the process.
 """
 
+import contextlib
 import os
 from array import array
 from collections.abc import Generator, Iterable
@@ -108,7 +109,9 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        # What could not be written could not be read back either, which was told then.
+        with contextlib.suppress(JournalError):
+            self.close()
 
     def close(self) -> None:
         """Close the file."""

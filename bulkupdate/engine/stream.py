@@ -12,7 +12,7 @@ from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, RunStoppedError
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.rate import Rate
-from bulkupdate.lemlist.tasks import TaskClient
+from bulkupdate.lemlist.tasks import MEDIA_TIMEOUT, TaskClient
 from bulkupdate.models import Result, Row, TaskUpdate
 from bulkupdate.stop import Stop
 
@@ -80,11 +80,11 @@ async def update_tasks(
         InvalidUpdateError: an item is no update, or is of no known account. Every update before it
             has its result, and none after it was read.
         Exception: any that `updates` raised, likewise.
-        JournalError: the disk is full, likewise.
-        RunStoppedError: the key was refused, or the server is down. All settled results have been
-            yielded. The other updates were not sent. With several accounts, one or more stopped
-            so, and all updates of the others are settled. If `updates` raised an error too, it is
-            the cause.
+        JournalError: an update could not be kept on the disk, likewise.
+        RunStoppedError: the key was refused, the server is down, or the disk is full. All settled
+            results have been yielded. The other updates were not sent. With several accounts, one
+            or more stopped so, and all updates of the others are settled. If `updates` raised an
+            error too, it is the cause.
     """
     if not 1 <= workers <= MAX_WORKERS:
         raise ConfigError(f"workers must be a number from 1 to {MAX_WORKERS}")
@@ -139,7 +139,7 @@ async def _send(
             limiter_for(rate),
             retry,
             workers=workers,
-            drain_timeout=endpoint.timeout,
+            drain_timeout=endpoint.timeout + MEDIA_TIMEOUT,
             stop=stop,
             on_result=lambda _, result: results.put(result),
         )

@@ -7,7 +7,7 @@ to a request in a newer window, at the latest. Two things show that a request is
 - `X-RateLimit-Remaining` and our own requests since then are more than the limit together.
 
 A token bucket keeps no sliding log either, and may look like a window. It is none where room comes
-back faster than a bucket fills.
+back faster than a bucket fills, unless it is filled in steps: then a 429 shows it.
 """
 
 import math
@@ -38,7 +38,7 @@ class ServerWindow:
     def __init__(self) -> None:
         self.since = -math.inf
         self._evidence = 0
-        self._is_no_bucket = 0
+        self._is_no_bucket = 0.0
         self._tells_end = False
         #: The least room that an answer has shown of late.
         self._least = _Room(math.inf, math.inf, math.inf)
@@ -89,7 +89,11 @@ class ServerWindow:
             self._least = least
         return False
 
-    def learn(self, sent: float, answered: float, retry_after: float, period: float) -> None:
+    def distrust(self) -> None:
+        """Record a 429: from now on, the server may keep a bucket, whatever its answers show."""
+        self._is_no_bucket = -math.inf
+
+    def learn(self, sent: float, answered: float, retry_after: float, period: float) -> bool:
         """Record the end of the window. The earliest end is the most exact one.
 
         Args:
@@ -97,8 +101,11 @@ class ServerWindow:
             answered: the time of its answer.
             retry_after: seconds until the end of the window, with a fraction; never negative.
             period: the period of the limit, in seconds.
+
+        Returns:
+            Whether `is_rough` has changed.
         """
-        self._tells_end = True
+        was_rough, self._tells_end = self.is_rough, True
         end = answered + retry_after
         if end > self._end + period / 2:
             # A real window is nearly whole when it begins. A short `Retry-After` comes from a token
@@ -107,6 +114,7 @@ class ServerWindow:
                 self._begin(sent, end)
         elif sent > self.since:
             self._end = min(self._end, end)
+        return was_rough
 
     def begin(self, sent: float, answered: float, period: float) -> None:
         """Record a request in a newer window, by the times when it was sent and answered."""

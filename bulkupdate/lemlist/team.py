@@ -96,7 +96,8 @@ def team_of(response: Response) -> tuple[Team, bool]:
         raise BadResponseError("a 200 without a team", 200)
     # Only what is used is taken.
     ids = _ids(value)
-    found = response.redacted([id_, _text(value, "name"), ids, _members(value, ids)])
+    members = [] if ids is None else _members(value, ids)
+    found = response.redacted([id_, _text(value, "name"), ids or [], members])
     known = tuple(Member(*one) for one in found[3])
     return Team(found[0], found[1], tuple(found[2]), known or None), True
 
@@ -163,13 +164,13 @@ def _team_value(response: Response) -> Any:
         raise BadResponseError(text, response.status) from None
 
 
-def _ids(team: Mapping[str, Any]) -> list[str]:
-    """The ids of the members; none where one of them can't be read.
+def _ids(team: Mapping[str, Any]) -> list[str] | None:
+    """The ids of the members; None where one of them can't be read.
 
     Half a list is not taken for the whole: a rule would think that the others have left the team.
     """
     ids = [one.strip() if isinstance(one, str) else "" for one in _list(team, "userIds")]
-    return ids if all(ids) else []
+    return ids if all(ids) else None
 
 
 def _members(team: Mapping[str, Any], ids: Iterable[str]) -> list[list[str]]:

@@ -9,7 +9,7 @@ from typing import IO, Self
 import msgspec
 
 from bulkupdate.codec import writable
-from bulkupdate.errors import ConfigError, Problem
+from bulkupdate.errors import ConfigError, InputError, Problem
 from bulkupdate.models import Row
 from bulkupdate.reader import not_a_formula
 
@@ -125,6 +125,9 @@ class ProblemsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        if kind is not None and not issubclass(kind, InputError):
+            self._remove()
+            return
         try:
             self._file.close()
         except OSError as failure:
@@ -132,9 +135,12 @@ class ProblemsFile:
 
     def _removed(self, error: OSError) -> ConfigError:
         """Remove the file, whose last lines are missing. Return the error to raise."""
+        self._remove()
+        return ConfigError(f"{self._path} can't be written: {error.strerror}")
+
+    def _remove(self) -> None:
         with contextlib.suppress(OSError):
             # What could not be written is written again here, and fails again.
             self._file.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
-        return ConfigError(f"{self._path} can't be written: {error.strerror}")

@@ -323,8 +323,8 @@ class _Field:
         before: the value to go back to, or what stands in the way.
         was_changed: whether another hand, or a row that stays, changed the field after an older
             write.
-        older: the value that stands there if the newest write, in doubt, was not applied: what an
-            older write has left. None without one, or if it is the same.
+        older: the values that may stand there if the newest write, in doubt, was not applied: what
+            older writes have left, newest first, down to one that is certain.
     """
 
     def __init__(self, run: int, left: Any, *, is_certain: bool) -> None:
@@ -332,7 +332,7 @@ class _Field:
         self.is_certain = is_certain
         self.before: Any = Obstacle.UNKNOWN
         self.was_changed = False
-        self.older: Any = None
+        self.older: list[Any] = []
         self._knows_older = False
         #: The run whose image is looked for, or was found.
         self._run = run
@@ -361,7 +361,8 @@ class _Field:
             self.was_changed = self._is_over = True
             return
         if run != self._run and self.before in (sent, left):
-            self._note_older(left, is_certain=is_certain)
+            # A reading has shown it, whatever is known of the write.
+            self._note_older(self.before, is_certain=True)
             self._run, self.before = run, Obstacle.UNKNOWN
             self._is_found = self._has_older_write = False
             return
@@ -372,8 +373,8 @@ class _Field:
 
     def _note_older(self, left: Any, *, is_certain: bool) -> None:
         """Note what stands there if no newer write was applied."""
-        if not self._knows_older and left != self.expected:
-            self.older = left
+        if not self._knows_older:
+            self.older.append(left)
         self._knows_older |= is_certain
 
     def other_write(self, run: int, sent: Any, left: Any, *, is_certain: bool) -> None:
@@ -463,12 +464,12 @@ class _Walk:
             if field is None:
                 continue
             expected = field.expected
-            is_doubtful = not field.is_certain and field.older not in (None, field.before)
+            others = [] if field.is_certain else [one for one in field.older if one != field.before]
             if field.before == expected:
                 # A write in doubt may have taken the field back. If not, an older one stands.
-                if not is_doubtful:
+                if not others:
                     continue
-                expected, is_doubtful = field.older, False
+                expected = others[-1]
             if name in self._overtaken:
                 found.left_out[name] = Obstacle.OVERTAKEN
                 continue
@@ -478,7 +479,7 @@ class _Walk:
             found.values[name], found.expect[name] = field.before, expected
             if field.was_changed:
                 found.changed.append(name)
-            if is_doubtful:
+            if any(one != expected for one in others):
                 found.doubtful.append(name)
         return found
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import UnionType
 from typing import Literal
 
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
@@ -127,7 +128,7 @@ class ChangeLimit:
 
 
 #: Settings of a run → their type, and how messages show it.
-_KINDS: dict[str, tuple[type, str]] = {
+_KINDS: dict[str, tuple[type | UnionType, str]] = {
     "endpoint": (Endpoint, "an Endpoint"),
     "first": (int, "a whole number"),
     "workers": (int, "a whole number"),
@@ -136,7 +137,14 @@ _KINDS: dict[str, tuple[type, str]] = {
     "max_failures": (FailureLimit, "a FailureLimit, as FailureLimit(rows=5)"),
     "max_failures_total": (FailureLimit, "a FailureLimit, as FailureLimit(rows=5)"),
     "deadline": (datetime, "a datetime"),
+    "retry": (RetryPolicy, "a RetryPolicy"),
+    "read": (ReadOptions, "ReadOptions"),
+    "drain_timeout": (int | float, "a number of seconds"),
+    "max_age": (int | float, "a number of seconds"),
 }
+
+#: Those that can't be None.
+_NEEDED = {"workers", "retry", "read", "drain_timeout", "max_age"}
 
 
 #: What may become of a row whose task is not listed.
@@ -158,7 +166,7 @@ def check_kinds(*, unlisted: str = "conflict", **values: object) -> None:
         raise ConfigError(f"{setting('unlisted')} {unlisted!r} is not one of {known}")
     for name, value in values.items():
         kind, shown = _KINDS[name]
-        is_default = value is None or (name, value) == ("rate", "auto")
+        is_default = (value is None and name not in _NEEDED) or (name, value) == ("rate", "auto")
         # A bool is an int.
         if not is_default and (not isinstance(value, kind) or isinstance(value, bool)):
             raise ConfigError(f"{setting(name)} takes {shown}, not {value!r}")

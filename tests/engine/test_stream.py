@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from bulkupdate import ApiKey, Endpoint, Outcome, RetryPolicy, TaskUpdate, update_tasks
 from bulkupdate.engine.spool import Spool
@@ -126,6 +128,75 @@ async def test_refused_key_comes_before_the_error_of_the_updates() -> None:
         with pytest.raises(RunStoppedError, match="unauthorized") as caught:
             _ = [r async for r in update_tasks(updates(), endpoint(server, "wrong"), rate=None)]
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("ending", ["refused", "closed", "cancelled"])
+async def test_what_the_updates_do_at_their_end_is_waited_for(ending: str) -> None:
+    """A caller's generator may commit, or close a cursor: it is cancelled once, and awaited."""
+    ended = asyncio.Event()
+
+    async def updates() -> AsyncIterator[TaskUpdate]:
+        try:
+            yield TaskUpdate(id="opp_1", done=True)
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.5)
+            ended.set()
+
+    async with sandbox() as server:
+        key = "sandbox" if ending == "closed" else "wrong"
+        stream = update_tasks(updates(), endpoint(server, key), rate=None)
+        if ending == "closed":
+            await anext(stream)
+            await stream.aclose()
+        else:
+
+            async def use() -> None:
+                async for _ in stream:
+                    pass
+
+            using = asyncio.create_task(use())
+            if ending == "cancelled":
+                # While the end of the updates is waited for.
+                await asyncio.sleep(0.2)
+                using.cancel()
+            error = asyncio.CancelledError if ending == "cancelled" else RunStoppedError
+            with pytest.raises(error):
+                await using
+    assert ended.is_set()
+
+
+async def test_update_with_images_ends_although_the_key_is_refused() -> None:
+    """Its server downloads them meanwhile, for longer than another request may take."""
+    applied: list[str] = []
+    is_under_way = asyncio.Event()
+
+    async def patch(request: web.Request) -> web.Response:
+        id_ = (await request.json())["id"]
+        if id_ == "opp_images":
+            is_under_way.set()
+            await asyncio.sleep(0.6)
+            applied.append(id_)
+        if id_ == "opp_refused":
+            await is_under_way.wait()
+            return web.json_response({"error": "no"}, status=401)
+        return web.json_response({"_id": id_})
+
+    application = web.Application()
+    application.router.add_patch("/api/tasks", patch)
+    results = []
+    async with TestServer(application) as server:
+        here = Endpoint(api_key=ApiKey("k"), base_url=str(server.make_url("/api")), timeout=0.2)
+        updates = [
+            TaskUpdate(id="opp_1", done=True),
+            TaskUpdate(id="opp_images", images=("https://a.example/1.png",)),
+            TaskUpdate(id="opp_refused", done=True),
+        ]
+        with pytest.raises(RunStoppedError):  # noqa: PT012 - it comes last
+            async for result in update_tasks(updates, here, rate=None):
+                results.append((result.id, result.outcome))  # noqa: PERF401 - they would be lost
+    assert applied == ["opp_images"]
+    assert ("opp_images", Outcome.UPDATED) in results
 
 
 async def test_item_that_is_no_update_is_refused_after_those_before_it() -> None:

@@ -123,7 +123,19 @@ def test_window_that_tells_its_end_is_not_rough() -> None:
     """With a fraction, each answer tells the end."""
     window = known_window()
     drained(window, 3, later=0.7)
-    window.learn(30.0, 30.1, 1.5, 2.0)
+    assert window.is_rough
+    assert window.learn(30.0, 30.1, 1.5, 2.0)
+    assert not window.is_rough
+    assert not window.learn(30.1, 30.2, 1.4, 2.0)
+
+
+def test_refusal_ends_the_trust_in_a_window() -> None:
+    """A bucket that is filled in steps looks like a window, until it refuses."""
+    window = known_window()
+    drained(window, 3, later=0.7)
+    window.distrust()
+    assert not window.is_rough
+    drained(window, 9, later=0.7)
     assert not window.is_rough
 
 

@@ -3,8 +3,10 @@
 import csv
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,15 @@ import openpyxl
 import pytest
 
 from tests.reader.test_corpus import CORPUS
-from tests.support.commands import COMMAND, Serving, bulkupdate, environment, serving, summary_in
+from tests.support.commands import (
+    COMMAND,
+    Serving,
+    bulkupdate,
+    environment,
+    serving,
+    start,
+    summary_in,
+)
 
 Write = Callable[..., Path]
 
@@ -180,6 +190,20 @@ def test_problems_that_do_not_fit_on_the_disk_leave_no_file(write: Write) -> Non
         [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (2, "error: p.csv can't be written: File too large\n")
+    assert not Path("p.csv").exists()
+
+
+def test_check_that_is_interrupted_leaves_no_file_of_problems(write: Write) -> None:
+    """Half a list would be taken for the whole."""
+    path = write("a.csv", "id,done", *("opp,maybe" for _ in range(300_000)))
+    process = start("check", path, "--problems", "p.csv")
+    until = time.monotonic() + 30
+    while not Path("p.csv").exists() or Path("p.csv").stat().st_size < 100_000:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
     assert not Path("p.csv").exists()
 
 

@@ -144,10 +144,15 @@ class World:
 
     def holds(self, found: TakenBack) -> bool:
         """Whether a run would send what goes back."""
-        return all(
-            self.task[name] in (expected, found.values[name])
+        return not self.conflicting(found)
+
+    def conflicting(self, found: TakenBack) -> set[str]:
+        """The fields in which what goes back does not expect what is there."""
+        return {
+            name
             for name, expected in found.expect.items()
-        )
+            if self.task[name] not in (expected, found.values[name])
+        }
 
 
 def lived(history: list[Write]) -> tuple[World, TakenBack]:
@@ -172,6 +177,8 @@ def test_any_history_goes_back_to_its_beginning(history: list[Write]) -> None:
         different = {name for name, value in world.task.items() if value != ORIGINAL[name]}
         if not world.in_doubt:
             assert world.holds(found)
+        # A row that would conflict is named.
+        assert world.conflicting(found) <= {*found.doubtful}
         # A request in doubt that follows another one leaves one of two values.
         assert different <= found.values.keys()
     finally:

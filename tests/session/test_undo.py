@@ -129,6 +129,39 @@ async def test_row_in_doubt_over_another_one_is_named(title: str, conflicts: int
         assert {bench.sandbox.team.tasks[one["id"]]["title"] for one in rows} == {"Old"}
 
 
+def test_write_that_a_reading_has_shown_is_in_no_doubt() -> None:
+    """What a run has seen before its write stands there, if that write was not applied."""
+    runs = [Overwriting(f"{number}.run") for number in (1, 2, 3)]
+    runs[0].write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    runs[1].write(1, "opp_1", {"title": "New"}, {"title": "Newer"}, "unconfirmed")
+    runs[2].write(1, "opp_1", {"title": "Newer"}, {"title": "Old"}, "unconfirmed")
+    rows, undone = taken_back(*runs)
+    assert rows == [row({"title": "Old"}, {"title": "Newer"})]
+    assert not undone.doubtful.counts
+
+
+def test_several_requests_in_doubt_over_a_certain_one_are_named() -> None:
+    """Either value may stand there: the row expects the certain one, and is named."""
+    run = Overwriting()
+    run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    run.result(2, "opp_1", "unconfirmed", sent={"title": "Newer"})
+    run.result(3, "opp_1", "unconfirmed", sent={"title": "Old"})
+    rows, undone = taken_back(run)
+    assert rows == [row({"title": "Old"}, {"title": "New"})]
+    assert undone.doubtful.named == ["opp_1 title"]
+
+
+def test_no_value_below_a_certain_one_is_expected() -> None:
+    """What an older row has left was overwritten for certain."""
+    run = Overwriting()
+    run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    run.result(2, "opp_1", sent={"title": "Newer"})
+    run.result(3, "opp_1", "unconfirmed", sent={"title": "Old"})
+    rows, undone = taken_back(run)
+    assert rows == [row({"title": "Old"}, {"title": "Newer"})]
+    assert not undone.doubtful.counts
+
+
 def test_confirmed_row_that_restores_leaves_nothing_to_take_back() -> None:
     """A field that the run itself has put back is as before."""
     run = Overwriting()

@@ -320,12 +320,13 @@ def _way_out(before: Rule | None, rule: Rule, found: Mapping[str, Any]) -> str:
     if before is None or before.number == rule.number:
         return "Let a rule select only what it has not changed"
     apart = "let one of them select no task of the other"
-    if not found.keys() & before.set.names:
-        also = " and ".join(found)
-        return f"One rule changes a task: let rule {before.name!r} set {also} too, or {apart}"
-    if before.number < rule.number:
-        return f"Write rule {rule.name!r} first if it should count, or {apart}"
-    return apart.capitalize()
+    if found.keys() & before.set.names:
+        return f"{apart.capitalize()}, or try another order"
+    also = " and ".join(found)
+    return (
+        f"One rule changes a task: write one before them that does what both want, let rule"
+        f" {before.name!r} set {also} too, or {apart}"
+    )
 
 
 def _worded(changes: Mapping[str, Any]) -> str:

@@ -525,10 +525,8 @@ def test_rules_that_change_a_task_to_and_fro_are_refused() -> None:
     assert str(refused.value) == (
         "rules.toml: the rules do not settle: of task opp_001 rule 'one' sets assignedTo to"
         " 'usr_anna', and then rule 'two' would set assignedTo to 'usr_ben' (2 tasks in all)."
-        " Write rule 'two' first if it should count, or let one of them select no task of the other"
+        " Let one of them select no task of the other, or try another order"
     )
-    with pytest.raises(InputError, match=r"\. Let one of them select no task of the other$"):
-        night(rules, [task(1, ANNA)])
 
 
 AWAY = 'select = { assignedTo = "usr_ben" }\nset = { assignedTo = "usr_anna" }'
@@ -550,7 +548,7 @@ def test_rules_that_give_the_same_task_are_told_the_way_out() -> None:
     """Where a second rule would give a task to somebody else, it has to stand first."""
     campaign = 'select = { campaign = "cam_1" }\nset = { assignedTo = "usr_carl" }'
     away, winter = rule(AWAY, "Away"), rule(campaign, "Winter")
-    with pytest.raises(InputError, match=r"Write rule 'Winter' first if it should count, or let"):
+    with pytest.raises(InputError, match=r"\. Let one of them .* or try another order$"):
         night(away + winter, [task(1, campaignId="cam_1")])
     assert changed(night(winter + away, [task(1, campaignId="cam_1")])) == {1: {"assignedTo": CARL}}
 

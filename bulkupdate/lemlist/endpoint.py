@@ -152,7 +152,8 @@ class Endpoint:
     Attributes:
         api_key: the API key of one team.
         base_url: the URL of the API: `https://`, or `http://` for this machine. It is kept as
-            `normal_url` gives it, so that one server has one URL.
+            `normal_url` gives it, so that one server has one URL, unless its
+            name is spelt with and without punycode.
         timeout: seconds that one attempt may take, from connecting to the last byte.
         use_proxy: whether to obey `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 

@@ -241,7 +241,7 @@ class HttpClient:
                 error,
                 self._redactor,
                 is_sent=current.has_connection,
-                how="no connection" if self._proxy is None else "no connection through the proxy",
+                by_proxy=self._proxy is not None,
             )
         finally:
             if is_kept:
@@ -416,15 +416,18 @@ def _inflated(body: bytes, encoding: str | None, most: int) -> bytes:
         return body
 
 
-def _without_answer(error: Exception, redactor: Redactor, *, is_sent: bool, how: str) -> TaskError:
+def _without_answer(
+    error: Exception, redactor: Redactor, *, is_sent: bool, by_proxy: bool
+) -> TaskError:
     """The `TaskError` for an exception of the HTTP library.
 
     Args:
         error: the exception.
         redactor: removes the key from its text.
         is_sent: whether there was a connection.
-        how: what is said where there was none.
+        by_proxy: whether a proxy is used.
     """
+    how = "no connection through the proxy" if by_proxy else "no connection"
     text = clean(redactor.text(str(error)))
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return CertificateError(f"the server's certificate was not accepted: {text}")
@@ -443,11 +446,13 @@ def _without_answer(error: Exception, redactor: Redactor, *, is_sent: bool, how:
     if isinstance(error, TimeoutError):
         in_time = f"{how} in time"
         return RequestTimeoutError("no answer in time") if is_sent else ConnectError(in_time)
+    # What broke before there was a connection was the talk with the proxy.
+    is_lost = is_sent or not by_proxy
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         what = f"not an HTTP answer: {clean(redactor.text(error.message))}"
-        return BadResponseError(what) if is_sent else ConnectError(f"{how}: {what}")
+        return BadResponseError(what) if is_lost else ConnectError(f"{how}: {what}")
     broke = f"the connection broke: {text or type(error).__name__}"
-    return ConnectionLostError(broke) if is_sent else ConnectError(f"{how}: {broke}")
+    return ConnectionLostError(broke) if is_lost else ConnectError(f"{how}: {broke}")
 
 
 def _is_too_old(error: aiohttp.ClientConnectorSSLError) -> bool:

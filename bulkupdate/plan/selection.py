@@ -53,7 +53,7 @@ class Selection:
             object.__setattr__(self, name, texts(name, getattr(self, name)))
         check_flags(overdue=self.overdue)
         if not (self.zone is None or isinstance(self.zone, tzinfo)):
-            raise ConfigError(f"{setting('zone')} takes a tzinfo, not {self.zone!r}")
+            raise ConfigError(f"zone takes a tzinfo, not {self.zone!r}")
         for name in ("due_from", "due_to"):
             day = getattr(self, name)
             # A moment is a date too, and can't be compared with one.

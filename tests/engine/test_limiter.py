@@ -20,6 +20,7 @@ from bulkupdate.sandbox.windows import Verdict
 from tests.simulation import Course, Headers, Simulation, exact, mute, whole
 from tests.support.clock import run_virtual
 from tests.support.fakes import answered
+from tests.support.steps import StepBucket
 from tests.support.table import Table
 
 
@@ -78,6 +79,25 @@ def test_whole_seconds_cost_no_speed(
     course = Simulation(Window.FIXED, latency, server=server, headers=headers).run(ROWS)
     assert course.refused == 0
     assert course.percent >= percent
+
+
+def tenths(rate: RateLimit, verdict: Verdict) -> Answer[Task]:
+    """An answer whose `Retry-After` is rounded to tenths of a second."""
+    return exact(rate, verdict._replace(reset_after=round(verdict.reset_after, 1)))
+
+
+def test_rounded_fraction_brings_no_refusal() -> None:
+    """The round trip makes up for what is rounded off."""
+    course = Simulation(Window.FIXED, (40, 45), headers=tenths).run(ROWS)
+    assert course.refused == 0
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_bucket_that_is_filled_in_steps_refuses_once(seed: int) -> None:
+    """It looks like a window until then, and no burst for a window follows."""
+    course = Simulation(StepBucket, LONG, headers=whole, seed=seed).run(2000)
+    assert sum(not accepted for _, accepted in course.arrivals) <= 1
+    assert course.percent >= 96
 
 
 @pytest.mark.parametrize("headers", [mute, exact, whole])

@@ -30,17 +30,13 @@ TYPES = ("mypy",)
 #: Tests wait for other programs now and then, so there is one process more than cores for the fast
 #: ones, and two more for all.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-WHOLE = (
-    ("coverage", "erase"),
-    ("coverage", "run", "-m", "pytest", "-q", "-n", str(CORES + 2), "--dist", "worksteal"),
-    ("coverage", "combine", "-q"),
-    ("coverage", "report"),
-)
-FAST = (("pytest", "-q", "-n", str(CORES + 1), "--dist", "worksteal", "-m", "not slow"),)
+WHOLE = ("pytest", "-q", "-n", str(CORES + 2), "--dist", "worksteal")
+FAST = ("pytest", "-q", "-n", str(CORES + 1), "--dist", "worksteal", "-m", "not slow")
 
 #: Python tells coverage of a line once only (PEP 669), which costs next to nothing. Before 3.12,
-#: coverage is told of each line each time, which costs minutes.
-MEASURING = {"COVERAGE_CORE": "sysmon"} if sys.version_info >= (3, 12) else {}
+#: coverage is told of each line each time, which costs minutes: there, none is measured.
+CAN_MEASURE = sys.version_info >= (3, 12)
+MEASURING = {"COVERAGE_CORE": "sysmon"} if CAN_MEASURE else {}
 
 
 def main() -> int:
@@ -49,6 +45,9 @@ def main() -> int:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--fast", action="store_true", help="leave out what takes long")
     kind.add_argument("--only-tests", action="store_true", help="likewise, and no linters")
+    parser.add_argument(
+        "--covered", type=int, metavar="PERCENT", help="lines that the tests given must run"
+    )
     given = parser.parse_args()
     with temporary_files() as directory:
         wanted = {name: value for name, value in os.environ.items() if not unwanted(name)}
@@ -84,7 +83,8 @@ def run_checks(environment: dict[str, str], given: argparse.Namespace) -> int:
 
 def tested(environment: dict[str, str], given: argparse.Namespace) -> int:
     """Run the tests. Returns the exit code of the first step that fails, or 0."""
-    for check in FAST if given.fast or given.only_tests else WHOLE:
+    is_fast = given.fast or given.only_tests
+    for check in steps(FAST if is_fast else WHOLE, given.covered, measures=not is_fast):
         print("$", *check, flush=True)
         if "pytest" in check:
             # Some programs take only so many characters of a path.
@@ -92,6 +92,25 @@ def tested(environment: dict[str, str], given: argparse.Namespace) -> int:
         if failed := start(check, environment).wait():
             return failed
     return 0
+
+
+def steps(
+    tests: tuple[str, ...], covered: int | None, *, measures: bool
+) -> Iterator[tuple[str, ...]]:
+    """The tests, and the coverage of lines where it is wanted and cheap.
+
+    Args:
+        tests: the program that runs the tests.
+        covered: the lines that must be run, in percent; None for as many as all tests have to run.
+        measures: whether the coverage is measured without a number too.
+    """
+    if not CAN_MEASURE or (covered is None and not measures):
+        yield tests
+        return
+    yield "coverage", "erase"
+    yield "coverage", "run", "-m", *tests
+    yield "coverage", "combine", "-q"
+    yield "coverage", "report", *([] if covered is None else [f"--fail-under={covered}"])
 
 
 def outcome(*checks: "tuple[tuple[str, ...], subprocess.Popen[str]]") -> int:

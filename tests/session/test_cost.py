@@ -13,8 +13,8 @@ import pytest
 
 from tests.conftest import TESTS
 
-#: Python → part → bytecode instructions and calls of C functions for a row. CI runs
-#: the slow tests with 3.13. With 3.11 they are run by hand.
+#: Python → part → bytecode instructions and calls of C functions for a row. CI runs the slow tests
+#: with 3.11.
 BASELINES = {
     (3, 11): {
         "reader": (364.5, 8.5),

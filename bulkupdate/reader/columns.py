@@ -20,6 +20,10 @@ RULE = f"{OWN_PREFIX}rule"
 #: Prefix of the columns that hold what a task must be like for its row to be sent.
 EXPECT = "expect."
 
+#: Signs that may separate columns, also in files of unusual programs.
+_SEPARATORS = re.compile(r"[,;\t|^~:/#&*]")
+_COMMON = ",;\t|"
+
 
 _JSONL_ONLY = frozenset({"images", "videos"})
 _FIELDS = tuple(PYTHON_NAMES)
@@ -399,12 +403,17 @@ def _unknown(kind: str, name: str) -> str:
             f"{kind} {name!r} has typographic quotes, which are part of its name and of all cells:"
             ' replace them by straight ones (")'
         )
-    parts = [part for part in re.split(r"[,;\t|]", name) if part.strip()]
+    parts = [part for part in _SEPARATORS.split(name) if part.strip()]
     if len(parts) > 1 and all(map(_field_called, map(str.strip, parts))):
-        return (
-            f"{kind} {name!r} holds the names of several columns: each line of the file stands in"
-            " quotes, as one cell: save the file again without these quotes"
-        )
+        sign = _SEPARATORS.findall(name)[0]
+        cure = f"set {setting('delimiter')} {sign!r}"
+        if sign in _COMMON:
+            # It would have been found, but in quotes, or below a line as `sep=,`.
+            cure = (
+                "each line of the file stands in quotes, as one cell: save the file again without"
+                f" these quotes; or, if there are none, {cure}"
+            )
+        return f"{kind} {name!r} holds the names of several columns: {cure}"
     if _plain(name) == ACCOUNT:
         return (
             f"unknown {kind} {name!r}: if it names the account of each row, set"

@@ -1,5 +1,6 @@
 """Tests of the names of columns, and what they stand for."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +119,27 @@ def test_failed_objects_need_not_hold_every_key(write: Write) -> None:
     """A file of failed objects is read with the options of its input, whichever keys it has."""
     path = write("a.jsonl", {"id": "a", "title": "T", "bulkupdate_row": 1})
     assert rows_of(path, mapping={"Owner": "assignedTo"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (("id^title", "opp_1^T"), r"holds the names of several columns: set delimiter '\^'$"),
+        (("id~title", "opp_1~T"), r"holds the names of several columns: set delimiter '~'$"),
+        (("sep=,", "id;title", "opp_1;T"), "or, if there are none, set delimiter ';'$"),
+        (('"id;title"', '"opp_1;T"'), "stands in quotes, as one cell: save the file again without"),
+    ],
+)
+def test_header_with_another_delimiter_says_which(
+    write: Write, lines: tuple[str, ...], says: str
+) -> None:
+    """The names of the columns show it."""
+    with pytest.raises(InputError) as refused:
+        rows_of(write("a.csv", *lines))
+    assert re.search(says, str(refused.value), re.MULTILINE)
+
+
+def test_delimiter_that_is_suggested_reads_the_file(write: Write) -> None:
+    """The advice can be followed."""
+    assert rows_of(write("a.csv", "id^title", "opp_1^T"), delimiter="^") == 1
+    assert rows_of(write("b.csv", "sep=,", "id;title", "opp_1;T"), delimiter=";") == 1

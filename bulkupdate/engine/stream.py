@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, 
 from typing import Any, overload
 
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
+from bulkupdate.engine.incoming import Reading, each, hand_out, no_update
 from bulkupdate.engine.lane import Lane
-from bulkupdate.engine.manylanes import ManyLanes, Reading, each, hand_out, no_update
+from bulkupdate.engine.manylanes import ManyLanes
 from bulkupdate.engine.permits import limiter_for
 from bulkupdate.engine.settings import MAX_WORKERS, RetryPolicy
 from bulkupdate.errors import ConfigError, RunStoppedError

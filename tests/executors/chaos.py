@@ -57,8 +57,8 @@ class Findings:
         lost: rows without a result, or whose edit is not in the task at the end.
         disordered: requests that were applied after a later row of their task.
         repeated: requests beyond the first of a row.
-        most: the most requests of an account in any period.
-        refused: answers with status 429.
+        most: the most requests of an account in any period, as far as the server's clock tells.
+        refused: answers with status 429, but those of a server that was late and counted too many.
         foreign: requests with the key of another account than that of the row.
         events: what happened, and how often.
         excess: for each period with too many requests, what happened then.
@@ -123,6 +123,8 @@ class Trouble:
         self._seen: list[Seen] = []
         #: When something happened or the server was late, and what.
         self._diary: list[tuple[float, str]] = []
+        #: When the server was late, and for how long.
+        self._lateness: list[tuple[float, float]] = []
         self._many = ManyAccounts(
             self._names,
             watch=self._seen.append,
@@ -176,6 +178,7 @@ class Trouble:
             await asyncio.sleep(_LATE / 2)
             if (late := clock() - before - _LATE / 2) > _LATE:
                 self._diary.append((clock(), f"server late by {late:.2f} s"))
+                self._lateness.append((clock(), late))
 
     def _write(self, name: str) -> Path:
         """A file with rows of all accounts, in which each task has several rows."""
@@ -315,9 +318,10 @@ class Trouble:
         newest: dict[tuple[str, str], int] = {}
         requests: Counter[str] = Counter()
         times: defaultdict[str, list[float]] = defaultdict(list)
+        refused: Counter[str] = Counter()
         for one in self._seen:
             times[one.account].append(one.at)
-            findings.refused += one.status == 429
+            refused[one.account] += one.status == 429
             if one.applied is None:
                 continue
             title, task = one.applied["title"], (one.account, one.applied["id"])
@@ -331,10 +335,19 @@ class Trouble:
         findings.lost += sum(titles[name].get(id_) != t for (name, id_), t in last.items())
         for account, found in times.items():
             found.sort()
-            most, first = _most(found)
+            told, first = _most(found, found)
+            # A server that was late has counted too many, and refused accordingly.
+            most, _ = _most(found, [*map(self._earliest, found)])
+            if told > LEMLIST_RATE.requests:
+                findings.excess.append(self._around(account, found[first : first + told]))
             findings.most = max(findings.most, most)
-            if most > LEMLIST_RATE.requests:
-                findings.excess.append(self._around(account, found[first : first + most]))
+            if not most <= LEMLIST_RATE.requests < told:
+                findings.refused += refused[account]
+
+    def _earliest(self, at: float) -> float:
+        """When a request may have come that has this time: the server may have been late then."""
+        late = (late for end, late in self._lateness if end - late <= at <= end + _LATE)
+        return at - max(late, default=0.0)
 
     def _around(self, account: str, times: list[float]) -> str:
         """What happened around some requests of an account."""
@@ -348,11 +361,16 @@ class Trouble:
         return f"{account}: {requests}; {', '.join(around)}"
 
 
-def _most(times: list[float]) -> tuple[int, int]:
-    """The most of these times within a period, and the index of the first of them."""
+def _most(times: list[float], earliest: list[float]) -> tuple[int, int]:
+    """The most of these times surely within a period, and the index of the first of them.
+
+    Args:
+        times: the times that the server has noted, in order.
+        earliest: for each, the time at which the request may have come.
+    """
     most = first = begin = 0
     for index, at in enumerate(times):
-        while at - times[first] >= LEMLIST_RATE.period:
+        while at - earliest[first] >= LEMLIST_RATE.period:
             first += 1
         if index - first + 1 > most:
             most, begin = index - first + 1, first

@@ -416,12 +416,12 @@ def now(*, after: float = 0.0) -> str:
     Args:
         after: seconds to add to the current time.
     """
-    return text_of(int((time.time() + after) * 1000))
+    return utc_text(int((time.time() + after) * 1000))
 
 
 # Without a limit, several rows are settled in the same millisecond.
 @functools.lru_cache(maxsize=1)
-def text_of(timestamp: int) -> str:
+def utc_text(timestamp: int) -> str:
     """A moment as `now` tells it.
 
     Args:

@@ -16,7 +16,13 @@ from bulkupdate.cli.options import accounts_option as accounts_option
 from bulkupdate.cli.outputs import check_key_file
 from bulkupdate.errors import ConfigError
 from bulkupdate.lemlist.accounts import Accounts
-from bulkupdate.lemlist.endpoint import BASE_URL_VARIABLE, DEFAULT_BASE_URL, ApiKey, Endpoint
+from bulkupdate.lemlist.endpoint import (
+    BASE_URL_VARIABLE,
+    DEFAULT_BASE_URL,
+    ApiKey,
+    Endpoint,
+    named_proxy,
+)
 
 base_url_option = option(
     "--base-url",
@@ -143,11 +149,7 @@ class ConnectionFlags:
         Raises:
             ConfigError: none is. The requests would go another way than their user thinks.
         """
-        if not self.proxy or self.url().startswith("http://"):
-            return
-        from urllib.request import getproxies
-
-        if not any(getproxies().get(name) for name in ("https", "all")):
+        if self.proxy and not self.url().startswith("http://") and named_proxy() is None:
             raise ConfigError(
                 "--proxy: no proxy is named: set HTTPS_PROXY or ALL_PROXY, as in"
                 " HTTPS_PROXY=http://proxy.example:3128"

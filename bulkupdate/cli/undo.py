@@ -128,8 +128,8 @@ def _left_out(undone: "Undone", hand: str) -> Iterator[str]:
         yield f"changed by another {hand} in between, and taken back to that: {undone.changed}"
     if undone.doubtful.counts:
         yield (
-            "in doubt, so that it is a conflict if the last request was not applied"
-            f" (then: plan FILE --renew): {undone.doubtful}"
+            "may be in conflict, since the last requests are in doubt (if so: plan FILE --renew):"
+            f" {undone.doubtful}"
         )
     if undone.unknown_rule.counts:
         yield (

@@ -38,7 +38,7 @@ class ServerWindow:
     def __init__(self) -> None:
         self.since = -math.inf
         self._evidence = 0
-        self._is_no_bucket = 0.0
+        self._against_bucket = 0.0
         self._tells_end = False
         #: The least room that an answer has shown of late.
         self._least = _Room(math.inf, math.inf, math.inf)
@@ -53,7 +53,7 @@ class ServerWindow:
     @property
     def is_rough(self) -> bool:
         """Whether it surely counts in windows, and only their first answers tell their ends."""
-        return self.is_known and self._is_no_bucket >= _EVIDENCE and not self._tells_end
+        return self.is_known and self._against_bucket >= _EVIDENCE and not self._tells_end
 
     def contradict_sliding_log(self) -> bool:
         """Record an answer that no server with a sliding log would give.
@@ -83,15 +83,15 @@ class ServerWindow:
             # The server has counted it later than the other one, by no more than this time.
             filled = (answered - least.sent) * rate.per_second + 1
             if remaining > least.remaining + filled:
-                self._is_no_bucket += 1
-                return self._is_no_bucket == _EVIDENCE
+                self._against_bucket += 1
+                return self._against_bucket == _EVIDENCE
         if least.remaining < remaining and answered < least.answered + rate.period:
             self._least = least
         return False
 
     def distrust(self) -> None:
         """Record a 429: from now on, the server may keep a bucket, whatever its answers show."""
-        self._is_no_bucket = -math.inf
+        self._against_bucket = -math.inf
 
     def learn(self, sent: float, answered: float, retry_after: float, period: float) -> bool:
         """Record the end of the window. The earliest end is the most exact one.

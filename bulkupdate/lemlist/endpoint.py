@@ -152,8 +152,8 @@ class Endpoint:
     Attributes:
         api_key: the API key of one team.
         base_url: the URL of the API: `https://`, or `http://` for this machine. It is kept as
-            `normal_url` gives it, so that one server has one URL, unless its
-            name is spelt with and without punycode.
+            `normal_url` gives it, so that one server has one URL, unless its name is spelt with and
+            without punycode.
         timeout: seconds that one attempt may take, from connecting to the last byte.
         use_proxy: whether to obey `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 
@@ -195,15 +195,13 @@ class Endpoint:
             ConfigError: the URL in the environment is wrong. The message does not contain it.
         """
         # It imports HTTP and e-mail, and `check` needs none of it.
-        from urllib.request import getproxies, proxy_bypass
+        from urllib.request import proxy_bypass
 
         if not self.use_proxy or self.is_local or proxy_bypass(URL(self.base_url).host or ""):
             return None
-        proxies = getproxies()
-        name = "https" if proxies.get("https") else "all"
-        url = proxies.get(name)
-        if not url:
+        if (named := named_proxy()) is None:
             return None
+        variable, url = named
         try:
             parsed = URL(url)
             is_right = parsed.scheme in ("http", "https") and _is_host(parsed.raw_host or "")
@@ -212,10 +210,21 @@ class Endpoint:
         if not is_right:
             # Not shown: in a URL that is wrong, nobody knows where the password is.
             raise ConfigError(
-                f"the proxy's URL in {name.upper()}_PROXY is wrong: it must look like"
+                f"the proxy's URL in {variable} is wrong: it must look like"
                 " http://proxy.example:3128"
             )
         return url
+
+
+def named_proxy() -> tuple[str, str] | None:
+    """The variable that names a proxy for HTTPS, and its URL; None where none does."""
+    from urllib.request import getproxies
+
+    proxies = getproxies()
+    for name in ("https", "all"):
+        if url := proxies.get(name):
+            return f"{name.upper()}_PROXY", url
+    return None
 
 
 def is_loopback(host: str) -> bool:

@@ -58,9 +58,6 @@ MAX_MESSAGE = 500
 #: Statuses with which a proxy refuses to connect, and goes on to do so.
 _REFUSALS = frozenset(range(400, 500)) - {408, 425, 429}
 
-#: The variables that hold the URL of a proxy.
-_PROXY_VARIABLES = "the URL in HTTPS_PROXY or ALL_PROXY"
-
 #: Most seconds for connecting.
 CONNECT_TIMEOUT = 10.0
 
@@ -439,13 +436,15 @@ def _without_answer(
         status = f"{error.status} {clean(redactor.text(error.message))}".rstrip()
         if error.status not in _REFUSALS:
             return ConnectError(f"no connection: the proxy answered {status}")
-        cure = "" if error.status != 407 else f": write user and password into {_PROXY_VARIABLES}"
+        cure = ": write user and password into the URL in HTTPS_PROXY or ALL_PROXY"
+        cure = cure if error.status == 407 else ""
         return ProxyRefusedError(f"the proxy refuses: it answered {status}{cure}")
     if isinstance(error, aiohttp.InvalidURL):
         return ConnectError(f"no request can be made: {text}")
+    if isinstance(error, TimeoutError) and not is_sent:
+        return ConnectError(f"{how} in time")
     if isinstance(error, TimeoutError):
-        in_time = f"{how} in time"
-        return RequestTimeoutError("no answer in time") if is_sent else ConnectError(in_time)
+        return RequestTimeoutError("no answer in time")
     # What broke before there was a connection was the talk with the proxy.
     is_lost = is_sent or not by_proxy
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):

@@ -33,7 +33,7 @@ from bulkupdate.journal import (
     read_summary,
     sample_length,
 )
-from bulkupdate.models import Mark, Reason, Result, now, text_of
+from bulkupdate.models import Mark, Reason, Result, now, utc_text
 from bulkupdate.plan import Checking, RowSet
 from bulkupdate.reader import Input
 from bulkupdate.session.close import close
@@ -331,7 +331,7 @@ async def _keep_images(
         InputError: the input can't be read.
         JournalError: it can't be written, or the log can't be read.
     """
-    created = text_of(int(remote.created.timestamp() * 1000))
+    created = utc_text(int(remote.created.timestamp() * 1000))
     sent, at = await in_thread(stop, _sent_rows, directory.files, rows, created)
     earlier = await asyncio.to_thread(list, read_images(directory.files.images))
     kept = {image.row for image in earlier}

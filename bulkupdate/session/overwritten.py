@@ -280,8 +280,8 @@ class TakenBack(NamedTuple):
         changed: the fields that another hand, or a row of no chosen rule, changed between two
             writes: they go back to that change.
         unknown: the fields that a row may have written of which no file tells the rule.
-        doubtful: the fields whose newest write, in doubt, is expected, while an older one has left
-            a third value: that one stands there if the newest was not applied.
+        doubtful: the fields where another value than the expected one may stand, since the newest
+            writes are in doubt.
     """
 
     values: dict[str, Any]

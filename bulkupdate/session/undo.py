@@ -66,9 +66,9 @@ class Undone:
         left_out: the fields that can't be taken back, by reason.
         changed: the fields that another hand, or a row of no chosen rule, changed between two
             writes. They go back to that change, and no further.
-        doubtful: the fields whose last request may not have been applied, and that an earlier row
-            has changed too. Their rows expect what the last one has sent: they are conflicts if
-            it was not applied, and go back once they are planned with `renew`.
+        doubtful: the fields where another value than the expected one may stand, since it is not
+            known whether the last requests were applied. If one stands there, the row is a
+            conflict, and goes back once it is planned with `renew`.
         only_jsonl: the values for which tasks were left out, and that a JSONL file holds.
         unwritable: the values for which tasks were left out, and that no file of edits holds.
         rows_left: the rows that an unfinished run still has, by its directory.

@@ -71,8 +71,8 @@ def test_last_request_in_doubt_over_another_one_is_told() -> None:
     run.write(2, "opp_1", {}, {"title": "Newer"}, "unconfirmed")
     run.save()
     assert bulkupdate("undo", "2.run").stderr.splitlines()[2] == (
-        "  in doubt, so that it is a conflict if the last request was not applied"
-        " (then: plan FILE --renew): title 1 (opp_1 title)"
+        "  may be in conflict, since the last requests are in doubt (if so: plan FILE --renew):"
+        " title 1 (opp_1 title)"
     )
 
 

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from bulkupdate import ApiKey, Endpoint, Outcome, RetryPolicy, TaskUpdate, update_tasks
 from bulkupdate.engine.spool import Spool
 from bulkupdate.errors import ConfigError, InvalidUpdateError, JournalError, RunStoppedError
-from bulkupdate.models import Row
+from bulkupdate.models import Result, Row
 from bulkupdate.sandbox import Fault, Sandbox, SandboxConfig, Team, Unknown
 from tests.support.many import NAMES, ManyBench
 
@@ -24,6 +24,12 @@ def sandbox(**settings: object) -> Sandbox:
 
 def endpoint(server: Sandbox, key: str = "sandbox") -> Endpoint:
     return Endpoint(api_key=ApiKey(key), base_url=server.base_url)
+
+
+async def taken(stream: AsyncIterator[Result], results: list[Result]) -> None:
+    """Take the results of a stream, up to its error if there is one."""
+    async for result in stream:
+        results.append(result)  # noqa: PERF401 - a comprehension would lose them
 
 
 async def test_each_update_gets_one_result() -> None:
@@ -57,11 +63,10 @@ async def test_updates_come_from_an_async_iterator() -> None:
 async def test_refused_key_ends_stream_with_error() -> None:
     """A refused key ends the stream with an error after one request."""
     updates = (TaskUpdate(id=f"opp_{n}", done=True) for n in range(10_000))
-    results = []
+    results: list[Result] = []
     async with sandbox() as server:
-        with pytest.raises(RunStoppedError, match="unauthorized"):  # noqa: PT012 - it comes last
-            async for result in update_tasks(updates, endpoint(server, "wrong"), rate=None):
-                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        with pytest.raises(RunStoppedError, match="unauthorized"):
+            await taken(update_tasks(updates, endpoint(server, "wrong"), rate=None), results)
         assert server.requests.total() == 1
     assert [result.outcome for result in results] == [Outcome.FAILED]
 
@@ -106,18 +111,17 @@ async def test_error_of_callers_updates_comes_after_every_result(
             yield TaskUpdate(id=f"opp_{n}", done=True)
         raise error
 
-    results = []
+    results: list[Result] = []
     async with sandbox(latency=(20, 20)) as server:
-        with pytest.raises(error):  # noqa: PT012 - it comes last
-            async for result in update_tasks(updates(), endpoint(server), rate=None):
-                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        with pytest.raises(error):
+            await taken(update_tasks(updates(), endpoint(server), rate=None), results)
         assert server.requests.total() == stops_at
     assert sorted(result.row for result in results) == list(range(1, stops_at + 1))
     assert all(result.outcome is Outcome.UPDATED for result in results)
 
 
 async def test_refused_key_comes_before_the_error_of_the_updates() -> None:
-    """Updates without a result are never passed over because reading them failed too."""
+    """An error of the reading does not hide that other updates have no result."""
 
     async def updates() -> AsyncIterator[TaskUpdate]:
         for n in range(20):
@@ -184,7 +188,7 @@ async def test_update_with_images_ends_although_the_key_is_refused() -> None:
 
     application = web.Application()
     application.router.add_patch("/api/tasks", patch)
-    results = []
+    results: list[Result] = []
     async with TestServer(application) as server:
         here = Endpoint(api_key=ApiKey("k"), base_url=str(server.make_url("/api")), timeout=0.2)
         updates = [
@@ -192,21 +196,19 @@ async def test_update_with_images_ends_although_the_key_is_refused() -> None:
             TaskUpdate(id="opp_images", images=("https://a.example/1.png",)),
             TaskUpdate(id="opp_refused", done=True),
         ]
-        with pytest.raises(RunStoppedError):  # noqa: PT012 - it comes last
-            async for result in update_tasks(updates, here, rate=None):
-                results.append((result.id, result.outcome))  # noqa: PERF401 - they would be lost
+        with pytest.raises(RunStoppedError):
+            await taken(update_tasks(updates, here, rate=None), results)
     assert applied == ["opp_images"]
-    assert ("opp_images", Outcome.UPDATED) in results
+    assert ("opp_images", "updated") in [(result.id, result.outcome) for result in results]
 
 
 async def test_item_that_is_no_update_is_refused_after_those_before_it() -> None:
     """It is named by its number, and by what it is."""
-    results = []
+    results: list[Result] = []
     updates: list[Any] = [TaskUpdate(id="opp_1", done=True), "opp_2"]
     async with sandbox(latency=(20, 20)) as server:
-        with pytest.raises(InvalidUpdateError, match="update 2 is no TaskUpdate, but a str"):  # noqa: PT012 - it comes last
-            async for result in update_tasks(updates, endpoint(server), rate=None):
-                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        with pytest.raises(InvalidUpdateError, match="update 2 is no TaskUpdate, but a str"):
+            await taken(update_tasks(updates, endpoint(server), rate=None), results)
     assert [result.outcome for result in results] == [Outcome.UPDATED]
 
 
@@ -278,12 +280,11 @@ async def test_updates_of_several_accounts_go_with_their_keys() -> None:
 async def test_account_that_stops_keeps_no_other_waiting() -> None:
     """All updates of the others are settled. The error at the end names the account."""
     updates = [(name, TaskUpdate(id=f"opp_{n}", done=True)) for n in range(50) for name in NAMES]
-    results = []
+    results: list[Result] = []
     async with ManyBench() as bench:
         bench.account("globex").refused = True
-        with pytest.raises(RunStoppedError, match="1 account of 3 stopped: globex: "):  # noqa: PT012 - it comes last
-            async for result in update_tasks(updates, accounts(bench), rate=None):
-                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        with pytest.raises(RunStoppedError, match="1 account of 3 stopped: globex: "):
+            await taken(update_tasks(updates, accounts(bench), rate=None), results)
     updated = [result.account for result in results if result.outcome is Outcome.UPDATED]
     assert (updated.count("acme"), updated.count("initech")) == (50, 50)
 
@@ -321,13 +322,12 @@ async def test_update_of_no_known_account_is_refused_after_those_before_it(
 ) -> None:
     """Nothing is guessed, and no update that was sent is without its result."""
     updates = [(name, TaskUpdate(id=f"opp_{n}", done=True)) for n in range(20) for name in NAMES]
-    results = []
+    results: list[Result] = []
     async with ManyBench(latency=(20, 20)) as bench:
-        with pytest.raises(InvalidUpdateError, match=message):  # noqa: PT012 - it comes last
-            async for result in update_tasks(
-                [*updates, item, *updates], accounts(bench), rate=None
-            ):
-                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        with pytest.raises(InvalidUpdateError, match=message):
+            await taken(
+                update_tasks([*updates, item, *updates], accounts(bench), rate=None), results
+            )
         assert len(bench.seen) == 60
     assert sorted(result.row for result in results) == list(range(1, 61))
 
@@ -340,11 +340,10 @@ async def test_error_of_callers_pairs_comes_after_every_result() -> None:
             yield NAMES[n // 20], TaskUpdate(id=f"opp_{n}", done=True)
         raise ZeroDivisionError
 
-    results = []
+    results: list[Result] = []
     async with ManyBench(latency=(20, 20)) as bench:
-        with pytest.raises(ZeroDivisionError):  # noqa: PT012 - it comes last
-            async for result in update_tasks(updates(), accounts(bench), rate=None):
-                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        with pytest.raises(ZeroDivisionError):
+            await taken(update_tasks(updates(), accounts(bench), rate=None), results)
         assert len(bench.seen) == 60
     assert sorted(result.row for result in results) == list(range(1, 61))
 
@@ -371,9 +370,8 @@ async def test_updates_that_can_not_be_read_back_end_the_stream(
 
     monkeypatch.setattr(Spool, "row", unreadable)
     updates = [(name, TaskUpdate(id=f"opp_{n}", done=True)) for n in range(20) for name in NAMES]
-    results = []
+    results: list[Result] = []
     async with ManyBench(latency=(5, 5)) as bench, asyncio.timeout(5):
-        with pytest.raises(RunStoppedError, match=r"1 account of 3 .* can't be read back"):  # noqa: PT012 - it comes last
-            async for result in update_tasks(updates, accounts(bench), rate=None):
-                results.append(result)  # noqa: PERF401 - a comprehension would lose them
+        with pytest.raises(RunStoppedError, match=r"1 account of 3 .* can't be read back"):
+            await taken(update_tasks(updates, accounts(bench), rate=None), results)
         assert len(bench.seen) == len(results) >= 40

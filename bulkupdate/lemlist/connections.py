@@ -167,6 +167,11 @@ class _Channel(ResponseHandler):
             and (wanted.is_named or not self.subjects or self.account is wanted.account)
         )
 
+    def resume_reading(self, *arguments: Any, **options: Any) -> None:
+        """Go on reading. aiohttp calls it for each body that is taken, though it never paused."""
+        if self._reading_paused:
+            super().resume_reading(*arguments, **options)
+
     def data_received(self, data: bytes) -> None:
         """Take bytes from the server. Nobody waits for any on an idle connection."""
         if self.is_idle:

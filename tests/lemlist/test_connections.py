@@ -424,3 +424,34 @@ async def test_clients_of_a_pool_keep_their_own_timeouts() -> None:
         for writer in server.open:
             writer.write(task("a"))
         assert (await patient).value is not None
+
+
+class Paused(asyncio.Transport):
+    """A transport that knows whether it reads."""
+
+    is_reading_now = True
+
+    def pause_reading(self) -> None:
+        self.is_reading_now = False
+
+    def resume_reading(self) -> None:
+        self.is_reading_now = True
+
+
+async def test_long_answer_is_taken_in_parts() -> None:
+    """A connection that brings more than is taken from it is paused, and goes on after that."""
+    loop = asyncio.get_running_loop()
+    channel, transport = connections._Channel(loop), Paused()
+    channel.connection_made(transport)
+    channel.set_response_params(timer=aiohttp.helpers.TimerNoop(), read_until_eof=True)
+    part = 1 << 20
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {2 * part}\r\n\r\n"
+    channel.data_received(head.encode() + b"x" * part)
+    _, body = await channel.read()
+    assert not transport.is_reading_now
+    taken = await body.read(part)
+    while len(taken) < part:
+        taken += await body.read(part)
+    assert transport.is_reading_now
+    channel.data_received(b"y" * part)
+    assert await body.read() == b"y" * part

@@ -36,6 +36,8 @@ class Believed:
             remaining = None
         if announced.limit is None and not may_be_silent:
             self.warn("none", f"answers do not name the limit: keeping to {rate}")
+        if limit is announced.limit and remaining is announced.remaining:
+            return announced
         return Quota(limit, remaining, announced.retry_after)
 
     def warn(self, kind: str, text: str) -> None:

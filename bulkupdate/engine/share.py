@@ -77,8 +77,8 @@ class Share:
 
     def note_room(self, remaining: float) -> None:
         """Record how many requests the server has room for."""
-        least = self._least_room
-        self._least_room = remaining if least is None else min(least, remaining)
+        if self._least_room is None or remaining < self._least_room:
+            self._least_room = remaining
 
     def grow(self, now: float) -> bool:
         """Grow the share once a period, and more if the server had room left.
@@ -131,13 +131,15 @@ class Share:
         Returns:
             Whether the rate has changed.
         """
-        announced = RateLimit(int(limit), LEMLIST_RATE.period)
+        requests, period = int(limit), LEMLIST_RATE.period
         is_first, self.is_announced = not self.is_announced, True
+        if requests == self.rate.requests and period == self.rate.period:
+            self._last_lower = now
+            return False
+        announced = RateLimit(requests, period)
         if announced.per_second <= self.rate.per_second:
             self._last_lower = now
         elif not is_first and now - self._last_lower < self.rate.period:
-            return False
-        if announced == self.rate:
             return False
         is_whole, self.rate = not self.is_part, announced
         self.value = float(announced.requests) if is_whole else min(self.value, announced.requests)

@@ -1,5 +1,6 @@
 """An answer of the server: a value or an error, and the rate limit in its headers."""
 
+import functools
 import math
 import re
 import time
@@ -90,6 +91,8 @@ class Answer(Generic[Value]):
         )
 
 
+# Most numbers come again and again.
+@functools.lru_cache(maxsize=4096)
 def _number(text: str | None) -> float | None:
     """The finite number, 0 or more, in a header; None if there is none."""
     if not text or not _NUMBER.fullmatch(text):

@@ -133,13 +133,13 @@ class Caller:
         subject: str,
         is_due: Callable[[], bool] = lambda: True,
     ) -> Value:
-        async def send(permit: Permit) -> Value:
+        def send(permit: Permit) -> Awaitable[Value]:
             if not is_due():
                 raise NotDueError
             if self._health.is_down and not is_probe:
                 raise _HeldBackError
             scope.change(Level.ABORT)
-            return await self._send(request, permit, attempts, subject)
+            return self._send(request, permit, attempts, subject)
 
         while True:
             is_probe = self._health.is_down and await self._health.wait()

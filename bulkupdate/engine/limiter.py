@@ -89,16 +89,20 @@ async def permitted(
         WaitTooLongError: see `Limiter.permit`.
         NoPermitError: likewise.
     """
-    late = 0.0
+    try:
+        async with limiter.permit() as permit:
+            return await use(permit)
+    except PermitExpiredError:
+        late = SLOW_CONNECTION
     before = CONNECT_LATE.set(late)
     try:
         while True:
+            on_expired()
             with contextlib.suppress(PermitExpiredError):
                 async with limiter.permit() as permit:
                     return await use(permit)
-            late = max(SLOW_CONNECTION, 2 * late)
+            late *= 2
             CONNECT_LATE.set(late)
-            on_expired()
     finally:
         CONNECT_LATE.reset(before)
 
@@ -234,14 +238,12 @@ class StartedPermit:
 class LocalPermit(StartedPermit):
     """A permit from a limiter of this process."""
 
-    __slots__ = ("_limiter",)
+    __slots__ = ()
 
-    def __init__(self, limiter: LocalLimiter) -> None:
-        super().__init__(limiter)
-        self._limiter = limiter
+    _starter: LocalLimiter
 
     async def __aexit__(self, *_: object) -> None:
-        self._limiter.end(self._started, self._answer)
+        self._starter.end(self._started, self._answer)
 
 
 class NoLimiter(LocalLimiter):

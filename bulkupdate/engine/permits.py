@@ -49,6 +49,8 @@ process was stopped, all permits are back, but requests are still spaced.
 import bisect
 import logging
 import math
+from array import array
+from collections.abc import Coroutine
 from typing import Any
 
 from bulkupdate.engine.limiter import Limiter, LocalLimiter, NoLimiter
@@ -106,7 +108,7 @@ class Permits:
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self._returns: list[float] = []
+        self._returns = array("d")
 
     def free_at(self, count: int, now: float) -> float:
         """The time when a permit is free, in seconds of the event loop's clock.
@@ -162,7 +164,7 @@ class PermitWindow(LocalLimiter):
         is_lower = ceiling is None or ceiling.per_second <= LEMLIST_RATE.per_second
         rate = LEMLIST_RATE if is_lower else ceiling or LEMLIST_RATE
         self._ceiling = ceiling
-        self._own_permits = Permits()  # permits of the ceiling
+        self._own_permits = Permits()  # permits of the ceiling, if there is one
         self._permits = Permits()
         self._share = Share(rate, self._now())
         self._window = ServerWindow()
@@ -176,7 +178,7 @@ class PermitWindow(LocalLimiter):
 
     # --- starting -------------------------------------------------------------------------
 
-    async def start(self) -> float:
+    def start(self) -> Coroutine[Any, Any, float]:
         """Wait until a request may start, in the order of arrival.
 
         Returns:
@@ -186,18 +188,23 @@ class PermitWindow(LocalLimiter):
             WaitTooLongError: the server has asked for more than `LONGEST_WAIT` seconds.
         """
         self._pause.check()
-        return await self._turns.wait()
+        return self._turns.wait()
 
     def _next_start(self, now: float) -> float:
-        """The earliest time at which a request may start, as far as is known now."""
-        if self._share.grow(now):
-            self._space()
+        """The earliest time at which a request may start, as far as is known now.
+
+        It is asked again then. So what the server allows need not be known before the spacing does.
+        """
         if now < self._begins:
             return self._begins
-        start = max(self._spacing.free_at(now), self._servers_next_start(now))
-        if self._ceiling is None:
-            return start
-        return max(start, self._own_permits.free_at(self._ceiling.requests, now))
+        if (spaced := self._spacing.free_at(now)) > now:
+            return spaced
+        if self._share.grow(now):
+            self._space()
+            return self._next_start(now)
+        if (allowed := self._servers_next_start(now)) > now or self._ceiling is None:
+            return allowed
+        return self._own_permits.free_at(self._ceiling.requests, now)
 
     def _servers_next_start(self, now: float) -> float:
         share = self._share
@@ -215,15 +222,18 @@ class PermitWindow(LocalLimiter):
         if self._window_opens <= now:
             self._window.use()
             self._credit = max(self._credit, self._share.rate.requests - self._permits.in_flight)
-        self._credit = max(0, self._credit - 1)
+        if self._credit:
+            self._credit -= 1
         self._permits.take()
-        self._own_permits.take()
+        if self._ceiling is not None:
+            self._own_permits.take()
         self._spacing.take(now)
 
     def _give_back(self) -> None:
         """Take back the permit of a request that was never sent."""
         self._permits.end()
-        self._own_permits.end()
+        if self._ceiling is not None:
+            self._own_permits.end()
 
     @property
     def _window_opens(self) -> float:
@@ -236,8 +246,8 @@ class PermitWindow(LocalLimiter):
         """Take a permit back, and learn about the limit from the answer."""
         now, share = self._now(), self._share
         self._permits.end()
-        self._own_permits.end()
         if self._ceiling is not None:
+            self._own_permits.end()
             # The ceiling counts every request that starts, even one without an answer.
             self._own_permits.hold(now + self._ceiling.period)
         if share.grow(now):
@@ -257,7 +267,9 @@ class PermitWindow(LocalLimiter):
             else:
                 self._learn(started, quota, now)
                 self._permits.hold(now + share.rate.period - self._round_trips.sure)
-        self._turns.go_on()
+        if not self._spacing.is_closed(now):
+            # Else the timer is set for when it opens, and no answer lets a request start earlier.
+            self._turns.go_on()
 
     def _follow(self, quota: Quota, now: float) -> None:
         if quota.limit is not None and self._share.follow(quota.limit, now):
@@ -308,7 +320,7 @@ class PermitWindow(LocalLimiter):
             self._space()
         later = trips.ended_since(started)
         room = int(remaining) - self._permits.in_flight - later
-        self._credit = 0 if share.is_part else max(0, room)
+        self._credit = 0 if room < 0 or share.is_part else room
         if retry_after is not None and retry_after <= period + 1:
             self._learn_fullness(remaining, room, retry_after, now)
         if now - started < period / 2:  # else another window may have begun since

@@ -31,6 +31,10 @@ class Spacing:
         self._bucket = AsyncLimiter(burst, burst * interval)
         self._closes_for = max(interval, GROUP)
 
+    def is_closed(self, now: float) -> bool:
+        """Whether `free_at` has told a time that has not come yet."""
+        return now < self._closed_until
+
     def free_at(self, now: float) -> float:
         """The time when a request may start, in seconds of the event loop's clock."""
         if now < self._closed_until:

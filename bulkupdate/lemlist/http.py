@@ -223,7 +223,6 @@ class HttpClient:
             RuntimeError: the client or its pool is not open.
         """
         current = Exchange(subject, self, is_named=is_named, anew=anew)
-        exchange.set(current)
         started = time.monotonic() if log.isEnabledFor(logging.DEBUG) else None
         failure: TaskError | None = None
         is_kept = False
@@ -282,6 +281,7 @@ class HttpClient:
     ) -> Response:
         """The answer to a request over any connection. A new one is made if needed."""
         method, path = what
+        exchange.set(current)
         response = await self._pool.session.request(
             method,
             f"{self._endpoint.base_url}{path}",

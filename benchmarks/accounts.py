@@ -39,7 +39,7 @@ from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
 from bulkupdate.lemlist.rate import LEMLIST_RATE, RateLimit
 from bulkupdate.lemlist.tasks import TaskClient
-from bulkupdate.models import Result, Row, TaskUpdate
+from bulkupdate.models import CheckedUpdate, Result, Row
 from bulkupdate.stop import Stop
 
 SERVER = Path(__file__).with_name("accounts_server.c")
@@ -170,7 +170,8 @@ async def _drop(row: Row, result: Result) -> None:
 async def _feed(backlog: Backlog, account: int, rows: int) -> None:
     for number in range(1, rows + 1):
         id_ = f"opp_{account:08d}{number:09d}"
-        update = TaskUpdate(
+        # As rows come from the spool: they were checked before.
+        update = CheckedUpdate(
             id=id_, assigned_to="usr_fffffffffffffffff", title="Call back", message=f"offer {id_}"
         )
         await backlog.put(Row(number, number, id_, update, (), ""))

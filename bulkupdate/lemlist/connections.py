@@ -16,6 +16,7 @@ answer of that connection one place off. So:
 
 import socket
 import time
+from collections import Counter
 from contextvars import ContextVar
 from typing import Any
 
@@ -32,6 +33,11 @@ from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
 
 #: Most requests on one connection. It bounds the subjects that are remembered.
 MAX_REQUESTS = 1000
+
+#: Most connections to a server that are in the making at the same time. A new one costs as much CPU
+#: as several requests. In a process that was late, hundreds of requests would each make one, and so
+#: make it later. Those that wait take what others leave meanwhile.
+MOST_IN_THE_MAKING = 16
 
 #: The status of an answer after which a connection speaks another protocol.
 _SWITCHING_PROTOCOLS = 101
@@ -203,6 +209,8 @@ class Connections(aiohttp.TCPConnector):
 
     def __init__(self, *, limit: int, **options: Any) -> None:
         super().__init__(limit=limit, **options)
+        #: Number of connections in the making, by what aiohttp keeps its idle ones by.
+        self._making: Counter[ConnectionKey] = Counter()
         loop = self._loop
         self._factory: Any = lambda: _Channel(loop)
 
@@ -212,10 +220,15 @@ class Connections(aiohttp.TCPConnector):
         Raises:
             PermitExpiredError: it took too long. The connection is there for the next request.
         """
-        channel = await super()._create_connection(*arguments)
+        route = arguments[0].connection_key
+        self._making[route] += 1
+        try:
+            channel = await super()._create_connection(*arguments)
+        finally:
+            self._making[route] -= 1
+            self._release_waiter()
         if not isinstance(channel, _Channel):
             raise AssertionError("aiohttp made a connection of another class")
-        route = arguments[0].connection_key
         try:
             _check_permit(CONNECT_LATE.get())
         except PermitExpiredError:
@@ -225,18 +238,25 @@ class Connections(aiohttp.TCPConnector):
         exchange.get().begin(channel, route)
         return channel
 
+    def _available_connections(self, key: ConnectionKey) -> int:
+        """Number of connections that may be taken or made; 0 or less where a request waits."""
+        if self._making[key] >= MOST_IN_THE_MAKING and not self._conns.get(key):
+            return 0
+        return super()._available_connections(key)
+
+    def _release(self, key: ConnectionKey, *arguments: Any, **options: Any) -> None:
+        """Take a connection back. A request that waits may have it, if it is idle now."""
+        super()._release(key, *arguments, **options)
+        if self._waiters:
+            self._release_waiter()
+
     async def _get(self, key: Any, traces: Any) -> Connection | None:  # noqa: ARG002 - none is set
         """An idle connection for the current exchange, or None.
 
         Raises:
             PermitExpiredError: it took too long until one was free.
         """
-        try:
-            _check_permit(CONNECT_LATE.get())
-        except PermitExpiredError:
-            # What was free for this request is free for another one that waits.
-            self._release_waiter()
-            raise
+        self._check_wait()
         return self._idle(key, exchange.get())
 
     def take_idle(self, key: ConnectionKey, wanted: Exchange) -> Connection | None:
@@ -247,6 +267,29 @@ class Connections(aiohttp.TCPConnector):
         """
         _check_permit()
         return self._idle(key, wanted)
+
+    def has_room(self, key: ConnectionKey) -> bool:
+        """Whether a request need not wait for a connection."""
+        return self._available_connections(key) > 0
+
+    async def wait_for_idle(self, key: ConnectionKey, wanted: Exchange) -> Connection | None:
+        """An idle connection for an exchange, once there is one; None if one may be made instead.
+
+        Raises:
+            PermitExpiredError: it took too long.
+        """
+        await self._wait_for_available_connection(key, [])
+        self._check_wait()
+        return self._idle(key, wanted)
+
+    def _check_wait(self) -> None:
+        """Check that the permit of a request that may have waited has not expired."""
+        try:
+            _check_permit(CONNECT_LATE.get())
+        except PermitExpiredError:
+            # What was free for this request is free for another one that waits.
+            self._release_waiter()
+            raise
 
     def _idle(self, key: ConnectionKey, wanted: Exchange) -> Connection | None:
         idle: Any = self._conns.get(key)

@@ -163,11 +163,10 @@ class HttpClient:
         # Sent with each request, because aiohttp sends the headers of a session to a proxy too.
         self._headers = CIMultiDict({AUTHORIZATION: authorization})
         self._templates: dict[tuple[str, str], Template] = {}
-        self._timeout = aiohttp.ClientTimeout(
-            total=None,  # see `call`
-            # Shorter than the whole timeout: without a connection, nothing was applied.
-            connect=min(CONNECT_TIMEOUT, endpoint.timeout / 2),
-        )
+        # Shorter than the whole timeout: without a connection, nothing was applied.
+        self._connect_timeout = min(CONNECT_TIMEOUT, endpoint.timeout / 2)
+        # For the whole one, see `call`.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=self._connect_timeout)
 
     async def __aenter__(self) -> Self:
         if self._has_own_pool:
@@ -258,12 +257,17 @@ class HttpClient:
     ) -> Response | None:
         """The answer to a request over an idle connection.
 
-        None if the request was not sent: no connection is idle, or there was no such request yet.
+        None if the request was not sent: a connection may be made, or there was no such request
+        yet. Where none may be made, it waits for one.
         """
         template = self._templates.get(what)
         if template is None or json is None:
             return None
-        connection = self._pool.connector.take_idle(template.route, current)
+        connector = self._pool.connector
+        connection = connector.take_idle(template.route, current)
+        if connection is None and not connector.has_room(template.route):
+            with Deadline(self._pool.deadlines, self._connect_timeout):
+                connection = await connector.wait_for_idle(template.route, current)
         if connection is None:
             return None
         head, content = await current.ask(connection, template.request(json))

@@ -35,9 +35,8 @@ class ConnectionPool:
 
     Args:
         connections: most open connections, to all servers together. Each request in flight has one,
-            and waits while all are in use. With many keys at lemlist's limit, two for each key are
-            enough. More of them would make a process that is late later: a new connection costs as
-            much as several requests.
+            and waits while all are in use. With many keys at lemlist's limit, one for each key is
+            enough. Few are made at the same time: see `connections.MOST_IN_THE_MAKING`.
     """
 
     def __init__(self, *, connections: int = 16) -> None:

@@ -201,7 +201,8 @@ async def test_request_is_late_only_where_its_connection_is_slow(
     assert [id_ for _, id_ in server.requests] == ["a"]
 
 
-async def test_request_that_expires_in_a_full_pool_lets_the_next_one_go() -> None:
+@pytest.mark.parametrize("earlier", [[], ["0"]])
+async def test_request_that_expires_in_a_full_pool_lets_the_next_one_go(earlier: list[str]) -> None:
     """A connection that becomes free goes to a request that may still use it."""
 
     async def asked(id_: str, until: float) -> object:
@@ -209,15 +210,19 @@ async def test_request_that_expires_in_a_full_pool_lets_the_next_one_go() -> Non
         return await ask(client, id_)
 
     async with client_of(task, connections=1) as (client, server):
+        for id_ in earlier:
+            await asked(id_, 60)
         server.pause = 0.3
         first = asyncio.create_task(asked("a", 60))
         await asyncio.sleep(0.05)
-        expired, last = asyncio.create_task(asked("b", 0.05)), asyncio.create_task(asked("c", 60))
-        with pytest.raises(PermitExpiredError):
-            await expired
+        expired = [asyncio.create_task(asked(id_, 0.05)) for id_ in ("b", "c", "d")]
+        last = asyncio.create_task(asked("e", 60))
+        for one in expired:
+            with pytest.raises(PermitExpiredError):
+                await one
         async with asyncio.timeout(3):
             await asyncio.gather(first, last)
-    assert [id_ for _, id_ in server.requests] == ["a", "c"]
+    assert [id_ for _, id_ in server.requests] == [*earlier, "a", "e"]
 
 
 async def test_idle_connections_take_turns() -> None:
@@ -455,3 +460,111 @@ async def test_long_answer_is_taken_in_parts() -> None:
     assert transport.is_reading_now
     channel.data_received(b"y" * part)
     assert await body.read() == b"y" * part
+
+
+class Making:
+    """The making of connections, which waits while the gate is closed.
+
+    Attributes:
+        gate: lets connections be made.
+        now: number of connections in the making.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gate = asyncio.Event()
+        self.now = 0
+        make = aiohttp.TCPConnector._create_connection
+
+        async def waiting(connector: Any, *arguments: Any) -> Any:
+            self.now += 1
+            try:
+                await self.gate.wait()
+                return await make(connector, *arguments)
+            finally:
+                self.now -= 1
+
+        monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", waiting)
+
+
+async def test_few_connections_are_made_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is late makes no connection for each request: the others wait their turn."""
+    making = Making(monkeypatch)
+    async with client_of(task, connections=200) as (client, server):
+        server.pause = 1.0
+        asked = [asyncio.create_task(ask(client, f"opp_{n}")) for n in range(100)]
+        await asyncio.sleep(0.05)
+        assert making.now == connections.MOST_IN_THE_MAKING
+        making.gate.set()
+        # No connection is left meanwhile: one that is made lets the next one be made.
+        async with asyncio.timeout(0.9):
+            while len(server.open) < 100:
+                await asyncio.sleep(0.001)
+        assert all(answer.error is None for answer in await asyncio.gather(*asked))
+        assert len(server.requests) == 100
+
+
+async def test_request_takes_a_connection_that_is_left_while_others_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A request that would make one too many takes the first one that becomes idle instead."""
+    async with client_of(task, connections=200) as (client, server):
+        server.pause = 0.1
+        first = asyncio.create_task(ask(client, "opp_first"))
+        await asyncio.sleep(0.05)
+        making = Making(monkeypatch)
+        others = [
+            asyncio.create_task(ask(client, f"opp_{n}"))
+            for n in range(connections.MOST_IN_THE_MAKING)
+        ]
+        await asyncio.sleep(0)
+        last = asyncio.create_task(ask(client, "opp_last"))
+        await first
+        assert (await last).error is None
+        assert server.requests == [(1, "opp_first"), (1, "opp_last")]
+        making.gate.set()
+        await asyncio.gather(*others)
+
+
+async def test_request_waits_for_no_connection_to_another_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server to which no connection can be made keeps nobody from the others."""
+    making = Making(monkeypatch)
+    async with serving(task) as (url, _), ConnectionPool(connections=200) as pool:
+        here = url.replace("127.0.0.1", "localhost")
+        async with (
+            TaskClient(endpoint(url), pool=pool) as slow,
+            TaskClient(endpoint(here), pool=pool) as quick,
+        ):
+            waiting = [asyncio.create_task(ask(slow, f"opp_{n}")) for n in range(50)]
+            await asyncio.sleep(0.01)
+            other = asyncio.create_task(ask(quick, "opp_other"))
+            await asyncio.sleep(0.01)
+            assert making.now == connections.MOST_IN_THE_MAKING + 1
+            making.gate.set()
+            await asyncio.gather(other, *waiting)
+
+
+async def test_connection_that_fails_lets_the_next_one_be_made() -> None:
+    """Where no connection can be made, each request says so."""
+    async with serving(task) as (url, _):
+        pass
+    async with TaskClient(endpoint(url), connections=200) as client:
+        asked = [ask(client, f"opp_{n}") for n in range(100)]
+        found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+    assert {type(error) for error in found} == {errors.ConnectError}
+
+
+async def test_request_that_waits_in_vain_was_not_sent() -> None:
+    """A request that gets no connection in half of its time says so: nothing was applied."""
+    async with sharing(task, timeout=1.0) as (acme, globex, server):
+        await ask(acme, "opp_a")
+        await ask(globex, "opp_b")
+        server.pause = 1.0
+        long = asyncio.create_task(ask(acme, "opp_c"))
+        await asyncio.sleep(0.01)
+        async with asyncio.timeout(0.9):
+            with pytest.raises(errors.ConnectError, match="no connection in time"):
+                await ask(globex, "opp_d")
+        await long
+        assert [subject for _, subject in server.requests] == ["opp_a", "opp_b", "opp_c"]

@@ -89,20 +89,17 @@ async def permitted(
         WaitTooLongError: see `Limiter.permit`.
         NoPermitError: likewise.
     """
-    try:
-        async with limiter.permit() as permit:
-            return await use(permit)
-    except PermitExpiredError:
-        late = SLOW_CONNECTION
+    late = 0.0
+    # The task may have been started from within another request, which may be late.
     before = CONNECT_LATE.set(late)
     try:
         while True:
-            on_expired()
             with contextlib.suppress(PermitExpiredError):
                 async with limiter.permit() as permit:
                     return await use(permit)
-            late *= 2
+            late = max(SLOW_CONNECTION, 2 * late)
             CONNECT_LATE.set(late)
+            on_expired()
     finally:
         CONNECT_LATE.reset(before)
 

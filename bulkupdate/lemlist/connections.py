@@ -14,6 +14,7 @@ answer of that connection one place off. So:
   its request is made anew, on a new one (see `HttpClient.call`).
 """
 
+import asyncio
 import socket
 import time
 from collections import Counter
@@ -34,10 +35,12 @@ from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
 #: Most requests on one connection. It bounds the subjects that are remembered.
 MAX_REQUESTS = 1000
 
-#: Most connections to a server that are in the making at the same time. A new one costs as much CPU
-#: as several requests. In a process that was late, hundreds of requests would each make one, and so
-#: make it later. Those that wait take what others leave meanwhile.
+#: Most connections to a server that are begun within `BEGINNING` seconds and not made by then. Each
+#: costs as much CPU as several requests. In a process that was late, hundreds of requests would
+#: each make one, and so make it later. Those that wait take what others leave meanwhile. While idle
+#: connections fit nobody, this has no effect.
 MOST_IN_THE_MAKING = 16
+BEGINNING = 0.01
 
 #: The status of an answer after which a connection speaks another protocol.
 _SWITCHING_PROTOCOLS = 101
@@ -61,10 +64,12 @@ class Exchange:
     Attributes:
         is_first: whether no other request was on the connection before.
         route: what aiohttp keeps its idle connections by; None before there was a connection.
+        waited: seconds for which it has waited for a connection that was left.
     """
 
     __slots__ = (
         "_channel", "_connection", "account", "anew", "is_first", "is_named", "route", "subject",
+        "waited",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +80,7 @@ class Exchange:
         self.is_named = is_named
         self.anew = anew
         self.is_first = True
+        self.waited = 0.0
         self.route: ConnectionKey | None = None
         self._channel: _Channel | None = None
         self._connection: Connection | None = None
@@ -155,6 +161,7 @@ class _Channel(ResponseHandler):
     subjects: set[int]
     account: object = None
     is_idle = False
+    _was_paused = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -173,9 +180,22 @@ class _Channel(ResponseHandler):
             and (wanted.is_named or not self.subjects or self.account is wanted.account)
         )
 
+    def set_response_params(self, **options: Any) -> None:
+        """Prepare for an answer."""
+        self._was_paused = False
+        super().set_response_params(**options)
+
+    def pause_reading(self) -> None:
+        """Read no more until some of it is taken."""
+        self._was_paused = True
+        super().pause_reading()
+
     def resume_reading(self, *arguments: Any, **options: Any) -> None:
-        """Go on reading. aiohttp calls it for each body that is taken, though it never paused."""
-        if self._reading_paused:
+        """Go on reading. aiohttp calls it for each body that is taken, though it never paused.
+
+        Once it has paused during an answer, its parser may hold more of it than it says.
+        """
+        if self._was_paused:
             super().resume_reading(*arguments, **options)
 
     def data_received(self, data: bytes) -> None:
@@ -184,6 +204,11 @@ class _Channel(ResponseHandler):
             self.close()
             return
         super().data_received(data)
+
+
+def _end(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _check_permit(late: float = 0.0) -> None:
@@ -209,7 +234,7 @@ class Connections(aiohttp.TCPConnector):
 
     def __init__(self, *, limit: int, **options: Any) -> None:
         super().__init__(limit=limit, **options)
-        #: Number of connections in the making, by what aiohttp keeps its idle ones by.
+        #: Number of connections that were just begun, by what aiohttp keeps its idle ones by.
         self._making: Counter[ConnectionKey] = Counter()
         loop = self._loop
         self._factory: Any = lambda: _Channel(loop)
@@ -220,13 +245,18 @@ class Connections(aiohttp.TCPConnector):
         Raises:
             PermitExpiredError: it took too long. The connection is there for the next request.
         """
+        # aiohttp adds a header for a proxy to it later. What is idle is looked for under this one.
         route = arguments[0].connection_key
         self._making[route] += 1
+        # What takes longer waits for the network, which costs nothing.
+        begun: asyncio.Future[None] = self._loop.create_future()
+        begun.add_done_callback(lambda _: self._has_begun(route))
+        timer = self._loop.call_later(BEGINNING, _end, begun)
         try:
             channel = await super()._create_connection(*arguments)
         finally:
-            self._making[route] -= 1
-            self._release_waiter()
+            timer.cancel()
+            _end(begun)
         if not isinstance(channel, _Channel):
             raise AssertionError("aiohttp made a connection of another class")
         try:
@@ -244,6 +274,20 @@ class Connections(aiohttp.TCPConnector):
             return 0
         return super()._available_connections(key)
 
+    def _has_begun(self, route: ConnectionKey) -> None:
+        """Let another connection be begun."""
+        self._making[route] -= 1
+        self._release_waiter()
+
+    async def _wait_for_available_connection(self, *arguments: Any) -> None:
+        """Wait for a connection that is left, or that may be made."""
+        try:
+            await super()._wait_for_available_connection(*arguments)
+        except BaseException:
+            # It may have been woken in the same moment.
+            self._release_waiter()
+            raise
+
     def _release(self, key: ConnectionKey, *arguments: Any, **options: Any) -> None:
         """Take a connection back. A request that waits may have it, if it is idle now."""
         super()._release(key, *arguments, **options)
@@ -257,7 +301,7 @@ class Connections(aiohttp.TCPConnector):
             PermitExpiredError: it took too long until one was free.
         """
         self._check_wait()
-        return self._idle(key, exchange.get())
+        return self._idle_or_next(key, exchange.get())
 
     def take_idle(self, key: ConnectionKey, wanted: Exchange) -> Connection | None:
         """An idle connection for an exchange, or None.
@@ -280,7 +324,14 @@ class Connections(aiohttp.TCPConnector):
         """
         await self._wait_for_available_connection(key, [])
         self._check_wait()
-        return self._idle(key, wanted)
+        return self._idle_or_next(key, wanted)
+
+    def _idle_or_next(self, key: ConnectionKey, wanted: Exchange) -> Connection | None:
+        """An idle connection for an exchange; if none fits it, another request is woken."""
+        connection = self._idle(key, wanted)
+        if connection is None and self._waiters and self._conns.get(key):
+            self._release_waiter()
+        return connection
 
     def _check_wait(self) -> None:
         """Check that the permit of a request that may have waited has not expired."""

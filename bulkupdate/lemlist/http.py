@@ -58,8 +58,9 @@ MAX_MESSAGE = 500
 #: Statuses with which a proxy refuses to connect, and goes on to do so.
 _REFUSALS = frozenset(range(400, 500)) - {408, 425, 429}
 
-#: Most seconds for connecting.
+#: Most seconds for connecting; and the fewest, as aiohttp takes 0 for no limit.
 CONNECT_TIMEOUT = 10.0
+_LEAST_TIMEOUT = 0.001
 
 _BRACKET = ord("[")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -258,7 +259,7 @@ class HttpClient:
         """The answer to a request over an idle connection.
 
         None if the request was not sent: a connection may be made, or there was no such request
-        yet. Where none may be made, it waits for one.
+        yet. Where none may be made, it waits until one is left or may be made.
         """
         template = self._templates.get(what)
         if template is None or json is None:
@@ -266,8 +267,10 @@ class HttpClient:
         connector = self._pool.connector
         connection = connector.take_idle(template.route, current)
         if connection is None and not connector.has_room(template.route):
+            began = time.monotonic()
             with Deadline(self._pool.deadlines, self._connect_timeout):
                 connection = await connector.wait_for_idle(template.route, current)
+            current.waited = time.monotonic() - began
         if connection is None:
             return None
         head, content = await current.ask(connection, template.request(json))
@@ -286,6 +289,10 @@ class HttpClient:
         """The answer to a request over any connection. A new one is made if needed."""
         method, path = what
         exchange.set(current)
+        timeout = self._timeout
+        if current.waited:
+            left = max(_LEAST_TIMEOUT, self._connect_timeout - current.waited)
+            timeout = aiohttp.ClientTimeout(total=None, connect=left)
         response = await self._pool.session.request(
             method,
             f"{self._endpoint.base_url}{path}",
@@ -294,7 +301,7 @@ class HttpClient:
             headers=self._headers,
             allow_redirects=False,
             proxy=self._proxy,
-            timeout=self._timeout,
+            timeout=timeout,
         )
         content = response.content
         if response.closed:

@@ -15,6 +15,7 @@ import pytest
 
 from bulkupdate import errors
 from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
+from bulkupdate.engine.limiter import NoLimiter, permitted
 from bulkupdate.lemlist import connections
 from bulkupdate.lemlist.answer import Answer
 from bulkupdate.lemlist.endpoint import ApiKey, Endpoint
@@ -470,7 +471,8 @@ class Making:
         now: number of connections in the making.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, beginning: float = 60.0) -> None:
+        monkeypatch.setattr(connections, "BEGINNING", beginning)
         self.gate = asyncio.Event()
         self.now = 0
         make = aiohttp.TCPConnector._create_connection
@@ -501,6 +503,99 @@ async def test_few_connections_are_made_at_the_same_time(monkeypatch: pytest.Mon
                 await asyncio.sleep(0.001)
         assert all(answer.error is None for answer in await asyncio.gather(*asked))
         assert len(server.requests) == 100
+
+
+async def test_connection_that_waits_for_the_network_delays_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where connecting takes long, all that are needed are made side by side."""
+    making = Making(monkeypatch, connections.BEGINNING)
+    async with client_of(task, connections=200) as (client, _):
+        asked = [asyncio.create_task(ask(client, f"opp_{n}")) for n in range(100)]
+        async with asyncio.timeout(2):
+            while making.now < 100:
+                await asyncio.sleep(0.001)
+        making.gate.set()
+        await asyncio.gather(*asked)
+
+
+async def test_request_that_fits_takes_what_another_one_can_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection that becomes idle and does not fit the first that waits goes to the next one."""
+    async with client_of(task, connections=200) as (client, server):
+        server.pause = 0.1
+        first = asyncio.create_task(ask(client, "opp_first"))
+        await asyncio.sleep(0.05)
+        making = Making(monkeypatch)
+        others = [
+            asyncio.create_task(ask(client, f"opp_{n}"))
+            for n in range(connections.MOST_IN_THE_MAKING)
+        ]
+        await asyncio.sleep(0)
+        others.append(asyncio.create_task(ask(client, "opp_again", anew=True)))
+        await asyncio.sleep(0)
+        last = asyncio.create_task(ask(client, "opp_last"))
+        await first
+        async with asyncio.timeout(1):
+            assert (await last).error is None
+        making.gate.set()
+        await asyncio.gather(*others)
+
+
+@pytest.mark.parametrize("cancelled", [1, 3])
+async def test_request_that_is_cancelled_as_it_is_woken_wakes_the_next(cancelled: int) -> None:
+    """A connection that is left for a request that goes away is there for the next one."""
+    async with client_of(task) as (client, server):
+        await ask(client, "opp_0")
+        server.pause = 0.1
+        gone: list[asyncio.Task[Answer[Task]]] = []
+
+        async def first() -> None:
+            await ask(client, "opp_first")
+            # In the same turn of the event loop, they have been woken, and have not gone on.
+            for one in gone:
+                one.cancel()
+
+        waking = asyncio.create_task(first())
+        await asyncio.sleep(0.02)
+        gone += [asyncio.create_task(ask(client, f"opp_{n}")) for n in range(1, cancelled + 1)]
+        await asyncio.sleep(0.01)
+        last = asyncio.create_task(ask(client, "opp_last"))
+        async with asyncio.timeout(1):
+            await waking
+            assert (await last).error is None
+
+
+async def test_waiting_and_connecting_take_half_of_the_time_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A request that waited for a connection has only the rest of its time to make one."""
+    async with sharing(task, connections=1, timeout=1.6) as (acme, globex, server):
+        await ask(acme, "opp_a")
+        await ask(globex, "opp_b")
+        server.pause = 0.5
+        server.answer = lambda id_: REFUSED if id_ == "opp_c" else task(id_)
+        closed = asyncio.create_task(ask(acme, "opp_c"))
+        await asyncio.sleep(0.01)
+        Making(monkeypatch)
+        began = time.monotonic()
+        with pytest.raises(errors.ConnectError):
+            await ask(globex, "opp_d")
+        assert time.monotonic() - began < 1.2
+        await closed
+
+
+async def test_first_permit_of_a_task_is_not_late() -> None:
+    """A task that was started within a request that may be late has no such request itself."""
+    CONNECT_LATE.set(5.0)
+    late: list[float] = []
+
+    async def use(_: object) -> None:
+        late.append(CONNECT_LATE.get())
+
+    await permitted(NoLimiter(), use)
+    assert late == [0.0]
 
 
 async def test_request_takes_a_connection_that_is_left_while_others_are_made(
@@ -568,3 +663,29 @@ async def test_request_that_waits_in_vain_was_not_sent() -> None:
                 await ask(globex, "opp_d")
         await long
         assert [subject for _, subject in server.requests] == ["opp_a", "opp_b", "opp_c"]
+
+
+async def test_answer_of_very_many_chunks_is_read_whole() -> None:
+    """A connection is paused where chunks are too many, and goes on once they are taken."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(header(head, b"content-length:"))
+                subject = json.loads(await reader.readexactly(length))["id"]
+                body = json.dumps({"_id": subject, "pad": "x" * 16_500}).encode()
+                # One more than aiohttp takes before it pauses.
+                many, rest = body[:16_385], body[16_385:]
+                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                writer.write(b"".join(b"1\r\n%c\r\n" % byte for byte in many))
+                await writer.drain()
+                await asyncio.sleep(0.3)
+                writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(rest), rest))
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with listener, TaskClient(endpoint(url, timeout=2), connections=1) as client:
+        for id_ in ("opp_a", "opp_b"):
+            assert (await ask(client, id_)).error is None

@@ -516,31 +516,7 @@ async def test_connection_that_waits_for_the_network_delays_no_other(
             while making.now < 100:
                 await asyncio.sleep(0.001)
         making.gate.set()
-        await asyncio.gather(*asked)
-
-
-async def test_request_that_fits_takes_what_another_one_can_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A connection that becomes idle and does not fit the first that waits goes to the next one."""
-    async with client_of(task, connections=200) as (client, server):
-        server.pause = 0.1
-        first = asyncio.create_task(ask(client, "opp_first"))
-        await asyncio.sleep(0.05)
-        making = Making(monkeypatch)
-        others = [
-            asyncio.create_task(ask(client, f"opp_{n}"))
-            for n in range(connections.MOST_IN_THE_MAKING)
-        ]
-        await asyncio.sleep(0)
-        others.append(asyncio.create_task(ask(client, "opp_again", anew=True)))
-        await asyncio.sleep(0)
-        last = asyncio.create_task(ask(client, "opp_last"))
-        await first
-        async with asyncio.timeout(1):
-            assert (await last).error is None
-        making.gate.set()
-        await asyncio.gather(*others)
+        assert all(answer.error is None for answer in await asyncio.gather(*asked))
 
 
 @pytest.mark.parametrize("cancelled", [1, 3])
@@ -598,10 +574,14 @@ async def test_first_permit_of_a_task_is_not_late() -> None:
     assert late == [0.0]
 
 
+@pytest.mark.parametrize("before", [[], ["opp_again"]])
 async def test_request_takes_a_connection_that_is_left_while_others_are_made(
-    monkeypatch: pytest.MonkeyPatch,
+    before: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request that would make one too many takes the first one that becomes idle instead."""
+    """A request that would make one too many takes the first one that becomes idle instead.
+
+    One that waits before it and needs a new connection does not keep it from that.
+    """
     async with client_of(task, connections=200) as (client, server):
         server.pause = 0.1
         first = asyncio.create_task(ask(client, "opp_first"))
@@ -612,9 +592,12 @@ async def test_request_takes_a_connection_that_is_left_while_others_are_made(
             for n in range(connections.MOST_IN_THE_MAKING)
         ]
         await asyncio.sleep(0)
+        others += [asyncio.create_task(ask(client, id_, anew=True)) for id_ in before]
+        await asyncio.sleep(0)
         last = asyncio.create_task(ask(client, "opp_last"))
         await first
-        assert (await last).error is None
+        async with asyncio.timeout(1):
+            assert (await last).error is None
         assert server.requests == [(1, "opp_first"), (1, "opp_last")]
         making.gate.set()
         await asyncio.gather(*others)

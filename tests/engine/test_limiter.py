@@ -356,6 +356,25 @@ def test_refusal_ends_what_earlier_answers_allowed() -> None:
     assert run_virtual(main()) == 17
 
 
+def test_turn_that_is_given_back_counts_for_no_ceiling() -> None:
+    """A request that is cancelled as its turn comes leaves the rate of the user to the next one."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        limiter = PermitWindow(RateLimit(1, 2.0))
+        await ended(await started(limiter), answered(20, 19, 2.0))
+        turn = loop.time() + 2
+        first = asyncio.create_task(started(limiter))
+        # Together with the timer of its turn, and before the task goes on.
+        loop.call_at(turn + 1e-9, first.cancel)
+        await asyncio.wait([first])
+        assert first.cancelled()
+        await asyncio.wait_for(started(limiter), 10)
+        return loop.time() - turn
+
+    assert run_virtual(main()) < 2.1
+
+
 @pytest.mark.parametrize(
     ("remaining", "retry_after", "wait"),
     [(0, 1.5, 1.5), (0, 3.0, 2.0), (0, 3.1, 0.0), (1, 1.5, 1.5), (2, 1.5, 0.0), (19, 1.5, 0.0)],

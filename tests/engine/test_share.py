@@ -65,6 +65,14 @@ def test_higher_limit_is_followed_after_a_period() -> None:
     assert [share.follow(40, now) for now in (2.9, 3.0)] == [False, True]
 
 
+def test_same_limit_again_keeps_a_higher_one_away() -> None:
+    """A higher limit is not believed while other answers tell the one so far."""
+    share = Share(RATE, 0.0)
+    for now in (0.0, 5.0):
+        assert share.follow(20, now) is False
+    assert [share.follow(40, now) for now in (5.5, 7.0)] == [False, True]
+
+
 def test_first_limit_may_be_a_higher_one() -> None:
     """The first answer that names a limit is believed, whatever it names."""
     share = Share(RATE, 0.0)

@@ -226,6 +226,23 @@ async def test_request_that_expires_in_a_full_pool_lets_the_next_one_go(earlier:
     assert [id_ for _, id_ in server.requests] == [*earlier, "a", "e"]
 
 
+@pytest.mark.parametrize("earlier", [[], ["0"]])
+async def test_request_may_wait_in_a_full_pool_for_as_long_as_it_may_be_late(
+    earlier: list[str],
+) -> None:
+    """With another permit, a request may wait until a connection is left."""
+    async with client_of(task, connections=1) as (client, server):
+        for id_ in earlier:
+            await ask(client, id_)
+        server.pause = 0.2
+        first = asyncio.create_task(ask(client, "a"))
+        await asyncio.sleep(0.05)
+        START_UNTIL.set(time.monotonic() + 0.05)
+        CONNECT_LATE.set(60.0)
+        assert (await ask(client, "b")).error is None
+        await first
+
+
 async def test_idle_connections_take_turns() -> None:
     """Those that a peak needed stay in use, and so stay open for the next peak."""
     async with client_of(task, connections=4) as (client, server):
@@ -492,13 +509,13 @@ async def test_few_connections_are_made_at_the_same_time(monkeypatch: pytest.Mon
     """A process that is late makes no connection for each request: the others wait their turn."""
     making = Making(monkeypatch)
     async with client_of(task, connections=200) as (client, server):
-        server.pause = 1.0
+        server.pause = 2.0
         asked = [asyncio.create_task(ask(client, f"opp_{n}")) for n in range(100)]
         await asyncio.sleep(0.05)
         assert making.now == connections.MOST_IN_THE_MAKING
         making.gate.set()
         # No connection is left meanwhile: one that is made lets the next one be made.
-        async with asyncio.timeout(0.9):
+        async with asyncio.timeout(1.9):
             while len(server.open) < 100:
                 await asyncio.sleep(0.001)
         assert all(answer.error is None for answer in await asyncio.gather(*asked))

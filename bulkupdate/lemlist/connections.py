@@ -14,10 +14,9 @@ answer of that connection one place off. So:
   its request is made anew, on a new one (see `HttpClient.call`).
 """
 
-import asyncio
 import socket
 import time
-from collections import Counter
+from collections import defaultdict
 from contextvars import ContextVar
 from typing import Any
 
@@ -39,7 +38,7 @@ MAX_REQUESTS = 1000
 #: costs as much CPU as several requests. In a process that was late, hundreds of requests would
 #: each make one, and so make it later. Those that wait take what others leave meanwhile. While idle
 #: connections fit nobody, this has no effect.
-MOST_IN_THE_MAKING = 16
+MOST_BEGUN = 16
 BEGINNING = 0.01
 
 #: The status of an answer after which a connection speaks another protocol.
@@ -99,7 +98,7 @@ class Exchange:
         elif channel.account is not self.account:
             channel.account = _SEVERAL
         channel.subjects.add(hash(self.subject))
-        channel.is_idle = False
+        channel.is_idle = channel.was_paused = False
         self._channel = channel
 
     async def ask(
@@ -156,12 +155,13 @@ class _Channel(ResponseHandler):
             and two that are equal cost a connection at most.
         account: the account of all of them, or `_SEVERAL`.
         is_idle: whether its last answer was kept, and no request is out.
+        was_paused: whether it has been paused since the last request.
     """
 
     subjects: set[int]
     account: object = None
     is_idle = False
-    _was_paused = False
+    was_paused = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -180,14 +180,9 @@ class _Channel(ResponseHandler):
             and (wanted.is_named or not self.subjects or self.account is wanted.account)
         )
 
-    def set_response_params(self, **options: Any) -> None:
-        """Prepare for an answer."""
-        self._was_paused = False
-        super().set_response_params(**options)
-
     def pause_reading(self) -> None:
         """Read no more until some of it is taken."""
-        self._was_paused = True
+        self.was_paused = True
         super().pause_reading()
 
     def resume_reading(self, *arguments: Any, **options: Any) -> None:
@@ -195,7 +190,7 @@ class _Channel(ResponseHandler):
 
         Once it has paused during an answer, its parser may hold more of it than it says.
         """
-        if self._was_paused:
+        if self.was_paused:
             super().resume_reading(*arguments, **options)
 
     def data_received(self, data: bytes) -> None:
@@ -204,11 +199,6 @@ class _Channel(ResponseHandler):
             self.close()
             return
         super().data_received(data)
-
-
-def _end(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _check_permit(late: float = 0.0) -> None:
@@ -234,8 +224,8 @@ class Connections(aiohttp.TCPConnector):
 
     def __init__(self, *, limit: int, **options: Any) -> None:
         super().__init__(limit=limit, **options)
-        #: Number of connections that were just begun, by what aiohttp keeps its idle ones by.
-        self._making: Counter[ConnectionKey] = Counter()
+        #: A mark for each connection that was just begun, by what aiohttp keeps its idle ones by.
+        self._begun: defaultdict[ConnectionKey, set[object]] = defaultdict(set)
         loop = self._loop
         self._factory: Any = lambda: _Channel(loop)
 
@@ -247,16 +237,15 @@ class Connections(aiohttp.TCPConnector):
         """
         # aiohttp adds a header for a proxy to it later. What is idle is looked for under this one.
         route = arguments[0].connection_key
-        self._making[route] += 1
+        mark = object()
+        self._begun[route].add(mark)
         # What takes longer waits for the network, which costs nothing.
-        begun: asyncio.Future[None] = self._loop.create_future()
-        begun.add_done_callback(lambda _: self._has_begun(route))
-        timer = self._loop.call_later(BEGINNING, _end, begun)
+        timer = self._loop.call_later(BEGINNING, self._forget_begun, route, mark)
         try:
             channel = await super()._create_connection(*arguments)
         finally:
             timer.cancel()
-            _end(begun)
+            self._forget_begun(route, mark)
         if not isinstance(channel, _Channel):
             raise AssertionError("aiohttp made a connection of another class")
         try:
@@ -270,13 +259,13 @@ class Connections(aiohttp.TCPConnector):
 
     def _available_connections(self, key: ConnectionKey) -> int:
         """Number of connections that may be taken or made; 0 or less where a request waits."""
-        if self._making[key] >= MOST_IN_THE_MAKING and not self._conns.get(key):
+        if len(self._begun[key]) >= MOST_BEGUN and not self._conns.get(key):
             return 0
         return super()._available_connections(key)
 
-    def _has_begun(self, route: ConnectionKey) -> None:
-        """Let another connection be begun."""
-        self._making[route] -= 1
+    def _forget_begun(self, route: ConnectionKey, mark: object) -> None:
+        """Let another connection be begun. A second call for the same one does no harm."""
+        self._begun[route].discard(mark)
         self._release_waiter()
 
     async def _wait_for_available_connection(self, *arguments: Any) -> None:

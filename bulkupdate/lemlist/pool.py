@@ -37,7 +37,7 @@ class ConnectionPool:
         connections: most open connections, to all servers together. Each request in flight has one,
             and waits while all are in use. With many keys at lemlist's limit, one for each key is
             enough while round trips take less than 100 ms. Few are begun at the same time: see
-            `connections.MOST_IN_THE_MAKING`.
+            `connections.MOST_BEGUN`.
     """
 
     def __init__(self, *, connections: int = 16) -> None:

@@ -512,7 +512,7 @@ async def test_few_connections_are_made_at_the_same_time(monkeypatch: pytest.Mon
         server.pause = 2.0
         asked = [asyncio.create_task(ask(client, f"opp_{n}")) for n in range(100)]
         await asyncio.sleep(0.05)
-        assert making.now == connections.MOST_IN_THE_MAKING
+        assert making.now == connections.MOST_BEGUN
         making.gate.set()
         # No connection is left meanwhile: one that is made lets the next one be made.
         async with asyncio.timeout(1.9):
@@ -605,8 +605,7 @@ async def test_request_takes_a_connection_that_is_left_while_others_are_made(
         await asyncio.sleep(0.05)
         making = Making(monkeypatch)
         others = [
-            asyncio.create_task(ask(client, f"opp_{n}"))
-            for n in range(connections.MOST_IN_THE_MAKING)
+            asyncio.create_task(ask(client, f"opp_{n}")) for n in range(connections.MOST_BEGUN)
         ]
         await asyncio.sleep(0)
         others += [asyncio.create_task(ask(client, id_, anew=True)) for id_ in before]
@@ -635,7 +634,7 @@ async def test_request_waits_for_no_connection_to_another_server(
             await asyncio.sleep(0.01)
             other = asyncio.create_task(ask(quick, "opp_other"))
             await asyncio.sleep(0.01)
-            assert making.now == connections.MOST_IN_THE_MAKING + 1
+            assert making.now == connections.MOST_BEGUN + 1
             making.gate.set()
             await asyncio.gather(other, *waiting)
 

@@ -4,7 +4,6 @@ The limiter that keeps a rate limit is `bulkupdate.engine.permits.PermitWindow`.
 """
 
 import asyncio
-import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -89,19 +88,22 @@ async def permitted(
         WaitTooLongError: see `Limiter.permit`.
         NoPermitError: likewise.
     """
-    late = 0.0
-    # The task may have been started from within another request, which may be late.
-    before = CONNECT_LATE.set(late)
+    late, before = 0.0, CONNECT_LATE.get()
+    if before:
+        # The task was started from within another request, which may be late.
+        CONNECT_LATE.set(late)
     try:
         while True:
-            with contextlib.suppress(PermitExpiredError):
+            try:
                 async with limiter.permit() as permit:
                     return await use(permit)
-            late = max(SLOW_CONNECTION, 2 * late)
-            CONNECT_LATE.set(late)
+            except PermitExpiredError:
+                late = max(SLOW_CONNECTION, 2 * late)
+                CONNECT_LATE.set(late)
             on_expired()
     finally:
-        CONNECT_LATE.reset(before)
+        if late or before:
+            CONNECT_LATE.set(before)
 
 
 class Pause:

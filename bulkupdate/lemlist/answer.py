@@ -23,9 +23,6 @@ _LIMIT = istr("X-RateLimit-Limit")
 _REMAINING = istr("X-RateLimit-Remaining")
 _RETRY_AFTER = istr("Retry-After")
 
-#: Longest text of a number that is remembered, in characters.
-_SHORT = 16
-
 # `float` takes more: `1_000`, `1e3`, `nan`, digits of other scripts.
 _NUMBER = re.compile(r" *[0-9]+(?:\.[0-9]*)? *")
 
@@ -94,22 +91,14 @@ class Answer(Generic[Value]):
         )
 
 
+# Most numbers come again and again. Headers have at most 8 kB.
+@functools.lru_cache(maxsize=1024)
 def _number(text: str | None) -> float | None:
     """The finite number, 0 or more, in a header; None if there is none."""
-    if text is None:
-        return None
-    # Most numbers come again and again. A long text is not remembered: it may be anything.
-    return _remembered(text) if len(text) <= _SHORT else _read(text)
-
-
-def _read(text: str) -> float | None:
-    if not _NUMBER.fullmatch(text):
+    if not text or not _NUMBER.fullmatch(text):
         return None
     value = float(text)
     return value if value < math.inf else None
-
-
-_remembered = functools.lru_cache(maxsize=4096)(_read)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

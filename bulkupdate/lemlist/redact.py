@@ -3,7 +3,9 @@
 import base64
 import functools
 import html
+import html.entities
 import re
+import string
 from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -26,6 +28,35 @@ _LONGEST = 20_000
 #: The signs that an escape of JSON, URLs or HTML begins with.
 _BACKSLASH, _PERCENT, _AMPERSAND = rb"\%&"
 
+#: The characters of an ordinary key, and of its base64.
+_ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
+_SIGNS = frozenset("+-./=_~")
+
+#: An escape of any kind. `{signs}` are those that JSON may write after a backslash.
+_ANY = r"\\[ux{signs}]|%[0-9A-Fa-f]{{2}}|&[#A-Za-z]"
+
+#: Escapes that may hide a character of an ordinary key. Most texts have some that hide none, as
+#: `&nbsp;`, `%20`, `\u00fc` and `&#8217;`. One may be within another: `%2541`, `\u0026#65;`. Each
+#: pattern begins with signs that are always the same: that makes a search three times as fast.
+_HIDING = (
+    r"\\u00(?:{code}|25|26{entity})",
+    r"\\x(?:{code}|25|26{entity})",
+    r"%(?:25)?(?:{code}|26{entity})",
+    r"&{entity}",
+)
+
+#: What stands after the ampersand of a character, unless its number is of none in a key.
+_ENTITY = r"""(?x:
+    \# (?! 0? (?: 9 | 1[03] | 3[2-9] | 4[0-24] | 5[89] | 6[0234]
+                | 1[6-9]\d | [2-9]\d\d | [1-9]\d{{3}} | [1-4]\d{{4}} | 1[0-2]\d{{4}} ) (?! \d )
+           | [xX] (?: 0? [9aAdD] | 2[0-9aAcC] | 3[a-cA-CeEfF] | [a-fA-F][\da-fA-F]
+                    | 20 [\da-fA-F]{{2}} | 1[fF][0-9aA][\da-fA-F]{{2}} ) (?! [\da-fA-F] ) )
+    | % (?:25)? 23 | \\{{1,8}} (?: u00 | x ) 23 | {names}
+)"""
+
+#: The codes of letters and digits, in hex.
+_LETTERS = "3[0-9]|4[1-9a-fA-F]|5[0-9aA]|6[1-9a-fA-F]|7[0-9aA]"
+
 
 class Redactor:
     """A filter that removes secrets.
@@ -44,13 +75,10 @@ class Redactor:
         #: Longest first: a shorter one may be a part of it.
         self._secrets = sorted((text for text in spelt if len(text) >= SHORTEST_SECRET), key=len)
         self._secrets.reverse()
-        # What begins the escapes of JSON, URLs and HTML. Most bodies have a quote that is escaped.
-        signs = "".join(sorted({c for text in plain for c in text} & {"/", '"', "\\"}))
-        self._escapes = re.compile(
-            rb"\\[ux" + re.escape(signs.encode()) + rb"]|%[0-9A-Fa-f]{2}|&[#A-Za-z]"
-        )
         self._plain = _shortest(plain)
         self._hex = _shortest(in_hex)
+        characters = set(b"".join(self._plain).decode())
+        self._escapes = _escapes("".join(sorted(characters - _ALPHANUMERIC)))
 
     def text(self, text: str) -> str:
         """`text` without the secrets."""
@@ -85,13 +113,18 @@ class Redactor:
             return True
         if not (_BACKSLASH in body or _PERCENT in body or _AMPERSAND in body):
             return False
-        return self._escapes.search(body) is not None and self._is_in(body.decode(errors="replace"))
+        return any(escape.search(body) for escape in self._escapes) and self._is_in(
+            body.decode(errors="replace")
+        )
 
     def _is_in(self, text: str) -> bool:
         plain = _without_escapes(text)
         if not text.isprintable() or " " in text:
             # A long text may be broken into lines. UTF-16 that is read as UTF-8 is full of NULs.
-            plain += "\n" + "".join(c for c in text if c.isprintable() and c != " ")
+            joined = "".join(text.split()).replace("\0", "")
+            if not joined.isprintable():
+                joined = "".join(c for c in joined if c.isprintable())
+            plain += "\n" + joined
         return any(secret in text or secret in plain for secret in self._secrets)
 
 
@@ -103,6 +136,23 @@ def _shortest(texts: Iterable[str]) -> list[bytes]:
         for text in texts
         if not any(other in text for other in texts if other != text)
     ]
+
+
+@functools.lru_cache(maxsize=256)
+def _escapes(signs: str) -> tuple[re.Pattern[bytes], ...]:
+    """Patterns for escapes that may hide a letter, a digit, one of these signs, or a part of it."""
+    # Most bodies have a quote that is escaped.
+    after = re.escape("".join(sign for sign in signs if sign in '/"\\'))
+    if not _SIGNS.issuperset(signs):
+        return (re.compile(_ANY.format(signs=after).encode()),)
+    codes = "|".join([_LETTERS, *(f"(?i:{ord(sign):02x})" for sign in signs)])
+    hidden = _ALPHANUMERIC.union(signs)
+    named = {name.rstrip(";") for name, text in html.entities.html5.items() if hidden & set(text)}
+    entity = _ENTITY.format(names="|".join(sorted(named)))
+    patterns = [one.format(code=f"(?:{codes})", entity=entity) for one in _HIDING]
+    if after:
+        patterns.append(rf"\\[{after}]")
+    return tuple(re.compile(pattern.encode()) for pattern in patterns)
 
 
 def _base64(secret: str) -> Iterator[str]:
@@ -138,9 +188,12 @@ def _any_escape(character: str) -> str:
     number = ord(character)
     digits = "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{number:02x}")
     backslashes = r"\\{0,8}" if character in '"/\\' else ""
+    # Atomic, with the longest forms first: a search that may go back takes 2 to the power of its
+    # length.
     return (
-        rf"(?:{backslashes}{re.escape(character)}|%{digits}|\\{{1,8}}u00{digits}|\\{{1,8}}x{digits}"
-        rf"|&#0{{0,8}}{number};|&#[xX]0{{0,8}}{digits};|{re.escape(html.escape(character))})"
+        rf"(?>%{digits}|\\{{1,8}}u00{digits}|\\{{1,8}}x{digits}|&#0{{0,8}}{number};"
+        rf"|&#[xX]0{{0,8}}{digits};|{re.escape(html.escape(character))}"
+        rf"|{backslashes}{re.escape(character)})"
     )
 
 

@@ -60,8 +60,86 @@ def test_key_is_redacted_in_every_spelling(key: str, around: str, spelling: str)
     text = f"{around} {spelt} {around}"
     redactor = Redactor(key)
     assert redactor.may_be_in(text.encode())
+    assert redactor.may_be_in(spelt.encode())
     assert spelt not in redactor.text(text)
     assert not redactor.may_be_in(redactor.text(text).encode())
+
+
+#: Ways to write one character that a server's texts have, one within another too.
+ESCAPES: list[Callable[[str], str]] = [
+    lambda c: c,
+    lambda c: f"\\u{ord(c):04x}",
+    lambda c: f"\\\\u{ord(c):04X}",
+    lambda c: f"\\x{ord(c):02x}",
+    lambda c: f"%{ord(c):02X}",
+    lambda c: f"&#{ord(c)};",
+    lambda c: f"&#0{ord(c)}",
+    lambda c: f"&#x{ord(c):x};",
+    lambda c: f"&#X{ord(c):X}",
+    lambda c: {"_": "&lowbar;", "/": "&sol;", "&": "&amp;"}.get(c, c),
+    lambda c: f"&#1;{c}",
+    lambda c: f"&#000000001;{c}",
+]
+ORDINARY = "abcdefXYZ0123456789-_/+=.~"
+
+
+@given(st.data())
+def test_what_is_taken_out_of_a_text_may_be_in_its_body(data: st.DataObject) -> None:
+    """The quick search finds a key in escapes within escapes wherever the thorough one does."""
+    key = data.draw(st.text(ORDINARY, min_size=6, max_size=9))
+    spelt = key
+    for _ in range(data.draw(st.integers(1, 3))):
+        rare = st.sampled_from([ESCAPES[0]] * data.draw(st.sampled_from([1, 10, 40])) + ESCAPES)
+        spelt = "".join(data.draw(rare)(c) for c in spelt)
+    redactor = Redactor(key)
+    if redactor.text(spelt) != spelt:
+        assert redactor.may_be_in(spelt.encode())
+
+
+@pytest.mark.parametrize(
+    "escape",
+    [
+        r"\\u0061", r"\x61", "%61", "&#97;", "&#97", "&#x61;", "&#X61", "&#1;a", "&#000000001;a",
+        "%2561", r"\u002561", r"\x2561", r"\u0025\u0036\u0031", "%%36%31", "&#%39%37;",
+        "%26#97;", "%2526#97;", r"\u0026#97;", r"\x26#97;", r"\u0026\u002397;",
+        "&%2397;", "&%252397;", r"&\u002397;", r"&\\\\u002397;", r"&\x2397;",
+    ],
+)  # fmt: skip
+def test_escape_within_an_escape_may_hide_a_key(escape: str) -> None:
+    """A letter of the key may be written in each way that is undone, and in two of them."""
+    redactor = Redactor("awxyzk")
+    assert redactor.text(f"x {escape}wxyzk") != f"x {escape}wxyzk"
+    assert redactor.may_be_in(f"x {escape}wxyzk".encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"<p class=\"a\">call&nbsp;back &amp; ask<\/p>\n",
+        "https://x.y/?u=https%3A%2F%2Fx.y%2Fa%20b%26c%3Dd%23e",
+        r"r\u00fcckruf \u2013 \u003cb\u003e \u0026amp; \u0027",
+        "it&#8217;s &#39;so&#039; &#160;&#x27;&#x2019;&#xA0;&#128512;&#10;",
+    ],
+)
+def test_ordinary_escapes_need_no_thorough_search(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Escapes of no character of a key cost little: a page of tasks is full of them."""
+
+    def searched(*_: object) -> bool:
+        raise AssertionError("searched for the key in every spelling")
+
+    monkeypatch.setattr(Redactor, "_is_in", searched)
+    assert not Redactor("a1b2c3d4e5f60718").may_be_in(text.encode())
+
+
+@pytest.mark.parametrize("end", ["&#56", "&#x38"])
+def test_key_in_an_unknown_escape_takes_its_text_along(end: str) -> None:
+    """No spelling of a key's end makes the search of the others go back again and again."""
+    key = "a1b2c3d4e5f60718a1b2c3d4e8"
+    began = time.process_time()
+    assert Redactor(key).text(f"the key {key[:-1]}{end}") == REDACTED
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("slash", ["/", r"\/", r"\\/", "%2F", "&#47;"])
@@ -71,9 +149,9 @@ def test_slash_of_a_key_may_be_escaped(slash: str) -> None:
     assert Redactor("key/with/slashes").text(shown) == f"before {REDACTED} after"
 
 
-@pytest.mark.parametrize("mark", [" ", "\n", "\r\n ", "\0", "\t"])
+@pytest.mark.parametrize("mark", [" ", "\n", "\r\n ", "\0", "\t", "\1", "\u200b", "\xa0"])
 def test_key_in_pieces_is_redacted(mark: str) -> None:
-    """A key that is broken by a blank, a line end or NULs is removed with all of the text."""
+    """A key that is broken by blanks or by what is not shown is removed with all of the text."""
     key = "a1b2c3d4e5f60718"
     text = mark.join((key[:5], key[5:9], key[9:]))
     assert Redactor(key).text(text) == REDACTED

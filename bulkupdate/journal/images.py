@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 #: Longest line, in bytes.
 _LONGEST = 1 << 24
 
+#: Turns of the event loop without a new image before a sync. An answer takes several until the next
+#: row of its worker is ready.
+_QUIET = 10
+
 
 class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The image of a task before a write: one line of the file.
@@ -144,9 +148,11 @@ class ImagesFile:
 
         try:
             while self._pending:
-                # Wait as long as each turn of the loop brings more: a sync costs more than a turn.
-                size = 0
-                while size < len(self._pending):
+                # A sync costs more than many turns of the loop; and a busy loop makes its thread
+                # wait for the interpreter, so wait until the loop brings no more.
+                quiet = size = 0
+                while quiet < _QUIET:
+                    quiet = quiet + 1 if size == len(self._pending) else 0
                     size = len(self._pending)
                     await asyncio.sleep(0)
                 data, waiting = b"".join(self._pending), self._waiting

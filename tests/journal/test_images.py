@@ -13,10 +13,11 @@ from bulkupdate.journal.files import AppendOnlyFile
 from tests.support.fakes import row
 
 
+@pytest.mark.parametrize("turns", [0, 1, 5])
 async def test_images_that_come_together_share_one_sync(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: int
 ) -> None:
-    """Twenty images that are ready at once cost one sync, and each waits for it."""
+    """Twenty images cost one sync if each comes a few turns of the loop after the one before."""
     syncs = []
     sync = AppendOnlyFile.sync
 
@@ -26,8 +27,12 @@ async def test_images_that_come_together_share_one_sync(
 
     monkeypatch.setattr(AppendOnlyFile, "sync", counted)
     file = ImagesFile(tmp_path / "before.jsonl")
-    keeping = (file.keep(row(n, f"opp_{n}"), {"title": ""}, {"title": "New"}) for n in range(20))
-    await asyncio.gather(*keeping)
+    async with asyncio.TaskGroup() as group:
+        for n in range(20):
+            group.create_task(file.keep(row(n, f"opp_{n}"), {"title": ""}, {"title": "New"}))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        assert syncs == []
     assert syncs == [20]
     await file.close()
 

@@ -63,6 +63,7 @@ CONNECT_TIMEOUT = 10.0
 _LEAST_TIMEOUT = 0.001
 
 _BRACKET = ord("[")
+_NESTING = frozenset({dict, list})
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 #: Statuses that name another place (RFC 9110, 15.4). A 303 does so after it did what was asked.
@@ -478,11 +479,12 @@ def _nests_deeper(value: Any, body: bytes) -> bool:
         return False
     level = [value]
     for _ in range(MAX_DEPTH):
+        # A page has thousands of values, and JSON no subclasses.
         level = [
             inner
             for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _NESTING
         ]
         if not level:
             return False

@@ -5,13 +5,16 @@ import base64
 import contextlib
 import json
 import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 
 from bulkupdate import errors
 from bulkupdate.context import CONNECT_LATE, START_UNTIL, PermitExpiredError
@@ -688,3 +691,73 @@ async def test_answer_of_very_many_chunks_is_read_whole() -> None:
     async with listener, TaskClient(endpoint(url, timeout=2), connections=1) as client:
         for id_ in ("opp_a", "opp_b"):
             assert (await ask(client, id_)).error is None
+
+
+class Tunnels:
+    """A proxy that makes tunnels to one port of this machine, for a user with a password.
+
+    Attributes:
+        heads: the head of each request for a tunnel.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.heads: list[bytes] = []
+        self._port = port
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._copy(reader, back))
+            group.create_task(self._copy(there, writer))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+        writer.close()
+
+
+async def test_tunnel_of_a_proxy_carries_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests through a proxy go over a tunnel that is idle, and tell only the server the key."""
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.configure_trust(ours)
+    authority.issue_cert("a.example").configure_cert(theirs)
+    # aiohttp makes it once, when it is imported.
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ours)
+    made, request = list[str](), aiohttp.ClientSession.request
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        made.append(arguments[1])
+        return request(*arguments, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", counted)
+    server = Server(lambda id_: REFUSED if id_ == "opp_2" else task(id_))
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=theirs) as listener:
+        tunnels = Tunnels(listener.sockets[0].getsockname()[1])
+        async with await asyncio.start_server(tunnels.serve, "127.0.0.1", 0) as proxy:
+            port = proxy.sockets[0].getsockname()[1]
+            monkeypatch.setenv("https_proxy", f"http://user:pass@127.0.0.1:{port}")
+            for name in ("no_proxy", "NO_PROXY"):
+                monkeypatch.delenv(name, raising=False)
+            through = replace(endpoint("https://a.example"), use_proxy=True)
+            async with TaskClient(through, connections=2) as client:
+                found = [await ask(client, f"opp_{n}") for n in range(5)]
+                together = await asyncio.gather(*(ask(client, f"opp_1{n}") for n in range(6)))
+    assert [answer.status for answer in found] == [200, 200, 400, 200, 200]
+    assert [answer.value and answer.value.id for answer in together] == [
+        f"opp_1{n}" for n in range(6)
+    ]
+    # The refusal closed its tunnel, and a second one was made for those together.
+    assert [number for number, _ in server.requests[:5]] == [1, 1, 1, 2, 2]
+    assert {number for number, _ in server.requests[5:]} == {2, 3}
+    assert len(tunnels.heads) == 3
+    # Only what needs a new one is left to aiohttp.
+    assert made == ["PATCH"] * 3
+    assert {header(head, b"proxy-authorization: basic ") for head in tunnels.heads} == {
+        base64.b64encode(b"user:pass")
+    }
+    assert not any(header(head, b"authorization: basic ") for head in tunnels.heads)
+    assert set(server.keys) == {"s3cr3t-k3y"}

@@ -55,6 +55,10 @@ MAX_DEPTH = 100
 #: Most characters of the server's message that are kept.
 MAX_MESSAGE = 500
 
+#: Length of the beginning of a text that a message is made of. Secrets are taken out of it first,
+#: and the longest spelling of one is much shorter.
+_SEARCHED = 1 << 16
+
 #: Statuses with which a proxy refuses to connect, and goes on to do so.
 _REFUSALS = frozenset(range(400, 500)) - {408, 425, 429}
 
@@ -120,9 +124,8 @@ class Response:
 
     def excerpt(self, text: bytes | str | None = None) -> str:
         """The beginning of the body or of another text from the answer, for a message."""
-        if text is None:
-            text = self.body
-        # Cut after the redaction: half of a secret is not recognised.
+        # Cut to a message after the redaction: half of a secret is not recognised.
+        text = (self.body if text is None else text)[:_SEARCHED]
         shown = text if isinstance(text, str) else text.decode("utf-8", errors="replace")
         return clean(self._redactor.text(shown))
 

@@ -268,3 +268,14 @@ def test_named_escapes_hide_no_key() -> None:
     """The names that HTML has for signs are read too."""
     body = b'{"title": "key&lowbar;0123456"}'
     assert Redactor("key_0123456").may_be_in(body)
+
+
+def test_message_of_a_huge_answer_is_its_beginning() -> None:
+    """An answer of any length makes its message quickly, without the key."""
+    key = "a1b2c3d4e5f60718"
+    response = Response(
+        200, {}, f"<p>{in_json(key)}</p>".encode() * 150_000, redactor=Redactor(key)
+    )
+    began = time.process_time()
+    assert response.excerpt() == REDACTED
+    assert time.process_time() - began < 1

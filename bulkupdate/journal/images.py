@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 #: Longest line, in bytes.
 _LONGEST = 1 << 24
 
-#: Turns of the event loop without a new image before a sync. An answer takes several until the next
-#: row of its worker is ready.
+#: Turns of the event loop without a new image before a sync, and most seconds to wait for them. An
+#: answer takes several turns until the next row of its worker is ready.
 _QUIET = 10
+_LONGEST_WAIT = 0.01
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -146,12 +147,14 @@ class ImagesFile:
         """Write and sync batches until none is left."""
         import asyncio
 
+        clock = asyncio.get_running_loop().time
         try:
             while self._pending:
                 # A sync costs more than many turns of the loop; and a busy loop makes its thread
                 # wait for the interpreter, so wait until the loop brings no more.
                 quiet = size = 0
-                while quiet < _QUIET:
+                until = clock() + _LONGEST_WAIT
+                while quiet < _QUIET and clock() < until:
                     quiet = quiet + 1 if size == len(self._pending) else 0
                     size = len(self._pending)
                     await asyncio.sleep(0)

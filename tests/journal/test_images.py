@@ -37,6 +37,17 @@ async def test_images_that_come_together_share_one_sync(
     await file.close()
 
 
+async def test_image_is_written_although_others_keep_coming(tmp_path: Path) -> None:
+    """A loop that is never quiet, as with hundreds of accounts, delays a sync by moments only."""
+    file = ImagesFile(tmp_path / "before.jsonl")
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        first = group.create_task(file.keep(row(1, "opp_1"), {"title": ""}, {"title": "New"}))
+        while not first.done():
+            group.create_task(file.keep(row(2, "opp_2"), {"title": ""}, {"title": "New"}))
+            await asyncio.sleep(0)
+    await file.close()
+
+
 async def test_torn_line_is_removed_before_the_next_one(tmp_path: Path) -> None:
     """A line that a crash cut off spoils no other line."""
     path = tmp_path / "before.jsonl"

@@ -41,8 +41,8 @@ class OddOwners:
 
     def add(self, rows: Sequence[Row], owners: Sequence[object]) -> None:
         """Add rows with the owners that they set."""
-        # The rows of a file have few different owners.
-        odd = {one for one in owners if isinstance(one, str) and not one.startswith(USER_PREFIX)}
+        # The rows of a file have few different owners: which ones is found in C.
+        odd = {one for one in {*owners} if isinstance(one, str) and not one.startswith(USER_PREFIX)}
         for row, owner in zip(rows, owners, strict=True) if odd else ():
             if isinstance(owner, str) and owner in odd:
                 self.count += 1

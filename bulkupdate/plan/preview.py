@@ -190,6 +190,7 @@ class Inspection:
         """Add rows that follow those before. Many at once cost less than one at a time."""
         parts = self._parts
         valid, due_dates, owners, shapes, completing = [], [], [], [], []
+        is_shown = self._merge or len(self._bodies) < SHOWN_BODIES
         for row in rows:
             update = row.update
             if update is None:
@@ -213,7 +214,7 @@ class Inspection:
             shapes.append(shape)
             if update.done:
                 completing.append(shape)
-            if is_sent and (len(self._bodies) < SHOWN_BODIES or self._merge):
+            if is_shown and is_sent:
                 self._show(row, update)
         if rows:
             self._rows = rows[-1].number

@@ -58,6 +58,9 @@ _NO_ID = frozenset(
 #: Length of the longest of these texts that begin with a letter, in characters.
 LONGEST = 15
 
+#: Length of the longest of them that end with a letter too.
+LONGEST_WORD = 9
+
 #: Letters that show nothing: Braille without dots, and the fillers of Korean.
 _EMPTY = "\u2800\u115f\u1160\u3164\uffa0"
 

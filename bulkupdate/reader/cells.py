@@ -390,7 +390,7 @@ class CellReader:
         self._account = layout.account
         self._of_all = values.account
         self._values = values
-        self._shortest = values.shortest
+        self._shortest, self._shortest_word = values.shortest, artefacts.LONGEST_WORD + 1
         self._shortest_id = values.shortest_id
         #: Columns by the way to read them: position, name in Python, and function.
         self._texts: list[tuple[int, str, Reading]] = []
@@ -423,7 +423,10 @@ class CellReader:
                         values[name] = value
             for position, name, read in self._texts:
                 if cell := cells[position]:
-                    if "A" <= cell < "~" and len(cell) >= self._shortest:
+                    if "A" <= cell < "~" and (
+                        len(cell) >= self._shortest
+                        or (len(cell) >= self._shortest_word and "a" <= cell[-1] <= "z")
+                    ):
                         values[name] = cell
                     elif (value := read(cell)) is not BLANK:
                         values[name] = value

@@ -171,7 +171,6 @@ def _certain(lines: Iterator[str], dialect: Dialect, suspects: dict[int, str]) -
     cell = _cell_of(dialect)
     opening = re.compile(rf'(?:^|{delimiter})"')
     may_be_asked = dialect.escapes is None
-    odd = re.compile(rf'{lone.pattern}|\\"') if may_be_asked else lone
     passed = 0
 
     def certain(line: str) -> str:
@@ -198,9 +197,12 @@ def _certain(lines: Iterator[str], dialect: Dialect, suspects: dict[int, str]) -
     def checked(batch: list[str]) -> Iterable[str]:
         nonlocal passed
         first, passed = passed + 1, passed + len(batch)
-        if not may_be_escaped and not odd.search("".join(batch)):
+        # Two searches, each for what begins with one sign, are six times as fast as one for both.
+        text = "".join(batch)
+        is_asked = may_be_asked and '\\"' in text
+        if not (may_be_escaped or is_asked or lone.search(text)):
             return batch
-        if may_be_asked:
+        if is_asked:
             suspects.update((n, line) for n, line in enumerate(batch, first) if '\\"' in line)
         return map(certain, batch)
 

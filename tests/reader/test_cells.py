@@ -247,3 +247,22 @@ def test_row_that_clears_has_the_shape_of_its_update(cell: str) -> None:
         assert row is not None
         assert row.update is not None
         assert set(row.shape) == set(row.update.shape()) == {"id", "-title", "-priority"}
+
+
+@pytest.mark.parametrize(
+    "word", [*sorted(artefacts._MISSING), "erreur: 502", "Err: 502", "Ошибка: 502", "σφάλμα: 502"]
+)
+def test_no_word_of_a_program_is_taken_for_a_plain_text(word: str) -> None:
+    """The quick look at a text lets none of them pass, however long it is and whatever ends it."""
+    assert reader_of(("id", "title")).row(1, 2, ["opp_1", word]) is None
+
+
+@pytest.mark.parametrize("token", ["leave it empty", "Leave Empty"])
+def test_clear_token_is_no_plain_text(token: str) -> None:
+    """A clear token that ends with a letter empties the field, in any case of its letters."""
+    layout, _ = Naming(ReadOptions(clear_token=token)).layout(("id", "title"))
+    reader = CellReader(layout, Values(ReadOptions(clear_token=token), datetime.now(UTC)), {})
+    row = reader.row(1, 2, ["opp_1", token.upper()[0] + token[1:]])
+    assert row is not None
+    assert row.update is not None
+    assert row.update.title == ""

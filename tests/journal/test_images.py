@@ -46,6 +46,7 @@ async def test_image_is_written_although_others_keep_coming(tmp_path: Path) -> N
             group.create_task(file.keep(row(2, "opp_2"), {"title": ""}, {"title": "New"}))
             await asyncio.sleep(0)
     await file.close()
+    assert len([*read_images(tmp_path / "before.jsonl")]) > 10
 
 
 async def test_torn_line_is_removed_before_the_next_one(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from bulkupdate.lemlist.connections import Exchange, exchange
 from bulkupdate.lemlist.deadlines import Deadline
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.pool import ConnectionPool
-from bulkupdate.lemlist.redact import Redactor
+from bulkupdate.lemlist.redact import REDACTED, Redactor
 from bulkupdate.lemlist.request import EncodedJson, Template
 
 #: Most bytes of an answer that are read, unless a caller expects more. A Task has a few thousand.
@@ -55,8 +55,7 @@ MAX_DEPTH = 100
 #: Most characters of the server's message that are kept.
 MAX_MESSAGE = 500
 
-#: Length of the beginning of a text that a message is made of. Secrets are taken out of it first,
-#: and the longest spelling of one is much shorter.
+#: Length of the beginning of a text that a message is made of.
 _SEARCHED = 1 << 16
 
 #: Statuses with which a proxy refuses to connect, and goes on to do so.
@@ -124,10 +123,14 @@ class Response:
 
     def excerpt(self, text: bytes | str | None = None) -> str:
         """The beginning of the body or of another text from the answer, for a message."""
+        whole = self.body if text is None else text
+        part = whole[:_SEARCHED]
         # Cut to a message after the redaction: half of a secret is not recognised.
-        text = (self.body if text is None else text)[:_SEARCHED]
-        shown = text if isinstance(text, str) else text.decode("utf-8", errors="replace")
-        return clean(self._redactor.text(shown))
+        shown = part if isinstance(part, str) else part.decode("utf-8", errors="replace")
+        shown = self._redactor.text(shown)
+        if len(part) < len(whole) and shown != REDACTED:
+            shown = shown[: max(0, len(shown) - self._redactor.longest)]
+        return clean(shown)
 
     def redacted(self, value: Any) -> Any:
         """A JSON value from the body, to be written down."""

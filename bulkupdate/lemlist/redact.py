@@ -19,11 +19,16 @@ SHORTEST_SECRET = 6
 # A run of backslashes is bounded, here and below: it would be searched from each of its places.
 _JSON_ESCAPE = re.compile(r"\\{1,8}(?:u00|x)([0-9a-fA-F]{2})|\\{1,8}([/\"\\])")
 
-#: A number that names no character. Python refuses to convert one of thousands of digits.
+#: A number that names no character, and zeros before one. Python refuses to convert one that has
+#: thousands of digits.
 _LONG_NUMBER = re.compile(r"&#[0-9]{8,}")
+_ZEROS = re.compile(r"(?<=&#)0+(?=[0-9])")
 
 #: Longest text in which an escaped secret is replaced. A longer one is replaced as a whole.
 _LONGEST = 20_000
+
+#: Characters of the longest escape of one that is looked for.
+_LONGEST_ESCAPE = 16
 
 #: The signs that an escape of JSON, URLs or HTML begins with.
 _BACKSLASH, _PERCENT, _AMPERSAND = rb"\%&"
@@ -66,6 +71,9 @@ class Redactor:
 
     Args:
         secrets: the secrets to remove.
+
+    Attributes:
+        longest: most characters that one secret takes in a text.
     """
 
     def __init__(self, *secrets: str) -> None:
@@ -75,6 +83,7 @@ class Redactor:
         #: Longest first: a shorter one may be a part of it.
         self._secrets = sorted((text for text in spelt if len(text) >= SHORTEST_SECRET), key=len)
         self._secrets.reverse()
+        self.longest = _LONGEST_ESCAPE * len(self._secrets[0]) if self._secrets else 0
         self._plain = _shortest(plain)
         self._hex = _shortest(in_hex)
         characters = set(b"".join(self._plain).decode())
@@ -105,7 +114,10 @@ class Redactor:
         return value
 
     def may_be_in(self, body: bytes) -> bool:
-        """Whether a body may contain a secret. It is much quicker than `text`."""
+        """Whether a body may contain a secret. It is much quicker than `text`.
+
+        A secret that blanks break into pieces is looked for by `text` alone, in messages.
+        """
         # Called for each row, so without a loop in Python. Of bytes, `in` makes an exception first.
         if max(map(body.find, self._plain), default=-1) >= 0:
             return True
@@ -175,7 +187,9 @@ def _without_escapes(text: str) -> str:
     once = unquote(json)
     # A proxy may have escaped what was escaped.
     twice = unquote(once)
-    return "\n".join((json, once, twice, html.unescape(_LONG_NUMBER.sub("", twice))))
+    return "\n".join(
+        (json, once, twice, html.unescape(_LONG_NUMBER.sub("", _ZEROS.sub("", twice))))
+    )
 
 
 @functools.lru_cache(maxsize=64)

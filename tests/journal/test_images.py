@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from bulkupdate.errors import JournalError
-from bulkupdate.journal import ImagesFile, read_images
+from bulkupdate.journal import ImagesFile, images, read_images
 from bulkupdate.journal.files import AppendOnlyFile
 from tests.support.fakes import row
 
 
-@pytest.mark.parametrize("turns", [0, 1, 5])
+@pytest.mark.parametrize("turns", [0, 1, 9])
 async def test_images_that_come_together_share_one_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turns: int
 ) -> None:
@@ -26,6 +26,7 @@ async def test_images_that_come_together_share_one_sync(
         syncs.append((tmp_path / "before.jsonl").read_bytes().count(b"\n"))
 
     monkeypatch.setattr(AppendOnlyFile, "sync", counted)
+    monkeypatch.setattr(images, "_LONGEST_WAIT", 60.0)
     file = ImagesFile(tmp_path / "before.jsonl")
     async with asyncio.TaskGroup() as group:
         for n in range(20):

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import html.entities
 import json
 import time
 from collections.abc import Callable
@@ -96,20 +97,40 @@ def test_what_is_taken_out_of_a_text_may_be_in_its_body(data: st.DataObject) -> 
         assert redactor.may_be_in(spelt.encode())
 
 
-@pytest.mark.parametrize(
-    "escape",
-    [
-        r"\\u0061", r"\x61", "%61", "&#97;", "&#97", "&#x61;", "&#X61", "&#1;a", "&#000000001;a",
-        "%2561", r"\u002561", r"\x2561", r"\u0025\u0036\u0031", "%%36%31", "&#%39%37;",
-        "%26#97;", "%2526#97;", r"\u0026#97;", r"\x26#97;", r"\u0026\u002397;",
-        "&%2397;", "&%252397;", r"&\u002397;", r"&\\\\u002397;", r"&\x2397;",
-    ],
-)  # fmt: skip
+#: Ways to write `a` by two escapes, one within the other.
+NESTED = [
+    "%2561", r"\u002561", r"\x2561", r"\u0025\u0036\u0031", "%%36%31", "&#%39%37;",
+    "%26#97;", "%2526#97;", r"\u0026#97;", r"\x26#97;", r"\u0026\u002397;",
+    "&%2397;", "&%252397;", r"&\u002397;", r"&\\\\u002397;", r"&\x2397;",
+    "&#1;a", "&#31;a", "&#127;a", "&#64976;a", "&#xfdd0;a", "&#99999999a",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("escape", NESTED)
 def test_escape_within_an_escape_may_hide_a_key(escape: str) -> None:
-    """A letter of the key may be written in each way that is undone, and in two of them."""
-    redactor = Redactor("awxyzk")
-    assert redactor.text(f"x {escape}wxyzk") != f"x {escape}wxyzk"
-    assert redactor.may_be_in(f"x {escape}wxyzk".encode())
+    """A letter of the key may be written in two ways at once, or stand behind what HTML drops."""
+    redactor = Redactor("kawxyzk")
+    assert redactor.text(f"x k{escape}wxyzk") != f"x k{escape}wxyzk"
+    assert redactor.may_be_in(f"x k{escape}wxyzk".encode())
+
+
+#: Each way to write one character, in capitals too.
+ONE_ESCAPE = [
+    r"\u00{:02x}", r"\u00{:02X}", r"\\u00{:02x}", r"\x{:02x}", r"\x{:02X}", "%{:02x}", "%{:02X}",
+    "&#{};", "&#{}", "&#0{};", "&#000{};", "&#0000000000{};", "&#x{:x};", "&#X{:X};", "&#x00{:x};",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("character", sorted({*ORDINARY, *map(chr, range(33, 127))}))
+def test_any_character_may_be_escaped(character: str) -> None:
+    """Whichever character of a key is written with an escape, alone: the key is found."""
+    redactor = Redactor(f"k{character}wxyzk")
+    named = [f"&{name}" for name, text in html.entities.html5.items() if text == character]
+    slash = [rf"\{character}", rf"\\{character}"] if character in '/"\\' else []
+    for escape in (*(form.format(ord(character)) for form in ONE_ESCAPE), *named, *slash):
+        spelt = f"x k{escape}wxyzk"
+        assert redactor.may_be_in(spelt.encode()), spelt
+        assert redactor.text(spelt) != spelt
 
 
 @pytest.mark.parametrize(
@@ -268,6 +289,16 @@ def test_named_escapes_hide_no_key() -> None:
     """The names that HTML has for signs are read too."""
     body = b'{"title": "key&lowbar;0123456"}'
     assert Redactor("key_0123456").may_be_in(body)
+
+
+@pytest.mark.parametrize("length", [16, 500, 4096])
+def test_half_of_a_secret_at_the_cut_is_not_shown(length: int) -> None:
+    """Secrets that are taken out bring the end of the part that is searched near the beginning."""
+    key = ("a1b2c3d4e5f60718" * 256)[:length]
+    spelt = encoded(key).encode().hex()
+    body = spelt.encode() * (200_000 // len(spelt) + 2)
+    response = Response(200, {}, body, redactor=Redactor(key))
+    assert not set(response.excerpt()) - set(REDACTED + "…")
 
 
 def test_message_of_a_huge_answer_is_its_beginning() -> None:

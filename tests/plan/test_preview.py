@@ -131,6 +131,18 @@ def test_rows_of_a_task_are_merged_on_request_only() -> None:
     ]
 
 
+def test_shown_body_has_what_later_rows_of_its_task_add() -> None:
+    """Once the examples are complete, a later row of one of their tasks still changes it."""
+    inspection = Inspection(merge=True)
+    for number, task in enumerate("abcd", 1):
+        inspection.add([row(number, task, title=task)])
+    inspection.add([row(5, "a", title="later")])
+    bodies = inspection.preview("auto").bodies
+    assert [(body["id"], body["title"]) for body in bodies] == [
+        ("a", "later"), ("b", "b"), ("c", "c"),
+    ]  # fmt: skip
+
+
 def test_rows_that_expect_something_are_counted() -> None:
     """Each row that expects something counts once, however much it expects."""
     expecting = replaced(row(1), expect={"title": "Old", "done": False})

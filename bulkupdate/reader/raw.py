@@ -35,6 +35,9 @@ _XZ_MEMORY = 128 << 20
 
 _HEAD = 8192
 
+#: Bytes that are read at once for a hash.
+_BLOCK = 1 << 18
+
 
 class RawFile:
     """An open regular file. Create one with `RawFile.open`.
@@ -50,7 +53,7 @@ class RawFile:
         compression: `gzip`, `bzip2`, `xz`, or None.
     """
 
-    def __init__(self, file: io.BufferedReader, name: str) -> None:
+    def __init__(self, file: io.FileIO, name: str) -> None:
         self.name = name
         self.compression: str | None = None
         self._file = file
@@ -70,7 +73,8 @@ class RawFile:
         """
         try:
             _check_regular(path, name)
-            file = path.open("rb")
+            # Each pass moves the position of this file too, so that it must not have a buffer.
+            file = path.open("rb", buffering=0)
         except FileNotFoundError:
             raise InputError(f"{name}: there is no such file") from None
         except IsADirectoryError:
@@ -93,10 +97,13 @@ class RawFile:
         self._file.close()
 
     def sha256(self) -> str:
-        """The SHA-256 of the bytes on disk, in hexadecimal."""
+        """The SHA-256 of the bytes on disk, in hexadecimal. It disturbs no pass."""
+        digest, offset = hashlib.sha256(), 0
         with self._errors():
-            self._file.seek(0)
-            return hashlib.file_digest(self._file, "sha256").hexdigest()
+            while data := os.pread(self._file.fileno(), _BLOCK, offset):
+                digest.update(data)
+                offset += len(data)
+        return digest.hexdigest()
 
     def has_changed(self) -> bool:
         """Whether the file has changed since it was opened."""

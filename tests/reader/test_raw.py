@@ -3,12 +3,14 @@
 import bz2
 import errno
 import gzip
+import hashlib
 import lzma
 import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from bulkupdate.errors import InputError
@@ -115,3 +117,41 @@ def test_compressed_file_can_be_reread(tmp_path: Path) -> None:
         info = source.info("edits.csv.gz")
     assert (info.compression, info.format, info.encoding) == ("gzip", "csv", "utf-8")
     assert len(info.sha256) == 64
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("rows", [1, 100, 300, 5_000, 40_000])
+def test_checksum_is_that_of_all_bytes_whatever_was_read(
+    tmp_path: Path, pack: Callable[[bytes], bytes], rows: int
+) -> None:
+    """The checksum is that of the file before, between and after passes, and disturbs none."""
+    path = tmp_path / "edits.csv"
+    path.write_bytes(pack(b"id,title\n" + b"".join(b"opp_%d,x%d\n" % (n, n) for n in range(rows))))
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    file = raw.RawFile.open(path, "edits.csv")
+    assert file.sha256() == expected
+    assert file.head()
+    assert file.sha256() == expected
+    file.close()
+    with Input.open(path) as source:
+        assert source.sha256() == expected
+        found = source.rows()
+        first = next(found)
+        assert source.sha256() == expected
+        assert sum(1 for _ in found) == rows - 1
+        assert (first.id, source.sha256()) == ("opp_0", expected)
+
+
+def test_checksum_of_a_workbook_is_that_of_all_bytes(tmp_path: Path) -> None:
+    """A workbook's too."""
+    path = tmp_path / "edits.xlsx"
+    book = openpyxl.Workbook()
+    for row in [
+        ("id", "title"),
+        *((f"opp_{n}", f"{n * 0x9E3779B97F4A7C15:x}") for n in range(2000)),
+    ]:
+        book.active.append(row)
+    book.save(path)
+    with Input.open(path) as source:
+        assert sum(1 for _ in source.rows()) == 2000
+        assert source.sha256() == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -75,6 +75,22 @@ async def test_edited_input_resumes_with_changed_rows_only(
     assert "2 rows changed" in notes.said[0]
 
 
+@pytest.mark.parametrize("edited", [2, 6, 100, 299])
+async def test_edit_is_noticed_wherever_it_is(write: Write, edited: int) -> None:
+    """Each byte of the input counts, also of a large one, and in a row that is settled."""
+    rows = [f"opp_{n},{n:06} {'x' * 2_300}" for n in range(1, 301)]
+    path = write("edits.csv", "id,title", *rows)
+    async with Bench() as bench:
+        await bench.run(path)
+        rows[edited - 1] = f"opp_{edited},EDITED {'x' * 2_300}"
+        write("edits.csv", "id,title", *rows)
+        with pytest.raises(errors.RunDirectoryError, match=rf"1 row changed \({edited}\)"):
+            await bench.run(path, mode=Mode.RESUME)
+        again = await bench.run(path, mode=Mode.RESUME, changed_input=True)
+        title = bench.sandbox.team.tasks[f"opp_{edited}"]["title"]
+    assert (again.requests, title[:6]) == (1, "EDITED")
+
+
 async def test_reordered_input_needs_nothing_sent(write: Write) -> None:
     """An input whose rows are only in another order is resumed without a request."""
     path = edits(write, 5)

@@ -101,10 +101,11 @@ class Response:
         headers: the headers by name, in any case.
         body: the beginning of the body: at least one byte more than is accepted.
         reason: the reason phrase after the status.
-        redactor: removes the secrets.
+        redactor: removes the secrets from messages.
+        keeper: removes the key from values: a server knows no other secret. None for `redactor`.
     """
 
-    __slots__ = ("_holds_secret", "_redactor", "body", "headers", "reason", "status")
+    __slots__ = ("_holds_secret", "_keeper", "_redactor", "body", "headers", "reason", "status")
 
     def __init__(
         self,
@@ -113,12 +114,14 @@ class Response:
         body: bytes,
         reason: str = "",
         redactor: Redactor | None = None,
+        keeper: Redactor | None = None,
     ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.reason = reason
         self._redactor = redactor or Redactor()
+        self._keeper = keeper or self._redactor
         self._holds_secret: bool | None = None
 
     def excerpt(self, text: bytes | str | None = None) -> str:
@@ -135,8 +138,8 @@ class Response:
     def redacted(self, value: Any) -> Any:
         """A JSON value from the body, to be written down."""
         if self._holds_secret is None:
-            self._holds_secret = self._redactor.may_be_in(self.body)
-        return self._redactor.value(value) if self._holds_secret else value
+            self._holds_secret = self._keeper.may_be_in(self.body)
+        return self._keeper.value(value) if self._holds_secret else value
 
     @property
     def is_page(self) -> bool:
@@ -167,7 +170,8 @@ class HttpClient:
         authorization = aiohttp.encode_basic_auth("", key)
         self._proxy = endpoint.proxy()
         password = URL(self._proxy or "").password
-        self._redactor = Redactor(key, *([password] if password else []))
+        self._keeper = Redactor(key)
+        self._redactor = Redactor(key, password) if password else self._keeper
         # Sent with each request, because aiohttp sends the headers of a session to a proxy too.
         self._headers = CIMultiDict({AUTHORIZATION: authorization})
         self._templates: dict[tuple[str, str], Template] = {}
@@ -328,7 +332,7 @@ class HttpClient:
         self, status: int, headers: Mapping[str, str], body: bytes, reason: str | None, most: int
     ) -> Response:
         body = _inflated(body, headers.get(CONTENT_ENCODING), most)
-        return Response(status, headers, body, reason or "", self._redactor)
+        return Response(status, headers, body, reason or "", self._redactor, self._keeper)
 
 
 def _judged(

@@ -10,7 +10,9 @@ from functools import partial
 from typing import Any
 
 from bulkupdate.errors import BadListError, BadResponseError, NotFoundError
+from bulkupdate.fields import shorten
 from bulkupdate.lemlist.http import Response, json_of
+from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import Task
 
 #: A filter of `GET /tasks`, as `{"filterId": "assignedTo", "in": ["usr_…"]}`.
@@ -33,6 +35,8 @@ def page_of(response: Response) -> tuple[list[Task], bool]:
 
     Raises:
         TaskError: the answer has no list of tasks.
+        BadListError: a task holds the key. Without it the task would be another one, and would be
+            sent back so.
     """
     value = json_of(response, "a list of tasks", most=MAX_PAGE)
     found = value.get("results") if isinstance(value, dict) else None
@@ -40,7 +44,20 @@ def page_of(response: Response) -> tuple[list[Task], bool]:
         raise BadResponseError(f"a 200 without a list of tasks: {response.excerpt()}", 200)
     if not all(map(_is_task, found)):
         raise BadResponseError("a 200 with a list that holds more than tasks with an _id", 200)
-    return [Task(task) for task in response.redacted(found)], True
+    shown = response.redacted(found)
+    if shown != found:
+        raise _holds_key(found, shown)
+    return [Task(task) for task in found], True
+
+
+def _holds_key(found: list[Any], shown: list[Any]) -> BadListError:
+    """The error where a task holds the key. Without it, what stands there is not known."""
+    task, without = next(pair for pair in zip(found, shown, strict=True) if pair[0] != pair[1])
+    names = {theirs: ours for ours, theirs in TASK_NAMES.items()}
+    fields = [names.get(name, name) for name in task if task[name] != without.get(name)]
+    where = f"{fields[0]} of task" if fields and fields[0] in TASK_NAMES else "task"
+    text = f"{where} {shorten(without['_id'])} holds the API key: take it out, and use a new key"
+    return BadListError(text, 200)
 
 
 def _is_task(value: Any) -> bool:

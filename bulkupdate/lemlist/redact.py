@@ -13,6 +13,9 @@ from urllib.parse import unquote
 #: The text that replaces a secret.
 REDACTED = "[redacted]"
 
+#: Keys that are no secrets, and words of ordinary texts: that of the sandbox.
+_NO_SECRETS = frozenset({"sandbox"})
+
 #: Shortest secret that is removed, in characters. A shorter one occurs in ordinary text.
 SHORTEST_SECRET = 6
 
@@ -77,7 +80,10 @@ class Redactor:
     """
 
     def __init__(self, *secrets: str) -> None:
+        secrets = tuple(secret for secret in secrets if secret not in _NO_SECRETS)
         plain = {text for secret in secrets for text in (secret, *_base64(secret))}
+        # A key may hold what looks like an escape, as %41: then it is looked for without it too.
+        plain |= {form for text in plain for form in _without_escapes(text).split("\n")}
         in_hex = {text.encode().hex() for text in plain}
         spelt = plain | in_hex | {text.upper() for text in in_hex}
         #: Longest first: a shorter one may be a part of it.

@@ -8,6 +8,7 @@ import pytest
 from bulkupdate.errors import BadListError, BadResponseError, NotFoundError
 from bulkupdate.lemlist.http import Response
 from bulkupdate.lemlist.listing import page_of, pages, query
+from bulkupdate.lemlist.redact import Redactor
 from bulkupdate.models import Task
 from bulkupdate.sandbox import AfterLast, Order, Team
 from tests.support.listed import listing, tasks
@@ -163,9 +164,40 @@ async def test_filters_are_sent_with_every_page() -> None:
         assert [task.id async for task in client.tasks([wanted])] == ["opp_1"]
 
 
-async def test_key_in_a_task_is_redacted() -> None:
-    """A task whose title repeats the key comes without it."""
-    team = Team(tasks(1, content="my key is s3cr3t-k3y"))
-    async with listing(team, key="s3cr3t-k3y") as (_, client):
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({"content": "my key is s3cr3t-k3y"}, "message of task 'opp_0'"),
+        ({"title": "s3cr3t-k3&#121;"}, "title of task 'opp_0'"),
+        ({"_id": "s3cr3t-k3y"}, "task '[redacted]'"),
+        ({"leadId": "s3cr3t-k3y"}, "task 'opp_0'"),
+        ({"s3cr3t-k3y": 1}, "task 'opp_0'"),
+    ],
+)
+def test_task_that_holds_the_key_is_no_task_to_be_sent_back(
+    more: dict[str, object], where: str
+) -> None:
+    """Without the key it would be another task, and with it the key would be in files."""
+    body = json.dumps({"results": [{"_id": "opp_0", "title": "T", **more}]}).encode()
+    with pytest.raises(BadListError) as refused:
+        page_of(Response(200, {}, body, redactor=Redactor("s3cr3t-k3y")))
+    told = f"{where} holds the API key: take it out, and use a new key"
+    assert str(refused.value).endswith(told)
+    assert "s3cr3t-k3y" not in str(refused.value)
+
+
+async def test_key_of_the_sandbox_is_a_word_like_others() -> None:
+    """It is no secret, so that a task may speak of the sandbox."""
+    async with listing(Team(tasks(1, content="in the sandbox")), key="sandbox") as (_, client):
         (task,) = [task async for task in client.tasks()]
-    assert task.fields["content"] == "my key is [redacted]"
+    assert task.fields["content"] == "in the sandbox"
+
+
+def test_password_of_a_proxy_is_a_word_like_others_to_a_server() -> None:
+    """A server does not know it: only messages about a proxy could show it."""
+    body = b'{"results": [{"_id": "opp_0", "title": "Welcome1 on board"}]}'
+    all_secrets, key = Redactor("s3cr3t-k3y", "Welcome1"), Redactor("s3cr3t-k3y")
+    response = Response(200, {}, body, "", all_secrets, key)
+    (task,), _ = page_of(response)
+    assert task.title == "Welcome1 on board"
+    assert "Welcome1" not in response.excerpt()

@@ -259,6 +259,15 @@ def test_secret_of_six_characters_is_redacted(secret: str) -> None:
     assert Redactor(secret).text(f"a {secret}") == expected
 
 
+@pytest.mark.parametrize("key", ["a7/bQ+Cz&d%41e=f9xK", r"a7\u0041bQx&amp;9xK", "a7%2541bQx9%xK"])
+def test_key_that_holds_what_looks_like_an_escape_is_redacted(key: str) -> None:
+    """A search that undoes escapes undoes those of the key itself too."""
+    redactor = Redactor(key)
+    for spelt in (key, html.escape(key), quote(key, safe=""), in_json(key), f"&#97;{key[1:]}"):
+        assert redactor.may_be_in(f"x {spelt} y".encode()), spelt
+        assert spelt not in redactor.text(f"x {spelt} y")
+
+
 def test_very_short_secret_is_not_redacted() -> None:
     """The redactor leaves a very short secret alone, as it may occur in any text."""
     assert Redactor("key").text("a key") == "a key"

@@ -361,6 +361,16 @@ def shorten(value: object, length: int = 60) -> str:
     return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 
+def shorten_both(one: str, other: str, length: int = 60) -> tuple[str, str]:
+    """Two texts as `shorten` shows them, from a little before the first place where they differ."""
+    shorter = min(len(one), len(other))
+    same = next((at for at in range(shorter) if one[at] != other[at]), shorter)
+    start = same - length // 3
+    if start <= 0 or max(len(repr(one)), len(repr(other))) <= length:
+        return shorten(one, length), shorten(other, length)
+    return f"…{shorten(one[start:], length)}", f"…{shorten(other[start:], length)}"
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("is not text: put it in quotes")

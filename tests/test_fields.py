@@ -269,3 +269,24 @@ def test_text_may_have_lines_tabs_and_any_script() -> None:
     """Line ends, tabs, joiners, unusual blanks and all scripts are part of a text."""
     text = "a\r\n\tb\xa0c\u200d\u2028\ufeff👩‍👧 אב Ж"
     assert fields.text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("Task 3", "Old title", ("'Task 3'", "'Old title'")),
+        ("a" * 50, "a" * 50 + "b", ("…'aaaaaaaaaaaaa'", "…'aaaaaaaaaaaaab'")),
+        ("a" * 50 + "\nb" + "c" * 50, "a" * 50 + "d", (
+            f"…'{'a' * 13}\\nb{'c' * 22}…", f"…'{'a' * 13}d'",
+        )),
+        ("x" + "a" * 50, "y" + "a" * 50, (f"'x{'a' * 37}…", f"'y{'a' * 37}…")),
+        ("", "a" * 50, ("''", f"'{'a' * 38}…")),
+        ("a" * 30, "a" * 31, (repr("a" * 30), repr("a" * 31))),
+    ],
+)  # fmt: skip
+def test_long_texts_are_shown_where_they_differ(
+    one: str, other: str, shown: tuple[str, str]
+) -> None:
+    """Two e-mails begin alike: what is shown of them begins a little before the difference."""
+    assert fields.shorten_both(one, other, 40) == shown
+    assert fields.shorten_both(other, one, 40) == shown[::-1]

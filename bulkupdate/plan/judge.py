@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from bulkupdate.fields import shorten_both
 from bulkupdate.lemlist.values import TASK_NAMES, is_pending, live_values
 from bulkupdate.models import (
     PYTHON_NAMES,
@@ -26,6 +27,9 @@ from bulkupdate.models import (
 )
 from bulkupdate.plan.live import LiveTask, LiveTasks
 from bulkupdate.plan.written import Ours, Written
+
+#: Most characters of a text in the message of a conflict. The whole texts are beside it.
+_LONGEST_TEXT = 80
 
 #: Seconds after a confirmed write in which a reading that shows the value before it is late.
 LATE = 120.0
@@ -207,9 +211,16 @@ def _unexpected(
         is_as_wanted = name in wanted and wanted[name] == value
         is_ours = name in ours and ours[name].holds(expected, value)
         if not (value == expected or is_as_wanted or is_ours):
-            message = f"{name} is {_shown(value)}, and {_shown(expected)} is expected"
+            is_so, is_to_be = _both_shown(value, expected)
+            message = f"{name} is {is_so}, and {is_to_be} is expected"
             return ErrorInfo("changed_since", message, name, expected, value)
     return None
+
+
+def _both_shown(value: Any, expected: Any) -> tuple[str, str]:
+    if value and expected and isinstance(value, str) and isinstance(expected, str):
+        return shorten_both(value, expected, _LONGEST_TEXT)
+    return _shown(value), _shown(expected)
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from bulkupdate.errors import count, setting
-from bulkupdate.fields import shorten
+from bulkupdate.fields import shorten, shorten_both
 from bulkupdate.lemlist.rate import LEMLIST_RATE, Rate, RateLimit
 from bulkupdate.session.planrecord import Change, Plan
 from bulkupdate.ui.messages import duration, printable
@@ -77,8 +77,13 @@ def _change(change: Change, plan: Plan) -> str:
     title = f" {shorten(change.title, _TEXT)}" if change.title else ""
     parts = []
     for name, after in change.after.items():
-        was = _shown(name, change.before[name], plan) if name in change.before else "?"
-        parts.append(f"{name} {was} → {_shown(name, after, plan)}")
+        before = change.before.get(name)
+        if name in _TEXTS and before and after:
+            was, becomes = shorten_both(before, after, _TEXT)
+        else:
+            was = _shown(name, before, plan) if name in change.before else "?"
+            becomes = _shown(name, after, plan)
+        parts.append(f"{name} {was} → {becomes}")
     # Of rules, it would say again what they select.
     for name, value in change.expect.items() if plan.evaluation is None else ():
         if name not in change.after:

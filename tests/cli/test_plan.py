@@ -45,6 +45,19 @@ def test_plan_is_shown_task_by_task(write: Write) -> None:
     assert done.stdout == ""
 
 
+def test_long_texts_are_shown_where_they_differ(write: Write) -> None:
+    """Two e-mails that begin alike are told apart, in a plan and in a conflict."""
+    long = "Hello this is about the offer of last week: " * 40
+    write("first.csv", "id,message", f"{ONE},{long}", f"{TWO},{long}")
+    write("edits.csv", "id,message,expect.message", f"{ONE},{long}PS,", f"{TWO},New,{long}PS")
+    with serving() as server:
+        bulkupdate("run", "first.csv", **server.environment)
+        done = bulkupdate("plan", "edits.csv", **server.environment)
+    assert f"~ {ONE} 'Task 1'  message …'f last week: ' → …'f last week: PS'" in done.stderr
+    assert "message is …'t the offer of last week: ', and …" in done.stderr
+    assert max(map(len, done.stderr.splitlines())) < 250
+
+
 def test_dry_run_that_compares_is_a_plan(write: Write) -> None:
     """`run --dry-run --compare` shows the same as `plan`."""
     write("edits.csv", "id,title", f"{ONE},New")

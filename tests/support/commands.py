@@ -107,9 +107,9 @@ def serving_two(first: Serving) -> Iterator[dict[str, str]]:
     Yields:
         The environment variables for a client of both.
     """
-    with serving("--rate", "none", "--api-key", "second") as second:
+    with serving("--rate", "none", "--api-key", "k3y-of-globex") as second:
         Path("accounts.toml").write_text(_TWO.format(url=second.url))
-        yield {"LEMLIST_BASE_URL": first.url, "ACME_KEY": "sandbox", "GLOBEX_KEY": "second"}
+        yield {"LEMLIST_BASE_URL": first.url, "ACME_KEY": "sandbox", "GLOBEX_KEY": "k3y-of-globex"}
 
 
 def summary_in(directory: str = "edits.run") -> dict[str, Any]:

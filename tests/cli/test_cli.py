@@ -288,8 +288,11 @@ def test_second_signal_ends_run_at_once(write: Write) -> None:
         wait_for_results(5)
         time.sleep(0.3)  # until every worker hangs
         process.send_signal(signal.SIGINT)
+        # Before it is told, a second one would be one with the first.
+        assert process.stderr is not None
+        assert any("ends the run at once" in line for line in process.stderr)
         with pytest.raises(subprocess.TimeoutExpired):
-            process.communicate(timeout=0.3)
+            process.wait(timeout=0.3)
         begun = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)

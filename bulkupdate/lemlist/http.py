@@ -102,10 +102,19 @@ class Response:
         body: the beginning of the body: at least one byte more than is accepted.
         reason: the reason phrase after the status.
         redactor: removes the secrets from messages.
-        keeper: removes the key from values: a server knows no other secret. None for `redactor`.
+        key_redactor: removes the key from values, as a server knows no other secret; None for
+            `redactor`.
     """
 
-    __slots__ = ("_holds_secret", "_keeper", "_redactor", "body", "headers", "reason", "status")
+    __slots__ = (
+        "_holds_secret",
+        "_key_redactor",
+        "_redactor",
+        "body",
+        "headers",
+        "reason",
+        "status",
+    )
 
     def __init__(
         self,
@@ -114,14 +123,14 @@ class Response:
         body: bytes,
         reason: str = "",
         redactor: Redactor | None = None,
-        keeper: Redactor | None = None,
+        key_redactor: Redactor | None = None,
     ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.reason = reason
         self._redactor = redactor or Redactor()
-        self._keeper = keeper or self._redactor
+        self._key_redactor = key_redactor or self._redactor
         self._holds_secret: bool | None = None
 
     def excerpt(self, text: bytes | str | None = None) -> str:
@@ -138,8 +147,8 @@ class Response:
     def redacted(self, value: Any) -> Any:
         """A JSON value from the body, to be written down."""
         if self._holds_secret is None:
-            self._holds_secret = self._keeper.may_be_in(self.body)
-        return self._keeper.value(value) if self._holds_secret else value
+            self._holds_secret = self._key_redactor.may_be_in(self.body)
+        return self._key_redactor.value(value) if self._holds_secret else value
 
     @property
     def is_page(self) -> bool:
@@ -170,8 +179,8 @@ class HttpClient:
         authorization = aiohttp.encode_basic_auth("", key)
         self._proxy = endpoint.proxy()
         password = URL(self._proxy or "").password
-        self._keeper = Redactor(key)
-        self._redactor = Redactor(key, password) if password else self._keeper
+        self._key_redactor = Redactor(key)
+        self._redactor = Redactor(key, password) if password else self._key_redactor
         # Sent with each request, because aiohttp sends the headers of a session to a proxy too.
         self._headers = CIMultiDict({AUTHORIZATION: authorization})
         self._templates: dict[tuple[str, str], Template] = {}
@@ -332,7 +341,7 @@ class HttpClient:
         self, status: int, headers: Mapping[str, str], body: bytes, reason: str | None, most: int
     ) -> Response:
         body = _inflated(body, headers.get(CONTENT_ENCODING), most)
-        return Response(status, headers, body, reason or "", self._redactor, self._keeper)
+        return Response(status, headers, body, reason or "", self._redactor, self._key_redactor)
 
 
 def _judged(

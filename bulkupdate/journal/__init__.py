@@ -24,7 +24,7 @@ from bulkupdate.journal.digests import CheckedRows, DigestFile, Digests
 from bulkupdate.journal.directory import Mode, RunDirectory, at_rest
 from bulkupdate.journal.exitcodes import ExitCode, exit_code
 from bulkupdate.journal.files import forget_cached, published, replace_file, sha256
-from bulkupdate.journal.images import Image, ImagesFile, read_images
+from bulkupdate.journal.images import Image, ImagesFile, in_order, read_images
 from bulkupdate.journal.ledger import Ledger
 from bulkupdate.journal.past import End, PastRun, Unread, holds_run, past_runs
 from bulkupdate.journal.recorder import Recorder
@@ -81,6 +81,7 @@ __all__ = [
     "exit_code",
     "forget_cached",
     "holds_run",
+    "in_order",
     "is_known",
     "kind_of",
     "line_offsets",

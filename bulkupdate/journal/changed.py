@@ -6,9 +6,7 @@
     results.jsonl ─┴─▶ steps in the order of time ─▶ TaskChange: before, after, or in doubt
 """
 
-import heapq
 import itertools
-import operator
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from bulkupdate.journal.images import Image, read_images
+from bulkupdate.journal.images import Image, in_order, read_images
 from bulkupdate.journal.results import read_lines
 from bulkupdate.journal.runfiles import RunFiles
 from bulkupdate.models import WIRE_NAMES, Mark, Outcome, task_of
@@ -162,12 +160,7 @@ def read_steps(files: RunFiles, kind: type[Line]) -> Iterator[Image | Line]:
     told = (one for some in lines for one in some if one.sent or one.reason == _ALREADY)
     if not files.images.exists():
         return iter(told)
-    return _in_order(read_images(files.images), told)
-
-
-def _in_order(images: Iterator[Image], told: Iterator[Line]) -> Iterator[Image | Line]:
-    """Images and lines in the order of time. Of the same moment, an image comes first."""
-    return heapq.merge(images, told, key=operator.attrgetter("at"))
+    return in_order(read_images(files.images), told)
 
 
 class ChangeCounts(NamedTuple):

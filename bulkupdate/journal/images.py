@@ -1,9 +1,12 @@
 """`before.jsonl`: what a run overwrites, on disk before it is overwritten."""
 
+import heapq
+import itertools
+import operator
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -68,6 +71,40 @@ def read_images(path: Path) -> Iterator[Image]:
         return
     except OSError as error:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
+
+
+class _Told(Protocol):
+    """The result of a row, or the part of it that a reader needs."""
+
+    @property
+    def row(self) -> int: ...
+
+    @property
+    def at(self) -> str: ...
+
+
+Told = TypeVar("Told", bound=_Told)
+
+_at = operator.attrgetter("at")
+
+
+def in_order(images: Iterable[Image], told: Iterable[Told]) -> Iterator[Image | Told]:
+    """Images and the results of rows in the order of time.
+
+    In one millisecond, a row of a task may be settled and the next one begin: of one moment, the
+    earlier row comes first, and the image of a row before its result.
+
+    Args:
+        images: the images of a run, in the order of their file.
+        told: the results, in the order of their log.
+    """
+    merged: Iterator[Image | Told] = heapq.merge(images, told, key=_at)
+    for _, of_one_moment in itertools.groupby(merged, key=_at):
+        yield from sorted(of_one_moment, key=_place)
+
+
+def _place(one: _Told) -> tuple[int, bool]:
+    return one.row, not isinstance(one, Image)
 
 
 def holds_images(path: Path) -> bool:

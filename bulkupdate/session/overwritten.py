@@ -58,10 +58,11 @@ _KEEP_ORIGIN = """
     INSERT INTO origin SELECT number, ?, ?, ? FROM task WHERE account = ? AND id = ?
     ON CONFLICT DO UPDATE SET rule = CASE WHEN rule = excluded.rule THEN rule END
 """
+#: Of one moment as in `in_order` of the journal.
 _EVENTS = """
     SELECT account, id, body, rule
     FROM event JOIN task ON event.task = task.number LEFT JOIN origin USING (task, run, row)
-    ORDER BY event.task, at DESC, kind DESC, event.rowid DESC
+    ORDER BY event.task, at DESC, event.row DESC, kind DESC, event.rowid DESC
 """
 
 
@@ -123,7 +124,7 @@ class LoggedWrite(Mark, frozen=True, kw_only=True):
 
 
 class Kind(enum.IntEnum):
-    """The kind of an event. At one moment, an image comes before the result of its row."""
+    """The kind of an event. An image comes before the result of its row."""
 
     IMAGE = 0
     """A request may have started after it."""

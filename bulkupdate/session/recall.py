@@ -1,10 +1,9 @@
 """What earlier sessions of a run have written: its images and its log, in the order of time."""
 
-import heapq
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from bulkupdate.journal import Image, RunFiles, read_images, read_journal
+from bulkupdate.journal import Image, RunFiles, in_order, read_images, read_journal
 from bulkupdate.lemlist.values import left_values
 from bulkupdate.models import Outcome, Result
 from bulkupdate.plan import LiveTasks, Written
@@ -25,7 +24,7 @@ def recall(files: RunFiles, lives: Mapping[str, LiveTasks], stop: Stop) -> None:
     """
     #: Rows whose request began and has no outcome yet → what had been written to their tasks.
     before: dict[int, Written] = {}
-    for one in _in_order(read_images(files.images), _sent(files)):
+    for one in in_order(read_images(files.images), _sent(files)):
         stop.check()
         if (live := lives.get(one.account or "")) is None:
             continue
@@ -56,11 +55,3 @@ def _sent(files: RunFiles) -> Iterator[Result]:
             if result.sent and result.at > last:
                 yield result
         last = newest
-
-
-def _in_order(images: Iterator[Image], results: Iterator[Result]) -> Iterator[Image | Result]:
-    """Images and results in the order of time. An image comes before the result of its row.
-
-    In one millisecond, an earlier row of a task may be settled and the next one begin.
-    """
-    return heapq.merge(images, results, key=lambda one: (one.at, one.row, isinstance(one, Result)))

@@ -5,11 +5,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bulkupdate.errors import JournalError
-from bulkupdate.journal import ImagesFile, images, read_images
+from bulkupdate.journal import Image, ImagesFile, images, in_order, read_images
 from bulkupdate.journal.files import AppendOnlyFile
+from bulkupdate.models import Outcome, Result
 from tests.support.fakes import row
 
 
@@ -104,3 +108,39 @@ async def test_close_waits_for_the_sync_although_it_is_cancelled(
         await closing
     await keeping
     assert [image.row for image in read_images(tmp_path / "before.jsonl")] == [1]
+
+
+_TASKS = ("opp_a", "opp_b", "opp_c")
+
+
+@given(
+    st.lists(st.sampled_from(_TASKS), max_size=12),
+    st.lists(st.tuples(st.sampled_from(_TASKS), st.integers(0, 1)), max_size=40),
+)
+def test_each_task_has_its_images_and_results_in_their_order(
+    rows: list[str], steps: list[tuple[str, int]]
+) -> None:
+    """A row begins when the one before it is settled, perhaps within the same millisecond."""
+    made: dict[str, list[Image | Result]] = {}
+    for number, task in enumerate(rows, 1):
+        image = Image(row=number, id=task, at="", before={}, sent={})
+        result = Result(row=number, id=task, outcome=Outcome.UPDATED, attempts=1, at="")
+        made.setdefault(task, []).extend((image, result))
+    happened: list[Image | Result] = []
+    left = {task: iter(of_it) for task, of_it in made.items()}
+    milliseconds = 0
+    for task, passed in steps:
+        milliseconds += passed
+        if one := next(left.get(task, iter(())), None):
+            at = f"2026-11-24T14:00:00.{milliseconds:03}Z"
+            happened.append(msgspec.structs.replace(one, at=at))
+    found = in_order(
+        (one for one in happened if isinstance(one, Image)),
+        (one for one in happened if isinstance(one, Result)),
+    )
+    in_turn = [*found]
+    assert len(in_turn) == len(happened)
+    for task in _TASKS:
+        assert [one for one in in_turn if one.id == task] == [
+            one for one in happened if one.id == task
+        ]

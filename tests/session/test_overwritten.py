@@ -53,10 +53,19 @@ def writes_of(values: str) -> st.SearchStrategy[Write]:
 writes = writes_of("ABC")
 
 
-class World:
-    """A task, and runs that compare it before they write."""
+#: Number of images and results of the same millisecond.
+paces = st.integers(1, 5)
 
-    def __init__(self) -> None:
+
+class World:
+    """A task, and runs that compare it before they write.
+
+    Args:
+        pace: number of images and results in a millisecond.
+    """
+
+    def __init__(self, pace: int) -> None:
+        self._pace = pace
         self.task: dict[str, str] = dict(ORIGINAL)
         self.in_doubt: set[str] = set()
         #: Whether a request left no trace: neither an image, since it overwrote only values of its
@@ -126,7 +135,7 @@ class World:
         return bool(foreign)
 
     def _now(self) -> str:
-        return f"2026-11-24T14:00:00.{next(self._moments):03}Z"
+        return f"2026-11-24T14:00:00.{next(self._moments) // self._pace:03}Z"
 
     def taken_back(self, *rules: str) -> TakenBack:
         """What goes back after all writes, or after those of some rules."""
@@ -155,20 +164,20 @@ class World:
         }
 
 
-def lived(history: list[Write]) -> tuple[World, TakenBack]:
+def lived(history: list[Write], pace: int) -> tuple[World, TakenBack]:
     """The world after a history, and what goes back."""
-    world = World()
+    world = World(pace)
     for row, write in enumerate(history, 1):
         world.write(row, write)
     return world, world.taken_back()
 
 
 @pytest.mark.slow
-@given(st.lists(writes, max_size=8))
+@given(st.lists(writes, max_size=8), paces)
 @settings(max_examples=200)
-def test_any_history_goes_back_to_its_beginning(history: list[Write]) -> None:
+def test_any_history_goes_back_to_its_beginning(history: list[Write], pace: int) -> None:
     """With no other hand in between, what goes back is what stood before, or it is not sent."""
-    world, found = lived(history)
+    world, found = lived(history, pace)
     try:
         assume(not world.has_untold)
         assert not found.left_out
@@ -185,10 +194,12 @@ def test_any_history_goes_back_to_its_beginning(history: list[Write]) -> None:
         world.close()
 
 
-@given(st.lists(writes, min_size=1, max_size=6), st.sampled_from([*ORIGINAL]))
-def test_change_after_all_writes_is_never_overwritten(history: list[Write], name: str) -> None:
+@given(st.lists(writes, min_size=1, max_size=6), st.sampled_from([*ORIGINAL]), paces)
+def test_change_after_all_writes_is_never_overwritten(
+    history: list[Write], name: str, pace: int
+) -> None:
     """A task that another hand has changed since stays as it is."""
-    world, found = lived(history)
+    world, found = lived(history, pace)
     try:
         world.task[name] = "Of another"
         assert name not in found.values or not world.holds(found)
@@ -197,11 +208,13 @@ def test_change_after_all_writes_is_never_overwritten(history: list[Write], name
 
 
 @pytest.mark.slow
-@given(st.lists(st.tuples(writes, st.sampled_from(["R", "S"])), max_size=8))
+@given(st.lists(st.tuples(writes, st.sampled_from(["R", "S"])), max_size=8), paces)
 @settings(max_examples=200)
-def test_write_of_another_rule_is_never_taken_back(history: list[tuple[Write, str]]) -> None:
+def test_write_of_another_rule_is_never_taken_back(
+    history: list[tuple[Write, str]], pace: int
+) -> None:
     """A field goes back to what another rule has left, if it has written, and no further."""
-    world, _ = lived([write._replace(rule=rule) for write, rule in history])
+    world, _ = lived([write._replace(rule=rule) for write, rule in history], pace)
     try:
         found = world.taken_back("R")
         assume(not world.has_untold)
@@ -219,12 +232,13 @@ def test_write_of_another_rule_is_never_taken_back(history: list[tuple[Write, st
     st.lists(writes, max_size=4),
     st.lists(writes_of("DEF"), max_size=4),
     st.sampled_from([*ORIGINAL]),
+    paces,
 )
 def test_change_between_writes_is_never_lost(
-    first: list[Write], second: list[Write], name: str
+    first: list[Write], second: list[Write], name: str, pace: int
 ) -> None:
     """A field that was overwritten after another hand's change goes back to that change."""
-    world, _ = lived(first)
+    world, _ = lived(first, pace)
     try:
         world.task[name] = "Of another"
         world.last.clear()

@@ -333,6 +333,20 @@ def test_runs_between_the_sessions_of_another_are_in_order() -> None:
     assert taken_back(first, second)[0] == [row({"title": "A"}, {"title": "D"})]
 
 
+def test_next_row_of_the_same_millisecond_is_the_newer_one() -> None:
+    """The next row of a task may begin in the millisecond in which its row before was settled."""
+    run = Overwriting()
+    run.write(1, "opp_1", {"title": "Old", "message": "Text"}, {"title": "A", "message": "B"})
+    run.image(2, "opp_1", {}, {"title": "New"})
+    run.images[-1]["at"] = run.results[-1]["at"]
+    # Its answer was lost, and the task was found as it asks when the run was resumed.
+    run.result(2, "opp_1", "unchanged", reason="already")
+    rows, undone = taken_back(run)
+    before, after = {"title": "Old", "message": "Text"}, {"title": "New", "message": "B"}
+    assert rows == [row(before, after)]
+    assert undone.doubtful.named == ["opp_1 title"]
+
+
 def test_resumed_run_needs_no_image_of_what_it_knows() -> None:
     """A run that was taken back and resumed finds its image again, and writes no other."""
     first, second = Overwriting("1.run"), Overwriting("2.run")

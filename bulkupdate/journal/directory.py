@@ -4,6 +4,7 @@ import contextlib
 import enum
 import errno
 import fcntl
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Self
 
 from bulkupdate.codec import to_json
-from bulkupdate.errors import JournalError, RunDirectoryError, RunInUseError, setting
+from bulkupdate.errors import InputError, JournalError, RunDirectoryError, RunInUseError, setting
 from bulkupdate.journal.files import replace_file, sha256, sync_directory
 from bulkupdate.journal.images import holds_images
 from bulkupdate.journal.results import has_requests
 from bulkupdate.journal.runfiles import RunFiles, is_edited_failed, is_known, is_of_a_run, is_scrap
 from bulkupdate.journal.summary import Summary, read_summary
-from bulkupdate.reader import Format
+from bulkupdate.models import State
+from bulkupdate.reader import Format, file_lines
 
 
 class Mode(enum.StrEnum):
@@ -194,7 +196,14 @@ class RunDirectory:
         if self.files.summary.exists():
             earlier = read_summary(self.path)
             failed = self.files.failed(Format(earlier.input.format))
-            notes += self.keep_edited(failed, earlier.failed_sha256)
+            is_killed = earlier.state is State.RUNNING
+            notes += self.keep_edited(
+                failed,
+                earlier.failed_sha256,
+                # A session that was killed so early has written a header at most.
+                lambda: earlier.failed_sha256 is not None or _has_rows(failed),
+                is_sure=not is_killed,
+            )
         with _writing(self.path):
             self.check_place()
             for path in list(self.path.iterdir()):
@@ -208,15 +217,22 @@ class RunDirectory:
         return notes
 
     def keep_edited(
-        self, failed: Path, left: str | None, differs: Callable[[], bool] = lambda: True
+        self,
+        failed: Path,
+        left: str | None,
+        differs: Callable[[], bool] = lambda: True,
+        *,
+        is_sure: bool = True,
     ) -> list[str]:
         """Rename a file of failed rows that a user has edited, to keep it.
 
         Args:
             failed: the file.
-            left: the SHA-256 of the file at the end of the last session, or None if unknown.
+            left: the SHA-256 of the file as the last session has left it; None if unknown.
             differs: the function that finds out whether the file holds a line that the new file
                 lacks.
+            is_sure: whether a file that differs was surely edited. A session that was killed has
+                added rows too.
 
         Returns:
             A message, if the file was renamed.
@@ -230,7 +246,8 @@ class RunDirectory:
             self.check_place()
             kept = failed.rename(self.files.free_failed(failed))
             sync_directory(self.path)
-        return [f"{failed} has been edited: kept as {kept}"]
+        what = "has" if is_sure else "may have"
+        return [f"{failed} {what} been edited: kept as {kept}"]
 
     def write_summary(self, summary: Summary) -> None:
         """Replace the summary, whole or not at all.
@@ -459,3 +476,11 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _has_rows(failed: Path) -> bool:
+    """Whether a file of failed rows holds more than a header, or can't be read."""
+    try:
+        return len([*itertools.islice(file_lines(failed), 2)]) > 1
+    except (OSError, InputError):
+        return True

@@ -5,6 +5,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from bulkupdate import errors
@@ -549,6 +551,69 @@ async def test_edited_failed_file_is_kept(write: Write) -> None:
         await bench.run(path, observer=notes, mode=Mode.RESUME)
     assert Path("edits.run/failed.1.csv").read_text() == mended
     assert "has been edited: kept as" in notes.said[0]
+
+
+class CopiesAfter(Observer):
+    """An observer that copies the run directory once the log has a number of lines.
+
+    The copy is what a session leaves that is killed at that moment.
+    """
+
+    def __init__(self, lines: int) -> None:
+        self.lines = lines
+
+    async def watch(self, progress: Progress) -> None:
+        while len(results_in(Path("edits.run"))) < self.lines:
+            await asyncio.sleep(0)
+        shutil.copytree("edits.run", "killed.run")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "xlsx"])
+@pytest.mark.parametrize("is_edited", [False, True])
+async def test_killed_session_leaves_a_failed_file_that_nobody_has_edited(
+    write: Write, suffix: str, *, is_edited: bool
+) -> None:
+    """It lists rows that were tried again since, and rows that the killed session has added."""
+    path = Path(f"edits.{suffix}")
+    rows = [(f"opp_{number}", f"T{number}") for number in range(1, 10)]
+    if suffix == "xlsx":
+        table = openpyxl.Workbook()
+        for cells in (("id", "title"), *rows):
+            table.active.append(cells)
+        table.save(path)
+    elif suffix == "jsonl":
+        write(path.name, *(json.dumps({"id": id_, "title": title}) for id_, title in rows))
+    else:
+        write(path.name, "id,title", *map(",".join, rows))
+    async with Bench(unknown=Unknown.NOT_FOUND) as bench:
+        await bench.run(path, first=6)
+        for number in range(1, 5):
+            bench.sandbox.team.tasks[f"opp_{number}"] = {"_id": f"opp_{number}", "title": "Old"}
+        more = {"mode": Mode.RESUME, "retry_failed": True, "workers": 1}
+        await bench.run(path, CopiesAfter(6 + 7), **more)
+        failed = Path("killed.run") / f"failed.{suffix}"
+        if is_edited:
+            edit(failed)
+        notes = Notes()
+        await bench.run(path, notes, out=Path("killed.run"), mode=Mode.RESUME)
+    kept = Path("killed.run") / f"failed.1.{suffix}"
+    told = [f"{failed} has been edited: kept as {kept}"] if is_edited else []
+    assert [note for note in notes.said if "edited" in note] == told
+    assert kept.exists() == is_edited
+    with Input.open(failed) as listed:
+        assert [row.id for row in listed.rows()] == [f"opp_{number}" for number in range(5, 10)]
+
+
+def edit(failed: Path) -> None:
+    """Change the last row of a file of failed rows."""
+    if failed.suffix == ".xlsx":
+        book = openpyxl.load_workbook(failed)
+        book.active.cell(book.active.max_row, 2).value = "Mended"
+        book.save(failed)
+        return
+    text = failed.read_text()
+    assert "T6" in text
+    failed.write_text(text.replace("T6", "Mended"))
 
 
 async def test_edited_failed_file_survives_overwriting(

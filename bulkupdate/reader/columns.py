@@ -43,6 +43,21 @@ _COMMON_NAMES = {
     "due": "dueDate",
 }
 
+#: Names that other programs and people use, in the same form → the field that is probably meant.
+#: That is a guess, so it is suggested, and never done.
+_PROBABLE_NAMES = {
+    name: field
+    for field, names in {
+        "assignedTo": "owner ownerid owneremail newowner user useremail assigned agent rep",
+        "dueDate": "date deadline duetime duedatetime dueon dueat",
+        "title": "name subject task taskname tasktitle",
+        "message": "body text note notes description comment comments",
+        "priority": "prio importance urgency",
+        "done": "completed complete finished isdone state",
+    }.items()
+    for name in names.split()
+}
+
 
 #: The fields of which something can be expected: those that a live task shows.
 EXPECTABLE = ("assignedTo", "dueDate", "title", "message", "priority", "done")
@@ -418,6 +433,11 @@ def _unknown(kind: str, name: str) -> str:
         return (
             f"unknown {kind} {name!r}: if it names the account of each row, set"
             f" {setting('accounts')}; else {setting('ignore_extra')} ignores it"
+        )
+    if probable := _PROBABLE_NAMES.get(_plain(name)):
+        return (
+            f"unknown {kind} {fields.shorten(name)}: if it is the field {probable}, set"
+            f" {setting('mapping')} {f'{name}={probable}'!r}; {setting('ignore_extra')} ignores it"
         )
     near = fields.suggestion(name, (*PYTHON_NAMES, *fields.ALIASES))
     if near:

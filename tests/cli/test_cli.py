@@ -49,6 +49,7 @@ def test_successful_run_reports_on_stderr_alone(write: Write, sandbox: Serving) 
     assert all_updated(done.stderr, 20)
 
 
+@pytest.mark.slow
 def test_json_flag_prints_one_stdout_line(write: Write, sandbox: Serving) -> None:
     """`--json` prints the summary as one line on stdout, and nothing on stderr with `-q`."""
     path = edits(write, 3)

@@ -197,6 +197,7 @@ def test_each_outage_needs_five_tasks_of_its_own() -> None:
     assert run_virtual(main()) == [True, False, True]
 
 
+@pytest.mark.slow
 def test_second_outage_begins_with_short_intervals_again() -> None:
     """The intervals between the probes of a second outage do not go on from those of the first."""
     probes: list[float] = []

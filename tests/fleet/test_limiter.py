@@ -96,6 +96,7 @@ async def test_slots_of_several_hosts_are_evenly_spread(database: Database) -> N
     assert max(starts) - min(starts) >= 119 * step - 0.1
 
 
+@pytest.mark.slow
 async def test_host_that_knows_what_is_left_takes_a_few_slots(database: Database) -> None:
     """Where it is known how many requests are left, a statement takes four, and no more."""
     await settled(database)
@@ -213,6 +214,7 @@ async def test_permit_of_a_far_slot_expires_too(database: Database) -> None:
         assert CONNECT_LATE.get() == 0
 
 
+@pytest.mark.slow
 async def test_connection_may_be_slow_where_none_stays_open(database: Database) -> None:
     """Where slots are farther apart than connections stay open, each request needs a new one."""
     await settled(database)

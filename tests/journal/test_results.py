@@ -386,6 +386,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
+@pytest.mark.slow
 def test_log_always_matches_its_model() -> None:
     """`JournalMachine` checks after every step that the log holds what its model does."""
     run_state_machine_as_test(JournalMachine, settings=settings(max_examples=60))

@@ -508,6 +508,7 @@ class Making:
         monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", waiting)
 
 
+@pytest.mark.slow
 async def test_few_connections_are_made_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is late makes no connection for each request: the others wait their turn."""
     making = Making(monkeypatch)

@@ -102,6 +102,7 @@ def cells_of(path: str) -> list[list[Any]]:
     return [[cell.value for cell in row] for row in sheet.iter_rows()]
 
 
+@pytest.mark.slow
 def test_spreadsheet_failures_become_a_workbook(sandbox: Serving) -> None:
     """A run of a spreadsheet writes its failed rows as texts of a workbook, to fix and run."""
     shutil.copy(CORPUS / "openpyxl.xlsx", "edits.xlsx")

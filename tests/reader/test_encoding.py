@@ -372,6 +372,7 @@ def test_search_for_an_encoding_obeys_the_stop(tmp_path: Path) -> None:
     assert stop.looks < 0
 
 
+@pytest.mark.slow
 def test_words_are_judged_in_little_memory() -> None:
     """However many words a file has, few of them are kept."""
     content = file_of(*(f"déjà{number}" for number in range(4_000))).encode("cp1252")

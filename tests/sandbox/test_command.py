@@ -78,6 +78,7 @@ def test_example_holds_names_and_private_keys() -> None:
     assert not any(key in text for key in keys for text in (done.stderr, files[0].read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "urls"),
     [

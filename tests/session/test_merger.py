@@ -49,6 +49,7 @@ def test_later_cells_win_in_merged_row(tmp_path: Path) -> None:
     assert first.update.changes() == {"title": "last", "message": "kept", "priority": "2"}
 
 
+@pytest.mark.slow
 def test_merger_leaves_no_file_open(tmp_path: Path) -> None:
     """The rows that are held back are closed with the merger."""
     followed, before = RowSet(2), open_files()

@@ -606,6 +606,7 @@ async def test_own_failed_file_never_counts_as_edited(write: Write) -> None:
     assert Path("edits.run/failed.1.csv").read_text() == "id,title\nopp_1,mended\n"
 
 
+@pytest.mark.slow
 async def test_stop_interrupts_the_start_of_resuming(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -568,6 +568,7 @@ class CopiesAfter(Observer):
         shutil.copytree("edits.run", "killed.run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "xlsx"])
 @pytest.mark.parametrize("is_edited", [False, True])
 async def test_killed_session_leaves_a_failed_file_that_nobody_has_edited(

@@ -599,6 +599,7 @@ def test_time_zone_decides_on_the_day() -> None:
     assert selected('due = "today"', task(1, **soon), now=later.astimezone(UTC)) == [1]
 
 
+@pytest.mark.slow
 def test_tasks_that_no_rule_selects_take_no_memory() -> None:
     """A team may have very many. Only their numbers by owner and day are kept."""
 

@@ -147,7 +147,12 @@ def preview_lines(source: Input, preview: Preview) -> Iterator[str]:
         how = "merged into one request each" if preview.merged else "applied in their order"
         yield f"  {tasks} several rows, {how} ({examples}{more})"
     if preview.seconds is not None:
-        yield f"  {count(preview.requests, 'request')}, at least {duration(preview.seconds)}"
+        requests, seconds = count(preview.requests, "request"), duration(preview.seconds)
+        if source.options.people:
+            # The rows are compared with the tasks, of which nothing is known yet.
+            yield f"  up to {requests} that edit ({seconds}): only what differs is sent"
+        else:
+            yield f"  {requests}, at least {seconds}"
 
 
 def _with_rows(ids: Sequence[OddId]) -> str:

@@ -40,7 +40,8 @@ def test_plan_is_shown_task_by_task(write: Write) -> None:
     assert "2 tasks would change" in said
     assert "new owners: ben.keller@example.com 1" in said
     assert "completes 1 task, which can't be taken back" in said
-    assert "2 requests, at least 0.2 s" in said
+    assert "  up to 3 requests that edit (0.3 s): only what differs is sent" in said
+    assert "  2 requests, at least 0.2 s" in said
     assert said.splitlines()[-1].startswith("a plan can't know what others change from now on")
     assert done.stdout == ""
 

@@ -50,7 +50,7 @@ _PROBABLE_NAMES = {
     for field, names in {
         "assignedTo": "owner ownerid owneremail newowner user useremail assigned agent rep",
         "dueDate": "date deadline duetime duedatetime dueon dueat",
-        "title": "name subject task taskname tasktitle",
+        "title": "name subject taskname tasktitle",
         "message": "body text note notes description comment comments",
         "priority": "prio importance urgency",
         "done": "completed complete finished isdone state",

@@ -4,7 +4,6 @@ import contextlib
 import enum
 import errno
 import fcntl
-import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import Self
 
 from bulkupdate.codec import to_json
-from bulkupdate.errors import InputError, JournalError, RunDirectoryError, RunInUseError, setting
+from bulkupdate.errors import JournalError, RunDirectoryError, RunInUseError, setting
 from bulkupdate.journal.files import replace_file, sha256, sync_directory
 from bulkupdate.journal.images import holds_images
 from bulkupdate.journal.results import has_requests
 from bulkupdate.journal.runfiles import RunFiles, is_edited_failed, is_known, is_of_a_run, is_scrap
 from bulkupdate.journal.summary import Summary, read_summary
-from bulkupdate.models import State
-from bulkupdate.reader import Format, file_lines
+from bulkupdate.reader import Format
 
 
 class Mode(enum.StrEnum):
@@ -196,14 +194,7 @@ class RunDirectory:
         if self.files.summary.exists():
             earlier = read_summary(self.path)
             failed = self.files.failed(Format(earlier.input.format))
-            is_killed = earlier.state is State.RUNNING
-            notes += self.keep_edited(
-                failed,
-                earlier.failed_sha256,
-                # A session that was killed so early has written a header at most.
-                lambda: earlier.failed_sha256 is not None or _has_rows(failed),
-                is_sure=not is_killed,
-            )
+            notes += self.keep_edited(failed, earlier.failed_sha256)
         with _writing(self.path):
             self.check_place()
             for path in list(self.path.iterdir()):
@@ -217,22 +208,15 @@ class RunDirectory:
         return notes
 
     def keep_edited(
-        self,
-        failed: Path,
-        left: str | None,
-        differs: Callable[[], bool] = lambda: True,
-        *,
-        is_sure: bool = True,
+        self, failed: Path, left: str | None, differs: Callable[[], bool] = lambda: True
     ) -> list[str]:
         """Rename a file of failed rows that a user has edited, to keep it.
 
         Args:
             failed: the file.
-            left: the SHA-256 of the file as the last session has left it; None if unknown.
+            left: the SHA-256 of the file at the end of the last session, or None if unknown.
             differs: the function that finds out whether the file holds a line that the new file
                 lacks.
-            is_sure: whether a file that differs was surely edited. A session that was killed has
-                added rows too.
 
         Returns:
             A message, if the file was renamed.
@@ -246,7 +230,8 @@ class RunDirectory:
             self.check_place()
             kept = failed.rename(self.files.free_failed(failed))
             sync_directory(self.path)
-        what = "has" if is_sure else "may have"
+        # A session that was killed has changed the file itself since its checksum was known.
+        what = "may have" if left is None else "has"
         return [f"{failed} {what} been edited: kept as {kept}"]
 
     def write_summary(self, summary: Summary) -> None:
@@ -476,11 +461,3 @@ def _writing(path: Path) -> Iterator[None]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
-
-
-def _has_rows(failed: Path) -> bool:
-    """Whether a file of failed rows holds more than a header, or can't be read."""
-    try:
-        return len([*itertools.islice(file_lines(failed), 2)]) > 1
-    except (OSError, InputError):
-        return True

@@ -1,10 +1,7 @@
 """Rebuild the file of failed rows from the results log and the input."""
 
 import bisect
-import itertools
-import tempfile
 from array import array
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +10,8 @@ from bulkupdate.errors import InputError, JournalError
 from bulkupdate.journal.directory import RunDirectory
 from bulkupdate.journal.failed import FailedFile
 from bulkupdate.journal.ledger import Ledger
-from bulkupdate.journal.results import line_offsets, read_lines
-from bulkupdate.models import SUCCESSES, Level, Mark, Result
+from bulkupdate.journal.results import line_offsets
+from bulkupdate.models import Level, Result
 from bulkupdate.reader import Input, file_lines
 
 if TYPE_CHECKING:
@@ -59,13 +56,9 @@ def rebuild_failed(
     failed = FailedFile(part, source)
     try:
         if ledger.unsuccessful:
-            _copy(files.results, source, ledger.unsuccessful_lines(), failed, stop, at)
+            _copy(files.results, source, ledger, failed, stop, at)
         failed.finish(lambda: stop.check(at))
-
-        def is_edited() -> bool:
-            return _differs(path, part) and _differs_from_log(path, files.results, source, stop, at)
-
-        notes += directory.keep_edited(path, left, is_edited)
+        notes += directory.keep_edited(path, left, lambda: _differs(path, part))
         failed.rename(path)
     except BaseException as error:
         failed.close()
@@ -92,51 +85,25 @@ def _differs(path: Path, part: Path) -> bool:
     return False
 
 
-def _differs_from_log(path: Path, results: Path, source: Input, stop: "Stop", at: Level) -> bool:
-    """Whether a file holds a line that no result in the log has led to.
-
-    A session that was killed leaves lines of rows that have another outcome by now.
-    """
-    if not results.exists():
-        return True
-    marks = itertools.chain.from_iterable(read_lines(results, Mark))
-    lines = [
-        (number, mark.row) for number, mark in enumerate(marks, 1) if mark.outcome not in SUCCESSES
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        failed = FailedFile(Path(folder) / path.name, source)
-        try:
-            _copy(results, source, lines, failed, stop, at)
-            failed.finish(lambda: stop.check(at))
-            return _differs(path, Path(folder) / path.name)
-        finally:
-            failed.close()
-
-
 def _copy(
-    results: Path,
-    source: Input,
-    lines: list[tuple[int, int]],
-    failed: FailedFile,
-    stop: "Stop",
-    at: Level,
+    results: Path, source: Input, ledger: Ledger, failed: FailedFile, stop: "Stop", at: Level
 ) -> None:
-    """Write rows with their results, from lines of the log: the number of each, and its row."""
-    if not lines:
-        return
+    """Write the unsuccessful rows with their results from the log."""
     if source.has_changed():
         raise JournalError(f"the failed rows can't be listed: {source.name} has changed")
+    lines = ledger.unsuccessful_lines()
     offsets = line_offsets(results, (line for line, _ in lines))
-    wanted = deque(sorted((row, start) for (_, row), start in zip(lines, offsets, strict=True)))
+    of_row = dict(zip((row for _, row in lines), offsets, strict=True))
+    last_row = max(of_row)
     try:
         with results.open("rb") as log:
             for row in source.rows():
                 if not row.number % _BATCH:
                     stop.check(at)
-                while wanted and wanted[0][0] == row.number:
-                    log.seek(wanted.popleft()[1])
+                if row.number in of_row:
+                    log.seek(of_row[row.number])
                     failed.append(row, parse_record(log.readline(), Result))
-                if not wanted:
+                if row.number == last_row:
                     break
     except (OSError, ValueError, InputError) as error:
         raise JournalError(f"the failed rows can't be listed: {error}") from error

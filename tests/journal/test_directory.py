@@ -26,7 +26,7 @@ def refusal(path: Path, mode: Mode = Mode.NEW) -> str:
     return str(caught.value)
 
 
-def a_run(path: Path, has_sent: bool | None = None, failed_sha256: str | None = None) -> Path:
+def a_run(path: Path, has_sent: bool | None = None) -> Path:
     path.mkdir()
     info = InputInfo(path="a.csv", sha256="", rows=0, format="csv", encoding="utf-8", delimiter=",")
     counts = dict.fromkeys([*Outcome, "unprocessed"], 0)
@@ -34,7 +34,7 @@ def a_run(path: Path, has_sent: bool | None = None, failed_sha256: str | None = 
         version="", input=info, directory="", base_url="", started="", ended=None,
         state=State.RUNNING, reason=None, exit_code=None, counts=counts, mismatches=0, requests=0,
         retries=0, rate_limited=0, rows_per_second=0, allowed_rate=None, used_rate=0, paused=0,
-        resumed=False, has_sent=has_sent, failed_sha256=failed_sha256,
+        resumed=False, has_sent=has_sent,
     )  # fmt: skip
     (path / "results.jsonl").write_text("")
     (path / "summary.json").write_bytes(to_json(summary))
@@ -235,42 +235,24 @@ def test_vanished_directory_raises_a_journal_error(tmp_path: Path) -> None:
             directory.keep_stdin([b"x"])
 
 
-def test_each_edited_failed_file_of_a_run_is_kept(tmp_path: Path) -> None:
-    """A failed file that is edited again and again is kept each time, under a new name."""
+@pytest.mark.parametrize(("left", "what"), [("0" * 64, "has"), (None, "may have")])
+def test_each_edited_failed_file_of_a_run_is_kept(
+    tmp_path: Path, left: str | None, what: str
+) -> None:
+    """A failed file that is edited again and again is kept each time, under a new name.
+
+    Where the last session was killed, nobody knows whether it was edited.
+    """
     path = a_run(tmp_path / "a.run")
     failed = path / "failed.csv"
     with RunDirectory.open(path, Mode.RESUME) as directory:
         for number in (1, 2, 3):
             failed.write_text(f"edit {number}")
-            (note,) = directory.keep_edited(failed, left="0" * 64)
-            assert note == f"{failed} has been edited: kept as {path / f'failed.{number}.csv'}"
+            (note,) = directory.keep_edited(failed, left=left)
+            assert note == f"{failed} {what} been edited: kept as {path / f'failed.{number}.csv'}"
             assert not failed.exists()
     kept = [(path / f"failed.{number}.csv").read_text() for number in (1, 2, 3)]
     assert kept == ["edit 1", "edit 2", "edit 3"]
-
-
-@pytest.mark.parametrize(
-    ("content", "left", "note"),
-    [
-        ("", None, None),
-        ("id,bulkupdate_row\n", None, None),
-        ("id,bulkupdate_row\nopp_1,1\n", None, "may have been edited"),
-        ("id,bulkupdate_row\n", "0" * 64, "may have been edited"),
-        (b"PK\x03\x04 broken", None, "may have been edited"),
-    ],
-)
-def test_failed_file_of_a_killed_run_is_kept_if_it_has_rows(
-    tmp_path: Path, content: str | bytes, left: str | None, note: str | None
-) -> None:
-    """Nobody knows whether the file of a killed session was edited. A header is nothing."""
-    path = a_run(tmp_path / "a.run", failed_sha256=left)
-    (path / "failed.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-    with RunDirectory.open(path, Mode.OVERWRITE) as directory:
-        notes = directory.clear()
-    kept = path / "failed.1.csv"
-    assert notes == ([f"{path / 'failed.csv'} {note}: kept as {kept}"] if note else [])
-    assert kept.exists() == bool(note)
-    assert not (path / "failed.csv").exists()
 
 
 def test_each_earlier_log_of_a_run_gets_its_own_name(tmp_path: Path) -> None:

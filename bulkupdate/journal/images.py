@@ -1,9 +1,9 @@
 """`before.jsonl`: what a run overwrites, on disk before it is overwritten."""
 
-import heapq
 import itertools
 import operator
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -80,31 +80,50 @@ class _Told(Protocol):
     def row(self) -> int: ...
 
     @property
+    def id(self) -> str: ...
+
+    @property
+    def account(self) -> str | None: ...
+
+    @property
     def at(self) -> str: ...
 
 
 Told = TypeVar("Told", bound=_Told)
 
-_at = operator.attrgetter("at")
-
 
 def in_order(images: Iterable[Image], told: Iterable[Told]) -> Iterator[Image | Told]:
-    """Images and the results of rows in the order of time.
+    """Images and the results of rows, each task in the order of time.
 
     In one millisecond, a row of a task may be settled and the next one begin: of one moment, the
     earlier row comes first, and the image of a row before its result.
+
+    Memory: the results of one moment. All images may be of the same, as where a fleet has sent.
 
     Args:
         images: the images of a run, in the order of their file.
         told: the results, in the order of their log.
     """
-    merged: Iterator[Image | Told] = heapq.merge(images, told, key=_at)
-    for _, of_one_moment in itertools.groupby(merged, key=_at):
-        yield from sorted(of_one_moment, key=_place)
-
-
-def _place(one: _Told) -> tuple[int, bool]:
-    return one.row, not isinstance(one, Image)
+    results = iter(told)
+    result = next(results, None)
+    for at, of_one_moment in itertools.groupby(images, key=operator.attrgetter("at")):
+        while result is not None and result.at < at:
+            yield result
+            result = next(results, None)
+        #: The task → its results of the same moment.
+        held: dict[tuple[str | None, str], deque[Told]] = {}
+        while result is not None and result.at == at:
+            held.setdefault((result.account, result.id), deque()).append(result)
+            result = next(results, None)
+        for image in of_one_moment:
+            earlier = held.get((image.account, image.id))
+            while earlier and earlier[0].row < image.row:
+                yield earlier.popleft()
+            yield image
+        yield from itertools.chain.from_iterable(held.values())
+    if result is not None:
+        yield result
+    yield from results
 
 
 def holds_images(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,19 @@ def test_each_task_has_its_images_and_results_in_their_order(
         assert [one for one in in_turn if one.id == task] == [
             one for one in happened if one.id == task
         ]
+
+
+def test_images_of_one_moment_are_not_held() -> None:
+    """What a fleet has overwritten has one time, and may be a million images."""
+    made = []
+
+    def images() -> Iterator[Image]:
+        for number in range(1, 1001):
+            made.append(number)
+            yield Image(row=number, id=f"opp_{number}", at="2026-11-24", before={}, sent={})
+
+    settled = Result(row=7, id="opp_7", outcome=Outcome.UPDATED, attempts=1, at="2026-11-25")
+    found = in_order(images(), [settled])
+    assert [next(found).row for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert len(made) == 5
+    assert [*found][-1] == settled

@@ -11,7 +11,7 @@ from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, Prob
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
 from bulkupdate.plan.rules import Evaluation, RuleEdit, Rules, evaluate, read_rules
 from bulkupdate.plan.selection import Selection
-from bulkupdate.plan.written import Ours, Written, wrote
+from bulkupdate.plan.written import Ours, Written, perhaps_trimmed, wrote
 
 __all__ = [
     "MAX_MERGED",
@@ -41,6 +41,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "judged_fields",
+    "perhaps_trimmed",
     "read_rules",
     "wrote",
 ]

@@ -73,6 +73,25 @@ def wrote(
     return found
 
 
+def perhaps_trimmed(known: Written, sent: Mapping[str, Any]) -> dict[str, Ours]:
+    """What a run has written to a task, where no answer has told what its last write has left.
+
+    A server may trim texts, so a text without the blanks around it is of this run too.
+
+    Args:
+        known: what the run has written or may have written, with that write.
+        sent: the values that it has sent, by field.
+    """
+    found = dict(known)
+    for name, value in sent.items():
+        ours = known.get(name)
+        if ours is None or len(ours.chain) < 2 or not isinstance(value, str):
+            continue
+        if (trimmed := value.strip()) != value:
+            found[name] = Ours([*ours.chain[:-1], trimmed, ours.chain[-1]], ours.at, ours.doubt)
+    return found
+
+
 def _plain(value: Any) -> Any:
     """A value as it comes back from the disk."""
     return list(value) if isinstance(value, tuple) else value

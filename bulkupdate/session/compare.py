@@ -34,6 +34,7 @@ from bulkupdate.plan import (
     Verdict,
     Written,
     judged_fields,
+    perhaps_trimmed,
     wrote,
 )
 from bulkupdate.session.feeder import RowSource
@@ -456,6 +457,8 @@ class Comparison:
             written = wrote(written, {}, left_values(sent, answer), time.time())
             if flight.task is not None and _shows_others(answer, flight.task.fields, sent):
                 self._live.merge(Task(answer))
+        else:
+            written = perhaps_trimmed(written, sent)
         self._live.keep(row.id, written)
 
     def _close_row(self, row: Row) -> None:

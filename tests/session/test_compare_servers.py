@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from bulkupdate.sandbox import AfterLast, Order, Unknown
-from tests.session.test_compare import bench_of, compared, images, last, patches
+from bulkupdate.engine.settings import RetryPolicy
+from bulkupdate.journal.directory import Mode
+from bulkupdate.sandbox import AfterLast, Order, Team, Unknown
+from bulkupdate.sandbox.team import BadUpdateError
+from bulkupdate.session.compare import Comparison
+from bulkupdate.session.undo import undo_run
+from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
 
 Write = Callable[..., Path]
 
@@ -80,6 +85,40 @@ async def test_answer_that_trims_texts_is_what_the_run_left(write: Write, trims:
         summary = await compared(bench, path)
         assert [body.get("message") for body in patches(bench)] == [None, "x", "y"]
     assert summary.counts["updated"] == 3
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("trims", [True, False])
+async def test_trimmed_text_of_a_lost_answer_is_ours(
+    write: Write, monkeypatch: pytest.MonkeyPatch, trims: bool, rows: int
+) -> None:
+    """What a server has made of a text is no value of another hand, and no undo goes back to it."""
+    lines = ["opp_1, A ,,T1", "opp_1, A ,x,T1"]
+    path = write("edits.csv", "id,title,message,expect.title", *lines[:rows])
+    async with bench_of(trims=trims) as bench:
+        with monkeypatch.context() as patch:
+            update, seen = Team.update, []
+
+            def lost(team: Team, body: dict[str, Any]) -> dict[str, Any]:
+                seen.append(update(team, body))
+                raise BadUpdateError(500, "Lost")
+
+            patch.setattr(Team, "update", lost)
+            # The second row is judged by another reading, which shows what the first has left.
+            stale = [True]
+            patch.setattr(
+                Comparison, "_is_stale", property(lambda _: bool(seen and stale) and stale.pop())
+            )
+            await compared(bench, path, workers=1, retry=RetryPolicy(max_attempts=1))
+        assert [found["outcome"] for found in last().values()] == ["unconfirmed"] * rows
+        again = await compared(bench, path, mode=Mode.RESUME, retry_failed=True)
+        assert again.exit_code == 0
+        shown = [image["before"].get("title") for image in images()]
+        assert [title for title in shown if title is not None] == ["T1"]
+        undone = undo_run(RUN, "back.jsonl")
+        assert undone.counts["title"] == 1
+        await compared(bench, Path("back.jsonl"))
+        assert bench.sandbox.team.tasks["opp_1"]["title"] == "T1"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ _PROBABLE_NAMES = {
         "title": "name subject taskname tasktitle",
         "message": "body text note notes description comment comments",
         "priority": "prio importance urgency",
-        "done": "completed complete finished isdone state",
+        "done": "completed complete finished isdone",
     }.items()
     for name in names.split()
 }
@@ -434,10 +434,12 @@ def _unknown(kind: str, name: str) -> str:
             f"unknown {kind} {name!r}: if it names the account of each row, set"
             f" {setting('accounts')}; else {setting('ignore_extra')} ignores it"
         )
-    if probable := _PROBABLE_NAMES.get(_plain(name)):
+    # Other names can't be written into a command, or show that the header was split wrongly.
+    if re.fullmatch(r"[\w .-]+", name) and (probable := _PROBABLE_NAMES.get(_plain(name))):
         return (
-            f"unknown {kind} {fields.shorten(name)}: if it is the field {probable}, set"
-            f" {setting('mapping')} {f'{name}={probable}'!r}; {setting('ignore_extra')} ignores it"
+            f"unknown {kind} {fields.shorten(name)}: if it is the field {probable}, and no other"
+            f" column is, set {setting('mapping')} {f'{name}={probable}'!r};"
+            f" {setting('ignore_extra')} ignores it"
         )
     near = fields.suggestion(name, (*PYTHON_NAMES, *fields.ALIASES))
     if near:

@@ -183,8 +183,12 @@ def test_bulkupdate_columns_are_ignored_on_input(write: Write) -> None:
     ("header", "says"),
     [
         ("id,asignedTo", "unknown column 'asignedTo': did you mean 'assignedTo'?"),
-        ("id,Owner", "if it is the field assignedTo, set mapping 'Owner=assignedTo'"),
-        ("id,Due_on", "if it is the field dueDate, set mapping 'Due_on=dueDate'"),
+        (
+            "id,Owner",
+            "if it is the field assignedTo, and no other column is, set mapping 'Owner=assignedTo'",
+        ),
+        ("id,Due_on", "set mapping 'Due_on=dueDate'; ignore_extra ignores it"),
+        ('id,"Owner="', "unknown column 'Owner=': the fields are id"),
         ("id,qqq", "unknown column 'qqq': the fields are id, assignedTo"),
         ("id,leadId", "'leadId' can't be changed through the API"),
         ("id,title,title", "'title' appears twice"),

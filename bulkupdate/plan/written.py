@@ -87,7 +87,7 @@ def perhaps_trimmed(known: Written, sent: Mapping[str, Any]) -> dict[str, Ours]:
         ours = known.get(name)
         if ours is None or len(ours.chain) < 2 or not isinstance(value, str):
             continue
-        if (trimmed := value.strip()) != value:
+        if (trimmed := value.strip()) not in (value, *ours.chain[1:]):
             found[name] = Ours([*ours.chain[:-1], trimmed, ours.chain[-1]], ours.at, ours.doubt)
     return found
 

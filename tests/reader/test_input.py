@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bulkupdate.errors import InputError, RunStoppedError
 from bulkupdate.models import Row, TaskUpdate
 from bulkupdate.plan.preview import inspect
-from bulkupdate.reader import Input, text
+from bulkupdate.reader import Input, columns, text
 from bulkupdate.reader.encoding import encoding_of
 from bulkupdate.reader.options import Format, ReadOptions
 from tests.support.fakes import SetAfter
@@ -201,6 +201,16 @@ def test_bulkupdate_columns_are_ignored_on_input(write: Write) -> None:
 def test_wrong_header_refusal_names_the_cure(write: Write, header: str, says: str) -> None:
     """A wrong header is refused, and the message names what would be right."""
     assert says in refusal(write("a.csv", header, "a,b,c"))
+
+
+@pytest.mark.parametrize(("name", "field"), columns._PROBABLE_NAMES.items())
+def test_advice_for_a_probable_name_is_right(write: Write, name: str, field: str) -> None:
+    """A column is never taken for a field by such a name; with the flag of the message it is."""
+    path = write("a.csv", f"id,{name}", "opp_1,")
+    assert f"set mapping '{name}={field}'" in refusal(path)
+    with Input.open(path, options=ReadOptions(mapping={name: field})) as source:
+        assert source.layout is not None
+        assert [column.field for column in source.layout.columns] == ["id", field]
 
 
 def test_header_problems_are_reported_once(write: Write) -> None:

@@ -574,7 +574,7 @@ class CopiesAfter(Observer):
 async def test_failed_file_of_a_killed_session_is_not_called_edited(
     write: Write, suffix: str, *, is_edited: bool
 ) -> None:
-    """It lists rows that have another outcome by now: it is kept, whoever has written them."""
+    """It lists rows that have another outcome by now. It is kept, edited or not."""
     path = Path(f"edits.{suffix}")
     rows = [(f"opp_{number}", f"T{number}") for number in range(1, 10)]
     if suffix == "xlsx":
@@ -600,7 +600,7 @@ async def test_failed_file_of_a_killed_session_is_not_called_edited(
     kept = Path("killed.run") / f"failed.1.{suffix}"
     told = [f"{failed} may have been edited: kept as {kept}"]
     assert [note for note in notes.said if "edited" in note] == told
-    assert ("Mended" in str(list(file_lines(kept)))) == is_edited
+    assert ("Edited" in str(list(file_lines(kept)))) == is_edited
     with Input.open(failed) as listed:
         assert [row.id for row in listed.rows()] == [f"opp_{number}" for number in range(5, 10)]
 
@@ -609,12 +609,12 @@ def edit(failed: Path) -> None:
     """Change the last row of a file of failed rows."""
     if failed.suffix == ".xlsx":
         book = openpyxl.load_workbook(failed)
-        book.active.cell(book.active.max_row, 2).value = "Mended"
+        book.active.cell(book.active.max_row, 2).value = "Edited"
         book.save(failed)
         return
     text = failed.read_text()
     assert "T6" in text
-    failed.write_text(text.replace("T6", "Mended"))
+    failed.write_text(text.replace("T6", "Edited"))
 
 
 async def test_edited_failed_file_survives_overwriting(

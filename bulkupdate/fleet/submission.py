@@ -29,7 +29,8 @@ from bulkupdate.fleet.queue import FORMAT, Queue, queue_of
 from bulkupdate.fleet.records import FleetSettings, edit_of
 from bulkupdate.fleet.teams import TeamRow, teams_of
 from bulkupdate.models import ErrorInfo, Outcome, Row, unsent
-from bulkupdate.plan import Evaluation, Inspection, Preview, inspect
+from bulkupdate.plan import Inspection, Preview, inspect
+from bulkupdate.plan.rules import Evaluation
 from bulkupdate.reader import Edit, Format, Input, ReadOptions, is_rules
 from bulkupdate.session.merger import Merger
 from bulkupdate.session.night import load_rules, selected_lines

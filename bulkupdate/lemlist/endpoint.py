@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from yarl import URL
-
 from bulkupdate.errors import ConfigError, setting
 
 DEFAULT_BASE_URL = "https://api.lemlist.com/api"
@@ -194,8 +192,10 @@ class Endpoint:
         Raises:
             ConfigError: the URL in the environment is wrong. The message does not contain it.
         """
-        # It imports HTTP and e-mail, and `check` needs none of it.
+        # `check` needs no URLs, and nothing of HTTP and e-mail, which `urllib.request` imports.
         from urllib.request import proxy_bypass
+
+        from yarl import URL
 
         if not self.use_proxy or self.is_local or proxy_bypass(URL(self.base_url).host or ""):
             return None
@@ -238,6 +238,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _checked_url(url: str) -> str:
+    from yarl import URL
+
     url = url.strip().rstrip("/")
     try:
         parsed = URL(url)

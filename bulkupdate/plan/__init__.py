@@ -9,7 +9,6 @@ from bulkupdate.plan.people import People
 from bulkupdate.plan.preview import Checked, Inspection, Preview, inspect
 from bulkupdate.plan.problems import SHOWN_PROBLEMS, Example, ProblemGroup, ProblemsFile
 from bulkupdate.plan.rowset import MAX_MERGED, RowSet
-from bulkupdate.plan.rules import Evaluation, RuleEdit, Rules, evaluate, read_rules
 from bulkupdate.plan.selection import Selection
 from bulkupdate.plan.written import Ours, Written, perhaps_trimmed, wrote
 
@@ -19,7 +18,6 @@ __all__ = [
     "Checked",
     "Checking",
     "DueDates",
-    "Evaluation",
     "Example",
     "Inspection",
     "Judge",
@@ -33,15 +31,11 @@ __all__ = [
     "ProblemGroup",
     "ProblemsFile",
     "RowSet",
-    "RuleEdit",
-    "Rules",
     "Selection",
     "Verdict",
     "Written",
-    "evaluate",
     "inspect",
     "judged_fields",
     "perhaps_trimmed",
-    "read_rules",
     "wrote",
 ]

@@ -19,8 +19,7 @@ from bulkupdate.errors import InputError, setting
 from bulkupdate.reader.options import Format
 from bulkupdate.reader.raw import RawFile
 from bulkupdate.reader.records import Record
-from bulkupdate.reader.workbook.numbers import CURE
-from bulkupdate.reader.workbook.rows import reference
+from bulkupdate.reader.workbook.naming import CURE, range_name, reference
 
 if TYPE_CHECKING:
     from bulkupdate.stop import Stop
@@ -225,8 +224,8 @@ class _Merged:
             if range_[2] >= number and is_here and cells[at].strip():
                 self._open.append((range_, cells[at]))
         for range_, text in () if is_header else self._open:
-            row, column, last_row, last_column = range_
-            name = f"{reference(row, column)}:{reference(last_row, last_column)}"
+            _, column, _, last_column = range_
+            name = range_name(*range_)
             problem = f"is merged over {name}: split the merged cell, and fill in each cell"
             for at in range(column - 1 - self._first, min(last_column - self._first, len(cells))):
                 cells[at] = Cell(text, WRONG, problem)

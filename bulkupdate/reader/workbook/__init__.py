@@ -9,6 +9,7 @@
     markup     the XML of the first two, as events
     numbers    number formats and dates
     rows       the rows that are written
+    naming     the names of cells, for messages
 
 The file may come from anywhere, and a few of its bytes can ask for any amount of memory. So the
 process has a memory limit, and only this process dies when it reaches the limit. It imports nothing

@@ -37,9 +37,6 @@ _PLAIN = ("", "General", "@", "0")
 #: Largest number of characters of a format in Excel. Longer ones take long to understand.
 MAX_CODE = 255
 
-#: The end of a message about a number format.
-CURE = ": format the column as text, and enter what it shows"
-
 _DAY = dt.timedelta(days=1)
 _MILLISECOND = dt.timedelta(milliseconds=1)
 

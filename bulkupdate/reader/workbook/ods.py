@@ -7,6 +7,7 @@ import zipfile
 
 from . import numbers
 from .markup import elements, local, parse
+from .naming import CURE, shows_as
 from .rows import (
     BLANK,
     MAX_COLUMNS,
@@ -16,7 +17,6 @@ from .rows import (
     WorkbookError,
     chosen,
     error_cell,
-    shows_as,
 )
 from .rows import open_formula as open_formula_cell
 
@@ -304,7 +304,7 @@ class _Reader:
         if not (date := numbers.iso_date(local)):
             return self._to.wrong(text, "is not a date")
         if local != text and "date" in date and not _agrees(date["date"], shown):
-            return self._to.wrong(text, f"{shows_as(shown)}{numbers.CURE}")
+            return self._to.wrong(text, f"{shows_as(shown)}{CURE}")
         if zone := numbers.shown_zone(shown):
             return self._to.with_zone(text, zone)
         return self._to.typed(date)

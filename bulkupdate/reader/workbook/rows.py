@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import IO
 
 from . import numbers
+from .naming import CURE, range_name, reference, shows_as
 
 #: The cells of a row as JSON. A text is a text, a number a number, a check box true or false. The
 #: others are objects: {"date": …}, {"time": …}, {"number": …, "shown": …, "is_same": …},
@@ -132,7 +133,7 @@ class Rows:
         if (row, column) == (last_row, last_column):
             return
         if row > last_row or column > last_column:
-            name = _range_name(row, column, last_row, last_column)
+            name = range_name(row, column, last_row, last_column)
             raise WorkbookError(f"is broken: it merges the cells {name}, which are none")
         if len(self.merged) == MAX_MERGED:
             raise WorkbookError(f"has more than {MAX_MERGED:,} merged cells: split them")
@@ -153,7 +154,7 @@ class Rows:
             at = bisect.bisect_left(above, (column,))
             while at < len(above) and above[at][1] <= last_column:
                 if above[at][2] >= row:
-                    name = _range_name(row, column, last_row, last_column)
+                    name = range_name(row, column, last_row, last_column)
                     raise WorkbookError(f"is broken: the merged cells {name} overlap others")
                 del above[at]
             above.insert(at, (last_column, column, last_row))
@@ -213,11 +214,11 @@ class Rows:
         """A text that a number format changes, as JSON."""
         text = json.loads(cell)
         shown = numbers.shown_text(code, text)
-        return cell if shown == text else self.wrong(text, f"{shows_as(shown)}{numbers.CURE}")
+        return cell if shown == text else self.wrong(text, f"{shows_as(shown)}{CURE}")
 
     def with_zone(self, text: str, zone: str) -> str:
         """A date without a time zone that shows one, as JSON."""
-        return self.wrong(text, f"{shows_as(f'…{zone}')}{numbers.CURE}")
+        return self.wrong(text, f"{shows_as(f'…{zone}')}{CURE}")
 
     def wrong(self, text: str, why: str) -> str:
         """A cell that can't be read, as JSON."""
@@ -235,24 +236,6 @@ class Rows:
                 f"has text in cell {reference(number, width)}, far from all edits: clear the cells"
                 f" beyond row {MAX_ROWS:,} and column {MAX_COLUMNS:,}"
             )
-
-
-def shows_as(shown: str | None) -> str:
-    """The beginning of a message about a number format."""
-    return f"shows as {shown!r} by its number format"
-
-
-def reference(row: int, column: int) -> str:
-    """The name of a cell: `A1` for row 1 and column 1."""
-    letters = ""
-    while column:
-        column, letter = divmod(column - 1, 26)
-        letters = chr(65 + letter) + letters
-    return f"{letters}{row}"
-
-
-def _range_name(row: int, column: int, last_row: int, last_column: int) -> str:
-    return f"{reference(row, column)}:{reference(last_row, last_column)}"
 
 
 def checked_code(code: str) -> str:

@@ -7,6 +7,7 @@ from typing import IO, Any
 import xlrd
 
 from . import numbers
+from .naming import reference
 from .rows import (
     BLANK,
     FoundError,
@@ -16,7 +17,6 @@ from .rows import (
     chosen,
     error_cell,
     joined,
-    reference,
 )
 
 #: Stream of an Office Open XML workbook that is locked by a password.

@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 
 from . import numbers
 from .markup import elements, local, parse
+from .naming import reference
 from .rows import (
     BLANK,
     Rows,
@@ -21,7 +22,6 @@ from .rows import (
     error_cell,
     joined,
     open_formula,
-    reference,
 )
 
 _NAMESPACES = frozenset(

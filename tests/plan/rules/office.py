@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from bulkupdate.lemlist.team import Member
 from bulkupdate.models import Task
-from bulkupdate.plan import Evaluation, People, evaluate, read_rules
+from bulkupdate.plan import People
+from bulkupdate.plan.rules import Evaluation, evaluate, read_rules
 
 PARIS = ZoneInfo("Europe/Paris")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bulkupdate.errors import InputError
 from bulkupdate.lemlist.values import TASK_NAMES
 from bulkupdate.models import Task
-from bulkupdate.plan import Evaluation
+from bulkupdate.plan.rules import Evaluation
 from tests.plan.rules.office import ANNA, BEN, CARL, NOW, PARIS, changed, due, night, rule, task
 
 BOTH = 'assignedTo = ["usr_anna", "usr_carl"]'

@@ -5,8 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from bulkupdate.plan import read_rules
-from bulkupdate.plan.rules import file
+from bulkupdate.plan.rules import file, read_rules
 from tests.plan.rules.office import ANNA, CARL, NOW, PARIS, changed, night, task
 from tests.support.pages import DOCS, Block, blocks
 

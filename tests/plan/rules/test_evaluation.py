@@ -10,7 +10,8 @@ import pytest
 from bulkupdate.errors import InputError
 from bulkupdate.lemlist.team import Member
 from bulkupdate.models import Task
-from bulkupdate.plan import People, evaluate, read_rules
+from bulkupdate.plan import People
+from bulkupdate.plan.rules import evaluate, read_rules
 from tests.plan.rules.office import (
     ANNA,
     BEN,

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bulkupdate.errors import InputError
-from bulkupdate.plan import Rules, read_rules
+from bulkupdate.plan.rules import Rules, read_rules
 
 WRONG = Path(__file__).with_name("wrong.txt")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,10 +14,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-#: Number of new objects after which the garbage collector looks at these; the number of such looks
-#: until it looks at older ones too, and then at all. Hardly any object needs the collector.
-_COLLECT_AFTER = (100_000, 50, 100)
-
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in a new event loop, and return its value.
@@ -26,10 +21,6 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     Raises:
         KeyboardInterrupt: the coroutine was cancelled.
     """
-    # With sixteen requests in flight, more objects are alive than the default threshold. The
-    # collector would check all of them again and again, for a tenth of the CPU time of a row, and
-    # with hundreds of accounts for a quarter.
-    gc.set_threshold(*_COLLECT_AFTER)
     with _handlers_kept(), asyncio.Runner(loop_factory=_factory()) as runner:
         runner.get_loop().set_exception_handler(Complaints())
         try:

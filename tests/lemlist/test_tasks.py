@@ -28,6 +28,8 @@ from bulkupdate.models import Mismatch, Task, TaskUpdate
 
 KEY = "s3cr3t-k3y"
 URL = "https://api.example.com/api"
+#: A timeout whose half is enough for a connection on a busy machine.
+SHORT = 0.4
 UPDATE = TaskUpdate(id="opp_a", title="T")
 OTHER = TaskUpdate(id="opp_b", title="T")
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -482,7 +484,7 @@ async def test_missing_answer_is_an_ambiguous_timeout() -> None:
     async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()  # until the client closes the connection
 
-    error = await failure(hang, timeout=0.05)
+    error = await failure(hang, timeout=SHORT)
     assert type(error) is errors.RequestTimeoutError
     assert error.ambiguous
 
@@ -497,7 +499,7 @@ async def test_unfinished_answer_ends_in_a_timeout() -> None:
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    assert type(await failure(drip, timeout=0.2)) is errors.RequestTimeoutError
+    assert type(await failure(drip, timeout=SHORT)) is errors.RequestTimeoutError
 
 
 async def test_edit_with_media_gets_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,16 +507,16 @@ async def test_edit_with_media_gets_more_time(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(tasks_module, "MEDIA_TIMEOUT", 20)
 
     async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.5 * SHORT)
         with contextlib.suppress(ConnectionError):
             writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"_id":"opp_a"}')
             await writer.drain()
 
     pictured = TaskUpdate(id="opp_a", images=("https://a.example/i",))
     async with raw_server(slow) as url:
-        assert (await send(url, pictured, timeout=0.05)).status == 200
+        assert (await send(url, pictured, timeout=SHORT)).status == 200
         with pytest.raises(errors.RequestTimeoutError):
-            await send(url, UPDATE, timeout=0.05)
+            await send(url, UPDATE, timeout=SHORT)
 
 
 async def test_broken_connection_is_an_ambiguous_error() -> None:

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from bulkupdate.session.progress import Progress
     from bulkupdate.session.settings import RunConfig
 
-#: Least number of requests for a message about the rate. A short run may go faster than the limit,
-#: because the window is empty at the start.
-_TELLING_REQUESTS = 200
+#: Least number of requests for a message about the rate, and least number of seconds that as many
+#: take at the limit. A short run may go faster, because the window is empty at the start.
+_TELLING_REQUESTS, _TELLING_SECONDS = 200, 20
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
@@ -356,8 +356,9 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     throttled = f"{summary.rate_limited:,} rate-limited (429){waited}"
     yield f"{sent}, {throttled}, {summary.rows_per_second:.1f} rows/s"
     yield from changed_lines(summary)
-    if summary.allowed_rate is not None and summary.requests >= _TELLING_REQUESTS:
-        yield f"rate: {summary.used_rate:.1f} requests/s of {summary.allowed_rate:.1f} allowed"
+    allowed = summary.allowed_rate
+    if allowed and summary.requests >= max(_TELLING_REQUESTS, _TELLING_SECONDS * allowed):
+        yield f"rate: {summary.used_rate:.1f} requests/s of {allowed:.1f} allowed"
     is_refused = summary.stopped_by is Reason.INVALID_ROWS
     if not is_refused:
         # The problems of a refused input were listed when it was checked.

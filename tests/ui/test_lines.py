@@ -192,6 +192,25 @@ def test_end_of_other_runs_shows_no_changes(tmp_path: Path) -> None:
         assert "owners" not in text
 
 
+@pytest.mark.parametrize(
+    ("requests", "allowed", "said"),
+    [
+        (200, 10.0, ["rate: 9.5 requests/s of 10.0 allowed"]),
+        (199, 10.0, []),
+        (4999, 250.0, []),
+        (5000, 250.0, ["rate: 9.5 requests/s of 250.0 allowed"]),
+        (100, 2.5, []),
+        (9999, None, []),
+    ],
+)
+def test_rate_is_told_where_a_run_lasted_long_enough(
+    tmp_path: Path, requests: int, allowed: float | None, said: list[str]
+) -> None:
+    """The first requests find an empty window, so that a short run may be faster than allowed."""
+    lines = ending(tmp_path / "a.run", requests=requests, used_rate=9.5, allowed_rate=allowed)
+    assert [line for line in lines if "allowed" in line] == said
+
+
 def ending(directory: Path, **changes: Any) -> list[str]:
     """The lines at the end of a run with this summary."""
     summary = read_summary(run_directory(directory, [], **changes))

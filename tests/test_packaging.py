@@ -104,9 +104,8 @@ def test_ci_tests_every_promised_python() -> None:
     """CI runs the tests with every version of Python that the classifiers name."""
     named = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
     script = (ROOT / ".ci" / "run").read_text()
-    *tested, all_tests = re.findall(r"^part 'Python (3\.\d+),", script, re.MULTILINE)
-    assert named == tested
-    assert all_tests == named[0]
+    *others, oldest = re.findall(r"^part 'Python (3\.\d+),", script, re.MULTILINE)
+    assert named == [oldest, *others]
     assert PROJECT["requires-python"] == f">={named[0]}"
 
 

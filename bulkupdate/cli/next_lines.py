@@ -61,12 +61,17 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
         if ctx.params["retry_failed"]:
             # Without it, the rows that this session did not come to would stay as they are.
             again += ("--retry-failed",)
-        if summary.stopped_by is Reason.TOO_MANY_CHANGES:
+        reasons = {summary.stopped_by, *(one.stopped_by for one in summary.accounts.values())}
+        if Reason.TOO_MANY_CHANGES in reasons:
             line = _command_line(ctx, input_, *again, without=frozenset({"max_changes"}))
             yield f"if all of these changes are meant: {line} --max-changes N"
         elif _has_left_out(summary):
             yield "for the accounts that were left out: run the same again with another --out"
-        elif summary.stopped_by is not Reason.INVALID_ROWS:
+        elif summary.stopped_by is Reason.INVALID_ROWS:
+            pass  # What can be done is told with the reason.
+        elif Reason.INVALID_ROWS in reasons:
+            yield f"to leave invalid rows out: {_command_line(ctx, input_, *again)} --skip-invalid"
+        else:
             yield f"continue with: {_command_line(ctx, input_, *again)}"
         return
     failed = messages.failed_file(summary)
@@ -75,7 +80,7 @@ def next_lines(ctx: click.Context, summary: Summary) -> Iterator[str]:
     if Outcome.CONFLICT in found:
         yield f"look at the conflicts in {failed}: each row says why it was not sent"
     if found - {Outcome.CONFLICT}:
-        more = (*_now_of(summary), *_out_beside(failed))
+        more = (*_now_of(summary), *out_beside(failed))
         yield f"once it is fixed: {_command_line(ctx, failed, *more, without=_NOT_OF_FAILED)}"
         lead = f"or, {lead}"
     if found & RETRIED:
@@ -88,12 +93,13 @@ def _has_left_out(summary: Summary) -> bool:
     return summary.stopped_by is Reason.ACCOUNTS_STOPPED and not any(one.rows for one in left)
 
 
-def _out_beside(failed: str) -> tuple[str, ...]:
-    """The flag for a new run directory, if a file of failed rows needs one."""
-    name, number = Path(failed).stem, 1
+def out_beside(input_: str | Path) -> tuple[str, ...]:
+    """The flag for a new run directory, if the one that is named like an input is there already."""
+    stem, number = Path(input_).stem, 1
+    name = stem
     while Path(f"{name}.run").exists():
         number += 1
-        name = f"{Path(failed).stem}-{number}"
+        name = f"{stem}-{number}"
     is_default = number == 1 and "BULKUPDATE_OUT" not in os.environ
     return () if is_default else ("--out", f"{name}.run")
 
@@ -114,8 +120,7 @@ def _command_line(
     ctx: click.Context, input_: str, *more: str, without: frozenset[str] = frozenset()
 ) -> str:
     """The given command, with another input, more flags, and without some."""
-    # A name that begins with - would look like a flag.
-    words = ["bulkupdate", "run", f"./{input_}" if input_[:1] == "-" else input_]
+    words = ["bulkupdate", "run", as_argument(input_)]
     for parameter in ctx.command.params:
         name = parameter.name or ""
         is_given = ctx.get_parameter_source(name) in _GIVEN
@@ -138,6 +143,12 @@ def _words(parameter: click.Parameter, value: Any) -> list[str]:
         items = ("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
         return [word for item in items for word in (flag, item)]
     return [flag, str(value)]
+
+
+def as_argument(path: str | Path) -> str:
+    """The name of a file as an argument: one that begins with - would look like a flag."""
+    name = str(path)
+    return f"./{name}" if name[:1] == "-" else name
 
 
 def quoted(word: str) -> str:

@@ -16,6 +16,7 @@ from bulkupdate.cli.check import check_input
 from bulkupdate.cli.command import Command, option
 from bulkupdate.cli.comparing import max_changes_option, skip_invalid_option, unlisted_option
 from bulkupdate.cli.connection import ConnectionFlags
+from bulkupdate.cli.next_lines import as_argument, out_beside, quoted
 from bulkupdate.cli.options import (
     ReadingFlags,
     accounts_options,
@@ -243,7 +244,8 @@ async def _write(screen: Screen, flags: PlanFlags, path: Path, plan: "Plan") -> 
     with output_file(screen, path, overwrite=flags.overwrite) as part:
         file = await write_plan(plan, part, format_to_write(path))
     accounts = f" --accounts {flags.accounts}" if flags.accounts is not None else ""
-    send = f"to send: bulkupdate run {path} --compare{accounts}"
+    words = " ".join([quoted(as_argument(path)), "--compare", *map(quoted, out_beside(path))])
+    send = f"to send: bulkupdate run {words}{accounts}"
     how = send if file.rows else "there is nothing to send"
     screen.say(f"{path}: {count(file.rows, 'row')}; {how}")
     for left_out in (file.left_out, file.unwritable):

@@ -1,6 +1,8 @@
 """The command `bulkupdate undo`."""
 
+import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ import click
 import cloup
 
 from bulkupdate.cli.command import Command, option
-from bulkupdate.cli.next_lines import quoted
+from bulkupdate.cli.next_lines import as_argument, out_beside, quoted
 from bulkupdate.cli.reading import output_file, output_options
 from bulkupdate.cli.screen import Screen
 from bulkupdate.errors import count
@@ -103,12 +105,29 @@ def _tell(screen: Screen, undone: "Undone", output: Path, *, hand: str) -> None:
         screen.say(f"  of accounts: {_counted(undone.accounts)}")
     for line in _left_out(undone, hand):
         screen.say(f"  {line}", "yellow")
+    if undone.tasks and (line := _waiting(undone)):
+        screen.say(f"  {line}", "yellow")
     if undone.tasks:
-        # A name that begins with - would look like a flag.
-        name = f"./{output}" if str(output)[0] == "-" else str(output)
-        name = "FILE" if is_stdout else quoted(name)
+        name = "FILE" if is_stdout else quoted(as_argument(output))
+        out = () if is_stdout else out_beside(output)
         accounts = " --accounts FILE" if undone.accounts is not None else ""
-        screen.say(f"send it with: bulkupdate run {name} --compare{accounts}")
+        words = " ".join([name, "--compare", *map(quoted, out)])
+        screen.say(f"send it with: bulkupdate run {words}{accounts}")
+
+
+def _waiting(undone: "Undone") -> str:
+    """A line where the file must not be sent at once; "" where it may be."""
+    from bulkupdate.plan import LATE
+
+    if not undone.newest:
+        return ""
+    age = max(0.0, time.time() - datetime.fromisoformat(undone.newest).timestamp())
+    if age >= LATE:
+        return ""
+    return (
+        f"the last request was {age:.1f} s ago: send this {LATE / 60:.0f} minutes after it, as a"
+        " server may list a change so late, and a task would seem to be as before"
+    )
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -327,13 +327,14 @@ class RunDirectory:
         has_run = self.files.summary.name in names
         self.mode = mode if has_run else Mode.NEW
         if has_run:
+            summary = read_summary(path)
             has_images = holds_images(self.files.images)
-            if self.mode is Mode.OVERWRITE and has_images:
+            # The sandbox of a rehearsal has ended with it: nothing there can be taken back.
+            if self.mode is Mode.OVERWRITE and has_images and not summary.sandbox:
                 raise RunDirectoryError(
                     f"{path} holds what its run has overwritten: take that back first (bulkupdate"
                     f" undo {path} -o FILE), or choose another directory with {setting('out')}"
                 )
-            summary = read_summary(path)
             # A run that is compared asks before it sends: an image comes before its first update.
             has_sent = has_images or (summary.has_sent is not False and not summary.compared)
             if not has_sent and not has_requests(self.files.results):
@@ -348,6 +349,11 @@ class RunDirectory:
         elif not all(is_scrap(name) or is_edited_failed(name) for name in names):
             raise RunDirectoryError(
                 f"{path} holds other files than those of a run: choose another directory"
+            )
+        if has_run and self.mode is Mode.NEW and summary.sandbox:
+            raise RunDirectoryError(
+                f"{path} holds a rehearsal ({setting('sandbox')}): {setting('overwrite')} takes its"
+                f" place, {setting('out')} names another directory"
             )
         if has_run and self.mode is Mode.NEW:
             raise RunDirectoryError(

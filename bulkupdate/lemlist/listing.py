@@ -65,13 +65,18 @@ def _is_task(value: Any) -> bool:
 
 
 async def pages(
-    fetch: Callable[[int], Awaitable[list[Task]]], most: int = MAX_PAGES
+    fetch: Callable[[int], Awaitable[list[Task]]],
+    most: int = MAX_PAGES,
+    *,
+    repeated: Callable[[int], object] = lambda _: None,
 ) -> AsyncIterator[list[Task]]:
     """Every page of a list, one after another. A task that comes again is left out.
 
     Args:
         fetch: returns the page with a number, from 0.
         most: most pages.
+        repeated: is called with the number of tasks that came again, where a page shows new ones
+            too: a list that moves, or has no order, may then lack others.
 
     Yields:
         The tasks of each page that no earlier page had.
@@ -86,6 +91,8 @@ async def pages(
         new = {task.id: task for task in page if hash(task.id) not in seen}
         if not new:
             return
+        if len(new) < len(page):
+            repeated(len(page) - len(new))
         seen.update(map(hash, new))
         yield [*new.values()]
     raise BadListError(f"the list of tasks goes on after {most:,} pages")

@@ -2,7 +2,7 @@
 
 from bulkupdate.plan.checking import Checking
 from bulkupdate.plan.duedates import DueDates
-from bulkupdate.plan.judge import Judge, Kind, Verdict, judged_fields
+from bulkupdate.plan.judge import LATE, Judge, Kind, Verdict, judged_fields
 from bulkupdate.plan.live import LiveTask, LiveTasks
 from bulkupdate.plan.oddids import OddId
 from bulkupdate.plan.people import People
@@ -13,6 +13,7 @@ from bulkupdate.plan.selection import Selection
 from bulkupdate.plan.written import Ours, Written, perhaps_trimmed, wrote
 
 __all__ = [
+    "LATE",
     "MAX_MERGED",
     "SHOWN_PROBLEMS",
     "Checked",

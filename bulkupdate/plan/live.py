@@ -91,6 +91,7 @@ class LiveTasks:
         read_at: when that reading began, in seconds since 1970.
         owners: ids of the owners of tasks, so far.
         listed: number of tasks that this reading has listed so far, with those that are not stored.
+        repeated: number of tasks that this reading has listed more than once so far.
         is_whole: whether this reading has come to the end of the list.
     """
 
@@ -100,7 +101,7 @@ class LiveTasks:
         self._clock = clock
         self.read_at = clock()
         self.owners: set[str] = set()
-        self.listed = 0
+        self.listed = self.repeated = 0
         self.is_whole = False
         #: Number of chosen tasks that this reading has listed so far; None where none were chosen.
         self._found: int | None = None
@@ -158,6 +159,10 @@ class LiveTasks:
             self._store(tasks, _PUT)
         else:
             self._found += self._store(tasks, _PUT_CHOSEN)
+
+    def note_repeated(self, number: int) -> None:
+        """Note that the server has listed so many tasks once more."""
+        self.repeated += number
 
     def _store(self, tasks: Iterable[Task], statement: str) -> int:
         """Store tasks, and return their number."""
@@ -334,7 +339,7 @@ class LiveTasks:
         self.shown.clear()
         self.reading += 1
         self.read_at = self._clock()
-        self.listed, self.is_whole = 0, False
+        self.listed, self.repeated, self.is_whole = 0, 0, False
         self._found = self._chosen = None
         with _errors("tasks can't be stored on disk"):
             self._database.execute("DELETE FROM tasks WHERE written IS NULL")

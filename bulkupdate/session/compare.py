@@ -38,7 +38,7 @@ from bulkupdate.plan import (
     wrote,
 )
 from bulkupdate.session.feeder import RowSource
-from bulkupdate.session.listed import refuse_few
+from bulkupdate.session.listed import moved, refuse_few
 from bulkupdate.session.reading import LiveReader
 from bulkupdate.session.remaining import Remaining
 from bulkupdate.session.settings import RunConfig
@@ -175,7 +175,9 @@ class Comparison:
         await self._read(self._rows.source)
         if self._invalid and not self._config.skip_invalid:
             rows = count(self._invalid, "invalid row")
-            cure = f"enter members, or leave such rows out with {setting('skip_invalid')}"
+            has_names = any(member.name or member.email for member in known.members or ())
+            named = "members" if has_names else "ids of users (usr_…)"
+            cure = f"enter {named}, or leave such rows out with {setting('skip_invalid')}"
             text = f"{rows}: nothing was sent in this session: {cure}"
             self._stop.set(text, Reason.INVALID_ROWS)
             raise RunStoppedError(rows)
@@ -204,6 +206,8 @@ class Comparison:
         needs_all = limit is not None and limit.needs_all
         async for _ in self._reader.tasks(self._live, fields=fields, needs_all=needs_all):
             pass
+        for note in moved(self._live):
+            self._note(note)
         if not self._live.is_whole:
             return
         if not self._config.allow_few:

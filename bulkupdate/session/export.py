@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -22,6 +22,7 @@ from bulkupdate.models import Task
 from bulkupdate.plan import LiveTasks, People, Selection
 from bulkupdate.reader import Edit, EditsFile, Format, LeftOut, format_to_write
 from bulkupdate.session.editsfile import write_edits
+from bulkupdate.session.listed import moved
 from bulkupdate.session.reading import Known, Limiters, LiveReader
 from bulkupdate.session.settings import check_kinds
 from bulkupdate.session.sidebyside import Lines, endpoints_of, of, read_each, shared_teams
@@ -200,6 +201,7 @@ class _Read(NamedTuple):
         listed: number of tasks that the server listed.
         requests: number of requests.
         unseen: the name of a field that is selected by and that no task shows; "" for none.
+        moved: what is to be said of a list that moved.
     """
 
     known: Known
@@ -208,6 +210,7 @@ class _Read(NamedTuple):
     listed: int
     requests: int
     unseen: str
+    moved: Sequence[str] = ()
 
     def edits(self, account: str) -> Iterator[Edit]:
         """The edits of its tasks."""
@@ -278,7 +281,8 @@ class _Export:
             edits = _edits(chosen, people, selection.zone or UTC)
             kept = ((one.id, one.values, one.own) for one in _until(stop, edits))
             await in_thread(stop, lines.write, kept)
-            return _Read(known, by_name, lines, live.listed, reader.traffic.requests, unseen)
+            requests = reader.traffic.requests
+            return _Read(known, by_name, lines, live.listed, requests, unseen, moved(live))
 
     def check(self, read: Mapping[str, _Read]) -> None:
         """Check that what is selected by is there in one account at least.
@@ -299,7 +303,7 @@ class _Export:
 def _notes(read: Mapping[str, _Read]) -> Iterator[str]:
     """What could not be read, and which accounts show the same tasks."""
     for name, one in read.items():
-        told = [one.known.note, _unseen(one.unseen) if one.unseen else ""]
+        told = [one.known.note, _unseen(one.unseen) if one.unseen else "", *one.moved]
         yield from (f"{name}: {note}" if name else note for note in told if note)
     for shared in shared_teams({name: one.known.team for name, one in read.items()}):
         yield f"{shared}: their tasks are in the file more than once"

@@ -10,6 +10,7 @@ from bulkupdate.journal import AccountSummary, RunFiles, Summary, read_summary
 from bulkupdate.lemlist.endpoint import Endpoint
 from bulkupdate.lemlist.team import is_hash_of
 from bulkupdate.models import Reason
+from bulkupdate.plan import LiveTasks
 from bulkupdate.session.resume import server_of
 from bulkupdate.session.settings import RunConfig
 from bulkupdate.stop import Stop
@@ -39,6 +40,14 @@ def refuse_few(listed: int, before: int | None, stop: Stop) -> None:
     )
     stop.set(text, Reason.SERVER_DOWN)
     raise RunStoppedError(text)
+
+
+def moved(live: LiveTasks) -> list[str]:
+    """What is to be said of a list that moved while it was read; nothing of any other."""
+    if not live.repeated:
+        return []
+    again = f"{count(live.repeated, 'task')} came again"
+    return [f"the list of tasks moved while it was read ({again}): it may lack others"]
 
 
 class Lister(Protocol):

@@ -35,7 +35,7 @@ from bulkupdate.plan import LiveTasks, People
 from bulkupdate.plan.rules import EVERY, Evaluation, Rules, evaluate, read_rules
 from bulkupdate.reader import Edit, EditsFile, Format, RawFile
 from bulkupdate.session.editsfile import write_edits
-from bulkupdate.session.listed import refuse_few
+from bulkupdate.session.listed import moved, refuse_few
 from bulkupdate.session.part import Part
 from bulkupdate.session.reading import LiveReader, live_reader
 from bulkupdate.session.settings import RunConfig
@@ -171,6 +171,7 @@ async def evaluated(
         return evaluate(rules, lambda: _until(stop, live), people, now, accept_many=accept_many)
 
     evaluation = await in_thread(stop, work)
+    evaluation.remarks += moved(live)
     if evaluation.givers:
         senders, note = await reader.senders()
         evaluation.remarks += [note] if note else going_on(evaluation, senders, people)

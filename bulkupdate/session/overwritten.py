@@ -220,6 +220,17 @@ class Overwritten:
         with _errors():
             self._database.execute(_KEEP_ORIGIN, (run, row, rule or "", *task))
 
+    @property
+    def newest(self) -> str:
+        """The time of the newest event, UTC; "" without one.
+
+        Raises:
+            JournalError: it can't be read.
+        """
+        with _errors():
+            found: str | None = self._database.execute("SELECT max(at) FROM event").fetchone()[0]
+        return found or ""
+
     def tasks(self) -> Iterator[tuple[TaskKey, Iterator[Event]]]:
         """Every task with its events, newest first. The first task is the one added first.
 

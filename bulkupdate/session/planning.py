@@ -16,7 +16,7 @@ from bulkupdate.plan import Judge, Kind, LiveTasks, People, judged_fields
 from bulkupdate.plan.rules import Evaluation, Rules, refusal
 from bulkupdate.reader import Format, Input, ReadOptions
 from bulkupdate.session.feeder import RowSource
-from bulkupdate.session.listed import refuse_few
+from bulkupdate.session.listed import moved, refuse_few
 from bulkupdate.session.night import (
     evaluated,
     not_written,
@@ -73,7 +73,7 @@ async def read_plan(
     if live.is_whole and not how.allow_few:
         refuse_few(live.listed, None, stop)
     plan = Plan(People(known.members, live.owners), zone, _team=known.team)
-    plan.notes += [known.note] if known.note else []
+    plan.notes += [*([known.note] if known.note else []), *moved(live)]
     return plan
 
 

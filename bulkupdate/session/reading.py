@@ -6,6 +6,7 @@ whole or with an error: half a list is never taken for the whole.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
@@ -39,6 +40,8 @@ from bulkupdate.stop import Stop, StoppedError
 
 Value = TypeVar("Value")
 
+log = logging.getLogger(__name__)
+
 #: Answers without a list after which a page is given up. Another attempt may bring one.
 MOST_BAD = 4
 
@@ -50,6 +53,9 @@ MOST_ASKED = 500
 
 #: What is said where the members are not known, with why.
 _NO_TEAM = "the team can't be read: only ids of users work ({})"
+
+#: Seconds without an answer until it is told that a reading waits.
+_TOLD_AFTER = 5.0
 
 #: Least number of backoffs for which a server that is down is waited for.
 _BACKOFFS = 4
@@ -254,7 +260,7 @@ class LiveReader:
             return await self._patiently(lambda: self._client.page(number, asked))
 
         try:
-            async for page in pages(fetch):
+            async for page in pages(fetch, repeated=live.note_repeated):
                 live.put(page)
                 yield live
                 if live.has_all_chosen and live.shown.issuperset(fields) and not needs_all:
@@ -268,15 +274,21 @@ class LiveReader:
         now = asyncio.get_running_loop().time
         began = now()
         last: TaskError | None = None
+        is_told = False
 
         async def within_time() -> Answer[Value]:
-            nonlocal last
+            nonlocal last, is_told
             if last is not None and now() - began >= self._patience:
                 raise _GivenUpError(last)
             try:
                 answer = await request()
             except TaskError as error:
                 last = error
+                waited = now() - began
+                if waited >= _TOLD_AFTER and is_transient(error) and not is_told:
+                    is_told = True
+                    left = max(0, round(self._patience - waited))
+                    log.warning("%s: trying again for up to %d s", error, left)
                 raise
             # A 429 is no sign that the server is down.
             last = None if answer.is_throttled else answer.error

@@ -316,12 +316,9 @@ class Sending:
             stop.set(f"the first {sent} sent ({setting('first')})", Reason.FIRST_ROWS)
 
     def _reason_of_all(self) -> Reason | None:
-        """The reason for which every part was refused, so that nothing was sent; else None."""
+        """The reason for which every part was refused before its first update; else None."""
         reasons = {why[1] if (why := part.why_stopped) else None for part in self._parts.values()}
-        has_sent = self.progress.requests > 0
-        return (
-            reasons.pop() if len(reasons) == 1 and not has_sent and reasons <= _REFUSALS else None
-        )
+        return reasons.pop() if len(reasons) == 1 and reasons <= _REFUSALS else None
 
     async def _sample_regularly(self) -> None:
         """Append a sample to the traffic log every few seconds, and a last one when cancelled."""

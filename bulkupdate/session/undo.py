@@ -75,6 +75,9 @@ class Undone:
         unknown_rule: the fields that requests without a result may have set, if no file tells the
             rules of their rows. Empty without `rules`.
         accounts: number of tasks in the file by account; None where the runs had one key.
+        newest: the time of the last request of the runs, UTC, ISO 8601; "" without one. A server
+            may list a write late, and a row is then taken for already so: send the file two minutes
+            after it.
     """
 
     tasks: int
@@ -87,6 +90,7 @@ class Undone:
     rows_left: dict[str, int]
     unknown_rule: LeftOut
     accounts: dict[str, int] | None = None
+    newest: str = ""
 
 
 def undo_run(
@@ -154,6 +158,7 @@ def undo_to(
         if rules:
             _check_rules(rules, _add_rules(overwritten, runs))
         names, told = _take_back(overwritten, rules)
+        newest = overwritten.newest
         file = EditsFile(
             format_,
             names,
@@ -174,6 +179,7 @@ def undo_to(
         rows_left=rows_left,
         unknown_rule=told.unknown_rule,
         accounts=dict(file.accounts) if has_accounts else None,
+        newest=newest,
     )
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,27 @@ def test_file_is_named_in_the_next_command() -> None:
     assert done.stderr.endswith("send it with: bulkupdate run './-un do.jsonl' --compare\n")
     rows = [json.loads(line) for line in Path("-un do.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == ["opp_1", "opp_2", "opp_5"]
+
+
+def test_next_command_names_a_directory_that_is_free() -> None:
+    """A file that was sent before has a run directory, which is of those edits."""
+    for name in ("undo.run", "undo-2.run"):
+        Path(name).mkdir()
+    done = bulkupdate("undo", "edits.run", "-o", "undo.jsonl")
+    next_one = "send it with: bulkupdate run undo.jsonl --compare --out undo-3.run\n"
+    assert done.stderr.endswith(next_one)
+
+
+@pytest.mark.parametrize(("seconds", "is_told"), [(110, True), (130, False)])
+def test_undo_within_two_minutes_says_to_wait(seconds: int, is_told: bool) -> None:
+    """A server may list a change late, and an undo would take the task for taken back already."""
+    run = Overwriting("now.run")
+    run.write(1, "opp_1", {"title": "Old"}, {"title": "New"})
+    at = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    run.results[0]["at"] = run.images[0]["at"] = at.replace("+00:00", "Z")
+    run.save()
+    told = bulkupdate("undo", "now.run", "-o", "undo.jsonl").stderr
+    assert ("ago: send this 2 minutes after it" in told) == is_told
 
 
 def test_accounts_are_counted_and_named_in_the_next_command() -> None:

@@ -23,7 +23,7 @@ from bulkupdate.models import Reason, State
 from bulkupdate.reader import Input, ReadOptions
 from bulkupdate.sandbox import Fault
 from bulkupdate.session.run import run
-from bulkupdate.session.settings import FailureLimit, RunConfig
+from bulkupdate.session.settings import ChangeLimit, FailureLimit, RunConfig
 from tests.support.bench import Notes, StopsAfter, results_in
 from tests.support.many import NAMES, ManyBench, edits_of, key_of
 
@@ -562,6 +562,19 @@ async def test_rows_are_compared_with_the_tasks_of_their_account(write: Write) -
     assert [(one["account"], one["before"]) for one in images] == [("acme", {"title": "Old"})]
     # The list of the third account was read to its end: its task is not there.
     assert [part.listed for part in summary.accounts.values()] == [None, None, 1]
+
+
+async def test_run_whose_accounts_were_all_refused_is_refused(write: Write) -> None:
+    """Where more would change in each account than is allowed, it ends as with one key."""
+    path = write("edits.csv", HEADER, *edits_of(NAMES, 4))
+    async with ManyBench() as bench:
+        for name in NAMES:
+            for n in range(1, 5):
+                bench.account(name).team.add(f"opp_{n}", "manual")
+        summary = await bench.run(path, compare=True, max_changes=ChangeLimit(tasks=3))
+        assert set(reasons(summary).values()) == {Reason.TOO_MANY_CHANGES}
+        assert (summary.exit_code, summary.stopped_by) == (2, Reason.TOO_MANY_CHANGES)
+        assert all(seen.method == "GET" for seen in bench.seen)
 
 
 async def test_account_whose_tasks_can_not_be_read_stops_alone(write: Write) -> None:

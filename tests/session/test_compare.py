@@ -248,6 +248,19 @@ async def test_run_with_images_is_not_overwritten(write: Write) -> None:
     assert len(images()) == 1
 
 
+async def test_rehearsal_is_overwritten_by_the_run_that_follows(write: Write) -> None:
+    """Its sandbox has ended with it, so that no undo could take back what it has overwritten."""
+    path = write("edits.csv", "id,title", "opp_1,New")
+    async with bench_of() as bench:
+        await compared(bench, path, sandbox=True)
+        assert len(images()) == 1
+        with pytest.raises(errors.RunDirectoryError, match="holds a rehearsal"):
+            await compared(bench, path)
+        bench.sandbox.team.tasks["opp_1"]["title"] = "Old"
+        await compared(bench, path, mode=Mode.OVERWRITE)
+    assert images() == [{"row": 1, "id": "opp_1", "before": {"title": "Old"}}]
+
+
 async def test_reading_of_too_few_tasks_is_an_error(write: Write) -> None:
     """No task, or less than half of the last reading: nothing is sent, unless it is allowed."""
     path = write("edits.csv", "id,title", "opp_1,New", "opp_2,New")

@@ -13,6 +13,7 @@ from bulkupdate.sandbox.team import BadUpdateError
 from bulkupdate.session.compare import Comparison
 from bulkupdate.session.undo import undo_run
 from tests.session.test_compare import RUN, bench_of, compared, images, last, patches
+from tests.support.bench import Notes
 
 Write = Callable[..., Path]
 
@@ -170,3 +171,27 @@ async def test_closed_side_route_leaves_ids(write: Write, closed: dict[str, Any]
         summary = await compared(bench, path, skip_invalid=True)
         assert patches(bench) == [{"id": "opp_1", "assignedTo": "usr_ben"}]
     assert summary.counts["invalid"] == 1
+
+
+@pytest.mark.parametrize(
+    ("closed", "cure"),
+    [({}, "enter members,"), ({"team": 402}, "enter ids of"), ({"users": 402}, "enter ids of")],
+)
+async def test_cure_for_an_invalid_owner_is_one_that_works(
+    write: Write, closed: dict[str, Any], cure: str
+) -> None:
+    """Where names and addresses can't be read, members are told by their ids alone."""
+    path = write("edits.csv", "id,assignedTo", "opp_1,carl@acme.example")
+    async with bench_of(closed=closed, team_version=1) as bench:
+        summary = await compared(bench, path)
+    assert f"nothing was sent in this session: {cure}" in (summary.reason or "")
+
+
+async def test_list_that_moved_is_told(write: Write) -> None:
+    """A row whose task the list has missed is a conflict, and why is said."""
+    path = write("edits.csv", "id,title", *(f"opp_{number},New" for number in range(1, 41)))
+    notes = Notes()
+    async with bench_of(40, page_size=10, order=Order.RANDOM, seed=1) as bench:
+        summary = await compared(bench, path, observer=notes)
+    assert summary.counts["conflict"] > 0
+    assert any("moved while it was read" in note for note in notes.said)

@@ -3,6 +3,7 @@
 import copy
 import errno
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,16 @@ from bulkupdate import (
 )
 from bulkupdate.lemlist.values import live_values
 from bulkupdate.reader import Edit, EditsFile, Input, ReadOptions
-from bulkupdate.sandbox import Bounds, Fault, Sandbox, SandboxConfig, Team, made_up_team
+from bulkupdate.sandbox import (
+    AfterLast,
+    Bounds,
+    Fault,
+    Order,
+    Sandbox,
+    SandboxConfig,
+    Team,
+    made_up_team,
+)
 from bulkupdate.sandbox import Member as SandboxMember
 from bulkupdate.sandbox.members import made_up_id
 from bulkupdate.sandbox.server import Seen
@@ -392,6 +402,23 @@ async def test_list_that_shifts_is_in_the_file_once(tmp_path: Path) -> None:
     values = read(tmp_path / "tasks.csv")
     assert len(values) == found.tasks == found.listed
     assert {f"opp_{n}" for n in range(40)} <= set(values)
+
+
+async def test_list_that_moved_is_told(tmp_path: Path) -> None:
+    """Where tasks come again beside new ones, others may be missing, and the user is told."""
+    found = await exported(
+        tmp_path / "a.csv", Team(tasks(40)), page_size=10, order=Order.RANDOM, seed=1
+    )
+    assert found.tasks < 40
+    [note] = found.notes
+    assert re.fullmatch(
+        r"the list of tasks moved while it was read \(\d+ tasks came again\): it may lack others",
+        note,
+    )
+    for number, after in enumerate(AfterLast):
+        path = tmp_path / f"{number}.csv"
+        still = await exported(path, Team(tasks(40)), page_size=10, after_last=after)
+        assert (still.tasks, still.notes) == (40, [])
 
 
 def office_team() -> Team:

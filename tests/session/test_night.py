@@ -15,6 +15,7 @@ from bulkupdate.journal.directory import Mode, RunDirectory
 from bulkupdate.journal.summary import Summary
 from bulkupdate.models import Reason
 from bulkupdate.reader import ReadOptions
+from bulkupdate.sandbox import Order
 from bulkupdate.session.plan import plan_edits
 from bulkupdate.session.reading import SIDE_ATTEMPTS
 from bulkupdate.session.run import run
@@ -91,6 +92,15 @@ async def test_edits_are_on_the_disk_before_the_first_request() -> None:
         bench.sandbox._watch = watch
         await night(bench, rules_file())
     assert there == [3, 3, 3]
+
+
+async def test_list_that_moved_is_told() -> None:
+    """Rules that have perhaps not seen each task say so."""
+    notes = Notes()
+    async with bench_of(40, page_size=10, order=Order.RANDOM, seed=1) as bench:
+        summary = await night(bench, rules_file(), observer=notes)
+    assert 0 < summary.counts["updated"] < 40
+    assert any("moved while it was read" in note for note in notes.said)
 
 
 async def test_night_with_nothing_to_do_is_a_success() -> None:

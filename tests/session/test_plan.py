@@ -9,6 +9,7 @@ import pytest
 from bulkupdate import errors
 from bulkupdate.models import Row
 from bulkupdate.reader import Input, ReadOptions
+from bulkupdate.sandbox import Order
 from bulkupdate.session.plan import plan_edits
 from bulkupdate.session.planrecord import Change, Plan
 from bulkupdate.session.settings import ChangeLimit
@@ -56,6 +57,15 @@ async def test_plan_tells_old_and_new_and_sends_nothing(write: Write) -> None:
     assert plan.fields == {"title": 1, "assignedTo": 1, "message": 1, "priority": 1}
     assert (plan.owners, plan.clears) == ({"usr_ben": 1}, {"priority": 1})
     assert (plan.reading, plan.is_whole) == (2, False)
+
+
+async def test_list_that_moved_is_told(write: Write) -> None:
+    """A plan of a list that may lack tasks says so."""
+    path = write("edits.csv", "id,title", *(f"opp_{number},New" for number in range(1, 41)))
+    async with bench_of(40, page_size=10, order=Order.RANDOM, seed=1) as bench:
+        plan, _ = await planned(bench, path)
+    assert plan.conflicts["not_listed"] > 0
+    assert any("moved while it was read" in note for note in plan.notes)
 
 
 async def test_rows_of_a_task_are_folded(write: Write) -> None:

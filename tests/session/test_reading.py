@@ -216,6 +216,20 @@ async def test_endless_list_ends_the_reading(
         await read(tmp_path, Team(tasks(1)), page_size=1, shift=2)
 
 
+async def test_long_wait_of_a_reading_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reading that waits for its server says so, and why, after a while."""
+    monkeypatch.setattr(reading_module, "_TOLD_AFTER", 0.0)
+    found = Reading()
+    nowhere = Endpoint(api_key=ApiKey("k"), base_url="http://127.0.0.1:9")
+    with caplog.at_level(logging.WARNING), pytest.raises(RunStoppedError):
+        await found.of(nowhere, tmp_path)
+    told = [one for one in caplog.messages if "trying again for up to " in one]
+    assert len(told) == 1
+    assert told[0].startswith("no connection: ")
+
+
 async def test_stop_ends_a_reading(tmp_path: Path) -> None:
     """A stop between two pages, or in a wait, ends the reading with its reason."""
     found = Reading()

@@ -173,6 +173,8 @@ class Comparison:
         if known.note:
             self._note(known.note)
         await self._read(self._rows.source)
+        if self._invalid > _NAMED:
+            self._note(f"and {count(self._invalid - _NAMED, 'row')} more")
         if self._invalid and not self._config.skip_invalid:
             rows = count(self._invalid, "invalid row")
             has_names = any(member.name or member.email for member in known.members or ())

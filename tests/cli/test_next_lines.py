@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from bulkupdate.cli.next_lines import next_lines
+from bulkupdate.cli.run import run_command
+from bulkupdate.codec import replaced
+from bulkupdate.journal import AccountSummary, read_summary
+from bulkupdate.models import Reason, State
 from tests.support.commands import bulkupdate, serving
 from tests.support.compared import CONFLICT, not_sent
+from tests.support.runs import run_directory
 
 pytestmark = pytest.mark.slow
 
@@ -81,3 +87,42 @@ def test_accounts_that_a_night_left_out_need_another_run() -> None:
     assert "globex: r.toml, line 6: rule 1" in done.stderr
     last = "for the accounts that were left out: run the same again with another --out\n"
     assert done.stderr.endswith(last)
+
+
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        (
+            Reason.TOO_MANY_CHANGES,
+            "if all of these changes are meant: bulkupdate run edits.csv --accounts accounts.toml"
+            " --out edits.run --resume --max-changes N",
+        ),
+        (
+            Reason.INVALID_ROWS,
+            "to leave invalid rows out: bulkupdate run edits.csv --accounts accounts.toml"
+            " --max-changes 3 --out edits.run --resume --skip-invalid",
+        ),
+        (
+            Reason.KEY_REFUSED,
+            "continue with: bulkupdate run edits.csv --accounts accounts.toml --max-changes 3"
+            " --out edits.run --resume",
+        ),
+    ],
+)
+def test_next_command_does_not_end_as_the_accounts_did(reason: Reason, line: str) -> None:
+    """Where something stopped accounts that a flag decides, the command has that flag."""
+    parts = {
+        name: AccountSummary(base_url="https://a.example", rows=1, counts={}, stopped_by=stopped_by)
+        for name, stopped_by in (("acme", reason), ("globex", None))
+    }
+    directory = run_directory(
+        Path("edits.run"),
+        [],
+        state=State.STOPPED,
+        stopped_by=Reason.ACCOUNTS_STOPPED,
+        accounts=parts,
+    )
+    given = ["edits.csv", "--accounts", "accounts.toml", "--max-changes", "3"]
+    ctx = run_command.make_context("run", given)
+    summary = replaced(read_summary(directory), directory="edits.run")
+    assert [*next_lines(ctx, summary)] == [line]

@@ -195,3 +195,14 @@ async def test_list_that_moved_is_told(write: Write) -> None:
         summary = await compared(bench, path, observer=notes)
     assert summary.counts["conflict"] > 0
     assert any("moved while it was read" in note for note in notes.said)
+
+
+async def test_first_invalid_owners_are_told_and_the_rest_counted(write: Write) -> None:
+    """Of many rows that name no member, twenty are told one by one."""
+    rows = (f"opp_{number},carl@acme.example" for number in range(1, 24))
+    notes = Notes()
+    async with bench_of(30) as bench:
+        await compared(bench, write("edits.csv", "id,assignedTo", *rows), observer=notes)
+    told = [note for note in notes.said if "carl@acme.example" in note]
+    assert len(told) == 20
+    assert notes.said[-1] == "and 3 rows more"

@@ -159,19 +159,6 @@ class ImagesFile:
         #: The callers whose images are pending.
         self._waiting: list[asyncio.Future[None]] = []
         self._writing: asyncio.Task[None] | None = None
-        self._newest = ""
-
-    def in_turn(self, at: str) -> str:
-        """A moment as it is written down: never before one that was written down earlier.
-
-        The clock may be set back, and only their times tell images and results apart. So these
-        stay where they were until the clock has caught up.
-
-        Args:
-            at: the moment by the clock, UTC.
-        """
-        self._newest = max(self._newest, at)
-        return self._newest
 
     async def keep(
         self,
@@ -186,7 +173,7 @@ class ImagesFile:
             row: the row.
             before: the values by field, "" for an empty one; None where the task is not listed.
             sent: the fields of the request.
-            at: when the values were there, UTC; None for now, as `in_turn` tells it.
+            at: when the values were there, UTC; None for now.
 
         Raises:
             JournalError: it could not be written. The request must not be sent.
@@ -198,7 +185,7 @@ class ImagesFile:
             row=row.number,
             id=row.id,
             account=row.account or None,
-            at=at or self.in_turn(now()),
+            at=at or now(),
             before=shown,
             sent=dict(sent),
         )

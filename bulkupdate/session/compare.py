@@ -447,7 +447,7 @@ class Comparison:
         except JournalError as error:
             # The result goes to the log all the same.
             self._stop.set(str(error), Reason.NOT_WRITTEN)
-        return self._told(result)
+        return replaced(result, compared=True)
 
     def _take_over(self, row: Row, result: Result, flight: _Flight) -> None:
         if result.outcome is Outcome.FAILED:
@@ -480,15 +480,12 @@ class Comparison:
         if self._was_updated(row):
             return None
         if verdict.kind is Kind.ALREADY:
-            return self._told(replaced(unsent(row, Outcome.UNCHANGED), reason="already"))
+            result = unsent(row, Outcome.UNCHANGED)
+            return replaced(result, reason="already", compared=True)
         is_conflict = verdict.kind is Kind.CONFLICT
         outcome = Outcome.CONFLICT if is_conflict else Outcome.UNCONFIRMED
         error = self._people.named(verdict.error) if verdict.error is not None else None
-        return self._told(unsent(row, outcome, error))
-
-    def _told(self, result: Result) -> Result:
-        """A result as it goes to the log: its time tells what came before it."""
-        return replaced(result, compared=True, at=self._images.in_turn(result.at))
+        return replaced(unsent(row, outcome, error), compared=True)
 
     @property
     def _is_stale(self) -> bool:

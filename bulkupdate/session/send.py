@@ -252,11 +252,10 @@ class Sending:
         """Note what earlier sessions wrote. Return whether that was possible."""
         lives = {part.name: part.live for part in self._left if part.live is not None}
         stop = self._session.stop
-        if not lives or self._images is None or self._session.earlier is None:
+        if not lives or self._session.earlier is None:
             return True
         try:
-            files = self._session.directory.files
-            self._images.in_turn(await in_thread(stop, recall, files, lives, stop))
+            await in_thread(stop, recall, self._session.directory.files, lives, stop)
         except JournalError as error:
             stop.set(str(error), Reason.NOT_WRITTEN)
         except RunStoppedError:

@@ -1,6 +1,5 @@
 """`compare`: what expectations hold, and what of a run is kept for the next session."""
 
-import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 
 from bulkupdate import errors
-from bulkupdate.journal import Image, RunFiles, Settlement, read_images, read_steps
 from bulkupdate.journal import images as images_module
 from bulkupdate.journal.directory import Mode
 from bulkupdate.journal.files import AppendOnlyFile
@@ -87,44 +85,6 @@ async def test_change_between_sessions_gets_an_image(write: Write) -> None:
         bench.sandbox.team.tasks["opp_1"]["title"] = "by Anna"
         await compared(bench, path, mode=Mode.RESUME)
     assert [image["before"] for image in images()] == [{"title": "T1"}, {"title": "by Anna"}]
-
-
-def run_clock_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each look at the wall clock find it an hour earlier than the one before."""
-    began, looks = time.time(), itertools.count()
-    monkeypatch.setattr(time, "time", lambda: began - 3600 * next(looks))
-
-
-async def test_clock_set_back_does_not_turn_the_order_around(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a row overwrites and leaves is told in the order in which it happened."""
-    path = write("edits.csv", "id,title", "opp_1,A", "opp_1,B", "opp_1,C")
-    run_clock_backwards(monkeypatch)
-    async with bench_of(1) as bench:
-        await compared(bench, path)
-        undone = undo_run(RUN, "undo.csv")
-        assert Path("undo.csv").read_text().splitlines()[1:] == ["opp_1,T1,C"]
-    assert not undone.doubtful.counts
-    steps = read_steps(RunFiles(RUN), Settlement)
-    assert [type(step) for step in steps] == [Image, Settlement] * 3
-
-
-async def test_clock_set_back_between_sessions_does_not_turn_the_order_around(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An edit of another hand in between stays the newest one that the run has overwritten."""
-    path = write("edits.csv", "id,title", "opp_1,A", "opp_1,B", "opp_1,C")
-    run_clock_backwards(monkeypatch)
-    async with bench_of() as bench:
-        for number in range(3):
-            bench.sandbox.team.tasks["opp_1"]["title"] = f"by Anna {number}"
-            await compared(bench, path, first=1, mode=Mode.RESUME if number else Mode.NEW)
-        undo_run(RUN, "undo.csv")
-        assert Path("undo.csv").read_text().splitlines()[1:] == ["opp_1,by Anna 2,C"]
-    assert [one["before"]["title"] for one in images()] == [f"by Anna {n}" for n in range(3)]
-    moments = [one.at for one in read_images(RUN / "before.jsonl")]
-    assert moments == sorted(set(moments))
 
 
 async def test_plain_run_is_not_resumed_with_a_comparison(write: Write) -> None:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import ROOT, MeasureError, measure
+from bulkupdate.__main__ import collect_rarely
 from bulkupdate.cli import eventloop
 from bulkupdate.engine.backlog import READ_AHEAD, Backlog
 from bulkupdate.engine.lane import Lane
@@ -261,6 +262,7 @@ def main() -> None:
 def inside(base_url: str, *numbers: str) -> None:
     """Run the lanes in this process, and print what they used."""
     accounts, rows, workers = map(int, numbers)
+    collect_rarely()
     print(json.dumps(eventloop.run(lanes(base_url, accounts, rows, workers))))
 
 

@@ -12,15 +12,22 @@ _COLLECT_AFTER = (100_000, 50, 100)
 
 def main() -> None:
     """Run the command line."""
-    # With sixteen requests in flight, more objects are alive than the default threshold. The
-    # collector would check all of them again and again, for a tenth of the CPU time of a row, and
-    # with hundreds of accounts for a quarter. A start and a check are a tenth shorter too.
-    gc.set_threshold(*_COLLECT_AFTER)
+    collect_rarely()
     _leave_on_signals()
     _open_descriptors()
     from bulkupdate.cli import cli
 
     cli(prog_name="bulkupdate")
+
+
+def collect_rarely() -> None:
+    """Let the garbage collector look at new objects rarely.
+
+    With sixteen requests in flight, more objects are alive than the default threshold. The
+    collector would check all of them again and again, for a tenth of the CPU time of a row, and
+    with hundreds of accounts for a quarter. Starts and checks are a few percent shorter too.
+    """
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _leave_on_signals() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import faulthandler
-import gc
 import json
 import os
 import shutil
@@ -19,13 +18,15 @@ import hypothesis
 import pytest
 import uvloop
 
+from bulkupdate.__main__ import collect_rarely
+
 # The same examples every time. No deadline, because the machine may be busy.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("tests")
 
 # As in the command itself. The collector takes a tenth of the time of the fast tests.
-gc.set_threshold(100_000, 50, 100)
+collect_rarely()
 
 # `nohup` starts programs with SIGHUP ignored, and a shell starts those in the background with
 # SIGINT ignored, which the commands under test would inherit.

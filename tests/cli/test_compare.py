@@ -52,6 +52,16 @@ def test_plan_of_one_row_says_how_to_send_it() -> None:
     assert "plan.csv: 1 row; to send: bulkupdate run plan.csv --compare\n" in done.stderr
 
 
+def test_command_for_a_plan_can_be_pasted() -> None:
+    """It quotes the file's name, and names a run directory that is free."""
+    path = edits(f"{IDS[0]},New")
+    Path("my plan.run").mkdir()
+    with serving("--rate", "none") as sandbox:
+        done = bulkupdate("plan", path, "-o", "my plan.csv", **sandbox.environment)
+    command = "bulkupdate run 'my plan.csv' --compare --out 'my plan-2.run'"
+    assert f"my plan.csv: 1 row; to send: {command}\n" in done.stderr
+
+
 def test_what_only_a_comparison_can_do_names_its_flag() -> None:
     """Expectations and addresses are refused without `--compare`, before anything is asked for."""
     path = edits("opp_1,New")

@@ -45,6 +45,12 @@ class People:
         """The members, in the order of the team."""
         return [*self._members.values()]
 
+    @property
+    def to_enter(self) -> str:
+        """What an owner has to be, in words: a member, but an id where none can be named."""
+        has_names = any(one.name or one.email for one in self._members.values())
+        return "members of the team" if has_names else "ids of users (usr_…)"
+
     def shown(self, user_id: str) -> str:
         """A user for people: the e-mail address, else the name, else the id."""
         member = self._members.get(user_id)

@@ -177,9 +177,8 @@ class Comparison:
             self._note(f"and {count(self._invalid - _NAMED, 'row')} more")
         if self._invalid and not self._config.skip_invalid:
             rows = count(self._invalid, "invalid row")
-            has_names = any(member.name or member.email for member in known.members or ())
-            named = "members" if has_names else "ids of users (usr_…)"
-            cure = f"enter {named}, or leave such rows out with {setting('skip_invalid')}"
+            how = setting("skip_invalid")
+            cure = f"enter {self._people.to_enter}, or leave such rows out with {how}"
             text = f"{rows}: nothing was sent in this session: {cure}"
             self._stop.set(text, Reason.INVALID_ROWS)
             raise RunStoppedError(rows)

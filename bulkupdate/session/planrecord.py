@@ -188,7 +188,7 @@ class Plan:
             return "; ".join([*refused[:_NAMED], *["…"][: len(refused) > _NAMED]])
         if self.invalid_count and not skip_invalid:
             how = setting("skip_invalid")
-            return f"enter members of the team, or leave such rows out with {how}"
+            return f"enter {self.people.to_enter}, or leave such rows out with {how}"
         if max_changes is None:
             return ""
         return max_changes.refusal(self.touched, self.listed if self.is_whole else None)

@@ -564,13 +564,18 @@ async def test_rows_are_compared_with_the_tasks_of_their_account(write: Write) -
     assert [part.listed for part in summary.accounts.values()] == [None, None, 1]
 
 
+def add_tasks(bench: ManyBench) -> None:
+    """Let each account have the tasks of four rows."""
+    for name in NAMES:
+        for n in range(1, 5):
+            bench.account(name).team.add(f"opp_{n}", "manual")
+
+
 async def test_run_whose_accounts_were_all_refused_is_refused(write: Write) -> None:
     """Where more would change in each account than is allowed, it ends as with one key."""
     path = write("edits.csv", HEADER, *edits_of(NAMES, 4))
     async with ManyBench() as bench:
-        for name in NAMES:
-            for n in range(1, 5):
-                bench.account(name).team.add(f"opp_{n}", "manual")
+        add_tasks(bench)
         summary = await bench.run(path, compare=True, max_changes=ChangeLimit(tasks=3))
         assert set(reasons(summary).values()) == {Reason.TOO_MANY_CHANGES}
         assert (summary.exit_code, summary.stopped_by) == (2, Reason.TOO_MANY_CHANGES)
@@ -581,9 +586,7 @@ async def test_account_whose_tasks_can_not_be_read_stops_alone(write: Write) -> 
     """A list that is none stops its own part. What an earlier session wrote is known by account."""
     path = write("edits.csv", HEADER, *edits_of(NAMES, 4))
     async with ManyBench() as bench:
-        for name in NAMES:
-            for n in range(1, 5):
-                bench.account(name).team.add(f"opp_{n}", "manual")
+        add_tasks(bench)
         bench.account("globex").is_down = True
         summary = await bench.run(path, compare=True)
         assert reasons(summary) == {"globex": Reason.SERVER_DOWN}

@@ -175,7 +175,11 @@ async def test_closed_side_route_leaves_ids(write: Write, closed: dict[str, Any]
 
 @pytest.mark.parametrize(
     ("closed", "cure"),
-    [({}, "enter members,"), ({"team": 402}, "enter ids of"), ({"users": 402}, "enter ids of")],
+    [
+        ({}, "enter members of the team,"),
+        ({"team": 402}, "enter ids of"),
+        ({"users": 402}, "enter ids of"),
+    ],
 )
 async def test_cure_for_an_invalid_owner_is_one_that_works(
     write: Write, closed: dict[str, Any], cure: str

@@ -68,6 +68,19 @@ async def test_list_that_moved_is_told(write: Write) -> None:
     assert any("moved while it was read" in note for note in plan.notes)
 
 
+@pytest.mark.parametrize(
+    ("closed", "cure"), [({}, "enter members of the team,"), ({"team": 402}, "enter ids of users")]
+)
+async def test_cure_for_an_invalid_owner_is_one_that_works(
+    write: Write, closed: dict[str, Any], cure: str
+) -> None:
+    """Where names and addresses can't be read, members are told by their ids alone."""
+    path = write("edits.csv", "id,assignedTo", "opp_1,carl@acme.example")
+    async with bench_of(closed=closed) as bench:
+        plan, _ = await planned(bench, path)
+    assert plan.refusal(None, skip_invalid=False).startswith(cure)
+
+
 async def test_rows_of_a_task_are_folded(write: Write) -> None:
     """Rows of one task follow each other in the plan, as in the run. One change is left."""
     path = write(
